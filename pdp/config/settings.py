@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
 from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
 from pdp.config.problems import problems
@@ -121,6 +122,9 @@ class Settings(Options):
     directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
     approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
     console: ConsoleOptions | None = Field(None, description="Where people answer in a browser; absent: nowhere.")
+    gateways: GatewayOptions | None = Field(
+        None, description="Lets gateways ask by their own calls, on the same port; absent: they may not."
+    )
     judge: JudgeOptions | None = Field(
         None, description="Who gives verdicts. Without it there are none, and what requires one fails."
     )

@@ -6,13 +6,14 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp import __version__
-from pdp.adapters.grpc.server import GrpcServer
+from pdp.adapters.grpc.server import GrpcServer, ServedBeside
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
@@ -23,7 +24,7 @@ from pdp.core.errors import ConfigurationFault, Fault
 from pdp.identity.component import IdentityComponent
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, replaying_host
-from pdp.ports import Judge
+from pdp.ports import Entropy, Judge
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, console
@@ -223,6 +224,7 @@ def _build(
         entropy=entropy,
         reflection_on=not settings.production,
         telemetry=telemetry,
+        more=_gateways(settings, services, clock, entropy),
     )
     levels = Levels(
         settings,
@@ -254,6 +256,18 @@ def _build(
         judge,
         console.server(settings, approvals.services, clock, entropy, index_key),
     )
+
+
+def _gateways(settings: Settings, services: Services, clock: StoreClock, entropy: Entropy) -> Sequence[ServedBeside]:
+    """The calls of gateways, which load the MCP SDK only where they are served."""
+    if settings.gateways is None:
+        return ()
+    from pdp.adapters.gateways.deciding import Deciding  # noqa: PLC0415 - see above
+    from pdp.adapters.gateways.ext_authz import Authorization  # noqa: PLC0415
+    from pdp.adapters.gateways.ext_mcp import ExtMcp  # noqa: PLC0415
+
+    deciding = Deciding(services, settings.gateways, clock, entropy)
+    return Authorization(deciding), ExtMcp(deciding)
 
 
 async def start(process: Process) -> None:

@@ -9,6 +9,7 @@ from console_mutants import CONSOLE
 from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
+from gateway_mutants import GATEWAYS
 from identity_mutants import IDENTITY
 from judge_mutants import JUDGE
 from judge_process_mutants import JUDGE_PROCESS
@@ -36,4 +37,5 @@ MUTANTS = (
     *REDEEMING,
     *STORE,
     *NOTICES,
+    *GATEWAYS,
 )

@@ -116,6 +116,13 @@ CHECKS = (
         _pytest("tests/unit/console", "--ignore", "tests/unit/console/test_queue_cost.py"),
         ("pdp/adapters/console/",),
     ),
+    Check(
+        "gateways",
+        _pytest(
+            "tests/unit/adapters/test_http_message.py", *(f"tests/system/test_ext_{n}.py" for n in ("authz", "mcp"))
+        ),
+        ("pdp/adapters/gateways/",),
+    ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 

@@ -85,6 +85,7 @@ def make_world(
     policy: Path | None = None,
     tools: Mapping[str, Mapping[str, Any]] = TOOLS,
     days: int = 30,
+    definition_check: str = "presented",
 ) -> Sandbox:
     """A sandbox with the test server's tools pinned and signed. The callers of `sandbox.CALLERS`, and `root` (an
     operator and auditor of every tenant)."""
@@ -100,7 +101,8 @@ def make_world(
         policy=policy,
         settings=sandbox._merged(base, over or {}),
     )
-    reviewed = {name: entry for name, entry in REVIEW["tools"].items() if name in tools}
+    check = {"definition_check": definition_check}
+    reviewed = {name: {**entry, **check} for name, entry in REVIEW["tools"].items() if name in tools}
     review = Review.model_validate({**REVIEW, "tools": reviewed})
     now = time.time_ns()
     sandbox.pin(world.registry, world.server, list(tools.values()), review, at_ns=now)

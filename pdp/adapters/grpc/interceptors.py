@@ -196,9 +196,7 @@ class Faults(grpc.aio.ServerInterceptor):
             raise error  # the caller is gone, or the server stops: no status is read
         if expired and isinstance(error, TimeoutError):
             error = DeadlineTooShort("service.timeout", "The call took too long and was given up.")
-        fault_id = self._entropy.bytes(8).hex()
-        said = refusal(error, fault_id)
-        _log(error, said, method, fault_id)
+        said = logged(error, method, self._entropy)
         await context.abort(said.status, said.message, ((METADATA_KEY, said.code),))
 
 
@@ -212,6 +210,14 @@ def _strict(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             raise InvalidRequest("request", _NO_MESSAGE) from None
 
     return parsed
+
+
+def logged(error: BaseException, method: str, entropy: Entropy) -> FaultStatus:
+    """The status of an error that leaves `method`, which the log has with an id from now on."""
+    fault_id = entropy.bytes(8).hex()
+    said = refusal(error, fault_id)
+    _log(error, said, method, fault_id)
+    return said
 
 
 def _log(error: BaseException, said: FaultStatus, method: str, fault_id: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import grpc.aio
@@ -41,13 +42,27 @@ _HANDSHAKE_MS = 10_000
 _MAX_AGE_MS = 600_000  # of a connection by client certificate
 
 
+class ServedBeside(Protocol):
+    """Another service on the same port."""
+
+    @property
+    def name(self) -> str:
+        """Its full name."""
+        ...
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add it to the server."""
+        ...
+
+
 class GrpcServer:
     """One gRPC server. `start`, then `drain` or `close`; a new one for a new start.
 
-    `answers` is whether the service can answer now (health); `reflection_on` is for development.
+    `answers` is whether the service can answer now (health); `reflection_on` is for development; `more` are services
+    beside the API.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server is made of
         self,
         options: ServerOptions,
         services: Services,
@@ -56,12 +71,14 @@ class GrpcServer:
         entropy: Entropy,
         reflection_on: bool = False,
         telemetry: Telemetry = SILENT,
+        more: Sequence[ServedBeside] = (),
     ) -> None:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
         self._options = options
         self._wanted = addresses(options)
         self._credentials = None if options.tls is None else credentials(options.tls)
-        self._health = Health(answers, SERVICES)
+        names = (*SERVICES, *(service.name for service in more))
+        self._health = Health(answers, names)
         traces = () if telemetry is SILENT else (Traces(telemetry),)
         self._server = grpc.aio.server(
             interceptors=[
@@ -75,9 +92,11 @@ class GrpcServer:
         self._bound: list[Address] = []
         self._sockets: dict[Path, tuple[int, int]] = {}
         _register(self._server, services, self._health)
+        for service in more:
+            service.register(self._server)
         if reflection_on:
             reflection.enable_server_reflection(
-                (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+                (*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
             )
 
     @property

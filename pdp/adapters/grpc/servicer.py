@@ -57,6 +57,8 @@ _ROLES = {
     "pdp.v1.ConsentService": Role.SUBJECT,
     "pdp.v1.AuditService": Role.AUDIT,
     "pdp.v1.AdminService": Role.OPERATE,
+    "envoy.service.auth.v3.Authorization": Role.DECIDE,
+    "agentgateway.dev.ext_mcp.ExtMcp": Role.DECIDE,
 }
 
 

@@ -18,6 +18,7 @@ from pdp.config.settings import Settings
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10
+ADDED = {"gateways"}  # sections that are younger
 FOLDER = "/etc/pdp"
 # what `pdp config check` says of a file that the configuration names and that is not there
 NOT_THERE = {
@@ -62,7 +63,7 @@ def test_its_values_are_the_same(file: Path) -> None:
 
 
 def test_it_sets_every_section(file: Path) -> None:
-    assert set(yaml.safe_load(file.read_text())) == set(Settings.model_fields)
+    assert set(yaml.safe_load(file.read_text())) == set(Settings.model_fields) - ADDED
 
 
 def test_variables_lie_over_it_as_they_did(file: Path) -> None:

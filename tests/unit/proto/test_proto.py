@@ -154,9 +154,9 @@ def test_stubs_are_fresh() -> None:
 
 def test_stale_missing_and_left_over_stubs_are_named() -> None:
     differences = script("generate").differences
-    fresh = {"a_pb2.py": b"1", "b_pb2.py": b"2"}
+    fresh = {"pdp/v1/a_pb2.py": b"1", "pdp/v1/b_pb2.py": b"2"}
     assert differences(fresh, fresh) == []
-    found = differences({"a_pb2.py": b"edited", "old_pb2.py": b"3"}, fresh)
+    found = differences({"pdp/v1/a_pb2.py": b"edited", "pdp/v1/old_pb2.py": b"3"}, fresh)
     assert found == [
         "pdp/v1/a_pb2.py is not what the proto files generate",
         "pdp/v1/b_pb2.py is missing",

@@ -1,0 +1,206 @@
+"""`envoy.service.auth.v3.Authorization`: Envoy, its relatives, and what else asks by external authorization.
+
+A gateway may take an empty answer for permission, and an error for whatever its `failure_mode_allow` says. So every
+answer begins as a denial, and every fault of ours is answered, as a denial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc.aio
+from google.protobuf.struct_pb2 import Struct
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from typing_extensions import override
+
+from pdp.adapters.gateways import replies
+from pdp.adapters.gateways.deciding import Asked, Deciding, claimed, credential
+from pdp.adapters.gateways.http_message import (
+    HttpRequest,
+    Malformed,
+    McpMessage,
+    http_request,
+    mcp_message,
+    tool_call,
+)
+from pdp.adapters.gateways.options import DECIDED, LIST
+from pdp.adapters.grpc.interceptors import Context
+from pdp.core.answer import SAFE_MESSAGES
+from pdp.core.errors import Forbidden
+from pdp.core.outcome import Effect
+from pdp.core.request import Caller
+from pdp.service.admission import require_server
+from pdp.v1 import types_pb2
+from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
+
+SERVICE = "envoy.service.auth.v3.Authorization"
+SERVER_KEY = "pdp_server"  # of a route's context_extensions
+_OK, _DENIED = grpc.StatusCode.OK.value[0], grpc.StatusCode.PERMISSION_DENIED.value[0]
+_HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
+_SAFE = SAFE_MESSAGES[Effect.DENY]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to the gateway's client, unless the request `passes`. `noted` is for the gateway's own log."""
+
+    status: int
+    body: bytes
+    noted: Mapping[str, str]
+    passes: bool = False
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is known of a request when its answer fails."""
+
+    id: str | int | None = None
+
+    def refused(self, number: int, message: str, code: str) -> Reply:
+        """The answer to a request about which nothing was decided. A client waits for ever for one without its id and
+        with status 200."""
+        return Reply(
+            400 if self.id is None else 200,
+            replies.error(self.id, number, message),
+            {"effect": "deny", "code": code},
+        )
+
+
+class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
+    """`Check`, for the role `decide`."""
+
+    name = SERVICE
+
+    def __init__(self, deciding: Deciding) -> None:
+        self._deciding = deciding
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve it."""
+        ext_authz_pb2_grpc.add_AuthorizationServicer_to_server(self, server)
+
+    @override
+    async def Check(self, request: ext_authz_pb2.CheckRequest, context: Context) -> ext_authz_pb2.CheckResponse:
+        exchange = _Exchange()
+        try:
+            seconds = self._deciding.budget(context)
+            async with asyncio.timeout(seconds):
+                reply = await self._reply(request.attributes, context, exchange, seconds)
+        except Malformed as fault:
+            exchange.id = fault.id if fault.id is not None else exchange.id
+            reply = exchange.refused(fault.number, fault.message, fault.code)
+        except TimeoutError:
+            reply = exchange.refused(INTERNAL_ERROR, _SAFE, "service.timeout")
+        except Exception as error:  # noqa: BLE001 - an error would be permission where the gateway is set up so
+            code = self._deciding.logged(error, f"/{SERVICE}/Check")
+            reply = exchange.refused(INTERNAL_ERROR, _SAFE, code)
+        return _response(reply)
+
+    async def _reply(
+        self, attributes: ext_authz_pb2.AttributeContext, context: Context, exchange: _Exchange, seconds: float
+    ) -> Reply:
+        async with self._deciding.admit(context, "Check") as caller:
+            request = http_request(attributes)
+            server = self._server(attributes, request, caller)
+            if request.method != "POST":
+                return self._bodiless(request)
+            message = mcp_message(request, self._deciding.options.max_body_bytes)
+            exchange.id = message.id
+            asked = Asked(
+                server,
+                self._credential(request, attributes.source.principal),
+                message.version,
+                message.capabilities,
+                message.meta,
+                attributes.source.address.socket_address.address,
+            )
+            if message.method == DECIDED:
+                return await self._call(asked, message, caller, seconds)
+            if message.method == LIST and LIST not in self._deciding.options.passes:
+                return await self._list(asked, message, caller)
+            return self._undecided(message)
+
+    def _server(self, attributes: ext_authz_pb2.AttributeContext, request: HttpRequest, caller: Caller) -> str:
+        """The server of the route. Raises Forbidden for an unknown one, or one that the caller does not front."""
+        server = attributes.context_extensions.get(SERVER_KEY, "")
+        server = server or self._deciding.options.server_at(request.host, request.path)
+        if not server:
+            raise Forbidden(
+                "gateway.route",
+                f"The route names no server; set context_extensions.{SERVER_KEY} on it, or gateways.routes.",
+            )
+        require_server(caller, server)
+        return server
+
+    def _credential(self, request: HttpRequest, principal: str) -> types_pb2.Credential:
+        """The subject by its token; without one, where that is configured, by its certificate."""
+        authorization, issuer = request.header("authorization"), self._deciding.options.principals_issuer
+        if authorization or not principal or issuer is None:
+            return credential(authorization)
+        return claimed(issuer, principal, {"client_id": principal})  # a workload that acts for itself
+
+    def _bodiless(self, request: HttpRequest) -> Reply:
+        """A session's stream of messages and its end, of clients before 2026-07-28."""
+        if request.method in ("GET", "DELETE") and self._deciding.options.streams:
+            return _passed()
+        return Reply(405, replies.error(None, METHOD_NOT_FOUND, _SAFE), {"effect": "deny", "code": "gateway.method"})
+
+    async def _call(self, asked: Asked, message: McpMessage, caller: Caller, seconds: float) -> Reply:
+        if message.id is None:
+            raise Malformed("id", "is missing; a call has one", number=INVALID_PARAMS)
+        name, arguments = tool_call(message.params, message.id)
+        decision = await self._deciding.call(asked, name, arguments, caller, seconds)
+        noted = {"effect": decision.effect, "code": decision.code, "decision_id": decision.decision_id}
+        return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed)
+
+    async def _list(self, asked: Asked, message: McpMessage, caller: Caller) -> Reply:
+        """What the server itself would list passes by a request filter: so the list is answered here, from what is
+        pinned."""
+        if message.id is None or message.params.get("cursor") is not None:
+            raise Malformed("params", "are not those of a list's first page", id_=message.id, number=INVALID_PARAMS)
+        found = await self._deciding.tools(asked, None, caller)
+        noted = {"effect": "deny", "code": found.code, "decision_id": found.decision_id}
+        if not found.allowed or found.valid_until is None:
+            return Reply(200, replies.error(message.id, replies.DENIED, found.safe_message), noted)
+        left = int((found.valid_until - self._deciding.now()) * 1000)
+        return Reply(200, replies.listed(found.tools, message, left), {**noted, "effect": "list"})
+
+    def _undecided(self, message: McpMessage) -> Reply:
+        """A message without a decision passes where that is configured. Raises Malformed."""
+        options = self._deciding.options
+        if not message.method:
+            passes = options.client_responses
+        else:
+            passes = message.method in options.passes and message.method.startswith("notifications/") is (
+                message.id is None
+            )
+        if not passes:
+            raise Malformed(
+                "method", "is not available", id_=message.id, number=METHOD_NOT_FOUND, code="gateway.method"
+            )
+        return _passed()
+
+
+def _passed() -> Reply:
+    return Reply(403, b"", {"effect": "pass"}, passes=True)
+
+
+def _response(reply: Reply) -> ext_authz_pb2.CheckResponse:
+    """A denial, made a permission only at the end."""
+    denied = ext_authz_pb2.DeniedHttpResponse(
+        status=ext_authz_pb2.HttpStatus(code=reply.status),
+        headers=[
+            ext_authz_pb2.HeaderValueOption(header=ext_authz_pb2.HeaderValue(key=key, value=value))
+            for key, value in _HEADERS
+        ],
+        body=reply.body.decode(),
+    )
+    response = ext_authz_pb2.CheckResponse(status=ext_authz_pb2.Status(code=_DENIED), denied_response=denied)
+    noted = Struct()
+    noted.update(dict(reply.noted))
+    response.dynamic_metadata.CopyFrom(noted)
+    if reply.passes:
+        response.ok_response.SetInParent()
+        response.status.code = _OK
+    return response

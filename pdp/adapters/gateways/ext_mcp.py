@@ -1,0 +1,242 @@
+"""`agentgateway.dev.ext_mcp.ExtMcp`: agentgateway's policy call. Calls are decided in the request phase, lists
+filtered in the response phase.
+
+A message without result breaks the protocol, and an error of gRPC obeys the gateway's `failureMode`. So every fault
+of ours is answered, as a denial. What the gateway's `metadata` was to bring and did not is an unknown identity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import grpc.aio
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
+from typing_extensions import override
+
+from pdp.adapters.gateways import replies
+from pdp.adapters.gateways.deciding import Asked, Deciding, claimed, credential
+from pdp.adapters.gateways.http_message import tool_call
+from pdp.adapters.gateways.options import DECIDED, LIST
+from pdp.adapters.grpc.interceptors import Context
+from pdp.client.values import ToolList
+from pdp.core.answer import SAFE_MESSAGES
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
+from pdp.core.outcome import Effect
+from pdp.core.request import Caller
+from pdp.core.strict_json import parse_object
+from pdp.v1 import types_pb2
+from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
+
+SERVICE = "agentgateway.dev.ext_mcp.ExtMcp"
+_AUTHORIZATION = "authorization"  # a header, or a key of the gateway's metadata
+_CLAIMS = "claims"  # a key of the metadata
+_DELIMITER = "_"  # of a backend's name and a tool's, at its first place
+_MAX_LIST_BYTES = 4 << 20
+_EXACT = 2**53
+_SAFE = SAFE_MESSAGES[Effect.DENY]
+_Code = ext_mcp_pb2.AuthorizationError
+_Answer = TypeVar("_Answer")
+
+
+def _denied(
+    code: ext_mcp_pb2.AuthorizationError.Code.ValueType, reason: str, data: Mapping[str, Json]
+) -> ext_mcp_pb2.AuthorizationError:
+    return ext_mcp_pb2.AuthorizationError(code=code, reason=reason, mcp_error=canonical(data))
+
+
+class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
+    """`CheckRequest` and `CheckResponse`, for the role `decide`."""
+
+    name = SERVICE
+
+    def __init__(self, deciding: Deciding) -> None:
+        self._deciding = deciding
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve it."""
+        ext_mcp_pb2_grpc.add_ExtMcpServicer_to_server(self, server)
+
+    @override
+    async def CheckRequest(self, request: ext_mcp_pb2.McpRequest, context: Context) -> ext_mcp_pb2.McpRequestResult:
+        async def decided(caller: Caller, seconds: float) -> ext_mcp_pb2.AuthorizationError | None:
+            return await self._request(request, caller, seconds)
+
+        answer = await self._closed(decided, context, "CheckRequest")
+        result = ext_mcp_pb2.McpRequestResult(error=answer)
+        if answer is None:
+            getattr(result, "pass").SetInParent()
+        return result
+
+    @override
+    async def CheckResponse(
+        self, request: ext_mcp_pb2.McpResponse, context: Context
+    ) -> ext_mcp_pb2.McpResponseResult:
+        async def decided(caller: Caller, _seconds: float) -> ext_mcp_pb2.AuthorizationError | bytes | None:
+            return await self._response(request, caller)
+
+        answer = await self._closed(decided, context, "CheckResponse")
+        if isinstance(answer, bytes):
+            return ext_mcp_pb2.McpResponseResult(mutated=answer)
+        result = ext_mcp_pb2.McpResponseResult(error=answer)
+        if answer is None:
+            getattr(result, "pass").SetInParent()
+        return result
+
+    async def _closed(
+        self, decided: Callable[[Caller, float], Awaitable[_Answer]], context: Context, rpc: str
+    ) -> _Answer | ext_mcp_pb2.AuthorizationError:
+        """The answer of `decided` within the budget; for everything that goes wrong, a denial."""
+        seconds = self._deciding.budget(context)
+        try:
+            async with asyncio.timeout(seconds), self._deciding.admit(context, rpc) as caller:
+                return await decided(caller, seconds)
+        except TimeoutError:
+            return _denied(_Code.UNKNOWN, _SAFE, {"status": "deny"})
+        except InvalidRequest as fault:
+            return _denied(_Code.INVALID, fault.message, {"status": "deny"})
+        except Exception as error:  # noqa: BLE001 - an error would be permission where the gateway is set up so
+            self._deciding.logged(error, f"/{SERVICE}/{rpc}")
+            code = _Code.RESOURCE_EXHAUSTED if isinstance(error, Overloaded) else _Code.UNKNOWN
+            return _denied(code, _SAFE, {"status": "deny"})
+
+    async def _request(
+        self, request: ext_mcp_pb2.McpRequest, caller: Caller, seconds: float
+    ) -> ext_mcp_pb2.AuthorizationError | None:
+        if request.method == LIST and LIST not in self._deciding.options.passes:
+            raise InvalidRequest("method", "lists are filtered in the response phase; have tools/list: response")
+        if request.method != DECIDED:
+            return self._undecided(request.method)
+        if not request.mcp_request:
+            raise InvalidRequest("mcp_request", "is missing; a call has parameters")
+        params, _ = parse_object(request.mcp_request, "mcp_request", max_bytes=self._deciding.options.max_body_bytes)
+        name, arguments = tool_call(params)
+        meta = params.get("_meta", {})
+        if not isinstance(meta, dict):
+            raise InvalidRequest("mcp_request", "has a _meta that is no object")
+        (server,) = self._servers(request.service_names, 1)
+        headers = _headers(request.headers)
+        asked = Asked(
+            server,
+            _credential(headers, request.metadata_context),
+            _text(meta.get(PROTOCOL_VERSION_META_KEY)) or headers.get(MCP_PROTOCOL_VERSION_HEADER, ""),
+            capabilities if isinstance(capabilities := meta.get(CLIENT_CAPABILITIES_META_KEY), dict) else None,
+            meta,
+        )
+        decision = await self._deciding.call(asked, name, arguments, caller, seconds)
+        if decision.allowed:
+            return None
+        return _denied(_Code.PERMISSION_DENIED, decision.safe_message, replies.data(decision))
+
+    async def _response(
+        self, response: ext_mcp_pb2.McpResponse, caller: Caller
+    ) -> ext_mcp_pb2.AuthorizationError | bytes | None:
+        if response.method == DECIDED:
+            raise InvalidRequest("method", "results are not inspected by this release; have tools/call: request")
+        if response.method != LIST:
+            return self._undecided(response.method)
+        listed, _ = parse_object(response.mcp_response, "mcp_response", max_bytes=_MAX_LIST_BYTES)
+        tools = listed.get("tools")
+        if not isinstance(tools, list) or not all(
+            isinstance(t, dict) and isinstance(t.get("name"), str) for t in tools
+        ):
+            raise InvalidRequest("mcp_response", "is no list of tools")
+        servers = dict(zip(response.service_names, self._servers(response.service_names), strict=True))
+        given = _credential({}, response.metadata_context)
+        seen: dict[str, list[Mapping[str, Any]]] = {}
+        until = float("inf")
+        for service, server in servers.items():
+            native = self._native(tools, service, several=len(servers) > 1)
+            found = await self._deciding.tools(Asked(server, given), list(native.values()), caller)
+            if not found.allowed or found.valid_until is None:
+                return _denied(_Code.PERMISSION_DENIED, found.safe_message, _data(found))
+            until = min(until, found.valid_until)
+            definitions = {tool.name: parse_object(tool.definition, "definition")[0] for tool in found.tools}
+            for shown, definition in native.items():
+                if (pinned := definitions.get(str(definition["name"]))) is not None:
+                    seen.setdefault(shown, []).append({**pinned, "name": shown})
+        # what several servers could have listed is nobody's
+        visible = [seen[tool["name"]][0] for tool in tools if len(seen.get(tool["name"], ())) == 1]
+        return canonical({**listed, "tools": visible, **self._caching(listed, until)})
+
+    def _undecided(self, method: str) -> ext_mcp_pb2.AuthorizationError | None:
+        if method in self._deciding.options.passes:
+            return None
+        raise Forbidden("gateway.method", "The method is not available; gateways.passes has those that pass.")
+
+    def _servers(self, services: Sequence[str], most: int = 64) -> tuple[str, ...]:
+        if not 0 < len(services) <= most or len(set(services)) != len(services) or not all(services):
+            raise InvalidRequest("service_names", f"must name 1 to {most} backends, each once")
+        return tuple(self._deciding.options.backends.get(service, service) for service in services)
+
+    def _native(
+        self, tools: Sequence[Mapping[str, Any]], service: str, *, several: bool
+    ) -> dict[str, Mapping[str, Any]]:
+        """The tools of a list that can be this backend's, by the name in the list, with the backend's own name of
+        each. Raises InvalidRequest for a name that stands there twice."""
+        mode = self._deciding.options.prefix_mode
+        prefixed = mode == "always" or (mode == "conditional" and several)
+        found: dict[str, Mapping[str, Any]] = {}
+        for tool in tools:
+            backend, _, rest = tool["name"].partition(_DELIMITER)
+            if tool["name"] in found:
+                raise InvalidRequest("mcp_response", "has two tools of one name")
+            if not prefixed:
+                found[tool["name"]] = tool
+            elif backend == service and rest:
+                found[tool["name"]] = {**tool, "name": rest}
+        return found
+
+    def _caching(self, listed: Mapping[str, Json], until: float) -> dict[str, Json]:
+        """A list of one subject is no other's, and no older than its decision holds."""
+        if "ttlMs" not in listed and "cacheScope" not in listed:
+            return {}
+        left, stated = max(0, int((until - self._deciding.now()) * 1000)), listed.get("ttlMs")
+        return {"cacheScope": "private", "ttlMs": min(left, stated) if isinstance(stated, int) else left}
+
+
+def _data(found: ToolList) -> dict[str, Json]:
+    return {"status": "deny", "decision_id": found.decision_id} if found.decision_id else {"status": "deny"}
+
+
+def _headers(given: Sequence[ext_mcp_pb2.McpHeader]) -> dict[str, str]:
+    """Headers by name in lower case. Raises InvalidRequest for two copies of one that counts."""
+    found: dict[str, str] = {}
+    for header in given:
+        name = header.key.lower()
+        if name in (_AUTHORIZATION, MCP_PROTOCOL_VERSION_HEADER) and name in found:
+            raise InvalidRequest("headers", f"{name} stands there more than once")
+        found[name] = header.value.decode("latin-1")
+    return found
+
+
+def _credential(headers: Mapping[str, str], metadata: Struct) -> types_pb2.Credential:
+    """The subject by its token, from the headers or the gateway's metadata; or by claims, on the gateway's word.
+    Nothing where there is none of them: denied. Raises InvalidRequest for two tokens that differ."""
+    stated = {key: value for key, value in MessageToDict(metadata).items() if key in (_AUTHORIZATION, _CLAIMS)}
+    tokens = [token for token in (headers.get(_AUTHORIZATION), stated.get(_AUTHORIZATION)) if token is not None]
+    if not all(isinstance(token, str) and token == tokens[0] for token in tokens):
+        raise InvalidRequest("metadata_context", "has no token of text, or another one than the headers")
+    if tokens:
+        return credential(tokens[0])
+    claims = stated.get(_CLAIMS)
+    if not isinstance(claims, dict):
+        return types_pb2.Credential()
+    issuer, subject = _text(claims.get("iss")), _text(claims.get("sub"))
+    if not issuer or not subject:
+        return types_pb2.Credential()
+    return claimed(issuer, subject, {key: _whole(value) for key, value in claims.items()})
+
+
+def _whole(value: Any) -> Any:
+    """Times of a token, which protobuf's Struct holds as doubles, as the whole numbers that they were."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

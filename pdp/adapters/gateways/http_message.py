@@ -1,0 +1,211 @@
+"""The MCP message in an HTTP request, as a gateway shows it before it passes the request on. Strict: whatever another
+reader could understand differently is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mcp.shared.inbound import (
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PARAM_HEADER_PREFIX,
+    MCP_PROTOCOL_VERSION_HEADER,
+    NAME_BEARING_METHODS,
+    InboundLadderRejection,
+    classify_inbound_request,
+    decode_header_value,
+)
+from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PROTOCOL_VERSION_META_KEY,
+)
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from pdp.core.digest import Json
+from pdp.core.errors import InvalidRequest
+from pdp.core.strict_json import parse_object
+from pdp.vendored import ext_authz_pb2
+
+_PARAM = MCP_PARAM_HEADER_PREFIX.lower()
+_PARTIAL, _WHOLE = "x-envoy-auth-partial-body", ("false",)
+_REPLACED = "\N{REPLACEMENT CHARACTER}".encode()  # for what is no UTF-8, where the body is shown as text
+_JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
+_CALL = frozenset({"name", "arguments", "_meta", "inputResponses", "requestState", "task"})
+_REQUEST = frozenset({"jsonrpc", "id", "method", "params"})
+_ANSWER = (frozenset({"jsonrpc", "id", "result"}), frozenset({"jsonrpc", "id", "error"}))
+# of one header two copies could be read differently; a list joined by a comma is none of these values
+_SINGLE = ("authorization", "content-encoding", "content-type", MCP_METHOD_HEADER, MCP_NAME_HEADER)
+
+
+class Malformed(InvalidRequest):
+    """A request that is no MCP message of which all readers understand the same. `id` is that of the request, None
+    where it is not known; `number` is the JSON-RPC code."""
+
+    def __init__(
+        self,
+        where: str,
+        message: str,
+        *,
+        id_: str | int | None = None,
+        number: int = INVALID_REQUEST,
+        code: str = "request.malformed",
+    ) -> None:
+        super().__init__(where, message, code=code)
+        self.id = id_
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """The request at the gateway. Names of headers are in lower case; `path` has no query."""
+
+    method: str
+    host: str
+    path: str
+    headers: Mapping[str, tuple[str, ...]] = field(repr=False)
+    body: bytes = field(repr=False)
+    whole: bool = True  # False: the gateway shows a part of the body
+
+    def header(self, name: str) -> str:
+        """The value of a header that stands there once at most; "" without it. Raises Malformed."""
+        values = self.headers.get(name, ())
+        if len(values) > 1:
+            raise Malformed(f"header {name}", "stands there more than once")
+        return values[0] if values else ""
+
+
+@dataclass(frozen=True, slots=True)
+class McpMessage:
+    """One JSON-RPC message. A notification has the id None; an answer of the client to its server has no method."""
+
+    id: str | int | None
+    method: str
+    params: Mapping[str, Json] = field(repr=False)
+    version: str  # as the client states it; "" where it does not
+    capabilities: Mapping[str, Json] | None = None  # as the request states them, from 2026-07-28 on
+
+    @property
+    def meta(self) -> Mapping[str, Json]:
+        found = self.params.get("_meta")
+        return found if isinstance(found, Mapping) else {}
+
+
+def http_request(attributes: ext_authz_pb2.AttributeContext) -> HttpRequest:
+    """The request of a CheckRequest. Raises Malformed for a header in two forms."""
+    http = attributes.request.http
+    headers: dict[str, tuple[str, ...]] = {}
+    for key, value in http.headers.items():
+        headers[key.lower()] = (*headers.get(key.lower(), ()), value)
+    if http.header_map.headers and headers:
+        raise Malformed("headers", "come in both forms; the gateway is to send one")
+    for one in http.header_map.headers:
+        text = one.raw_value.decode("latin-1") if one.raw_value else one.value
+        headers[one.key.lower()] = (*headers.get(one.key.lower(), ()), text)
+    body = http.raw_body or http.body
+    host, path = http.host.lower(), http.path.partition("?")[0]
+    whole = http.size == len(body) and headers.get(_PARTIAL, _WHOLE) == _WHOLE
+    if not http.raw_body and _REPLACED in http.body:
+        raise Malformed("body", "has characters that the gateway put in; it is to send bytes (pack_as_bytes: true)")
+    return HttpRequest(http.method, host.rpartition(":")[0] if _has_port(host) else host, path, headers, body, whole)
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition(":")[2].isdecimal() and (host.count(":") == 1 or "]:" in host)
+
+
+def mcp_message(request: HttpRequest, max_bytes: int) -> McpMessage:
+    """The message of a POST. Raises Malformed for anything but one whole JSON-RPC message that its headers agree
+    with."""
+    for name in _SINGLE:
+        request.header(name)
+    if request.header("content-type").lower() not in _JSON:
+        raise Malformed("header content-type", "is not application/json")
+    if request.header("content-encoding").lower() not in ("", "identity") or "upgrade" in request.headers:
+        raise Malformed("headers", "encode the body or change the protocol")
+    if not request.body:
+        raise Malformed("body", "is missing; the gateway is to pass it on (with_request_body)")
+    if not request.whole:
+        raise Malformed("body", "is a part; the gateway is to pass on the whole (allow_partial_message: false)")
+    try:
+        body, _ = parse_object(request.body, "body", max_bytes=max_bytes)
+    except InvalidRequest as fault:
+        raise Malformed(fault.field, fault.message.removeprefix(f"{fault.field}: ")) from None
+    message = _message(body)
+    if message.method:
+        _agree(request, body, message)
+    return replace(message, version=message.version or request.header(MCP_PROTOCOL_VERSION_HEADER))
+
+
+def _message(body: Mapping[str, Any]) -> McpMessage:
+    number = body.get("id")
+    known = isinstance(number, str) or (isinstance(number, int) and not isinstance(number, bool))
+    id_ = number if known else None
+    if body.get("jsonrpc") != "2.0" or ("id" in body and id_ is None):
+        raise Malformed("body", "is no JSON-RPC 2.0 message with an id of text or a whole number", id_=id_)
+    if set(body) in _ANSWER and id_ is not None:
+        return McpMessage(id_, "", {}, "")
+    method, params = body.get("method"), body.get("params", {})
+    if not set(body) <= _REQUEST or not isinstance(method, str) or not method or not isinstance(params, dict):
+        raise Malformed("body", "is no JSON-RPC request of a method with an object of parameters", id_=id_)
+    meta = params.get("_meta", {})
+    if not isinstance(meta, dict):
+        raise Malformed("params._meta", "is not an object", id_=id_)
+    version, capabilities = meta.get(PROTOCOL_VERSION_META_KEY, ""), meta.get(CLIENT_CAPABILITIES_META_KEY)
+    if not isinstance(version, str) or not isinstance(capabilities, dict | None):
+        raise Malformed("params._meta", "states version or capabilities in another form", id_=id_)
+    return McpMessage(id_, method, params, version, capabilities)
+
+
+def tool_call(params: Mapping[str, Any], id_: str | int | None = None) -> tuple[str, Mapping[str, Json]]:
+    """Name and arguments in the parameters of a call, of which every member is known. Raises Malformed."""
+    name, arguments = params.get("name"), params.get("arguments")
+    if not isinstance(name, str) or not isinstance(arguments, dict | None):
+        raise Malformed("params", "are not those of a call", id_=id_, number=INVALID_PARAMS)
+    if not set(params) <= _CALL:
+        raise Malformed("params", "have a member that no version knows", id_=id_, number=INVALID_PARAMS)
+    return name, arguments or {}
+
+
+def _agree(request: HttpRequest, body: Mapping[str, Any], message: McpMessage) -> None:
+    """Raises Malformed where headers say something else than the body: some servers and gateways go by these."""
+    stated = request.header(MCP_PROTOCOL_VERSION_HEADER)
+    if message.version or (stated and stated not in HANDSHAKE_PROTOCOL_VERSIONS):
+        single = {name: values[0] for name, values in request.headers.items() if len(values) == 1}
+        if message.id is not None and isinstance(
+            found := classify_inbound_request(body, headers=single), InboundLadderRejection
+        ):
+            raise Malformed("request", found.message, id_=message.id, number=found.code)
+        if message.version and stated != message.version:
+            raise _mismatch(MCP_PROTOCOL_VERSION_HEADER, message)
+    name = message.params.get(NAME_BEARING_METHODS.get(message.method, ""), None)
+    if (method := request.header(MCP_METHOD_HEADER)) and method != message.method:
+        raise _mismatch(MCP_METHOD_HEADER, message)
+    if MCP_NAME_HEADER in request.headers and decode_header_value(request.header(MCP_NAME_HEADER)) != name:
+        raise _mismatch(MCP_NAME_HEADER, message)
+    arguments = message.params.get("arguments")
+    for header in request.headers:
+        if header.startswith(_PARAM) and decode_header_value(request.header(header)) not in _texts(arguments):
+            raise _mismatch(_PARAM + "*", message)
+
+
+def _mismatch(header: str, message: McpMessage) -> Malformed:
+    return Malformed(f"header {header}", "does not agree with the body", id_=message.id, number=HEADER_MISMATCH)
+
+
+def _texts(arguments: object) -> set[str]:
+    """All texts, numbers and booleans of the arguments, as a client writes them into a header."""
+    found, left = set[str](), [arguments]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict | list):
+            left.extend(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, bool):
+            found.add("true" if value else "false")
+        elif value is not None:
+            found.add(str(value))
+    return found

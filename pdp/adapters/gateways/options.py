@@ -1,0 +1,82 @@
+"""Configuration of the calls of gateways (`gateways.*`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from pdp.files.options import Options
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
+Path = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/[A-Za-z0-9._~/-]*$")]
+DECIDED = "tools/call"  # never passes without a decision
+LIST = "tools/list"
+PASSES = ("initialize", "server/discover", "ping", "notifications/initialized", "notifications/cancelled")
+
+
+class RouteOptions(Options):
+    """The registered server that answers at one address of a gateway, for gateways that do not say it themselves."""
+
+    path: Path = Field(description="The request's path, exactly, without query.", examples=["/git/mcp"])
+    host: Name | None = Field(
+        None, description="The host without port; any without it.", examples=["mcp.acme.example"]
+    )
+    server: Name = Field(description="Id of the server in the registry.", examples=["git"])
+
+    @field_validator("host")
+    @classmethod
+    def _lower(cls, host: str | None) -> str | None:
+        return None if host is None else host.lower()
+
+
+class GatewayOptions(Options):
+    """What gateways may ask by their own calls, `Check` of Envoy and `CheckRequest` of agentgateway."""
+
+    routes: tuple[RouteOptions, ...] = Field(
+        (), description="Servers by host and path, for routes without `pdp_server` in their context_extensions."
+    )
+    backends: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Servers by the names that agentgateway has for its backends; others are server ids themselves.",
+        examples=[{"git-backend": "git"}],
+    )
+    prefix_mode: Literal["conditional", "always", "never"] = Field(
+        "conditional", description="agentgateway's own prefixMode: how it names the tools of its backends in a list."
+    )
+    passes: tuple[Name, ...] = Field(
+        PASSES,
+        description="MCP methods that pass without a decision. tools/list among them passes unfiltered; without it, "
+        "external authorization answers it with the pinned tools that the subject may see. Every other method but "
+        "tools/call is denied.",
+    )
+    principals_issuer: Name | None = Field(
+        None,
+        description="Issuer of the principals that Envoy has verified by client certificates, listed in "
+        "`may_assert.claims` of the gateway. They count for requests without `authorization`; without it never.",
+        examples=["spiffe://acme.example"],
+    )
+    streams: bool = Field(
+        False, description="Whether HTTP GET and DELETE pass: sessions of clients before 2026-07-28."
+    )
+    client_responses: bool = Field(
+        False, description="Whether answers of a client to requests of its server pass, before 2026-07-28."
+    )
+    max_body_bytes: int = Field(262_144, ge=1 << 10, le=4 << 20, description="Of a request that is decided.")
+    budget_ms: int = Field(
+        5_000, ge=20, le=50_000, description="Answered within this, and within the gateway's own deadline."
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if DECIDED in self.passes:
+            raise ValueError(f"`passes`: {DECIDED} is always decided; leave it out")
+        addresses = [(route.host, route.path) for route in self.routes]
+        if len(set(addresses)) != len(addresses):
+            raise ValueError("`routes`: one address stands there twice; keep one entry")
+        return self
+
+    def server_at(self, host: str, path: str) -> str:
+        """The server of an address; "" where there is none. An entry with this host goes before one for any."""
+        found = {route.host: route.server for route in self.routes if route.path == path}
+        return found.get(host) or found.get(None, "")

@@ -1,0 +1,103 @@
+"""Bugs planted in the calls of gateways: what is shown is read strictly, and every answer begins as a denial."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(
+        Mutant(name, f"pdp/adapters/gateways/{file}.py", old, new, attacks) for name, old, new, attacks in rows
+    )
+
+
+EXT_AUTHZ = _in(
+    "ext_authz",
+    (
+        "authz-starts-ok",
+        "ext_authz_pb2.Status(code=_DENIED)",
+        "ext_authz_pb2.Status()",
+        "an answer begins as a denial",
+    ),
+    ("authz-pending-passes", "passes=decision.allowed)", 'passes=decision.effect != "deny")', "pending is no allow"),
+    ("authz-any-server", "        require_server(caller, server)\n", "", "a gateway asks about its servers only"),
+    (
+        "authz-principal-first",
+        "if authorization or not principal or issuer is None:",
+        "if not principal or issuer is None:",
+        "a token that fails is not replaced by a certificate",
+    ),
+    (
+        "authz-any-notification",
+        "is (\n                message.id is None\n            )",
+        "is not None",
+        "a notification has no id",
+    ),
+    (
+        "authz-streams",
+        'in ("GET", "DELETE") and self._deciding.options.streams',
+        'in ("GET", "DELETE")',
+        "streams are closed",
+    ),
+    (
+        "authz-hanging-client",
+        "400 if self.id is None else 200,\n",
+        "200,\n",
+        "a client hangs on an answer without its id",
+    ),
+    ("authz-list-page", 'or message.params.get("cursor") is not None', "", "the pinned list has one page"),
+)
+
+HTTP_MESSAGE = _in(
+    "http_message",
+    ("message-strange-parameters", "if not set(params) <= _CALL:", "if False:", "parameters are those of a call"),
+    (
+        "message-partial",
+        "whole = http.size == len(body) and",
+        "whole = http.size <= len(body) and",
+        "a body is whole",
+    ),
+    ("message-partial-header", " and headers.get(_PARTIAL, _WHOLE) == _WHOLE", "", "a body is whole"),
+    (
+        "message-made-readable",
+        "if not http.raw_body and _REPLACED in http.body:",
+        "if False:",
+        "bytes are the server's",
+    ),
+    ("message-any-type", 'if request.header("content-type").lower() not in _JSON:', "if False:", "a body is JSON"),
+    (
+        "message-packed",
+        'if request.header("content-encoding").lower() not in',
+        'if "" not in',
+        "a body is not packed",
+    ),
+    (
+        "message-null-id",
+        'if body.get("jsonrpc") != "2.0" or ("id" in body and id_ is None):',
+        'if body.get("jsonrpc") != "2.0":',
+        "an id of null is no notification",
+    ),
+    (
+        "message-strangers",
+        "if not set(body) <= _REQUEST or not isinstance(method",
+        "if not isinstance(method",
+        "one reading",
+    ),
+    ("message-other-version", "if message.version and stated != message.version:", "if False:", "headers agree"),
+    (
+        "message-other-method",
+        "if (method := request.header(MCP_METHOD_HEADER)) and method != message.method:",
+        "if False:",
+        "headers agree",
+    ),
+    ("message-other-name", "if MCP_NAME_HEADER in request.headers and", "if False and", "headers agree"),
+    ("message-other-parameter", "if header.startswith(_PARAM) and", "if False and", "headers agree"),
+    (
+        "message-two-forms",
+        "if http.header_map.headers and headers:",
+        "if False:",
+        "headers come in one form",
+    ),
+)
+
+GATEWAYS = (*EXT_AUTHZ, *HTTP_MESSAGE)

