@@ -1,11 +1,16 @@
 """The list of mutants is sound, and a sample of it is caught. `make mutation` runs all of it."""
 
+import gc
+import sys
 from collections import Counter
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from mutant import Mutant, StaleMutantError
 from mutants import MUTANTS
 from run import CHECKS, HERE, QUICK, ROOT, Check, Trees, main, verdict
+from trials import plant
 
 # whatever needs the same trees runs in one process
 pytestmark = pytest.mark.xdist_group("mutation")
@@ -91,3 +96,18 @@ def test_what_fails_anyway_catches_nothing(trees: Trees) -> None:
     caught, why = verdict(trees, harmless, [always])
     assert not caught
     assert why.startswith("UNDECIDED")
+
+
+def test_a_bug_is_planted_in_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in what was set aside from garbage collection, as collected tests are: a bug that no function gets
+    survives every test."""
+    before, after = "def answer():\n    return 1\n", "def answer():\n    return None\n"
+    (tmp_path / "planted_in.py").write_text(before)
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = import_module("planted_in")
+    gc.freeze()
+    plant("planted_in.py", before, after)
+    assert loaded.answer() is None
+    with pytest.raises(ValueError, match="planted_in"):
+        plant("planted_in.py", after.replace("answer", "other"), before)
+    del sys.modules["planted_in"]

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -37,16 +38,23 @@ def codes(code: CodeType, seen: Counter[str]) -> Iterator[tuple[tuple[str, int],
 
 
 def plant(file: str, before: str, after: str) -> None:
-    """Gives the functions of a loaded module the code of another text. ValueError where their variables differ."""
+    """Gives the functions of a loaded module the code of another text. ValueError where their variables differ, or
+    where none of them is found."""
+    gc.unfreeze()  # what collection set aside (tests/conftest.py) is not among the objects
     old = {
         (code.co_qualname, code.co_firstlineno): key for key, code in codes(compile(before, file, "exec"), Counter())
     }
     new = dict(codes(compile(after, file, "exec"), Counter()))
+    planted = False
     for function in gc.get_objects():
         if isinstance(function, FunctionType) and function.__code__.co_filename.endswith(f"/{file}"):
             key = old.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
             if key in new:
                 function.__code__ = new[key]
+                planted = True
+    loaded = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
+    if not planted and any(path.endswith(f"/{file}") for path in loaded):
+        raise ValueError(file)
 
 
 class Trials:
