@@ -91,7 +91,13 @@ HTTP_MESSAGE = _in(
         "headers agree",
     ),
     ("message-other-name", "if MCP_NAME_HEADER in request.headers and", "if False and", "headers agree"),
-    ("message-other-parameter", "if header.startswith(_PARAM) and", "if False and", "headers agree"),
+    ("message-other-parameter", "if stated_values and not", "if False and not", "headers agree"),
+    (
+        "message-declared-parameter",
+        "if message.version in MODERN_PROTOCOL_VERSIONS and validate",
+        "if False and validate",
+        "headers agree",
+    ),
     (
         "message-two-forms",
         "if http.header_map.headers and headers:",

@@ -18,6 +18,12 @@ from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED.value[0]
 WORKLOADS = "spiffe://acme.example"
+REVISION = {"type": "string", "x-mcp-header": "Revision"}  # clients of 2026-07-28 repeat it in a header
+SHOW = {
+    **TOOLS["git_show"],
+    "inputSchema": {**TOOLS["git_show"]["inputSchema"], "properties": {"revision": REVISION}},
+}
+MIRRORED = {**TOOLS, "git_show": SHOW}
 URL = {"elicitation": {"url": {}}}
 OVER: dict[str, Any] = {
     "gateways": {
@@ -45,7 +51,8 @@ OVER: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server whose tools need not be presented: external authorization shows no definition."""
-    with served(make_world(tmp_path_factory.mktemp("s") / "w", OVER, definition_check="none")) as found:
+    world = make_world(tmp_path_factory.mktemp("s") / "w", OVER, tools=MIRRORED, definition_check="none")
+    with served(world) as found:
         yield found
 
 
@@ -231,7 +238,7 @@ def test_a_list_is_what_the_subject_may_call(server: Served) -> None:
     def names(person: SandboxPerson, version: str = HANDSHAKE) -> list[str]:
         answer = asked(server, check(message("tools/list", version=version), bearer=server.person(person)))
         assert (answer.status, answer.body["id"]) == (200, 7)
-        assert {tool["name"]: tool for tool in answer.body["result"]["tools"]}.items() <= TOOLS.items()
+        assert {tool["name"]: tool for tool in answer.body["result"]["tools"]}.items() <= MIRRORED.items()
         return sorted(tool["name"] for tool in answer.body["result"]["tools"])
 
     assert names(sandbox.ALICE) == sorted(TOOLS)
@@ -278,6 +285,25 @@ def test_a_client_that_can_open_a_page_is_shown_it(server: Served) -> None:
     assert question["params"]["url"].startswith("http://localhost:9/requests/")
     answered = {**body, "params": {**body["params"], "inputResponses": {"pdp": {"action": "accept"}}}}
     assert asked(server, alice(server, answered)).body["result"]["resultType"] == "input_required"
+
+
+def test_a_declared_header_is_its_argument(server: Served) -> None:
+    body = call("git_show", {"revision": "main"})
+    assert asked(server, alice(server, body, headers={"mcp-param-revision": "main"})).passes
+    for headers in ({}, {"mcp-param-revision": "dev"}, {"mcp-param-revision": "main,main"}):
+        assert asked(server, alice(server, body, headers=headers)).error == (200, -32020, 7)
+    assert asked(server, alice(server, call("git_show", {"revision": "main"}, version=HANDSHAKE))).passes
+    nobody = check(body, headers={"mcp-param-revision": "main"})
+    assert asked(server, nobody).error == asked(server, check(body)).error == (200, -32001, 7)  # the same for both
+
+
+def test_an_argument_may_be_as_deep_as_for_decide(server: Served) -> None:
+    def nested(depth: int) -> Any:
+        return [] if depth == 1 else [nested(depth - 1)]
+
+    for depth, passes in ((31, True), (32, False), (33, False)):
+        body = call("git_status", {"anything": nested(depth)}, version=HANDSHAKE)
+        assert asked(server, alice(server, body)).passes is passes
 
 
 def test_an_answer_is_within_the_gateways_own_budget(server: Served) -> None:

@@ -3,6 +3,7 @@ read as strictly as our own client reads them."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -84,10 +85,11 @@ class Deciding:
     async def tools(self, asked: Asked, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller) -> ToolList:
         """The tools that the subject may see, of those that the server listed, or without `definitions` of the pinned
         ones. Raises what `FilterTools` raises."""
+        presented = await asyncio.to_thread(lambda: [canonical(definition) for definition in definitions or ()])
         request = decision_pb2.FilterToolsRequest(
             request_id=self.new_id(),
             server=asked.server,
-            definitions_json=[canonical(definition) for definition in definitions or ()],
+            definitions_json=presented,
             presented_only=definitions is not None,
             credential=asked.credential,
             protocol_version=asked.version,
@@ -95,6 +97,11 @@ class Deciding:
         )
         answer, record = await self._services.filter(decisions.list_ask(request), caller)
         return responses.tool_list(decisions.filter_response(answer, record), request.request_id, self.now())
+
+    def input_schema(self, server: str, name: str, caller: Caller) -> Json:
+        """The pinned schema of a tool's arguments; None for an unknown tool."""
+        pinned = self._services.filter.state.snapshot().registry.pinned(caller.tenant, server, name)
+        return None if pinned is None else pinned.definition.get("inputSchema")
 
     def new_id(self) -> str:
         """The id of one attempt. A gateway that repeats its call asks anew, and finds what is open for it."""

@@ -23,6 +23,7 @@ from pdp.adapters.gateways.http_message import (
     McpMessage,
     http_request,
     mcp_message,
+    parameters_agree,
     tool_call,
 )
 from pdp.adapters.gateways.options import DECIDED, LIST
@@ -116,7 +117,11 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 attributes.source.address.socket_address.address,
             )
             if message.method == DECIDED:
-                return await self._call(asked, message, caller, seconds)
+                reply = await self._call(asked, message, caller, seconds)
+                if reply.passes:  # only then, or who may not see a tool could ask for its schema
+                    name, _ = tool_call(message.params)
+                    parameters_agree(request, message, self._deciding.input_schema(server, name, caller))
+                return reply
             if message.method == LIST and LIST not in self._deciding.options.passes:
                 return await self._list(asked, message, caller)
             return self._undecided(message)

@@ -8,6 +8,7 @@ of ours is answered, as a denial. What the gateway's `metadata` was to bring and
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from typing_extensions import override
 
 from pdp.adapters.gateways import replies
 from pdp.adapters.gateways.deciding import Asked, Deciding, claimed, credential
-from pdp.adapters.gateways.http_message import tool_call
+from pdp.adapters.gateways.http_message import MESSAGE_DEPTH, tool_call
 from pdp.adapters.gateways.options import DECIDED, LIST
 from pdp.adapters.grpc.interceptors import Context
 from pdp.client.values import ToolList
@@ -37,7 +38,8 @@ SERVICE = "agentgateway.dev.ext_mcp.ExtMcp"
 _AUTHORIZATION = "authorization"  # a header, or a key of the gateway's metadata
 _CLAIMS = "claims"  # a key of the metadata
 _DELIMITER = "_"  # of a backend's name and a tool's, at its first place
-_MAX_LIST_BYTES = 4 << 20
+_MAX_LIST_BYTES, _MAX_LIST_VALUES = 4 << 20, 1 << 18
+_LIST_DEPTH = 66  # two around a definition of 64
 _EXACT = 2**53
 _SAFE = SAFE_MESSAGES[Effect.DENY]
 _Code = ext_mcp_pb2.AuthorizationError
@@ -114,7 +116,12 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             return self._undecided(request.method)
         if not request.mcp_request:
             raise InvalidRequest("mcp_request", "is missing; a call has parameters")
-        params, _ = parse_object(request.mcp_request, "mcp_request", max_bytes=self._deciding.options.max_body_bytes)
+        params, _ = parse_object(
+            request.mcp_request,
+            "mcp_request",
+            max_bytes=self._deciding.options.max_body_bytes,
+            max_depth=MESSAGE_DEPTH,
+        )
         name, arguments = tool_call(params)
         meta = params.get("_meta", {})
         if not isinstance(meta, dict):
@@ -140,29 +147,25 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             raise InvalidRequest("method", "results are not inspected by this release; have tools/call: request")
         if response.method != LIST:
             return self._undecided(response.method)
-        listed, _ = parse_object(response.mcp_response, "mcp_response", max_bytes=_MAX_LIST_BYTES)
-        tools = listed.get("tools")
-        if not isinstance(tools, list) or not all(
-            isinstance(t, dict) and isinstance(t.get("name"), str) for t in tools
-        ):
-            raise InvalidRequest("mcp_response", "is no list of tools")
         servers = dict(zip(response.service_names, self._servers(response.service_names), strict=True))
         given = _credential({}, response.metadata_context)
+        # in threads: a tool server that lists much must not hold decisions up
+        listed = await asyncio.to_thread(_list, response.mcp_response)
         seen: dict[str, list[Mapping[str, Any]]] = {}
         until = float("inf")
         for service, server in servers.items():
-            native = self._native(tools, service, several=len(servers) > 1)
+            native = self._native(listed["tools"], service, several=len(servers) > 1)
             found = await self._deciding.tools(Asked(server, given), list(native.values()), caller)
             if not found.allowed or found.valid_until is None:
                 return _denied(_Code.PERMISSION_DENIED, found.safe_message, _data(found))
             until = min(until, found.valid_until)
-            definitions = {tool.name: parse_object(tool.definition, "definition")[0] for tool in found.tools}
+            definitions = {tool.name: json.loads(tool.definition) for tool in found.tools}
             for shown, definition in native.items():
-                if (pinned := definitions.get(str(definition["name"]))) is not None:
+                if (pinned := definitions.get(definition["name"])) is not None:
                     seen.setdefault(shown, []).append({**pinned, "name": shown})
         # what several servers could have listed is nobody's
-        visible = [seen[tool["name"]][0] for tool in tools if len(seen.get(tool["name"], ())) == 1]
-        return canonical({**listed, "tools": visible, **self._caching(listed, until)})
+        visible = [seen[tool["name"]][0] for tool in listed["tools"] if len(seen.get(tool["name"], ())) == 1]
+        return await asyncio.to_thread(canonical, {**listed, "tools": visible, **self._caching(listed, until)})
 
     def _undecided(self, method: str) -> ext_mcp_pb2.AuthorizationError | None:
         if method in self._deciding.options.passes:
@@ -197,7 +200,18 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         if "ttlMs" not in listed and "cacheScope" not in listed:
             return {}
         left, stated = max(0, int((until - self._deciding.now()) * 1000)), listed.get("ttlMs")
-        return {"cacheScope": "private", "ttlMs": min(left, stated) if isinstance(stated, int) else left}
+        return {"cacheScope": "private", "ttlMs": max(0, min(left, stated)) if isinstance(stated, int) else left}
+
+
+def _list(raw: bytes) -> dict[str, Any]:
+    """The result of a list, whose tools have names. Raises InvalidRequest."""
+    listed, _ = parse_object(
+        raw, "mcp_response", max_bytes=_MAX_LIST_BYTES, max_depth=_LIST_DEPTH, max_values=_MAX_LIST_VALUES
+    )
+    tools = listed.get("tools")
+    if not isinstance(tools, list) or not all(isinstance(t, dict) and isinstance(t.get("name"), str) for t in tools):
+        raise InvalidRequest("mcp_response", "is no list of tools")
+    return dict(listed)
 
 
 def _data(found: ToolList) -> dict[str, Json]:

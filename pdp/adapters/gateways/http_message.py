@@ -16,6 +16,7 @@ from mcp.shared.inbound import (
     InboundLadderRejection,
     classify_inbound_request,
     decode_header_value,
+    validate_mcp_param_headers,
 )
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
@@ -24,14 +25,15 @@ from mcp_types import (
     INVALID_REQUEST,
     PROTOCOL_VERSION_META_KEY,
 )
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import parse_object
+from pdp.core.strict_json import MAX_DEPTH, parse_object
 from pdp.vendored import ext_authz_pb2
 
 _PARAM = MCP_PARAM_HEADER_PREFIX.lower()
+MESSAGE_DEPTH = MAX_DEPTH + 2  # the message and its parameters stand around the arguments
 _PARTIAL, _WHOLE = "x-envoy-auth-partial-body", ("false",)
 _REPLACED = "\N{REPLACEMENT CHARACTER}".encode()  # for what is no UTF-8, where the body is shown as text
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
@@ -132,7 +134,7 @@ def mcp_message(request: HttpRequest, max_bytes: int) -> McpMessage:
     if not request.whole:
         raise Malformed("body", "is a part; the gateway is to pass on the whole (allow_partial_message: false)")
     try:
-        body, _ = parse_object(request.body, "body", max_bytes=max_bytes)
+        body, _ = parse_object(request.body, "body", max_bytes=max_bytes, max_depth=MESSAGE_DEPTH)
     except InvalidRequest as fault:
         raise Malformed(fault.field, fault.message.removeprefix(f"{fault.field}: ")) from None
     message = _message(body)
@@ -187,19 +189,26 @@ def _agree(request: HttpRequest, body: Mapping[str, Any], message: McpMessage) -
         raise _mismatch(MCP_METHOD_HEADER, message)
     if MCP_NAME_HEADER in request.headers and decode_header_value(request.header(MCP_NAME_HEADER)) != name:
         raise _mismatch(MCP_NAME_HEADER, message)
-    arguments = message.params.get("arguments")
-    for header in request.headers:
-        if header.startswith(_PARAM) and decode_header_value(request.header(header)) not in _texts(arguments):
-            raise _mismatch(_PARAM + "*", message)
+    stated_values = [decode_header_value(request.header(h)) for h in request.headers if h.startswith(_PARAM)]
+    if stated_values and not _texts(message.params.get("arguments")).issuperset(stated_values):
+        raise _mismatch(_PARAM + "*", message)
+
+
+def parameters_agree(request: HttpRequest, message: McpMessage, schema: Any) -> None:
+    """Raises Malformed where the headers that a tool's schema declares (`x-mcp-header`) are not its arguments."""
+    if message.version in MODERN_PROTOCOL_VERSIONS and validate_mcp_param_headers(
+        schema, dict(tool_call(message.params)[1]), {name: values[0] for name, values in request.headers.items()}
+    ):
+        raise _mismatch(_PARAM + "*", message)
 
 
 def _mismatch(header: str, message: McpMessage) -> Malformed:
     return Malformed(f"header {header}", "does not agree with the body", id_=message.id, number=HEADER_MISMATCH)
 
 
-def _texts(arguments: object) -> set[str]:
+def _texts(arguments: object) -> set[str | None]:
     """All texts, numbers and booleans of the arguments, as a client writes them into a header."""
-    found, left = set[str](), [arguments]
+    found, left = set[str | None](), [arguments]
     while left:
         value = left.pop()
         if isinstance(value, dict | list):
