@@ -141,6 +141,12 @@ LOADING = (
             "if self._proven < 0:",
             "who answers has proven its roots",
         ),
+        (
+            "opa-proven-later",
+            "self._fault, self._proven = None, made",
+            "self._fault, self._proven = None, self._made",
+            "who came after a proof has proven nothing",
+        ),
     ),
     *_in(
         "policy/opa/engine",

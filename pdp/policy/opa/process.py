@@ -136,6 +136,7 @@ class RemoteOpa:
                 await self._prove()
 
     async def _prove(self) -> None:
+        made = self._made  # who answers over a later connection may not be the one that is asked here
         try:
             await introduce(self._client, self._digest, _PROBE_SECONDS)
         except EngineFault as fault:
@@ -143,7 +144,7 @@ class RemoteOpa:
             if fault.code == "policy.mismatch":
                 self._fault = fault
             raise EngineFault(*evaluation.BY_CODE[fault.code], detail=fault.message) from None
-        self._fault, self._proven = None, self._made
+        self._fault, self._proven = None, made
 
 
 class ChildOpa:

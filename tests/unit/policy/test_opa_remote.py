@@ -62,7 +62,7 @@ async def load(tmp_path: Path) -> AsyncIterator[Load]:
 
 class Liar:
     """An HTTP server that holds the right bundle, and answers questions with whatever `say` makes. It pauses while
-    `awake` is not set."""
+    `awake` is not set, and with what it tells of its bundles on its lips while `told` is not."""
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
@@ -71,8 +71,9 @@ class Liar:
         self.version = "1.22.0"
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.say: Handler = self.honest
-        self.awake = asyncio.Event()
+        self.awake, self.asked, self.told = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.awake.set()
+        self.told.set()
 
     def provenance(self, **bundles: str) -> dict[str, Any]:
         told = bundles or {"ours": self.digest}
@@ -86,7 +87,10 @@ class Liar:
         await self.awake.wait()
         if request.path == "/v1/data/system/bundles":
             told = {"provenance": self.provenance(), "result": self.bundles}
-            return web.json_response(told if self.bundles is not None else {})
+            answer = web.json_response(told if self.bundles is not None else {})
+            self.asked.set()
+            await self.told.wait()
+            return answer
         return await self.say(request)
 
 
@@ -499,6 +503,31 @@ async def test_who_answers_over_a_new_connection_proves_itself_first(
     assert await codes(engine, ask(n=1), ask(n=2)) == ["policy.mismatch"] * 2
     assert engine.workers == 0
     assert await codes(engine, ask(n=1)) == ["policy.mismatch"]  # not asked any more
+
+
+async def test_a_proof_says_nothing_of_connections_that_came_after_it(
+    load: Load, liar: Any, rego: Rego, ask: Ask
+) -> None:
+    """As when OPA is restarted while the one before it proves what it holds."""
+    engine = await load(liar.url, rego(ECHO))
+    answered = asyncio.Event()
+
+    async def say(request: web.Request) -> web.StreamResponse:
+        answered.set()
+        return await hang_up_afterwards(liar, request)
+
+    liar.say = say
+    assert await codes(engine, ask(n=1)) == ["answered"]  # the next one needs a new connection
+    liar.told.clear()
+    liar.asked.clear()
+    before = asyncio.ensure_future(codes(engine, ask(n=1)))
+    await liar.asked.wait()
+    liar.manifest["roots"] = ["lib", "packs", "pdp"]  # anybody may write data.org now
+    answered.clear()
+    after = asyncio.ensure_future(codes(engine, ask(n=2)))
+    await answered.wait()
+    liar.told.set()
+    assert (await before, await after) == (["answered"], ["policy.mismatch"])
 
 
 async def test_manifests_are_looked_at_again_and_again(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
