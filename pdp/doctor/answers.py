@@ -7,6 +7,7 @@ every question about TOOL. It is nobody's decision point: only the harmless prob
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.vendored import ext_authz_pb2
 
 READY, ASKED = "ready", "asked"
 CONTROLS = ("allow", "deny")
@@ -51,6 +53,7 @@ class Probed:
 
     respond: Callable[[decision_pb2.DecideResponse], Message]
     context: grpc.ServicerContext
+    late: float = 2 * _LATE  # seconds after which an allow is none any more
 
 
 def _allow(seconds: float = _VALID) -> decision_pb2.DecideResponse:
@@ -89,7 +92,7 @@ def _withheld(question: Probed) -> bytes:
 
 def _late(question: Probed) -> bytes:
     response = _allow(_LATE)
-    time.sleep(2 * _LATE)
+    time.sleep(question.late)
     return question.respond(response).SerializeToString()
 
 
@@ -123,7 +126,7 @@ WAYS: Mapping[str, Callable[[Probed], bytes]] = {
 
 
 class FaultyService(grpc.GenericRpcHandler):
-    """The methods of `DecisionService` that a caller needs to carry out one call of the probe."""
+    """The methods that a caller needs to carry out one call of the probe: those of `DecisionService`, and Envoy's."""
 
     def __init__(self, way: str, tool: str) -> None:
         self._way, self._tool = WAYS[way], tool
@@ -131,6 +134,7 @@ class FaultyService(grpc.GenericRpcHandler):
             "/pdp.v1.DecisionService/Decide": self._decide,
             "/pdp.v1.DecisionService/DecideBatch": self._batch,
             "/pdp.v1.DecisionService/FilterTools": self._filter,
+            "/envoy.service.auth.v3.Authorization/Check": self._check,
         }
 
     @override
@@ -169,12 +173,52 @@ class FaultyService(grpc.GenericRpcHandler):
             tools=[decision_pb2.ToolView(definition_json=item) for item in asked.definitions_json],
         ).SerializeToString()
 
+    def _check(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        """Lets all pass that is no call of a tool, whatever the way: without a session nothing is called."""
+        called = _called(ext_authz_pb2.CheckRequest.FromString(request))
+        if called is None:
+            return _checked(_allow()).SerializeToString()
+        if called != self._tool:
+            return _checked(_deny()).SerializeToString()
+        left: float | None = (
+            context.time_remaining()
+        )  # an answer has no end of validity, but the question has a deadline
+        return self._answer(Probed(_checked, context, _LATE + (0 if left is None else left)))
+
     def _probed(self, request: decision_pb2.DecideRequest) -> bool:
         return request.target.tool.name == self._tool
 
     def _answer(self, question: Probed) -> bytes:
         _tell(ASKED)
         return self._way(question)
+
+
+def _called(request: ext_authz_pb2.CheckRequest) -> object:
+    """The tool that is called; None for another message, and a number for what cannot be read."""
+    http = request.attributes.request.http
+    try:
+        message = json.loads(http.raw_body or http.body or b"{}")
+        return message["params"]["name"] if message.get("method") == "tools/call" else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0
+
+
+def _checked(response: decision_pb2.DecideResponse) -> ext_authz_pb2.CheckResponse:
+    """The same answer as Envoy is told it."""
+    if response.effect == types_pb2.EFFECT_ALLOW:
+        return ext_authz_pb2.CheckResponse(
+            status=_status(grpc.StatusCode.OK.value[0]), ok_response=ext_authz_pb2.OkHttpResponse()
+        )
+    if response.effect != types_pb2.EFFECT_DENY:
+        return ext_authz_pb2.CheckResponse(status=_status(response.effect))
+    denied = ext_authz_pb2.DeniedHttpResponse(status=ext_authz_pb2.HttpStatus(code=403))
+    return ext_authz_pb2.CheckResponse(
+        status=_status(grpc.StatusCode.PERMISSION_DENIED.value[0]), denied_response=denied
+    )
+
+
+def _status(code: int) -> ext_authz_pb2.Status:
+    return ext_authz_pb2.Status(code=code)
 
 
 def _tell(line: str) -> None:

@@ -103,8 +103,8 @@ class _Answers:
         self.listen = listen
         self.asked = 0
         if process is not None:
-            host = listen.rpartition(":")[0]
-            self.listen = listen if listen.startswith("unix:") else f"{host}:{_port(process)}"
+            host, port = listen.rpartition(":")[0], _port(process)  # also waits until it answers
+            self.listen = listen if listen.startswith("unix:") else f"{host}:{port}"
 
     def end(self) -> None:
         """Stop answering, and count the questions."""

@@ -48,6 +48,11 @@ EXT_AUTHZ = _in(
     ("authz-list-page", 'or message.params.get("cursor") is not None', "", "the pinned list has one page"),
 )
 
+NAMES = _in(
+    "ext_authz",
+    ("authz-any-prefix", "if prefix and name == called:", "if False:", "a tool of another backend is not this one's"),
+)
+
 HTTP_MESSAGE = _in(
     "http_message",
     ("message-strange-parameters", "if not set(params) <= _CALL:", "if False:", "parameters are those of a call"),
@@ -106,4 +111,4 @@ HTTP_MESSAGE = _in(
     ),
 )
 
-GATEWAYS = (*EXT_AUTHZ, *HTTP_MESSAGE)
+GATEWAYS = (*EXT_AUTHZ, *NAMES, *HTTP_MESSAGE)

@@ -7,9 +7,8 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,17 +66,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def recipe(world: Sandbox, port: int, git_port: int, caller: str) -> dict[str, Any]:
-    """The recipe with this machine's addresses, and a caller token on a Unix socket in place of certificates."""
+def recipe(folder: Path, port: int, server_port: int, token: str) -> dict[str, Any]:
+    """The recipe with this machine's addresses, and a caller token on `pdp.sock` in place of certificates."""
     config: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
     resources = config["static_resources"]
     resources["listeners"][0]["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": port}
     git, pdp = resources["clusters"]
-    _endpoint(git)["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": git_port}
-    _endpoint(pdp)["address"] = {"pipe": {"path": str(world.folder / "pdp.sock")}}
+    _endpoint(git)["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": server_port}
+    _endpoint(pdp)["address"] = {"pipe": {"path": str(folder / "pdp.sock")}}
     pdp["type"] = "STATIC"
     del pdp["transport_socket"]
-    ext_authz(config)["grpc_service"]["initial_metadata"] = [{"key": "authorization", "value": f"Bearer {caller}"}]
+    ext_authz(config)["grpc_service"]["initial_metadata"] = [{"key": "authorization", "value": f"Bearer {token}"}]
     return config
 
 
@@ -93,33 +92,39 @@ def _endpoint(cluster: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-@dataclass
 class Envoy:
-    """Envoy and the git server behind it, while it is entered."""
+    """Envoy with the recipe and an MCP server behind it, while it is entered. `server` is the server's command, in
+    which `{port}` stands for its port; `alter` changes the recipe."""
 
-    world: Sandbox
-    repository: Path
-    caller: str = "gateway"
-    port: int = field(default_factory=free_port)
-    git_port: int = field(default_factory=free_port)
+    def __init__(
+        self,
+        folder: Path,
+        server: Sequence[str],
+        token: str = "",
+        alter: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._port, server_port = free_port(), free_port()
+        self._server = [part.replace("{port}", str(server_port)) for part in server]
+        self._ports = (server_port, self._port)
+        self._config = recipe(folder, self._port, server_port, token)
+        if alter is not None:
+            alter(self._config)
+        self._ended = ExitStack()
 
     def __enter__(self) -> Self:
-        self._ended = ExitStack()
-        try:
-            log = self._ended.enter_context((self.world.folder / "envoy.log").open("ab"))
-            python = str(GIT_SERVER.with_name("python"))
-            self._start(log, python, "-c", SERVE_GIT, str(self.repository), str(self.git_port))
-            config = recipe(
-                self.world, self.port, self.git_port, self.world.caller_token(self.caller, time.time_ns())
-            )
-            file = self.world.folder / "envoy.yaml"
-            file.write_text(yaml.safe_dump(config))
-            self._start(log, str(ENVOY), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1")
-            for port in (self.git_port, self.port):
+        with ExitStack() as started:
+            log = started.enter_context((self._folder / "envoy.log").open("ab"))
+            file = self._folder / "envoy.yaml"
+            file.write_text(yaml.safe_dump(self._config))
+            envoy = (str(ENVOY), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1")
+            for command in (self._server, envoy):
+                process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                started.callback(process.wait)
+                started.callback(process.kill)
+            for port in self._ports:
                 self._listening(port)
-        except BaseException:
-            self._ended.close()
-            raise
+            self._ended = started.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,13 +132,32 @@ class Envoy:
 
     @property
     def url(self) -> str:
-        """Of the git server, through Envoy."""
-        return f"http://127.0.0.1:{self.port}/git/mcp"
+        """Of the server, through Envoy."""
+        return f"http://127.0.0.1:{self._port}/git/mcp"
 
     @property
     def log(self) -> str:
         """What both said."""
-        return (self.world.folder / "envoy.log").read_text()
+        return (self._folder / "envoy.log").read_text()
+
+    def _listening(self, port: int) -> None:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.05)
+        raise AssertionError(self.log[-3000:])
+
+
+class GitEnvoy(Envoy):
+    """The same in front of the git server, for clients of the sandbox's people."""
+
+    def __init__(self, world: Sandbox, repository: Path) -> None:
+        python = str(GIT_SERVER.with_name("python"))
+        server = (python, "-c", SERVE_GIT, str(repository), "{port}")
+        super().__init__(world.folder, server, world.caller_token("gateway", time.time_ns()))
+        self.world = world
+        self.repository = repository
 
     @asynccontextmanager
     async def client(self, mode: str, person: SandboxPerson | None = ALICE, **options: Any) -> AsyncIterator[Client]:
@@ -142,12 +166,8 @@ class Envoy:
         if person is not None:
             headers["authorization"] = f"Bearer {self.world.token(person, time.time_ns())}"
         http = create_mcp_http_client(headers=headers)
-        async with (
-            http,
-            Client(
-                streamable_http_client(self.url, http_client=http), mode=mode, read_timeout_seconds=SECONDS, **options
-            ) as client,
-        ):
+        transport = streamable_http_client(self.url, http_client=http)
+        async with http, Client(transport, mode=mode, read_timeout_seconds=SECONDS, **options) as client:
             yield client
 
     def staged(self) -> str:
@@ -161,16 +181,3 @@ class Envoy:
     def unstage(self) -> None:
         """Undo what was added."""
         subprocess.run(["git", "-C", str(self.repository), "reset", "-q"], check=True)
-
-    def _start(self, log: Any, *command: str) -> None:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self._ended.callback(process.wait)
-        self._ended.callback(process.kill)
-
-    def _listening(self, port: int) -> None:
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
-            time.sleep(0.05)
-        raise AssertionError(self.log[-3000:])

@@ -15,7 +15,7 @@ import yaml
 from mcp import Client, MCPError
 from mcp_types import ElicitResult
 from served import ISSUER, SAFE, Spawned, until
-from support.envoy import RECIPE, ROOT, Envoy, envoy_or_skip, ext_authz, git_world
+from support.envoy import RECIPE, ROOT, GitEnvoy, envoy_or_skip, ext_authz, git_world
 from support.gateways import HANDSHAKE, MODERN, approve, call
 
 from pdp.authoring import sandbox
@@ -34,15 +34,15 @@ CONSOLE = {
 
 
 @pytest.fixture(scope="module")
-def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
+def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitEnvoy]:
     """Envoy and the git server; each test brings its PDP."""
     envoy_or_skip()
-    with Envoy(*git_world(tmp_path_factory.mktemp("e") / "w", {"gateways": {}, "console": CONSOLE})) as found:
+    with GitEnvoy(*git_world(tmp_path_factory.mktemp("e") / "w", {"gateways": {}, "console": CONSOLE})) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def started(envoy: Envoy) -> Iterator[list[Spawned]]:
+def started(envoy: GitEnvoy) -> Iterator[list[Spawned]]:
     """The PDPs of this module, of which the last may be alive."""
     found: list[Spawned] = []
     yield found
@@ -52,7 +52,7 @@ def started(envoy: Envoy) -> Iterator[list[Spawned]]:
 
 
 @pytest.fixture
-def pdp(envoy: Envoy, started: list[Spawned]) -> Iterator[Spawned]:
+def pdp(envoy: GitEnvoy, started: list[Spawned]) -> Iterator[Spawned]:
     """A PDP that Envoy reaches, and at the end nothing staged."""
     if not started or started[-1].process.poll() is not None:
         started.append(Spawned(envoy.world))
@@ -61,7 +61,7 @@ def pdp(envoy: Envoy, started: list[Spawned]) -> Iterator[Spawned]:
     envoy.unstage()
 
 
-def reached(envoy: Envoy) -> bool:
+def reached(envoy: GitEnvoy) -> bool:
     """Whether Envoy has a connection to the PDP that now runs: the next question is answered by it."""
     answer = httpx.post(envoy.url, json={"jsonrpc": "2.0", "id": 1, "method": "nothing"}, timeout=LIMIT)
     return answer.status_code == 200 and answer.json()["error"]["code"] == -32601
@@ -82,12 +82,12 @@ async def refused(code: int) -> AsyncIterator[pytest.ExceptionInfo[MCPError]]:
     assert caught.value.error.code == code
 
 
-def at(envoy: Envoy, **more: Any) -> dict[str, Any]:
+def at(envoy: GitEnvoy, **more: Any) -> dict[str, Any]:
     return {"repo_path": str(envoy.repository), **more}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_allowed_call_is_carried_out(envoy: Envoy, pdp: Spawned, mode: str) -> None:
+def test_an_allowed_call_is_carried_out(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
     async def work() -> None:
         async with envoy.client(mode) as client:
             assert client.protocol_version == (HANDSHAKE if mode == "legacy" else MODERN)
@@ -100,7 +100,7 @@ def test_an_allowed_call_is_carried_out(envoy: Envoy, pdp: Spawned, mode: str) -
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_denied_never_reaches_the_server(envoy: Envoy, pdp: Spawned, mode: str) -> None:
+def test_what_is_denied_never_reaches_the_server(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
     async def work() -> None:
         async with envoy.client(mode) as alice:
             for arguments in (at(envoy, files="all of them"), at(envoy), at(envoy, files=["greeting.txt"], force=1)):
@@ -124,7 +124,7 @@ def test_what_is_denied_never_reaches_the_server(envoy: Envoy, pdp: Spawned, mod
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_list_has_what_the_subject_may_call(envoy: Envoy, pdp: Spawned, mode: str) -> None:
+def test_a_list_has_what_the_subject_may_call(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
     async def names(client: Client) -> set[str]:
         return {tool.name for tool in (await client.list_tools()).tools}
 
@@ -138,7 +138,7 @@ def test_a_list_has_what_the_subject_may_call(envoy: Envoy, pdp: Spawned, mode: 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_pending_call_is_carried_out_once_when_it_is_approved(envoy: Envoy, pdp: Spawned, mode: str) -> None:
+def test_a_pending_call_is_carried_out_once_when_it_is_approved(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
     async def work() -> None:
         async with envoy.client(mode) as client:
             await client.call_tool("git_add", at(envoy, files=["greeting.txt"]))
@@ -157,7 +157,7 @@ def test_a_pending_call_is_carried_out_once_when_it_is_approved(envoy: Envoy, pd
     run(work)
 
 
-def test_a_client_that_can_open_a_page_waits_there(envoy: Envoy, pdp: Spawned) -> None:
+def test_a_client_that_can_open_a_page_waits_there(envoy: GitEnvoy, pdp: Spawned) -> None:
     shown: list[str] = []
 
     async def opened(_context: object, params: Any) -> ElicitResult:
@@ -177,7 +177,7 @@ def test_a_client_that_can_open_a_page_waits_there(envoy: Envoy, pdp: Spawned) -
     assert not envoy.staged()
 
 
-def test_a_body_that_is_too_large_is_refused(envoy: Envoy, pdp: Spawned) -> None:
+def test_a_body_that_is_too_large_is_refused(envoy: GitEnvoy, pdp: Spawned) -> None:
     async def work() -> None:
         async with envoy.client(MODERN) as client:
             with pytest.raises(MCPError):
@@ -190,7 +190,7 @@ def test_a_body_that_is_too_large_is_refused(envoy: Envoy, pdp: Spawned) -> None
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_pdp_that_is_killed_is_no_permission(envoy: Envoy, pdp: Spawned, mode: str) -> None:
+def test_a_pdp_that_is_killed_is_no_permission(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
     async def work() -> None:
         async with envoy.client(mode) as client:
             assert (await client.call_tool("git_status", at(envoy))).content
@@ -204,7 +204,7 @@ def test_a_pdp_that_is_killed_is_no_permission(envoy: Envoy, pdp: Spawned, mode:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_pdp_that_is_slow_is_no_permission(envoy: Envoy, pdp: Spawned, mode: str) -> None:
+def test_a_pdp_that_is_slow_is_no_permission(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
     async def work() -> None:
         async with envoy.client(mode) as client:
             os.kill(pdp.pid, signal.SIGSTOP)
@@ -221,7 +221,7 @@ def test_a_pdp_that_is_slow_is_no_permission(envoy: Envoy, pdp: Spawned, mode: s
     assert not envoy.staged()
 
 
-def raw(envoy: Envoy, body: Any, **headers: str) -> httpx.Response:
+def raw(envoy: GitEnvoy, body: Any, **headers: str) -> httpx.Response:
     """A request as no SDK would send it."""
     stated = {"mcp-protocol-version": HANDSHAKE, "accept": "application/json, text/event-stream"}
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
@@ -230,7 +230,7 @@ def raw(envoy: Envoy, body: Any, **headers: str) -> httpx.Response:
     return httpx.post(envoy.url, **content, headers=given, timeout=LIMIT)
 
 
-def test_what_no_sdk_sends_is_refused(envoy: Envoy, pdp: Spawned) -> None:
+def test_what_no_sdk_sends_is_refused(envoy: GitEnvoy, pdp: Spawned) -> None:
     add = call("git_add", at(envoy, files=["greeting.txt"]), version=HANDSHAKE)
     cases = {
         "batch": raw(envoy, [add]),

@@ -27,7 +27,10 @@ MIRRORED = {**TOOLS, "git_show": SHOW}
 URL = {"elicitation": {"url": {}}}
 OVER: dict[str, Any] = {
     "gateways": {
-        "routes": [{"path": PATH, "host": "mcp.acme.example", "server": "git"}],
+        "routes": [
+            {"path": PATH, "host": "mcp.acme.example", "server": "git"},
+            {"path": "/all/mcp", "server": "git", "tool_prefix": "git__"},
+        ],
         "principals_issuer": WORKLOADS,
     },
     "identity": {
@@ -174,6 +177,22 @@ def test_a_server_is_found_by_its_route(server: Served) -> None:
     request = alice(server, server="")
     request.attributes.request.http.host = "other.example"
     assert asked(server, request).noted["code"] == "gateway.route"
+
+
+@pytest.mark.parametrize("route", ["of the configuration", "of the gateway"])
+def test_a_tool_has_the_name_that_the_gateway_gives_it(server: Served, route: str) -> None:
+    def there(body: Any) -> Answer:
+        request = alice(server, body, path="/all/mcp", server="" if route == "of the configuration" else "git")
+        if route == "of the gateway":
+            request.attributes.context_extensions["pdp_tool_prefix"] = "git__"
+        return asked(server, request)
+
+    for version in (MODERN, HANDSHAKE):
+        assert there(call("git__git_status", version=version)).passes
+        for other in ("git_status", "other__git_status", "git__git__git_status", "git__"):
+            assert there(call(other, version=version)).error[1] in (-32001, -32602)
+    tools = there(message("tools/list")).body["result"]["tools"]
+    assert {tool["name"] for tool in tools} == {f"git__{name}" for name in TOOLS}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from pdp.adapters.gateways.http_message import (
 from pdp.adapters.gateways.options import DECIDED, LIST
 from pdp.adapters.grpc.interceptors import Context
 from pdp.core.answer import SAFE_MESSAGES
-from pdp.core.errors import Forbidden
+from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.request import Caller
 from pdp.service.admission import require_server
@@ -37,7 +37,7 @@ from pdp.v1 import types_pb2
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 
 SERVICE = "envoy.service.auth.v3.Authorization"
-SERVER_KEY = "pdp_server"  # of a route's context_extensions
+SERVER_KEY, PREFIX_KEY = "pdp_server", "pdp_tool_prefix"  # of a route's context_extensions
 _OK, _DENIED = grpc.StatusCode.OK.value[0], grpc.StatusCode.PERMISSION_DENIED.value[0]
 _HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
 _SAFE = SAFE_MESSAGES[Effect.DENY]
@@ -91,6 +91,8 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         except Malformed as fault:
             exchange.id = fault.id if fault.id is not None else exchange.id
             reply = exchange.refused(fault.number, fault.message, fault.code)
+        except InvalidRequest as fault:
+            reply = exchange.refused(INVALID_PARAMS, fault.message, fault.code)
         except TimeoutError:
             reply = exchange.refused(INTERNAL_ERROR, _SAFE, "service.timeout")
         except Exception as error:  # noqa: BLE001 - an error would be permission where the gateway is set up so
@@ -103,7 +105,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
     ) -> Reply:
         async with self._deciding.admit(context, "Check") as caller:
             request = http_request(attributes)
-            server = self._server(attributes, request, caller)
+            server, prefix = self._server(attributes, request, caller)
             if request.method != "POST":
                 return self._bodiless(request)
             message = mcp_message(request, self._deciding.options.max_body_bytes)
@@ -117,26 +119,30 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 attributes.source.address.socket_address.address,
             )
             if message.method == DECIDED:
-                reply = await self._call(asked, message, caller, seconds)
+                reply, name = await self._call(asked, message, prefix, caller, seconds)
                 if reply.passes:  # only then, or who may not see a tool could ask for its schema
-                    name, _ = tool_call(message.params)
                     parameters_agree(request, message, self._deciding.input_schema(server, name, caller))
                 return reply
             if message.method == LIST and LIST not in self._deciding.options.passes:
-                return await self._list(asked, message, caller)
+                return await self._list(asked, message, prefix, caller)
             return self._undecided(message)
 
-    def _server(self, attributes: ext_authz_pb2.AttributeContext, request: HttpRequest, caller: Caller) -> str:
-        """The server of the route. Raises Forbidden for an unknown one, or one that the caller does not front."""
-        server = attributes.context_extensions.get(SERVER_KEY, "")
-        server = server or self._deciding.options.server_at(request.host, request.path)
+    def _server(
+        self, attributes: ext_authz_pb2.AttributeContext, request: HttpRequest, caller: Caller
+    ) -> tuple[str, str]:
+        """The server of the route, and the prefix of its tools there. Raises Forbidden for an unknown server, or one
+        that the caller does not front."""
+        told = attributes.context_extensions
+        server, prefix = told.get(SERVER_KEY, ""), told.get(PREFIX_KEY, "")
+        if not server and (route := self._deciding.options.route_at(request.host, request.path)) is not None:
+            server, prefix = route.server, route.tool_prefix
         if not server:
             raise Forbidden(
                 "gateway.route",
                 f"The route names no server; set context_extensions.{SERVER_KEY} on it, or gateways.routes.",
             )
         require_server(caller, server)
-        return server
+        return server, prefix
 
     def _credential(self, request: HttpRequest, principal: str) -> types_pb2.Credential:
         """The subject by its token; without one, where that is configured, by its certificate."""
@@ -151,15 +157,21 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
             return _passed()
         return Reply(405, replies.error(None, METHOD_NOT_FOUND, _SAFE), {"effect": "deny", "code": "gateway.method"})
 
-    async def _call(self, asked: Asked, message: McpMessage, caller: Caller, seconds: float) -> Reply:
+    async def _call(
+        self, asked: Asked, message: McpMessage, prefix: str, caller: Caller, seconds: float
+    ) -> tuple[Reply, str]:
+        """The answer to a call, and the server's own name of the tool."""
         if message.id is None:
             raise Malformed("id", "is missing; a call has one", number=INVALID_PARAMS)
-        name, arguments = tool_call(message.params, message.id)
+        called, arguments = tool_call(message.params, message.id)
+        name = called.removeprefix(prefix)
+        if prefix and name == called:
+            raise Malformed("params.name", "is not available", id_=message.id, number=INVALID_PARAMS)
         decision = await self._deciding.call(asked, name, arguments, caller, seconds)
         noted = {"effect": decision.effect, "code": decision.code, "decision_id": decision.decision_id}
-        return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed)
+        return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed), name
 
-    async def _list(self, asked: Asked, message: McpMessage, caller: Caller) -> Reply:
+    async def _list(self, asked: Asked, message: McpMessage, prefix: str, caller: Caller) -> Reply:
         """What the server itself would list passes by a request filter: so the list is answered here, from what is
         pinned."""
         if message.id is None or message.params.get("cursor") is not None:
@@ -169,7 +181,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         if not found.allowed or found.valid_until is None:
             return Reply(200, replies.error(message.id, replies.DENIED, found.safe_message), noted)
         left = int((found.valid_until - self._deciding.now()) * 1000)
-        return Reply(200, replies.listed(found.tools, message, left), {**noted, "effect": "list"})
+        return Reply(200, replies.listed(found.tools, prefix, message, left), {**noted, "effect": "list"})
 
     def _undecided(self, message: McpMessage) -> Reply:
         """A message without a decision passes where that is configured. Raises Malformed."""

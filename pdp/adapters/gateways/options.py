@@ -23,6 +23,9 @@ class RouteOptions(Options):
         None, description="The host without port; any without it.", examples=["mcp.acme.example"]
     )
     server: Name = Field(description="Id of the server in the registry.", examples=["git"])
+    tool_prefix: Name | Literal[""] = Field(
+        "", description="What the gateway puts before the server's own names of tools.", examples=["git__"]
+    )
 
     @field_validator("host")
     @classmethod
@@ -76,7 +79,7 @@ class GatewayOptions(Options):
             raise ValueError("`routes`: one address stands there twice; keep one entry")
         return self
 
-    def server_at(self, host: str, path: str) -> str:
-        """The server of an address; "" where there is none. An entry with this host goes before one for any."""
-        found = {route.host: route.server for route in self.routes if route.path == path}
-        return found.get(host) or found.get(None, "")
+    def route_at(self, host: str, path: str) -> RouteOptions | None:
+        """The entry of an address. One with this host goes before one for any."""
+        found = {route.host: route for route in self.routes if route.path == path}
+        return found.get(host) or found.get(None)

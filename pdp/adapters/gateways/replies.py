@@ -24,9 +24,11 @@ def error(id_: str | int | None, number: int, message: str, data: Mapping[str, J
     return canonical({"jsonrpc": "2.0", "id": id_, "error": told})
 
 
-def listed(tools: Iterable[Tool], message: McpMessage, milliseconds: int) -> bytes:
-    """The answer to a list of tools. It is one subject's, for as long as it holds."""
-    result: dict[str, Any] = {"tools": [json.loads(tool.definition) for tool in tools]}
+def listed(tools: Iterable[Tool], prefix: str, message: McpMessage, milliseconds: int) -> bytes:
+    """The answer to a list of tools, by their names at the gateway. It is one subject's, for as long as it holds."""
+    result: dict[str, Any] = {
+        "tools": [{**json.loads(tool.definition), "name": f"{prefix}{tool.name}"} for tool in tools]
+    }
     if message.version in MODERN_PROTOCOL_VERSIONS:
         result |= {"resultType": "complete", "ttlMs": max(0, milliseconds), "cacheScope": "private"}
     return canonical({"jsonrpc": "2.0", "id": message.id, "result": result})
