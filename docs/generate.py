@@ -11,8 +11,14 @@ from typing import Any
 
 from approval_states import picture
 
+from pdp.core.codes import CONTROLS, SERVED, UNSERVED
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"facts": ROOT / "docs" / "policy-input.md", "baseline": ROOT / "docs" / "policy-baseline.md"}
+PAGES = {
+    "facts": ROOT / "docs" / "policy-input.md",
+    "baseline": ROOT / "docs" / "policy-baseline.md",
+    "controls": ROOT / "docs" / "controls.md",
+}
 BASELINE = ROOT / "rego" / "baseline"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
@@ -54,6 +60,18 @@ def rules() -> str:
     return "\n".join(lines)
 
 
+def controls() -> str:
+    """The controls, with the codes of the denials that serve each."""
+    served: dict[str, list[str]] = {control: [] for control in CONTROLS}
+    for code, control in SERVED.items():
+        served[control].append(f"`{code}`" if "." in code or code == "already_redeemed" else f"`{code}.*`")
+    for code, control in re.findall(r"^\| `([^`]+)` \| (\S+) \|", rules(), re.MULTILINE):
+        served[control].append(f"`{code}`")
+    lines = ["| control | item | codes |", "|---|---|---|"]
+    lines += [f"| {c} | {item} | {', '.join(served[c]) or UNSERVED[c]} |" for c, item in CONTROLS.items()]
+    return "\n".join(lines)
+
+
 def page(name: str, table: str) -> str:
     """The text of a page with its marked table regenerated. Raises ValueError when a mark is missing."""
     begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
@@ -88,12 +106,12 @@ def _type(node: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write the tables of facts and of the baseline from rego/, and the picture of a request's states from the table
-    in the core; with --check, report stale ones."""
+    """Write the tables of facts and of the baseline from rego/, the table of controls and the picture of a request's
+    states from the core; with --check, report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
-    tables = {"facts": facts(), "baseline": rules()}
+    tables = {"facts": facts(), "baseline": rules(), "controls": controls()}
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()} | {PICTURE: picture()}
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():

@@ -8,7 +8,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from pdp.core.check import is_service_code
+from pdp.core.codes import is_service_code
 from pdp.core.errors import ConfigurationFault
 from pdp.policy.bundle import RESERVED
 

@@ -1,4 +1,4 @@
-"""The result of one check, and the codes that belong to the service."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -38,17 +38,3 @@ def failed(code: str, message: str) -> Check:
 def missing(code: str, message: str) -> Check:
     """A check that had nothing to look at."""
     return Check("missing", code, message)
-
-
-# First parts of the codes of the service's own denials: checks, switches, policy, requirements and the people who
-# answer them. No organisation's pack may use them, so that a code says who denied.
-SERVICE_CODES = frozenset(
-    {"agent", "already_redeemed", "approval", "arguments", "caller", "check", "client", "consent", "grant"}
-    | {"obligation", "person", "policy", "registry", "request", "requirement", "server", "session", "subject"}
-    | {"store", "switch", "target", "tool"}
-)
-
-
-def is_service_code(code: str) -> bool:
-    """Whether a code belongs to the service."""
-    return code.partition(".")[0] in SERVICE_CODES

@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import TypeVar, cast
 
 from pdp.core.approvals.requirement import KINDS
+from pdp.core.codes import control_of
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.elements import EngineQuery, decision_of
 from pdp.core.errors import EngineFault
@@ -70,9 +71,9 @@ class Outcome:
     waived: tuple[Mapping[str, Json], ...] = ()
 
 
-def denied(code: str, message: str = "", *, control: str = "") -> Outcome:
+def denied(code: str, message: str = "", *, waived: tuple[Mapping[str, Json], ...] = ()) -> Outcome:
     """A denial by the service: the one direction in which it may turn an answer."""
-    return Outcome(Effect.DENY, (Reason(code, message, "service", control),))
+    return Outcome(Effect.DENY, (Reason(code, message, "service", control_of(code)),), waived=waived)
 
 
 def question(
@@ -120,7 +121,7 @@ def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset
     unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations)
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
-        return Outcome(Effect.DENY, (Reason("obligation.unsupported", message, "service"),), waived=outcome.waived)
+        return denied("obligation.unsupported", message, waived=outcome.waived)
     return outcome
 
 
@@ -206,7 +207,8 @@ def _each(kind: type[T], values: Sequence[object]) -> tuple[T, ...]:
 
 
 def _reason(value: Mapping[str, Json]) -> Reason:
-    return Reason(*_each(str, _reason_texts(value)))
+    code, message, rule, control = _each(str, _reason_texts(value))
+    return Reason(code, message, rule, control or control_of(code))
 
 
 def _requirement(value: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -61,6 +61,19 @@ OUTCOME = _in(
         "Effect.ALLOW, (Reason(code, message",
         "fail closed",
     ),
+    ("denied-without-control", '"service", control_of(code))', '"service")', "a denial names its control"),
+    ("read-without-control", "control or control_of(code)", "control", "a denial of the gate names its control"),
+)
+
+CODES = _in(
+    "codes",
+    ("control-of-the-first-part", "SERVED.get(code) or ", "", "a code with a control of its own has that one"),
+    (
+        "control-missing",
+        '    "evidence": "MCP06",\n',
+        "",
+        "each code of the service is reserved and serves a control",
+    ),
 )
 
 DECIDE = _in(
@@ -257,6 +270,7 @@ EARLIER = _in(
 CORE = (
     *ELEMENTS,
     *OUTCOME,
+    *CODES,
     *DECIDE,
     *FACTS,
     *CHECKS,

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from pdp.audit.check import check
 from pdp.core.check import NS
+from pdp.core.codes import CONTROLS
 from pdp.core.digest import canonical, commitment, leaf_hash
 from pdp.service.decision import Decision
 from pdp.service.facts import FactBuilder
@@ -154,6 +155,13 @@ async def test_case(case: Case, way: str, worlds: dict[str, World], ran: Ran) ->
         _check_record(case, found.answer, found, world)
 
 
+def _controlled(reasons: Any) -> None:
+    """Whatever gate, service and baseline deny serves a control; an organisation's pack names one or none."""
+    for reason in reasons:
+        ours = not reason.rule.startswith("packs.") or reason.rule.startswith("packs.baseline.")
+        assert not ours or reason.control in CONTROLS, reason
+
+
 def _check_decision(case: Case, answer: DecideAnswer, found: Run, world: World) -> None:
     wanted, fields = case.decision, found.fields
     assert (EFFECTS[answer.effect], codes(answer.reasons)) == (wanted["effect"], set(wanted["reasons"]))
@@ -170,6 +178,7 @@ def _check_decision(case: Case, answer: DecideAnswer, found: Run, world: World) 
     if "valid_seconds" in wanted:
         assert answer.valid_until.seconds == world.now_ns // NS + wanted["valid_seconds"]
     assert bool(answer.safe_message) == (wanted["effect"] != "allow")
+    _controlled(answer.reasons)
     for code in case.spares:
         assert code not in codes(answer.reasons) | {r["code"] for r in fields["requirements"]}
         assert code not in {w["code"] for w in fields["waived"]}
@@ -185,6 +194,7 @@ def _check_list(case: Case, answer: ListAnswer, world: World) -> None:
     for name, expected in wanted.get("hidden", {}).items():
         assert hidden.get(name) == sorted(expected), name
     assert not set(hidden) & set(wanted["visible"])
+    _controlled([*answer.reasons, *(reason for h in answer.hidden for reason in h.reasons)])
     server = case.request.get("server", "git")
     for tool in answer.tools:  # what a model is shown is what was pinned
         assert json.loads(tool.definition_json) == world.definition(server, tool.name)
@@ -203,6 +213,7 @@ def _check_record(case: Case, answer: DecideAnswer | ListAnswer, found: Run, wor
             EFFECTS[answer.effect],
             codes(answer.reasons),
         )
+        assert {(r["code"], r["control"]) for r in fields["reasons"]} == {(r.code, r.control) for r in answer.reasons}
     policy = world.process.state.policy
     assert policy is not None
     assert (fields["policy"]["digest"], fields["policy"]["revision"]) == (policy.digest, policy.revision)

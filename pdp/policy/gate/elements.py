@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
-from pdp.core.check import is_service_code
+from pdp.core.codes import is_service_code
 from pdp.core.names import did_you_mean
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding

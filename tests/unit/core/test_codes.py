@@ -1,4 +1,5 @@
-"""The codes of the service's own denials, as its sources have them: the load gate reserves them all."""
+"""The codes of the service's own denials, as its sources have them: the load gate reserves them all, and each has the
+control that it serves."""
 
 from __future__ import annotations
 
@@ -9,25 +10,52 @@ from pathlib import Path
 
 import pytest
 
-from pdp.core.check import SERVICE_CODES, is_service_code
+from pdp.core import codes
+from pdp.core.codes import CONTROLS, SERVICE_CODES, UNSERVED, control_of, is_service_code
+from pdp.core.outcome import denied
 
 ROOT = Path(__file__).parents[3]
-MAKERS = {"failed", "missing", "denied", "EngineFault", "Reason"}  # what makes a reason of a denial
-CODE = re.compile(r"[a-z_]+\.[a-z_]+")
+# what makes a reason of a denial; `Unavailable` while an answer is gathered becomes one
+MAKERS = {"failed", "missing", "denied", "EngineFault", "Reason", "Unavailable"}
+# of these folders only: elsewhere it is the answer to something else than a call
+UNAVAILABLE = ("pdp/service/", "pdp/store/", "pdp/sessions/")
+ELSEWHERE = {"service.starting", "record.missing"}  # no call is answered at all
+CODE = re.compile(r"[a-z_]+(\.[a-z_]+)?")
+PAIR = re.compile(r'^_?[A-Z_]+ = \("([a-z_]+(?:\.[a-z_]+)?)", "', re.MULTILINE)  # of a code and its words
+OVER = re.compile(r'State\.[A-Z]+: \("([a-z_.]+)"')
+REFUSAL = re.compile(r'(?:Refusal|MalformedClaim)\(\s*"([a-z_]+)"')
 REGO = re.compile(
-    r'(?:\breason\(\s*|concat\("\.", \[|: |\bcode := )"((?:policy|requirement|obligation|check)(?:\.[a-z_]+)?)"'
+    r'(?:\breason\(\s*|concat\("\.", \[|: |:= )"((?:policy|requirement|obligation|check)(?:\.[a-z_]+)?)"'
 )
+CONTROL = re.compile(r'"control": "([A-Z0-9.-]+)"')
 
 
 def in_python() -> Iterator[str]:
     for path in sorted((ROOT / "pdp").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        where, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
             name = getattr(getattr(node, "func", None), "id", None) or getattr(
                 getattr(node, "func", None), "attr", ""
             )
             first = node.args[0] if isinstance(node, ast.Call) and node.args else None
-            if name in MAKERS and isinstance(first, ast.Constant) and CODE.fullmatch(str(first.value)):
+            if name not in MAKERS or not isinstance(first, ast.Constant) or not CODE.fullmatch(str(first.value)):
+                continue
+            if name != "Unavailable" or (where.startswith(UNAVAILABLE) and first.value not in ELSEWHERE):
                 yield str(first.value)
+
+
+def made_of_parts() -> Iterator[str]:
+    """Codes that the sources make of parts, or keep as values."""
+    for path in ("policy/evaluation.py", "service/approvals/resolve.py"):
+        text = (ROOT / "pdp" / path).read_text(encoding="utf-8")
+        yield from PAIR.findall(text)
+        yield from OVER.findall(text)
+    for path in sorted((ROOT / "pdp/identity").rglob("*.py")):
+        yield from (f"subject.{reason}" for reason in REFUSAL.findall(path.read_text(encoding="utf-8")))
+    yield from (f"{kind}.{state}" for kind in ("server", "tool") for state in ("unknown", "stale", "expired"))
+    yield from (f"switch.{scope}" for scope in ("everything", "tenant", "server", "tool", "agent", "subject"))
+    yield from (f"check.{name}" for name in ("caller", "subject", "agent", "server", "switch", "target"))
+    yield from ("check.arguments", "check.session", "record.too_large")
 
 
 def in_rego() -> Iterator[str]:
@@ -36,17 +64,42 @@ def in_rego() -> Iterator[str]:
             yield from REGO.findall(path.read_text(encoding="utf-8"))
 
 
+def every_code() -> set[str]:
+    return {*in_python(), *made_of_parts(), *in_rego()}
+
+
+def test_the_search_sees_what_there_is_in_each_place() -> None:
+    assert {"server.unknown", "subject.missing", "policy.input", "obligation.unsupported"} <= set(in_python())
+    assert {"store.unreadable", "already_redeemed", "resume.mismatch", "policy.timeout"} <= every_code()
+    assert {"requirement.expired", "subject.unbound", "subject.revoked", "subject.audience"} <= set(made_of_parts())
+    assert {"policy.packs", "policy.element", "requirement.refused", "check", "obligation.conflict"} <= set(in_rego())
+
+
 def test_every_code_of_a_denial_is_reserved() -> None:
-    found = {*in_python(), *in_rego()}
-    # proof that the search sees what there is, in each place
-    assert {"server.unknown", "subject.missing", "policy.input", "obligation.unsupported"} <= found
-    assert {"policy.packs", "requirement.refused", "check", "obligation.conflict"} <= set(in_rego())
-    assert sorted(code for code in found if not is_service_code(code)) == []
+    assert sorted(code for code in every_code() if not is_service_code(code)) == []
 
 
-@pytest.mark.parametrize("code", ["acme.limit", "subjects.x", "my.policy", "risk.high"])
+def test_every_code_of_a_denial_has_its_control() -> None:
+    assert {code: control_of(code) for code in every_code() if control_of(code) not in CONTROLS} == {}
+    assert denied("subject.revoked").reasons[0].control == "MB-1.2"
+
+
+def test_the_table_names_no_code_that_nothing_makes() -> None:
+    written = {code for code in codes.SERVED if "." in code}
+    assert sorted(written - every_code()) == []
+
+
+def test_every_control_is_served_or_says_why_not() -> None:
+    baseline = CONTROL.findall((ROOT / "rego" / "baseline" / "baseline.rego").read_text(encoding="utf-8"))
+    served = {*map(control_of, every_code()), *baseline}
+    assert len(CONTROLS) == 25
+    assert served == CONTROLS.keys() - UNSERVED.keys()
+
+
+@pytest.mark.parametrize("code", ["acme.limit", "subjects.x", "my.policy", "risk.high", "", "."])
 def test_other_codes_are_free(code: str) -> None:
     assert not is_service_code(code)
+    assert not control_of(code)
 
 
 def test_the_list_holds_first_parts() -> None:

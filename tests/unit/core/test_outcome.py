@@ -203,6 +203,6 @@ def test_a_character_beyond_the_first_plane_may_come_as_an_escape() -> None:
 
 
 def test_denied_is_a_denial_by_the_service_and_grants_nothing() -> None:
-    found = denied("a.b", "m", control="MB-1.1")
-    assert found == Outcome(Effect.DENY, (Reason("a.b", "m", "service", "MB-1.1"),))
+    found = denied("person.inactive", "m")
+    assert found == Outcome(Effect.DENY, (Reason("person.inactive", "m", "service", "MB-1.1"),))
     assert (found.visible, found.requirements, found.obligations) == (frozenset(), (), ())

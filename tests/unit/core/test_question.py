@@ -183,7 +183,7 @@ def test_an_obligation_that_the_caller_does_not_support_is_a_denial(supported: A
     assert codes(found) == ["obligation.unsupported"]
     assert (found.visible, found.obligations) == (frozenset(), ())
     assert found.waived == ({"waiver": "w"},)
-    assert found.reasons[0] == Reason("obligation.unsupported", found.reasons[0].message, "service")
+    assert found.reasons[0] == Reason("obligation.unsupported", found.reasons[0].message, "service", "MCP10")
     assert "redact" in found.reasons[0].message
 
 
