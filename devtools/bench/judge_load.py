@@ -38,13 +38,14 @@ _REVIEWED: Mapping[str, Json] = {
 }
 _PER_CHANNEL = 100
 _TIMEOUT = 60.0
+_PENDING, _DENY = "EFFECT_PENDING", "EFFECT_DENY"
 _ALWAYS = {"weekdays": [1, 2, 3, 4, 5, 6, 7], "from_minute": 0, "to_minute": 1440}
 
 
 @dataclass(slots=True)
 class JudgeLoad:
     """A server whose judge asks a model that answers so many `calls` together. `answers` counts what became of them,
-    by effect or status."""
+    by effect (of a denial with its first reason) or status."""
 
     server: BenchServer
     world: World
@@ -93,12 +94,19 @@ class JudgeLoad:
             await asyncio.gather(*(self._one(stubs[i % len(stubs)], call, metadata) for i, call in enumerate(calls)))
 
     async def _one(self, stub: Any, call: Any, metadata: Any) -> None:
-        try:
-            answer = await stub.Decide(call, metadata=metadata, timeout=_TIMEOUT)
-        except grpc.aio.AioRpcError as error:
-            self.answers[error.code().name] += 1
-        else:
-            self.answers[types_pb2.Effect.Name(answer.effect)] += 1
+        """Ask until the answer is final: a caller is held for ten seconds at most, and the model may have all of them
+        later than that. A call that asks again finds its verdict, or the session that goes on."""
+        ends, effect = time.monotonic() + _TIMEOUT, _PENDING
+        while effect == _PENDING and time.monotonic() < ends:
+            try:
+                answer = await stub.Decide(call, metadata=metadata, timeout=_TIMEOUT)
+            except grpc.aio.AioRpcError as error:
+                effect = error.code().name
+            else:
+                effect = types_pb2.Effect.Name(answer.effect)
+                if effect == _DENY:
+                    effect += f" {answer.reasons[0].code}"
+        self.answers[effect] += 1
 
     def _call(self, number: int) -> Any:
         """A call that is not cached."""

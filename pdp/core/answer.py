@@ -9,7 +9,7 @@ from typing import Any
 
 from pdp.core.approvals.call import SourcedEvidence
 from pdp.core.check import NS
-from pdp.core.digest import Json, digest
+from pdp.core.digest import Json, digest, text_encoder
 from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason
 
@@ -99,7 +99,7 @@ def _encodable(value: Answer | Reason | OpenRequirement | PolicyRef) -> Json:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_encodable).encode
+_encode = text_encoder(json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_encodable))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from pdp.core.digest import Json, sha256_hex
+from pdp.core.digest import Json, sha256_hex, text_encoder
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Asserted
 from pdp.core.policy import Module
@@ -29,7 +29,7 @@ _TARGET = ("key", "status", "code", "server")
 _target = itemgetter(*_TARGET)
 RULE = "data.pdp.decision"  # of step 2
 # ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
 NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
 SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallContext
-from pdp.core.digest import Json, digest, keyed_hex, keyed_index, sha256_hex
+from pdp.core.digest import Json, digest, keyed_hex, keyed_index, sha256_hex, text_encoder
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
@@ -181,4 +181,6 @@ def _members(kind: type[Any]) -> tuple[str, ...]:
 
 
 # what a request consists of is canonical in this encoding: texts, flags and lists
-_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_encodable).encode
+_encode = text_encoder(
+    json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_encodable)
+)

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 TIDY_IDLE = 0.02  # seconds without work before tidying up
 TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB
 
+COMPANY = 16  # entries that are worth no further wait
+MET = 0.25  # of the last batches, from when on company is waited for
+
 UNAVAILABLE = "record.unavailable"
 
 T = TypeVar("T")
@@ -134,7 +137,8 @@ class Writer:
         self._queue: list[Work] = []
         self._switches: list[Work] = []  # come first, in batches of their own: other entries may wait for a lock
         self._wanted = 1  # queue length at which the writer wakes
-        self._expected = 1  # the last batch's length: what lingering waits for
+        self._met = 0.0  # the share of the last batches that came to be of several by and by
+        self._behind = False  # some came during the last commit
         self._closing = False
         self._locked_out = False  # the last batch was, by a lock that others perhaps do not need
         self._since_tidy = 0
@@ -157,11 +161,15 @@ class Writer:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
             switches = any(entry.switch is not None for entry in entries)
             (self._switches if switches else self._queue).append(work)
-            if switches or len(self._queue) >= self._wanted:
-                self._wanted = self._pace.max_queue + 1  # wake it once
-                self._ready.notify()
+        loop.call_soon(self._wake)  # with what else this iteration of the event loop submits
         made: T = await work.future
         return made
+
+    def _wake(self) -> None:
+        with self._ready:
+            if self._switches or len(self._queue) >= self._wanted:
+                self._wanted = self._pace.max_queue + 1  # wake it once
+                self._ready.notify()
 
     def stop(self) -> None:
         """Finish what is queued, then end the thread. Blocks."""
@@ -194,21 +202,29 @@ class Writer:
         return True
 
     def _gather(self) -> list[Work]:
-        """The next batch; empty when it is time for something else."""
+        """The next batch; empty when it is time for something else. While work keeps meeting other work, a batch
+        waits a little for company; a lone caller never does."""
         with self._ready:
+            met = self._behind
             if not self._queue and not self._switches and not self._closing:
                 self._wanted = 1
                 self._ready.wait(self._patience())
+            alone = len(self._queue)
             hurry = self._switches or self._closing
-            if 0 < len(self._queue) < self._expected and self._pace.linger and not hurry:
-                self._wanted = self._expected
-                self._ready.wait_for(lambda: self._switches or len(self._queue) >= self._expected, self._pace.linger)
+            if 0 < alone < COMPANY and self._met >= MET and self._pace.linger and not hurry:
+                self._wanted = COMPANY
+                self._ready.wait_for(self._is_enough, self._pace.linger)
+                met = met or len(self._queue) > alone
             self._wanted = self._pace.max_queue + 1
             queue = self._switches or self._queue
             batch = queue[: self._pace.max_batch]
             del queue[: self._pace.max_batch]
-        self._expected = max(1, len(batch))
+        if batch:
+            self._met += (met - self._met) / 8
         return batch
+
+    def _is_enough(self) -> bool:
+        return bool(self._switches) or self._closing or len(self._queue) >= COMPANY
 
     def _patience(self) -> float | None:
         if self.state is WriterState.STALLED:
@@ -220,6 +236,7 @@ class Writer:
         if self.state is WriterState.OPEN:
             self._guarded(lambda: self._transaction(batch, results), of_batch=True)
         self._since_tidy += sum(max(1, len(work.entries)) for work in batch) + 1
+        self._behind = bool(self._queue)  # before it is told: what the told ask next met nobody
         _deliver(batch, results)
 
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from support.stored import AT, a_reply, a_switch, an_id, entry
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
 from pdp.core.stored import Artefact, CallRow, RecordRef, SessionRow, SwitchRow, ValueRow
 from pdp.store.shared import Fingerprints
+from pdp.store.writer import COMPANY
 
 Place = Any  # of conftest, which cannot be imported
 
@@ -317,6 +319,40 @@ async def test_a_cancelled_waiter_does_not_hold_up_its_batch(store: Any) -> None
     second.cancel()
     assert {(await first).index, (await third).index} <= {0, 1, 2}
     assert (await store.commit(entry(4))).index == 3
+
+
+async def test_what_one_turn_of_the_event_loop_submits_is_one_batch(store: Any) -> None:
+    batches: list[int] = []
+    store.observe(batches.append)
+
+    async def commit(n: int) -> None:
+        time.sleep(0.01)  # noqa: ASYNC251 - so that the writer gets to run, had it been woken
+        await store.commit(entry(n))
+
+    await asyncio.gather(*map(commit, range(5)))
+    assert batches == [5]
+
+
+async def test_a_lone_caller_waits_for_no_company(store: Any) -> None:
+    store._writer._pace = replace(store._writer._pace, linger=1e9)
+    async with asyncio.timeout(60):
+        for n in range(5):
+            await store.commit(entry(2 * n))
+            await store.commit_all((entry(100 + n), entry(200 + n)))
+    assert store.size() == 15
+
+
+async def test_in_company_a_batch_waits_for_more(store: Any) -> None:
+    batches: list[int] = []
+    store.observe(batches.append)
+    store._writer._pace = replace(store._writer._pace, linger=1e9)
+    store._writer._met = 1.0
+    early = [asyncio.create_task(store.commit(entry(n))) for n in range(COMPANY - 1)]
+    await asyncio.sleep(0.05)  # by now it would have been written
+    assert batches == []
+    await store.commit(entry(COMPANY))
+    await asyncio.gather(*early)
+    assert batches == [COMPANY]
 
 
 async def test_closing_finishes_what_is_queued_and_then_refuses(place: Place) -> None:

@@ -152,6 +152,13 @@ ELEMENTS = (
         ),
     ),
     Mutant(
+        "lone-question-waits",
+        "pdp/policy/embedded/pool.py",
+        "if self._met < MET or self._reruns or",
+        "if self._reruns or",
+        "a lone caller waits for no company",
+    ),
+    Mutant(
         "elements-machine-undefined",
         "pdp/policy/embedded/worker.py",
         " and _UNDEFINED not in text",

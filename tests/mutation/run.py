@@ -75,6 +75,7 @@ CHECKS = (
         _pytest("tests/unit/policy/test_worker.py"),
         ("pdp/policy/embedded/worker", "pdp/policy/embedded/zygote", "pdp/core/elements"),
     ),
+    Check("policy pool", _pytest("tests/unit/policy/test_pool.py"), ("pdp/policy/embedded/pool",)),
     Check("opa", _pytest("tests/unit/policy/test_opa_remote.py"), ("pdp/policy/opa/",)),
     Check(
         "prompts", _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("prompts", "lint", "goldens"))), ("pdp/judge",)

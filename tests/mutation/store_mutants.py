@@ -175,6 +175,8 @@ ENTRIES = (
     *_in(
         "writer",
         ("fault-leaves-rows", "undo=isinstance(result, Fault)", "undo=False", "an entry is whole or not there"),
+        ("lone-commit-waits", "and self._met >= MET and", "and", "a lone caller waits for no company"),
+        ("commits-travel-alone", "loop.call_soon(self._wake)", "self._wake()", "what comes together is one batch"),
     ),
     *_in(
         "ledger",

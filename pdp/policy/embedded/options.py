@@ -27,7 +27,7 @@ class PoolOptions(EvaluationLimits):
     """Sizes and times of a worker pool, beside the limits of each evaluation."""
 
     patience_ms: int = 2000  # for an answer, all waiting included
-    linger_ms: float = 2.0  # at most 2, after a batch of several; never when idle
+    linger_ms: float = 2.0  # at most 2, in company; a lone caller never waits
     batch_items: int = 32
     batch_bytes: int = 8 << 20
     queue_items: int = 1024

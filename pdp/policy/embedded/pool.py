@@ -2,8 +2,8 @@
 dies.
 
 One batch is in flight per worker; questions that arrive meanwhile travel together in the next
-batch. Alone in an idle pool a question is sent at once; only right after a batch of several may the
-next one linger for as much company.
+batch. While questions keep meeting others, a batch waits `linger_ms` for company, at most until it
+is `COMPANY`; a caller who is alone never waits.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pdp.policy.embedded.options import EngineCounters, PoolOptions
 from pdp.policy.embedded.wire import Progress
 
 _HELLO_SECONDS = 2.0  # a fork takes milliseconds
+COMPANY = 16  # questions that are worth no further wait
+MET = 0.25  # of the last batches, from when on company is waited for
 
 
 @dataclass(slots=True, eq=False)
@@ -196,8 +198,9 @@ class Pool:
         self._idle: deque[WorkerLink] = deque()
         self._links: set[WorkerLink] = set()  # alive and not condemned
         self._dispatching: asyncio.Handle | None = None
-        self._lingering = False  # `_dispatching` waits for company
-        self._idle_since, self._expected = 0.0, 1  # the last batch's end, and its length
+        self._lingering = 0  # questions that `_dispatching` lets wait for company; 0: it waits for none
+        self._behind = False  # one of the queue came while no worker was idle
+        self._met = 0.0  # the share of the last batches that came to be of several by and by
         self._sweeper: asyncio.TimerHandle | None = None
         self.failed_starts = 0  # workers in a row that died before their hello
         self.refusing = False  # no worker can be had: fail at once rather than after `patience_ms`
@@ -229,6 +232,7 @@ class Pool:
             raise Overloaded("overload.policy", "Too many calls wait for the policy engine; try again later.")
         item = QueuedQuestion(next(self._nonces), asked, self._loop.time(), self._loop.create_future())
         self._queue.append(item)
+        self._behind = self._behind or not self._idle
         self._queued_bytes += size
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._options.patience_ms / 1000, self._sweep)
@@ -294,7 +298,6 @@ class Pool:
                 item.fail(evaluation.BY_STATUS[reply.status], reply.body.decode(errors="replace"))
         if link.flight is None and not link.condemned:
             self._idle.append(link)
-            self._idle_since = self._loop.time()
             self._dispatch_soon()
 
     def mismatched(self, link: WorkerLink) -> None:
@@ -347,17 +350,22 @@ class Pool:
     # dispatch
 
     def _dispatch_soon(self) -> None:
-        """Batch the queries of this iteration of the event loop; right after a batch, linger for as many again."""
+        """Batch the questions of this iteration of the event loop."""
         if not self._idle or not (self._queue or self._reruns):
             return
-        due = self._idle_since + self._options.linger_ms / 1000
-        lingering = not self._reruns and len(self._queue) < self._expected and self._loop.time() < due
-        if self._dispatching is not None:
-            if lingering or not self._lingering:
-                return
-            self._dispatching.cancel()
-        loop, self._lingering = self._loop, lingering
-        self._dispatching = loop.call_at(due, self._dispatch) if lingering else loop.call_soon(self._dispatch)
+        if self._dispatching is None:
+            self._dispatching = self._loop.call_soon(self._gather)
+        elif self._lingering and len(self._queue) >= COMPANY:
+            self._dispatch_now()
+
+    def _gather(self) -> None:
+        """Dispatch, or let those that are there wait for company."""
+        due = self._queue[0].since + self._options.linger_ms / 1000 if self._queue else 0.0
+        if self._met < MET or self._reruns or len(self._queue) >= COMPANY or due <= self._loop.time():
+            self._dispatch()
+        else:
+            self._lingering = len(self._queue)
+            self._dispatching = self._loop.call_at(due, self._dispatch)
 
     def _dispatch_now(self) -> None:
         if self._dispatching is not None:
@@ -365,14 +373,16 @@ class Pool:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        self._dispatching = None
+        met = self._behind or 0 < self._lingering < len(self._queue)
+        self._met += (met - self._met) / 8
+        self._dispatching, self._lingering = None, 0
         while self._idle and (items := self._take()):
             link = self._idle.popleft()
-            self._expected = len(items)
             self._counters.batches += 1
             self._counters.items += len(items)
             link.send(items, self._loop.time())
             link.timer = self._loop.call_later(self._call_seconds, self._overdue, link)
+        self._behind = bool(self._queue)
 
     def _take(self) -> list[QueuedQuestion]:
         while self._reruns:

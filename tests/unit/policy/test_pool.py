@@ -15,7 +15,7 @@ from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EngineCounters, PoolOptions
-from pdp.policy.embedded.pool import Pool, WorkerLink
+from pdp.policy.embedded.pool import COMPANY, MET, Pool, WorkerLink
 from pdp.policy.embedded.wire import Progress, page
 from pdp.policy.evaluation import Status
 
@@ -164,28 +164,57 @@ async def test_a_worker_with_another_bundle_never_gets_a_question(bench: Bench, 
     assert bench.counters.items == 1
 
 
-async def test_after_a_batch_of_several_the_next_waits_for_as_many(ask: Ask) -> None:
-    for_ever = Bench(deadline_ms=5000, linger_ms=1e9)
-    await for_ever.connect(wire.replies)
-    pool, counters = for_ever.pool, for_ever.counters
-    for n in range(2):  # alone, each leaves at once
-        await pool.evaluate(ask(n=n))
-    await asyncio.gather(*(pool.evaluate(ask(n=n)) for n in range(3)))
-    assert counters.batches == 3
-    early = [asyncio.ensure_future(pool.evaluate(ask(n=n))) for n in range(2)]
-    await until(lambda: len(pool._queue) == 2)
-    assert counters.batches == 3
-    await pool.evaluate(ask(n=2))
-    assert counters.batches == 4
+async def in_company(bench: Bench, ask: Ask) -> None:
+    """Questions meet others: each time, one comes while another is in flight."""
+    for _ in range(4):
+        bench.hold.clear()
+        sent = bench.counters.batches
+        first = asyncio.ensure_future(bench.pool.evaluate(ask(n=0)))
+        await until(lambda sent=sent: bench.counters.batches > sent)
+        second = asyncio.ensure_future(bench.pool.evaluate(ask(n=1)))
+        await until(lambda: bench.pool._queue)
+        bench.hold.set()
+        await asyncio.gather(first, second)
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[Bench]:
+    """A bench that waits for company for ever."""
+    made = Bench(deadline_ms=5000, linger_ms=1e9)
+    await made.connect(wire.replies)
+    yield made
+    await made.close()
+
+
+async def test_in_company_a_batch_waits_for_more(patient: Bench, ask: Ask) -> None:
+    patient.pool._options = replace(patient.pool._options, linger_ms=0)
+    await in_company(patient, ask)
+    patient.pool._options = replace(patient.pool._options, linger_ms=1e9)
+    before = patient.counters.batches
+    early = [asyncio.ensure_future(patient.pool.evaluate(ask(n=n))) for n in range(COMPANY - 1)]
+    await until(lambda: patient.pool._lingering)
+    assert len(patient.pool._queue) == COMPANY - 1
+    assert patient.counters.batches == before
+    await patient.pool.evaluate(ask(n=COMPANY))
+    assert patient.counters.batches == before + 1
     await asyncio.gather(*early)
-    await for_ever.close()
+
+
+async def test_a_lone_caller_never_waits_whether_it_asks_one_or_several_at_once(patient: Bench, ask: Ask) -> None:
+    async with asyncio.timeout(60):
+        for n in range(10):
+            await patient.pool.evaluate(ask(n=n))
+            await asyncio.gather(*(patient.pool.evaluate(ask(n=n)) for n in range(3)))
+    assert patient.counters.batches == 20
 
 
 async def test_company_that_does_not_come_is_not_waited_for(bench: Bench, ask: Ask) -> None:
     await bench.connect(wire.replies)
-    await asyncio.gather(*(bench.pool.evaluate(ask(n=n)) for n in range(3)))
-    await bench.pool.evaluate(ask(n=3))
-    assert bench.counters.batches == 2
+    await in_company(bench, ask)
+    for n in range(10):  # each waits `linger_ms`, until it is known that nobody comes any more
+        await bench.pool.evaluate(ask(n=n))
+    assert bench.pool._met < MET
+    assert not bench.pool._lingering
 
 
 async def test_answers_may_come_in_parts(bench: Bench, ask: Ask) -> None:
