@@ -70,6 +70,8 @@ async def test_messages_that_are_delivered_go(place: Place) -> None:
     await write(AT, *map(Notify, (waiting, *sent, young)))
     await write.some(AT + HOUR)
     assert kept(store, "notices") == 5
+    await write.some(AT + HOUR + 5)
+    assert kept(store, "notices") == 3  # one was done just so long ago
     await write.some(AT + HOUR + 6)
     assert kept(store, "notices") == 2
     assert store.notices(AT + 9 * HOUR, 10) == (waiting,)

@@ -148,6 +148,7 @@ REFUSED = {
         decide(supported_obligations=["log", ""]),
         decide(supported_obligations=["a", SECRET]),
     ],
+    "client_answers": [decide(client_answers=[d.ClientAnswer(requirement_id="x")] * (fields.MAX_CLIENT_ANSWERS + 1))],
     "client_answers[0].requirement_id": [decide(client_answers=[d.ClientAnswer()])],
     "client_answers[0].answer": [decide(client_answers=[d.ClientAnswer(requirement_id="x", answer=99)])],
 }

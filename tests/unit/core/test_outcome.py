@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied, read
+from pdp.core.elements import EngineQuery
+from pdp.core.outcome import Effect, Hidden, Outcome, Reason, conclude, denied, read
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60, "pack": "acme"}
 REASON = {"code": "acme.role", "message": "m", "rule": "packs.acme.allow", "control": ""}
@@ -48,6 +49,14 @@ def test_an_allow() -> None:
         (),
         ({"waiver": "w"},),
     )
+
+
+def test_reasons_stand_in_one_order_whatever_the_engine_gives_them_in() -> None:
+    packs = [{**REASON, "code": code, "rule": "packs.acme.deny"} for code in ("acme.b", "acme.a")]
+    gate = {**REASON, "code": "switch.tool", "rule": "pdp.gate"}
+    asked = EngineQuery(b"{}", b"{}", "", "call", frozenset({"tool:a"}))
+    found = conclude(asked, encoded(decision(effect="deny", visible=[], reasons=[*packs, gate])), frozenset())
+    assert [reason.code for reason in found.reasons] == ["switch.tool", "acme.a", "acme.b"]
 
 
 def test_a_pending() -> None:

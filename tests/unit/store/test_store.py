@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailab
 from pdp.core.stored import Artefact, CallRow, ValueRow
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
+from pdp.store.watch import MISSED_LOOKS, UNREADABLE, Watch
 
 
 def opened(path: Any, **options: Any) -> Any:
@@ -357,3 +359,22 @@ async def test_nothing_of_a_failed_disk_is_told(store: Any) -> None:
         await store.commit_all((entry(1), entry(2)))
     assert e.value.code == "record.unavailable"
     assert store.size() == 1
+
+
+def test_as_many_looks_in_a_row_as_may_fail_are_said_to_be_a_problem() -> None:
+    begun, ended, problems = Semaphore(0), Semaphore(0), []
+
+    def look() -> None:
+        begun.release()
+        ended.acquire()
+        raise OSError
+
+    watch = Watch(look)
+    watch.start()
+    for _ in range(MISSED_LOOKS + 1):
+        assert begun.acquire(timeout=90)  # so the look before it has failed
+        problems.append(watch.problem)
+        ended.release()
+    ended.release(10_000)  # for those that begin before it stops
+    watch.stop()
+    assert problems == [*[""] * MISSED_LOOKS, UNREADABLE]

@@ -323,6 +323,13 @@ def test_arguments_and_schema_are_cut_too_and_the_budget_holds() -> None:
     assert all("<cut>" in text for text in found.values())
 
 
+def test_no_part_is_read_far_beyond_what_its_tokens_stand_for() -> None:
+    """A run of blanks is one token, however long it is."""
+    blanks = " " * 10_000
+    assert tokens(blanks) == 1
+    assert rendered(observation=f"a{blanks}b", budget_tokens=500).cut == ("observation",)
+
+
 def test_a_budget_of_nothing_shows_nothing_but_the_cuts() -> None:
     made = rendered(budget_tokens=0)
     assert set(blocks(made.user).values()) == {"\n<cut>\n"}
