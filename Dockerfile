@@ -13,6 +13,7 @@ RUN python -m venv /opt/tools && \
 RUN python -m venv --without-pip /opt/pdp && \
     /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --require-hashes --only-binary :all: -r docker/requirements.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY proto/pdp/vendored/NOTICE.md proto/pdp/vendored/
 COPY pdp pdp
 COPY rego rego
 COPY judge_prompts judge_prompts

@@ -79,7 +79,7 @@ async def prepare(folder: Path, command: Path, *, console: bool = False) -> Demo
         )
     url = f"http://localhost:{_free_port()}" if console else ""
     world = sandbox.create(folder, SERVER, settings={"console": _console(url)} if url else None)
-    repository = _repository(folder / "repository")
+    repository = scratch_repository(folder / "repository")
     server = StdioServer(str(command), ("--repository", str(repository)))
     definitions = await read_tools(server)
     now = time.time_ns()
@@ -126,7 +126,7 @@ def _in_use(path: Path) -> bool:
         return True
 
 
-def _repository(path: Path) -> Path:
+def scratch_repository(path: Path) -> Path:
     """A scratch repository with three commits and one change not yet committed."""
     path.mkdir()
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(path), "GIT_CONFIG_NOSYSTEM": "1"}

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ import yaml
 from mcp import Client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
-from devtools.demo.stage import REVIEW, SERVER, WAIVERS, _repository
+from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.registry.live import StdioServer, read_tools
@@ -27,13 +28,7 @@ ROOT = Path(__file__).parents[2]
 ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"
 GIT_SERVER = ROOT / ".venv-demo" / "bin" / "mcp-server-git"
 RECIPE = ROOT / "deploy" / "envoy" / "envoy.yaml"
-SERVE_GIT = """
-import asyncio, sys
-from pathlib import Path
-from mcp_server_git.server import create_server
-server = create_server(Path(sys.argv[1]))
-asyncio.run(server.run_streamable_http_async(host="127.0.0.1", port=int(sys.argv[2])))
-"""
+SERVE_GIT = ROOT / "deploy" / "mcp-git" / "serve.py"
 SECONDS = 60.0
 
 
@@ -49,7 +44,7 @@ def envoy_or_skip() -> None:
 def git_world(folder: Path, over: Mapping[str, Any]) -> tuple[Sandbox, Path]:
     """A sandbox with the git server's tools pinned, none of which need be presented, and a scratch repository."""
     world = sandbox.create(folder, SERVER, settings=over)
-    repository = _repository(folder / "repository")
+    repository = scratch_repository(folder / "repository")
     definitions = asyncio.run(read_tools(StdioServer(str(GIT_SERVER), ("--repository", str(repository)))))
     review = load_review(REVIEW)
     tools = {name: tool.model_copy(update={"definition_check": "none"}) for name, tool in review.tools.items()}
@@ -66,18 +61,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def recipe(folder: Path, port: int, server_port: int, token: str) -> dict[str, Any]:
-    """The recipe with this machine's addresses, and a caller token on `pdp.sock` in place of certificates."""
+def recipe(port: int, server_port: int) -> dict[str, Any]:
+    """The recipe with this machine's addresses, but for the PDP's."""
     config: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
-    resources = config["static_resources"]
-    resources["listeners"][0]["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": port}
-    git, pdp = resources["clusters"]
-    _endpoint(git)["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": server_port}
-    _endpoint(pdp)["address"] = {"pipe": {"path": str(folder / "pdp.sock")}}
+    listener = config["static_resources"]["listeners"][0]["address"]["socket_address"]
+    git, _ = config["static_resources"]["clusters"]
+    for address, used in ((listener, port), (endpoint(git)["address"]["socket_address"], server_port)):
+        address |= {"address": "127.0.0.1", "port_value": used}
+    return config
+
+
+def on_socket(config: dict[str, Any], folder: Path, token: str) -> None:
+    """Have the PDP at `pdp.sock` of a folder, and a caller token in place of certificates."""
+    _, pdp = config["static_resources"]["clusters"]
+    endpoint(pdp)["address"] = {"pipe": {"path": str(folder / "pdp.sock")}}
     pdp["type"] = "STATIC"
     del pdp["transport_socket"]
     ext_authz(config)["grpc_service"]["initial_metadata"] = [{"key": "authorization", "value": f"Bearer {token}"}]
-    return config
 
 
 def ext_authz(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,8 @@ def ext_authz(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _endpoint(cluster: Mapping[str, Any]) -> dict[str, Any]:
+def endpoint(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """The one endpoint of a cluster."""
     found: dict[str, Any] = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
     return found
 
@@ -96,20 +97,13 @@ class Envoy:
     """Envoy with the recipe and an MCP server behind it, while it is entered. `server` is the server's command, in
     which `{port}` stands for its port; `alter` changes the recipe."""
 
-    def __init__(
-        self,
-        folder: Path,
-        server: Sequence[str],
-        token: str = "",
-        alter: Callable[[dict[str, Any]], None] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, server: Sequence[str], alter: Callable[[dict[str, Any]], None]) -> None:
         self._folder = folder
         self._port, server_port = free_port(), free_port()
         self._server = [part.replace("{port}", str(server_port)) for part in server]
         self._ports = (server_port, self._port)
-        self._config = recipe(folder, self._port, server_port, token)
-        if alter is not None:
-            alter(self._config)
+        self._config = recipe(self._port, server_port)
+        alter(self._config)
         self._ended = ExitStack()
 
     def __enter__(self) -> Self:
@@ -152,10 +146,13 @@ class Envoy:
 class GitEnvoy(Envoy):
     """The same in front of the git server, for clients of the sandbox's people."""
 
-    def __init__(self, world: Sandbox, repository: Path) -> None:
+    def __init__(
+        self, world: Sandbox, repository: Path, alter: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
         python = str(GIT_SERVER.with_name("python"))
-        server = (python, "-c", SERVE_GIT, str(repository), "{port}")
-        super().__init__(world.folder, server, world.caller_token("gateway", time.time_ns()))
+        server = (python, str(SERVE_GIT), str(repository), "127.0.0.1", "{port}")
+        token = world.caller_token("gateway", time.time_ns())
+        super().__init__(world.folder, server, alter or partial(on_socket, folder=world.folder, token=token))
         self.world = world
         self.repository = repository
 

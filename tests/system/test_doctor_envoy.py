@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from support.callers import examine
-from support.envoy import Envoy, envoy_or_skip, ext_authz
+from support.envoy import Envoy, envoy_or_skip, ext_authz, on_socket
 
 from pdp.doctor.answers import CONTROLS, FAULTS
 
@@ -42,11 +42,12 @@ def examined(folder: Path, alter: Callable[[dict[str, Any]], None] | None = None
     ran = folder / "ran"
 
     def altered(config: dict[str, Any]) -> None:
+        on_socket(config, folder, "")
         ext_authz(config)["grpc_service"]["timeout"] = "5s"  # of which a busy machine needs some
         if alter is not None:
             alter(config)
 
-    with Envoy(folder, (sys.executable, "-c", SERVER, str(ran), "{port}"), alter=altered) as envoy:
+    with Envoy(folder, (sys.executable, "-c", SERVER, str(ran), "{port}"), altered) as envoy:
         command = [sys.executable, "-IS", "-c", CLIENT, envoy.url]
         ours = ("--listen", f"unix:{folder / 'pdp.sock'}", "--ran", str(ran), "--limit", "120")
         return examine(command, "--caller", "envoy", *ours)

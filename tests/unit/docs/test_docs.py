@@ -28,6 +28,7 @@ PAGES = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "changes").glob("*.md"),
         *(ROOT / "rego").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
     ]
 )
 # what a deployment has to choose, so the example shows a value that is no default
