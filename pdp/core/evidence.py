@@ -1,15 +1,16 @@
 """Evidence: the answer to one requirement for one call (DESIGN sections 5 to 7).
 
-An element answers a requirement only if its `for` deeply equals the whole requirement as policy wants it now
-(so a raised quorum drops old votes) and its `call` equals the call digest. Matching and weighing happen in
-Rego; this module fixes the shape.
+An element settles a requirement only if its `for` deeply equals the whole requirement as policy wants it now (so a
+raised quorum drops old votes) and its `call` equals the call digest. It refuses the requirement of the pack and id in
+its `for`, whatever else policy changed in it (`named`). Matching and weighing happen in Rego; this module fixes the
+shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pdp.core.approvals.requirement import KINDS
 from pdp.core.digest import Json
@@ -31,6 +32,7 @@ def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns:
 
 STATES = frozenset({"met", "refused", "failed"})
 VERDICTS = frozenset({"allow", "deny", "escalate"})
+ASSERTED = "asserted"  # status of an allow on text that nobody vouched for
 _SHARED = {"for", "call", "kind", "expires_ns"}
 _BY_PEOPLE = _SHARED | {"state"}
 _BY_JUDGE = _SHARED | {"status", "verdict", "confidence", "prompt_sha256", "model"}
@@ -59,9 +61,15 @@ def _is_verdict(element: Evidence) -> bool:
     return texts and number and (element["verdict"] is None or element["verdict"] in VERDICTS)
 
 
+def named(requirement: Mapping[str, Any]) -> tuple[str, str]:
+    """The pack and id of a requirement: what a refusal is for."""
+    return str(requirement.get("pack", "")), str(requirement.get("id", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a judge's session. `status` is `ok` or why there is no verdict."""
+    """The result of a judge's session. `status` is `ok`, or why there is no verdict, or none that settles anything
+    (`ASSERTED`)."""
 
     status: str
     verdict: str | None  # "allow" | "deny" | "escalate"

@@ -29,6 +29,7 @@ class MayAssert:
     context_reset: bool = False
     groups: bool = False
     server_peer: bool = False  # how a server proved itself to it
+    observation: bool = False  # that the text came from where it says, and not from the agent
 
 
 @dataclass(frozen=True, slots=True)

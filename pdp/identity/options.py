@@ -162,6 +162,11 @@ class MayAssertOptions(Options):
     server_peer: bool = Field(
         default=False, description="How an MCP server proved itself to it, where the registry pins that."
     )
+    observation: bool = Field(
+        default=False,
+        description="The observation: that the agent was shown it, and did not make it up. Without it the judge may "
+        "refuse a call with an observation, and unlocks none.",
+    )
 
 
 class CallerOptions(Options):
@@ -200,7 +205,9 @@ class CallerOptions(Options):
             roles=self.roles,
             servers=frozenset(self.servers),
             resources=self.resources,
-            may_assert=MayAssert(may.claims, may.task, may.context_reset, may.groups, may.server_peer),
+            may_assert=MayAssert(
+                may.claims, may.task, may.context_reset, may.groups, may.server_peer, may.observation
+            ),
             dedupes_redemptions=self.dedupes_redemptions,
             max_worker_kills_per_minute=self.max_worker_kills_per_minute,
             person_clients=frozenset(self.person_clients),

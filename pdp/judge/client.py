@@ -34,9 +34,10 @@ _MICROS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class VerdictKey:
-    """The key of a cached verdict: all that it rests on. Never shared between tenants."""
+    """The key of a cached verdict: all that it rests on. Nothing is shared between subjects."""
 
     tenant: str
+    subject: str  # keyed index
     seen_sha256: str
     model: str
     url: str
@@ -159,10 +160,12 @@ class JudgeClient:
     def prompts(self) -> Mapping[str, str]:
         return self._prompts.digests()
 
-    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
+    async def opine(
+        self, tenant: str, subject: str, prompt: str, judge_input: JudgeInput, *, within_s: float
+    ) -> Opinion:
         """See `ports.Judge.opine`."""
         began = self._monotonic()
-        opinion = await self._opine(tenant, prompt, judge_input, within_s)
+        opinion = await self._opine(tenant, subject, prompt, judge_input, within_s)
         self._record_metrics(opinion, self._monotonic() - began)
         return opinion
 
@@ -183,7 +186,9 @@ class JudgeClient:
         await self._verdicts.close()
         await self._process.close()
 
-    async def _opine(self, tenant: str, prompt: str, judge_input: JudgeInput, within_s: float) -> Opinion:
+    async def _opine(
+        self, tenant: str, subject: str, prompt: str, judge_input: JudgeInput, within_s: float
+    ) -> Opinion:
         if not self._options.allowed_data.permits(tenant, judge_input):
             return Opinion("withheld", model=self._options.model)
         nonce = self._entropy.bytes(_NONCE_BYTES).hex()
@@ -197,7 +202,7 @@ class JudgeClient:
                     prompt,
                 )
             return Opinion("prompt", model=self._options.model)
-        key = VerdictKey(tenant, rendered.seen_sha256, self._options.model, self._options.url)
+        key = VerdictKey(tenant, subject, rendered.seen_sha256, self._options.model, self._options.url)
         try:
             return await self._verdicts.get(key, lambda: self._session(tenant, rendered, within_s), within_s)
         except TooManySessionsError:

@@ -124,7 +124,7 @@ def judge_input_of(case: LabelledCase, target: TargetFact, definition: Mapping[s
     """The judge's input for a case, made by the code of a decision. `target` and `definition` are
     as the registry has them (`organisation.pinned`)."""
     session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
-    return JudgeInput.of(case.agent, target, session, CallContent(definition, case.arguments, case.observation))
+    return JudgeInput.of(case.agent, target, session, CallContent(definition, case.arguments, case.observation, True))
 
 
 def _case(path: Path, number: int, line: bytes) -> LabelledCase:

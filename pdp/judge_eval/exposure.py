@@ -36,7 +36,15 @@ class PermissiveJudge:
     def prompts(self) -> Mapping[str, str]:
         return self._known
 
-    async def opine(self, _tenant: str, _prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:  # noqa: ARG002 - the port's
+    async def opine(
+        self,
+        _tenant: str,
+        _subject: str,
+        _prompt: str,
+        judge_input: JudgeInput,  # noqa: ARG002 - the port's
+        *,
+        within_s: float,  # noqa: ARG002
+    ) -> Opinion:
         """Allow."""
         return Opinion(OK, ALLOW, 1.0, model="permissive", prompt_sha256=_PROMPT_SHA256)
 

@@ -31,7 +31,7 @@ CALLER = "gateway"
 _OWNER = "security@acme.example"
 _MANY = 10_000  # requests that may be open at once: one for each case, never answered
 _SETTINGS: Mapping[str, Any] = {
-    "identity": {"callers": {CALLER: {"may_assert": {"task": True}}}},
+    "identity": {"callers": {CALLER: {"may_assert": {"task": True, "observation": True}}}},
     "approvals": {"open_per_subject": _MANY, "open_per_tenant": _MANY, "open_per_group": _MANY},
 }
 _GIT = '"servers": ["git"]'  # of the example's pack

@@ -308,9 +308,12 @@ class Judge(Protocol):
         """Prompt id to SHA-256 of what is loaded now (last good)."""
         ...
 
-    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
+    async def opine(
+        self, tenant: str, subject: str, prompt: str, judge_input: JudgeInput, *, within_s: float
+    ) -> Opinion:
         """An opinion, of status `ok` or with the reason why there is none (`timeout` after `within_s` seconds of
-        trying). Never raises, unless it is cancelled. The caller decides how long to wait for it."""
+        trying). It is shared with no other subject (a keyed index). Never raises, unless it is cancelled. The caller
+        decides how long to wait for it."""
         ...
 
     def status(self) -> Mapping[str, Json]:

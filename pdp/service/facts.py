@@ -267,6 +267,7 @@ class FactBuilder:
             arguments=raw,
             facts=facts,
             observation=decision.ask.observation,
+            observation_vouched=decision.caller.may_assert.observation,
             definition=decision.definition,
             until_ns=decision.ask.until_ns,
             fresh=None if known else row,

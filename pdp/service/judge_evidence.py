@@ -22,9 +22,9 @@ from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, keyed_index
 from pdp.core.errors import Conflict, Fault
-from pdp.core.evidence import Verdict, judged, well_formed
+from pdp.core.evidence import ASSERTED, Verdict, judged, named, well_formed
 from pdp.core.judge import records
-from pdp.core.judge.judge_input import CallContent, JudgeInput, Opinion
+from pdp.core.judge.judge_input import ALLOW, OK, CallContent, JudgeInput, Opinion
 from pdp.core.stored import CallRow, StoredCall
 from pdp.fair_limiter import FairLimiter
 from pdp.ports import Clock, Judge, Store
@@ -92,7 +92,7 @@ class Judging:
         # what was refused while the call was evaluated, perhaps for long, counts
         stored = await self.store.for_call(asked.keys)
         refused = _refused(stored, at_ns) if _same_call(asked, stored) else {}
-        if standing := tuple(refused[_id(element)] for element in wanted if _id(element) in refused):
+        if standing := tuple(filter(None, (_standing(refused, element) for element in wanted))):
             return standing
         running: dict[asyncio.Task[SourcedEvidence | None], str] = {}  # with the basis that an allow must have
         for element in wanted:
@@ -130,7 +130,7 @@ class Judging:
     ) -> asyncio.Task[SourcedEvidence | None] | None:
         """One session for each requirement of each call, shared by all requests about it; None where there is no
         place for it."""
-        key = (asked.tenant, asked.index, *_id(element))
+        key = (asked.tenant, asked.index, *named(element))
         task = self._running.get(key)
         if task is None and self.sessions.take(asked):
 
@@ -155,11 +155,12 @@ class Judging:
         seconds = float(str(element["ttl_seconds"]))
         prompt = str(element.get("prompt", ""))
         try:
-            opinion = await self.judge.opine(asked.tenant, prompt, seen, within_s=seconds)
+            opinion = await self.judge.opine(asked.tenant, asked.subject_index, prompt, seen, within_s=seconds)
         except Exception:
             log.exception("judge: internal error; no verdict")
             opinion = Opinion("unavailable")
-        made = self._answered(asked, element, basis, opinion, max(self.clock.now_ns(), at_ns) + int(seconds * NS))
+        expires_ns = max(self.clock.now_ns(), at_ns) + int(seconds * NS)
+        made = self._answered(asked, element, basis, opinion, _verdict(opinion, seen), expires_ns)
         held = SourcedEvidence(json.loads(made.element), made)
         try:
             await self._commit(made, opinion, asked.fresh)
@@ -187,9 +188,14 @@ class Judging:
             _lost(fault)
 
     def _answered(
-        self, asked: CallContext, element: Mapping[str, Json], basis: str, opinion: Opinion, expires_ns: int
+        self,
+        asked: CallContext,
+        element: Mapping[str, Json],
+        basis: str,
+        opinion: Opinion,
+        verdict: Verdict,
+        expires_ns: int,
     ) -> Answered:
-        verdict = Verdict(opinion.status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
         made = judged(element, asked.call.digest, verdict, expires_ns)
         return Answered(
             call_digest=asked.call.digest,
@@ -247,8 +253,21 @@ class Absent:
 def judge_input(asked: CallContext) -> JudgeInput:
     """What the judge may see of a call."""
     facts = asked.facts
-    content = CallContent(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
+    content = CallContent(
+        asked.definition,
+        facts.arguments.value,
+        asked.observation,
+        asked.observation_vouched,
+        facts.asserted.task or "",
+    )
     return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content)
+
+
+def _verdict(opinion: Opinion, seen: JudgeInput) -> Verdict:
+    """What policy weighs of an opinion: an allow on what only the agent said settles nothing, however sure."""
+    unlocks = opinion.status == OK and opinion.verdict == ALLOW
+    status = ASSERTED if unlocks and seen.holds_asserted else opinion.status
+    return Verdict(status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
 
 
 def _same_call(asked: CallContext, stored: StoredCall) -> bool:
@@ -261,12 +280,16 @@ def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], Sourced
     live = [each for each in stored.answers if at_ns < each.expires_ns and not each.redemption_id]
     kept = [(json.loads(each.element), each) for each in live]
     denials = [(e, each) for e, each in kept if well_formed(e) and e["verdict"] == "deny"]
-    return {_id(element["for"]): SourcedEvidence(element, each) for element, each in denials}
+    return {named(element["for"]): SourcedEvidence(element, each) for element, each in denials}
 
 
-def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:
-    """The pack and id of a requirement."""
-    return str(requirement.get("pack", "")), str(requirement.get("id", ""))
+def _standing(
+    refused: Mapping[tuple[str, str], SourcedEvidence], element: Mapping[str, Json]
+) -> SourcedEvidence | None:
+    """The refusal that answers a requirement. An adviser whose other words refused nothing is asked."""
+    held = refused.get(named(element))
+    heard = element.get("weight") == "advice" and held is not None and held.element["for"] != element
+    return None if heard else held
 
 
 def _answers(held: SourcedEvidence, asked: CallContext, basis: str) -> bool:

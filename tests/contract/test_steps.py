@@ -46,6 +46,7 @@ from pdp.core.approvals.steps import (
     Use,
     UseConsent,
 )
+from pdp.core.digest import canonical, digest
 from pdp.core.errors import Conflict, Unavailable
 from pdp.store.opening import AnyStore
 
@@ -300,6 +301,23 @@ async def test_no_kinder_answer_replaces_a_refusal_that_stands(book: Book, eleme
     later = answered("met", created_ns=AT + TTL, expires_ns=AT + 2 * TTL)
     await book.does(PutAnswer(later))
     assert book.store.answers_of("acme", "digest") == (later,)
+
+
+async def test_no_kinder_answer_to_other_words_joins_a_refusal_that_stands(book: Book) -> None:
+    """Of the requirement with its pack and id, whatever else policy changed in it."""
+
+    def said(verdict: str, words: int, **changes: Any) -> Answered:
+        wanted = {"pack": "acme", "id": "judged", "ttl_seconds": words, **changes.pop("wanted", {})}
+        element = canonical({"for": wanted, "verdict": verdict})
+        return answered(requirement_sha256=f"{digest(wanted)}", element=element, **changes)
+
+    refusal = said("deny", 1)
+    await book.does(PutAnswer(refusal))
+    await book.conflicts(PutAnswer(said("allow", 2)))
+    for other in ({"pack": "baseline"}, {"id": "other"}, {"weight": "advice"}):
+        await book.does(PutAnswer(said("allow", 2, wanted=other)))
+    await book.does(PutAnswer(said("allow", 2, call_digest="other")))
+    await book.does(PutAnswer(said("allow", 2, created_ns=AT + TTL, expires_ns=AT + 2 * TTL)))
 
 
 @pytest.mark.parametrize("other", [{"basis": "another view"}, {"element": b'{"state":"met","n":2}'}])

@@ -129,6 +129,22 @@ VERDICT = _in(
     ),
 )
 
+SEEN = _in(
+    "core/judge/judge_input",
+    (
+        "seen-any-observation",
+        'return "agent" in (self.task_source, self.observation_source)',
+        'return self.task_source == "agent"',
+        "an observation that nobody vouched for unlocks nothing",
+    ),
+    (
+        "seen-every-observation-vouched",
+        'return "caller" if content.observation_vouched else "agent"',
+        'return "caller"',
+        "a caller vouches for what it may vouch for",
+    ),
+)
+
 RENDER = _in(
     "core/judge/render",
     (
@@ -397,4 +413,4 @@ LOADED = (
     ),
 )
 
-JUDGE = (*VERDICT, *RENDER, *PROMPT, *MATTER, *REDACT, *LOADED)
+JUDGE = (*VERDICT, *SEEN, *RENDER, *PROMPT, *MATTER, *REDACT, *LOADED)

@@ -145,6 +145,12 @@ SESSIONS = (
     ),
     *_in(
         "judge/client",
+        (
+            "judge-shares-verdicts-of-subjects",
+            "key = VerdictKey(tenant, subject,",
+            'key = VerdictKey(tenant, "",',
+            "no verdict serves another subject",
+        ),
         ("judge-shares-verdicts", "key = VerdictKey(tenant,", 'key = VerdictKey("",', "no verdict crosses tenants"),
         ("judge-same-nonce", "self._entropy.bytes(_NONCE_BYTES).hex()", '"ab" * 16', "a nonce is for one session"),
         (

@@ -109,9 +109,21 @@ REDEEMING = (
         ("used-verdict-counts", "if answered.redemption_id or at_ns", "if at_ns", "a verdict is used once"),
         (
             "many-wordings-at-once",
-            "key = (asked.tenant, asked.index, *_id(element))",
-            "key = (asked.tenant, asked.index, *_id(element), basis)",
+            "key = (asked.tenant, asked.index, *named(element))",
+            "key = (asked.tenant, asked.index, *named(element), basis)",
             "about one call there is one session at a time",
+        ),
+        (
+            "allow-on-the-agents-words",
+            "ASSERTED if unlocks and seen.holds_asserted else opinion.status",
+            "opinion.status",
+            "what nobody vouched for unlocks nothing",
+        ),
+        (
+            "adviser-bound-by-other-words",
+            "return None if heard else held",
+            "return held",
+            "an adviser whose other words refused nothing is asked",
         ),
         (
             "another-wordings-allow",

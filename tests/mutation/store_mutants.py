@@ -24,6 +24,18 @@ STEPS = _in(
         "if False:",
         "I4: policy and switches are those of the decision",
     ),
+    (
+        "refusal-of-one-wording-only",
+        "if stands and (replaced or _reworded(",
+        "if stands and (replaced and _reworded(",
+        "no kinder answer joins a refusal that stands",
+    ),
+    (
+        "refusal-of-every-requirement",
+        "named(refused) == named(wanted) != ",
+        "named(wanted) != ",
+        "of one requirement",
+    ),
     ("steps-forget-time", "    if latest > before:", "    if False:", "I5: what expired stays expired"),
     (
         "grant-of-another-version",

@@ -110,9 +110,11 @@ class Onlooker(PermissiveJudge):
         super().__init__()
         self.seen: list[JudgeInput] = []
 
-    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
+    async def opine(
+        self, tenant: str, subject: str, prompt: str, judge_input: JudgeInput, *, within_s: float
+    ) -> Opinion:
         self.seen.append(judge_input)
-        return await super().opine(tenant, prompt, judge_input, within_s=within_s)
+        return await super().opine(tenant, subject, prompt, judge_input, within_s=within_s)
 
 
 def test_a_judge_is_measured_on_what_a_decision_shows_it(cases: Cases, tmp_path: Path) -> None:

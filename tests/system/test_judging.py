@@ -16,7 +16,7 @@ from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
 from support.tools import GIT, resource
 from support.waiting import until
-from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
@@ -25,11 +25,19 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.stored import StoredCall
 from pdp.fair_limiter import FairLimiter
+from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
-SETTINGS: dict[str, Any] = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}}}}
+VOUCHER = {
+    "match": {"issuer": DEVELOPMENT_ISSUER, "subject": "voucher"},
+    "tenant": "acme",
+    "roles": ["decide"],
+    "servers": ["*"],
+    "may_assert": {"task": True, "observation": True},
+}
+SETTINGS: dict[str, Any] = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}, "voucher": VOUCHER}}}
 PROMPT = "5e" * 32
 
 
@@ -50,7 +58,9 @@ class Scripted:
     def prompts(self) -> Mapping[str, str]:
         return self.known
 
-    async def opine(self, _tenant: str, _prompt: str, matter: JudgeInput, *, within_s: float) -> Opinion:
+    async def opine(
+        self, _tenant: str, _subject: str, _prompt: str, matter: JudgeInput, *, within_s: float
+    ) -> Opinion:
         self.seen.append(matter)
         self.asked.set()
         if self.gate is not None:
@@ -266,6 +276,9 @@ async def test_a_refusal_stands_when_policy_words_its_requirement_anew(
     assert len(judge.seen) == 1
     [other] = await gather(asked, ({**element, "id": "another"},), at_ns)
     assert other.element["verdict"] == "allow"
+    [advised] = await gather(asked, ({**changed, "weight": "advice"},), at_ns)
+    assert advised.element["verdict"] == "allow"  # what was no advice binds no adviser
+    judged_world.stage.clock.advance(121)
     [later] = await gather(asked, (changed,), at_ns + 121 * NS)
     assert later.element["verdict"] == "allow"
 
@@ -291,7 +304,7 @@ async def test_an_allow_that_comes_after_a_refusal_waits_until_policy_knows_of_i
     """Calls in many sessions, at once: each is another call, and they were all asked before the first refusal."""
     last = asyncio.Event()
 
-    async def opine(_tenant: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
+    async def opine(_tenant: str, _subject: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
         judge.seen.append(matter)
         if matter.arguments["message"] != "many 3":
             return said("deny")
@@ -362,6 +375,61 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     assert len(judge.seen) == 2
 
 
+async def test_an_allow_on_an_observation_that_nobody_vouched_for_unlocks_nothing(
+    judged_world: World, judge: Scripted
+) -> None:
+    """Whoever writes the observation would otherwise write the verdict."""
+    asked = commit(judged_world, "observed")
+    asked.context.observation = "The user said that all is well."
+    unvouched = await answered(judged_world, asked)
+    assert (unvouched.effect, codes(unvouched)) == (PENDING, ["judge.medium.confirm"])
+    assert (await answered(judged_world, commit(judged_world, "unobserved"))).effect == ALLOW
+    assert (await answered(judged_world, asked, "voucher")).effect == ALLOW
+    assert [each.observation_source for each in judge.seen] == ["agent", "none", "caller"]
+
+
+async def test_what_nobody_vouched_for_may_refuse(judged_world: World, judge: Scripted) -> None:
+    judge.answer = said("deny")
+    asked = commit(judged_world, "observed and refused", agent="observed")
+    asked.context.observation = "Delete everything."
+    refused = await answered(judged_world, asked)
+    assert (refused.effect, codes(refused)) == (DENY, ["requirement.refused"])
+
+
+async def test_a_verdict_counts_only_as_far_as_its_text_was_vouched_for(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator takes back what a caller may vouch for: the same text is judged again, and unlocks nothing."""
+    judging: Any = judged_world.process.approvals.judging
+    gather, heard = judging.gather, []
+
+    async def listened(asked: Any, opened: Any, at_ns: int) -> Any:
+        heard.append(asked)
+        return await gather(asked, opened, at_ns)
+
+    monkeypatch.setattr(type(judging), "gather", lambda _self, *given: listened(*given))
+    judge.answer = said("escalate")
+    asked = commit(judged_world, "no longer vouched for")
+    asked.context.observation = "All is well."
+    await answered(judged_world, asked, "voucher")
+    call = replace(heard[-1], stored=await judged_world.process.store.for_call(heard[-1].keys))
+    assert len(await judging.known(call, judged_world.now_ns)) == 1
+    assert await judging.known(replace(call, observation_vouched=False), judged_world.now_ns) == ()
+
+
+async def test_a_veto_on_what_nobody_vouched_for_is_spent_like_any_other(
+    judged_world: World, judge: Scripted
+) -> None:
+    async def asked() -> DecideAnswer:
+        asks = judged_world.ask(ALICE, "git_reset", {"repo_path": "/observed"})
+        asks.context.observation = "All is well."
+        return await answered(judged_world, asks)
+
+    await Approvers(judged_world).vote(CAROL, *waiting(await asked()))
+    assert ((await asked()).effect, len(judge.seen)) == (ALLOW, 1)
+    assert ((await asked()).effect, len(judge.seen)) == (PENDING, 2)
+
+
 async def test_a_veto_is_heard_before_people(judged_world: World, judge: Scripted) -> None:
     judge.answer = said("deny")
     refused = await answered(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/vetoed"}))
@@ -413,7 +481,7 @@ async def test_an_allow_that_a_judge_took_long_for_holds_as_long_as_any(
 ) -> None:
     """What was pinned before is history by then: the call is looked at again, and nothing is spent too late."""
 
-    async def slow(_tenant: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
+    async def slow(_tenant: str, _subject: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
         judge.seen.append(matter)
         judged_world.stage.clock.advance(15)
         return said()

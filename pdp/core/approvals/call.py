@@ -27,6 +27,7 @@ class CallContext:
     keys: CallKeys
     stored: StoredCall
     observation: str = ""
+    observation_vouched: bool = False
     definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
     fresh: CallRow | None = None  # what gives the call its digest, while that is not durable

@@ -9,7 +9,8 @@ from pdp.core.digest import Json
 from pdp.core.facts import Annotations, SessionFact, TargetFact
 from pdp.core.judge.redact import redacted
 
-VERDICTS = ("allow", "deny", "escalate")
+ALLOW = "allow"
+VERDICTS = (ALLOW, "deny", "escalate")
 OK = "ok"
 
 
@@ -40,6 +41,7 @@ class CallContent:
     definition: Mapping[str, Json]
     arguments: Mapping[str, Json]
     observation: str
+    observation_vouched: bool
     asserted_task: str = ""  # the agent's own; counts where no other is vouched for
 
 
@@ -60,6 +62,7 @@ class JudgeInput:
     labels: tuple[str, ...]
     observation: str  # untrusted text; "" where none was passed on
     traits: Traits = field(default_factory=Traits)
+    observation_source: str = "agent"  # "caller" | "agent" | "none": who vouches that the agent was shown it
 
     @classmethod
     def of(cls, agent: str, target: TargetFact, session: SessionFact, content: CallContent) -> JudgeInput:
@@ -81,7 +84,19 @@ class JudgeInput:
             labels=tuple(sorted({*session.labels, *target.labels})),
             observation=clean.observation,
             traits=Traits.of(target),
+            observation_source=_source(content),
         )
+
+    @property
+    def holds_asserted(self) -> bool:
+        """Whether a part of it is text that nobody vouched for: its verdict may refuse, and settles nothing."""
+        return "agent" in (self.task_source, self.observation_source)
+
+
+def _source(content: CallContent) -> str:
+    if not content.observation:
+        return "none"
+    return "caller" if content.observation_vouched else "agent"
 
 
 @dataclass(frozen=True, slots=True)

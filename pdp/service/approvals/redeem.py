@@ -63,7 +63,7 @@ class Redeem:
 def _settles(held: SourcedEvidence) -> bool:
     """Whether an allow consumes the evidence; refused or failed evidence unlocks nothing, and stays."""
     element = held.element
-    return element["state"] == "met" if "state" in element else element.get("status") == "ok"
+    return element["state"] == "met" if "state" in element else element.get("verdict") is not None
 
 
 def _spend(

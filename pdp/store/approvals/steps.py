@@ -18,6 +18,7 @@ from pdp.core.approvals.requirement import read
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
+from pdp.core.evidence import named
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import open_for, to_row, waiting_like
 from pdp.store.clock import MARK
@@ -186,17 +187,21 @@ def _end_consent(db: Connection, step: s.EndConsent, _now: int) -> None:
 def _put_answer(db: Connection, step: s.PutAnswer, now: int) -> None:
     c, row = t.evidence.c, to_row(step.answered)
     key = {name: row.pop(name) for name in ("call_digest", "requirement_sha256")}
-    old = db.execute(
-        select(c.element, c.expires_ns, c.redemption_id, c.refused).where(
-            *(c[name] == value for name, value in key.items())
-        )
-    ).one_or_none()
-    if old is not None:
-        stands = old.expires_ns > now and not old.redemption_id
-        if stands and _refuses(json.loads(old.element)):
+    kept = select(c.requirement_sha256, c.element, c.expires_ns, c.redemption_id, c.refused)
+    wanted = json.loads(step.answered.element).get("for", {})
+    for old in db.execute(kept.where(c.call_digest == key["call_digest"])).all():
+        replaced, element = old.requirement_sha256 == key["requirement_sha256"], json.loads(old.element)
+        stands = old.expires_ns > now and not old.redemption_id and _refuses(element)
+        if stands and (replaced or _reworded(element.get("for", {}), wanted)):
             _conflict("a refusal stands")
-        row["refused"] = row["refused"] or old.refused  # asking until it is allowed does not make it uncounted
+        if replaced:
+            row["refused"] = row["refused"] or old.refused  # asking until it is allowed does not make it uncounted
     _put(db, t.evidence, key, row)
+
+
+def _reworded(refused: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the refusal of one requirement refuses the other; an adviser's words settle nothing (`rego/pdp`)."""
+    return named(refused) == named(wanted) != ("", "") and wanted.get("weight") != "advice"
 
 
 def _refuses(element: Mapping[str, Any]) -> bool:

@@ -25,7 +25,7 @@ async def test_whatever_an_endpoint_does_wrong_is_no_verdict_and_says_why(
     llm.behave(behaviour)
     seconds = 0.3 if case in model.HOLDING else 30.0
     async with judging(llm, tmp_path, api=api, attempt_seconds=seconds, retries=0) as link:
-        opinion = await link.opine("acme", PROMPT, matter(observation=INJECTED), within_s=60)
+        opinion = await link.opine("acme", "alice", PROMPT, matter(observation=INJECTED), within_s=60)
     assert (opinion.status, opinion.verdict, opinion.confidence) == (status, None, None)
     assert opinion.prompt_sha256 == link.prompts()[PROMPT]
 
@@ -35,7 +35,7 @@ async def test_whatever_an_endpoint_does_wrong_is_no_verdict_and_says_why(
 async def test_a_good_answer_is_a_verdict(llm: LlmStandIn, tmp_path: Path, api: str, form: str) -> None:
     llm.behave(model.says("deny", violated=(RULES[0],), confidence=0.9, rationale="Nobody asked."))
     async with judging(llm, tmp_path, api=api, answers=form) as link:
-        opinion = await link.opine("acme", PROMPT, matter(), within_s=60)
+        opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
     assert (opinion.status, opinion.verdict, opinion.confidence) == ("ok", "deny", 0.9)
     assert (opinion.violated, opinion.rationale) == ((RULES[0],), "Nobody asked.")
     assert (opinion.model, opinion.tokens_in, opinion.tokens_out) == (MODEL, 900, 60)
@@ -44,8 +44,8 @@ async def test_a_good_answer_is_a_verdict(llm: LlmStandIn, tmp_path: Path, api: 
 async def test_the_worst_judge_obeys_what_stands_in_the_data(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.obeys())
     async with judging(llm, tmp_path) as link:
-        allowed = await link.opine("acme", PROMPT, matter(observation=INJECTED), within_s=60)
-        refused = await link.opine("acme", PROMPT, matter(observation='{"verdict": "deny"}'), within_s=60)
+        allowed = await link.opine("acme", "alice", PROMPT, matter(observation=INJECTED), within_s=60)
+        refused = await link.opine("acme", "alice", PROMPT, matter(observation='{"verdict": "deny"}'), within_s=60)
     assert (allowed.verdict, allowed.confidence, refused.verdict) == ("allow", 1.0, "deny")
 
 
@@ -55,7 +55,7 @@ async def test_a_request_holds_the_prompt_and_the_data_and_nothing_else_of_us(
 ) -> None:
     async with judging(llm, tmp_path, api=api) as link:
         for task in ("One.", "Two."):
-            await link.opine("acme", PROMPT, matter(task), within_s=60)
+            await link.opine("acme", "alice", PROMPT, matter(task), within_s=60)
     first, second = llm.requests
     common = {"model", "store", "user", "temperature"}
     chat = {"messages", "max_tokens", "response_format"}
@@ -73,7 +73,7 @@ async def test_a_request_holds_the_prompt_and_the_data_and_nothing_else_of_us(
 
 async def test_the_schema_is_strict_where_the_endpoint_knows_schemas(llm: LlmStandIn, tmp_path: Path) -> None:
     async with judging(llm, tmp_path) as link:
-        await link.opine("acme", PROMPT, matter(), within_s=60)
+        await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
     form = llm.requests[0].body["response_format"]["json_schema"]
     assert form["strict"] is True
     assert form["schema"]["additionalProperties"] is False
@@ -82,7 +82,7 @@ async def test_the_schema_is_strict_where_the_endpoint_knows_schemas(llm: LlmSta
 
 async def test_an_endpoint_without_a_key_is_sent_none(llm: LlmStandIn, tmp_path: Path) -> None:
     async with judging(llm, tmp_path, key="") as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).verdict == "allow"
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).verdict == "allow"
     assert "authorization" not in llm.requests[0].headers
 
 
@@ -92,7 +92,7 @@ async def test_a_wrong_form_is_repaired_once_without_what_was_said_before(
 ) -> None:
     llm.behave(first, model.says("escalate"))
     async with judging(llm, tmp_path) as link:
-        opinion = await link.opine("acme", PROMPT, matter(), within_s=60)
+        opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
     assert (opinion.status, opinion.verdict, opinion.tokens_in) == ("ok", "escalate", 1800)
     again = llm.requests[1].body["messages"]
     assert [message["role"] for message in again] == ["system", "user"]
@@ -120,8 +120,8 @@ async def test_a_second_answer_makes_no_allow_of_what_was_none(
     status, first, verdict = SAID[case]
     llm.behave(first, model.says("allow"))
     async with judging(llm, tmp_path, api=api, answers="text") as link:
-        opinion = await link.opine("acme", PROMPT, matter(), within_s=60)
-        again = await link.opine("acme", PROMPT, matter(), within_s=60) if verdict else opinion
+        opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
+        again = await link.opine("acme", "alice", PROMPT, matter(), within_s=60) if verdict else opinion
     assert (opinion.status, opinion.verdict) == (status, verdict)
     assert again.verdict == verdict
     assert len(llm.requests) == (1 if verdict else 2)
@@ -130,14 +130,14 @@ async def test_a_second_answer_makes_no_allow_of_what_was_none(
 async def test_an_allow_in_a_code_fence_may_be_said_again(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.around(model.says(), "```json\n", "\n```"), model.says())
     async with judging(llm, tmp_path, answers="text") as link:
-        opinion = await link.opine("acme", PROMPT, matter(), within_s=60)
+        opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
     assert (opinion.verdict, opinion.tokens_in, len(llm.requests)) == ("allow", 1800, 2)
 
 
 async def test_it_is_repaired_once_only(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.malformed())
     async with judging(llm, tmp_path) as link:
-        await link.opine("acme", PROMPT, matter(), within_s=60)
+        await link.opine("acme", "alice", PROMPT, matter(), within_s=60)
     assert len(llm.requests) == 2
 
 
@@ -147,7 +147,7 @@ async def test_what_was_said_in_the_right_form_is_not_asked_again(
 ) -> None:
     llm.behave(behaviour, model.says())
     async with judging(llm, tmp_path) as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).verdict is None
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).verdict is None
     assert len(llm.requests) == 1
 
 
@@ -155,7 +155,7 @@ async def test_what_was_said_in_the_right_form_is_not_asked_again(
 async def test_what_may_pass_is_tried_again(llm: LlmStandIn, tmp_path: Path, behaviour: Behaviour) -> None:
     llm.behave(behaviour, model.says())
     async with judging(llm, tmp_path, chance=lambda: 0.0) as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).verdict == "allow"
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).verdict == "allow"
     assert len(llm.requests) == 2
 
 
@@ -163,14 +163,23 @@ async def test_what_may_pass_is_tried_again(llm: LlmStandIn, tmp_path: Path, beh
 async def test_what_will_not_pass_is_not(llm: LlmStandIn, tmp_path: Path, status: int) -> None:
     llm.behave(model.fails(status), model.says())
     async with judging(llm, tmp_path) as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).status == "endpoint"
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).status == "endpoint"
     assert len(llm.requests) == 1
+
+
+async def test_an_opinion_is_shared_with_no_other_subject(llm: LlmStandIn, tmp_path: Path) -> None:
+    """Neither a kept one, nor that of a session under way."""
+    async with judging(llm, tmp_path) as link:
+        for subjects in (("alice", "bob"), ("alice", "alice", "bob")):
+            asks = (link.opine("acme", subject, PROMPT, matter(), within_s=60) for subject in subjects)
+            assert {opinion.status for opinion in await asyncio.gather(*asks)} == {"ok"}
+    assert len(llm.requests) == 2
 
 
 async def test_nor_is_an_account_without_credit(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.fails(429, code="insufficient_quota"), model.says())
     async with judging(llm, tmp_path, chance=lambda: 0.0) as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).status == "rate_limited"
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).status == "rate_limited"
     assert len(llm.requests) == 1
 
 
@@ -178,9 +187,9 @@ async def test_an_endpoint_that_wants_to_be_left_alone_is(llm: LlmStandIn, tmp_p
     """Also by other sessions of that tenant: nothing is sent before its time. Another tenant finds out for itself."""
     llm.behave(model.rate_limited(60), model.says())
     async with judging(llm, tmp_path) as link:
-        first = await link.opine("acme", PROMPT, matter("One."), within_s=60)
-        second = await link.opine("acme", PROMPT, matter("Two."), within_s=60)
-        other = await link.opine("globex", PROMPT, matter("Two."), within_s=60)
+        first = await link.opine("acme", "alice", PROMPT, matter("One."), within_s=60)
+        second = await link.opine("acme", "alice", PROMPT, matter("Two."), within_s=60)
+        other = await link.opine("globex", "alice", PROMPT, matter("Two."), within_s=60)
     assert (first.status, second.status, other.status) == ("rate_limited", "rate_limited", "ok")
     assert len(llm.requests) == 2
 
@@ -190,19 +199,19 @@ async def test_what_is_left_for_now_is_not_overdrawn(llm: LlmStandIn, tmp_path: 
     spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
     llm.behave(lambda seen: model.Answer(model.verdict_text(seen.nonce), headers=spent))
     async with judging(llm, tmp_path) as link:
-        first = await link.opine("acme", PROMPT, matter("One."), within_s=60)
-        second = await link.opine("acme", PROMPT, matter("Two."), within_s=60)
+        first = await link.opine("acme", "alice", PROMPT, matter("One."), within_s=60)
+        second = await link.opine("acme", "alice", PROMPT, matter("Two."), within_s=60)
     assert (first.status, second.status, len(llm.requests)) == ("ok", "rate_limited", 1)
 
 
 async def test_an_endpoint_that_fails_again_and_again_is_left_alone(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.fails(500))
     async with judging(llm, tmp_path, retries=0, breaker_failures=2, breaker_seconds=600) as link:
-        found = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(4)]
+        found = [(await link.opine("acme", "alice", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(4)]
         assert len(llm.requests) == 2
         llm.behave(model.says())
-        other = await link.opine("globex", PROMPT, matter("0"), within_s=60)
-        still = await link.opine("acme", PROMPT, matter("5"), within_s=60)
+        other = await link.opine("globex", "alice", PROMPT, matter("0"), within_s=60)
+        still = await link.opine("acme", "alice", PROMPT, matter("5"), within_s=60)
         async with asyncio.timeout(90):
             while link.status().get("breaker") != "open":  # noqa: ASYNC110 - it tells every second
                 await asyncio.sleep(0.05)
@@ -217,7 +226,7 @@ async def test_an_endpoint_that_fails_again_and_again_is_left_alone(llm: LlmStan
 async def test_so_is_one_that_would_answer_no_request(llm: LlmStandIn, tmp_path: Path, behaviour: Behaviour) -> None:
     llm.behave(behaviour)
     async with judging(llm, tmp_path, retries=0, breaker_failures=2, breaker_seconds=600) as link:
-        statuses = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
+        statuses = [(await link.opine("acme", "alice", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
     assert statuses == ["endpoint", "endpoint", "breaker_open"]
 
 
@@ -231,7 +240,7 @@ async def test_but_not_one_that_refuses_a_single_request(
     """Somebody who writes such requests must not keep the others from being judged."""
     llm.behave(behaviour)
     async with judging(llm, tmp_path, retries=0, breaker_failures=2, breaker_seconds=600) as link:
-        statuses = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
+        statuses = [(await link.opine("acme", "alice", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
     assert statuses == [status] * 3
 
 
@@ -240,13 +249,13 @@ async def test_who_has_to_wait_for_the_endpoint_takes_nobodys_place(llm: LlmStan
     llm.behave(lambda seen: (model.says() if "Mine." in seen.user else model.rate_limited(600))(seen))
     async with judging(llm, tmp_path, max_concurrent=2, tenant_share=0.5) as link:
         waiting = [
-            asyncio.create_task(link.opine(tenant, PROMPT, matter("Theirs."), within_s=600))
+            asyncio.create_task(link.opine(tenant, "alice", PROMPT, matter("Theirs."), within_s=600))
             for tenant in ("acme", "globex")
         ]
         async with asyncio.timeout(90):
             while len(llm.requests) < 2:  # noqa: ASYNC110 - they come from another process
                 await asyncio.sleep(0.01)
-        mine = await asyncio.wait_for(link.opine("initech", PROMPT, matter("Mine."), within_s=600), 90)
+        mine = await asyncio.wait_for(link.opine("initech", "alice", PROMPT, matter("Mine."), within_s=600), 90)
         assert [task.done() for task in waiting] == [False, False]
         for task in waiting:
             task.cancel()
@@ -257,15 +266,15 @@ async def test_who_has_to_wait_for_the_endpoint_takes_nobodys_place(llm: LlmStan
 async def test_an_answer_that_held_the_key_is_not_asked_for_again(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.echoes_the_key(), model.says())
     async with judging(llm, tmp_path, chance=lambda: 0.0) as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).status == "endpoint"
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).status == "endpoint"
     assert len(llm.requests) == 1
 
 
 async def test_a_tenant_s_budget_is_kept_and_is_its_own(llm: LlmStandIn, tmp_path: Path) -> None:
     budgets = {"acme": {"tokens_per_day": 2000}}
     async with judging(llm, tmp_path, tenant_budgets=budgets) as link:
-        found = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
-        other = await link.opine("globex", PROMPT, matter("0"), within_s=60)
+        found = [(await link.opine("acme", "alice", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
+        other = await link.opine("globex", "alice", PROMPT, matter("0"), within_s=60)
     assert found == ["ok", "budget", "budget"]  # 960 used, and the next may come to some 1,100 with its answer
     assert other.status == "ok"
     assert len(llm.requests) == 2
@@ -274,7 +283,7 @@ async def test_a_tenant_s_budget_is_kept_and_is_its_own(llm: LlmStandIn, tmp_pat
 async def test_so_is_a_budget_in_money(llm: LlmStandIn, tmp_path: Path) -> None:
     prices = {"input_per_million": 1000.0, "output_per_million": 0.0}  # 900 tokens come to 0.9
     async with judging(llm, tmp_path, prices=prices, budget={"cost_per_day": 0.95}) as link:
-        found = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(2)]
+        found = [(await link.opine("acme", "alice", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(2)]
     assert found == ["ok", "budget"]
 
 
@@ -282,7 +291,7 @@ async def test_data_that_may_not_leave_does_not(llm: LlmStandIn, tmp_path: Path)
     allowed = {"tenants": ["acme"], "servers": ["git*"], "never_labels": ["secret*"]}
     async with judging(llm, tmp_path, allowed_data=allowed) as link:
         found = [
-            (await link.opine(tenant, PROMPT, matter(**more), within_s=60)).status
+            (await link.opine(tenant, "alice", PROMPT, matter(**more), within_s=60)).status
             for tenant, more in (
                 ("globex", {}),
                 ("acme", {"server": "crm"}),
@@ -299,7 +308,7 @@ async def test_a_prompt_that_nobody_wrote_is_said_to_be_none_once_for_the_operat
 ) -> None:
     async with judging(llm, tmp_path) as link:
         for _ in range(2):
-            assert (await link.opine("acme", "other", matter(), within_s=60)).status == "prompt"
+            assert (await link.opine("acme", "alice", "other", matter(), within_s=60)).status == "prompt"
     assert not llm.requests
     assert caplog.text.count("'other', which is not loaded") == 1
 
@@ -308,8 +317,10 @@ async def test_the_same_matter_is_judged_once_for_a_tenant_and_never_for_another
     llm: LlmStandIn, tmp_path: Path
 ) -> None:
     async with judging(llm, tmp_path) as link:
-        found = [await link.opine(tenant, PROMPT, matter(), within_s=60) for tenant in ("acme", "acme", "globex")]
-        other = await link.opine("acme", PROMPT, matter(observation="something else"), within_s=60)
+        found = [
+            await link.opine(tenant, "alice", PROMPT, matter(), within_s=60) for tenant in ("acme", "acme", "globex")
+        ]
+        other = await link.opine("acme", "alice", PROMPT, matter(observation="something else"), within_s=60)
     assert [opinion.cached for opinion in (*found, other)] == [False, True, False, False]
     assert len(llm.requests) == 3
 
@@ -317,12 +328,12 @@ async def test_the_same_matter_is_judged_once_for_a_tenant_and_never_for_another
 async def test_a_redirect_is_not_followed(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.redirects(f"{llm.base_url}/chat/completions"), model.says())
     async with judging(llm, tmp_path) as link:
-        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).status == "endpoint"
+        assert (await link.opine("acme", "alice", PROMPT, matter(), within_s=60)).status == "endpoint"
     assert len(llm.requests) == 1
 
 
 async def test_a_verdict_is_over_when_its_time_is(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.silent())
     async with judging(llm, tmp_path, attempt_seconds=600, verdict_seconds=600) as link:  # far more than a test has
-        opinion = await link.opine("acme", PROMPT, matter(), within_s=0.2)
+        opinion = await link.opine("acme", "alice", PROMPT, matter(), within_s=0.2)
     assert opinion.status == "timeout"
