@@ -89,14 +89,16 @@ class SqliteStore(LogStore):
 
     @override
     async def for_call(self, keys: CallKeys) -> StoredCall:
-        """In one read transaction."""
+        """One statement is consistent by itself; what people answered is read with it in one transaction."""
         parameters = arguments(keys)
         with self._reader_lock:
             self._check_readable()
             try:
+                stored, asked = self._stored(parameters)
+                if stored.row is None or not asked:
+                    return stored
                 self._reader.execute("BEGIN")
-                (row,) = self._reader.execute(_CALL, parameters).fetchall()  # none holds on to an old snapshot
-                stored, asked = stored_call(row, self._lasting)
+                stored, asked = self._stored(parameters)
                 if stored.row is None or not asked:
                     return stored
                 return self._in_reader.answered(keys, stored.row.digest, stored)
@@ -104,8 +106,13 @@ class SqliteStore(LogStore):
                 self._failed(partial(self._read_again, parameters))
                 raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
             finally:
-                with contextlib.suppress(sqlite3.Error):
-                    self._reader.rollback()
+                if self._reader.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._reader.rollback()
+
+    def _stored(self, parameters: tuple[str | int, ...]) -> tuple[StoredCall, bool]:
+        (row,) = self._reader.execute(_CALL, parameters).fetchall()  # none holds on to an old snapshot
+        return stored_call(row, self._lasting)
 
     def _read_again(self, parameters: tuple[str | int, ...]) -> None:
         """The same read on another thread's connection."""
