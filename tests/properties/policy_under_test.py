@@ -29,30 +29,42 @@ class Policy:
         shipped = shipped_rego()
         bundle = read_bundle(shipped, shipped / "examples" / "acme")
         modules = tuple(Module(f"packs/{name}/{name}.rego", text) for name, text in extra.items())
-        self._bundle = replace(
+        self.bundle = replace(
             bundle, modules=(*bundle.modules, *modules), packs=tuple(sorted((*bundle.packs, *extra)))
         )
-        self._engines = build(self._bundle)
+        self._engines = build(self.bundle)
         self._evaluator = Evaluator(self._engines, EvaluationCaps())
         self._valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema)).is_valid
 
-    def ask(self, facts: Facts, at_ns: int, evidence: tuple[Mapping[str, Any], ...] = ()) -> Outcome:
+    def ask(
+        self,
+        facts: Facts,
+        at_ns: int,
+        evidence: tuple[Mapping[str, Any], ...] = (),
+        supported: frozenset[str] = frozenset(),
+    ) -> Outcome:
         """What the service would be told."""
         asked = question(
             facts,
             evidence,
             at_ns,
-            revision=self._bundle.revision,
-            packs=self._bundle.packs,
+            revision=self.bundle.revision,
+            packs=self.bundle.packs,
             valid=self._valid,
         )
         status, body = self._evaluator.evaluate(asked.payload)
-        self._asked, self._answered = asked, body
-        return conclude(asked, body, frozenset()) if status is Status.OK else denied(f"policy.{status.name}")
+        self.asked, self._answered = asked, body
+        return conclude(asked, body, supported) if status is Status.OK else denied(f"policy.{status.name}")
+
+    def ask_with_asserted_alone(self, supported: frozenset[str]) -> Outcome:
+        """The question asked last, as if packs were evaluated only once, with what was asserted."""
+        composed, phase, facts, *asserted = self.asked.payload.split(SEPARATOR)
+        status, body = self._evaluator.evaluate(SEPARATOR.join((composed, phase, facts, asserted[-1])))
+        return conclude(self.asked, body, supported) if status is Status.OK else denied(f"policy.{status.name}")
 
     def rule(self, path: str) -> Any:
         """The value of one more rule of the composition for the question asked last."""
-        composition = self._asked.payload.split(SEPARATOR)[0]
+        composition = self.asked.payload.split(SEPARATOR)[0]
         elements = (*self._answered.split(SEPARATOR)[1:], b"null")
         told = dict(zip(("elements", "asserted_elements"), map(json.loads, elements), strict=False))
         self._engines.composition.set_input_json(json.dumps(json.loads(composition) | told))

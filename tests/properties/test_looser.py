@@ -1,19 +1,37 @@
-"""Nothing that anybody leaves out, makes up or loses makes an answer looser."""
+"""Nothing that anybody leaves out, makes up or loses makes an answer looser.
 
+12 random packs that try to loosen by what a caller asserted; `LOOSENING=2000` as many, on both engines.
+"""
+
+import asyncio
+import itertools
+import os
+import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from drawn import NOON, asserted, calls, good_call, instants
+from drawn import CALL, NOON, asserted, calls, good_call, good_target, instants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loosening import Packs
 from policy_under_test import Policy, no_looser
+from support.environment import SeededEntropy
+from support.opa import opa_or_skip
 
 from pdp.core.check import WORST_COUNT, Check
+from pdp.core.elements import EngineQuery
+from pdp.core.evidence import Evidence, answer
 from pdp.core.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, SubjectFact
-from pdp.core.outcome import Effect
+from pdp.core.outcome import Effect, Outcome, conclude
+from pdp.policy.opa.engine import OpaHost
+from pdp.policy.opa.options import OpaOptions
+
+PACKS = int(os.environ.get("LOOSENING", "12"))
+AT_ONCE = 12  # packs of one bundle
+SUPPORTED = frozenset({"redact"})
 
 # What an organisation would do with what nobody vouched for.
 SUSPICIOUS = """package packs.suspicious
@@ -90,6 +108,66 @@ def test_not_even_a_pack_that_wants_to_loosen_by_what_is_asserted_can(
     bent = [replace(Asserted(), **{n: getattr(source, n)}) for n in names for source in (forged, call.asserted)]
     for one in (*bent, forged, call.asserted):
         assert no_looser(loosening.ask(replace(call, asserted=one), at_ns), silent)
+
+
+def answers(policy: Policy, call: Facts, evidence: list[Evidence]) -> Iterator[tuple[EngineQuery, Outcome]]:
+    """The answers to a call, each with what was asked; more `evidence` joins where one wants people."""
+    for _ in range(4):
+        outcome = policy.ask(call, NOON, tuple(evidence), SUPPORTED)
+        yield policy.asked, outcome
+        if outcome.effect is not Effect.PENDING:
+            return
+        evidence += [answer(r, CALL, "met", 2**62) for r in outcome.requirements]
+
+
+@pytest.mark.timeout(3600)
+async def test_no_random_pack_loosens_by_what_is_asserted_on_either_engine() -> None:
+    """Each asserted fact forged and left out, with answers for all that is wanted without them."""
+    packs, draw = Packs(seed=1), random.Random(1)
+    host = OpaHost(OpaOptions(binary=opa_or_skip(), deadline_ms=60_000), SeededEntropy("opa"))
+    told, trying = Counter[Effect](), 0
+    for start in range(0, PACKS, AT_ONCE):
+        texts = packs.draw(min(AT_ONCE, PACKS - start))
+        policy = Policy(texts)
+        opa = await host.load(policy.bundle)
+        for name, target in itertools.product(texts, (good_target(), good_target(key="tool:none", name="none"))):
+            session = replace(good_call().session, task=name)
+            plain = good_call(targets=(target,), session=session)
+            evidence = list[Evidence]()
+            asked, bases = [], [outcome for _, outcome in answers(policy, plain, evidence)]
+            for forged in forgeries(draw):
+                bent = policy.ask(replace(plain, asserted=forged), NOON, (), SUPPORTED)
+                asked.append((policy.asked, bent))
+                assert no_looser(bent, bases[0]), (texts[name], forged)
+                settled = policy.ask(replace(plain, asserted=forged), NOON, tuple(evidence), SUPPORTED)
+                asked.append((policy.asked, settled))
+                assert no_looser(settled, bases[-1]), (texts[name], forged)
+                trying += not no_looser(policy.ask_with_asserted_alone(SUPPORTED), bases[-1])
+            theirs = await asyncio.gather(*(opa.evaluate(each) for each, _ in asked))
+            for (each, ours), body in zip(asked, theirs, strict=True):
+                assert conclude(each, body, SUPPORTED) == ours, texts[name]
+                told[ours.effect] += 1
+    await host.close()
+    assert min(told[effect] for effect in Effect) >= PACKS, told
+    assert trying >= PACKS, "evaluated once, with what was asserted, these packs would loosen"
+
+
+def forgeries(draw: random.Random) -> Iterator[Asserted]:
+    """What a caller may say: all of it, and at random one thing, or all but one."""
+    everything = Asserted(
+        task=draw.choice(("look", "10.0.0.1")),
+        observation="x",
+        parent_session="s",
+        client_address=draw.choice(("10.0.0.1", "10.0.0.2")),
+        definition_digest="d",
+        protocol_version=draw.choice(("0", "2026")),
+        client_capabilities={"a": draw.choice((1, None)), "b": {}},
+        extra={"allow": True, "x": draw.choice((None, 1)), "effect": "allow"},
+    )
+    yield everything
+    for each in draw.sample(fields(Asserted), 3):
+        yield replace(Asserted(), **{each.name: getattr(everything, each.name)})
+        yield replace(everything, **{each.name: getattr(Asserted(), each.name)})
 
 
 def test_what_is_asserted_does_tighten(loosening: Policy) -> None:

@@ -94,6 +94,7 @@ require contains {
 	t.name == "consented"
 }
 """
+REWORDED = PACK.replace('"ttl_seconds": 3600', '"ttl_seconds": 7200, "message": "In other words."')
 PACK_TESTS = """package office_test
 
 import data.lib.testing
@@ -151,9 +152,13 @@ def plan(folder: Path) -> Plan:
 
 
 @asynccontextmanager
-async def after(folder: Path, dump: Path, at_ns: int = WEDNESDAY_NS + LATER_NS) -> AsyncIterator[World]:
-    """A world of this release on the store of the other."""
-    made = create(folder / "w", wanted := plan(folder), WEDNESDAY_NS)
+async def after(
+    folder: Path, dump: Path, at_ns: int = WEDNESDAY_NS + LATER_NS, *, pack: str = PACK
+) -> AsyncIterator[World]:
+    """A world of this release on the store of the other, perhaps with another text of the pack."""
+    wanted = plan(folder)
+    (folder / "policy/packs/office/office.rego").write_text(pack)
+    made = create(folder / "w", wanted, WEDNESDAY_NS)
     text = await asyncio.to_thread(dump.read_text)
     (made.folder / "store").mkdir(mode=0o700, exist_ok=True)
     with closing(sqlite3.connect(made.folder / "store" / FILE)) as db:

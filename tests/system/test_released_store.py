@@ -107,3 +107,27 @@ async def test_what_nobody_answered_in_time_expires(tmp_path: Path) -> None:
             assert row is not None
             assert row.state is State.EXPIRED
             assert codes(await back(world, note)) == ["requirement.expired"]
+
+
+async def test_of_what_policy_words_anew_only_refusals_count(tmp_path: Path) -> None:
+    """Approvals and open requests are for what they were asked about, and are asked about again."""
+    async with before.after(tmp_path, RELEASED.with_suffix(".sql"), pack=before.REWORDED) as world:
+        for token in (True, False):
+            assert codes(await back(world, "refused", token=token)) == ["requirement.refused"]
+        for note in ("waits", "approved", "confirmed", "half", "granted"):
+            again = await back(world, note)
+            assert (again.effect, len(waiting(again))) == (PENDING, 1), note
+            assert waiting(again) != [SAID[note]["approval"]], note
+        await Approvers(world).vote(DAVE, SAID["waits"]["approval"])  # it can be answered, and settles nothing
+        row = world.process.store.approval("acme", SAID["waits"]["approval"])
+        assert row is not None
+        assert row.state is State.APPROVED
+        assert (await back(world, "waits")).effect == PENDING
+        await Approvers(world).vote(DAVE, *waiting(await back(world, "approved")))
+        assert (await back(world, "approved")).effect == ALLOW
+
+
+async def test_a_refusal_of_other_words_ends_when_its_own_cool_down_does(tmp_path: Path) -> None:
+    sql = RELEASED.with_suffix(".sql")
+    async with before.after(tmp_path, sql, WEDNESDAY_NS + 3600 * NS, pack=before.REWORDED) as world:
+        assert (await back(world, "refused", token=False)).effect == PENDING
