@@ -167,6 +167,7 @@ def _plain(response: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
                 "file": r.file,
                 "line": r.line,
                 "waived_by": r.waived_by,
+                "asserted": r.asserted,
                 "element": json.loads(r.element_json),
             }
             for r in response.rules
@@ -246,7 +247,8 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 def _rule(rule: explain_pb2.FiredRule) -> str:
     place = f"{rule.file}:{rule.line}" if rule.file else rule.pack or "gate"
     waived = f"  waived by {rule.waived_by}" if rule.waived_by else ""
-    return f"{place}  {rule.rule}  {rule.code}{waived}"
+    only = {"with": "  only with asserted facts", "without": "  only without asserted facts"}.get(rule.asserted, "")
+    return f"{place}  {rule.rule}  {rule.code or '(no code)'}{only}{waived}"
 
 
 def _changes(response: explain_pb2.ExplainResponse) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -97,6 +97,59 @@ _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
 def decision_of(answer: bytes) -> bytes:
     """The decision in an engine's answer."""
     return answer.partition(SEPARATOR)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SaidElement:
+    """One element that a pack said about a call. `asserted` is "without" for one that it said only as long as nothing
+    was asserted, "with" for one only because of what was, empty for all others."""
+
+    pack: str
+    kind: str  # of KINDS
+    fields: Mapping[str, Json]
+    asserted: str = ""
+
+    @property
+    def code(self) -> str:
+        """Empty for an element that breaks its schema so far."""
+        code = self.fields.get("code")
+        return code if isinstance(code, str) else ""
+
+
+def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[SaidElement, ...]:
+    """The elements in an engine's answer about a call, in order of pack and kind: those that say something of these
+    target keys, and of grants those that count on the server. Of an answer that is none, nothing."""
+    try:
+        told = [_said(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
+    except (ValueError, RecursionError):
+        return ()
+    if not told:
+        return ()
+    plain, asserted = told[0], told[-1]
+    found = [replace(each, asserted="" if key in asserted else "without") for key, each in plain.items()]
+    found += [replace(each, asserted="with") for key, each in asserted.items() if key not in plain]
+    return tuple(sorted(found, key=lambda each: (each.pack, KINDS["call"].index(each.kind), each.code)))
+
+
+def _said(elements: Json, server: str, keys: Collection[str]) -> dict[str, SaidElement]:
+    """By a text that is another for every element (`true` is not 1). What is no object says nothing; that it denies
+    is the composition's to say."""
+    said = {}
+    for pack, rules in _object_of(elements).items():
+        servers = _object_of(_object_of(rules).get("meta")).get("servers")
+        for kind in KINDS["call"]:
+            if kind == "allow" and not (isinstance(servers, list) and server in servers):
+                continue
+            found = _object_of(rules).get(kind)
+            for fields in filter(None, map(_object_of, found if isinstance(found, list) else ())):
+                target = fields.get("target")
+                if kind not in KINDS["list"] or not isinstance(target, str) or target in keys:
+                    said[json.dumps([pack, kind, fields], sort_keys=True)] = SaidElement(pack, kind, fields)
+    return said
+
+
+def _object_of(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def excerpts_of(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class Fact:
 @dataclass(frozen=True, slots=True)
 class FiredRule:
     """One element that a rule gave. `file` is relative to the bundle, `line` from 1 or 0 where it is not known;
-    `waived_by` is the id of the waiver that softened it. `pack` is empty for the gate."""
+    `waived_by` is the id of the waiver that softened it; `asserted` as of `SaidElement`. `pack` is empty for the
+    gate."""
 
     pack: str
     rule: str
@@ -41,6 +42,7 @@ class FiredRule:
     line: int
     element: Mapping[str, Json]
     waived_by: str = ""
+    asserted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

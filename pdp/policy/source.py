@@ -23,7 +23,7 @@ from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions
 from pdp.policy.opa.options import OpaOptions
-from pdp.ports import Engine, Entropy, FiredElement, LoadedPolicy, Pack
+from pdp.ports import Engine, Entropy, LoadedPolicy, Pack
 
 
 class Host(Protocol):
@@ -185,6 +185,8 @@ class KeptBundles:
             raise BundleFault("bundle.release", "The bundle is of a release that evaluated policy in another way.")
         return loaded_policy(bundle, await self._host.load(bundle))
 
-    async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
+    async def places(
+        self, artefact: bytes, document: bytes, named: tuple[tuple[str, str, str], ...]
+    ) -> tuple[tuple[str, int], ...]:
         """See the port. Outside the event loop, in a process that can be killed."""
-        return await asyncio.to_thread(gate.fired, Bundle.from_bytes(artefact), document, codes)
+        return await asyncio.to_thread(gate.places, Bundle.from_bytes(artefact), document, named)

@@ -31,7 +31,6 @@ __all__ = [
     "Engine",
     "Entropy",
     "EvidenceSource",
-    "FiredElement",
     "Judge",
     "KeptPolicies",
     "LoadedPolicy",
@@ -131,19 +130,6 @@ class PolicySource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FiredElement:
-    """One element that a rule gave, or one check of the gate (`pack` empty, `rule` `gate`), and where it stands:
-    a file of the bundle and a line from 1, or 0 where that is not known."""
-
-    pack: str
-    rule: str
-    code: str
-    file: str
-    line: int
-    element: Mapping[str, Json]
-
-
 class KeptPolicies(Protocol):
     """Policies as they were, from what is kept by digest (`LoadedPolicy.artefact`)."""
 
@@ -152,9 +138,12 @@ class KeptPolicies(Protocol):
         became active and is not gated again. Raises EngineFault, BundleFault."""
         ...
 
-    async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
-        """The elements that an input document makes fire in that bundle; `codes` are the gate's reasons to be placed
-        as well. Raises EngineFault."""
+    async def places(
+        self, artefact: bytes, document: bytes, named: tuple[tuple[str, str, str], ...]
+    ) -> tuple[tuple[str, int], ...]:
+        """Where each of these stands: an element by pack, rule and code, or a check of the gate that the document did
+        not pass ("", "gate", code). A file of the bundle and a line from 1; "" and 0 where that is not known.
+        Raises EngineFault."""
         ...
 
 

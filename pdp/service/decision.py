@@ -51,9 +51,10 @@ class Decision:
     row: CallRow | None = field(init=False)  # to be stored with the record; None when it is stored, and young
     session: SessionRow | None = field(init=False)  # likewise: whose the session is
 
-    # evaluate: the outcome, the input document it is of, and the evidence that was weighed
+    # evaluate: the outcome, the input document it is of, the engine's answer, and the evidence that was weighed
     outcome: Outcome = field(init=False)
     document: bytes = b""  # empty where no policy was asked
+    said: bytes = b""  # empty where no engine answered
     evidence: tuple[SourcedEvidence, ...] = ()
 
     # approvals.resolve: the answer, what is kept for repeats, and what is committed with the record

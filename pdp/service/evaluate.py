@@ -23,19 +23,20 @@ async def evaluate(
     *,
     evidence: tuple[Evidence, ...] = (),
     supported: frozenset[str] = frozenset(),
-) -> tuple[Outcome, bytes]:
-    """Ask the engine once: the outcome, and the input document, empty where there is none. Any failure of the engine
-    denies."""
-    document = b""
+) -> tuple[Outcome, bytes, bytes]:
+    """Ask the engine once: the outcome, the input document, and the engine's answer, empty where there is none. Any
+    failure of the engine denies."""
+    document = answer = b""
     try:
         asked = question(facts, evidence, at_ns, revision=policy.revision, packs=policy.packs, valid=policy.valid)
         document = asked.document
-        outcome = conclude(asked, await policy.engine.evaluate(asked), supported)
+        answer = await policy.engine.evaluate(asked)
+        outcome = conclude(asked, answer, supported)
     except EngineFault as fault:
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
         # an alarm: a fault of the policy or of the PDP, never of the caller
         log.error("%s: bundle %s: %s %s", fault.code, policy.digest[:12], fault.message, fault.detail)
-    return outcome, document
+    return outcome, document, answer
 
 
 async def settle(decision: Decision, source: EvidenceSource) -> None:
@@ -71,7 +72,7 @@ async def settle(decision: Decision, source: EvidenceSource) -> None:
 async def _weigh(decision: Decision, evidence: tuple[SourcedEvidence, ...]) -> None:
     """Evaluate with this evidence; what is none denies."""
     sound = tuple([each for each in evidence if well_formed(each.element)])
-    decision.outcome, decision.document = await evaluate(
+    decision.outcome, decision.document, decision.said = await evaluate(
         decision.snapshot.policy,
         decision.facts,
         decision.at_ns,

@@ -22,15 +22,16 @@ from pdp.core.answer import PolicyRef
 from pdp.core.changes import FactChange
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment
+from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
 from pdp.core.events import Explained
 from pdp.core.explain import FiredRule, withheld, withheld_in, withheld_text
-from pdp.core.outcome import Effect, Outcome, Reason, denied
+from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.policy import Bundle
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef, StoredRecord
 from pdp.fair_limiter import FairQueue, OverloadedError
-from pdp.ports import Clock, EvidenceSource, FiredElement, KeptPolicies, LoadedPolicy, Store
+from pdp.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
@@ -157,7 +158,7 @@ class Explain:
         self.facts.release(decision)  # a salt that nothing will be stored with
         await settle(decision, KnownEvidence(self.evidence))
         supported = frozenset(ask.supported_obligations)
-        case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported)
+        case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported, decision.said)
         found = await self._explained(case, find_changes, self._failed(caller))
         target = (decision.target.server, decision.target.key)
         return found, (caller.tenant, _entry(caller, "", target, found))
@@ -202,7 +203,7 @@ class Explain:
     ) -> Explanation:
         outcome = case.outcome
         document: dict[str, Any] = json.loads(case.document) if case.document else {}
-        rules = await self._fired(case) if document else ()
+        rules = await self._fired(case, document) if document else ()
         found = None
         if find_changes and outcome.effect is Effect.DENY and document:
             if any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons):
@@ -212,29 +213,37 @@ class Explain:
         # in a thread: there may be some ten thousand facts, and decisions do not wait for them
         return await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
 
-    async def _fired(self, case: ExplainedCase) -> tuple[FiredRule, ...]:
-        """The fired elements, with their places. Where that cannot be found out, at least what the answer itself
-        names."""
+    async def _fired(self, case: ExplainedCase, document: Mapping[str, Any]) -> tuple[FiredRule, ...]:
+        """The elements that the packs said, as the engine gave them to the composition, then the gate's checks that
+        did not pass, with their places, as far as these can be found out."""
         outcome = case.outcome
         waivers = {(w["pack"], w["code"]): str(w["waiver"]) for w in outcome.waived}
-        codes = tuple(reason.code for reason in outcome.reasons if reason.rule == "pdp.gate")
+        said = elements_of(case.answer, document["server"]["id"], {target["key"] for target in document["targets"]})
+        fired = [
+            FiredRule(
+                each.pack,
+                each.kind,
+                each.code,
+                "",
+                0,
+                each.fields,
+                waivers.get((each.pack, each.code), "") if each.kind in ("deny", "hide", "require") else "",
+                each.asserted,
+            )
+            for each in said
+        ]
+        fired += [
+            FiredRule("", "gate", reason.code, "", 0, {"code": reason.code, "control": reason.control})
+            for reason in outcome.reasons
+            if reason.rule == "pdp.gate"
+        ]
+        named = tuple((rule.pack, rule.rule, rule.code) for rule in fired)
         try:
-            fired = await self.kept.fired(case.policy.artefact, case.document, codes)
+            places = await self.kept.places(case.policy.artefact, case.document, named)
         except EngineFault as fault:
             log.warning("%s: %s %s", fault.code, fault.message, fault.detail)
-            fired = tuple(_named(reason) for reason in outcome.reasons if reason.rule != "service")
-        return tuple(
-            FiredRule(
-                f.pack,
-                f.rule,
-                f.code,
-                f.file,
-                f.line,
-                f.element,
-                waivers.get((f.pack, f.code), "") if f.rule in ("deny", "hide", "require") else "",
-            )
-            for f in fired
-        )
+            return tuple(fired)
+        return tuple(replace(rule, file=file, line=line) for rule, (file, line) in zip(fired, places, strict=True))
 
 
 def _explanation(
@@ -277,12 +286,6 @@ def _set_without(changed: tuple[FactChange, ...]) -> tuple[FactChange, ...]:
     return tuple(FactChange(withheld_in(c.path), withheld(c.before), withheld(c.after)) for c in changed)
 
 
-def _named(reason: Reason) -> FiredElement:
-    _, _, rest = reason.rule.partition("packs.")
-    pack, _, rule = rest.partition(".")
-    return FiredElement(pack, rule or "gate", reason.code, "", 0, reason.fact())
-
-
 def _entry(caller: Caller, decision_id: str, target: tuple[str, str], found: Explanation) -> Explained:
     return Explained(
         caller=caller.name,
@@ -301,11 +304,12 @@ async def _replay(policy: LoadedPolicy, document: bytes, record: Mapping[str, An
     recorded denial says otherwise."""
     supported = frozenset[str]() if any(r["code"] == _UNSUPPORTED for r in record["reasons"]) else None
     advice = {r["code"]: r["message"] for r in record["reasons"] if r["rule"] == "pdp.gate" and r["message"]}
+    answer = b""
     try:
-        outcome = await evaluated(policy, document, supported, advice)
+        outcome, answer = await evaluated(policy, document, supported, advice)
     except EngineFault as fault:
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
-    return ExplainedCase(policy, document, outcome, supported)
+    return ExplainedCase(policy, document, outcome, supported, answer)
 
 
 def _same(outcome: Outcome, record: Mapping[str, Any]) -> bool:

@@ -46,7 +46,7 @@ class Filter:
                 break
         facts = self.facts.list(ask, shown, caller, identity, snapshot, at)
         if ask.method == METHOD_TOOL_LIST:
-            outcome, document = await evaluate(snapshot.policy, facts, at)
+            outcome, document, _ = await evaluate(snapshot.policy, facts, at)
         else:
             outcome = denied("target.unsupported", f"Only {METHOD_TOOL_LIST} is filtered by this release.")
             document = b""

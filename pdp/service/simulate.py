@@ -29,13 +29,14 @@ _NOBODY: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class ExplainedCase:
-    """One evaluation to be explained. `document` is empty when no policy saw one; `supported` are the kinds of
-    obligations that the caller honours, None for all."""
+    """One evaluation to be explained. `document` is empty when no policy saw one, `answer` when no engine answered;
+    `supported` are the kinds of obligations that the caller honours, None for all."""
 
     policy: LoadedPolicy
     document: bytes
     outcome: Outcome
     supported: frozenset[str] | None
+    answer: bytes = b""
 
 
 class ReadOnlySessions:
@@ -89,14 +90,14 @@ class KnownEvidence:
 
 async def evaluated(
     policy: LoadedPolicy, document: bytes, supported: frozenset[str] | None, advice: Mapping[str, str] = _NOBODY
-) -> Outcome:
-    """The outcome of a policy for a document. Raises EngineFault."""
+) -> tuple[Outcome, bytes]:
+    """The outcome of a policy for a document, and its engine's answer. Raises EngineFault."""
     told: dict[str, Any] = json.loads(document)
     asked = EngineQuery.of(told, advice)
     answer = await policy.engine.evaluate(asked)
     if supported is None:
         supported = frozenset(str(obligation["kind"]) for obligation in read(decision_of(answer)).obligations)
-    return conclude(asked, answer, supported)
+    return conclude(asked, answer, supported), answer
 
 
 async def search(
@@ -132,7 +133,7 @@ async def _tried(case: ExplainedCase, supposed: Mapping[str, Any], failures: lis
         return denied("policy.input")
     try:
         data = json.dumps(supposed, allow_nan=False, separators=(",", ":")).encode()
-        return await evaluated(case.policy, data, case.supported)
+        return (await evaluated(case.policy, data, case.supported))[0]
     except EngineFault as fault:
         failures.append(denied(fault.code))
         return failures[-1]

@@ -231,6 +231,7 @@ class FiredRule(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     ELEMENT_JSON_FIELD_NUMBER: _builtins.int
     WAIVED_BY_FIELD_NUMBER: _builtins.int
+    ASSERTED_FIELD_NUMBER: _builtins.int
     pack: _builtins.str
     """Name of the policy pack; empty for the gate."""
     rule: _builtins.str
@@ -247,6 +248,10 @@ class FiredRule(_message.Message):
     """The whole element as UTF-8 JSON; texts in it that hold a credential are replaced."""
     waived_by: _builtins.str
     """Code of the waiver that softened it; empty where none did."""
+    asserted: _builtins.str
+    """`without` for an element that the pack gave only as long as nothing was asserted, `with` for one that it gave only
+    because of asserted facts; else empty.
+    """
     def __init__(
         self,
         *,
@@ -258,10 +263,11 @@ class FiredRule(_message.Message):
         line: _builtins.int = ...,
         element_json: _builtins.bytes = ...,
         waived_by: _builtins.str = ...,
+        asserted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "control", b"control", "element_json", b"element_json", "file", b"file", "line", b"line", "pack", b"pack", "rule", b"rule", "waived_by", b"waived_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asserted", b"asserted", "code", b"code", "control", b"control", "element_json", b"element_json", "file", b"file", "line", b"line", "pack", b"pack", "rule", b"rule", "waived_by", b"waived_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

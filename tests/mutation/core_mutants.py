@@ -119,6 +119,24 @@ DECIDE = _in(
 ELEMENTS = (
     *_in(
         "elements",
+        (
+            "elements-told-without-asserted",
+            "plain, asserted = told[0], told[-1]",
+            "plain, asserted = told[0], told[0]",
+            "what only asserted facts bring about is told",
+        ),
+        (
+            "elements-told-with-asserted-only",
+            'asserted="" if key in asserted else "without")',
+            'asserted="")',
+            "what asserted facts take away is marked",
+        ),
+        (
+            "elements-granted-elsewhere",
+            "isinstance(servers, list) and server in servers",
+            "isinstance(servers, list)",
+            "a grant counts on the servers of its pack",
+        ),
         ("question-nan", "allow_nan=False", "allow_nan=True", "the question is JSON"),
         (
             "elements-on-asserted-alone",

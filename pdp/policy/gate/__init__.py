@@ -5,7 +5,7 @@ reported in others. The dynamic half runs the packs' own tests, so a rule that c
 active. Both run in a process that can be killed.
 """
 
-from pdp.policy.gate.process import check, fired, run_tests
+from pdp.policy.gate.process import check, places, run_tests
 from pdp.policy.gate.report import (
     ERROR,
     WARNING,
@@ -31,6 +31,6 @@ __all__ = [
     "TestReport",
     "TestResult",
     "check",
-    "fired",
+    "places",
     "run_tests",
 ]

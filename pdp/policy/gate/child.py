@@ -3,7 +3,7 @@ output.
 
 Parsing and evaluating foreign policy can loop, exhaust memory or kill the process; this one may be
 lost. The jobs are `check` (may a bundle become active), `test` (its tests, with their coverage) and
-`fired` (the elements that a document produces, for explanations).
+`places` (where elements and checks of the gate stand, for explanations).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.policy import Bundle
-from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
 from pdp.policy.gate import dynamic_check, elements, inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy
 from pdp.policy.gate.report import FileCoverage, GateFinding, RuleNames, TestResult
@@ -28,8 +27,7 @@ try:
 except ImportError:  # not a POSIX system: no limits but the time limit
     resource = None  # type: ignore[assignment]  # asked for before use
 
-MEMORY = 2 << 30  # bytes of address space  # bytes of address space
-RULES = ("allow", "hide", "deny", "require", "oblige")
+MEMORY = 2 << 30  # bytes of address space
 # Where the gate names a check that did not pass, by the part of the document that holds it.
 _NAMED = {"checks": 'check_code("checks"', "call_checks": 'check_code("call_checks"', "targets": "target_code(t)"}
 
@@ -39,7 +37,7 @@ def main() -> None:
     _limit()
     job = json.load(sys.stdin)
     bundle = Bundle.of(job["bundle"])
-    jobs = {"check": _check, "test": _test, "fired": _fired}
+    jobs = {"check": _check, "test": _test, "places": _places}
     json.dump(jobs[job["job"]](bundle, job), sys.stdout)
 
 
@@ -98,68 +96,31 @@ def _finding(finding: GateFinding) -> dict[str, Any]:
     return {name: getattr(finding, name) for name in GateFinding.__slots__}
 
 
-def _fired(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
-    return {"fired": fired_elements(bundle, job["document"], job["codes"], Path(job["capabilities"]))}
-
-
-def fired_elements(bundle: Bundle, document: str, codes: list[str], capabilities: Path) -> list[dict[str, Any]]:
-    """Fired elements of the packs, then the gate's checks for `codes`, as JSON values of `ports.FiredElement`."""
+def _places(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
+    """File and line of each that is named: of an element by pack, rule and code, or of a check of the gate."""
     units, _ = parsing.read(bundle)
-    policy = Policy.of(bundle, units, capabilities)
-    engine = new_engine()
-    for module in bundle.live:
-        engine.add_policy(module.path, module.text)
-    engine.add_data_json(json.dumps({"org": json.loads(bundle.org)}))
-    engine.set_input_json(document)
-    asked = json.loads(document)
-    fired = [each for pack in bundle.packs for each in _fired_in_pack(engine, policy, pack, asked)]
-    return [*fired, *(_gates(policy, code, asked) for code in codes)]
+    policy = Policy.of(bundle, units, Path(job["capabilities"]))
+    written = {
+        (pack, element.rule.name, element.code): (element.rule.unit.module.path, element.rule.place.line)
+        for pack in bundle.packs
+        for element in elements.pack_elements(policy, ("packs", pack))
+    }
+    asked = json.loads(job["document"])
+    return {
+        "places": [
+            written.get((pack, rule, code), ("", 0)) if pack else _gates(policy, code, asked)
+            for pack, rule, code in job["named"]
+        ]
+    }
 
 
-def _fired_in_pack(
-    engine: RegorusEngine, policy: Policy, pack: str, asked: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    package = ("packs", pack)
-    places = {(e.rule.name, e.code): e.rule for e in elements.pack_elements(policy, package)}
-    keys = {target["key"] for target in asked["targets"]}
-    for rule in RULES:
-        if (package, rule) not in policy.groups or (rule == "allow" and not _grants(engine, pack, asked)):
-            continue
-        for element in _elements(engine, f"data.packs.{pack}.{rule}"):
-            if rule in ("allow", "hide") and element.get("target") not in keys:
-                continue
-            code = str(element.get("code", ""))
-            written = places.get((rule, code))
-            file, line = (written.unit.module.path, written.place.line) if written else ("", 0)
-            yield {"pack": pack, "rule": rule, "code": code, "file": file, "line": line, "element": element}
-
-
-def _grants(engine: RegorusEngine, pack: str, asked: Mapping[str, Any]) -> bool:
-    """Whether the pack's grants count for this server: it must be one of its `meta.servers`."""
-    try:
-        meta = json.loads(engine.eval_rule_as_json(f"data.packs.{pack}.meta"))
-    except (RuntimeError, ValueError):
-        return False
-    return isinstance(meta, dict) and asked["server"]["id"] in meta.get("servers", ())
-
-
-def _elements(engine: RegorusEngine, path: str) -> list[dict[str, Any]]:
-    """The elements of one set; none where its evaluation fails, which the decision itself reports."""
-    try:
-        elements = json.loads(engine.eval_rule_as_json(path))
-    except (RuntimeError, ValueError):
-        return []
-    return [element for element in elements if isinstance(element, dict)] if isinstance(elements, list) else []
-
-
-def _gates(policy: Policy, code: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _gates(policy: Policy, code: str, asked: Mapping[str, Any]) -> tuple[str, int]:
     """A check of the gate: the rule that names this code, or the rule for any check with it."""
     marks = [f'"{code}"']
     marks += [mark for part, mark in _NAMED.items() if code in _codes(asked[part])]
     units = [unit for unit in policy.units if unit.package == ("pdp",)]
     positions = ((unit.module.path, line) for mark in marks for unit in units for line in _lines(unit, mark))
-    file, line = next(positions, ("", 0))
-    return {"pack": "", "rule": "gate", "code": code, "file": file, "line": line, "element": {"code": code}}
+    return next(positions, ("", 0))
 
 
 def _codes(part: Any) -> set[str]:

@@ -30,7 +30,7 @@ from pdp.policy.gate.report import (
     TestReport,
     TestResult,
 )
-from pdp.ports import FiredElement, Pack
+from pdp.ports import Pack
 
 TIME_LIMIT = 30.0  # seconds
 _MEMORY = (
@@ -95,22 +95,22 @@ def run_tests(
     return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults, reached)
 
 
-def fired(
-    bundle: Bundle, document: bytes, codes: Sequence[str], *, time_limit: float = TIME_LIMIT
-) -> tuple[FiredElement, ...]:
-    """The elements that `document` brings about in a bundle that once passed the gate, and the gate's checks named
-    by `codes`, with their places. Blocks. Raises EngineFault when that cannot be found out in time."""
+def places(
+    bundle: Bundle, document: bytes, named: Sequence[tuple[str, str, str]], *, time_limit: float = TIME_LIMIT
+) -> tuple[tuple[str, int], ...]:
+    """Where elements and checks of the gate stand in a bundle that once passed the gate (`KeptPolicies.places`).
+    Blocks. Raises EngineFault when that cannot be found out in time."""
     capabilities = str((shipped_rego() / "capabilities.json").resolve())
     job: dict[str, Json] = {
-        "job": "fired",
+        "job": "places",
         "document": document.decode(),
-        "codes": list(codes),
+        "named": [list(each) for each in named],
         "capabilities": capabilities,
     }
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, GateFinding):
-        raise EngineFault("policy.untraced", "The rules that fired cannot be found out.", detail=answer.message)
-    return tuple(FiredElement(**element) for element in answer["fired"])
+        raise EngineFault("policy.untraced", "The rules' places cannot be found out.", detail=answer.message)
+    return tuple((file, line) for file, line in answer["places"])
 
 
 def _coverage(file: Mapping[str, Any]) -> FileCoverage:

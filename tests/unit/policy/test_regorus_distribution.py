@@ -93,7 +93,7 @@ def test_no_policy_is_even_read_by_a_rival(tmp_path: Path, monkeypatch: pytest.M
     bundle = read_bundle(shipped_rego(), None)
     distribution(tmp_path, "celine-regorus")
     monkeypatch.syspath_prepend(str(tmp_path))
-    for job in (gate.check, gate.run_tests, lambda b: gate.fired(b, b"{}", ())):
+    for job in (gate.check, gate.run_tests, lambda b: gate.places(b, b"{}", ())):
         with pytest.raises(ConfigurationFault) as caught:
             job(bundle)
         assert caught.value.code == "engine.distribution"

@@ -199,7 +199,7 @@ async def test_a_denial_is_asked_about_nobody() -> None:
 async def test_a_fault_of_the_engine_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     engine = Staged(answer=EngineFault("policy.error", "it failed", detail="pdp/x.rego:1:1"))
     with caplog.at_level(logging.ERROR, "pdp.policy"):
-        outcome, _ = await evaluate(policy(engine), facts(), T)
+        outcome, _, _ = await evaluate(policy(engine), facts(), T)
     assert outcome.effect is Effect.DENY
     assert [(r.code, r.rule) for r in outcome.reasons] == [("policy.error", "service")]
     assert "pdp/x.rego:1:1" not in outcome.reasons[0].message
@@ -210,10 +210,10 @@ async def test_a_fault_of_the_engine_denies_and_is_logged(caplog: pytest.LogCapt
 async def test_a_document_that_does_not_fit_its_schema_is_never_asked() -> None:
     engine = Staged()
     loaded = LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: False, b"{}")
-    outcome, document = await evaluate(loaded, facts(), T)
+    outcome, document, answer = await evaluate(loaded, facts(), T)
     assert [r.code for r in outcome.reasons] == ["policy.input"]
     assert engine.asked == []
-    assert document == b""
+    assert (document, answer) == (b"", b"")
 
 
 async def test_overload_is_no_answer() -> None:
@@ -234,5 +234,5 @@ WHY = "The arguments break the pinned schema at /a: keyword `type`."
 )
 async def test_the_gate_says_what_the_failed_check_says(code: str, rule: str, message: str) -> None:
     made = facts(arguments=ArgumentsFact(failed("arguments.schema", WHY)))
-    outcome, _ = await evaluate(policy(Staged(answer=decision("deny", code=code, rule=rule))), made, T)
+    outcome, _, _ = await evaluate(policy(Staged(answer=decision("deny", code=code, rule=rule))), made, T)
     assert [r.message for r in outcome.reasons] == [message]

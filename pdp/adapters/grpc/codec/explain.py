@@ -67,6 +67,7 @@ def _rule(rule: FiredRule) -> explain_pb2.FiredRule:
         line=rule.line,
         element_json=canonical(dict(rule.element)),
         waived_by=rule.waived_by,
+        asserted=rule.asserted,
     )
 
 
