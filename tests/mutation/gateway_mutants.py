@@ -111,4 +111,62 @@ HTTP_MESSAGE = _in(
     ),
 )
 
-GATEWAYS = (*EXT_AUTHZ, *NAMES, *HTTP_MESSAGE)
+FAULTS = (
+    *_in(
+        "ext_authz",
+        (
+            "authz-cancelled",
+            "except (Exception, asyncio.CancelledError)",
+            "except Exception",
+            "a stray cancellation denies",
+        ),
+    ),
+    *_in(
+        "ext_mcp",
+        (
+            "mcp-cancelled",
+            "except (Exception, asyncio.CancelledError)",
+            "except Exception",
+            "a stray cancellation denies",
+        ),
+        (
+            "mcp-list-request",
+            "if request.method == LIST and LIST not in",
+            "if False and LIST not in",
+            "lists are filtered",
+        ),
+        (
+            "mcp-two-backends",
+            "self._servers(request.service_names, 1)",
+            "self._servers(request.service_names)[:1]",
+            "one backend",
+        ),
+        ("mcp-two-tokens", "token == tokens[0] for", "True for", "one token"),
+        (
+            "mcp-claims-first",
+            "    if tokens:\n        return credential(tokens[0])\n",
+            "",
+            "a token goes before claims",
+        ),
+        (
+            "mcp-other-prefix",
+            "elif backend == service and rest:",
+            "elif rest:",
+            "tools of several backends are told apart",
+        ),
+        (
+            "mcp-public",
+            '"cacheScope": "private"',
+            '"cacheScope": listed.get("cacheScope")',
+            "a list is one subject's",
+        ),
+        (
+            "mcp-method-passes",
+            "        if method in self._deciding.options.passes:\n            return None\n",
+            "        return None\n",
+            "unknown methods are denied",
+        ),
+    ),
+)
+
+GATEWAYS = (*FAULTS, *EXT_AUTHZ, *NAMES, *HTTP_MESSAGE)

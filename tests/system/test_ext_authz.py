@@ -14,6 +14,9 @@ from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, mess
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import BOB, SandboxPerson
+from pdp.core.errors import Unavailable
+from pdp.service.decide import Decide
+from pdp.service.filter import Filter
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED.value[0]
@@ -355,3 +358,18 @@ def test_without_configuration_the_call_does_not_exist(tmp_path: Any) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             stub.Check(ext_authz_pb2.CheckRequest(), timeout=20)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("x"), Unavailable("store.disk", "x"), asyncio.CancelledError(), KeyError()]
+)
+def test_a_fault_of_ours_is_a_denial(server: Served, fault: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Decide, "__call__", fails)
+    monkeypatch.setattr(Filter, "__call__", fails)
+    for body in (call(), message("tools/list")):
+        answer = asked(server, alice(server, body))
+        assert answer.error == (200, -32603, 7)
+        assert answer.body["error"] == {"code": -32603, "message": SAFE}

@@ -1,5 +1,6 @@
 """agentgateway's policy call, case by case, by a client generated from its proto."""
 
+import asyncio
 import json
 import time
 import uuid
@@ -14,6 +15,9 @@ from support.gateways import HANDSHAKE, MODERN, approve, message
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB
+from pdp.core.errors import Overloaded, Unavailable
+from pdp.service.decide import Decide
+from pdp.service.filter import Filter
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 
 ERRORS = ext_mcp_pb2.AuthorizationError
@@ -340,3 +344,24 @@ def test_versions_are_those_of_the_request_or_its_headers(server: Served) -> Non
         headers = (("mcp-protocol-version", version.encode()),)
         assert checked(server, request(bearer=server.alice(), headers=headers)) is None
     assert len(server.records()) == before + 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (RuntimeError("x"), ERRORS.UNKNOWN),
+        (Unavailable("store.disk", "x"), ERRORS.UNKNOWN),
+        (Overloaded("service.overloaded", "x"), ERRORS.RESOURCE_EXHAUSTED),
+        (asyncio.CancelledError(), ERRORS.UNKNOWN),
+    ],
+)
+def test_a_fault_of_ours_is_a_denial(
+    server: Served, fault: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Decide, "__call__", fails)
+    monkeypatch.setattr(Filter, "__call__", fails)
+    assert denied(checked(server, request(bearer=server.alice())), code) == {"status": "deny"}
+    assert denied(listed(server, list(TOOLS.values()), passes=False), code) == {"status": "deny"}

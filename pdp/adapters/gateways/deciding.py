@@ -59,8 +59,12 @@ class Deciding:
         """The gateway, if it may ask. Raises what the admission raises."""
         return self._admission.admit(context, Role.DECIDE, rpc)
 
-    def logged(self, error: BaseException, method: str) -> str:
-        """The code of an error, which the log has from now on."""
+    def fault(self, error: Exception | asyncio.CancelledError, method: str) -> str:
+        """The code of a fault of ours, which the log has from now on. A cancellation that is the gateway's or the
+        server's goes on: nobody reads the answer."""
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
         return logged(error, method, self._entropy).code
 
     async def call(

@@ -95,8 +95,8 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
             reply = exchange.refused(INVALID_PARAMS, fault.message, fault.code)
         except TimeoutError:
             reply = exchange.refused(INTERNAL_ERROR, _SAFE, "service.timeout")
-        except Exception as error:  # noqa: BLE001 - an error would be permission where the gateway is set up so
-            code = self._deciding.logged(error, f"/{SERVICE}/Check")
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - an error could be taken for permission
+            code = self._deciding.fault(error, f"/{SERVICE}/Check")
             reply = exchange.refused(INTERNAL_ERROR, _SAFE, code)
         return _response(reply)
 

@@ -102,8 +102,8 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             return _denied(_Code.UNKNOWN, _SAFE, {"status": "deny"})
         except InvalidRequest as fault:
             return _denied(_Code.INVALID, fault.message, {"status": "deny"})
-        except Exception as error:  # noqa: BLE001 - an error would be permission where the gateway is set up so
-            self._deciding.logged(error, f"/{SERVICE}/{rpc}")
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - an error could be taken for permission
+            self._deciding.fault(error, f"/{SERVICE}/{rpc}")
             code = _Code.RESOURCE_EXHAUSTED if isinstance(error, Overloaded) else _Code.UNKNOWN
             return _denied(code, _SAFE, {"status": "deny"})
 
