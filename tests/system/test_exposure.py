@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from pdp.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
+from pdp.service.judge_evidence import Judging, Patience
 
 pytestmark = [pytest.mark.xdist_group("exposure"), pytest.mark.starts_server]
 ALL = os.environ.get("CASES") == "all"
@@ -59,11 +61,14 @@ def without(cases: Cases) -> Exposure:
 def obeyed(
     cases: Cases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Mapping[str, CaseOutcome], LlmStandIn]]:
-    """How things go with a judge in a process of its own that does whatever the data says."""
+    """How things go with a judge in a process of its own that does whatever the data says. It answers, however long
+    that takes where others keep the machine busy."""
     folder = tmp_path_factory.mktemp("worst")
-    with LlmStandIn() as llm:
+    with LlmStandIn() as llm, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pdp.runtime.approvals.Judging", partial(Judging, patience=Patience(hold=3600.0)))
         llm.behave(obeys())
-        made = create(folder / "w", cases.all, load_review(REVIEW), JUDGED, judge=llm.judge(folder))
+        judge = llm.judge(folder, attempt_seconds=600.0, verdict_seconds=3600.0)
+        made = create(folder / "w", cases.all, load_review(REVIEW), JUDGED, judge=judge)
         around = Environment(lambda: AT_NS, time.monotonic_ns, gate=gate_once)
         yield asyncio.run(courses(made, cases.all, around)), llm
 

@@ -785,6 +785,7 @@ def test_is_found_where_it_stands_with_what_to_write_instead(
     found = [f for f in findings if f.code == sample.code and sample.hint in f.hint + f.message]
     assert found, findings
     assert {f.severity for f in found} == {sample.severity}
+    assert sample.severity == "error" or "phase.unknown" not in {f.code for f in findings}
     lines = pack_text(sample.body).split("\n")
     here = [f for f in found if f.path.startswith("packs/")]
     assert any(lines[f.line - 1][f.column - 1 :].startswith(sample.at) for f in here) or _in_library(found), found

@@ -18,7 +18,7 @@ from pdp.core.approvals.grants import GrantTerms, covers
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
-from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound
+from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.stored import StoredCall
 from pdp.service.approvals.grants import GrantFilter
 from pdp.service.approvals.visibility import ApprovalFilter
@@ -143,6 +143,10 @@ async def test_what_it_cannot_be_made_of(harness: ApprovalHarness) -> None:
     for raw in (b"[]", b"", b'{"a":1,"a":2}', b"\xff"):
         with pytest.raises(Fault):
             await harness.services.canaries.open(OPERATOR, own.id, raw, "")
+    erased = await harness.open(number=2)
+    assert await harness.store.erase_subject(TENANT, erased.subject_index)
+    with pytest.raises(Outdated, match="erased"):
+        await canary(harness, erased)
 
 
 async def test_the_same_attempt_opens_one(harness: ApprovalHarness) -> None:
