@@ -125,6 +125,15 @@ SCHEMA = _in(
     ("schema-zero", "\tn != 0\n", "", "a count begins at 1"),
 )
 
+ASSERTED = _in(
+    "elements",
+    ("asserted-grants", "both(without.allow", "either(without.allow", "what a caller says grants nothing"),
+    ("asserted-lifts-hide", "either(without.hide", "both(without.hide", "what a caller says only tightens"),
+    ("asserted-lifts-deny", "either(without.deny", "both(without.deny", "what a caller says only tightens"),
+    ("asserted-lifts-require", "either(without.require", "both(without.require", "what a caller says only tightens"),
+    ("asserted-lifts-oblige", "either(without.oblige", "both(without.oblige", "what a caller says only tightens"),
+)
+
 DECISION = _in(
     "decision",
     ("decision-open-is-allowed", "\tpermitted\n\twanted == settled\n", "\tpermitted\n", "allow wants all settled"),
@@ -211,6 +220,7 @@ VETOES = _in(
 COMPOSITION = (
     *GATE,
     *SCHEMA,
+    *ASSERTED,
     *DECISION,
     *VISIBILITY,
     *VETOES,

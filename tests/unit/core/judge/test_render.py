@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from support.judge import MATTER, NONCE, PROMPTS, READS, SENDING, SENDS, blocks, matter, rendered
 
+from pdp.core.check import OK
 from pdp.core.digest import canonical
 from pdp.core.errors import Fault
-from pdp.core.judge.judge_input import JudgeInput
+from pdp.core.facts import SessionFact, TargetFact
+from pdp.core.judge.judge_input import CallContent, JudgeInput
 from pdp.core.judge.prompt import PromptSet, ToolSelector
 from pdp.core.judge.render import render, tokens
 
@@ -349,3 +351,17 @@ def test_the_schema_of_the_answer_is_strict_and_names_the_rules() -> None:
     assert schema["required"] == list(schema["properties"])
     assert schema["properties"]["violated"]["items"]["enum"] == ["task.unrelated", "sends.recipient"]
     assert schema["properties"]["nonce"] == {"type": "string"}  # who answers has to know it
+
+
+@pytest.mark.parametrize(
+    ("observation", "vouched", "source"), [("", False, "none"), ("a", True, "caller"), ("a", False, "agent")]
+)
+@pytest.mark.parametrize("task_source", ["subject_signed", "caller", "agent", "none"])
+def test_what_is_judged_tells_whether_anybody_vouched_for_it(
+    observation: str, vouched: bool, source: str, task_source: str
+) -> None:
+    target = TargetFact(OK, "tool:t", "tool", "t", "s")
+    session = SessionFact(OK, task="Look.", task_source=task_source)
+    seen = JudgeInput.of("a", target, session, CallContent({}, {}, observation, vouched))
+    assert seen.observation_source == source
+    assert seen.holds_asserted is ("agent" in (source, task_source))
