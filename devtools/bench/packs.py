@@ -20,7 +20,7 @@ meta := {{"servers": ["git"], "owner": "bench"}}
 _RULE = """
 # METADATA
 # title: Rule {code}
-deny contains {{
+deny contains {{{target}
 	"code": "{code}",
 	"message": "Rule {code} forbids it.",
 	"control": "",
@@ -82,6 +82,7 @@ def write(policy: Path, count: int) -> None:
                 "code": f"{pack}.rule_{rule:02}",
                 "limit": 100_000 + rule,
                 "minute": 360 + rule,
+                "target": '\n\t"target": t.key,' if "some t" in body else "",
             }
             rules.append(_RULE.format(body=body.format(**names), **names))
             tests.append(_TEST.format(question=question.format(**names), **names))

@@ -48,7 +48,7 @@ def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[
     capabilities = own if own.is_file() else None
     report = gate.check(bundle, capabilities=capabilities)
     warnings = registry_names.compare(report.naming, registered)
-    return CheckResult(bundle, replace(report, findings=(*report.findings, *warnings)))
+    return CheckResult(replace(bundle, listed=report.listed), replace(report, findings=(*report.findings, *warnings)))
 
 
 def fault_finding(fault: BundleFault) -> gate.GateFinding:

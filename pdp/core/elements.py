@@ -192,7 +192,7 @@ ANSWER = (PACKAGE, "answer")
 ANSWERED = ("decision", "elements", "asserted_elements")  # its members
 KINDS: Mapping[str, tuple[str, ...]] = {
     "call": ("allow", "hide", "deny", "require", "oblige", "label"),
-    "list": ("allow", "hide"),
+    "list": ("allow", "hide", "deny"),
 }
 MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
 PATH = f"{PACKAGE}/{PACKAGE}.rego"
@@ -222,11 +222,14 @@ elements("list", facts) := json.unmarshal(json.marshal(found)) if {{
 }}"""
 
 
-def module(packs: Mapping[str, Collection[str]]) -> Module:
+Listed = Collection[tuple[str, str]]  # the denials that hold for lists: pack and code
+
+
+def module(packs: Mapping[str, Collection[str]], listed: Listed) -> Module:
     """The rules of `RULES` over these packs, each with the members that it defines.
 
     Elements are total: an empty set for every other kind. A rule that is no set, which JSON would make look like one,
-    leaves them undefined.
+    leaves them undefined. Of denials, a list has those in `listed`; a pack with none of them is not asked for any.
     """
     blocks = [f"package {PACKAGE}"]
     for phase, kinds in KINDS.items():
@@ -234,7 +237,12 @@ def module(packs: Mapping[str, Collection[str]]) -> Module:
         for pack, defined in sorted(packs.items()):
             meta = f"data.packs.{pack}.meta" if "meta" in defined else "null"
             paths = {kind: f"data.packs.{pack}.{kind}" for kind in kinds if kind in defined}
-            members = ", ".join(f'"{kind}": {paths.get(kind, "set()")}' for kind in kinds)
+            values = dict(paths)
+            if phase == "list" and (deny := paths.pop("deny", "")):
+                codes = _codes(pack, listed)
+                values["deny"] = _those(deny, codes) if codes else "set()"
+                paths |= {"deny": deny} if codes else {}
+            members = ", ".join(f'"{kind}": {values.get(kind, "set()")}' for kind in kinds)
             rows.append(f'\t"{pack}": {{"meta": {meta}, {members}}},')
             sets += [f"\tis_set({path})" for path in paths.values()]
         body = ["} if {", *sets, "}"] if sets else ["}"]
@@ -242,7 +250,7 @@ def module(packs: Mapping[str, Collection[str]]) -> Module:
     return Module(PATH, "\n\n".join(blocks) + "\n", shipped=True)
 
 
-def total_module(packs: Iterable[str], *, asserted: bool) -> Module:
+def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool) -> Module:
     """The same for an engine that is not asked which rules there are, and takes both steps at once (`ANSWER`).
 
     `asserted` is whether packs are evaluated with what callers assert as well.
@@ -250,15 +258,18 @@ def total_module(packs: Iterable[str], *, asserted: bool) -> Module:
     names = sorted(packs)
     blocks = [f"package {PACKAGE}"]
     for phase, kinds in KINDS.items():
-        rows = (f'\t"{pack}": {{{", ".join(_member(pack, kind) for kind in ("meta", *kinds))}}},' for pack in names)
+        rows = (
+            f'\t"{pack}": {{{", ".join(_member(pack, kind, phase) for kind in ("meta", *kinds))}}},' for pack in names
+        )
         blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
     blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
+    blocks += [_listed_rule(pack, _codes(pack, listed)) for pack in names]
     answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
     return Module(PATH, "\n\n".join((*blocks, _SET, answer)) + "\n", shipped=True)
 
 
-def _member(pack: str, kind: str) -> str:
-    return f'"{kind}": {pack}_{kind}'
+def _member(pack: str, kind: str, phase: str) -> str:
+    return f'"{kind}": {pack}_{"listed" if (phase, kind) == ("list", "deny") else kind}'
 
 
 def _rule(pack: str, kind: str) -> str:
@@ -266,3 +277,18 @@ def _rule(pack: str, kind: str) -> str:
     if kind == "meta":
         return f"default {pack}_meta := null\n\n{pack}_meta := {path}"
     return f"default {pack}_{kind} := set()\n\n{pack}_{kind} := set_or_nothing({path})"
+
+
+def _listed_rule(pack: str, codes: list[str]) -> str:
+    if not codes:
+        return f"{pack}_listed := set()"
+    return f"{pack}_listed := {_those(f'{pack}_deny', codes)} if is_set({pack}_deny) else := {pack}_deny"
+
+
+def _codes(pack: str, listed: Listed) -> list[str]:
+    return sorted(code for owner, code in listed if owner == pack)
+
+
+def _those(deny: str, codes: list[str]) -> str:
+    """The denials of a set that have one of these codes."""
+    return f"{{e | some e in {deny}; e.code in {{{', '.join(map(json.dumps, codes))}}}}}"

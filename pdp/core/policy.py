@@ -36,7 +36,9 @@ class Bundle:
     """One policy revision, whole.
 
     `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
-    `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them.
+    `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them. `listed` names the
+    denials, by pack and code, that rest on nothing which only a call has: they hold for lists too. The load gate
+    reads them off the modules, so they are no part of the digest.
     """
 
     modules: tuple[Module, ...]
@@ -45,6 +47,7 @@ class Bundle:
     org_schema: bytes
     revision: str  # what a person calls it; the digest is what counts
     packs: tuple[str, ...]  # names of `package packs.<name>`, sorted
+    listed: tuple[tuple[str, str], ...] = ()
 
     @property
     def live(self) -> tuple[Module, ...]:
@@ -86,6 +89,7 @@ class Bundle:
                 "schema": "pdp.bundle/1",
                 "revision": self.revision,
                 "packs": list(self.packs),
+                "listed": [list(denial) for denial in self.listed],
                 "modules": [
                     {"path": m.path, "text": m.text, "shipped": m.shipped}
                     for m in sorted(self.modules, key=lambda m: m.path)
@@ -111,4 +115,5 @@ class Bundle:
             org_schema=value["org_schema"].encode(),
             revision=value["revision"],
             packs=tuple(value["packs"]),
+            listed=tuple((pack, code) for pack, code in value.get("listed", ())),  # before: none
         )

@@ -23,7 +23,7 @@ from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions
 from pdp.policy.opa.options import OpaOptions
-from pdp.ports import Engine, Entropy, LoadedPolicy, Pack
+from pdp.ports import Engine, Entropy, LoadedPolicy
 
 
 class Host(Protocol):
@@ -86,7 +86,7 @@ class FolderSource:
         self._seen = ""  # signature of the files as they were last judged
         self._problem: BundleFault | None = None
         self._passed = ""  # digest of the bundle that last passed the gate
-        self._about: tuple[Pack, ...] = ()  # its packs
+        self._report = gate.GateReport()  # about it
         self._handed: dict[str, Bundle] = {}  # by digest: the last one that was handed out, and the active one
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
@@ -119,8 +119,9 @@ class FolderSource:
         if bundle.digest == active:
             return None
         if bundle.digest != self._passed:
-            self._about = await self._gate(bundle)
+            self._report = await self._gate(bundle)
             self._passed = bundle.digest
+        bundle = replace(bundle, listed=self._report.listed)
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:
@@ -129,9 +130,9 @@ class FolderSource:
             )
             raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
         self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
-        return replace(loaded_policy(bundle, engine), about=self._about)
+        return replace(loaded_policy(bundle, engine), about=self._report.packs)
 
-    async def _gate(self, bundle: Bundle) -> tuple[Pack, ...]:
+    async def _gate(self, bundle: Bundle) -> gate.GateReport:
         report = await asyncio.to_thread(self._check, bundle)
         if not report.ok:
             first = next(f for f in report.findings if f.severity == "error")
@@ -140,7 +141,7 @@ class FolderSource:
                 f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
                 detail=first.code,
             )
-        return report.packs
+        return report
 
 
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:

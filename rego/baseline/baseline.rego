@@ -30,6 +30,7 @@ deny contains {
 # title: Every permission is a scope of the token
 # description: The manifest says what a tool needs; the token says what the subject agreed to.
 deny contains {
+	"target": t.key,
 	"code": "scope.missing",
 	"message": "The subject's token lacks a scope that the tool's manifest asks for.",
 	"control": "MB-1.2",
@@ -111,6 +112,7 @@ deny contains {
 # title: Closed schemas for tools that change something
 # description: An open schema lets arguments through that nobody reviewed.
 deny contains {
+	"target": t.key,
 	"code": "schema.open",
 	"message": "The tool may change something and its schema accepts undeclared arguments. Close the schema, or waive it.",
 	"control": "MB-4.1",

@@ -21,7 +21,7 @@ decision := {
 	"obligations": set(),
 	"visible": visible,
 	"hidden": hidden,
-	"waived": waived_hides,
+	"waived": waived_elements,
 } if {
 	input.phase == "list"
 } else := {
@@ -31,7 +31,7 @@ decision := {
 	"obligations": imposed,
 	"visible": visible,
 	"hidden": hidden,
-	"waived": (waived_hides | waived_elements),
+	"waived": waived_elements,
 }
 
 # METADATA

@@ -42,7 +42,7 @@ loaded_packs := {p |
 
 # The elements that every pack has, by phase; a pack without a rule has none of its kind.
 contract := {
-	"list": {"allow", "hide"},
+	"list": {"allow", "hide", "deny"},
 	"call": {"allow", "hide", "deny", "require", "oblige", "label"},
 }
 

@@ -21,8 +21,9 @@ conforms("hide", e) if {
 }
 
 conforms("deny", e) if {
-	only(e, {"code", "message", "control", "waivable"})
+	only(e, {"code", "message", "control", "waivable", "target"})
 	is_string(e.message)
+	has_text(object.union({"target": "all"}, e), "target")
 	worded(e)
 }
 

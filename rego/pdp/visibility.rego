@@ -26,13 +26,32 @@ concealed contains element.target if {
 }
 
 # METADATA
+# title: What packs forbid of a list
+# description: |
+#   Step 1 gives a list only the denials that rest on nothing which only a call has; a call of the target meets the same
+#   ones (vetoes). One that names no target of the list denies every target, as it denies every call.
+barred contains key if {
+	input.phase == "list"
+	some p, pack in packs
+	some element in pack.deny
+	not waived(p, element)
+	some key in denied_by(element)
+}
+
+denied_by(element) := {element.target} if {
+	element.target in requested
+} else := requested
+
+requested := {t.key | some t in input.targets}
+
+# METADATA
 # title: What the subject may see and use at this instant
 # description: |
-#   One rule for lists and calls, made only of what both have: what is listed is exactly what may be called.
+#   Made only of what lists and calls both have: what is listed is what may be called, but for what only a call has.
 #   Set algebra, so a list of n targets costs n.
 default visible := set()
 
-visible := grantable - (spoilt | concealed) if gate_open
+visible := grantable - ((spoilt | concealed) | barred) if gate_open
 
 grantable := offered & granted
 
@@ -78,6 +97,15 @@ objections contains {"key": element.target, "reason": element_reason(p, "hide", 
 	some element in pack.hide
 	element.target in offered
 	not waived(p, element)
+}
+
+objections contains {"key": key, "reason": element_reason(p, "deny", element)} if {
+	input.phase == "list"
+	some p, pack in packs
+	some element in pack.deny
+	not waived(p, element)
+	some key in denied_by(element)
+	key in offered
 }
 
 target_code(t) := t.code if {

@@ -58,9 +58,49 @@ test_grant_of_what_was_not_asked_for_shows_nothing if {
 }
 
 test_listing_ignores_what_only_a_call_has if {
-	rules := {"deny": {no}, "require": {approval}}
+	rules := {"oblige": {{"kind": "redact", "code": "a"}}, "require": {approval}}
 	decision := decide(rules, list({}))
 	decision.visible == {"tool:git_status"}
 	decision.reasons == set()
 	decision.requirements == set()
+}
+
+both_granted := {{"target": "tool:git_status", "code": "a.1"}, {"target": "tool:git_reset", "code": "a.2"}}
+
+test_denial_of_a_target_takes_it_alone_from_the_list if {
+	denial := {"target": "tool:git_reset", "code": "acme.no", "message": "No.", "control": "C"}
+	decision := decide({"allow": both_granted, "deny": {denial}}, list({}))
+	decision.visible == {"tool:git_status"}
+	decision.reasons == set()
+	decision.hidden == {{
+		"key": "tool:git_reset",
+		"reasons": {{"code": "acme.no", "message": "No.", "rule": "packs.acme.deny", "control": "C"}},
+	}}
+}
+
+test_denial_without_a_target_of_the_list_takes_all if {
+	every target in [{}, {"target": "tool:other"}] {
+		decision := decide({"allow": both_granted, "deny": {object.union(no, target)}}, list({}))
+		decision.visible == set()
+		{h.key | some h in decision.hidden} == {"tool:git_status", "tool:git_reset"}
+		{r.code | some h in decision.hidden; some r in h.reasons} == {"acme.no"}
+	}
+}
+
+test_denial_of_another_target_still_denies_the_call if {
+	denied_for(decide({"deny": {object.union(no, {"target": "tool:other"})}}, call({})), "acme.no")
+}
+
+test_denial_that_cannot_be_weighed_closes_the_list if {
+	every change in [{"message": 7}, {"target": ""}, {"target": null}, {"code": ""}, {"more": 1}] {
+		decision := decide({"allow": both_granted, "deny": {object.union(no, change)}}, list({}))
+		decision.visible == set()
+		{r.code | some h in decision.hidden; some r in h.reasons} == {"policy.element"}
+	}
+}
+
+test_denials_that_were_not_told_close_the_list if {
+	told := object.remove(packs({}).acme, ["deny"])
+	decision := composed_of({"baseline": packs({}).baseline, "acme": told}, list({}))
+	decision.visible == set()
 }

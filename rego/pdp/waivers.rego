@@ -28,7 +28,7 @@ waivable(element) if {
 	regex.match(`^(MB-[345]\.[0-9]+|MCP[0-9]+)$`, element.control)
 }
 
-waived_hides contains waiver_use(element.code, id) if {
+waived_elements contains waiver_use(element.code, id) if {
 	some element in packs.baseline.hide
 	some t in input.targets
 	element.target == t.key

@@ -77,6 +77,14 @@ test_waiver_softens_a_hide_in_lists_and_calls if {
 	count(listed.waived) == 1
 }
 
+test_waiver_softens_a_denial_in_lists if {
+	denial := object.union(softenable, {"target": "tool:git_status"})
+	base_decide({"deny": {denial}}, list({})).visible == set()
+	listed := base_decide({"deny": {denial}}, list({"waivers": [testing.waiver("x.soft", "git")]}))
+	listed.visible == {"tool:git_status"}
+	count(listed.waived) == 1
+}
+
 test_waiver_never_reaches_the_gate if {
 	question := object.union(
 		call({"waivers": [testing.waiver("subject.expired", "git")]}),

@@ -59,6 +59,28 @@ LOADING = (
         ),
     ),
     *_in(
+        "policy/gate/listed",
+        (
+            "gate-listed-by-arguments",
+            'all(read.phase == "tool" for read in reads)',
+            "all(reads)",
+            "what only a call has never affects a list",
+        ),
+        (
+            "gate-listed-unfollowed",
+            "not any(part.unfollowed for part in parts) and ",
+            "",
+            "what cannot be followed may be of a call",
+        ),
+        ("gate-listed-own-reads", "yield from (analyses[other]", "yield from (own", "rules that a denial uses count"),
+        (
+            "gate-listed-no-target",
+            'denial.reads_targets and "target" not in',
+            'denial.reads_targets and "code" not in',
+            "a denial about targets names its target",
+        ),
+    ),
+    *_in(
         "policy/gate/static_check",
         (
             "gate-hide-by-arguments",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import jsonschema_rs
+from support.gate import with_listed
 
 from pdp.core.elements import SEPARATOR
 from pdp.core.facts import Facts
@@ -29,9 +30,9 @@ class Policy:
         shipped = shipped_rego()
         bundle = read_bundle(shipped, shipped / "examples" / "acme")
         modules = tuple(Module(f"packs/{name}/{name}.rego", text) for name, text in extra.items())
-        self.bundle = replace(
-            bundle, modules=(*bundle.modules, *modules), packs=tuple(sorted((*bundle.packs, *extra)))
-        )
+        packs = tuple(sorted((*bundle.packs, *extra)))
+        self.bundle = with_listed(replace(bundle, modules=(*bundle.modules, *modules), packs=packs))
+        self.listed = frozenset(code for _, code in self.bundle.listed)
         self._engines = build(self.bundle)
         self._evaluator = Evaluator(self._engines, EvaluationCaps())
         self._valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema)).is_valid

@@ -12,12 +12,14 @@ import functools
 import hashlib
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pdp
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.gate import check
+from pdp.policy.gate import check, inventory, parsing
+from pdp.policy.gate.policy import Policy
 from pdp.policy.gate.report import GateReport
 
 FOLDER = "TEST_GATE_REPORTS"  # the environment variable; settings of the product begin with PDP_
@@ -40,6 +42,14 @@ def gate_once(bundle: Bundle) -> GateReport:
         if not OF_THE_MACHINE & {finding.code for finding in report.findings}:
             path.write_bytes(pickle.dumps(report))
     return report
+
+
+def with_listed(bundle: Bundle) -> Bundle:
+    """A bundle with its `listed`, as after the gate, whether or not it would pass."""
+    units, findings = parsing.read(bundle)
+    assert not findings, findings
+    policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
+    return replace(bundle, listed=tuple(inventory.listed(policy)))
 
 
 def _bundle_digest(bundle: Bundle) -> str:

@@ -80,7 +80,8 @@ def build(bundle: Bundle) -> Engines:
     for live in bundle.live:
         _add(composition if live.composes else packs, live)
     packs.set_input_json("{}")
-    _add(packs, module({pack: [k for k in MEMBERS if _defined(packs, pack, k)] for pack in bundle.packs}))
+    defined = {pack: [kind for kind in MEMBERS if _defined(packs, pack, kind)] for pack in bundle.packs}
+    _add(packs, module(defined, bundle.listed))
     try:
         packs.add_data_json(f'{{"org":{bundle.org.decode()}}}')
     except (RuntimeError, UnicodeDecodeError):

@@ -42,7 +42,7 @@ _REQUIREMENT = frozenset({"kind", "id", "code", "stage", "ttl_seconds"})
 _FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (needed, allowed besides)
     "allow": (frozenset({"target", "code"}), frozenset({"message", "control"})),
     "hide": (frozenset({"target", "code"}), frozenset({"message", "control", "waivable"})),
-    "deny": (frozenset({"code", "message"}), frozenset({"control", "waivable"})),
+    "deny": (frozenset({"code", "message"}), frozenset({"target", "control", "waivable"})),
     "require": (_REQUIREMENT, frozenset({"control", "message", "otherwise", "waivable"})),
     "oblige": (frozenset({"kind", "code"}), frozenset({"message", "control"})),
     "label": (frozenset({"label", "code"}), frozenset({"message", "control"})),

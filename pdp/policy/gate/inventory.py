@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pdp.core.digest import Json
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure
+from pdp.policy.gate.listed import denials
+from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure, extent
 from pdp.policy.gate.references import NAMED
 from pdp.policy.gate.report import RegistryName, RuleNames
 from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, number, span_of, string
@@ -89,6 +90,12 @@ def _known(node: Node, org: Json) -> Json:
     return value
 
 
+def listed(policy: Policy) -> list[tuple[str, str]]:
+    """The denials that hold for lists, by pack and code (`Bundle.listed`)."""
+    found = (denial.element for denial in denials(policy, Analyses(policy).all()))
+    return sorted((element.rule.unit.package[1], element.code) for element in found)
+
+
 def names_of(policy: Policy, org: Json) -> Iterator[RuleNames]:
     """One for each rule of each organisation's pack that names something; `org` is what `data.org` holds."""
     analyses = Analyses(policy).all()
@@ -110,15 +117,9 @@ def _meta(rule: RegoRule) -> Iterator[RegistryName]:
 
 def _of_rule(rule: RegoRule, key: RuleKey, analyses: Mapping[RuleKey, Analysis], org: Json) -> Iterator[RegistryName]:
     """The names in one definition, and in all rules that it uses."""
-    starts = [int(other.span["start"]) for other in rule.unit.rules]
-    start = int(rule.span["start"])
-    end = min((other for other in starts if other > start), default=len(rule.unit.source) + 1)
-
-    def mine(unit: Unit, span: Body) -> bool:
-        return unit is rule.unit and start <= int(span["start"]) < end
-
-    own = [named for named in _all(analyses[key], analyses) if mine(named.unit, named.span)]
-    used = {way for use in analyses[key].uses if mine(use.unit, use.span) for way in closure(use.key, analyses)}
+    part = extent(rule).part_of(analyses[key])
+    own = list(_all(part, analyses))
+    used = {way for use in part.uses for way in closure(use.key, analyses)}
     own += [named for other in used - {key} if other in analyses for named in _all(analyses[other], analyses)]
     for named in own:
         yield from _names(named, org)

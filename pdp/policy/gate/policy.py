@@ -87,6 +87,43 @@ class Analysis:
     needed: list[RequiredType] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The place of one definition in its file: from its head up to the next rule."""
+
+    unit: Unit
+    start: int  # byte offset
+    end: int
+
+    def holds(self, unit: Unit, span: Body) -> bool:
+        return unit is self.unit and self.start <= int(span["start"]) < self.end
+
+    def part_of(self, analysis: Analysis) -> Analysis:
+        """What an analysis of all definitions says of this one."""
+        first, last = (self.unit.place({"start": offset}) for offset in (self.start, self.end))
+        return Analysis(
+            reads=[read for read in analysis.reads if self.holds(read.unit, read.span)],
+            uses=[use for use in analysis.uses if self.holds(use.unit, use.span)],
+            unfollowed=[
+                lost
+                for lost in analysis.unfollowed
+                if lost.path == self.unit.module.path
+                and (first.line, first.column) <= (lost.line, lost.column) < (last.line, last.column)
+            ],
+            expected=[each for each in analysis.expected if self.holds(each.unit, each.span)],
+            named=[each for each in analysis.named if self.holds(each.unit, each.span)],
+        )
+
+
+def extent(rule: RegoRule) -> Extent:
+    """The extent of a definition."""
+    start = int(rule.span["start"])
+    following = (int(other.span["start"]) for other in rule.unit.rules)
+    return Extent(
+        rule.unit, start, min((other for other in following if other > start), default=len(rule.unit.source) + 1)
+    )
+
+
 @dataclass(slots=True)
 class Policy:
     """The parsed policy: units, schemas, builtins, and rules by package and name."""

@@ -75,7 +75,8 @@ def check(
         RuleNames(n["pack"], n["rule"], n["code"], tuple(RegistryName(**name) for name in n["names"]))
         for n in answer["naming"]
     )
-    return GateReport(tuple(GateFinding(**f) for f in answer["findings"]), packs, naming)
+    listed = tuple((pack, code) for pack, code in answer["listed"])
+    return GateReport(tuple(GateFinding(**f) for f in answer["findings"]), packs, naming, listed)
 
 
 def run_tests(

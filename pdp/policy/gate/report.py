@@ -56,6 +56,7 @@ class GateReport:
     findings: tuple[GateFinding, ...] = ()
     packs: tuple[Pack, ...] = field(default=(), compare=False)  # of a bundle that passed
     naming: tuple[RuleNames, ...] = field(default=(), compare=False)  # likewise
+    listed: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # its `Bundle.listed`
 
     @property
     def ok(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pdp.core.names import did_you_mean
-from pdp.policy.gate import elements, literals
+from pdp.policy.gate import elements, listed, literals
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import handed_over
@@ -29,6 +29,7 @@ def check(policy: Policy, units: list[Unit]) -> list[GateFinding]:
     findings = [finding for analysis in analyses.values() for finding in analysis.findings]
     findings += [*recursion(policy, analyses), *shadowing(policy), *untyped(analyses)]
     findings += literals.of_parameters(analyses)
+    findings += listed.check(policy, analyses)
     for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
         findings += check_pack(policy, package, analyses)
     for unit in units:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from support.gate import with_listed
 
-from pdp.core.policy import Module
+from pdp.core.policy import Bundle, Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     Static = Callable[..., list[GateFinding]]
 
 DENY = 'deny contains {"code": "a.x", "message": "No."} if { %s }\n'
+DENY_TARGET = 'deny contains {"target": t.key, "code": "a.x", "message": "No."} if { some t in input.targets; %s }\n'
 ALLOW = 'allow contains {"target": t.key, "code": "a.x"} if { some t in input.targets; %s }\n'
 WEIGHT = ', "weight": "veto"'
 VETO = '"kind": "judge", "id": "j", "code": "j", "stage": 1, "ttl_seconds": 6, "prompt": "task-fit"' + WEIGHT
@@ -516,6 +518,20 @@ REFUSED = {
     "call by walk": allow('walk(input, [_, v]); v == "x"', "phase.unknown", "input, [", "full path"),
     "call by with": allow("data.lib.subject.attended with input as {}", "phase.unknown", "data.lib", "for tests"),
     "call by json": allow("json.unmarshal(json.marshal(input)).session", "phase.unknown", "input))", "full path"),
+    # denials that hold for lists
+    "no target": deny("some t in input.targets; t.risk_level > 3", "element.target", '"a.x"', '"target": t.key'),
+    "no target by a helper": Sample(
+        DENY % "big" + "big if { some t in input.targets; t.cost > 9 }\n", "element.target", '"a.x"'
+    ),
+    "no target by the library": deny(
+        "count(data.lib.targets.changing) > 0", "element.target", '"a.x"', "`a.x` rests"
+    ),
+    "another target": Sample(
+        'deny contains {"target": "tool:x", "code": "a.x", "message": ""} if input.subject.id == "a"',
+        "element.target",
+        '"tool:x"',
+        "t.key",
+    ),
     # what only the composition reads
     "evidence": deny("count(input.evidence) > 0", "reads.reserved", "input.evidence", "facts themselves"),
     "waivers": deny("count(input.waivers) > 0", "reads.reserved", "input.waivers", "facts themselves"),
@@ -861,7 +877,7 @@ ACCEPTED = {
     "an import of the library": "import data.lib.subject\n" + DENY % "not subject.attended",
     "the library by full path": DENY % "not data.lib.subject.attended",
     "its own package by full path": DENY % "data.packs.acme.h" + 'h if input.server.id == "x"\n',
-    "scalars to a function": DENY % "some t in input.targets; f(t.risk, t.labels)" + "f(r, ls) if r in ls\n",
+    "scalars to a function": DENY_TARGET % "f(t.risk, t.labels)" + "f(r, ls) if r in ls\n",
     "a glob by dots": DENY % 'glob.match("a.*", ["."], input.server.id)',
     "an explicit class": DENY % 'regex.match("^[0-9]+$", input.server.id)',
     "a guarded to_number": DENY % 'x := input.server.id; regex.match("^[0-9]+$", x); to_number(x) > 5',
@@ -881,12 +897,12 @@ ACCEPTED = {
     "a fallback beside what is computed": DENY % "kind == input.subject.kind"
     + 'default kind := "none"\nkind := lower(input.server.id)\n',
     "null for what may be": DENY % "input.subject.id == null",
-    "a word that the schema does not list": DENY % 'some t in input.targets; t.name == "Saturday"',
+    "a word that the schema does not list": DENY_TARGET % 't.name == "Saturday"',
     "an argument of any kind": DENY % 'input.arguments.value.n == 5; input.arguments.value.m == "a"',
     "a kind of one call of two": DENY % "known(input.subject.kind); known(input.agent.kind)"
     + 'known(k) if k in {"human", "actor"}\n',
     "a function that passes on": DENY % "one(input.subject.kind)" + 'one(k) if two(k)\ntwo(k) if k == "human"\n',
-    "a table of all keys": DENY % "some t in input.targets; points[t.risk] > 2"
+    "a table of all keys": DENY_TARGET % "points[t.risk] > 2"
     + 'points := {"low": 1, "medium": 2, "high": 3, "critical": 4}\n',
     "a set for a set": DENY % '{l | some l in input.session.labels} == {"sensitive"}',
     "a number asked for before a not": DENY % "n := input.arguments.value.n; is_number(n); not n > 3",
@@ -1097,3 +1113,37 @@ def test_no_way_from_allow_to_what_only_calls_have(walk: Static, way: str) -> No
     )
     findings = walk(ALLOW % way.replace("s(t", "f(t") + helpers)
     assert "phase.call" in {f.code for f in findings if f.severity == "error"}, findings
+
+
+LISTED = """
+deny contains {"target": t.key, "code": "a.target", "message": ""} if { some t in input.targets; t.cost > 9 }
+deny contains {"code": "a.all", "message": ""} if { input.subject.id == "x"; data.lib.org.complete }
+deny contains {"code": "a.unread", "message": ""}
+deny contains {"code": "a.helped", "message": ""} if { not fine(input.agent.id); data.lib.subject.attended }
+fine(x) if x == "a"
+deny contains {"code": "a.arguments", "message": ""} if input.arguments.size > 5
+deny contains {"code": "a.session", "message": ""} if data.lib.session.tainted
+deny contains {"code": "a.counter", "message": ""} if { some t in input.targets; t.cost > input.call.people_refusals }
+deny contains {"code": "a.asserted", "message": ""} if is_string(input.asserted.task)
+deny contains {"code": "a.message", "message": sprintf("%v", [input.session.calls])}
+deny contains {"code": "a.far", "message": ""} if one
+one if two
+two if count([l | some l in input.session.labels]) > 5
+deny contains {"code": "a.handed", "message": ""} if f(input.session)
+f(x) if x.known
+deny contains {"code": "a.whole", "message": ""} if { x := input; x.subject.id == "a" }
+deny contains {"code": "a.whole_by_a_helper", "message": ""} if whole.session.known
+whole := input
+deny contains {"code": "a.with", "message": ""} if data.lib.subject.attended with input as {}
+hide contains {"target": t.key, "code": "a.hide"} if { some t in input.targets; t.cost > 9 }
+"""
+
+
+def test_denials_that_rest_on_nothing_of_a_call_hold_for_lists(
+    shipped: Bundle, pack_text: Callable[[str], str]
+) -> None:
+    pack = Module("packs/acme/acme.rego", pack_text(LISTED))
+    listed = with_listed(replace(shipped, modules=(*shipped.modules, pack), packs=("acme", "baseline"))).listed
+    assert {code for owner, code in listed if owner == "acme"} == {"a.target", "a.all", "a.unread", "a.helped"}
+    ours = {"delegation.depth", "org.incomplete", "schema.open", "scope.missing"}
+    assert {code for owner, code in listed if owner == "baseline"} == ours
