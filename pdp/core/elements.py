@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from pdp.core.digest import Json, sha256_hex, text_encoder
-from pdp.core.errors import EngineFault
+from pdp.core.digest import Json, canonical, sha256_hex, text_encoder
+from pdp.core.errors import EngineFault, InvalidRequest
 from pdp.core.facts import Asserted
 from pdp.core.policy import Module
 
@@ -131,10 +131,10 @@ def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[Said
     return tuple(sorted(found, key=lambda each: (each.pack, KINDS["call"].index(each.kind), each.code)))
 
 
-def _said(elements: Json, server: str, keys: Collection[str]) -> dict[str, SaidElement]:
-    """By a text that is another for every element (`true` is not 1). What is no object says nothing; that it denies
-    is the composition's to say."""
-    said = {}
+def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, SaidElement]:
+    """By canonical bytes (`true` is not 1). What is no object says nothing; that it denies is the composition's to
+    say."""
+    said: dict[bytes, SaidElement] = {}
     for pack, rules in _object_of(elements).items():
         servers = _object_of(_object_of(rules).get("meta")).get("servers")
         for kind in KINDS["call"]:
@@ -144,8 +144,15 @@ def _said(elements: Json, server: str, keys: Collection[str]) -> dict[str, SaidE
             for fields in filter(None, map(_object_of, found if isinstance(found, list) else ())):
                 target = fields.get("target")
                 if kind not in KINDS["list"] or not isinstance(target, str) or target in keys:
-                    said[json.dumps([pack, kind, fields], sort_keys=True)] = SaidElement(pack, kind, fields)
+                    said.setdefault(*_keyed(SaidElement(pack, kind, fields)))
     return said
+
+
+def _keyed(said: SaidElement) -> tuple[bytes, SaidElement]:
+    try:
+        return canonical([said.pack, said.kind, said.fields]), said
+    except InvalidRequest:  # holds a number or text that no record can hold, which denies
+        return _keyed(replace(said, fields={}))
 
 
 def _object_of(value: Json) -> Mapping[str, Json]:

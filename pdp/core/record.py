@@ -1,4 +1,4 @@
-"""The record of one answer or event: `pdp.record/1` (DESIGN section 8).
+"""The record of one answer or event: `pdp.record/1`, of a decision `pdp.record/2` (DESIGN section 8).
 
 One pure constructor per kind (answers here, events in `events`); each returns the exact bytes that are stored,
 hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/audit/record.schema.json`.
@@ -15,12 +15,14 @@ from datetime import UTC, datetime, timedelta
 
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
+from pdp.core.elements import SaidElement
 from pdp.core.errors import Fault
 from pdp.core.evidence import Evidence
 from pdp.core.facts import Actor, AgentFact, Facts, SubjectFact
 from pdp.core.outcome import Effect, Outcome, Reason
 
 SCHEMA = "pdp.record/1"
+DECISION_SCHEMA = "pdp.record/2"  # with the elements
 MAX_BYTES = 60_000
 LIST_BYTES = 20_000  # the most that the names of one list may take; the digest covers all of them
 TEXT_BYTES = 1_024  # the most of one text that comes from outside; beyond, its digest stands for the rest
@@ -111,37 +113,43 @@ def decision(  # noqa: PLR0913 - what an answer is made of
     *,
     valid_until_ns: int,
     evidence: Iterable[Evidence] = (),
+    elements: Iterable[SaidElement] = (),
     enforcement: str = "enforced",  # "enforced" | "observed"
 ) -> bytes:
-    """The record of one Decide. Raises RecordTooLargeError."""
+    """The record of one Decide. Raises RecordTooLargeError.
+
+    `elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete.
+    """
     target, arguments = facts.targets[0], facts.arguments
-    return encode(
-        stamp,
-        "decision",
-        {
-            **_answer(facts, outcome, pins, sealed, valid_until_ns, enforcement),
-            "target": _bounded(
-                {
-                    **target.check.as_json,
-                    "key": target.key,
-                    "kind": target.kind,
-                    "name": target.name,
-                    "manifest_sha256": target.manifest_sha256,
-                    "risk": target.risk,
-                }
-            ),
-            "call_digest": facts.call_digest or None,
-            "arguments": {
-                **arguments.check.as_json,
-                "commitment": sealed.arguments,
-                "size": arguments.size,
-                "findings": dict(Counter(f.kind for f in arguments.findings)),
-            },
-            "requirements": list(outcome.requirements),
-            "obligations": list(outcome.obligations),
-            "evidence": list(map(_evidence, evidence)),
+    said: list[Json] = list(map(_element, elements))
+    body: Fields = {
+        **_answer(facts, outcome, pins, sealed, valid_until_ns, enforcement),
+        "target": _bounded(
+            {
+                **target.check.as_json,
+                "key": target.key,
+                "kind": target.kind,
+                "name": target.name,
+                "manifest_sha256": target.manifest_sha256,
+                "risk": target.risk,
+            }
+        ),
+        "call_digest": facts.call_digest or None,
+        "arguments": {
+            **arguments.check.as_json,
+            "commitment": sealed.arguments,
+            "size": arguments.size,
+            "findings": dict(Counter(f.kind for f in arguments.findings)),
         },
-    )
+        "requirements": list(outcome.requirements),
+        "obligations": list(outcome.obligations),
+        "evidence": list(map(_evidence, evidence)),
+        "elements": portion(said),
+    }
+    try:
+        return encode(stamp, "decision", body, DECISION_SCHEMA)
+    except RecordTooLargeError:  # what is said besides must not deny a call
+        return encode(stamp, "decision", {**body, "elements": portion(said, 0)}, DECISION_SCHEMA)
 
 
 def listing(
@@ -243,9 +251,25 @@ def _evidence(found: Evidence) -> Fields:
     return {**rest, "for_id": name, "for_sha256": digest(wanted)}
 
 
-def portion(items: Sequence[Json]) -> Fields:
+# All fields but the message of what the load gate lets hold literals and organisation data only; of the others, which
+# may quote an argument, those of these names, whose values are ours.
+_LITERAL = frozenset({"require", "oblige"})
+_NAMED = ("code", "control")
+
+
+def _element(said: SaidElement) -> Fields:
+    if said.kind in _LITERAL:
+        fields = {name: value for name, value in said.fields.items() if name != "message"}
+        if isinstance(inner := fields.get("otherwise"), Mapping):
+            fields["otherwise"] = {name: value for name, value in inner.items() if name != "message"}
+    else:
+        fields = {name: cut(text) for name in _NAMED if isinstance(text := said.fields.get(name), str)}
+    return {"pack": said.pack, "kind": said.kind, "asserted": said.asserted, "fields": fields}
+
+
+def portion(items: Sequence[Json], room: int = LIST_BYTES) -> Fields:
     """As many of the items as fit, the number of all, and the digest of all."""
-    room, shown = LIST_BYTES, []
+    shown: list[Json] = []
     for item in items:
         room -= len(canonical(item)) + 1
         if room < 0:
@@ -274,10 +298,10 @@ def _time(at_ns: int) -> str:
     return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:09d}Z"
 
 
-def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
+def encode(stamp: Stamp, kind: str, body: Fields, schema: str = SCHEMA) -> bytes:
     """The bytes of one record. Raises RecordTooLargeError; InvalidRequest for what has no canonical form."""
     fields: Fields = {
-        "schema": SCHEMA,
+        "schema": schema,
         "kind": kind,
         "log": stamp.log,
         "id": stamp.id,

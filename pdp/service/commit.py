@@ -10,6 +10,7 @@ from pdp.core.answer import ListAnswer
 from pdp.core.approvals.steps import Activate, Step
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
+from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import Facts
 from pdp.core.outcome import Outcome, denied
@@ -112,6 +113,7 @@ class Recorder:
                 sealed,
                 valid_until_ns=answer.valid_until_ns,
                 evidence=[held.element for held in decision.evidence],
+                elements=elements_of(decision.said, facts.server.id, {target.key for target in facts.targets}),
                 enforcement=answer.enforcement,
             )
         except record.RecordTooLargeError as fault:

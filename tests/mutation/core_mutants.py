@@ -76,6 +76,28 @@ CODES = _in(
     ),
 )
 
+RECORD = _in(
+    "record",
+    (
+        "record-quotes-a-message",
+        'said.fields.items() if name != "message"}',
+        "said.fields.items()}",
+        "no argument's value stands in a record",
+    ),
+    (
+        "record-quotes-anything",
+        '_LITERAL = frozenset({"require", "oblige"})',
+        '_LITERAL = frozenset({"require", "oblige", "deny"})',
+        "no argument's value stands in a record",
+    ),
+    (
+        "record-elements-deny",
+        '{**body, "elements": portion(said, 0)}',
+        "body",
+        "what is said besides does not deny a call",
+    ),
+)
+
 DECIDE = _in(
     "outcome",
     (
@@ -296,6 +318,7 @@ CORE = (
     *ELEMENTS,
     *OUTCOME,
     *CODES,
+    *RECORD,
     *DECIDE,
     *FACTS,
     *CHECKS,

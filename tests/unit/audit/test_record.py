@@ -19,6 +19,7 @@ from pdp.core import events, record
 from pdp.core.approvals.rows import Answered
 from pdp.core.check import OK, failed, missing
 from pdp.core.digest import canonical, digest
+from pdp.core.elements import SaidElement
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.evidence import Verdict, answer, judged
 from pdp.core.facts import (
@@ -57,6 +58,25 @@ APPROVAL = {
     "deny_quorum": 1,
     "reason_required": True,
 }
+WANTED: dict[str, Any] = {
+    "kind": "approval",
+    "id": "a",
+    "code": "acme.a",
+    "stage": 1,
+    "seats": [{"group_id": "g", "n": 2}],
+}
+ELEMENTS = (
+    SaidElement("acme", "allow", {"target": "tool:x", "code": "acme.all", "message": "/srv/secret"}),
+    SaidElement("acme", "hide", {"target": ["/srv/secret"], "code": "acme.hide", "control": "MCP03"}, "without"),
+    SaidElement(
+        "acme", "deny", {"code": "acme.no", "message": "Not /srv/secret.", "control": ["/srv/secret"]}, "with"
+    ),
+    SaidElement(
+        "baseline",
+        "require",
+        {**WANTED, "message": "/srv/secret", "otherwise": {"kind": "consent", "code": "b", "message": "/srv/secret"}},
+    ),
+)
 JUDGE = {**APPROVAL, "kind": "judge", "id": "look", "min_confidence": 0.75}
 
 
@@ -112,6 +132,7 @@ def cases() -> Any:
     tool = [("git/git_push", "tool.expired")]
     return {
         "decision allow": record.decision(**decided(obliged, evidence=evidence, pins=degraded)),
+        "decision with its elements": record.decision(**decided(allow(), elements=ELEMENTS)),
         "decision plain": record.decision(**decided(allow(), enforcement="observed")),
         "decision pending": record.decision(**decided(pending)),
         "decision denied": record.decision(**refused),
@@ -154,6 +175,39 @@ def judge_cases() -> dict[str, bytes]:
 CASES = cases()
 
 
+def test_of_an_element_no_message_and_nothing_computed_is_recorded() -> None:
+    found = json.loads(CASES["decision with its elements"])["elements"]
+    assert (found["count"], len(found["items"])) == (4, 4)
+    allow, hide, deny, require = found["items"]
+    assert allow == {"pack": "acme", "kind": "allow", "asserted": "", "fields": {"code": "acme.all"}}
+    assert hide["fields"] == {"code": "acme.hide", "control": "MCP03"}
+    assert deny == {"pack": "acme", "kind": "deny", "asserted": "with", "fields": {"code": "acme.no"}}
+    assert require["fields"] == {**WANTED, "otherwise": {"kind": "consent", "code": "b"}}
+    assert b"/srv/secret" not in CASES["decision with its elements"]
+
+
+def test_elements_that_do_not_fit_deny_nothing() -> None:
+    said = [SaidElement("acme", "require", {"code": f"acme.{n}", "scope": "x" * 900}) for n in range(60)]
+    found = json.loads(record.decision(**decided(allow(), elements=said)))
+    assert found["elements"]["count"] == 60
+    assert 0 < len(found["elements"]["items"]) < 60
+    full = replace(allow(), obligations=({"kind": "log", "code": "c", "text": "x" * 50_000},))
+    data = record.decision(**decided(full, elements=said))
+    assert check(data) == []
+    assert json.loads(data)["elements"] == {**found["elements"], "items": []}
+
+
+def test_a_decision_of_the_version_before_is_still_a_record() -> None:
+    now = json.loads(CASES["decision with its elements"])
+    before = {name: value for name, value in now.items() if name != "elements"}
+    assert check(canonical({**before, "schema": "pdp.record/1"})) == []
+    assert check(canonical(before)) != []
+    assert check(canonical({**now, "schema": "pdp.record/1"})) != []
+    for kind in ("list", "start"):
+        other = next(json.loads(data) for data in CASES.values() if json.loads(data)["kind"] == kind)
+        assert check(canonical({**other, "schema": "pdp.record/2"})) != []
+
+
 def test_every_kind_has_its_golden_bytes() -> None:
     texts = {name: data.decode() for name, data in CASES.items()}
     if os.environ.get("PDP_WRITE_VECTORS"):
@@ -190,7 +244,7 @@ def _objects(value: Any, path: Any) -> Any:
     if isinstance(value, dict):
         yield path
         for key, inner in value.items():
-            if key not in ("requirements", "obligations", "waived"):
+            if key not in ("requirements", "obligations", "waived", "fields"):
                 yield from _objects(inner, (*path, key))
     elif isinstance(value, list):
         for i, inner in enumerate(value):
@@ -211,7 +265,7 @@ def _at(value: Any, path: Any) -> Any:
         (lambda r: r.replace(b'"switch_epoch":2', b'"switch_epoch":2.0'), "record.encoding"),
         (lambda r: r.replace(b".123456789Z", b".123456780Z"), "record.time"),
         (lambda r: r.replace(b'"effect":"allow"', b'"effect":"maybe"'), "record.schema"),
-        (lambda r: r.replace(b"pdp.record/1", b"pdp.record/2"), "record.schema"),
+        (lambda r: r.replace(b"pdp.record/2", b"pdp.record/3"), "record.schema"),
         (lambda r: r[:-1], "record.json"),
         (lambda _: b"[" * 100_000, "record.size"),
         (lambda _: b"[" * 50_000, "record.json"),

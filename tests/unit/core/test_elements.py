@@ -77,6 +77,12 @@ def test_an_element_without_a_code_has_none(code: Any) -> None:
     assert elements({"a": pack(deny=[{"message": "No.", **code}])}) == [("a", "deny", "", "")]
 
 
+@pytest.mark.parametrize("value", ["2e400", "9223372036854775808", '"\\ud800"', "NaN"])
+def test_what_no_record_could_hold_is_left_out(value: str) -> None:
+    said = answer({"a": pack(deny=[DENY, {**DENY, "x": "@"}])}).replace(b'"@"', value.encode())
+    assert elements_of(said, "git", KEYS) == (SaidElement("a", "deny", {}), SaidElement("a", "deny", DENY))
+
+
 @pytest.mark.parametrize("said", [b"", b"{}", b"{}\0", b"{}\0{", b"{}\0[]", b"{}\0" + b"[" * 100_000])
 def test_what_is_no_answer_says_nothing(said: bytes) -> None:
     assert elements_of(said, "git", KEYS) == ()
