@@ -7,7 +7,7 @@ Step 2 composes the decision from elements, checks, evidence and waivers, in an 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -39,10 +39,11 @@ class EngineQuery:
     """What an engine is asked.
 
     `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
-    that packs read (`pdp.facts/1`) but for the asserted ones, these as if nothing were asserted, and where something
-    is, as they are. The first part alone, its elements included, asks for the composition only. The answer is the
-    decision, and the elements that packs say without asserted facts and with them. The engine echoes `sha256` of
-    `payload`, so no answer can belong to another question.
+    that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call the asserted facts vary: as
+    if nothing were asserted, and where something is, as they are. For a list the target: packs are asked about each
+    by itself, as they would be asked about a call of it. The first part alone, its elements included, asks for the
+    composition only. The answer is the decision, and the elements: of a call without asserted facts and with them, of
+    a list of all targets. The engine echoes `sha256` of `payload`, so no answer can belong to another question.
     """
 
     document: bytes  # the input document whole, JSON, UTF-8: for records
@@ -62,26 +63,56 @@ class EngineQuery:
         except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
-        facts = _object(dict(zip(FACTS, _facts_texts(texts), strict=True)) | _FACTS_SCHEMA)
-        asserted = [_NOTHING_ASSERTED]
-        if phase == "call" and document[ASSERTED] != NOTHING_ASSERTED:  # what is listed rests on none
-            asserted.append(texts[ASSERTED])
-        payload = SEPARATOR.decode().join((composed, phase, facts, *asserted)).encode()
+        shared = dict(zip(FACTS, _facts_texts(texts), strict=True)) | _FACTS_SCHEMA
+        if phase == "call":
+            varied = [_NOTHING_ASSERTED]
+            if document[ASSERTED] != NOTHING_ASSERTED:
+                varied.append(texts[ASSERTED])
+        else:  # what is listed rests on nothing asserted
+            shared = {**shared, ASSERTED: _NOTHING_ASSERTED}
+            del shared["targets"]
+            varied = list(map(_encode, document["targets"]))
+        payload = SEPARATOR.decode().join((composed, phase, _object(shared), *varied)).encode()
         keys = frozenset(map(itemgetter("key"), document["targets"]))
         return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice)
 
 
-def parts(payload: bytes) -> tuple[bytes, str, tuple[bytes, ...]]:
-    """The composition's input, the phase, and the facts that packs are evaluated on: without asserted ones, and with
-    them where there are any. No phase and no facts where only the composition is asked. Raises ValueError."""
+def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
+    """The composition's input, the phase, the facts, and the forms of what varies in them (see `EngineQuery`).
+
+    No phase and no facts where only the composition is asked. Raises ValueError.
+    """
     composed, *rest = payload.split(SEPARATOR)
     if not rest:
-        return composed, "", ()
-    phase, facts, *asserted = rest
-    if phase.decode() not in KINDS or len(asserted) not in (1, 2):
+        return composed, "", b"", ()
+    phase, facts, *varied = rest
+    if phase.decode() not in KINDS or (phase == b"call" and len(varied) not in (1, 2)):
         raise ValueError("not a query")
-    facts = facts.removesuffix(b"}")
-    return composed, phase.decode(), tuple(b'%b,"%b":%b}' % (facts, ASSERTED.encode(), each) for each in asserted)
+    return composed, phase.decode(), facts, tuple(varied)
+
+
+_VARIED: Mapping[str, bytes] = {"call": b'%b,"asserted":%b}', "list": b'%b,"targets":[%b]}'}
+
+
+def parts(payload: bytes) -> tuple[bytes, str, tuple[bytes, ...]]:
+    """The composition's input, the phase, and the facts that packs are evaluated on: of a call without asserted ones,
+    and with them where there are any; of a list for each target by itself. Raises ValueError."""
+    composed, phase, facts, varied = split(payload)
+    if not phase:
+        return composed, "", ()
+    return composed, phase, tuple(_VARIED[phase] % (facts.removesuffix(b"}"), each) for each in varied or (b"",))
+
+
+def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The elements of a list, from those of each target by itself."""
+    first = found[0]
+    return {
+        pack: {
+            name: [e for each in found for e in each[pack][name]] if name != "meta" else held
+            for name, held in members.items()
+        }
+        for pack, members in first.items()
+    }
 
 
 def _object(texts: Mapping[str, str]) -> str:
@@ -203,29 +234,73 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
 PATH = f"{PACKAGE}/{PACKAGE}.rego"
+# What is said about a target is said by packs that were asked about it alone. Of denials those count for lists that
+# the load gate found to read nothing that only calls have.
+_LISTED = """own(elements) := {e | some e in elements; not elsewhere(e)} if is_set(elements) else := {}
+
+elsewhere(e) if {
+	is_string(e.target)
+	some t in input.targets
+	e.target != t.key
+}
+
+forbidding(elements, codes) := {object.union(e, {"target": t.key}) |
+	some e in elements
+	e.code in codes
+	some t in input.targets
+} if {
+	is_set(elements)
+} else := {}"""
 # an empty object, which no list of elements is and which every engine iterates, for what is no set
 _SET = "set_or_nothing(value) := value if is_set(value) else := {}"
-_ASSERTED = 'elements_with(input.composition.phase, object.get(input, "asserted", null))'
+_ASSERTED = 'elements_with(object.get(input, "asserted", null))'
 _ANSWER = f"""answer := {{"decision": decision}} if {{
 	not input.facts
 	decision := data.pdp.decision with input as input.composition
 }}
 
 answer := {{"decision": decision, "elements": plain, "asserted_elements": told}} if {{
-	plain := elements(input.composition.phase, input.facts)
+	input.composition.phase == "call"
+	plain := elements_of(input.facts)
 	told := {_ASSERTED}
+	decision := decided(plain, told)
+}}
+
+answer := {{"decision": decision, "elements": plain, "asserted_elements": null}} if {{
+	input.composition.phase == "list"
+	plain := united([found | some targets in one_by_one(input.targets); found := listed(input.facts, targets)])
+	decision := decided(plain, null)
+}}
+
+decided(plain, told) := decision if {{
 	question := object.union(input.composition, {{"elements": plain, "asserted_elements": told}})
 	decision := data.pdp.decision with input as question
 }}
 
-elements_with(phase, facts) := elements(phase, facts) if is_object(facts) else := null
+elements_with(facts) := elements_of(facts) if is_object(facts) else := null
 
-elements("call", facts) := json.unmarshal(json.marshal(found)) if {{
+elements_of(facts) := json.unmarshal(json.marshal(found)) if {{
 	found := call with input as facts
 }}
 
-elements("list", facts) := json.unmarshal(json.marshal(found)) if {{
-	found := list with input as facts
+listed(facts, targets) := json.unmarshal(json.marshal(found)) if {{
+	found := list with input as object.union(facts, {{"targets": targets}})
+}}
+
+one_by_one(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]
+
+united(found) := {{pack: joint | some pack, members in found[0]; joint := joined(found, pack, members)}}
+
+joined(found, pack, members) := {{name: all | some name, value in members; all := whole(found, pack, name, value)}}
+
+whole(_, _, "meta", value) := value
+
+whole(found, pack, name, _) := {{}} if {{
+	name != "meta"
+	some each in found
+	not is_array(each[pack][name])
+}} else := [e | some each in found; some e in each[pack][name]] if {{
+	name != "meta"
 }}"""
 
 
@@ -243,18 +318,16 @@ def module(packs: Mapping[str, Collection[str]], listed: Listed) -> Module:
         rows, sets = [], []
         for pack, defined in sorted(packs.items()):
             meta = f"data.packs.{pack}.meta" if "meta" in defined else "null"
-            paths = {kind: f"data.packs.{pack}.{kind}" for kind in kinds if kind in defined}
-            values = dict(paths)
-            if phase == "list" and (deny := paths.pop("deny", "")):
-                codes = _codes(pack, listed)
-                values["deny"] = _those(deny, codes) if codes else "set()"
-                paths |= {"deny": deny} if codes else {}
-            members = ", ".join(f'"{kind}": {values.get(kind, "set()")}' for kind in kinds)
+            codes = _codes(pack, listed)
+            there = [kind for kind in kinds if kind in defined and (kind != "deny" or phase == "call" or codes)]
+            paths = {kind: f"data.packs.{pack}.{kind}" for kind in there}
+            told = {kind: _told(phase, kind, path, codes) for kind, path in paths.items()}
+            members = ", ".join(f'"{kind}": {told.get(kind, "set()")}' for kind in kinds)
             rows.append(f'\t"{pack}": {{"meta": {meta}, {members}}},')
             sets += [f"\tis_set({path})" for path in paths.values()]
         body = ["} if {", *sets, "}"] if sets else ["}"]
         blocks.append("\n".join((f"{phase} := {{", *rows, *body)))
-    return Module(PATH, "\n\n".join(blocks) + "\n", shipped=True)
+    return Module(PATH, "\n\n".join((*blocks, _LISTED)) + "\n", shipped=True)
 
 
 def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool) -> Module:
@@ -265,18 +338,27 @@ def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool) -> Mod
     names = sorted(packs)
     blocks = [f"package {PACKAGE}"]
     for phase, kinds in KINDS.items():
-        rows = (
-            f'\t"{pack}": {{{", ".join(_member(pack, kind, phase) for kind in ("meta", *kinds))}}},' for pack in names
-        )
+        rows = []
+        for pack in names:
+            codes = _codes(pack, listed)
+            told = [f'"{kind}": {_told(phase, kind, f"{pack}_{kind}", codes)}' for kind in kinds]
+            rows.append(f'\t"{pack}": {{"meta": {pack}_meta, {", ".join(told)}}},')
         blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
     blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
-    blocks += [_listed_rule(pack, _codes(pack, listed)) for pack in names]
     answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
-    return Module(PATH, "\n\n".join((*blocks, _SET, answer)) + "\n", shipped=True)
+    return Module(PATH, "\n\n".join((*blocks, _LISTED, _SET, answer)) + "\n", shipped=True)
 
 
-def _member(pack: str, kind: str, phase: str) -> str:
-    return f'"{kind}": {pack}_{"listed" if (phase, kind) == ("list", "deny") else kind}'
+def _codes(pack: str, listed: Listed) -> str:
+    """A set of Rego: the codes of the pack's denials that count for lists; nothing where there are none."""
+    codes = sorted(code for owner, code in listed if owner == pack)
+    return f"{{{', '.join(map(json.dumps, codes))}}}" if codes else ""
+
+
+def _told(phase: str, kind: str, path: str, codes: str) -> str:
+    if phase == "call":
+        return path
+    return f"own({path})" if kind != "deny" else f"forbidding({path}, {codes})" if codes else "set()"
 
 
 def _rule(pack: str, kind: str) -> str:
@@ -284,18 +366,3 @@ def _rule(pack: str, kind: str) -> str:
     if kind == "meta":
         return f"default {pack}_meta := null\n\n{pack}_meta := {path}"
     return f"default {pack}_{kind} := set()\n\n{pack}_{kind} := set_or_nothing({path})"
-
-
-def _listed_rule(pack: str, codes: list[str]) -> str:
-    if not codes:
-        return f"{pack}_listed := set()"
-    return f"{pack}_listed := {_those(f'{pack}_deny', codes)} if is_set({pack}_deny) else := {pack}_deny"
-
-
-def _codes(pack: str, listed: Listed) -> list[str]:
-    return sorted(code for owner, code in listed if owner == pack)
-
-
-def _those(deny: str, codes: list[str]) -> str:
-    """The denials of a set that have one of these codes."""
-    return f"{{e | some e in {deny}; e.code in {{{', '.join(map(json.dumps, codes))}}}}}"

@@ -162,21 +162,39 @@ ELEMENTS = (
         ("question-nan", "allow_nan=False", "allow_nan=True", "the question is JSON"),
         (
             "elements-on-asserted-alone",
-            "asserted = [_NOTHING_ASSERTED]",
-            "asserted = [texts[ASSERTED]]",
+            "varied = [_NOTHING_ASSERTED]",
+            "varied = [texts[ASSERTED]]",
             "packs are evaluated without what was asserted",
         ),
         (
             "elements-without-asserted",
-            "            asserted.append(texts[ASSERTED])\n",
-            "            pass\n",
+            "                varied.append(texts[ASSERTED])\n",
+            "                pass\n",
             "packs are evaluated with what was asserted as well",
         ),
         (
             "elements-of-lists-on-asserted",
-            'if phase == "call" and document[ASSERTED]',
-            "if document[ASSERTED]",
+            "shared = {**shared, ASSERTED: _NOTHING_ASSERTED}",
+            "shared = {**shared, ASSERTED: texts[ASSERTED]}",
             "lists rest on nothing that was asserted",
+        ),
+        (
+            "elements-of-targets-together",
+            'for each in varied or (b"",))',
+            'for each in ((b",".join(varied),) if phase == "list" else varied))',
+            "packs are asked about each target of a list by itself",
+        ),
+        (
+            "elements-of-another-target",
+            "not elsewhere(e)}",
+            "true}",
+            "what is said of a target is said by packs that were asked about it",
+        ),
+        (
+            "elements-every-denial-listed",
+            "\te.code in codes\n",
+            "",
+            "only denials that rest on nothing of calls count for lists",
         ),
         (
             "elements-see-evidence",
@@ -215,8 +233,8 @@ ELEMENTS = (
     Mutant(
         "elements-never-asserted",
         "pdp/policy/embedded/worker.py",
-        "facts if self._engines.asserted else facts[:1]",
-        "facts[:1]",
+        'phase == "call" and not self._engines.asserted',
+        'phase == "call"',
         "packs that read what was asserted are evaluated with it",
     ),
     Mutant(

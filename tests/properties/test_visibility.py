@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import pytest
 from drawn import CALL, NOON, TOOLS, calls, good_call, good_target, instants, lists, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,38 @@ def test_a_target_is_as_visible_alone_as_among_others(policy: Policy, listed: An
     together = policy.ask(listed, at_ns).visible
     alone = [policy.ask(_only(listed, target), at_ns).visible for target in listed.targets]
     assert frozenset().union(*alone) == together
+
+
+# What a pack could do to make lists differ from calls: look at the list itself, say of one target what is another's.
+TRICKS = """package packs.tricks
+meta := {"servers": ["git"], "owner": "o"}
+allow contains {"target": t.key, "code": "t.alone"} if { count(input.targets) == 1; some t in input.targets }
+allow contains {"target": t.key, "code": "t.pair"} if { some t in input.targets; input.targets[_].risk_level > 2 }
+hide contains {"target": t.key, "code": "t.other"} if { some t in input.targets; input.targets[_].risk_level > 3 }
+hide contains {"target": "tool:git_log", "code": "t.fixed"} if some t in input.targets
+deny contains {"code": "t.crowd", "message": ""} if count(input.targets) > 1
+deny contains {"code": "t.risky", "message": ""} if highest > 2
+deny contains {"code": "t.night", "message": ""} if input.session.calls > 3
+highest := max([t.risk_level | some t in input.targets])
+"""
+
+
+@pytest.fixture(scope="module")
+def tricks() -> Policy:
+    return Policy({"tricks": TRICKS})
+
+
+@settings(max_examples=80)
+@given(data=st.data(), listed=lists(), at_ns=instants)
+def test_no_trick_makes_a_list_another_than_its_calls(tricks: Policy, data: Any, listed: Any, at_ns: int) -> None:
+    """Packs are asked about each target by itself: whatever they make of the others, there are none."""
+    assert {"t.risky", "t.crowd"} <= tricks.listed
+    assert "t.night" not in tricks.listed
+    seen = tricks.ask(listed, at_ns)
+    for target in listed.targets:
+        found = tricks.ask(data.draw(calls(shared=listed, target=target)), at_ns)
+        denied = bool(tricks.listed & {reason.code for reason in found.reasons})
+        assert (target.key in seen.visible) == (bool(found.visible) and not denied)
 
 
 def _only(listed: Any, target: Any) -> Any:

@@ -6,12 +6,13 @@ It trusts nothing it evaluates: any behaviour of the engine short of ending the 
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.elements import RULE, RULES, SEPARATOR, parts
+from pdp.core.elements import RULE, RULES, SEPARATOR, parts, united
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress
@@ -73,8 +74,10 @@ class Evaluator:
             return Status.INPUT, b"not a query"
         if any(too_deep(document, self._caps.depth) for document in (composition, *facts)):
             return Status.INPUT, b"nested too deep"
+        if phase == "call" and not self._engines.asserted:
+            facts = facts[:1]
         try:
-            return Status.OK, self._answer(composition, phase, facts if self._engines.asserted else facts[:1])
+            return Status.OK, self._answer(composition, phase, facts)
         except _RefusedError as refused:
             return refused.status, refused.body
         except BaseException as error:
@@ -82,6 +85,8 @@ class Evaluator:
 
     def _answer(self, composition: bytes, phase: str, facts: tuple[bytes, ...]) -> bytes:
         elements = [self._value(self._engines.packs, RULES[phase], each) for each in facts]
+        if phase == "list":
+            elements = [json.dumps(united(list(map(json.loads, elements)))).encode()]
         if elements:
             plain, asserted = (*elements, b"null")[:2]
             composition = composition.removesuffix(b"}")

@@ -21,7 +21,7 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from typing_extensions import override
 
 from pdp.core import strict_json
-from pdp.core.elements import ANSWER, parts
+from pdp.core.elements import ANSWER, parts, split
 
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -132,9 +132,13 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
 
 def input_of(asked: bytes) -> bytes:
     """The input of `ANSWER` for a query (`EngineQuery.payload`)."""
-    composition, _, facts = parts(asked)
-    members = zip((b"composition", b"facts", b"asserted"), (composition, *facts), strict=False)
-    return b"{%b}" % b",".join(b'"%b":%b' % member for member in members)
+    composition, phase, facts, varied = split(asked)
+    members = {b"composition": composition}
+    if phase == "call":
+        members |= zip((b"facts", b"asserted"), parts(asked)[2], strict=False)
+    elif phase:
+        members |= {b"facts": facts, b"targets": b"[%b]" % b",".join(varied)}
+    return b"{%b}" % b",".join(b'"%b":%b' % member for member in members.items())
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:

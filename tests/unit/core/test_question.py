@@ -100,6 +100,15 @@ def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> N
     targets = tuple(TargetFact(OK, key=f"tool:{n}", kind="tool", name=n, server="git") for n in "abc")
     found = ask(replace(facts, phase="list", targets=targets), at, valid)
     assert (found.phase, found.keys) == ("list", {"tool:a", "tool:b", "tool:c"})
+    _, phase, told = parts(found.payload)
+    assert (phase, [[t["key"] for t in json.loads(each)["targets"]] for each in told]) == (
+        "list",
+        [["tool:a"], ["tool:b"], ["tool:c"]],
+    )
+    alone = ask(replace(facts, phase="list", targets=targets[:1]), at, valid)
+    assert parts(alone.payload)[2] == told[:1]
+    (nothing,) = parts(ask(replace(facts, phase="list", targets=()), at, valid).payload)[2]
+    assert json.loads(nothing) == json.loads(told[0]) | {"targets": []}
 
 
 def test_the_same_facts_are_the_same_question(facts: Any, at: int, valid: Any) -> None:

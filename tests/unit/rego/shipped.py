@@ -10,7 +10,7 @@ from typing import Any
 
 import regorus
 
-from pdp.core.elements import RULE, RULES, EngineQuery, parts, total_module
+from pdp.core.elements import RULE, RULES, EngineQuery, parts, total_module, united
 
 PACKS = ("acme", "baseline")
 LISTED = tuple(("baseline", c) for c in ("delegation.depth", "org.incomplete", "schema.open", "scope.missing"))
@@ -52,6 +52,7 @@ def decide(made: Any, question: dict[str, Any]) -> Any:
     asked = EngineQuery.of(question, {})
     composed, phase, facts = parts(asked.payload)
     elements = [evaluate(made, RULES[phase], json.loads(part)) for part in facts]
+    elements = [united(elements)] if phase == "list" else elements
     told = dict(zip(("elements", "asserted_elements"), (*elements, None), strict=False))
     return evaluate(made, RULE, json.loads(composed) | told)
 
