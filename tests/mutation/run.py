@@ -124,6 +124,14 @@ CHECKS = (
         ),
         ("pdp/adapters/gateways/",),
     ),
+    Check(
+        "mcp",
+        _pytest(
+            "tests/unit/adapters/test_mcp_answers.py",
+            *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "fastmcp")),
+        ),
+        ("pdp/adapters/mcp/",),
+    ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 

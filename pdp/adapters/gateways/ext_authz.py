@@ -28,6 +28,7 @@ from pdp.adapters.gateways.http_message import (
 )
 from pdp.adapters.gateways.options import DECIDED, LIST
 from pdp.adapters.grpc.interceptors import Context
+from pdp.adapters.mcp import answers
 from pdp.core.answer import SAFE_MESSAGES
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
@@ -179,7 +180,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         found = await self._deciding.tools(asked, None, caller)
         noted = {"effect": "deny", "code": found.code, "decision_id": found.decision_id}
         if not found.allowed or found.valid_until is None:
-            return Reply(200, replies.error(message.id, replies.DENIED, found.safe_message), noted)
+            return Reply(200, replies.error(message.id, answers.DENIED, found.safe_message), noted)
         left = int((found.valid_until - self._deciding.now()) * 1000)
         return Reply(200, replies.listed(found.tools, prefix, message, left), {**noted, "effect": "list"})
 

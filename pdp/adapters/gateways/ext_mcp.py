@@ -19,11 +19,11 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from typing_extensions import override
 
-from pdp.adapters.gateways import replies
 from pdp.adapters.gateways.deciding import Asked, Deciding, claimed, credential
 from pdp.adapters.gateways.http_message import MESSAGE_DEPTH, tool_call
 from pdp.adapters.gateways.options import DECIDED, LIST
 from pdp.adapters.grpc.interceptors import Context
+from pdp.adapters.mcp import answers
 from pdp.client.values import ToolList
 from pdp.core.answer import SAFE_MESSAGES
 from pdp.core.digest import Json, canonical
@@ -138,7 +138,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         decision = await self._deciding.call(asked, name, arguments, caller, seconds)
         if decision.allowed:
             return None
-        return _denied(_Code.PERMISSION_DENIED, decision.safe_message, replies.data(decision))
+        return _denied(_Code.PERMISSION_DENIED, decision.safe_message, answers.data(decision))
 
     async def _response(
         self, response: ext_mcp_pb2.McpResponse, caller: Caller

@@ -1,0 +1,150 @@
+"""Decisions as MCP messages, for each protocol version, and requests of MCP as questions to the decision point.
+
+Pure: dictionaries by the names of the wire go in and come out; who sends them adds the JSON-RPC envelope. It rests on
+the standard library and the client's values, so the middleware of a server and the PDP's own gateways share it.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from pdp.client.values import Decision, Tool
+
+DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
+QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name
+SAFE_MESSAGE = "This call is not available."
+MODERN = frozenset({"2026-07-28"})  # versions without a handshake, whose servers ask by `input_required`
+_URLS = frozenset({"2025-11-25"})  # versions with a handshake whose servers may show a page
+_FORMS = frozenset({"2025-06-18", "2025-11-25"})  # … and a form
+
+
+class NotACallError(ValueError):
+    """The parameters are not those of a call; the message is fit for a client."""
+
+
+class Way(enum.Enum):
+    """How a client can be told that a call waits for its user."""
+
+    INPUT_REQUIRED = "input_required"  # a result; the client calls again
+    ELICIT_URL = "elicit_url"  # a request of the server during the call, which shows a page
+    ELICIT_FORM = "elicit_form"  # the same with a form, whose text names the page
+    ERROR = "error"  # only by an error
+
+
+@dataclass(frozen=True, slots=True)
+class McpClient:
+    """The MCP client: its protocol version and what it says it can do (`ClientCapabilities`), None if it does not."""
+
+    version: str
+    capabilities: Mapping[str, Any] | None = None
+
+    @property
+    def modern(self) -> bool:
+        """Whether it speaks a version without a handshake."""
+        return self.version in MODERN
+
+    def shows(self, mode: str) -> bool:
+        """Whether it can show its user a `url` or a `form`. An empty elicitation capability means forms."""
+        elicitation = (self.capabilities or {}).get("elicitation")
+        if not isinstance(elicitation, Mapping):
+            return False
+        return isinstance(elicitation.get(mode), Mapping) or (mode == "form" and not elicitation)
+
+
+@dataclass(frozen=True, slots=True)
+class CallParameters:
+    """The parameters of `tools/call` on which a decision rests."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+    meta: Mapping[str, Any] = field(repr=False)
+
+
+def call_parameters(params: Mapping[str, Any] | None) -> CallParameters:
+    """What is called, with what. Raises NotACallError."""
+    given = params or {}
+    name, arguments, meta = given.get("name"), given.get("arguments"), given.get("_meta")
+    if not isinstance(name, str) or not name:
+        raise NotACallError("params.name: a call needs the name of a tool")
+    if not isinstance(arguments, dict | None):
+        raise NotACallError("params.arguments: must be an object")
+    if not isinstance(meta, dict | None):
+        raise NotACallError("params._meta: must be an object")
+    return CallParameters(name, arguments or {}, meta or {})
+
+
+def data(decision: Decision) -> dict[str, Any]:
+    """What a client may know of a decision that is no allow: never its reasons."""
+    told: dict[str, Any] = {"status": decision.effect}
+    if decision.decision_id:
+        told["decision_id"] = decision.decision_id
+    if decision.pending is not None:
+        if found := page(decision):
+            told |= {"approval_url": found[0], "short_code": found[1]}
+        if decision.pending.retry_after is not None:
+            told["retry_after"] = decision.pending.retry_after
+    return told
+
+
+def way(decision: Decision, client: McpClient) -> Way:
+    """How `client` is told of a pending call: by a page of the console where it can open one, else by an error."""
+    if decision.effect != "pending" or page(decision) is None:
+        return Way.ERROR
+    if client.modern:
+        return Way.INPUT_REQUIRED if client.shows("url") or client.shows("form") else Way.ERROR
+    if client.version in _URLS and client.shows("url"):
+        return Way.ELICIT_URL
+    return Way.ELICIT_FORM if client.version in _FORMS and client.shows("form") else Way.ERROR
+
+
+def elicitation(decision: Decision, client: McpClient) -> dict[str, Any]:
+    """The parameters of `elicitation/create` for a pending call that has a page. The page asks who opens it to sign
+    in: its address carries no right."""
+    found = page(decision)
+    if found is None:
+        raise ValueError("decision: no requirement has a page")
+    url, code = found
+    message = decision.safe_message + (f" Compare the code {code}." if code else "")
+    if client.shows("url") and (client.modern or client.version in _URLS):
+        return {"mode": "url", "message": message, "url": url}
+    form = {"type": "object", "properties": {}}
+    return {"mode": "form", "message": f"{message} Open {url} and answer there.", "requestedSchema": form}
+
+
+def input_required(decision: Decision, client: McpClient, state: str | None = None) -> dict[str, Any]:
+    """The result with which a modern client asks its user and calls again. `state` comes back with that call; a
+    gateway gives none, since the server behind it would take it for its own."""
+    question = {"method": "elicitation/create", "params": elicitation(decision, client)}
+    result: dict[str, Any] = {"resultType": "input_required", "inputRequests": {QUESTION: question}}
+    return result if state is None else {**result, "requestState": state}
+
+
+def answered(params: Mapping[str, Any]) -> str:
+    """What the user answered to our question: "accept", "decline", "cancel", or "" for nothing that is known."""
+    responses = params.get("inputResponses")
+    response = responses.get(QUESTION) if isinstance(responses, Mapping) else None
+    action = response.get("action") if isinstance(response, Mapping) else None
+    return action if action in ("accept", "decline", "cancel") else ""
+
+
+def tools(shown: Iterable[Tool], client: McpClient, milliseconds: int, *, prefix: str = "") -> dict[str, Any]:
+    """The result of `tools/list`, whole. It is one subject's, for as long as it holds. A gateway may put a `prefix`
+    before the names."""
+    found = [(tool.name, json.loads(tool.definition)) for tool in shown]
+    result: dict[str, Any] = {"tools": [{**definition, "name": prefix + name} for name, definition in found]}
+    if client.modern:
+        result |= {"resultType": "complete", "ttlMs": max(0, milliseconds), "cacheScope": "private"}
+    return result
+
+
+def page(decision: Decision) -> tuple[str, str] | None:
+    """(address, short code) of the first requirement that has a page."""
+    for wanted in decision.pending.requirements if decision.pending is not None else ():
+        if urlsplit(wanted.url).scheme in ("https", "http"):
+            return wanted.url, wanted.short_code
+    return None

@@ -1,0 +1,365 @@
+"""Enforcement in an MCP server: a middleware of the `mcp` SDK that asks the decision point about each request.
+
+It stands outermost (`attach`), where requests and results have the names of the wire. A call
+reaches the server only after an allow for exactly its arguments; a list leaves it only filtered. Whatever goes wrong
+on the way denies. Methods that no decision covers are denied unless the server's owner lets them pass.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import anyio
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, ElicitResult
+from mcp_types.methods import is_input_required
+from pydantic import BaseModel
+
+from pdp.adapters.mcp import answers
+from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
+from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
+from pdp.client.values import Credential
+
+logger = logging.getLogger(__name__)
+
+CALL, LIST = "tools/call", "tools/list"
+# what a connection needs; it carries neither the server's data nor its actions
+HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
+MAX_PAGES, MAX_TOOLS = 1_000, 10_000
+_VERSIONS = "fastmcp"
+_MAX_STEP = 50.0  # seconds that the decision point holds one wait
+
+Context = ServerRequestContext[Any, Any]
+_Answer = TypeVar("_Answer")
+
+
+class UnsafeServerError(ValueError):
+    """The server cannot be enforced as it is set up; the message says what to change."""
+
+
+@dataclass(slots=True)
+class Execution:
+    """The call that the server carries out. `begun` once its tool has been entered; what it calls then is nested."""
+
+    ctx: Context
+    name: str
+    begun: bool = False
+
+
+executing: ContextVar[Execution | None] = ContextVar("pdp_executing", default=None)
+
+
+def bearer(_ctx: Context) -> Credential:
+    """The access token with which the client came, as the server's own authentication verified it; None without."""
+    token = get_access_token()
+    return token.token if token is not None else None
+
+
+def no_session(_ctx: Context) -> Session | None:
+    """None: MCP carries no session that an agent could not choose."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnforcementOptions:
+    """What a server's owner may set.
+
+    `credential` and `session` say for whom and in which session a request is; never from what the agent sends.
+    `passes` are further methods that pass without a decision. `state_keys` seal what a client carries from round to
+    round, 32 bytes of chance each, the first one seals; replicas share them. Without, they are made at start and good
+    for this process alone. `patience` is the time in seconds for which one request waits for people.
+    """
+
+    credential: Callable[[Context], Credential] = bearer
+    session: Callable[[Context], Session | None] = no_session
+    passes: frozenset[str] = frozenset()
+    state_keys: Sequence[bytes] = field(default=(), repr=False)
+    state_seconds: float = 3_600.0
+    patience: float = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What the client carries from one round of a call to the next, sealed. `call_id` names the execution."""
+
+    call_id: str
+    resume: str = ""
+    of_server: bool = False  # the server's own question is open, with its `server_state`
+    server_state: str | None = None
+
+    @classmethod
+    def read(cls, state: object) -> _Round:
+        """The round that `state` continues, unsealed, or a first one: an agent chooses no id."""
+        if not isinstance(state, str):
+            return cls(str(uuid.uuid4()))
+        call_id, resume, of_server, server_state = json.loads(state)
+        return cls(call_id, resume, of_server, server_state)
+
+    def written(self) -> str:
+        """The plain text of the state."""
+        return json.dumps([self.call_id, self.resume, self.of_server, self.server_state])
+
+
+class Enforcement:
+    """A `ServerMiddleware` for one server. `server` is its id in the registry; `connect` makes the client, within the
+    running loop, when the first request comes."""
+
+    def __init__(
+        self, server: str, connect: Callable[[], AsyncClient], options: EnforcementOptions | None = None
+    ) -> None:
+        self.server = server
+        self.options = options or EnforcementOptions()
+        self._connect = connect
+        self._client: AsyncClient | None = None
+        keys, seconds = self.options.state_keys, self.options.state_seconds
+        security = (
+            RequestStateSecurity(keys=keys, ttl=seconds) if keys else RequestStateSecurity.ephemeral(ttl=seconds)
+        )
+        self._boundary = RequestStateBoundary(security, default_audience=f"pdp:{server}")
+
+    async def close(self) -> None:
+        """End the connection."""
+        if self._client is not None:
+            await self._client.close()
+
+    @property
+    def client(self) -> AsyncClient:
+        """The connection to the decision point."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """See `ServerMiddleware`. Raises MCPError for what is not allowed."""
+        if ctx.request_id is None or ctx.method in HARMLESS or ctx.method in self.options.passes:
+            return await call_next(ctx)
+        if ctx.method == LIST:
+            return await self._closed(self._list(ctx, call_next))
+        if ctx.method != CALL:
+            raise _denied({"status": "deny"})
+
+        async def sealed(plain: Context) -> HandlerResult:
+            return await self._call(plain, call_next)
+
+        return await self._boundary(ctx, sealed)
+
+    # lists
+
+    async def _list(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """The server's whole list in one page, without what the subject may not see."""
+        definitions = await self._definitions(ctx, call_next)
+        shown = await self.visible(definitions, ctx)
+        if not shown.allowed or shown.valid_until is None:
+            logger.warning("list of %s denied: %s", self.server, shown.code)
+            raise _denied({"status": "deny"}, shown.safe_message)
+        return answers.tools(shown.tools, _mcp_client(ctx), int((shown.valid_until - time.time()) * 1000))
+
+    async def visible(self, definitions: Sequence[bytes], ctx: Context) -> ToolList:
+        """Which of these tools the subject of `ctx` may see."""
+        listing = Listing(self.server, definitions, ctx.protocol_version)
+        return await self.client.filter_tools(
+            listing, self.options.credential(ctx), session=self.options.session(ctx)
+        )
+
+    async def _definitions(self, ctx: Context, call_next: CallNext) -> list[bytes]:
+        """Every tool as the server lists it now, without `_meta`'s envelope; asked of the server itself."""
+        found: list[bytes] = []
+        cursor: str | None = None
+        meta = {"_meta": ctx.params["_meta"]} if ctx.params and "_meta" in ctx.params else {}
+        for _ in range(MAX_PAGES):
+            params = meta if cursor is None else {**meta, "cursor": cursor}
+            page = _wire(await call_next(replace(ctx, method=LIST, params=params)))
+            found += [json.dumps(tool, ensure_ascii=False).encode() for tool in page.get("tools", ())]
+            cursor = page.get("nextCursor")
+            if cursor is None and len(found) <= MAX_TOOLS:
+                return found
+        logger.error("the list of %s does not end; its paging is broken", self.server)
+        raise _denied({"status": "deny"})
+
+    # calls
+
+    async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        params = ctx.params or {}
+        try:
+            call = answers.call_parameters(params)
+        except NotACallError as error:
+            raise MCPError(INVALID_PARAMS, str(error)) from None
+        before = _Round.read(params.get("requestState"))
+        decision = await self._closed(self._decided(ctx, call_next, call, before))
+        if not decision.allowed:
+            return self._not_allowed(ctx, decision, before)
+        passed = {k: v for k, v in params.items() if k not in ("requestState", "inputResponses")}
+        if _VERSIONS in call.meta:  # FastMCP's choice among versions of a tool: the one that it lists was decided
+            passed["_meta"] = {k: v for k, v in call.meta.items() if k != _VERSIONS}
+        if before.of_server:
+            passed |= {k: params[k] for k in ("inputResponses",) if k in params}
+            passed |= {} if before.server_state is None else {"requestState": before.server_state}
+        return await self._executed(replace(ctx, params=passed), call_next, decision, before)
+
+    async def _executed(self, ctx: Context, call_next: CallNext, decision: Decision, before: _Round) -> HandlerResult:
+        """The server's own result. What became of a call that used up an answer is reported."""
+        if not decision.holds(time.time()):
+            logger.warning("an allow for %s expired before the call could be made", self.server)
+            raise _denied({"status": "deny"})
+        done = False
+        token = executing.set(Execution(ctx, (ctx.params or {})["name"]))
+        try:
+            result = _wire(await call_next(ctx))
+            done = not result.get("isError") and not is_input_required(result)
+        finally:
+            executing.reset(token)
+            if decision.redemption_id:
+                with anyio.CancelScope(shield=True):
+                    await self.client.report_outcome(
+                        decision.decision_id,
+                        "done" if done else "unknown",
+                        redemption_id=decision.redemption_id,
+                    )
+        if not is_input_required(result):
+            return result
+        state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
+        return {**result, "requestState": state.written()}
+
+    async def _decided(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> Decision:
+        """The decision, after people had their time where this round or this version lets us wait for them."""
+        definition = _named(await self._definitions(ctx, call_next), call.name)
+        asked = ToolCall(
+            self.server,
+            call.name,
+            call.arguments,
+            definition,
+            call_id=before.call_id,
+            resume_token=before.resume,
+            protocol_version=ctx.protocol_version,
+            client_capabilities=_capabilities(ctx),
+            meta=call.meta,
+        )
+        action = answers.answered(ctx.params or {}) if not before.of_server else ""
+        ends = time.monotonic() + self.options.patience
+        if before.resume and action == "accept":
+            await self._wait(before.resume, ctx, ends)
+        decision = await self.decide(asked, ctx)
+        client = _mcp_client(ctx)
+        if before.resume and action in ("decline", "cancel") and decision.effect == "pending":
+            raise _denied({**answers.data(decision), "answer": action}, decision.safe_message)
+        shown = None
+        while decision.pending is not None and answers.way(decision, client) in (Way.ELICIT_URL, Way.ELICIT_FORM):
+            if (page := answers.page(decision)) != shown:  # of a next stage, for other people, there is a next page
+                if await self._elicited(ctx, decision, client) != "accept":
+                    break
+                shown, ends = page, time.monotonic() + self.options.patience
+            if not await self._wait(decision.pending.resume_token, ctx, ends):
+                break
+            decision = await self.decide(replace(asked, resume_token=decision.pending.resume_token), ctx)
+        return decision
+
+    async def decide(self, asked: ToolCall, ctx: Context) -> Decision:
+        """The decision as it stands now; its reasons go to the log."""
+        decision = await self.client.decide(asked, self.options.credential(ctx), session=self.options.session(ctx))
+        if not decision.allowed:
+            logger.info("%s of %s: %s %s", decision.effect, self.server, decision.code, decision.decision_id)
+        return decision
+
+    async def _wait(self, resume: str, ctx: Context, ends: float) -> bool:
+        """Whether it is worth asking again before `ends` (monotonic seconds)."""
+        while (left := ends - time.monotonic()) > 0:
+            waited = await self.client.wait(resume, self.options.credential(ctx), min(left, _MAX_STEP))
+            if waited.again or waited.gone:
+                return waited.again
+            if waited.reasons:
+                await anyio.sleep(min(1.0, max(0.0, ends - time.monotonic())))
+        return False
+
+    async def _elicited(self, ctx: Context, decision: Decision, client: McpClient) -> str:
+        """What the user answers to a request of the server, within our patience; "" for no answer."""
+        params = answers.elicitation(decision, client)
+        result: ElicitResult | None = None
+        with anyio.move_on_after(self.options.patience):
+            try:
+                if params["mode"] == "url":
+                    id_ = str(uuid.uuid4())
+                    result = await ctx.session.elicit_url(params["message"], params["url"], id_, ctx.request_id)
+                else:
+                    schema = params["requestedSchema"]
+                    result = await ctx.session.elicit_form(params["message"], schema, ctx.request_id)
+            except MCPError as error:
+                logger.info("the client of %s could not ask its user: %s", self.server, error.code)
+        return result.action if result is not None else ""
+
+    def _not_allowed(self, ctx: Context, decision: Decision, before: _Round) -> HandlerResult:
+        client = _mcp_client(ctx)
+        if answers.way(decision, client) is Way.INPUT_REQUIRED and decision.pending is not None:
+            state = _Round(before.call_id, decision.pending.resume_token)
+            return answers.input_required(decision, client, state.written())
+        raise _denied(answers.data(decision), decision.safe_message)
+
+    async def _closed(self, answer: Awaitable[_Answer]) -> _Answer:
+        """The same, or a denial for every fault on the way."""
+        try:
+            return await answer
+        except MCPError:
+            raise
+        except Exception:  # whatever a server or our own code does, nothing passes
+            logger.exception("enforcement for %s failed", self.server)
+            raise _denied({"status": "deny"}) from None
+
+
+def attach(server: Any, enforcement: Enforcement) -> None:
+    """Have every request to `server` pass `enforcement`, before all other middleware that is there now.
+
+    Raises UnsafeServerError for a server that lets shared caches keep results (a list is one subject's), and for an
+    object that takes no middleware.
+    """
+    lowlevel = getattr(server, "_mcp_server", None) or getattr(server, "_lowlevel_server", None) or server
+    middleware = getattr(lowlevel, "middleware", None)
+    if not isinstance(middleware, list) or not hasattr(lowlevel, "cache_hints"):
+        raise UnsafeServerError("server: give a FastMCP (4 or later), an MCPServer or a low-level Server of mcp 2")
+    if any(isinstance(one, Enforcement) for one in middleware):
+        raise UnsafeServerError("server: is attached already; one server has one decision point")
+    public = sorted(method for method, hint in lowlevel.cache_hints.items() if hint.scope == "public")
+    if public:
+        raise UnsafeServerError(
+            f"server: lets shared caches keep {', '.join(public)}, so one user would see another's; "
+            'take cache_scope="public" (FastMCP) or CacheHint(scope="public") away'
+        )
+    middleware.insert(0, enforcement)
+    if lowlevel is not server and hasattr(server, "add_middleware") and hasattr(server, "get_tool"):
+        from pdp.adapters.mcp.fastmcp_calls import NestedCalls  # noqa: PLC0415 - needs fastmcp, which is there
+
+        server.middleware.insert(0, NestedCalls(enforcement))
+
+
+def _denied(data: Mapping[str, Any], message: str = answers.SAFE_MESSAGE) -> MCPError:
+    return MCPError(answers.DENIED, message, dict(data))
+
+
+def _wire(result: HandlerResult) -> dict[str, Any]:
+    """A result by the names of the wire."""
+    if isinstance(result, BaseModel):
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return dict(result or {})
+
+
+def _named(definitions: Sequence[bytes], name: str) -> bytes | None:
+    """The one definition of this name; None if the server lists none, or several."""
+    found = [raw for raw in definitions if json.loads(raw).get("name") == name]
+    return found[0] if len(found) == 1 else None
+
+
+def _capabilities(ctx: Context) -> dict[str, Any] | None:
+    given = ctx.session.client_capabilities
+    return given.model_dump(by_alias=True, mode="json", exclude_none=True) if given is not None else None
+
+
+def _mcp_client(ctx: Context) -> McpClient:
+    return McpClient(ctx.protocol_version, _capabilities(ctx))

@@ -1,0 +1,59 @@
+"""Bugs planted in the enforcement within MCP servers: nothing passes that was not allowed as it is carried out."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/adapters/mcp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+MCP = (
+    *_in(
+        "enforcement",
+        (
+            "mcp-pending-passes",
+            "if not decision.allowed:\n            return",
+            'if decision.effect == "deny":\n            return',
+            "pending is no allow",
+        ),
+        (
+            "mcp-any-method",
+            "or ctx.method in self.options.passes",
+            "or ctx.method != CALL",
+            "no decision",
+        ),
+        (
+            "mcp-unsealed",
+            "return await self._boundary(ctx, sealed)",
+            "return await sealed(ctx)",
+            "a state is sealed, and good for its own call",
+        ),
+        ("mcp-first-definition", "if len(found) == 1 else None", "if found else None", "one name, one definition"),
+        ("mcp-other-version", "if _VERSIONS in call.meta:", "if False:", "what is called is what was listed"),
+        ("mcp-public-cache", 'if hint.scope == "public"', "if False", "a list is one subject's"),
+        ("mcp-first-page", 'cursor = page.get("nextCursor")', "cursor = None", "a list is whole"),
+    ),
+    *_in(
+        "fastmcp_calls",
+        ("mcp-nested-free", "if running.begun or running.name != name:", "if False:", "a nested call is decided"),
+        (
+            "mcp-nested-lists",
+            "is None:\n            return listed",
+            "is not False:\n            return listed",
+            "search",
+        ),
+        (
+            "mcp-past-the-wire",
+            "raise ToolError(answers.SAFE_MESSAGE)",
+            "return await call_next(context)",
+            "whose",
+        ),
+    ),
+    *_in(
+        "answers",
+        ("mcp-public-list", '"cacheScope": "private"', '"cacheScope": "public"', "a list is one subject's"),
+        ("mcp-any-scheme", 'in ("https", "http"):', "is not None:", "a page is a page"),
+    ),
+)

@@ -1,0 +1,114 @@
+"""MCP servers and clients of the real SDK around an enforcement: in one process, over the SDK's own transports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import mcp.client.session
+import mcp_types
+import pytest
+from mcp.client.client import Client
+from mcp.server import Server
+from served import TOOLS, Served
+from support.gateways import approve
+
+from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
+from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
+from pdp.client import AsyncClient
+
+VERSIONS = ("2025-06-18", "2025-11-25", "2026-07-28")
+MODERN = VERSIONS[-1]
+LIMIT = 60.0  # seconds a cell may take on a busy machine; an answer takes a fraction of one
+
+
+class Called:
+    """A server of the SDK's low level that lists the test server's tools, and notes what it carries out."""
+
+    def __init__(self, tools: Sequence[Any] | None = None, **options: Any) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.tools = list(TOOLS.values()) if tools is None else list(tools)
+        self.answers: Callable[[Any, Any], Any] | None = None
+        self.server: Server[Any] = Server("git", on_list_tools=self._list, on_call_tool=self._call, **options)
+
+    async def _list(self, _ctx: Any, params: Any) -> mcp_types.ListToolsResult:
+        at = int(params.cursor) if params is not None and params.cursor else 0
+        page = [mcp_types.Tool.model_validate(tool) for tool in self.tools[at : at + 2]]
+        more = str(at + 2) if at + 2 < len(self.tools) else None
+        return mcp_types.ListToolsResult(tools=page, next_cursor=more)
+
+    async def _call(self, ctx: Any, params: Any) -> Any:
+        self.calls.append((params.name, params.arguments or {}))
+        if self.answers is not None:
+            return self.answers(ctx, params)
+        return mcp_types.CallToolResult(content=[mcp_types.TextContent(type="text", text="carried out")])
+
+
+def enforcement(
+    world: Sandbox, person: SandboxPerson = ALICE, *, target: str = "", timeout: float = 30, **options: Any
+) -> Enforcement:
+    """An enforcement for the server `git` that asks for one person."""
+
+    def connect() -> AsyncClient:
+        return AsyncClient(target or world.socket, token=lambda: _gateway(world), timeout=timeout)
+
+    def credential(_ctx: Context) -> str:
+        return world.token(person, time.time_ns())
+
+    return Enforcement("git", connect, EnforcementOptions(credential=credential, **options))
+
+
+def _gateway(world: Sandbox) -> str:
+    return world.caller_token("gateway", time.time_ns())
+
+
+class User:
+    """The person at the client: answers an elicitation with `action`, after Carol or Erin approved what it shows."""
+
+    def __init__(self, world: Sandbox, action: str = "accept", *, approves: bool = True) -> None:
+        self.world, self.action, self.approves = world, action, approves
+        self.asked: list[Any] = []
+
+    async def __call__(self, _context: Any, params: Any) -> mcp_types.ElicitResult:
+        self.asked.append(params)
+        url = getattr(params, "url", None) or next(w for w in params.message.split() if w.startswith("http"))
+        if self.approves:
+            await asyncio.to_thread(approve, self.world, url)
+        return mcp_types.ElicitResult(action=self.action)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def connected(
+    monkeypatch: pytest.MonkeyPatch, server: Any, version: str, user: User | None = None
+) -> AsyncIterator[Client]:
+    """The SDK's client, which speaks this version."""
+    monkeypatch.setattr(
+        mcp.client.session, "LATEST_HANDSHAKE_VERSION", version if version != MODERN else "2025-11-25"
+    )
+    mode = MODERN if version == MODERN else "legacy"
+    async with Client(server, mode=mode, cache=None, elicitation_callback=user) as client:
+        yield client
+
+
+@asynccontextmanager
+async def enforced(
+    monkeypatch: pytest.MonkeyPatch,
+    found: Served,
+    version: str,
+    *,
+    called: Called | None = None,
+    user: User | None = None,
+    **options: Any,
+) -> AsyncIterator[tuple[Client, Called]]:
+    """A client in front of an enforced server."""
+    behind = called or Called()
+    guard = enforcement(found.world, **options)
+    attach(behind.server, guard)
+    try:
+        async with connected(monkeypatch, behind.server, version, user) as client:
+            yield client, behind
+    finally:
+        await guard.close()

@@ -1,0 +1,128 @@
+"""Every way to tell a client of each protocol version, and what a client must never be told."""
+
+import pytest
+
+from pdp.adapters.mcp import answers
+from pdp.adapters.mcp.answers import McpClient, NotACallError, Way
+from pdp.client.values import Decision, Pending, Reason, Requirement, Tool
+
+PAGE = "https://approvals.acme.example/r/1"
+URL, FORM, BOTH = (
+    {"elicitation": {"url": {}}},
+    {"elicitation": {"form": {}}},
+    {"elicitation": {"url": {}, "form": {}}},
+)
+OLD_FORM = {"elicitation": {}}
+
+
+def _decision(effect: str, *urls: str, retry: float | None = 2.0) -> Decision:
+    requirements = tuple(
+        Requirement(f"r{i}", "approval", "secret.code", url, "7-B", None) for i, url in enumerate(urls)
+    )
+    return Decision(
+        effect == "allow",
+        effect,  # type: ignore[arg-type]
+        "req-1",
+        (Reason("acme.secret_rule", "A reason that only logs see."),),
+        "This call waits for approval.",
+        decision_id="d-1",
+        pending=Pending(requirements, "resume-secret", retry) if effect == "pending" else None,
+    )
+
+
+WAITS = _decision("pending", "", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("version", "capabilities", "expected"),
+    [
+        ("2026-07-28", URL, Way.INPUT_REQUIRED),
+        ("2026-07-28", FORM, Way.INPUT_REQUIRED),
+        ("2026-07-28", {}, Way.ERROR),
+        ("2026-07-28", None, Way.ERROR),
+        ("2025-11-25", URL, Way.ELICIT_URL),
+        ("2025-11-25", BOTH, Way.ELICIT_URL),
+        ("2025-11-25", OLD_FORM, Way.ELICIT_FORM),
+        ("2025-11-25", {"elicitation": "url"}, Way.ERROR),
+        ("2025-06-18", OLD_FORM, Way.ELICIT_FORM),
+        ("2025-06-18", URL, Way.ERROR),
+        ("2025-03-26", BOTH, Way.ERROR),
+        ("", BOTH, Way.ERROR),
+        ("2099-01-01", BOTH, Way.ERROR),
+    ],
+)
+def test_the_way_follows_version_and_capabilities(version: str, capabilities: object, expected: Way) -> None:
+    assert answers.way(WAITS, McpClient(version, capabilities)) is expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        _decision("deny"),
+        _decision("allow"),
+        _decision("pending"),
+        _decision("pending", ""),
+        _decision("pending", "javascript:x"),
+    ],
+)
+def test_without_a_page_there_is_nothing_to_show(decision: Decision) -> None:
+    assert answers.way(decision, McpClient("2026-07-28", BOTH)) is Way.ERROR
+    with pytest.raises(ValueError, match="page"):
+        answers.elicitation(decision, McpClient("2026-07-28", BOTH))
+
+
+def test_data_never_tells_reasons_or_tokens() -> None:
+    assert answers.data(WAITS) == {
+        "status": "pending", "decision_id": "d-1", "approval_url": PAGE, "short_code": "7-B", "retry_after": 2.0,
+    }  # fmt: skip
+    assert answers.data(_decision("deny")) == {"status": "deny", "decision_id": "d-1"}
+    assert "secret" not in repr(answers.input_required(WAITS, McpClient("2026-07-28", URL), "sealed"))
+
+
+def test_a_page_goes_by_url_where_it_can_and_in_the_text_of_a_form_elsewhere() -> None:
+    by_url = answers.elicitation(WAITS, McpClient("2026-07-28", BOTH))
+    assert by_url["mode"] == "url"
+    assert by_url["url"] == PAGE
+    form = answers.elicitation(WAITS, McpClient("2025-06-18", OLD_FORM))
+    assert form["mode"] == "form"
+    assert PAGE in form["message"]
+    assert form["requestedSchema"] == {"type": "object", "properties": {}}
+
+
+def test_state_is_there_only_where_it_is_given() -> None:
+    assert "requestState" not in answers.input_required(WAITS, McpClient("2026-07-28", URL))
+    assert answers.input_required(WAITS, McpClient("2026-07-28", URL), "s")["requestState"] == "s"
+
+
+@pytest.mark.parametrize(
+    ("responses", "expected"),
+    [
+        ({"pdp": {"action": "accept"}}, "accept"),
+        ({"pdp": {"action": "decline"}}, "decline"),
+        ({"pdp": {"action": "cancel"}}, "cancel"),
+        ({"pdp": {"action": "allow"}}, ""),
+        ({"pdp": {"action": ["accept"]}}, ""),
+        ({"other": {"action": "accept"}}, ""),
+        ({"pdp": "accept"}, ""),
+        (["accept"], ""),
+        (None, ""),
+    ],
+)
+def test_an_answer_is_one_of_three_words(responses: object, expected: str) -> None:
+    assert answers.answered({"inputResponses": responses}) == expected
+
+
+def test_a_list_is_private_and_never_longer_than_it_holds() -> None:
+    tool = Tool("a", b'{"name":"a","inputSchema":{}}')
+    assert answers.tools([tool], McpClient("2025-11-25"), 500) == {"tools": [{"name": "a", "inputSchema": {}}]}
+    modern = answers.tools([tool], McpClient("2026-07-28"), -1)
+    assert (modern["cacheScope"], modern["ttlMs"], modern["resultType"]) == ("private", 0, "complete")
+
+
+def test_parameters_of_a_call() -> None:
+    read = answers.call_parameters({"name": "a", "arguments": {"x": 1}, "_meta": {"k": "v"}})
+    assert (read.name, read.arguments, read.meta) == ("a", {"x": 1}, {"k": "v"})
+    assert answers.call_parameters({"name": "a"}).arguments == {}
+    for broken in (None, {}, {"name": ""}, {"name": 1}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}):
+        with pytest.raises(NotACallError):
+            answers.call_parameters(broken)  # type: ignore[arg-type]
