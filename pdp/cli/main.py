@@ -41,6 +41,10 @@ _COMMANDS = {
     "health": ("pdp.cli.health:health", "Ask a server whether it serves, as probes do."),
     "judge": ("pdp.cli.judge:judge", "A language model that is asked: its prompts, its process, how good it is."),
     "policy": ("pdp.cli.policy:policy", "Check and test policy."),
+    "proxy": (
+        "pdp.cli.proxy:proxy",
+        "Put the decision point in front of an MCP server: `pdp proxy --server git --target ... -- COMMAND`.",
+    ),
     "reload": (
         "pdp.cli.operations:reload",
         "Have a server read policy, registry, keys and the directory again now; it looks every second by itself.",

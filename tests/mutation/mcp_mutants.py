@@ -51,6 +51,7 @@ MCP = (
             "whose",
         ),
     ),
+    Mutant("mcp-proxy-any-address", "pdp/cli/proxy.py", "host not in _LOOPBACK or", "", "a local listener is local"),
     *_in(
         "answers",
         ("mcp-public-list", '"cacheScope": "private"', '"cacheScope": "public"', "a list is one subject's"),

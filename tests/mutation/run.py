@@ -128,9 +128,9 @@ CHECKS = (
         "mcp",
         _pytest(
             "tests/unit/adapters/test_mcp_answers.py",
-            *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "fastmcp")),
+            *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "fastmcp", "proxy")),
         ),
-        ("pdp/adapters/mcp/",),
+        ("pdp/adapters/mcp/", "pdp/cli/proxy"),
     ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )

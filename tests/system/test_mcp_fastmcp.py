@@ -1,6 +1,7 @@
 """Enforcement in a FastMCP server: what its tool search shows and calls behind one tool's name is decided as well."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,14 @@ async def limit() -> Any:
 
 
 def test_the_lines_of_the_page_run() -> None:
-    """Those of docs/mcp-server.md: a server made by them is enforced."""
-    page = (Path(__file__).parents[2] / "docs" / "mcp-server.md").read_text(encoding="utf-8")
-    code = page.partition("```python\n")[2].partition("```")[0]
-    made: dict[str, Any] = {"read_caller_token": lambda: "token"}
-    exec(code, made)
-    with pytest.raises(UnsafeServerError, match="attached"):
-        attach(made["server"], Enforcement("git", lambda: None))  # type: ignore[arg-type, return-value]
+    """Those of docs/mcp-server.md and README.md: a server made by them is enforced."""
+    for name in ("docs/mcp-server.md", "README.md"):
+        page = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+        (code,) = (found for found in re.findall("```python\n(.*?)```", page, re.DOTALL) if "attach(" in found)
+        made: dict[str, Any] = {"read_caller_token": lambda: "token", "server": FastMCP("git")}
+        exec(code, made)
+        with pytest.raises(UnsafeServerError, match="attached"):
+            attach(made["server"], Enforcement("git", lambda: None))  # type: ignore[arg-type, return-value]
 
 
 async def test_calls_and_lists_on_the_wire(found: Served) -> None:

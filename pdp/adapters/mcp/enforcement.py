@@ -172,7 +172,7 @@ class Enforcement:
         )
 
     async def _definitions(self, ctx: Context, call_next: CallNext) -> list[bytes]:
-        """Every tool as the server lists it now, without `_meta`'s envelope; asked of the server itself."""
+        """Every tool as the server lists it now, on all pages: asked of the server itself, within this request."""
         found: list[bytes] = []
         cursor: str | None = None
         meta = {"_meta": ctx.params["_meta"]} if ctx.params and "_meta" in ctx.params else {}
@@ -181,7 +181,9 @@ class Enforcement:
             page = _wire(await call_next(replace(ctx, method=LIST, params=params)))
             found += [json.dumps(tool, ensure_ascii=False).encode() for tool in page.get("tools", ())]
             cursor = page.get("nextCursor")
-            if cursor is None and len(found) <= MAX_TOOLS:
+            if len(found) > MAX_TOOLS:
+                break
+            if cursor is None:
                 return found
         logger.error("the list of %s does not end; its paging is broken", self.server)
         raise _denied({"status": "deny"})

@@ -1,0 +1,154 @@
+"""`pdp proxy`: an MCP server in front of another one that asks the decision point before anything is carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import uvicorn
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
+from mcp.server import Server
+from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
+
+from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions
+from pdp.adapters.mcp.proxy import proxy as proxy_server
+from pdp.cli.commands import PLAINTEXT
+from pdp.cli.connection import read_token, tls_of
+from pdp.client import AsyncClient, PlaintextRefusedError
+from pdp.client.values import Credential
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_LOOPBACK = ("127.0.0.1", "::1")
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The server behind: a command, or an address."""
+
+    command: tuple[str, ...]
+    url: str | None
+    env: dict[str, str]
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Client]:
+        """A client of it. What it says on standard error is not ours to print."""
+        if self.url is not None:
+            async with Client(self.url, cache=None) as client:
+                yield client
+            return
+        parameters = StdioServerParameters(command=self.command[0], args=list(self.command[1:]), env=self.env or None)
+        with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
+            async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
+                yield client
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--server", required=True, help="Id of the server in the registry.")
+@click.option("--target", required=True, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
+@click.option("--caller-token-file", type=_FILE, help="The proxy's own caller token; read for every question.")
+@click.option("--bearer-file", type=_FILE, help="The user's access token; read for every question. Only over stdio.")
+@click.option("--url", help="Streamable HTTP endpoint of the server, instead of a command.")
+@click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
+@click.option("--listen", help="127.0.0.1:PORT: streamable HTTP at /mcp; users bring their tokens.")
+@click.option(
+    "--patience", type=click.FloatRange(0, 600), default=25.0, show_default=True, help="Seconds for people."
+)
+@click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
+@click.option("--certificate", type=_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
+@click.option("--key", type=_FILE, help="Its private key.")
+def proxy(
+    command: tuple[str, ...],
+    server: str,
+    target: str,
+    caller_token_file: Path | None,
+    bearer_file: Path | None,
+    url: str | None,
+    env_names: tuple[str, ...],
+    listen: str | None,
+    patience: float,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
+    """Put the decision point in front of an MCP server: `pdp proxy --server git --target ... -- COMMAND`.
+
+    The agent starts this instead of COMMAND. A call reaches the server only after an allow, a list shows only what
+    the user may call, and methods other than those of tools do not exist. Without an answer nothing passes.
+    """
+    if bool(url) == bool(command):
+        raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
+    if bool(listen) == bool(bearer_file):
+        raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
+    if caller_token_file is None and certificate is None:
+        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+    address = _address(listen) if listen else None
+    tls = tls_of(ca, certificate, key)
+
+    def connect() -> AsyncClient:
+        token = None if caller_token_file is None else lambda: read_token(caller_token_file, "--caller-token-file")
+        return AsyncClient(target, tls=tls, token=token)
+
+    upstream = Upstream(command, url, {name: os.environ[name] for name in env_names if name in os.environ})
+    options = EnforcementOptions(credential=_credential(bearer_file), patience=patience)
+    click.echo(f"pdp proxy: {server} is decided at {target}.", err=True)
+    if command:
+        click.echo("pdp proxy: the server's process has your rights: nothing confines it.", err=True)
+    try:
+        asyncio.run(_serve(Enforcement(server, connect, options), upstream, address))
+    except PlaintextRefusedError:
+        raise click.UsageError(PLAINTEXT) from None
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if host not in _LOOPBACK or not port.isascii() or not port.isdecimal():
+        raise click.UsageError("--listen: give 127.0.0.1:PORT or [::1]:PORT; others reach a gateway, not this proxy")
+    return host, int(port)
+
+
+def _credential(bearer_file: Path | None) -> Callable[[Context], Credential]:
+    """For whom: the token of the file, or the one in the HTTP request that brought the message."""
+
+    def of_file(_ctx: Context) -> Credential:
+        return read_token(bearer_file, "--bearer-file") if bearer_file is not None else None
+
+    def of_request(ctx: Context) -> Credential:
+        header = str(ctx.request.headers.get("authorization", "")) if ctx.request is not None else ""
+        return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
+
+    return of_request if bearer_file is None else of_file
+
+
+async def _serve(enforcement: Enforcement, upstream: Upstream, address: tuple[str, int] | None) -> None:
+    """Until the client hangs up, or a signal."""
+    try:
+        async with upstream.connected() as client:
+            server = proxy_server(enforcement, client)
+            if address is None:
+                async with stdio_server() as (incoming, outgoing):
+                    await server.run(incoming, outgoing, server.create_initialization_options())
+            else:
+                await _listen(server, *address)
+    finally:
+        await enforcement.close()
+
+
+async def _listen(server: Server[None], host: str, port: int) -> None:
+    """Streamable HTTP on a loopback address; a page of another origin, or under another name, is refused."""
+    names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    security = TransportSecuritySettings(allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names])
+    app = server.streamable_http_app(transport_security=security, host=host)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
+    click.echo(f"pdp proxy: listening on http://{host}:{port}/mcp.", err=True)
+    await uvicorn.Server(config).serve()

@@ -1,0 +1,168 @@
+"""`pdp proxy` as an agent starts it: a real client, the real git server, the demo's decision point."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
+from mcp.shared.exceptions import MCPError
+from support.mcp_servers import LIMIT, MODERN, VERSIONS, connected
+
+from devtools.demo import stage
+from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
+
+GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    async def prepared() -> tuple[stage.DemoStage, stage.RunningServer]:
+        made = await stage.prepare(tmp_path_factory.mktemp("s") / "d", GIT_SERVER)
+        running = stage.RunningServer(made.world)
+        await running.wait_ready()
+        return made, running
+
+    made, running = asyncio.run(prepared())
+    yield made
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+async def limit() -> Any:
+    async with asyncio.timeout(LIMIT):
+        yield
+
+
+def command(made: stage.DemoStage, *more: str, target: str = "") -> list[str]:
+    return [
+        "-m", "pdp", "proxy", "--server", "git", "--target", target or made.world.socket,
+        "--caller-token-file", str(made.world.folder / "asks" / "gateway.token"), *more,
+        "--", made.command.command, *made.command.args,
+    ]  # fmt: skip
+
+
+def _null() -> Any:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+@asynccontextmanager
+async def proxied(
+    monkeypatch: pytest.MonkeyPatch, made: stage.DemoStage, version: str, *, target: str = ""
+) -> AsyncIterator[Client]:
+    bearer = made.world.folder / "asks" / "alice.token"
+    args = command(made, "--bearer-file", str(bearer), target=target)
+    with _null() as quiet:
+        transport = stdio_client(StdioServerParameters(command=sys.executable, args=args), errlog=quiet)
+        async with connected(monkeypatch, transport, version) as client:
+            yield client
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_agent_behind_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, played: stage.DemoStage, version: str
+) -> None:
+    repository = str(played.repository)
+    async with proxied(monkeypatch, played, version) as client:
+        assert client.protocol_version == version
+        assert {tool.name for tool in (await client.list_tools()).tools} == set(played.tools)
+        status = await client.call_tool("git_status", {"repo_path": repository})
+        assert "greeting.txt" in status.content[0].text  # type: ignore[union-attr]
+        for tool, arguments, effect in (
+            ("git_log", {"max_count": 5000}, "deny"),
+            ("git_log", {"max_count": "all"}, "deny"),
+            ("no_such", {}, "deny"),
+            ("git_reset", {}, "pending"),
+        ):
+            with pytest.raises(MCPError) as refused:
+                await client.call_tool(tool, {"repo_path": repository, **arguments})
+            assert refused.value.data["status"] == effect
+        with pytest.raises(MCPError):
+            await client.list_resources()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_without_the_decision_point_nothing_passes(
+    monkeypatch: pytest.MonkeyPatch, played: stage.DemoStage, version: str
+) -> None:
+    async with proxied(monkeypatch, played, version, target="unix:/nonexistent/pdp.sock") as client:
+        for asked in (client.list_tools(), client.call_tool("git_status", {"repo_path": str(played.repository)})):
+            with pytest.raises(MCPError) as refused:
+                await asked
+            assert refused.value.data == {"status": "deny"}
+
+
+async def test_over_http_each_user_brings_a_token_and_pages_of_others_are_refused(played: stage.DemoStage) -> None:
+    port = stage._free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command(played, "--listen", f"127.0.0.1:{port}"), stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stderr is not None
+        while b"listening" not in (line := await process.stderr.readline()):
+            assert line, "the proxy ended"
+        url = f"http://127.0.0.1:{port}/mcp"
+        alice, bob, nobody = [await _answered(url, played, who) for who in (ALICE, BOB, None)]
+        assert (alice, len(bob), nobody) == (set(played.tools), 4, set())
+        async with httpx.AsyncClient() as client:
+            for headers, status in (({"host": "evil.example"}, 421), ({"origin": "http://evil.example"}, 403)):
+                answer = await client.post(url, headers={**headers, "content-type": "application/json"}, json={})
+                assert answer.status_code == status
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _answered(url: str, played: stage.DemoStage, who: SandboxPerson | None) -> set[str]:
+    """The names that a user of the HTTP listener is shown, once it listens."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
+    headers = {"accept": "application/json, text/event-stream"}
+    headers |= {"mcp-protocol-version": MODERN, "mcp-method": "tools/list"}
+    if who is not None:
+        headers["authorization"] = f"Bearer {played.world.token(who, time.time_ns())}"
+    transport = httpx.AsyncHTTPTransport(retries=5)
+    async with httpx.AsyncClient(transport=transport, timeout=LIMIT) as client:
+        answer = await client.post(url, headers=headers, json=body)
+    return {tool["name"] for tool in answer.json().get("result", {}).get("tools", ())}
+
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+async def test_the_command_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, played: stage.DemoStage) -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    words = page.partition("    pdp proxy ")[2].partition("\n\n")[0].replace("\\\n", " ")
+    words = words.replace(".venv-demo/bin/mcp-server-git", str(GIT_SERVER))
+    words = words.replace("var/demo/", f"{played.world.folder}/")
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "pdp", "proxy", *words.split()])
+    with _null() as quiet:
+        async with connected(monkeypatch, stdio_client(parameters, errlog=quiet), MODERN) as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == set(played.tools)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--listen", "0.0.0.0:8000"),
+        ("--listen", "127.0.0.1"),
+        ("--listen", "127.0.0.1:1", "--bearer-file", __file__),
+    ],
+)
+async def test_what_would_be_unsafe_is_a_usage_error(played: stage.DemoStage, options: tuple[str, ...]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command(played, *options), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 2, said
