@@ -215,3 +215,9 @@ def test_denied_is_a_denial_by_the_service_and_grants_nothing() -> None:
     found = denied("person.inactive", "m")
     assert found == Outcome(Effect.DENY, (Reason("person.inactive", "m", "service", "MB-1.1"),))
     assert (found.visible, found.requirements, found.obligations) == (frozenset(), (), ())
+
+
+def test_what_the_gate_denies_serves_a_control_and_a_pack_names_its_own() -> None:
+    gates = {**REASON, "code": "policy.not_granted", "rule": "pdp.gate"}
+    found = read(encoded(decision(reasons=[gates, REASON, {**REASON, "control": "C-1"}])))
+    assert [reason.control for reason in found.reasons] == ["MCP07", "", "C-1"]
