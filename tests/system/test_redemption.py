@@ -341,8 +341,11 @@ async def test_bypass_3_two_at_once_spend_it_once(world: World, approvers: Appro
         assert {tuple(codes(each)) for each in found if each.effect == DENY} == {("already_redeemed",)}
 
 
-async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: bool = False) -> DecideAnswer:
-    """What a question comes to that an identical one overtakes while this method of a part is under way."""
+async def overtaken(
+    world: World, asked: Any, part: str, method: str, *, batch: bool = False, first: Any = None
+) -> DecideAnswer:
+    """What a question comes to that an identical one overtakes while this method of a part is under way, after
+    `first` was awaited."""
     decide = world.process.services.decide
     held = Held(getattr(decide, part), method)
     slow: Any = replace(decide, **{part: held})
@@ -350,10 +353,10 @@ async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: 
         one = Batch(slow)([decisions.ask(asked)], who) if batch else slow(decisions.ask(asked), who)
         late = asyncio.create_task(one)
         await held.reached.wait()
-        first = types_pb2.Target()
-        first.CopyFrom(asked.target)
+        if first is not None:
+            await first()
         twin = world.ask(ALICE, "git_reset")
-        twin.target.CopyFrom(first)
+        twin.target.CopyFrom(asked.target)
         assert (await answered(world, twin)).effect == ALLOW
         held.release.set()
         found: Any = await late
@@ -381,6 +384,22 @@ async def test_who_is_overtaken_hears_that_it_is_used_and_asks_nobody(
     late = await overtaken(world, asked, part, method, batch=batch)
     assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
     assert len(world.process.store.approvals_of("acme", answer.call_digest)) == len(before)  # nobody is asked again
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_who_still_waited_and_was_overtaken_hears_that_it_is_used_and_asks_nobody(
+    world: World, approvers: Approvers, batch: bool
+) -> None:
+    """Approved and used while this one was evaluated as pending: a new request would be one for nothing."""
+    answer = await answered(world, reset(world, f"waited {batch}"))
+    asked = reset(world, f"waited {batch}", token=answer.pending.resume_token)
+
+    async def approve() -> None:
+        await approvers.vote(CAROL, *waiting(answer))
+
+    late = await overtaken(world, asked, "evidence", "gather", batch=batch, first=approve)
+    assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+    assert len(world.process.store.approvals_of("acme", answer.call_digest)) == 1
 
 
 async def test_a_token_of_a_request_that_many_came_after_opens_nothing(world: World, approvers: Approvers) -> None:
