@@ -82,6 +82,12 @@ REDEEMING = (
             "pass",
             "I2: who was overtaken hears that it is used, and asks nobody anew",
         ),
+        (
+            "used-while-it-waited",
+            "        if self.resume(decision) is not None:\n",
+            "        if False:\n",
+            "I2: who still waited and was overtaken asks nobody anew",
+        ),
     ),
     *_in(
         "approvals/requests",
