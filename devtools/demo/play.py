@@ -15,6 +15,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from devtools.demo.approving import approve
+from devtools.demo.proxied import proxied
 from devtools.demo.scenes import CALLS, LISTS, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, switch_command, tampered
 from pdp.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
@@ -37,6 +38,8 @@ async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
             yield row
         async for row in approve(stage, pdp, server):
             yield row
+    async for row in proxied(stage):
+        yield row
 
 
 @asynccontextmanager

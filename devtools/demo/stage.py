@@ -225,6 +225,18 @@ def switch_command(stage: DemoStage, *, engaged: bool) -> list[str]:
     ]  # fmt: skip
 
 
+def proxy_command(stage: DemoStage) -> list[str]:
+    """The command that Alice's agent starts instead of the server."""
+    asks = stage.world.folder / "asks"
+    return [
+        *pdp_command(), "proxy", "--server", "git",
+        "--target", stage.world.socket,
+        "--caller-token-file", str(asks / "gateway.token"),
+        "--bearer-file", str(asks / "alice.token"),
+        "--", stage.command.command, *stage.command.args,
+    ]  # fmt: skip
+
+
 def approvals_command(stage: DemoStage, person: SandboxPerson, *arguments: str) -> list[str]:
     """The command with which a person looks at a request or answers it."""
     asks = stage.world.folder / "asks"
