@@ -48,7 +48,8 @@ def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[
     capabilities = own if own.is_file() else None
     report = gate.check(bundle, capabilities=capabilities)
     warnings = registry_names.compare(report.naming, registered)
-    return CheckResult(replace(bundle, listed=report.listed), replace(report, findings=(*report.findings, *warnings)))
+    passed = replace(bundle, listed=report.listed, together=report.together)
+    return CheckResult(passed, replace(report, findings=(*report.findings, *warnings)))
 
 
 def fault_finding(fault: BundleFault) -> gate.GateFinding:

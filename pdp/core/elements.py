@@ -94,12 +94,17 @@ def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
 _VARIED: Mapping[str, bytes] = {"call": b'%b,"asserted":%b}', "list": b'%b,"targets":[%b]}'}
 
 
-def parts(payload: bytes) -> tuple[bytes, str, tuple[bytes, ...]]:
-    """The composition's input, the phase, and the facts that packs are evaluated on: of a call without asserted ones,
-    and with them where there are any; of a list for each target by itself. Raises ValueError."""
+def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[bytes, ...]]:
+    """The composition's input, the phase, and the facts that packs are evaluated on.
+
+    Of a call without asserted ones, and with them where there are any; of a list for each target by itself, or for
+    all `together`. Raises ValueError.
+    """
     composed, phase, facts, varied = split(payload)
     if not phase:
         return composed, "", ()
+    if phase == "list" and together:
+        varied = (b",".join(varied),)
     return composed, phase, tuple(_VARIED[phase] % (facts.removesuffix(b"}"), each) for each in varied or (b"",))
 
 
@@ -234,9 +239,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
 PATH = f"{PACKAGE}/{PACKAGE}.rego"
-# What is said about a target is said by packs that were asked about it alone. Of denials those count for lists that
-# the load gate found to read nothing that only calls have.
-_LISTED = """own(elements) := {e | some e in elements; not elsewhere(e)} if is_set(elements) else := {}
+# What is said about a target is said by packs that were asked about it alone, unless they may be asked about all
+# together. Of denials those count for lists that the load gate found to rest on nothing which only calls have.
+_ALONE = """own(elements) := {e | some e in elements; not elsewhere(e)} if is_set(elements) else := {}
 
 elsewhere(e) if {
 	is_string(e.target)
@@ -251,7 +256,11 @@ forbidding(elements, codes) := {object.union(e, {"target": t.key}) |
 } if {
 	is_set(elements)
 } else := {}"""
+_TOGETHER = """own(elements) := elements
+
+forbidding(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"""
 # an empty object, which no list of elements is and which every engine iterates, for what is no set
+_ONE_BY_ONE = "asked_about(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]"
 _SET = "set_or_nothing(value) := value if is_set(value) else := {}"
 _ASSERTED = 'elements_with(object.get(input, "asserted", null))'
 _ANSWER = f"""answer := {{"decision": decision}} if {{
@@ -268,7 +277,7 @@ answer := {{"decision": decision, "elements": plain, "asserted_elements": told}}
 
 answer := {{"decision": decision, "elements": plain, "asserted_elements": null}} if {{
 	input.composition.phase == "list"
-	plain := united([found | some targets in one_by_one(input.targets); found := listed(input.facts, targets)])
+	plain := united([found | some targets in asked_about(input.targets); found := listed(input.facts, targets)])
 	decision := decided(plain, null)
 }}
 
@@ -286,8 +295,6 @@ elements_of(facts) := json.unmarshal(json.marshal(found)) if {{
 listed(facts, targets) := json.unmarshal(json.marshal(found)) if {{
 	found := list with input as object.union(facts, {{"targets": targets}})
 }}
-
-one_by_one(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]
 
 united(found) := {{pack: joint | some pack, members in found[0]; joint := joined(found, pack, members)}}
 
@@ -307,11 +314,12 @@ whole(found, pack, name, _) := {{}} if {{
 Listed = Collection[tuple[str, str]]  # the denials that hold for lists: pack and code
 
 
-def module(packs: Mapping[str, Collection[str]], listed: Listed) -> Module:
+def module(packs: Mapping[str, Collection[str]], listed: Listed, *, together: bool) -> Module:
     """The rules of `RULES` over these packs, each with the members that it defines.
 
     Elements are total: an empty set for every other kind. A rule that is no set, which JSON would make look like one,
     leaves them undefined. Of denials, a list has those in `listed`; a pack with none of them is not asked for any.
+    `together` is whether packs are asked about all targets of a list at once.
     """
     blocks = [f"package {PACKAGE}"]
     for phase, kinds in KINDS.items():
@@ -327,10 +335,10 @@ def module(packs: Mapping[str, Collection[str]], listed: Listed) -> Module:
             sets += [f"\tis_set({path})" for path in paths.values()]
         body = ["} if {", *sets, "}"] if sets else ["}"]
         blocks.append("\n".join((f"{phase} := {{", *rows, *body)))
-    return Module(PATH, "\n\n".join((*blocks, _LISTED)) + "\n", shipped=True)
+    return Module(PATH, "\n\n".join((*blocks, _TOGETHER if together else _ALONE)) + "\n", shipped=True)
 
 
-def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool) -> Module:
+def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool, together: bool) -> Module:
     """The same for an engine that is not asked which rules there are, and takes both steps at once (`ANSWER`).
 
     `asserted` is whether packs are evaluated with what callers assert as well.
@@ -346,7 +354,8 @@ def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool) -> Mod
         blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
     blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
     answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
-    return Module(PATH, "\n\n".join((*blocks, _LISTED, _SET, answer)) + "\n", shipped=True)
+    listing = (_TOGETHER, "asked_about(targets) := [targets]") if together else (_ALONE, _ONE_BY_ONE)
+    return Module(PATH, "\n\n".join((*blocks, *listing, _SET, answer)) + "\n", shipped=True)
 
 
 def _codes(pack: str, listed: Listed) -> str:

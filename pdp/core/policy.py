@@ -37,8 +37,9 @@ class Bundle:
 
     `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
     `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them. `listed` names the
-    denials, by pack and code, that rest on nothing which only a call has: they hold for lists too. The load gate
-    reads them off the modules, so they are no part of the digest.
+    denials, by pack and code, that rest on nothing which only a call has: they hold for lists too. `together` is
+    whether packs say the same of a target whatever others are asked about with it. The load gate reads both off the
+    modules, so they are no part of the digest.
     """
 
     modules: tuple[Module, ...]
@@ -48,6 +49,7 @@ class Bundle:
     revision: str  # what a person calls it; the digest is what counts
     packs: tuple[str, ...]  # names of `package packs.<name>`, sorted
     listed: tuple[tuple[str, str], ...] = ()
+    together: bool = False
 
     @property
     def live(self) -> tuple[Module, ...]:
@@ -90,6 +92,7 @@ class Bundle:
                 "revision": self.revision,
                 "packs": list(self.packs),
                 "listed": [list(denial) for denial in self.listed],
+                "together": self.together,
                 "modules": [
                     {"path": m.path, "text": m.text, "shipped": m.shipped}
                     for m in sorted(self.modules, key=lambda m: m.path)
@@ -116,4 +119,5 @@ class Bundle:
             revision=value["revision"],
             packs=tuple(value["packs"]),
             listed=tuple((pack, code) for pack, code in value.get("listed", ())),  # before: none
+            together=value.get("together", False),
         )

@@ -121,7 +121,7 @@ class FolderSource:
         if bundle.digest != self._passed:
             self._report = await self._gate(bundle)
             self._passed = bundle.digest
-        bundle = replace(bundle, listed=self._report.listed)
+        bundle = replace(bundle, listed=self._report.listed, together=self._report.together)
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:

@@ -73,6 +73,19 @@ LOADING = (
             "what cannot be followed may be of a call",
         ),
         ("gate-listed-own-reads", "yield from (analyses[other]", "yield from (own", "rules that a denial uses count"),
+        ("gate-listed-two-targets", "len(spelled) > 1 or ", "", "a second target is a look at the others"),
+        (
+            "gate-listed-targets-anyhow",
+            " or not spelled <= set(_iterated(rule))",
+            "",
+            "a count of targets is a look at the others",
+        ),
+        (
+            "gate-listed-any-use",
+            "if (reads_targets and not member) or",
+            "if",
+            "a helper over targets is a look at the others",
+        ),
         (
             "gate-listed-no-target",
             'denial.reads_targets and "target" not in',

@@ -45,11 +45,11 @@ def gate_once(bundle: Bundle) -> GateReport:
 
 
 def with_listed(bundle: Bundle) -> Bundle:
-    """A bundle with its `listed`, as after the gate, whether or not it would pass."""
+    """A bundle with its `listed` and `together`, as after the gate, whether or not it would pass."""
     units, findings = parsing.read(bundle)
     assert not findings, findings
     policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
-    return replace(bundle, listed=tuple(inventory.listed(policy)))
+    return replace(bundle, listed=tuple(inventory.listed(policy)), together=inventory.together(policy))
 
 
 def _bundle_digest(bundle: Bundle) -> str:

@@ -45,6 +45,7 @@ class Engines:
     composition: RegorusEngine
     machine: RegorusMachine | None
     asserted: bool  # whether packs are evaluated with what callers assert as well
+    together: bool  # whether they are asked about all targets of a list at once
 
 
 class _RefusedError(Exception):
@@ -69,7 +70,7 @@ class Evaluator:
         Raises BrokenEngineError after a panic or lack of memory.
         """
         try:
-            composition, phase, facts = parts(asked)
+            composition, phase, facts = parts(asked, together=self._engines.together)
         except ValueError:
             return Status.INPUT, b"not a query"
         if any(too_deep(document, self._caps.depth) for document in (composition, *facts)):
@@ -85,7 +86,7 @@ class Evaluator:
 
     def _answer(self, composition: bytes, phase: str, facts: tuple[bytes, ...]) -> bytes:
         elements = [self._value(self._engines.packs, RULES[phase], each) for each in facts]
-        if phase == "list":
+        if phase == "list" and len(elements) > 1:
             elements = [json.dumps(united(list(map(json.loads, elements)))).encode()]
         if elements:
             plain, asserted = (*elements, b"null")[:2]

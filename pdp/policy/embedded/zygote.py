@@ -81,7 +81,7 @@ def build(bundle: Bundle) -> Engines:
         _add(composition if live.composes else packs, live)
     packs.set_input_json("{}")
     defined = {pack: [kind for kind in MEMBERS if _defined(packs, pack, kind)] for pack in bundle.packs}
-    _add(packs, module(defined, bundle.listed))
+    _add(packs, module(defined, bundle.listed, together=bundle.together))
     try:
         packs.add_data_json(f'{{"org":{bundle.org.decode()}}}')
     except (RuntimeError, UnicodeDecodeError):
@@ -94,7 +94,7 @@ def build(bundle: Bundle) -> Engines:
             if str(error).startswith(_NO_RULE):
                 message = f"The bundle has no complete rule {rule}; it must define the decision in one place."
                 raise BundleFault("bundle.load", message) from None
-    return Engines(packs, composition, _machine(bundle), bundle.reads_asserted)
+    return Engines(packs, composition, _machine(bundle), bundle.reads_asserted, bundle.together)
 
 
 def _defined(engine: RegorusEngine, pack: str, kind: str) -> bool:

@@ -54,6 +54,7 @@ def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     packs: list[Pack] = []
     names: list[RuleNames] = []
     denials: list[tuple[str, str]] = []
+    together = False
     if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
         findings += static_check.check(policy, units)
@@ -61,12 +62,13 @@ def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
             findings += dynamic_check.check(bundle, policy, units)
             packs = [inventory.pack(name, policy, json.loads(bundle.org)) for name in bundle.packs]
             names = list(inventory.names_of(policy, json.loads(bundle.org)))
-            denials = inventory.listed(policy)
+            denials, together = inventory.listed(policy), inventory.together(policy)
     return {
         "findings": [_finding(f) for f in sorted(set(findings))],
         "packs": [dataclasses.asdict(pack) for pack in packs],
         "naming": [dataclasses.asdict(rule_names) for rule_names in names],
         "listed": denials,
+        "together": together,
     }
 
 

@@ -16,6 +16,7 @@ from pdp.core.digest import Json
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.listed import denials
+from pdp.policy.gate.listed import together as listed_together
 from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure, extent
 from pdp.policy.gate.references import NAMED
 from pdp.policy.gate.report import RegistryName, RuleNames
@@ -94,6 +95,11 @@ def listed(policy: Policy) -> list[tuple[str, str]]:
     """The denials that hold for lists, by pack and code (`Bundle.listed`)."""
     found = (denial.element for denial in denials(policy, Analyses(policy).all()))
     return sorted((element.rule.unit.package[1], element.code) for element in found)
+
+
+def together(policy: Policy) -> bool:
+    """Whether packs may be asked about all targets of a list at once (`Bundle.together`)."""
+    return listed_together(policy, Analyses(policy).all())
 
 
 def names_of(policy: Policy, org: Json) -> Iterator[RuleNames]:

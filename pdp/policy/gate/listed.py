@@ -1,4 +1,4 @@
-"""Denials that hold for lists: those that rest on nothing which only a call has.
+"""What lists rest on: denials that rest on nothing which only a call has, and whether targets are seen one by one.
 
 What such a denial says of a target it says of every call of it, so a list leaves the target out. Where it reads
 targets it must say which one it is about; otherwise it is about all of them.
@@ -6,6 +6,7 @@ targets it must say which one it is about; otherwise it is about all of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.policy import Analysis, Policy, RuleKey, closure, extent
 from pdp.policy.gate.report import GateFinding
+from pdp.policy.gate.syntax import RegoRule, literal, span_of
 
 _TARGETS = "input.targets"
+_LIBRARY = ("lib", "targets")  # its sets hold the keys of targets, each by that target alone
+_MEMBER = re.compile(rb"\.key\s+in\s+\Z")  # before a set
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +59,42 @@ def check(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Gate
             )
             hint = 'Write: some t in input.targets, and "target": t.key in `deny`.'
             yield element.rule.unit.finding(element.code_span, "element.target", message, hint)
+
+
+def together(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> bool:
+    """Whether the rules that lists follow see each target by itself, whatever others are there.
+
+    Only then may packs be asked about all at once. A definition may take one target, by `some t in input.targets`,
+    and ask whether its key is in a set of `data.lib.targets`; anything else is taken for a look at the others.
+    """
+    granting = [
+        rule
+        for (package, name), rules in policy.groups.items()
+        for rule in rules
+        if package[:1] == ("packs",) and name in ("allow", "hide")
+    ]
+    denying = [denial.element.rule for denial in denials(policy, analyses)]
+    return all(_one_target(rule, analyses) for rule in (*granting, *denying))
+
+
+def _one_target(rule: RegoRule, analyses: Mapping[RuleKey, Analysis]) -> bool:
+    own = extent(rule).part_of(analyses[rule.unit.package, rule.name])
+    spelled = {int(read.span["start"]) for read in own.reads if read.label.startswith(_TARGETS)}  # `t.key` is none
+    if own.unfollowed or len(spelled) > 1 or not spelled <= set(_iterated(rule)):
+        return False
+    for use in own.uses:
+        rests_on = [analyses[key] for key in closure(use.key, analyses) if key in analyses]
+        reads_targets = any(read.label.startswith(_TARGETS) for part in rests_on for read in part.reads)
+        before = use.unit.source[: int(use.span["start"])]
+        member = use.key[0] == _LIBRARY and _MEMBER.search(before) is not None
+        if (reads_targets and not member) or any(part.unfollowed for part in rests_on):
+            return False
+    return True
+
+
+def _iterated(rule: RegoRule) -> Iterator[int]:
+    """Where the collections stand that the body itself runs over, by `some … in`."""
+    for query in rule.queries:
+        for name, body, _ in map(literal, query.literals):
+            if name == "SomeIn":
+                yield int(span_of(body["collection"])["start"])

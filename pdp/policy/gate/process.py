@@ -76,7 +76,7 @@ def check(
         for n in answer["naming"]
     )
     listed = tuple((pack, code) for pack, code in answer["listed"])
-    return GateReport(tuple(GateFinding(**f) for f in answer["findings"]), packs, naming, listed)
+    return GateReport(tuple(GateFinding(**f) for f in answer["findings"]), packs, naming, listed, answer["together"])
 
 
 def run_tests(

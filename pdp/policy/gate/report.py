@@ -57,6 +57,7 @@ class GateReport:
     packs: tuple[Pack, ...] = field(default=(), compare=False)  # of a bundle that passed
     naming: tuple[RuleNames, ...] = field(default=(), compare=False)  # likewise
     listed: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # its `Bundle.listed`
+    together: bool = field(default=False, compare=False)  # its `Bundle.together`
 
     @property
     def ok(self) -> bool:

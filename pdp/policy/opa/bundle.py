@@ -23,7 +23,10 @@ ROOTS = ("elements", "lib", "org", "packs", "pdp")
 def archive(bundle: Bundle) -> bytes:
     """A bundle for OPA (tar.gz, the same bytes every time): live modules with the one that asks packs for their
     elements, and the organisation's data at `org`."""
-    modules = (*bundle.live, elements.total_module(bundle.packs, bundle.listed, asserted=bundle.reads_asserted))
+    modules = (
+        *bundle.live,
+        elements.total_module(bundle.packs, bundle.listed, asserted=bundle.reads_asserted, together=bundle.together),
+    )
     files = {module.path: module.text.encode() for module in modules}
     return pack({**files, "org/data.json": bundle.org}, revision=bundle.digest, roots=ROOTS)
 

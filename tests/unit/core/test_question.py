@@ -105,6 +105,8 @@ def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> N
         "list",
         [["tool:a"], ["tool:b"], ["tool:c"]],
     )
+    bent = replace(facts, phase="list", targets=targets, asserted=Asserted(observation="x"))
+    assert parts(ask(bent, at, valid).payload)[2] == told  # what is listed rests on nothing that was asserted
     alone = ask(replace(facts, phase="list", targets=targets[:1]), at, valid)
     assert parts(alone.payload)[2] == told[:1]
     (nothing,) = parts(ask(replace(facts, phase="list", targets=()), at, valid).payload)[2]

@@ -13,7 +13,7 @@ from pdp.core.elements import KINDS
 from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
-from pdp.policy.embedded.worker import BrokenEngineError, EvaluationCaps, Evaluator
+from pdp.policy.embedded.worker import BrokenEngineError, Engines, EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build
 from pdp.policy.evaluation import Status, too_deep
 
@@ -193,7 +193,7 @@ def test_a_panic_breaks_the_engine() -> None:
     thread = threading.Thread(target=make)
     thread.start()
     done.wait(10)
-    evaluator = Evaluator(made[0], EvaluationCaps())
+    evaluator = Evaluator(Engines(made[0], made[0], None, asserted=False, together=False), EvaluationCaps())
     with pytest.raises(BrokenEngineError):  # regorus panics when another thread uses an engine
         evaluator.evaluate(b"{}")
     del evaluator

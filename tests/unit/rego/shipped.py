@@ -31,7 +31,7 @@ def engine(*, tests: bool, org: dict[str, Any] | None = ORG, extra: str = "") ->
     made = regorus.Engine()
     for path in files(tests=tests):
         made.add_policy(path.relative_to(REGO).as_posix(), path.read_text())
-    asking = total_module(PACKS, LISTED, asserted=True)
+    asking = total_module(PACKS, LISTED, asserted=True, together=False)
     made.add_policy(asking.path, asking.text)
     if extra:
         made.add_policy("extra.rego", extra)
