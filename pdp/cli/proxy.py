@@ -80,7 +80,7 @@ def proxy(
     certificate: Path | None,
     key: Path | None,
 ) -> None:
-    """Put the decision point in front of an MCP server: `pdp proxy --server git --target ... -- COMMAND`.
+    """Put the decision point in front of an MCP server: `pdp proxy --server ID --target ADDRESS -- COMMAND`.
 
     The agent starts this instead of COMMAND. A call reaches the server only after an allow, a list shows only what
     the user may call, and methods other than those of tools do not exist. Without an answer nothing passes.

@@ -41,6 +41,7 @@ waived_elements contains waiver_use(element.code, id) if {
 }
 
 waived_elements contains waiver_use(element.code, id) if {
+	input.phase == "call"
 	some element in packs.baseline.require
 	some id in live_waivers(element)
 }

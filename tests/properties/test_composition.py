@@ -78,8 +78,8 @@ def model(case: Case) -> Result:
     stands = {name for name in ("hide", "deny") if getattr(case, name)} - waived
     gate = all(status == "ok" for status in case.checks)
     visible = gate and case.target == "ok" and case.allow and "hide" not in stands
-    if case.phase == "list":
-        return Result("deny", visible, waived=frozenset(waived & {"hide"}))
+    if case.phase == "list":  # of denials only those that would deny the call whatever its arguments are
+        return Result("deny", visible and "deny" not in stands, waived=frozenset(waived))
     wanted: list[tuple[str, int, str]] = []  # id, stage, state
     for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
         if wish is None:
@@ -111,7 +111,7 @@ def question(case: Case) -> dict[str, Any]:
         packs["acme"]["allow"].append({"target": KEY, "code": "granted"})
     for rule, where in (("hide", case.hide), ("deny", case.deny)):
         if where:
-            packs["acme" if where == "acme" else "baseline"][rule].append(_forbidding(rule, where))
+            packs["acme" if where == "acme" else "baseline"][rule].append(_forbidding(rule, where, case.phase))
     evidence = []
     for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
         if wish is None:
@@ -140,9 +140,9 @@ def question(case: Case) -> dict[str, Any]:
     }
 
 
-def _forbidding(rule: str, where: str) -> dict[str, Any]:
+def _forbidding(rule: str, where: str, phase: str) -> dict[str, Any]:
     element: dict[str, Any] = {"code": f"code.{rule}", "message": "No.", "control": "MB-4.1"}
-    if rule == "hide":
+    if rule == "hide" or phase == "list":
         element["target"] = KEY
     if where != "rigid":
         element["waivable"] = True  # on an organisation's element it means nothing

@@ -23,7 +23,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 async def opinion(link: JudgeClient) -> Opinion:
-    return await link.opine("acme", PROMPT, matter(), within_s=30)
+    return await link.opine("acme", "alice", PROMPT, matter(), within_s=30)
 
 
 @asynccontextmanager

@@ -210,7 +210,7 @@ def test_what_a_provider_says_about_its_limits_is_heeded(headers: dict[str, str]
 
 
 def key(tenant: str = "a", seen: str = "s", model: str = "m", url: str = "u") -> VerdictKey:
-    return VerdictKey(tenant, seen, model, url)
+    return VerdictKey(tenant, "alice", seen, model, url)
 
 
 class Judge:

@@ -57,7 +57,7 @@ async def kept(llm: LlmStandIn, folder: Path, **over: Any) -> AsyncIterator[Judg
 
 
 async def opinion(link: JudgeClient, task: str = "Summarise.") -> Opinion:
-    return await link.opine("acme", PROMPT, matter(task), within_s=60)
+    return await link.opine("acme", "alice", PROMPT, matter(task), within_s=60)
 
 
 def pid_of(link: JudgeClient) -> int:
@@ -111,7 +111,7 @@ async def test_one_that_hangs_is_ended_whatever_it_was_still_to_be_asked(
             await until(lambda: connection.state is not beat)  # from here on, the next one is waited for that long
             os.kill(first, signal.SIGSTOP)
             asked = [matter(f"{i}.", observation="word " * 3_000) for i in range(40)]
-            found = await asyncio.gather(*(link.opine("acme", PROMPT, each, within_s=0.5) for each in asked))
+            found = await asyncio.gather(*(link.opine("acme", "alice", PROMPT, each, within_s=0.5) for each in asked))
             assert {o.status for o in found} <= {"timeout", "unavailable"}
             await until(lambda: not alive(first))
         await until(lambda: link.status()["pid"] not in {None, first})
@@ -309,8 +309,8 @@ async def test_a_process_that_says_what_ours_never_would_is_left(
 async def test_a_session_that_nobody_wants_any_more_gives_its_place_up(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(lambda seen: (model.silent() if "One." in seen.user else model.says())(seen))
     async with judging(llm, tmp_path, max_concurrent=1, attempt_seconds=600, verdict_seconds=600) as link:
-        late = await link.opine("acme", PROMPT, matter("One."), within_s=0.3)
-        found = await link.opine("acme", PROMPT, matter("Two."), within_s=60)
+        late = await link.opine("acme", "alice", PROMPT, matter("One."), within_s=0.3)
+        found = await link.opine("acme", "alice", PROMPT, matter("Two."), within_s=60)
     assert (late.status, found.status) == ("timeout", "ok")
 
 

@@ -49,7 +49,7 @@ async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[J
 
 
 async def opinion(link: JudgeClient) -> str:
-    return (await link.opine("acme", "task-fit", matter(), within_s=60)).status
+    return (await link.opine("acme", "alice", "task-fit", matter(), within_s=60)).status
 
 
 async def test_a_judge_that_an_operator_runs_is_found_at_its_address(llm: LlmStandIn, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ async def test_a_judge_that_an_operator_runs_is_found_at_its_address(llm: LlmSta
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 60) == 0
             llm.forget()
-            later = await link.opine("acme", "task-fit", matter("Another."), within_s=1)
+            later = await link.opine("acme", "alice", "task-fit", matter("Another."), within_s=1)
             assert later.status == "unavailable"
             assert told.levels[-1] == ("pdp.judge.up", 0)
     finally:
@@ -141,7 +141,7 @@ async def test_time_tokens_cost_and_what_came_of_it_are_told(llm: LlmStandIn, tm
     prices = {"input_per_million": 10.0, "output_per_million": 100.0}
     async with judging(llm, tmp_path, telemetry=told, prices=prices) as link:
         for task in ("One.", "One.", "Two."):
-            await link.opine("acme", PROMPT, matter(task), within_s=60)
+            await link.opine("acme", "alice", PROMPT, matter(task), within_s=60)
             llm.behave(model.refuses())
     assert told.counted == {
         ("pdp.judge.opinions", "ok", "allow", False): 1,

@@ -30,7 +30,7 @@ calls(name, args) := testing.call({
 SHOWN = """test_fires if "files.x" in testing.codes(files.deny) with input as calls("%s", {"%s": "/etc/x"})
 test_does_not if files.deny == set() with input as calls("other", {})
 """
-DENY = 'deny contains {"code": "files.x", "message": "No."} if {\n%s\n}\n'
+DENY = 'deny contains {%s"code": "files.x", "message": "No."} if {\n%s\n}\n'
 PATH = '\tis_string(input.arguments.value.%s)\n\tstartswith(input.arguments.value.%s, "/etc")'
 
 
@@ -53,7 +53,8 @@ def found(registry: Path, rule: str, tool: str = "read_file", argument: str = "p
     """Codes, names and hints of the warnings about one rule; the pack itself must pass."""
     pack = registry.parent / "org" / "packs" / "files"
     pack.mkdir(parents=True)
-    (pack / "files.rego").write_text(meta + DENY % rule)
+    target = '"target": t.key, ' if "some t in input.targets" in rule else ""
+    (pack / "files.rego").write_text(meta + DENY % (target, rule))
     (pack / "files_test.rego").write_text(TEST + SHOWN % (tool, argument))
     done = CliRunner().invoke(policy, ["check", str(pack.parents[1]), "--registry", str(registry), "--json"])
     assert done.exit_code == 0, done.output
