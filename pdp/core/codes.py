@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CONTROLS: Mapping[str, str] = {
-    "MB-1.1": "Remote servers take OAuth 2.1 or OIDC: who asks is known",
+    "MB-1.1": "Remote servers take OAuth 2.1 or OIDC: the requester is known",
     "MB-1.2": "Tokens are short-lived, scoped, and validated on every call",
     "MB-1.3": "No token is passed through, and policy is enforced in one place",
     "MB-2.1": "Users, sessions and contexts of execution are isolated",

@@ -5,7 +5,8 @@
 #   what an allow needs is positively true; "nothing forbidden fired" is never enough.
 #   One file per concern: gate (is there a question at all), schema (what elements are), visibility (may the subject
 #   use this target, now), vetoes (what packs and call checks forbid), requirements and evidence (what is still
-#   wanted, and what answers it), obligations, waivers, reasons (what is told to people, never what decides). Source: DESIGN.md, section 5.
+#   wanted, and what answers it), obligations, waivers, reasons (what is told to people, never what decides).
+#   Source: DESIGN.md, section 5.
 package pdp
 
 # METADATA
