@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
-from mcp import StdioServerParameters
 from mcp.client.client import Client
-from mcp.client.stdio import stdio_client
 
 from devtools.demo.approving import approve
 from devtools.demo.proxied import proxied
 from devtools.demo.scenes import CALLS, LISTS, Scene, SceneRow, row_of
-from devtools.demo.stage import DemoStage, switch_command, tampered
+from devtools.demo.stage import DemoStage, client_of, switch_command, tampered
 from pdp.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall
 from pdp.core.check import NS
@@ -29,7 +24,10 @@ HOUR_NS = 3600 * NS
 async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
     """Ask everything once, in order."""
     token = stage.world.caller_token("gateway", time.time_ns())
-    async with _git_server(stage) as server, AsyncClient(stage.world.socket, token=token) as pdp:
+    async with (
+        client_of(stage.command.command, *stage.command.args) as server,
+        AsyncClient(stage.world.socket, token=token) as pdp,
+    ):
         for scene in CALLS:
             yield await _call(stage, scene, pdp, server)
         for person in LISTS:
@@ -40,14 +38,6 @@ async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
             yield row
     async for row in proxied(stage):
         yield row
-
-
-@asynccontextmanager
-async def _git_server(stage: DemoStage) -> AsyncIterator[Client]:
-    parameters = StdioServerParameters(command=stage.command.command, args=list(stage.command.args))
-    with Path(os.devnull).open("w") as quiet:  # noqa: ASYNC230 - the null device
-        async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
-            yield client
 
 
 async def _ask(stage: DemoStage, scene: Scene, pdp: AsyncClient) -> Decision:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-from mcp import StdioServerParameters
 from mcp.client.client import Client
-from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 
-from devtools.demo.scenes import SceneRow
-from devtools.demo.stage import DemoStage, proxy_command
+from devtools.demo.scenes import SceneRow, call_of
+from devtools.demo.stage import DemoStage, client_of, proxy_command
 from pdp.authoring.sandbox import ALICE
 
 # what the client calls, and what is to become of it
@@ -26,20 +22,16 @@ CALLS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 
 async def proxied(stage: DemoStage) -> AsyncIterator[SceneRow]:
     """List and call as any agent does. What it is told is JSON-RPC of MCP."""
-    program, *arguments = proxy_command(stage)
-    with Path(os.devnull).open("w") as quiet:  # noqa: ASYNC230 - the null device
-        transport = stdio_client(StdioServerParameters(command=program, args=arguments), errlog=quiet)
-        async with Client(transport, cache=None) as client:
-            names = {tool.name for tool in (await client.list_tools()).tools}
-            hidden = len(stage.tools) - len(names)
-            why = f"{len(names)} tools shown, {hidden} hidden"
-            ok = names == set(stage.tools)
-            yield SceneRow("an agent behind `pdp proxy`", ALICE.id, "tools/list", "list", why, "", "-", "-", ok)
-            for title, tool, more, wanted in CALLS:
-                effect, why = await _call(client, tool, {"repo_path": str(stage.repository), **more})
-                given = ", ".join(f"{name}={value}" for name, value in more.items())
-                ran = "yes" if effect == "allow" else "-"
-                yield SceneRow(title, ALICE.id, f"{tool}({given})", effect, why, "", "-", ran, effect == wanted)
+    async with client_of(*proxy_command(stage)) as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        hidden = len(stage.tools) - len(names)
+        why = f"{len(names)} tools shown, {hidden} hidden"
+        ok = names == set(stage.tools)
+        yield SceneRow("an agent behind `pdp proxy`", ALICE.id, "tools/list", "list", why, "", "-", "-", ok)
+        for title, tool, more, wanted in CALLS:
+            effect, why = await _call(client, tool, {"repo_path": str(stage.repository), **more})
+            ran = "yes" if effect == "allow" else "-"
+            yield SceneRow(title, ALICE.id, call_of(tool, more), effect, why, "", "-", ran, effect == wanted)
 
 
 async def _call(client: Client, tool: str, arguments: dict[str, Any]) -> tuple[str, str]:

@@ -72,9 +72,13 @@ def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> SceneRow:
     ok = decision.effect == scene.effect and found is not None and ran in ("-", "yes")
     shown = found or (decision.reasons[0] if decision.reasons else Reason("", "no reason was given"))
     record = str(decision.record.index) if decision.record else "-"
-    given = ", ".join(f"{key}={_short(value)}" for key, value in scene.arguments.items())
-    call = f"{scene.tool}({given})"
+    call = call_of(scene.tool, scene.arguments)
     return SceneRow(scene.title, scene.who.id, call, decision.effect, shown.code, shown.rule, record, ran, ok)
+
+
+def call_of(tool: str, arguments: Mapping[str, Any]) -> str:
+    """A call in words, its long values cut."""
+    return f"{tool}({', '.join(f'{key}={_short(value)}' for key, value in arguments.items())})"
 
 
 def _short(value: object) -> str:

@@ -12,12 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson, definition_bytes
@@ -223,6 +227,15 @@ def switch_command(stage: DemoStage, *, engaged: bool) -> list[str]:
         "--token-file", str(stage.world.folder / "asks" / "operator.token"),
         "--reason", "demo",
     ]  # fmt: skip
+
+
+@asynccontextmanager
+async def client_of(program: str, *arguments: str) -> AsyncIterator[Client]:
+    """An MCP client of a server that it starts; what the server says on standard error is not shown."""
+    with Path(os.devnull).open("w") as quiet:  # noqa: ASYNC230 - the null device
+        transport = stdio_client(StdioServerParameters(command=program, args=list(arguments)), errlog=quiet)
+        async with Client(transport, cache=None) as client:
+            yield client
 
 
 def proxy_command(stage: DemoStage) -> list[str]:
