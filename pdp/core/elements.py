@@ -41,9 +41,10 @@ class EngineQuery:
     `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
     that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call the asserted facts vary: as
     if nothing were asserted, and where something is, as they are. For a list the target: packs are asked about each
-    by itself, as they would be asked about a call of it. The first part alone, its elements included, asks for the
-    composition only. The answer is the decision, and the elements: of a call without asserted facts and with them, of
-    a list of all targets. The engine echoes `sha256` of `payload`, so no answer can belong to another question.
+    by itself, as they would be asked about a call of it, unless `Bundle.together` says that this makes no difference.
+    The first part alone, its elements included, asks for the composition only. The answer is the decision, and the
+    elements: of a call without asserted facts and with them, of a list of all targets. The engine echoes `sha256` of
+    `payload`, so no answer can belong to another question.
     """
 
     document: bytes  # the input document whole, JSON, UTF-8: for records
@@ -94,6 +95,11 @@ def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
 _VARIED: Mapping[str, bytes] = {"call": b'%b,"asserted":%b}', "list": b'%b,"targets":[%b]}'}
 
 
+def documents(phase: str, facts: bytes, varied: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The facts whole, one document for each form of what varies in them."""
+    return tuple(_VARIED[phase] % (facts.removesuffix(b"}"), each) for each in varied or (b"",))
+
+
 def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[bytes, ...]]:
     """The composition's input, the phase, and the facts that packs are evaluated on.
 
@@ -105,7 +111,7 @@ def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[
         return composed, "", ()
     if phase == "list" and together:
         varied = (b",".join(varied),)
-    return composed, phase, tuple(_VARIED[phase] % (facts.removesuffix(b"}"), each) for each in varied or (b"",))
+    return composed, phase, documents(phase, facts, varied)
 
 
 def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -259,8 +265,8 @@ forbidding(elements, codes) := {object.union(e, {"target": t.key}) |
 _TOGETHER = """own(elements) := elements
 
 forbidding(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"""
-# an empty object, which no list of elements is and which every engine iterates, for what is no set
 _ONE_BY_ONE = "asked_about(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]"
+# an empty object, which no list of elements is and which every engine iterates, for what is no set
 _SET = "set_or_nothing(value) := value if is_set(value) else := {}"
 _ASSERTED = 'elements_with(object.get(input, "asserted", null))'
 _ANSWER = f"""answer := {{"decision": decision}} if {{

@@ -49,7 +49,8 @@ def with_listed(bundle: Bundle) -> Bundle:
     units, findings = parsing.read(bundle)
     assert not findings, findings
     policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
-    return replace(bundle, listed=tuple(inventory.listed(policy)), together=inventory.together(policy))
+    listed, together = inventory.of_lists(policy)
+    return replace(bundle, listed=tuple(listed), together=together)
 
 
 def _bundle_digest(bundle: Bundle) -> str:

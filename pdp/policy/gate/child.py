@@ -62,7 +62,7 @@ def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
             findings += dynamic_check.check(bundle, policy, units)
             packs = [inventory.pack(name, policy, json.loads(bundle.org)) for name in bundle.packs]
             names = list(inventory.names_of(policy, json.loads(bundle.org)))
-            denials, together = inventory.listed(policy), inventory.together(policy)
+            denials, together = inventory.of_lists(policy)
     return {
         "findings": [_finding(f) for f in sorted(set(findings))],
         "packs": [dataclasses.asdict(pack) for pack in packs],

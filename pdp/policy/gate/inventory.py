@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from pdp.core.digest import Json
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.listed import denials
-from pdp.policy.gate.listed import together as listed_together
+from pdp.policy.gate.listed import denials, together
 from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure, extent
 from pdp.policy.gate.references import NAMED
 from pdp.policy.gate.report import RegistryName, RuleNames
@@ -91,15 +90,11 @@ def _known(node: Node, org: Json) -> Json:
     return value
 
 
-def listed(policy: Policy) -> list[tuple[str, str]]:
-    """The denials that hold for lists, by pack and code (`Bundle.listed`)."""
-    found = (denial.element for denial in denials(policy, Analyses(policy).all()))
-    return sorted((element.rule.unit.package[1], element.code) for element in found)
-
-
-def together(policy: Policy) -> bool:
-    """Whether packs may be asked about all targets of a list at once (`Bundle.together`)."""
-    return listed_together(policy, Analyses(policy).all())
+def of_lists(policy: Policy) -> tuple[list[tuple[str, str]], bool]:
+    """What lists rest on: `Bundle.listed` and `Bundle.together`."""
+    analyses = Analyses(policy).all()
+    found = (denial.element for denial in denials(policy, analyses))
+    return sorted((element.rule.unit.package[1], element.code) for element in found), together(policy, analyses)
 
 
 def names_of(policy: Policy, org: Json) -> Iterator[RuleNames]:

@@ -21,7 +21,7 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from typing_extensions import override
 
 from pdp.core import strict_json
-from pdp.core.elements import ANSWER, parts, split
+from pdp.core.elements import ANSWER, documents, split
 
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -135,7 +135,7 @@ def input_of(asked: bytes) -> bytes:
     composition, phase, facts, varied = split(asked)
     members = {b"composition": composition}
     if phase == "call":
-        members |= zip((b"facts", b"asserted"), parts(asked)[2], strict=False)
+        members |= zip((b"facts", b"asserted"), documents(phase, facts, varied), strict=False)
     elif phase:
         members |= {b"facts": facts, b"targets": b"[%b]" % b",".join(varied)}
     return b"{%b}" % b",".join(b'"%b":%b' % member for member in members.items())
