@@ -267,12 +267,13 @@ class Asking:
     # the log, from the file
 
     def records(self, kind: str = "", **fields: Any) -> list[dict[str, Any]]:
-        """Every durable record, oldest first: of one kind and with these fields, if given."""
+        """Every durable record, oldest first: of one kind and with these fields, if given. Counts of refusals come by
+        the clock, between whatever a test does: only by their kind."""
         found = [json.loads(data) for _, data in stored(self.world)]
         return [
             r
             for r in found
-            if kind in ("", r["kind"]) and all(r.get(name) == value for name, value in fields.items())
+            if (r["kind"] == kind if kind else r["kind"] != "refusals") and all(r.get(name) == value for name, value in fields.items())
         ]
 
 
