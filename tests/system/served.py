@@ -273,7 +273,8 @@ class Asking:
         return [
             r
             for r in found
-            if (r["kind"] == kind if kind else r["kind"] != "refusals") and all(r.get(name) == value for name, value in fields.items())
+            if (r["kind"] == kind if kind else r["kind"] != "refusals")
+            and all(r.get(name) == value for name, value in fields.items())
         ]
 
 
