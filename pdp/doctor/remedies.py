@@ -27,8 +27,14 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         ANY: "config.yaml: `mcpGuardrails.processors[].failureMode: failClosed`; for ext_authz `failureMode: deny`.",
     },
     "middleware": {
-        "deny": "Add `PdpMiddleware` to the server itself, not to one that is mounted beside it.",
-        ANY: "Update the package: the middleware denies whatever is not plainly an allow.",
+        "deny": "In the server: `attach(server, Enforcement(...))` on the very server that is served, after all "
+        "other middleware and before it runs.",
+        ANY: "In the server: leave `Enforcement` as it is; no code around it may turn its errors into calls.",
+    },
+    "proxy": {
+        "deny": "In the agent's list of MCP servers: start `pdp proxy ... -- COMMAND` instead of COMMAND, and leave "
+        "no entry or address by which the server is reached past it.",
+        ANY: "Update the package: the proxy denies whatever is not plainly an allow.",
     },
 }
 

@@ -27,6 +27,37 @@ if decision.allowed:
         ran.write("ran")
 """
 
+CLIENT = """
+import asyncio, os, sys
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
+
+async def main():
+    server = StdioServerParameters(command=sys.executable, args=sys.argv[1:], env=dict(os.environ))
+    async with Client(stdio_client(server), cache=None) as client:
+        await client.call_tool("probe", {})
+
+asyncio.run(main())
+"""
+FASTMCP = """
+import os, sys
+from fastmcp import FastMCP
+from pdp.adapters.mcp.enforcement import Enforcement, attach
+from pdp.client import AsyncClient
+
+server = FastMCP("any")
+
+@server.tool()
+def probe() -> str:
+    with open(os.environ["PDP_DOCTOR_RAN"], "a") as ran:
+        ran.write("ran")
+    return "done"
+
+attach(server, Enforcement("any", lambda: AsyncClient(sys.argv[1], timeout=2)))
+server.run(show_banner=False)
+"""
+
 
 def examine(command: Sequence[str], *options: str) -> Mapping[str, str]:
     """`pdp doctor` on a command: way → verdict, with the exit code as "exit"."""
@@ -56,6 +87,34 @@ def python_caller(folder: Path, text: str) -> list[str]:
     """The command of a caller in Python, with this text."""
     (folder / "caller.py").write_text(text)
     return [sys.executable, str(folder / "caller.py"), "{target}"]
+
+
+def mcp_caller(folder: Path, *server: str) -> list[str]:
+    """The command of an agent: a client of the SDK that starts this server over stdio and calls the probe."""
+    (folder / "client.py").write_text(CLIENT)
+    return [sys.executable, str(folder / "client.py"), *server]
+
+
+def fastmcp_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+    """The command of an agent in front of an enforced FastMCP server, with these replacements in the server."""
+    (folder / "server.py").write_text(FASTMCP)
+    plant(folder / "server.py", planted)
+    return mcp_caller(folder, str(folder / "server.py"), "{target}")
+
+
+def proxy_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+    """The command of an agent behind `pdp proxy`, in front of a FastMCP server that asks nobody, with these
+    replacements in what the agent starts: the proxy's arguments, one in each line."""
+    attached = next(line for line in FASTMCP.splitlines() if line.startswith("attach("))
+    (folder / "server.py").write_text(FASTMCP)
+    plant(folder / "server.py", {attached: ""})
+    (folder / "token").write_text("of.the.doctor")
+    token = str(folder / "token")
+    said = ["-m", "pdp", "proxy", "--server", "any", "--target", "{target}", "--caller-token-file", token]
+    said += ["--bearer-file", token, "--env", "PDP_DOCTOR_RAN", "--", sys.executable, str(folder / "server.py")]
+    (folder / "said").write_text("\n".join(said))
+    plant(folder / "said", planted)
+    return mcp_caller(folder, *(folder / "said").read_text().split("\n"))
 
 
 def go_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:

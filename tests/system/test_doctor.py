@@ -8,11 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support.callers import CALLER, examine, go_caller, python_caller, typescript_caller
+from support.callers import (
+    CALLER,
+    examine,
+    fastmcp_caller,
+    go_caller,
+    proxy_caller,
+    python_caller,
+    typescript_caller,
+)
 
 from pdp.doctor.answers import CONTROLS, FAULTS, WAYS
 from pdp.doctor.remedies import REMEDIES, remedy
 
+LIMIT = "120"  # seconds for one call, of which two or three processes begin in each
 WELL = dict.fromkeys((*CONTROLS, *FAULTS), "well") | {"exit": "0"}
 RAW = """
 import os, sys, uuid
@@ -42,6 +51,16 @@ def test_the_go_example_refuses_whatever_happens(tmp_path: Path) -> None:
 @pytest.mark.starts_server
 def test_the_typescript_example_refuses_whatever_happens(tmp_path: Path) -> None:
     assert examine(typescript_caller(tmp_path, {})) == WELL
+
+
+@pytest.mark.starts_server
+def test_an_enforced_fastmcp_server_refuses_whatever_happens(tmp_path: Path) -> None:
+    assert examine(fastmcp_caller(tmp_path, {}), "--caller", "middleware", "--limit", LIMIT) == WELL
+
+
+@pytest.mark.starts_server
+def test_the_proxy_refuses_whatever_happens(tmp_path: Path) -> None:
+    assert examine(proxy_caller(tmp_path, {}), "--caller", "proxy", "--limit", LIMIT) == WELL
 
 
 GO = {
@@ -93,6 +112,46 @@ PYTHON = {
         {"deny", "late", "empty", "unknown"},
     ),
 }
+FASTMCP = {
+    "another server is attached": ({"attach(server, ": 'attach(FastMCP("other"), '}, {"deny", *FAULTS}),
+    "an outage is an allow": (
+        {
+            'server = FastMCP("any")': """
+from dataclasses import replace
+class Enforcement(Enforcement):
+    async def decide(self, asked, ctx):
+        decision = await super().decide(asked, ctx)
+        if decision.code.startswith("client."):
+            decision = replace(decision, allowed=True, effect="allow", valid_until=1e12)
+        return decision
+
+server = FastMCP("any")
+"""
+        },
+        set(FAULTS),
+    ),
+}
+PROXY = {
+    "the agent starts the server itself": (
+        {"-m\npdp\nproxy\n": "-c\nimport runpy, sys; runpy.run_path(sys.argv[-1])\n"},
+        {"deny", *FAULTS},
+    ),
+}
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", FASTMCP)
+def test_a_fastmcp_server_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
+    replaced, opened = FASTMCP[planted]
+    caller = fastmcp_caller(tmp_path, replaced)
+    assert found(examine(caller, "--caller", "middleware", "--limit", LIMIT)) == (opened, "10")
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", PROXY)
+def test_an_agent_past_the_proxy_is_found(planted: str, tmp_path: Path) -> None:
+    replaced, opened = PROXY[planted]
+    assert found(examine(proxy_caller(tmp_path, replaced), "--caller", "proxy", "--limit", LIMIT)) == (opened, "10")
 
 
 @pytest.mark.starts_server

@@ -1,4 +1,4 @@
-"""`pdp doctor` on a real Envoy with the recipe of `deploy/envoy`, and with two ways to fail open planted in it."""
+"""`pdp doctor` on a real Envoy with the recipe of `deploy/envoy`, and with ways to fail open planted in it."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -68,6 +68,13 @@ def test_an_envoy_that_passes_errors_on_is_found(tmp_path: Path) -> None:
 
     opened = {"withheld", "late", "garbled", "error", "killed", "away"}
     assert examined(tmp_path, alter) == verdicts(*EMPTY, *opened)
+
+
+def test_an_envoy_whose_filter_is_switched_off_is_found(tmp_path: Path) -> None:
+    def alter(config: dict[str, Any]) -> None:
+        ext_authz(config)["filter_enabled"] = {"default_value": {"numerator": 0, "denominator": "HUNDRED"}}
+
+    assert examined(tmp_path, alter) == verdicts("deny", *FAULTS)
 
 
 def test_an_envoy_with_a_route_that_asks_nobody_is_found(tmp_path: Path) -> None:

@@ -279,6 +279,12 @@ def test_a_server_that_caches_for_all_is_refused(found: Served) -> None:
         attach(object(), enforcement(found.world))
 
 
+def test_what_is_decided_cannot_be_let_pass(found: Served) -> None:
+    for method in ("tools/call", "tools/list"):
+        with pytest.raises(UnsafeServerError, match=method):
+            enforcement(found.world, passes=frozenset({"resources/list", method}))
+
+
 async def test_a_server_of_the_sdks_upper_level(monkeypatch: pytest.MonkeyPatch, found: Served) -> None:
     server = MCPServer("git")
     called = []

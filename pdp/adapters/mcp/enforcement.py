@@ -112,13 +112,15 @@ class _Round:
 
 class Enforcement:
     """A `ServerMiddleware` for one server. `server` is its id in the registry; `connect` makes the client, within the
-    running loop, when the first request comes."""
+    running loop, when the first request comes. Raises UnsafeServerError for `passes` that name what is decided."""
 
     def __init__(
         self, server: str, connect: Callable[[], AsyncClient], options: EnforcementOptions | None = None
     ) -> None:
         self.server = server
         self.options = options or EnforcementOptions()
+        if undecided := sorted(self.options.passes & {CALL, LIST}):
+            raise UnsafeServerError(f"passes: {', '.join(undecided)} would pass without a decision; take it out")
         self._connect = connect
         self._client: AsyncClient | None = None
         keys, seconds = self.options.state_keys, self.options.state_seconds
