@@ -17,6 +17,7 @@ from joserfc.jwk import RSAKey
 
 from devtools.bench.harness import BenchServer, Rig
 from pdp.authoring import sandbox
+from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
@@ -87,9 +88,7 @@ class Tokens:
 
     def caller(self, now: int) -> str:
         """The gateway's own."""
-        return self._sign(
-            development.claims(subject="gateway", audience=sandbox.CALLER_AUDIENCE, client_id="gateway"), now
-        )
+        return self._sign(development.claims(subject="gateway", audience=CALLER_AUDIENCE, client_id="gateway"), now)
 
     def _sign(self, claims: Mapping[str, Json], now: int) -> str:
         times = {"iat": now // NS, "exp": now // NS + 3600, "jti": f"{claims['sub']}-{now}"}

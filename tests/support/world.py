@@ -26,6 +26,7 @@ from support.tools import GIT, Definition, ServerPlan, resource
 from pdp.adapters.grpc import status
 from pdp.adapters.grpc.codec import decisions
 from pdp.authoring import sandbox
+from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.config.settings import load
 from pdp.core.check import NS
@@ -208,7 +209,7 @@ class World:
     def _authorization(self, caller: str) -> str:
         configured = self.process.settings.identity.callers.get(caller)
         issuer = getattr(configured and configured.match, "issuer", development.DEVELOPMENT_ISSUER)
-        claims = development.claims(subject=caller, audience=sandbox.CALLER_AUDIENCE, issuer=issuer, client_id=caller)
+        claims = development.claims(subject=caller, audience=CALLER_AUDIENCE, issuer=issuer, client_id=caller)
         return f"Bearer {development.mint(claims, self.sandbox.key, self.now_ns)}"
 
     def _admitted(self, caller: str, rpc: str, role: Role = Role.DECIDE) -> Any:

@@ -14,7 +14,8 @@ from support.environment import Stage, StillClock
 from support.golden import PEOPLE, plan
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, running
 
-from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, ERIN
+from pdp.authoring.installation import DESK
+from pdp.authoring.sandbox import ALICE, CAROL, DAVE, ERIN
 from pdp.client import AsyncApprovalClient, Ballot, RefusedError, Terms
 from pdp.core.check import NS
 from pdp.policy.bundle import shipped_rego

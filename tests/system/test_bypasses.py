@@ -30,7 +30,8 @@ from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.adapters.grpc.codec import approvals
 from pdp.approvals.scim import read_export
-from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, SandboxPerson
+from pdp.authoring.installation import DESK
+from pdp.authoring.sandbox import ALICE, CAROL, DAVE, SandboxPerson
 from pdp.cli.connection import to_json
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing

@@ -14,7 +14,8 @@ from support.environment import Stage, StillClock
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
 
-from pdp.authoring.sandbox import ALICE, CAROL, DESK, ERIN, SandboxPerson
+from pdp.authoring.installation import DESK
+from pdp.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.approvals.states import State
 from pdp.v1 import decision_pb2, types_pb2

@@ -12,7 +12,8 @@ import pytest
 from served import ALLOW, DENY, ISSUER, SAFE, Refused, Served, ask, codes, make_world, served, until
 from shifting import Shifting
 
-from pdp.authoring.sandbox import ALICE, BOB, CALLER_AUDIENCE, Sandbox
+from pdp.authoring.installation import CALLER_AUDIENCE
+from pdp.authoring.sandbox import ALICE, BOB, Sandbox
 from pdp.identity import development
 from pdp.v1 import decision_pb2, types_pb2
 

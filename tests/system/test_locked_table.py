@@ -21,7 +21,8 @@ from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, running
 from support.world import METADATA_KEY, WEDNESDAY_NS, Plan, World, create, serving
 
-from pdp.authoring.sandbox import ALICE, CAROL, DESK
+from pdp.authoring.installation import DESK
+from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.store import tables
 from pdp.store.threads import THREADS
 from pdp.v1 import (

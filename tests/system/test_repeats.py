@@ -32,7 +32,8 @@ from served import (
 from shifting import Shifting
 
 from devtools.demo.stage import tampered
-from pdp.authoring.sandbox import BOB, CALLER_AUDIENCE
+from pdp.authoring.installation import CALLER_AUDIENCE
+from pdp.authoring.sandbox import BOB
 from pdp.core.check import NS
 from pdp.identity import development
 from pdp.v1 import admin_pb2, decision_pb2, decision_pb2_grpc, types_pb2

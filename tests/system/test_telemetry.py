@@ -18,7 +18,8 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
-from pdp.authoring.sandbox import ALICE, BOB, DAY_NS
+from pdp.authoring.installation import DAY_NS
+from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter

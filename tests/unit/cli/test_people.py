@@ -17,7 +17,8 @@ from rich.cells import cell_len
 from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN
+from pdp.authoring.installation import DESK
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN
 from pdp.cli.commands import Duration
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing

@@ -14,7 +14,8 @@ from support.environment import gate_once
 from support.receiver import certified
 
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import DAY_NS, Sandbox
+from pdp.authoring.installation import DAY_NS
+from pdp.authoring.sandbox import Sandbox
 from pdp.cli.config import config
 from pdp.config import settings
 from pdp.core.check import NS

@@ -1,0 +1,163 @@
+"""An installation in one folder, for development: keys made at run time, a registry, a directory, a configuration.
+
+The sandbox of demo, tests and bench is one, and so is what `pdp proxy` keeps for its user. A production
+configuration refuses its keys.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from typing_extensions import override
+
+from pdp.core.check import NS
+from pdp.core.digest import Json
+from pdp.identity import development
+from pdp.identity.development import DEVELOPMENT_ISSUER, DevelopmentKey
+from pdp.registry import keys, sign
+from pdp.registry.manifest import render
+
+CALLER_AUDIENCE = "urn:pdp:callers"
+DESK = "urn:pdp:desk"  # the audience of tokens with which people act themselves
+DAY_NS = 24 * 3600 * NS
+SIGNERS = ("author", "reviewer")
+CONFIG = "pdp.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPerson:
+    """A person of the directory, who acts with tokens of the development issuer."""
+
+    id: str
+    name: str
+    mail: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The folder and the key that signs its tokens. All paths lie below `folder`."""
+
+    folder: Path
+    key: DevelopmentKey = field(repr=False)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / CONFIG
+
+    @property
+    def registry(self) -> Path:
+        return self.folder / "registry"
+
+    @property
+    def policy(self) -> Path:
+        return self.folder / "policy"
+
+    @property
+    def socket(self) -> str:
+        """The gRPC target of the server."""
+        return f"unix:{self.folder / 'pdp.sock'}"
+
+    def person_token(
+        self, person: str, at_ns: int, *, groups: Sequence[str] = (), lifetime_seconds: int = 600, **claims: Json
+    ) -> str:
+        """A person's own token, to act with: no agent holds it, and it is good for no MCP server."""
+        standard = development.claims(subject=person, audience=DESK, client_id="desk", groups=groups, amr=("pwd",))
+        return development.mint({**standard, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
+
+    def caller_token(self, name: str, at_ns: int, *, lifetime_seconds: int = 3600) -> str:
+        """The own token of a caller (gateway, operator, auditor)."""
+        standard = development.claims(subject=name, audience=CALLER_AUDIENCE, client_id=name)
+        return development.mint(standard, self.key, at_ns, lifetime_seconds=lifetime_seconds)
+
+    def sign(self, at_ns: int, *, renew: bool = False, days: int = 30) -> None:
+        """Author and reviewer both sign the set."""
+        for i, name in enumerate(SIGNERS):
+            term = sign.SigningTerm(at_ns, days * DAY_NS)
+            sign.sign_set(self.registry, self._signer(name), term, renew=renew and i == 0)
+
+    def waive(self, waivers: Sequence[Mapping[str, Json]], at_ns: int, *, days: int = 30) -> None:
+        """Sign waivers; one without `expires` holds as long as the document."""
+        until = render(at_ns + days * DAY_NS)
+        whole = [{"expires": until, **waiver} for waiver in waivers]
+        (self.registry / sign.WAIVERS_DRAFT).write_text(yaml.safe_dump({"waivers": whole}))
+        for name in SIGNERS:
+            sign.sign_waivers(self.registry, self._signer(name), sign.SigningTerm(at_ns, days * DAY_NS))
+
+    def _signer(self, name: str) -> Any:
+        return keys.read_private(self.folder / "keys" / f"{name}.pem")
+
+
+def write(
+    folder: Path, people: Sequence[ListedPerson], groups: Mapping[str, str], settings: Mapping[str, Any]
+) -> DevelopmentKey:
+    """Write an installation into a new `folder`, all but its policy: keys, an empty registry, the directory, the
+    configuration. Returns the key that signs tokens."""
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "registry").mkdir(mode=0o700)
+    key = development.write_keys(folder / "issuer", os.urandom(development.SEED_BYTES))
+    for name in SIGNERS:
+        keys.generate(name, folder / "keys")
+    (folder / "directory.yaml").write_text(yaml.safe_dump(_directory(people, groups), sort_keys=False))
+    (folder / CONFIG).write_text(yaml.dump(settings, Dumper=_NoAliasDumper, sort_keys=False))
+    return key
+
+
+class _NoAliasDumper(yaml.SafeDumper):
+    """A YAML dumper without aliases, which our reader refuses."""
+
+    @override
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def configuration(tenant: str, callers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The configuration of one tenant whose callers, by name, have these rights."""
+    issuer = DEVELOPMENT_ISSUER
+    return {
+        "mode": "development",
+        "server": {"listen": ["unix:pdp.sock"]},
+        "store": {"path": "store"},
+        "policy": {"folder": "policy"},
+        "directory": {"tenants": {tenant: {"file": "directory.yaml", "operators": ["operators"]}}},
+        "registry": {
+            "sets": {tenant: "registry"},
+            "keys": [{"id": name, "role": name, "public_key_file": f"keys/{name}.pub.pem"} for name in SIGNERS],
+        },
+        "identity": {
+            "caller_audience": CALLER_AUDIENCE,
+            "issuers": [
+                {
+                    "issuer": issuer,
+                    "tenant": tenant,
+                    "jwks_file": "issuer/jwks.json",
+                    "max_lifetime_seconds": 3600,  # so that what is tried by hand need not be fetched all the time
+                    "development": True,
+                }
+            ],
+            "callers": {
+                name: {"match": {"issuer": issuer, "subject": name}, "tenant": tenant, **rights}
+                for name, rights in callers.items()
+            },
+        },
+    }
+
+
+def _directory(people: Sequence[ListedPerson], groups: Mapping[str, str]) -> dict[str, Any]:
+    entries = [
+        {
+            "id": f"p-{person.id}",
+            "name": person.name,
+            "mail": person.mail,
+            "accounts": [{"issuer": DEVELOPMENT_ISSUER, "id": person.id}],
+            "groups": list(person.groups),
+            "active": True,
+        }
+        for person in people
+    ]
+    return {"people": entries, "groups": dict(groups)}
