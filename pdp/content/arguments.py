@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Self
 
 import jsonschema_rs
@@ -151,7 +152,7 @@ class Compiled:
         )
 
 
-@cached(LRUCache(_KEPT))
+@cached(LRUCache(_KEPT), lock=Lock())  # grants are looked up in the event loop, votes for one in a thread
 def _given(schema: bytes) -> Compiled | None:
     try:
         parsed, _ = parse_object(schema, "schema", max_bytes=len(schema))

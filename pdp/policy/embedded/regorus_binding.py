@@ -6,8 +6,8 @@ Packs are evaluated by `Engine`, the interpreter, alone: `Rvm`, the virtual mach
 evaluates our own composition, where it was shown to answer alike. Both belong to the thread that made
 them; use from another raises a PanicException, which is a BaseException.
 
-Builtins that answer otherwise than in OPA are replaced by extensions (docs/engine-differences.md,
-"Differences"). What an extension raises becomes an evaluation error, as in OPA with strict builtin
+Builtins that answer otherwise than in OPA are replaced by extensions (docs/engine-differences.md).
+What an extension raises becomes an evaluation error, as in OPA with strict builtin
 errors; it cannot return "undefined". It is called with Python values made from Rego values: text,
 numbers, lists.
 """

@@ -118,7 +118,7 @@ def _callers(settings: Settings) -> Iterator[Risk]:
             (
                 bool(caller.roles & {Role.APPROVE, Role.SUBJECT}) and not caller.person_clients,
                 "person_clients",
-                "not set: a token of any client, an agent's for one, may act for a person here",
+                "not set: every token that names a client is refused here; list those that people sign in with",
             ),
             (not caller.roles, "roles", "none: it may do nothing"),
             (

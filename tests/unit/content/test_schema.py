@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pdp.content import arguments
 from pdp.content.arguments import findings, harmless, pointer
 from pdp.core.schema import declared_names, is_open, undeclared
 
@@ -163,3 +164,8 @@ def test_declared_names() -> None:
         "b",
         "d",
     }
+
+
+def test_the_schemas_of_grants_are_kept_under_a_lock() -> None:
+    """Votes are counted in a thread, grants are looked up in the event loop, and the cache is not thread-safe."""
+    assert arguments._given.cache_lock is not None

@@ -29,10 +29,23 @@ PAGES = sorted(
         *(ROOT / "changes").glob("*.md"),
         *(ROOT / "rego").rglob("*.md"),
         *(ROOT / "deploy").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+        *(ROOT / "judge_prompts").glob("*.md"),
     ]
 )
 # what a deployment has to choose, so the example shows a value that is no default
 CHOSEN = {"server.listen", "service.index_key", "store.path"}
+CODE = ["/pyproject.toml"] + [
+    f"/{path.relative_to(ROOT).as_posix()}"
+    for top in ("deploy", "devtools", "docs", "examples", "pdp", "proto", "rego", "tests")
+    for path in (ROOT / top).rglob("*.*")
+    if path.suffix in {".py", ".rego", ".toml", ".proto", ".sh"}
+]
+# names that stand for files of a reader's own
+OF_READERS = {"packs/payroll/payroll.rego", "packs/payroll/payroll_test.rego", "pdp/cli/NAME.py"}
+# first words of names in the load gate that are of builtins, paths and examples
+NO_CODES = {"allow", "array", "capabilities", "data", "glob", "input", "json", "net", "numbers", "object", "opa"}
+NO_CODES |= {"packs", "regex", "semver", "strings", "team", "time"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -215,6 +228,46 @@ def test_commands_exist(page: Path) -> None:
         assert command is not cli, line
         known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_of_code_that_a_page_names_are_there(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`([\w./-]+\.(?:py|rego|toml|proto|sh))`", text)) - OF_READERS
+    gone = [path for path in named if not any(each.endswith(f"/{path}") for each in CODE)]
+    assert page.name == "CHANGELOG.md" or gone == []
+
+
+def test_lines_of_the_shipped_policy_that_explain_md_shows_are_so() -> None:
+    shown = re.findall(
+        r"^ +([\w/]+\.rego):(\d+)  \w+  ([\w.]+)$", (ROOT / "docs/explain.md").read_text(), re.MULTILINE
+    )
+    assert len(shown) == 3
+    for path, line, code in shown:
+        rule, *_ = "\n".join((ROOT / "rego" / path).read_text().splitlines()[int(line) - 1 :]).split("\n\n")
+        assert " contains " in rule.splitlines()[0], (path, line)
+        assert f'"{code}"' in rule, (path, line, code)
+
+
+def test_every_code_of_the_load_gate_is_on_its_page() -> None:
+    page = (ROOT / "docs/policy-gate.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    told = {code for row in rows for code in re.findall(r"`([a-z]+\.[a-z_*]+)`", row)}
+    sources = [*(ROOT / "pdp/policy/gate").glob("*.py"), ROOT / "pdp/authoring/registry_names.py"]
+    said = {code for path in sources for code in re.findall(r'"([a-z]+\.[a-z_]+)"', path.read_text())}
+    codes = {code for code in said if code.split(".")[0] not in NO_CODES} - {"policy.untraced", "registry.missing"}
+    assert len(codes) > 60
+    assert {code for code in codes if code not in told and f"{code.split('.')[0]}.*" not in told} == set()
+
+
+def test_every_kind_of_record_is_on_the_auditors_page() -> None:
+    page = (ROOT / "docs/auditors.md").read_text()
+    rows = page[page.index("\n## Kinds") : page.index("\n## A decision")].splitlines()
+    told = {
+        kind for row in rows for kind in re.findall(r"`(\w+)`", row.split("|")[1] if row.startswith("| `") else "")
+    }
+    schema = (ROOT / "pdp/audit/record.schema.json").read_text()
+    assert told == set(re.findall(r'"kind": \{\s*"const": "(\w+)"', schema))
 
 
 SCRIPTS = [path for folder in ("docs", "proto") for path in sorted((ROOT / folder).glob("*.py"))]
