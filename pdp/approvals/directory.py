@@ -16,6 +16,7 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import nearest
+from pdp.files.trusted_files import writable_by_others
 
 MAX_BYTES = 64 << 20
 _EMPTY = Directory()
@@ -190,10 +191,8 @@ def _text(path: Path) -> str:
 def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o002:
-                raise ConfigurationFault(
-                    "directory.permissions", f"{path.name}: everybody may write to it; run chmod o-w on it"
-                )
+            if problem := writable_by_others(os.fstat(file.fileno())):
+                raise ConfigurationFault("directory.permissions", f"{path.name}: {problem}")
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, error) from None

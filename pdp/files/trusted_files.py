@@ -1,8 +1,8 @@
-"""Trusted folders of policy and prompts: ownership, permissions, listing, bounded reads.
+"""Trusted files and folders: ownership, permissions, listing, bounded reads.
 
-A writer of policy files decides, and a prompt sways a judge. So every file and folder must belong to root, to the
-user the PDP runs as, or to the owner of the PDP's own code, and no other user may write it. Folders above the root
-are the operator's business.
+A writer of policy, registry, keys or directory decides, and a prompt sways a judge. So each of these must belong
+to root, to the user the PDP runs as, or to the owner of the PDP's own code, and no other user may write it. Folders
+above the root are the operator's business.
 """
 
 from __future__ import annotations
@@ -111,16 +111,22 @@ def _visible(path: str, name: str) -> bool:
     return False
 
 
-def _check(info: os.stat_result, path: str) -> None:
+def writable_by_others(info: os.stat_result, *, sticky: bool = False) -> str:
+    """The reason why other users could change a file or folder, with its fix; "" when they cannot. `sticky` accepts a
+    sticky folder (as mounted configuration has), where others may add files but not replace ours."""
     if not hasattr(os, "geteuid"):
-        return  # no POSIX permissions to look at
-    if info.st_mode & stat.S_IWOTH:
-        raise BundleFault("bundle.permissions", f"{path}: everybody may write it; run `chmod o-w` on it.")
+        return ""  # no POSIX permissions to look at
+    accepted = sticky and stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
+    if info.st_mode & stat.S_IWOTH and not accepted:
+        return "everybody may write it; run `chmod o-w` on it"
     # a user-private group (same number as the owner) has no other members
     if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
-        raise BundleFault("bundle.permissions", f"{path}: its group may write it; run `chmod g-w` on it.")
+        return "its group may write it; run `chmod g-w` on it"
     if info.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:
-        raise BundleFault(
-            "bundle.permissions",
-            f"{path}: belongs to another user, who could change it; run `chown` to root or to the PDP's user.",
-        )
+        return "belongs to another user, who could change it; run `chown` to root or to the PDP's user"
+    return ""
+
+
+def _check(info: os.stat_result, path: str) -> None:
+    if problem := writable_by_others(info):
+        raise BundleFault("bundle.permissions", f"{path}: {problem}.")

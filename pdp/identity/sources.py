@@ -28,6 +28,7 @@ from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
 from pdp.files.options import url_problem
+from pdp.files.trusted_files import writable_by_others
 from pdp.identity import keys
 from pdp.identity.compact import Refusal, strict_object
 from pdp.identity.keys import MAX_DOCUMENT, KeyRing
@@ -101,11 +102,9 @@ class WatchedFile(Generic[T]):
                 f"`{self._key}` cannot be read; give a readable file",
                 detail=f"{self._path}: {error.strerror}",
             ) from None
-        if status.st_mode & 0o002:
+        if problem := writable_by_others(status):
             raise ConfigurationFault(
-                f"{self._prefix}.unsafe_permissions",
-                f"`{self._key}` is writable by everyone; run `chmod o-w` on it",
-                detail=str(self._path),
+                f"{self._prefix}.unsafe_permissions", f"`{self._key}`: {problem}", detail=str(self._path)
             )
         if len(raw) > self._limit:
             raise ConfigurationFault(

@@ -6,11 +6,11 @@ What lies in the folder is signed, so this is no proof of anything; it keeps oth
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import TypeAlias
 
 from pdp.core.errors import RegistryFault
+from pdp.files.trusted_files import writable_by_others
 
 SET_FILE = "set.dsse.json"
 WAIVERS_FILE = "waivers.dsse.json"
@@ -82,17 +82,6 @@ def read_set(folder: Path, name: str, limit: int) -> bytes:
 
 
 def check_safe(info: os.stat_result, name: str) -> None:
-    """Raises RegistryFault `registry.unsafe` when other users may write it. A sticky folder (as mounted
-    configuration has) lets others add files but not replace ours."""
-    if not hasattr(os, "geteuid"):
-        return  # no POSIX permissions to look at
-    sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
-    if info.st_mode & stat.S_IWOTH and not sticky:
-        raise RegistryFault("registry.unsafe", f"{name}: everybody may write it; run `chmod o-w` on it")
-    # a user-private group (same number as the owner) has no other members
-    if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
-        raise RegistryFault("registry.unsafe", f"{name}: its group may write it; run `chmod g-w` on it")
-    if info.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:
-        raise RegistryFault(
-            "registry.unsafe", f"{name}: belongs to another user; run `chown` to root or to the PDP's user"
-        )
+    """Raises RegistryFault `registry.unsafe` when other users may write it."""
+    if problem := writable_by_others(info, sticky=True):
+        raise RegistryFault("registry.unsafe", f"{name}: {problem}")

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from pdp.core.errors import ConfigurationFault
+from pdp.files.trusted_files import writable_by_others
 from pdp.registry.options import RegistryOptions, SignerRole
 
 _MAX_PEM = 16_384
@@ -58,8 +59,11 @@ def load_keys(options: RegistryOptions) -> KeySet:
 
 
 def read_public(path: Path, where: str) -> Ed25519PublicKey:
-    """A public key from a PEM file. Raises ConfigurationFault; `where` names the entry in the message."""
+    """A public key from a PEM file that other users may not write, since it says who may sign. Raises
+    ConfigurationFault (`registry.key`, `registry.unsafe`); `where` names the entry in the message."""
     try:
+        if problem := writable_by_others(path.stat()):
+            raise ConfigurationFault("registry.unsafe", f"{where}: {problem}")
         key = serialization.load_pem_public_key(_read(path))
     except (OSError, ValueError) as error:
         raise ConfigurationFault(

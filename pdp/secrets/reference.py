@@ -78,7 +78,7 @@ def exposed(info: os.stat_result, user: int, groups: Collection[int]) -> str:
     services that run as a user of their own.
     """
     if info.st_uid not in {0, user}:
-        return "belongs to another user; chown it."
+        return "belongs to another user; chown it, or run this as that user."
     ours = info.st_uid == 0 and user != 0 and info.st_gid in groups
     allowed = stat.S_IRWXU | (stat.S_IRGRP if ours else 0)
     return "others may read it; chmod 600 it." if stat.S_IMODE(info.st_mode) & 0o777 & ~allowed else ""

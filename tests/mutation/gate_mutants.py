@@ -14,9 +14,15 @@ LOADING = (
         "files/trusted_files",
         (
             "folder-written-by-all",
-            "if info.st_mode & stat.S_IWOTH:",
-            "if info.st_mode & stat.S_ISVTX:",
+            "if info.st_mode & stat.S_IWOTH and not accepted:",
+            "if info.st_mode & stat.S_ISVTX and not accepted:",
             "policy that others may write is refused",
+        ),
+        (
+            "keys-written-by-a-group",
+            "if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:",
+            "if info.st_mode & stat.S_IWGRP and info.st_gid == info.st_uid:",
+            "a group that may write keys or a directory is refused",
         ),
         (
             "folder-link-outside",

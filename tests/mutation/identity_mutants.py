@@ -26,6 +26,15 @@ CREDENTIALS = (
         ),
     ),
     *_in(
+        "identity/sources",
+        (
+            "keys-of-anybody",
+            "if problem := writable_by_others(status):",
+            'if problem := "":',
+            "whoever may write an issuer's keys makes its tokens",
+        ),
+    ),
+    *_in(
         "identity/claims",
         (
             "empty-binding",

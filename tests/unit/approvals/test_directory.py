@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,16 @@ async def test_a_directory_that_stays_away_is_given_up(files: Files) -> None:
 async def test_everybodys_file_is_nobodys(files: Files) -> None:
     files.write(GOOD)
     files.path.chmod(0o666)
+    assert (await files.reload())[0].problem == "directory.permissions"
+    assert not files.directory.members
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize(("mode", "owner"), [(0o660, 0), (0o600, 4711)])
+async def test_a_file_of_another_group_or_user_is_nobodys(files: Files, mode: int, owner: int) -> None:
+    files.write(GOOD)
+    files.path.chmod(mode)
+    os.chown(files.path, owner, 4711)
     assert (await files.reload())[0].problem == "directory.permissions"
     assert not files.directory.members
 

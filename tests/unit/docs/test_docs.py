@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -209,6 +211,34 @@ def test_typical_changes_touch_at_most_five_files_that_exist() -> None:
 def test_python_is_python(page: Path) -> None:
     for text in blocks(page, "python"):
         ast.parse(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_python_imports_of_the_product_is_there(page: Path) -> None:
+    for node in (node for text in blocks(page, "python") for node in ast.walk(ast.parse(text))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pdp":
+            module = importlib.import_module(node.module or "")
+            for each in node.names:
+                assert hasattr(module, each.name) or importlib.import_module(f"{node.module}.{each.name}"), each.name
+
+
+def test_the_layers_are_those_of_the_linter() -> None:
+    contracts = project()["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each["name"] == "one direction of imports")
+    components = " | ".join(f"`{each}`" for each in max(layers, key=len).split(" | ")).replace(" | ", ", ")
+    shown = " > ".join("components" if each is max(layers, key=len) else each for each in layers[1:])
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert f"    {shown}\n" in text
+    assert f"Components ({components}) never" in text
+
+
+def test_every_extra_has_its_row() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(project()["project"]["optional-dependencies"])
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

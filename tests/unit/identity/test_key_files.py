@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,24 @@ def test_a_missing_or_unsafe_file_is_refused(world: Any) -> None:
     assert start(world) == "keys.unsafe_permissions"
     (world.folder / "jwks.json").unlink()
     assert start(world) == "keys.unreadable"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("file", ["jwks.json", "revoked"])
+def test_a_file_that_another_group_or_user_may_write_is_refused(world: Any, file: str) -> None:
+    deny, path = world.folder / "revoked", world.folder / file
+    deny.write_text("")
+    world.options["revoked_jti_file"] = deny
+    code = {"jwks.json": "keys", "revoked": "revocations"}[file] + ".unsafe_permissions"
+    for mode, owner, group, expected in (
+        (0o664, 0, 0, ""),  # a user-private group adds nobody
+        (0o664, 0, 4711, code),
+        (0o644, 0, 4711, ""),
+        (0o600, 4711, 4711, code),
+    ):
+        os.chown(path, owner, group)
+        path.chmod(mode)
+        assert start(world) == expected, (mode, owner, group)
 
 
 def test_an_unusable_deny_list_is_refused_at_start(world: Any) -> None:

@@ -152,6 +152,10 @@ def test_keys_are_kept_close(tmp_path: Path) -> None:
     assert fault.value.code == "registry.key_open"
     with pytest.raises(ConfigurationFault, match=r"registry\.keys\[x\]"):
         read_public(private, "registry.keys[x]")
+    public.chmod(0o646)  # a writer of it would say who may sign
+    with pytest.raises(ConfigurationFault, match=r"registry\.keys\[x\]: everybody may write it") as fault:
+        read_public(public, "registry.keys[x]")
+    assert fault.value.code == "registry.unsafe"
 
 
 def test_yaml_is_read_strictly(tmp_path: Path) -> None:
