@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class TestRun:
     report: TestReport
 
     def facts(self) -> dict[str, Json]:
-        """As JSON: `{ok, revision, passed, failed, results: [{name, path, line, passed, error}], faults}`."""
+        """As JSON: `{ok, revision, passed, failed, results, faults, coverage}`; a result is `{name, path, line,
+        passed, error, elements}`, an element `{pack, kind, code, id, target, path, line}`."""
         results = self.report.results
         return {
             "schema": "pdp.policy-test/1",
@@ -54,10 +55,7 @@ class TestRun:
             "revision": self.bundle.revision if self.bundle else None,
             "passed": sum(r.passed for r in results),
             "failed": sum(not r.passed for r in results),
-            "results": [
-                {"name": r.name, "path": r.path, "line": r.line, "passed": r.passed, "error": r.error}
-                for r in results
-            ],
+            "results": [asdict(result) for result in results],
             "faults": [finding_fact(f) for f in self.report.faults],
             "coverage": coverage_fact(self.report.coverage) if self.report.coverage else None,
         }
@@ -166,6 +164,14 @@ def _error(body: dict[str, Any]) -> str:
     return "; ".join(messages)[:600]
 
 
+def element_lines(result: TestResult) -> Iterator[str]:
+    """A table: each element that packs gave, with its id or target, and where it is written."""
+    rows = [(e.pack, e.kind, e.code, e.id or e.target, f"{e.path}:{e.line}") for e in result.elements]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True) if width).rstrip()
+
+
 def coverage_percent(files: Sequence[FileCoverage]) -> float:
     """Lines that were evaluated, of those that could be; 100 where there are none."""
     covered = sum(len(file.covered) for file in files)
@@ -244,7 +250,10 @@ def _suite(root: ET.Element, path: str, results: list[TestResult]) -> None:
         case = ET.SubElement(suite, "testcase", classname=package, name=name, file=path, line=str(result.line))
         if not result.passed:
             kind = "error" if result.error else "failure"
-            ET.SubElement(case, kind, message=_clean(result.error or "It is not true."), type=f"test.{kind}")
+            failure = ET.SubElement(
+                case, kind, message=_clean(result.error or "It is not true."), type=f"test.{kind}"
+            )
+            failure.text = _clean("\n".join(element_lines(result))) or None
 
 
 def _clean(text: str) -> str:

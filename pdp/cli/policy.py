@@ -11,11 +11,11 @@ import click
 
 from pdp.authoring.check import CheckResult, check_folder
 from pdp.authoring.scaffold import new_pack
-from pdp.authoring.test import TestRun, coverage_lines, junit, run_folder
+from pdp.authoring.test import TestRun, coverage_lines, element_lines, junit, run_folder
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.gate import ERROR, GateFinding
+from pdp.policy.gate import ERROR, GateFinding, TestResult
 from pdp.policy.opa.bundle import ROOTS, archive
 
 FAULT = 1
@@ -64,7 +64,7 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 @_organisation
 @_shipped
 @click.option("--filter", "name_filter", default=None, help="Only tests whose name contains this.")
-@click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too, with the elements that packs gave.")
 @click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
 @click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
 @click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
@@ -180,15 +180,22 @@ def _print_finding(finding: GateFinding) -> None:
         click.echo(f"    {line}")
 
 
+def _print_result(result: TestResult) -> None:
+    if result.passed:
+        click.echo(f"pass  {result.name}")
+    else:
+        why = f": {result.error}" if result.error else ""
+        click.secho(f"FAIL  {result.name}  ({result.path}:{result.line}){why}", fg="red")
+    for line in element_lines(result):
+        click.echo(f"        {line}")
+
+
 def _print_test(tested: TestRun, *, verbose: bool) -> None:
     for finding in tested.report.faults:
         _print_finding(finding)
     for result in tested.report.results:
-        if verbose and result.passed:
-            click.echo(f"pass  {result.name}")
-        elif not result.passed:
-            why = f": {result.error}" if result.error else ""
-            click.secho(f"FAIL  {result.name}  ({result.path}:{result.line}){why}", fg="red")
+        if verbose or not result.passed:
+            _print_result(result)
     for line in coverage_lines(tested.report.coverage) if tested.report.coverage else ():
         click.echo(line)
     passed = sum(r.passed for r in tested.report.results)

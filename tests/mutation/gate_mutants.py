@@ -212,6 +212,12 @@ LOADING = (
             "if not names:",
             "a test that replaces rules shows nothing",
         ),
+        (
+            "gate-elements-of-other-tests",
+            "for noted in (self.notes, self.invalid, self.given):",
+            "for noted in (self.notes, self.invalid):",
+            "a test shows what packs gave while it ran, and nothing of another",
+        ),
         ("gate-never-absent", "if fired and absent:", "if fired:", "a rule that always fires never becomes active"),
         ("gate-never-fires", "if fired and absent:", "if absent:", "a rule that never fires never becomes active"),
     ),

@@ -80,20 +80,17 @@ def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     def selected(name: str) -> bool:
         return (job["filter"] or "") in name
 
-    if not findings and job["coverage"]:
+    if not findings:
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
-        coverage = dynamic_check.run_coverage(bundle, policy, units, selected, results.append)
-        if isinstance(coverage, GateFinding):
-            findings.append(coverage)
+        ran = dynamic_check.run_tests(bundle, policy, units, selected, counting=job["coverage"])
+        if isinstance(ran, GateFinding):
+            findings.append(ran)
         else:
-            files = coverage
-    elif not findings:
-        fault = dynamic_check.run_all(bundle, units, selected, results.append)
-        findings += [fault] if fault else []
+            results, files = ran
     return {
         "coverage": [dataclasses.asdict(file) for file in files],
         "findings": [_finding(f) for f in sorted(set(findings))],
-        "results": [{n: getattr(r, n) for n in TestResult.__slots__} for r in results],
+        "results": [dataclasses.asdict(result) for result in results],
     }
 
 

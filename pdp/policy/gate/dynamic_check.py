@@ -2,7 +2,8 @@
 they produce.
 
 To note an element, its literal `code` is replaced, in the engine's copy of the pack, by a call that
-notes the code and returns it; the call is evaluated exactly when the element is produced. One more
+notes the code with the element's target and returns it; the call is evaluated exactly when the element
+is produced. One more
 rule per contract rule notes that the set was evaluated, so an element that was not noted could have
 been.
 
@@ -27,8 +28,8 @@ from pdp.policy.embedded.regorus_binding import new_engine, places
 from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.policy import Policy, RuleKey, is_pack
-from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, GateFinding, TestResult
-from pdp.policy.gate.syntax import RegoRule, Unit, dotted, named, span_of, trees, walk
+from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, GateFinding, GivenElement, TestResult
+from pdp.policy.gate.syntax import REFERENCES, RegoRule, Unit, dotted, kind, named, span_of, string, trees, walk
 
 _NOTE = "pdp_gate.note"
 _PLACE = re.compile(r"(.+):([0-9]+):([0-9]+)")
@@ -37,19 +38,21 @@ _PROVEN = ("allow", "hide", "deny", "require")
 
 @dataclass(slots=True)
 class TestEngine:
-    """An engine with the whole bundle, tests included, that notes what fires."""
+    """An engine with the whole bundle, tests included, that notes which of `elements` come about."""
 
+    elements: list[Element]
     counting: bool = False  # lines, for coverage; slower
     notes: set[str] = field(default_factory=set)
     invalid: dict[str, str] = field(default_factory=dict)  # what came about for no valid input: why it is not valid
+    given: set[tuple[str, str]] = field(default_factory=set)  # what came about, and for which target
     engine: Any = None
     _validator: Any = None
     _judged: dict[str, str] = field(default_factory=dict)
 
-    def start(self, bundle: Bundle, texts: dict[str, str]) -> GateFinding | None:
+    def start(self, bundle: Bundle, policy: Policy) -> GateFinding | None:
         """As `load`; a bundle that the engine does not load or compile is one finding, where the engine sees it."""
         try:
-            self.load(bundle, texts)
+            self.load(bundle, rewritten(policy, self.elements))
             self.engine.eval_query_as_json("true")  # compiles; each test would otherwise say the same once more
         except RuntimeError as error:
             message = f"The engine does not load it: {_engine_message(str(error))}."
@@ -64,14 +67,15 @@ class TestEngine:
         """Load every module, with `texts` in place of those that were rewritten. Raises RuntimeError."""
         self.engine = new_engine()
         self.engine.set_enable_coverage(self.counting)
-        self.engine.add_extension(_NOTE, 3, self._note)
+        self.engine.add_extension(_NOTE, 4, self._note)
         self.engine.set_input_json("{}")  # for tests that give none
         self._validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
         for module in bundle.modules:
             self.engine.add_policy(module.path, texts.get(module.path, module.text))
         self.engine.add_data_json(json.dumps({"org": json.loads(bundle.org)}))
 
-    def _note(self, what: str, document: str, is_json: bool) -> str:
+    def _note(self, what: str, target: object, document: str, is_json: bool) -> str:
+        self.given.add((what, target if isinstance(target, str) else ""))
         problem = self._problem(document) if is_json else "it holds a set, which no JSON does"
         if problem:
             self.invalid[what] = problem
@@ -89,16 +93,32 @@ class TestEngine:
 
     def run(self, unit: Unit, rule: RegoRule) -> tuple[TestResult, frozenset[str]]:
         """Run one test; true is a pass, anything else is not."""
-        self.notes.clear()
-        self.invalid.clear()
+        for noted in (self.notes, self.invalid, self.given):
+            noted.clear()
         path = ".".join((*unit.package, rule.name))
         passed, error = False, ""
         try:
             passed = self.engine.eval_rule_as_json(f"data.{path}").strip() == "true"
         except RuntimeError as failure:
             error = _engine_message(str(failure))
-        result = TestResult(unit.module.path, rule.place.line, path, passed, error)
+        result = TestResult(unit.module.path, rule.place.line, path, passed, error, tuple(self._given()))
         return result, frozenset(self.notes)
+
+    def _given(self) -> Iterator[GivenElement]:
+        """The elements that came about, by pack and kind."""
+        for element in self.elements:
+            targets = sorted(target for what, target in self.given if what == label(element))
+            rule, name = element.rule, string(element.fields["id"]) if "id" in element.fields else None
+            for target in targets:
+                yield GivenElement(
+                    rule.unit.package[1],
+                    rule.name,
+                    element.code,
+                    name or "",
+                    target,
+                    rule.unit.module.path,
+                    rule.place.line,
+                )
 
 
 def tests_of(units: list[Unit]) -> list[tuple[Unit, RegoRule]]:
@@ -111,25 +131,11 @@ def tests_of(units: list[Unit]) -> list[tuple[Unit, RegoRule]]:
     return list(tests.values())
 
 
-def run_all(
-    bundle: Bundle, units: list[Unit], selected: Callable[[str], bool], report: Callable[[TestResult], None]
-) -> GateFinding | None:
-    """Run the tests whose name is wanted. Returns a finding if the bundle does not even load."""
-    trial = TestEngine()
-    fault = trial.start(bundle, {})
-    if fault is not None:
-        return fault
-    for unit, rule in tests_of(units):
-        if selected(".".join((*unit.package, rule.name))):
-            report(trial.run(unit, rule)[0])
-    return None
-
-
 def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[GateFinding]:
     """Every element of every pack must come about in one of the pack's own tests, and not in another."""
     elements = pack_elements(policy)
-    trial = TestEngine()
-    fault = trial.start(bundle, rewritten(policy, elements))
+    trial = TestEngine(elements)
+    fault = trial.start(bundle, policy)
     if fault is not None:
         return [fault]
     shown: dict[str, _PackResults] = defaultdict(_PackResults)  # by pack
@@ -218,9 +224,17 @@ def _seen(element: Element) -> str:
     return f"{element.rule.unit.package[1]}.{element.rule.name}\n"
 
 
-def _noting(what: str) -> str:
+def _noting(what: str, target: str = "null") -> str:
     """The call that notes `what` together with the input; a set does not come back from JSON as it was."""
-    return f"{_NOTE}({json.dumps(what)}, json.marshal(input), json.unmarshal(json.marshal(input)) == input)"
+    same = "json.unmarshal(json.marshal(input)) == input"
+    return f"{_NOTE}({json.dumps(what)}, {target}, json.marshal(input), {same})"
+
+
+def _target(element: Element) -> str:
+    """The expression of an element's target; `null` for one that is no reference in one line: lines stay."""
+    node = element.fields.get("target")
+    text = element.rule.unit.text(span_of(node)) if node is not None and kind(node)[0] in REFERENCES else ""
+    return text if text and "\n" not in text else "null"
 
 
 def rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
@@ -230,7 +244,7 @@ def rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
     looked: dict[tuple[tuple[str, ...], str], Element] = {}
     for element in elements:
         span = element.code_span
-        call = _noting(label(element)).encode()
+        call = _noting(label(element), _target(element)).encode()
         edits[element.rule.unit.module.path].append((int(span["start"]), int(span["end"]), call))
         looked.setdefault((element.rule.unit.package, element.rule.name), element)
     tails: dict[str, bytes] = defaultdict(bytes)
@@ -281,31 +295,32 @@ def _engine_message(text: str) -> str:
     return (errors[0] if errors else "evaluation failed").rstrip(".")[:300]
 
 
-def run_coverage(
-    bundle: Bundle,
-    policy: Policy,
-    units: list[Unit],
-    selected: Callable[[str], bool],
-    report: Callable[[TestResult], None],
-) -> tuple[FileCoverage, ...] | GateFinding:
-    """Run the tests whose name is wanted, and say what they reached of every file that is no test.
+def run_tests(
+    bundle: Bundle, policy: Policy, units: list[Unit], selected: Callable[[str], bool], *, counting: bool
+) -> tuple[list[TestResult], tuple[FileCoverage, ...]] | GateFinding:
+    """Run the tests whose name is wanted; with `counting`, say what they reached of every file that is no test.
 
-    A line counts when any test evaluated something on it; an element when one of its pack's own tests brought it
-    about.
+    A finding where the bundle does not even load. A line counts when any test evaluated something on it; an element
+    when one of its pack's own tests brought it about.
     """
     elements = pack_elements(policy)
-    counting = TestEngine(counting=True)
-    fault = counting.start(bundle, rewritten(policy, elements))
+    engine = TestEngine(elements, counting)
+    fault = engine.start(bundle, policy)
     if fault is not None:
         return fault
+    results: list[TestResult] = []
     noted: set[str] = set()
     for unit, rule in tests_of(units):
         if selected(".".join((*unit.package, rule.name))):
-            result, notes = counting.run(unit, rule)
-            report(result)
+            result, notes = engine.run(unit, rule)
+            results.append(result)
             own = unit.package[0].removesuffix("_test") + "."
             noted |= {note for note in notes if note.startswith(own)}
-    lines = {file["path"]: file for file in json.loads(counting.engine.get_coverage_report_as_json())["files"]}
+    return results, _coverage(engine, policy, noted) if counting else ()
+
+
+def _coverage(engine: TestEngine, policy: Policy, noted: AbstractSet[str]) -> tuple[FileCoverage, ...]:
+    lines = {file["path"]: file for file in json.loads(engine.engine.get_coverage_report_as_json())["files"]}
     return tuple(
         FileCoverage(
             unit.module.path,
@@ -313,7 +328,7 @@ def run_coverage(
             *_file_lines(lines.get(unit.module.path, {}), unit),
             tuple(
                 ElementCoverage(e.code, e.rule.name, e.rule.place.line, label(e) in noted)
-                for e in sorted(elements, key=lambda e: e.rule.place.line)
+                for e in sorted(engine.elements, key=lambda e: e.rule.place.line)
                 if e.rule.unit is unit
             ),
         )

@@ -25,6 +25,7 @@ from pdp.policy.gate.report import (
     FileCoverage,
     GateFinding,
     GateReport,
+    GivenElement,
     RegistryName,
     RuleNames,
     TestReport,
@@ -93,7 +94,7 @@ def run_tests(
         return TestReport(faults=(answer,))
     faults = tuple(GateFinding(**f) for f in answer["findings"])
     reached = tuple(_coverage(file) for file in answer["coverage"])
-    return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults, reached)
+    return TestReport(tuple(_result(result) for result in answer["results"]), faults, reached)
 
 
 def places(
@@ -117,6 +118,10 @@ def places(
 def _coverage(file: Mapping[str, Any]) -> FileCoverage:
     elements = tuple(ElementCoverage(**element) for element in file["elements"])
     return FileCoverage(file["path"], file["shipped"], tuple(file["covered"]), tuple(file["missed"]), elements)
+
+
+def _result(result: Mapping[str, Any]) -> TestResult:
+    return TestResult(**{**result, "elements": tuple(GivenElement(**given) for given in result["elements"])})
 
 
 def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | GateFinding:

@@ -65,8 +65,23 @@ class GateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenElement:
+    """One element that a pack gave while a test ran, and where it is written. `id` is of a requirement, `target` is a
+    key; empty where there is none."""
+
+    pack: str
+    kind: str
+    code: str
+    id: str
+    target: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class TestResult:
-    """The result of one `test_*` rule. `error` is the engine's message when evaluation failed, else empty."""
+    """The result of one `test_*` rule. `error` is the engine's message when evaluation failed, else empty; `elements`
+    are those that packs gave on the embedded engine, whatever the test made of them."""
 
     __test__ = False  # not for pytest
 
@@ -75,6 +90,7 @@ class TestResult:
     name: str  # for example `acme_test.test_limit`
     passed: bool
     error: str = ""
+    elements: tuple[GivenElement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,55 @@ def test_test_shows_failures(folder: Path) -> None:
     assert "test_two" not in done.output
     found = json.loads(pdp("test", folder, "--filter", "acme_test", "--json").output)
     assert (found["ok"], found["passed"], found["failed"]) == (False, 1, 1)
+
+
+ACME = shipped_rego() / "examples" / "acme"
+
+
+def elements_of(found: str) -> dict[str, list[tuple[str, ...]]]:
+    """By test, without the place."""
+    return {
+        result["name"]: [tuple(e[k] for k in ("pack", "kind", "code", "id", "target")) for e in result["elements"]]
+        for result in json.loads(found)["results"]
+    }
+
+
+def test_a_failing_test_shows_what_packs_gave(tmp_path: Path) -> None:
+    shutil.copytree(ACME, tmp_path / "org")
+    tests = tmp_path / "org/packs/acme/acme_test.rego"
+    text = tests.read_text()
+    over = 'log({"max_count": 101})'
+    assert text.count(over) == 1
+    tests.write_text(text.replace(over, f"{over}\n\tfalse"))
+    done = pdp("test", tmp_path / "org", "--filter", "acme_test.test_log")
+    assert done.exit_code == 10
+    place = r"packs/acme/acme\.rego:\d+"
+    shown = [line for line in done.output.splitlines() if line.startswith("  ")]
+    assert len(shown) == 2, done.output  # of the failing test alone
+    assert re.fullmatch(rf" +acme  allow  acme\.role +tool:git_log  {place}", shown[0])
+    assert re.fullmatch(rf" +acme  deny   acme\.log\.max_count +{place}", shown[1])
+
+
+def test_every_test_shows_what_packs_gave_where_it_is_asked_for() -> None:
+    arguments = ("test", ACME, "--filter", "acme_test")
+    given = elements_of(pdp(*arguments, "--json").output)
+    test = "acme_test.test_vouched_identity_does_not_see_reset"
+    assert given[test] == [
+        ("acme", "allow", "acme.role", "", "tool:git_reset"),
+        ("acme", "hide", "acme.verified_person_only", "", "tool:git_reset"),
+    ]
+    destroying = given["acme_test.test_destruction_on_a_saturday_wants_the_on_call_group"]
+    assert ("acme", "require", "acme.out_of_hours", "acme.out_of_hours", "") in destroying
+    assert given["acme_test.test_stranger_may_do_nothing"] == []
+    assert "acme.verified_person_only  tool:git_reset" in pdp(*arguments, "-v").output
+    assert "acme.verified_person_only" not in pdp(*arguments).output
+    assert elements_of(pdp(*arguments, "--json", "--coverage").output) == given
+
+
+def test_elements_are_the_shipped_packs_too() -> None:
+    given = elements_of(pdp("test", "--filter", "baseline_test", "--json").output)
+    assert {"deny", "require"} <= {kind for each in given.values() for _, kind, *_ in each}
+    assert {pack for each in given.values() for pack, *_ in each} == {"baseline"}
 
 
 def test_no_test_is_no_success(folder: Path) -> None:

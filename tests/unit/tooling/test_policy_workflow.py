@@ -165,14 +165,17 @@ def test_ranges() -> None:
 
 def test_junit_for_a_ci(org: Path, tmp_path: Path) -> None:
     test = org / "packs/payroll/payroll_test.rego"
-    test.write_text(test.read_text() + "\ntest_wrong if false\n\ntest_broken if 1 / (count([]) + 0) == 1\n")
+    wrong = 'test_wrong if payroll.allow == {} with input as asks("payroll-readers", {})'
+    test.write_text(test.read_text() + f"\n{wrong}\n\ntest_broken if 1 / (count([]) + 0) == 1\n")
     file = tmp_path / "junit.xml"
     done = pdp("test", org, "--filter", "payroll_test", "--junit", file)
     assert done.exit_code == 10
     [suite] = ET.fromstring(file.read_text())
     assert suite.attrib == {"name": "packs/payroll/payroll_test.rego", "tests": "17", "failures": "1", "errors": "1"}
     cases = {case.attrib["name"]: case for case in suite}
-    assert cases["test_wrong"].find("failure") is not None
+    failure = cases["test_wrong"].find("failure")
+    assert failure is not None
+    assert "payroll.readers  tool:" in (failure.text or "")  # what the pack gave
     broken = cases["test_broken"].find("error")
     assert broken is not None
     assert "divide by zero" in broken.attrib["message"]

@@ -333,6 +333,25 @@ def test_run_tests_reports_each(shipped: Bundle) -> None:
     assert [r.line for r in report.results] == [6, 7, 8]
 
 
+def test_run_tests_says_what_packs_gave(shipped: Bundle) -> None:
+    both = f'{LIMIT}\nallow contains {{"target": t.key, "code": "acme.any"}} if some t in input.targets'
+    tests = (
+        FIRES
+        + "test_allowed if count(data.packs.acme.allow) == 2 with input as "
+        + '{"targets": [{"key": "tool:b"}, {"key": "tool:a"}]}\n'
+        + "test_nothing if data.packs.acme.allow == set() with input as {}\n"
+    )
+    given = {
+        result.name.partition(".test_")[2]: [(e.kind, e.code, e.target, e.line) for e in result.elements]
+        for result in gate.run_tests(bundle(shipped, both, tests)).results
+    }
+    line = both.count("\n") + 5
+    granted = [("allow", "acme.any", key, line) for key in ("tool:a", "tool:b")]
+    assert given["allowed"] == granted
+    assert [kind for kind, *_ in given["limit"]].count("deny") == 1
+    assert given["nothing"] == []
+
+
 def test_run_tests_by_name(shipped: Bundle) -> None:
     report = gate.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="no_limit")
     assert [r.name for r in report.results] == ["acme_test.test_no_limit"]
