@@ -43,6 +43,11 @@ _OUTCOMES: Mapping[str, decision_pb2.Outcome.ValueType] = {
     "failed": decision_pb2.OUTCOME_FAILED,
     "unknown": decision_pb2.OUTCOME_UNKNOWN,
 }
+_ANSWERS: Mapping[str, decision_pb2.Answer.ValueType] = {
+    "accept": decision_pb2.ANSWER_ACCEPT,
+    "decline": decision_pb2.ANSWER_DECLINE,
+    "cancel": decision_pb2.ANSWER_CANCEL,
+}
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 Answer = TypeVar("Answer")
@@ -120,6 +125,10 @@ class CallQuestion:
                 supported_obligations=sorted(self.supported),
                 resume_token=call.resume_token,
                 server_peer=_peer(call.server_peer),
+                client_answers=[
+                    decision_pb2.ClientAnswer(requirement_id=name, answer=_ANSWERS[answer])
+                    for name, answer in call.client_answers.items()
+                ],
                 context=types_pb2.Context(
                     client_address=call.client_address,
                     observation=call.observation,
@@ -127,7 +136,7 @@ class CallQuestion:
                     meta_json=encoded(call.meta, "meta"),
                 ),
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise unfit(error) from None
 
     def read(self, response: decision_pb2.DecideResponse, now: float) -> Decision:

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.client.values import (
+    Assurance,
     Decision,
     Obligation,
     Pending,
@@ -47,6 +48,9 @@ _KINDS: Mapping[int, RequirementKind] = {
     types_pb2.RequirementKind.Value(f"REQUIREMENT_KIND_{kind.upper()}"): kind
     for kind in get_args(RequirementKind)
     if kind != "unknown"
+}
+_ASSURANCES: Mapping[int, Assurance] = {
+    types_pb2.Assurance.Value(f"ASSURANCE_{level.upper()}"): level for level in get_args(Assurance) if level
 }
 MISCOUNTED = ("client.malformed", "The service sent another number of answers than there were questions.")
 # an observed answer is read as if it were enforced: never looser
@@ -192,6 +196,7 @@ def requirements(pending: types_pb2.Pending) -> tuple[Requirement, ...]:
             short_code=r.short_code,
             expires_at=_seconds(r.expires_at) if r.HasField("expires_at") else None,
             approval_id=r.approval_id,
+            min_assurance=_ASSURANCES.get(r.min_assurance, ""),
         )
         for r in pending.requirements
     )

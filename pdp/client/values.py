@@ -9,6 +9,8 @@ from typing import Any, Literal
 Effect = Literal["allow", "deny", "pending"]
 Outcome = Literal["done", "failed", "unknown"]
 RequirementKind = Literal["judge", "confirmation", "approval", "consent", "unknown"]
+Assurance = Literal["", "client_asserted", "signed_in", "passkey"]
+Elicited = Literal["accept", "decline", "cancel"]
 JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
 
 
@@ -49,6 +51,8 @@ class ToolCall:
     (`presented` makes it from an SDK's object).
 
     `call_id` names the one execution that is meant and stays the same when a pending call is asked again.
+    `client_answers` are what the MCP client's user answered, by the id of the requirement; they count where this
+    caller's configuration says so.
     """
 
     server: str
@@ -65,6 +69,7 @@ class ToolCall:
     extra: JsonObject = None
     meta: JsonObject = None
     server_peer: ServerPeer | None = None
+    client_answers: Mapping[str, Elicited] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,8 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """An open requirement of a pending call. `expires_at` is in Unix seconds, None where there is none."""
+    """An open requirement of a pending call. `expires_at` is in Unix seconds, None where there is none;
+    `min_assurance` is that of a confirmation, "" for what is not said."""
 
     id: str
     kind: RequirementKind
@@ -122,6 +128,7 @@ class Requirement:
     short_code: str
     expires_at: float | None
     approval_id: str = ""  # of the request that people answer; "" for a judge
+    min_assurance: Assurance = ""
 
 
 @dataclass(frozen=True, slots=True)

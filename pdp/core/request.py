@@ -30,6 +30,7 @@ class MayAssert:
     groups: bool = False
     server_peer: bool = False  # how a server proved itself to it
     observation: bool = False  # that the text came from where it says, and not from the agent
+    client_answers: bool = False  # what its client's user answered to confirmations
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class SessionAsk:
 
 @dataclass(frozen=True, slots=True)
 class ClientAnswer:
-    """Reserved: an elicited confirmation; never above `client_asserted`."""
+    """What a caller's client says that its user answered to a requirement: "accept", "decline" or "cancel"."""
 
     requirement_id: str
     answer: str

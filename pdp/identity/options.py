@@ -167,6 +167,11 @@ class MayAssertOptions(Options):
         description="The observation: that the agent was shown it, and did not make it up. Without it the judge may "
         "refuse a call with an observation, and unlocks none.",
     )
+    client_answers: bool = Field(
+        default=False,
+        description="What its client's user answered to confirmations. An acceptance counts where policy's "
+        "`min_assurance` is `client_asserted`, a decline refuses.",
+    )
 
 
 class CallerOptions(Options):
@@ -206,7 +211,13 @@ class CallerOptions(Options):
             servers=frozenset(self.servers),
             resources=self.resources,
             may_assert=MayAssert(
-                may.claims, may.task, may.context_reset, may.groups, may.server_peer, may.observation
+                may.claims,
+                may.task,
+                may.context_reset,
+                may.groups,
+                may.server_peer,
+                may.observation,
+                may.client_answers,
             ),
             dedupes_redemptions=self.dedupes_redemptions,
             max_worker_kills_per_minute=self.max_worker_kills_per_minute,

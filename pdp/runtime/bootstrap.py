@@ -187,6 +187,7 @@ def _build(
         facts,
         idempotency,
         evidence,
+        approvals.services.client_answers,
         approvals.resolve,
         recorder,
         sessions,

@@ -204,6 +204,7 @@ class Batch:
         if cached is not None:
             run.results[place] = cached
             return
+        await decide.client_answers(decision)
         decide.facts.build(decision)
         run.begun.append(decision)
         kept = decide.approvals.resume(decision)

@@ -14,6 +14,7 @@ from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, EvidenceSource, Sessions, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
+from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.resolve import Resolve
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
@@ -34,6 +35,7 @@ class Decide:
     facts: FactBuilder
     idempotency: Idempotency
     evidence: EvidenceSource
+    client_answers: ClientAnswers
     approvals: Resolve
     recorder: Recorder
     sessions: Sessions
@@ -67,6 +69,7 @@ class Decide:
                     return cached, await self.recorder.locate(cached.decision_id)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
+                    await self.client_answers(decision)
                     ref = await self._decided(decision, again=again)
                     if ref is not None:
                         return decision.answer, ref

@@ -32,9 +32,9 @@ class _AnswerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Answer.ValueTy
     ANSWER_UNSPECIFIED: _Answer.ValueType  # 0
     """Nothing; without effect."""
     ANSWER_ACCEPT: _Answer.ValueType  # 1
-    """The user agreed."""
+    """The user agreed: the confirmation is met where its `min_assurance` is ASSURANCE_CLIENT_ASSERTED."""
     ANSWER_DECLINE: _Answer.ValueType  # 2
-    """The user said no: the requirement is refused."""
+    """The user said no: the confirmation is refused."""
     ANSWER_CANCEL: _Answer.ValueType  # 3
     """The user closed the question: the requirement stays open."""
 
@@ -44,9 +44,9 @@ class Answer(_Answer, metaclass=_AnswerEnumTypeWrapper):
 ANSWER_UNSPECIFIED: Answer.ValueType  # 0
 """Nothing; without effect."""
 ANSWER_ACCEPT: Answer.ValueType  # 1
-"""The user agreed."""
+"""The user agreed: the confirmation is met where its `min_assurance` is ASSURANCE_CLIENT_ASSERTED."""
 ANSWER_DECLINE: Answer.ValueType  # 2
-"""The user said no: the requirement is refused."""
+"""The user said no: the confirmation is refused."""
 ANSWER_CANCEL: Answer.ValueType  # 3
 """The user closed the question: the requirement stays open."""
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
@@ -176,7 +176,9 @@ class DecideRequest(_message.Message):
 
     @_builtins.property
     def client_answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientAnswer]:
-        """What the client's user answered to requirements. Reserved. Never above ASSURANCE_CLIENT_ASSERTED."""
+        """What the client's user answered to confirmations. Counts from a caller whose configuration says
+        `may_assert.client_answers`, never above ASSURANCE_CLIENT_ASSERTED; from others it is ignored.
+        """
 
     @_builtins.property
     def server_peer(self) -> _types_pb2.ServerPeer:
@@ -212,14 +214,16 @@ Global___DecideRequest: _TypeAlias = DecideRequest  # noqa: Y015
 
 @_typing.final
 class ClientAnswer(_message.Message):
-    """ClientAnswer is a user's answer as the caller's client reports it. Asserted."""
+    """ClientAnswer is a user's answer as the caller's client reports it. Vouched."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUIREMENT_ID_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     requirement_id: _builtins.str
-    """Id of the requirement, from `pending.requirements`. One that is not open is ignored."""
+    """Id of the requirement, from `pending.requirements` of the same call. One that is not an open confirmation
+    is ignored.
+    """
     answer: Global___Answer.ValueType
     """What the user answered."""
     def __init__(

@@ -9,6 +9,35 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
     return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
 
 
+CLIENT_ANSWERS = (
+    *_in(
+        "service/approvals/client_answers",
+        (
+            "elicited-by-anyone",
+            " or not decision.caller.may_assert.client_answers",
+            "",
+            "a caller may say so, or not",
+        ),
+        (
+            "elicited-is-signed-in",
+            'ASSURANCE = "client_asserted"',
+            'ASSURANCE = "signed_in"',
+            "a client's word is weak",
+        ),
+        ("elicited-for-any-call", " if each.requirement_id == wanted", "", "an answer is for one requirement"),
+        (
+            "elicited-both",
+            'return "deny" if "deny" in choices else "approve" if',
+            'return "approve" if',
+            "a no is a no",
+        ),
+    ),
+    *_in(
+        "service/approvals/visibility",
+        ("elicited-claims", "return () if person.surface == CLIENT else (", "return (", "a client shows no claims"),
+    ),
+)
+
 PERSONS = _in(
     "service/approvals/persons",
     ("agent-by-chain", "return bool(identity.actors) or agent.kind", "return agent.kind", "an agent is nobody"),
@@ -300,4 +329,4 @@ OTHERS = (
     ),
 )
 
-PEOPLE = (*PERSONS, *LOOKING, *VOTING, *ATTEMPTS, *CONSENTS, *OTHERS)
+PEOPLE = (*CLIENT_ANSWERS, *PERSONS, *LOOKING, *VOTING, *ATTEMPTS, *CONSENTS, *OTHERS)

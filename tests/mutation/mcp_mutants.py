@@ -54,6 +54,14 @@ MCP = (
     Mutant("mcp-proxy-any-address", "pdp/cli/proxy.py", "host not in _LOOPBACK or", "", "a local listener is local"),
     *_in(
         "answers",
+        (
+            "mcp-confirms-anything",
+            'and wanted.min_assurance == "client_asserted" and',
+            "and",
+            "policy says where a client's word suffices",
+        ),
+        ("mcp-confirms-the-unseen", " or len(shown) > MAX_SHOWN:", ":", "a call is shown whole"),
+        ("mcp-asks-for-ever", " and wanted.id not in asked:", ":", "a user is asked once"),
         ("mcp-public-list", '"cacheScope": "private"', '"cacheScope": "public"', "a list is one subject's"),
         ("mcp-any-scheme", 'in ("https", "http"):', "is not None:", "a page is a page"),
     ),

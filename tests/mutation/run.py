@@ -108,6 +108,11 @@ CHECKS = (
         ("pdp/service/approvals/", "pdp/service/idempotency", "pdp/service/judge_evidence"),
     ),
     Check(
+        "elicited answers",
+        _pytest("tests/system/test_client_answers.py"),
+        ("pdp/service/approvals/client_answers", "pdp/service/approvals/visibility"),
+    ),
+    Check(
         "people",
         _pytest("tests/unit/service/approvals", "tests/unit/approvals"),
         ("pdp/service/approvals/", "pdp/approvals/"),
@@ -128,7 +133,7 @@ CHECKS = (
         "mcp",
         _pytest(
             "tests/unit/adapters/test_mcp_answers.py",
-            *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "fastmcp", "proxy")),
+            *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "confirmation", "fastmcp", "proxy")),
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),
     ),

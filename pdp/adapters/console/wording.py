@@ -41,7 +41,12 @@ ASSURANCES: Mapping[str, str] = {
     "signed_in": "signed in",
     "passkey": "with a passkey",
 }
-SURFACES: Mapping[str, str] = {"grpc": "the API", "cli": "the command line", "console": "this console"}
+SURFACES: Mapping[str, str] = {
+    "grpc": "the API",
+    "cli": "the command line",
+    "console": "this console",
+    "client": "a client's word",
+}
 TASK_SOURCES: Mapping[str, str] = {
     "subject_signed": "signed by the person",
     "caller": "passed on by the gateway, not verified",

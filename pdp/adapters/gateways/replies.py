@@ -30,7 +30,7 @@ def refused(decision: Decision, message: McpMessage) -> bytes:
     open one; no state is made up, since the server behind would take it for its own."""
     client = _client(message)
     if client.shows("url") and answers.way(decision, client) is Way.INPUT_REQUIRED:
-        return _result(message, answers.input_required(decision, client))
+        return _result(message, answers.input_required(answers.elicitation(decision, client)))
     return error(message.id, answers.DENIED, decision.safe_message, answers.data(decision))
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdp.client.values import Decision, Tool
+from pdp.client.values import Decision, Elicited, Tool
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name
+CONFIRMATION = "pdp.confirmation"  # the same, where the answer itself is what is asked for
+MAX_SHOWN = 2_000  # characters of a call that a client's form can show; a longer one is confirmed on the page
 SAFE_MESSAGE = "This call is not available."
 MODERN = frozenset({"2026-07-28"})  # versions without a handshake, whose servers ask by `input_required`
 _URLS = frozenset({"2025-11-25"})  # versions with a handshake whose servers may show a page
@@ -116,20 +118,40 @@ def elicitation(decision: Decision, client: McpClient) -> dict[str, Any]:
     return {"mode": "form", "message": f"{message} Open {url} and answer there.", "requestedSchema": form}
 
 
-def input_required(decision: Decision, client: McpClient, state: str | None = None) -> dict[str, Any]:
-    """The result with which a modern client asks its user and calls again. `state` comes back with that call; a
-    gateway gives none, since the server behind it would take it for its own."""
-    question = {"method": "elicitation/create", "params": elicitation(decision, client)}
-    result: dict[str, Any] = {"resultType": "input_required", "inputRequests": {QUESTION: question}}
+def confirmation(
+    decision: Decision, client: McpClient, server: str, call: CallParameters, asked: Collection[str] = ()
+) -> tuple[str, dict[str, Any]] | None:
+    """The first open confirmation for which policy takes a client's word, but for those `asked` already: its id, and
+    the parameters of `elicitation/create` by which the user confirms this very call. None without one, where the
+    client shows no forms, and for a call that is too long to be shown whole.
+
+    Everything but ASCII is spelled out, so that nothing of a call is hidden or out of its place.
+    """
+    shown = f"{json.dumps(call.name)} of {json.dumps(server)} with {json.dumps(call.arguments, sort_keys=True)}"
+    forms = client.shows("form") and (client.modern or client.version in _FORMS)
+    if decision.pending is None or not forms or len(shown) > MAX_SHOWN:
+        return None
+    for wanted in decision.pending.requirements:
+        if wanted.kind == "confirmation" and wanted.min_assurance == "client_asserted" and wanted.id not in asked:
+            form = {"type": "object", "properties": {}}
+            return wanted.id, {"mode": "form", "message": f"Do you want this call? {shown}", "requestedSchema": form}
+    return None
+
+
+def input_required(params: Mapping[str, Any], state: str | None = None, name: str = QUESTION) -> dict[str, Any]:
+    """The result with which a modern client asks its user, by `params` of `elicitation/create`, and calls again.
+    `state` comes back with that call; a gateway gives none, since the server behind it would take it for its own."""
+    question = {"method": "elicitation/create", "params": dict(params)}
+    result: dict[str, Any] = {"resultType": "input_required", "inputRequests": {name: question}}
     return result if state is None else {**result, "requestState": state}
 
 
-def answered(params: Mapping[str, Any]) -> str:
-    """What the user answered to our question: "accept", "decline", "cancel", or "" for nothing that is known."""
+def answered(params: Mapping[str, Any], name: str = QUESTION) -> Elicited | None:
+    """What the user answered to our question; None for nothing that is known."""
     responses = params.get("inputResponses")
-    response = responses.get(QUESTION) if isinstance(responses, Mapping) else None
+    response = responses.get(name) if isinstance(responses, Mapping) else None
     action = response.get("action") if isinstance(response, Mapping) else None
-    return action if action in ("accept", "decline", "cancel") else ""
+    return action if action in ("accept", "decline", "cancel") else None
 
 
 def tools(shown: Iterable[Tool], client: McpClient, milliseconds: int, *, prefix: str = "") -> dict[str, Any]:

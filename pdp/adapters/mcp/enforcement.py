@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
-from pdp.client.values import Credential
+from pdp.client.values import Credential, Elicited
 
 logger = logging.getLogger(__name__)
 
@@ -96,18 +96,19 @@ class _Round:
     resume: str = ""
     of_server: bool = False  # the server's own question is open, with its `server_state`
     server_state: str | None = None
+    confirmed: tuple[str, ...] = ()  # the confirmations, by id, about which the user was asked; the last one by this
 
     @classmethod
     def read(cls, state: object) -> _Round:
         """The round that `state` continues, unsealed, or a first one: an agent chooses no id."""
         if not isinstance(state, str):
             return cls(str(uuid.uuid4()))
-        call_id, resume, of_server, server_state = json.loads(state)
-        return cls(call_id, resume, of_server, server_state)
+        call_id, resume, of_server, server_state, *confirmed = json.loads(state)
+        return cls(call_id, resume, of_server, server_state, tuple(confirmed))
 
     def written(self) -> str:
         """The plain text of the state."""
-        return json.dumps([self.call_id, self.resume, self.of_server, self.server_state])
+        return json.dumps([self.call_id, self.resume, self.of_server, self.server_state, *self.confirmed])
 
 
 class Enforcement:
@@ -201,7 +202,7 @@ class Enforcement:
         before = _Round.read(params.get("requestState"))
         decision = await self._closed(self._decided(ctx, call_next, call, before))
         if not decision.allowed:
-            return self._not_allowed(ctx, decision, before)
+            return self._not_allowed(ctx, decision, call, before)
         passed = {k: v for k, v in params.items() if k not in ("requestState", "inputResponses")}
         if _VERSIONS in call.meta:  # FastMCP's choice among versions of a tool: the one that it lists was decided
             passed["_meta"] = {k: v for k, v in call.meta.items() if k != _VERSIONS}
@@ -248,23 +249,44 @@ class Enforcement:
             client_capabilities=_capabilities(ctx),
             meta=call.meta,
         )
-        action = answers.answered(ctx.params or {}) if not before.of_server else ""
+        params = ctx.params or {}
+        action = answers.answered(params) if before.resume and not before.of_server else None
+        confirmed = answers.answered(params, answers.CONFIRMATION) if before.confirmed else None
         ends = time.monotonic() + self.options.patience
-        if before.resume and action == "accept":
+        if confirmed is not None:
+            asked = replace(asked, client_answers={before.confirmed[-1]: confirmed})
+        elif action == "accept":
             await self._wait(before.resume, ctx, ends)
         decision = await self.decide(asked, ctx)
         client = _mcp_client(ctx)
-        if before.resume and action in ("decline", "cancel") and decision.effect == "pending":
+        action = confirmed or action
+        if action in ("decline", "cancel") and decision.effect == "pending":
             raise _denied({**answers.data(decision), "answer": action}, decision.safe_message)
-        shown = None
-        while decision.pending is not None and answers.way(decision, client) in (Way.ELICIT_URL, Way.ELICIT_FORM):
-            if (page := answers.page(decision)) != shown:  # of a next stage, for other people, there is a next page
-                if await self._elicited(ctx, decision, client) != "accept":
+        return decision if client.modern else await self._asked_during(ctx, call, asked, decision)
+
+    async def _asked_during(
+        self, ctx: Context, call: CallParameters, asked: ToolCall, decision: Decision
+    ) -> Decision:
+        """The decision after requests to the client while its call waits, as far as its version has such."""
+        client, confirmed, shown, ends = _mcp_client(ctx), list[str](), None, 0.0
+        while decision.pending is not None:
+            again = replace(asked, resume_token=decision.pending.resume_token)
+            if (question := answers.confirmation(decision, client, self.server, call, confirmed)) is not None:
+                answer = await self._elicited(ctx, question[1])
+                if answer is None or answer == "cancel":
                     break
-                shown, ends = page, time.monotonic() + self.options.patience
-            if not await self._wait(decision.pending.resume_token, ctx, ends):
+                confirmed.append(question[0])
+                again = replace(again, client_answers={question[0]: answer})
+            elif answers.way(decision, client) is Way.ERROR:
                 break
-            decision = await self.decide(replace(asked, resume_token=decision.pending.resume_token), ctx)
+            else:
+                if (page := answers.page(decision)) != shown:  # a next stage, for other people, has a next page
+                    if await self._elicited(ctx, answers.elicitation(decision, client)) != "accept":
+                        break
+                    shown, ends = page, time.monotonic() + self.options.patience
+                if not await self._wait(again.resume_token, ctx, ends):
+                    break
+            decision = await self.decide(again, ctx)
         return decision
 
     async def decide(self, asked: ToolCall, ctx: Context) -> Decision:
@@ -284,9 +306,8 @@ class Enforcement:
                 await anyio.sleep(min(1.0, max(0.0, ends - time.monotonic())))
         return False
 
-    async def _elicited(self, ctx: Context, decision: Decision, client: McpClient) -> str:
-        """What the user answers to a request of the server, within our patience; "" for no answer."""
-        params = answers.elicitation(decision, client)
+    async def _elicited(self, ctx: Context, params: Mapping[str, Any]) -> Elicited | None:
+        """What the user answers to a request of the server, within our patience; None for no answer."""
         result: ElicitResult | None = None
         with anyio.move_on_after(self.options.patience):
             try:
@@ -298,13 +319,17 @@ class Enforcement:
                     result = await ctx.session.elicit_form(params["message"], schema, ctx.request_id)
             except MCPError as error:
                 logger.info("the client of %s could not ask its user: %s", self.server, error.code)
-        return result.action if result is not None else ""
+        return result.action if result is not None else None
 
-    def _not_allowed(self, ctx: Context, decision: Decision, before: _Round) -> HandlerResult:
+    def _not_allowed(self, ctx: Context, decision: Decision, call: CallParameters, before: _Round) -> HandlerResult:
         client = _mcp_client(ctx)
-        if answers.way(decision, client) is Way.INPUT_REQUIRED and decision.pending is not None:
-            state = _Round(before.call_id, decision.pending.resume_token)
-            return answers.input_required(decision, client, state.written())
+        if client.modern and decision.pending is not None:
+            state = _Round(before.call_id, decision.pending.resume_token, confirmed=before.confirmed)
+            if (question := answers.confirmation(decision, client, self.server, call, before.confirmed)) is not None:
+                state = replace(state, confirmed=(*before.confirmed, question[0]))
+                return answers.input_required(question[1], state.written(), answers.CONFIRMATION)
+            if answers.way(decision, client) is Way.INPUT_REQUIRED:
+                return answers.input_required(answers.elicitation(decision, client), state.written())
         raise _denied(answers.data(decision), decision.safe_message)
 
     async def _closed(self, answer: Awaitable[_Answer]) -> _Answer:

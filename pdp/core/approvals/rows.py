@@ -94,7 +94,7 @@ class Vote:
     assurance: str  # "client_asserted" | "signed_in" | "passkey"
     groups: tuple[str, ...]  # eligible groups at the vote, by id
     claimed: tuple[str, ...]  # those of them that only the person's claims said
-    surface: str  # "grpc" | "cli" | "console"
+    surface: str  # "grpc" | "cli" | "console" | "client"
     at_ns: int
     presented: str = ""  # commitment to what was shown
     behalf: str = ""  # human stood in for, by `delegation`

@@ -136,6 +136,11 @@ def _callers(settings: Settings) -> Iterator[Risk]:
                 "may_assert.groups",
                 "it may say which groups a subject is in, and groups grant",
             ),
+            (
+                caller.may_assert.client_answers,
+                "may_assert.client_answers",
+                "an agent's client may confirm calls for its user, where policy lets client_asserted suffice",
+            ),
         )
         yield from (Risk(("identity", "callers", name, *key.split(".")), why) for holds, key, why in looser if holds)
 

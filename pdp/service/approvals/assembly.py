@@ -12,6 +12,7 @@ from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.canaries import Canaries
 from pdp.service.approvals.changes import Changes, Watchers
+from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.consents import Consents
 from pdp.service.approvals.delegations import Delegations
 from pdp.service.approvals.evidence import Counting
@@ -43,6 +44,7 @@ class ApprovalServices:
     persons: Persons
     queue: Queue
     votes: Votes
+    client_answers: ClientAnswers
     watchers: Watchers
     changes: Changes
     grants: Grants
@@ -91,6 +93,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         persons=Persons(subjects, directories, clock),
         queue=Queue(visibilities, store, recorder, clock, metrics),
         votes=votes,
+        client_answers=ClientAnswers(store, directories, visibilities, votes, recorder, metrics),
         watchers=Watchers(visibilities, store, changes, clock),
         changes=changes,
         grants=Grants(visibilities, store, commits, recorder, clock),

@@ -24,6 +24,7 @@ from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.evidence import Counting
 from pdp.service.commit import Recorder
 
+CLIENT = "client"  # the surface of a person who is known by a caller's word about its client alone
 UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
 SEES_ALL = frozenset({"operate", "audit"})
 _MOST_CALLED = 200  # accounts that one search looks for
@@ -253,8 +254,8 @@ def claims_of(person: Person, at_ns: int) -> Seen:
 
 def claims_step(person: Person, at_ns: int) -> tuple[See, ...]:
     """To be committed with any action of the person: votes by claimed groups count as long as they are seen. A token
-    that claims nothing any more is seen too, or what it claimed before would go on counting."""
-    return (See(claims_of(person, at_ns)),)
+    that claims nothing any more is seen too, or what it claimed before would go on counting. A client shows none."""
+    return () if person.surface == CLIENT else (See(claims_of(person, at_ns)),)
 
 
 def as_of(approval: Approval, at_ns: int) -> Approval:

@@ -1,5 +1,8 @@
 """Every way to tell a client of each protocol version, and what a client must never be told."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from pdp.adapters.mcp import answers
@@ -76,7 +79,8 @@ def test_data_never_tells_reasons_or_tokens() -> None:
         "status": "pending", "decision_id": "d-1", "approval_url": PAGE, "short_code": "7-B", "retry_after": 2.0,
     }  # fmt: skip
     assert answers.data(_decision("deny")) == {"status": "deny", "decision_id": "d-1"}
-    assert "secret" not in repr(answers.input_required(WAITS, McpClient("2026-07-28", URL), "sealed"))
+    page = answers.elicitation(WAITS, McpClient("2026-07-28", URL))
+    assert "secret" not in repr(answers.input_required(page, "sealed"))
 
 
 def test_a_page_goes_by_url_where_it_can_and_in_the_text_of_a_form_elsewhere() -> None:
@@ -90,8 +94,9 @@ def test_a_page_goes_by_url_where_it_can_and_in_the_text_of_a_form_elsewhere() -
 
 
 def test_state_is_there_only_where_it_is_given() -> None:
-    assert "requestState" not in answers.input_required(WAITS, McpClient("2026-07-28", URL))
-    assert answers.input_required(WAITS, McpClient("2026-07-28", URL), "s")["requestState"] == "s"
+    page = answers.elicitation(WAITS, McpClient("2026-07-28", URL))
+    assert "requestState" not in answers.input_required(page)
+    assert answers.input_required(page, "s")["requestState"] == "s"
 
 
 @pytest.mark.parametrize(
@@ -100,16 +105,55 @@ def test_state_is_there_only_where_it_is_given() -> None:
         ({"pdp": {"action": "accept"}}, "accept"),
         ({"pdp": {"action": "decline"}}, "decline"),
         ({"pdp": {"action": "cancel"}}, "cancel"),
-        ({"pdp": {"action": "allow"}}, ""),
-        ({"pdp": {"action": ["accept"]}}, ""),
-        ({"other": {"action": "accept"}}, ""),
-        ({"pdp": "accept"}, ""),
-        (["accept"], ""),
-        (None, ""),
+        ({"pdp": {"action": "allow"}}, None),
+        ({"pdp": {"action": ["accept"]}}, None),
+        ({"other": {"action": "accept"}}, None),
+        ({"pdp": "accept"}, None),
+        (["accept"], None),
+        (None, None),
     ],
 )
-def test_an_answer_is_one_of_three_words(responses: object, expected: str) -> None:
+def test_an_answer_is_one_of_three_words(responses: object, expected: str | None) -> None:
     assert answers.answered({"inputResponses": responses}) == expected
+
+
+SURE = Requirement("sure", "confirmation", "c", "", "", None, min_assurance="client_asserted")
+CALL = answers.call_parameters({"name": "git_show", "arguments": {"revision": "a\u202eb"}})
+
+
+def _confirming(*requirements: Requirement) -> Decision:
+    return replace(WAITS, pending=Pending(requirements, "resume-secret", None))
+
+
+def test_a_user_confirms_a_call_that_is_shown_whole() -> None:
+    client = McpClient("2026-07-28", FORM)
+    found = answers.confirmation(_confirming(SURE), client, "git", CALL)
+    assert found is not None
+    assert found[0] == "sure"
+    assert found[1]["message"] == 'Do you want this call? "git_show" of "git" with {"revision": "a\\u202eb"}'
+    asked = answers.input_required(found[1], "s", answers.CONFIRMATION)
+    assert list(asked["inputRequests"]) == [answers.CONFIRMATION]
+    long = answers.call_parameters({"name": "git_show", "arguments": {"revision": "a" * answers.MAX_SHOWN}})
+    assert answers.confirmation(_confirming(SURE), client, "git", long) is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version", "capabilities", "asked"),
+    [
+        (replace(SURE, min_assurance="signed_in"), "2026-07-28", FORM, ()),
+        (replace(SURE, min_assurance=""), "2026-07-28", FORM, ()),
+        (replace(SURE, kind="approval"), "2026-07-28", FORM, ()),
+        (SURE, "2026-07-28", FORM, ("sure",)),
+        (SURE, "2026-07-28", URL, ()),
+        (SURE, "2025-03-26", FORM, ()),
+        (SURE, "2099-01-01", FORM, ()),
+    ],
+)
+def test_nothing_else_is_confirmed_by_a_client(
+    requirement: Requirement, version: str, capabilities: Any, asked: tuple[str, ...]
+) -> None:
+    client = McpClient(version, capabilities)
+    assert answers.confirmation(_confirming(requirement), client, "git", CALL, asked) is None
 
 
 def test_a_list_is_private_and_never_longer_than_it_holds() -> None:
