@@ -6,7 +6,7 @@
 #   One file per concern: gate (is there a question at all), schema (what elements are), visibility (may the subject
 #   use this target, now), vetoes (what packs and call checks forbid), requirements and evidence (what is still
 #   wanted, and what answers it), obligations, waivers, reasons (what is told to people, never what decides).
-#   Source: DESIGN.md, section 5.
+#   In short: docs/policy.md.
 package pdp
 
 # METADATA
