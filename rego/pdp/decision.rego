@@ -3,9 +3,10 @@
 # description: |
 #   The gate and the composition: the one place where an effect is born. The rule that everything here follows:
 #   what an allow needs is positively true; "nothing forbidden fired" is never enough.
-#   One file per concern: gate (is there a question at all), schema (what elements are), visibility (may the subject
-#   use this target, now), vetoes (what packs and call checks forbid), requirements and evidence (what is still
-#   wanted, and what answers it), obligations, waivers, reasons (what is told to people, never what decides).
+#   One file per concern: elements (what packs said), gate (is there a question at all), schema (what elements are),
+#   visibility (may the subject use this target, now), vetoes (what packs and call checks forbid), requirements and
+#   evidence (what is still wanted, and what answers it), obligations, waivers, reasons (what is told to people, never
+#   what decides).
 #   In short: docs/policy.md.
 package pdp
 
