@@ -159,7 +159,7 @@ def stories(
     opened: Sequence[Mapping[str, Json]],
     effect: str,
 ) -> tuple[RequirementStory, ...]:
-    """Every requirement that policy wants and no waiver softened, in order of stage.
+    """Every requirement that policy wants and no waiver softened, in the order in which they are opened.
 
     `opened` is the stage that the answer shows; one that is there but gave no element of its own stands in for
     another that failed.
@@ -168,8 +168,14 @@ def stories(
         {**rule.element, "pack": rule.pack} for rule in fired if rule.rule == "require" and not rule.waived_by
     ]
     elements += [dict(element) for element in opened if dict(element) not in elements]
-    elements.sort(key=lambda element: (_number(element, "stage"), str(element.get("pack")), str(element.get("id"))))
+    elements.sort(key=_turn)
     return tuple(_story(document, element, element in [dict(o) for o in opened], effect) for element in elements)
+
+
+def _turn(element: Mapping[str, Json]) -> tuple[bool, int, str, str]:
+    """Its place in the order of `rego/pdp/decision.rego`: judges before people, then by stage."""
+    stage = _number(element, "stage")
+    return element.get("kind") != "judge", stage, str(element.get("pack")), str(element.get("id"))
 
 
 def _story(document: Mapping[str, Json], element: Mapping[str, Json], opened: bool, effect: str) -> RequirementStory:
@@ -179,8 +185,8 @@ def _story(document: Mapping[str, Json], element: Mapping[str, Json], opened: bo
     if state == "open" and expired:
         return RequirementStory(element, "expired", f"Its last answer has expired; {_wanted(element)} again.")
     if state == "open" and not opened:
-        why = f"It is of stage {element.get('stage')} and is opened when the stages before it are settled."
-        return RequirementStory(element, state, why)
+        before = "judges of earlier stages" if element.get("kind") == "judge" else "judges and earlier stages"
+        return RequirementStory(element, state, f"It is of stage {element.get('stage')}; {before} are asked first.")
     words = {
         "open": f"Nobody has answered it yet: {_wanted(element)}.",
         "met": "It was answered, and the answer still holds.",

@@ -243,18 +243,15 @@ require contains {
 		"min_assurance": "signed_in",
 	},
 } if {
-	data.lib.subject.attended
-	data.lib.judge.looks
 	some t in input.targets
-	t.risk_level == 2
-	t.key in data.lib.targets.changing
-	not t.key in data.lib.targets.destructive
+	t.key in data.lib.judge.medium
 }
 
 # METADATA
 # title: A judge is heard before people are asked
 # description: |
-#   Its denial ends the matter, so that people never see what is plainly not the task. Its allow unlocks nothing: people decide as well, and when it cannot tell they decide alone.
+#   Its denial ends the matter, so that people, the subject among them, never see what is plainly not the task. Its allow
+#   unlocks nothing: people decide as well, and when it cannot tell they decide alone.
 require contains {
 	"kind": "judge",
 	"id": "judge.filter",
@@ -268,7 +265,8 @@ require contains {
 } if {
 	data.org.judge.people == "filter"
 	some t in input.targets
-	t.key in data.lib.targets.approved
+	t.key in data.lib.targets.put_to_people
+	not t.key in data.lib.judge.medium
 }
 
 # METADATA
@@ -288,5 +286,6 @@ require contains {
 } if {
 	data.org.judge.people == "advice"
 	some t in input.targets
-	t.key in data.lib.targets.approved
+	t.key in data.lib.targets.put_to_people
+	not t.key in data.lib.judge.medium
 }

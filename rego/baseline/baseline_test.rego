@@ -421,14 +421,15 @@ test_filter_before_a_destructive_call if {
 		with data.org as org_with_filter
 }
 
-test_filter_before_a_critical_call if {
-	"judge.filter" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 4, "annotations": {"read_only": true, "destructive": false}})
+test_no_filter_where_nobody_is_asked if {
+	not "judge.filter" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 2, "annotations": {"read_only": true, "destructive": false}})
 		with data.org as org_with_filter
 }
 
-test_no_filter_where_nobody_else_decides if {
-	not "judge.filter" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 3, "annotations": {"read_only": true, "destructive": false}})
-		with data.org as org_with_filter
+test_one_judge_where_one_looks_instead_of_the_subject if {
+	org := object.union(testing.org, {"judge": {"people": "filter", "medium": "instead"}})
+	codes := testing.codes(baseline.require) with input as vouched(medium_change) with data.org as org
+	codes & {"judge.medium", "judge.filter"} == {"judge.medium"}
 }
 
 test_no_filter_where_the_organisation_wants_none if {
@@ -443,13 +444,8 @@ test_advice_before_a_destructive_call if {
 		with data.org as org_with_advice
 }
 
-test_advice_before_a_critical_call if {
-	"judge.advice" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 4, "annotations": {"read_only": true, "destructive": false}})
-		with data.org as org_with_advice
-}
-
-test_no_advice_where_nobody_else_decides if {
-	not "judge.advice" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 3, "annotations": {"read_only": true, "destructive": false}})
+test_no_advice_where_nobody_is_asked if {
+	not "judge.advice" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 2, "annotations": {"read_only": true, "destructive": false}})
 		with data.org as org_with_advice
 }
 

@@ -23,5 +23,17 @@ instead if {
 }
 
 # METADATA
+# title: Changes of medium risk that a judge looks at
+# description: Whatever people are asked besides, its denial ends the matter, so no second judge is asked.
+medium contains t.key if {
+	data.lib.subject.attended
+	looks
+	some t in input.targets
+	t.risk_level == 2
+	t.key in data.lib.targets.changing
+	not t.key in data.lib.targets.destructive
+}
+
+# METADATA
 # title: The judge refused this subject's agent three times with this tool
 shopping if input.call.judge_refusals >= 3

@@ -52,3 +52,29 @@ consequential contains key if {
 	session.tainted
 	some key in outward
 }
+
+# METADATA
+# title: Targets about which people are asked
+# description: Of a change of medium risk a judge may be asked instead, where the organisation says so.
+put_to_people contains key if some key in approved
+
+put_to_people contains t.key if {
+	some t in input.targets
+	t.risk_level >= 3
+}
+
+put_to_people contains t.key if {
+	some t in input.targets
+	t.risk_level == 2
+	t.key in changing
+}
+
+put_to_people contains key if {
+	not data.lib.subject.attended
+	some key in consequential
+}
+
+put_to_people contains key if {
+	session.tainted
+	some key in outward
+}

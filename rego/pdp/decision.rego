@@ -63,10 +63,18 @@ permitted if {
 default opened := set()
 
 # Stage by stage, so people never see what an earlier stage still keeps back.
-opened := {r | some r in open; r.stage == first_stage} if {
+opened := {r | some r in heard_first; r.stage == first_stage} if {
 	effect == "pending"
-	first_stage := min({r.stage | some r in open})
+	first_stage := min({r.stage | some r in heard_first})
 }
+
+# METADATA
+# title: Judges before people, whatever their stages
+# description: Nobody is asked about a call that a judge may still refuse.
+heard_first := judges if {
+	judges := {r | some r in open; r.kind == "judge"}
+	count(judges) > 0
+} else := open
 
 default imposed := set()
 

@@ -105,6 +105,38 @@ test_stages_open_one_after_the_other if {
 	codes(answered) == {"acme.b"}
 }
 
+test_a_judge_is_heard_before_people_of_an_earlier_stage if {
+	judge := {
+		"kind": "judge", "id": "j", "code": "acme.j", "control": "", "stage": 2, "ttl_seconds": 60,
+		"prompt": "task-fit", "weight": "veto",
+	}
+	rules := {"require": {confirm, judge}}
+	heard := object.union(judge, {"pack": "acme"})
+
+	asked := decide(rules, call({}))
+	asked.effect == "pending"
+	asked.requirements == {heard}
+
+	# whatever it says short of a denial, or when it says nothing at all, people are next
+	silent_judge := object.union(testing.answer(heard, "failed"), {"verdict": ""})
+	answered := decide(rules, call({"evidence": [silent_judge]}))
+	answered.effect == "pending"
+	answered.requirements == {object.union(confirm, {"pack": "acme"})}
+
+	refusal := object.union(testing.answer(heard, "met"), {"verdict": "deny"})
+	denied_for(decide(rules, call({"evidence": [refusal]})), "requirement.refused")
+}
+
+test_judges_have_stages_among_themselves if {
+	judge := {
+		"kind": "judge", "id": "j", "code": "acme.j", "control": "", "stage": 2, "ttl_seconds": 60,
+		"prompt": "task-fit", "weight": "veto",
+	}
+	earlier := object.union(judge, {"id": "i", "code": "acme.i", "stage": 1})
+	asked := decide({"require": {judge, earlier}}, call({}))
+	asked.requirements == {object.union(earlier, {"pack": "acme"})}
+}
+
 test_nothing_is_opened_once_a_later_stage_is_refused if {
 	second := object.union(approval, {"id": "b", "code": "acme.b", "stage": 2})
 	refusal := testing.answer(object.union(second, {"pack": "acme"}), "refused")

@@ -147,9 +147,15 @@ DECISION = _in(
     ("decision-any-phase", '\tinput.phase == "call"\n\tgate_open', "\tgate_open", "an unknown phase denies"),
     (
         "decision-stage-order-dropped",
-        "{r | some r in open; r.stage == first_stage}",
-        "{r | some r in open}",
+        "{r | some r in heard_first; r.stage == first_stage}",
+        "{r | some r in heard_first}",
         "requirements open stage by stage",
+    ),
+    (
+        "decision-people-beside-the-judge",
+        "\tcount(judges) > 0\n",
+        "\tcount(judges) > 5\n",
+        "nobody is asked about a call that a judge may still refuse",
     ),
     ("decision-last-stage-first", "min({r.stage", "max({r.stage", "requirements open stage by stage"),
     (

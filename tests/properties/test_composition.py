@@ -7,8 +7,8 @@ checks times 41^2 pairs of requirements times the rest). It is split where the c
   every status of every one of the eight, for lists and calls, with all else good and with a requirement open.
 - B *elements*: packs' elements and waivers meet in `waived`, once per kind of element. B runs every allow, hide,
   deny, every way in which a waiver can apply or not, lists and calls.
-- C *requirements*: two of them, each absent or in one of four states, with no `otherwise` or one in each of four
-  states, at stage 1 or 2, with and without a deny.
+- C *requirements*: two of them, each absent or for people or a judge, in one of four states, with no `otherwise`
+  or one in each of four states, at stage 1 or 2, with and without a deny.
 - D *together*: each seam reduced to the classes that A to C show to be all there is, and then the full product.
 
 An error in a seam shows in D; an error within a part in A, B or C. The numbers of combinations are asserted.
@@ -27,6 +27,8 @@ from policy_under_test import Composition
 
 NOW = 1_000
 CALL = "digest"
+PROMPT = "5ec7"
+VERDICTS = {"met": "allow", "refused": "deny", "failed": "escalate"}
 KEY = "tool:t"
 STATUSES = ("ok", "failed", "missing")
 STATES = ("open", "met", "refused", "failed")
@@ -45,6 +47,7 @@ class Requirement:
     state: str
     stage: int = 1
     otherwise: str | None = None
+    judge: bool = False  # a judge answers it; its substitute is for people
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def model(case: Case) -> Result:
     visible = gate and case.target == "ok" and case.allow and "hide" not in stands
     if case.phase == "list":  # of denials only those that would deny the call whatever its arguments are
         return Result("deny", visible and "deny" not in stands, waived=frozenset(waived))
-    wanted: list[tuple[str, int, str]] = []  # id, stage, state
+    wanted: list[tuple[str, tuple[bool, int], str]] = []  # id, when it is opened (judges first), state
     for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
         if wish is None:
             continue
@@ -88,18 +91,18 @@ def model(case: Case) -> Result:
             waived.add("require")
             continue
         if wish.state == "failed" and wish.otherwise is not None:
-            wanted.append((f"{name}.otherwise", wish.stage, wish.otherwise))
+            wanted.append((f"{name}.otherwise", (True, wish.stage), wish.otherwise))
         else:
-            wanted.append((name, wish.stage, wish.state))
+            wanted.append((name, (not wish.judge, wish.stage), wish.state))
     blocked = any(state in ("refused", "failed") for _, _, state in wanted)
     used = frozenset(waived)
     if not visible or "deny" in stands or blocked or any(status != "ok" for status in case.call_checks):
         return Result("deny", visible, waived=used)
-    waiting = [(name, stage) for name, stage, state in wanted if state == "open"]
+    waiting = [(name, turn) for name, turn, state in wanted if state == "open"]
     if not waiting:
         return Result("allow", visible, waived=used)
-    first = min(stage for _, stage in waiting)
-    return Result("pending", visible, frozenset(name for name, stage in waiting if stage == first), used)
+    first = min(turn for _, turn in waiting)
+    return Result("pending", visible, frozenset(name for name, turn in waiting if turn == first), used)
 
 
 def question(case: Case) -> dict[str, Any]:
@@ -133,6 +136,8 @@ def question(case: Case) -> dict[str, Any]:
         "server": {"id": "s"},
         "targets": [{"key": KEY, "status": case.target, "code": "", "server": "s"}],
         "call": {"digest": CALL},
+        "judge": {"prompts": {"p": PROMPT}},
+        "session": {"task_source": "caller"},
         "elements": packs,
         "asserted_elements": None,
         "evidence": evidence,
@@ -150,9 +155,13 @@ def _forbidding(rule: str, where: str, phase: str) -> dict[str, Any]:
 
 
 def _required(name: str, wish: Requirement) -> dict[str, Any]:
-    element: dict[str, Any] = {"kind": "approval", "id": name, "code": "code.require", "stage": wish.stage}
+    element: dict[str, Any] = {"id": name, "code": "code.require", "stage": wish.stage}
     element |= {"ttl_seconds": 60, "control": "MCP06", "waivable": True}
-    element |= {"seats": [{"group_id": "g", "n": 1}], "deny_quorum": 1, "reason_required": False}
+    if wish.judge:
+        element |= {"kind": "judge", "prompt": "p", "accepts": ["allow"], "min_confidence": 0.5}
+    else:
+        element |= {"kind": "approval", "deny_quorum": 1, "reason_required": False}
+        element["seats"] = [{"group_id": "g", "n": 1}]
     if wish.otherwise is not None:
         other = {"kind": "confirmation", "id": f"{name}.otherwise", "code": "code.otherwise", "ttl_seconds": 60}
         element["otherwise"] = other | {"min_assurance": "signed_in"}
@@ -162,7 +171,11 @@ def _required(name: str, wish: Requirement) -> dict[str, Any]:
 def _answers(requirement: dict[str, Any], state: str) -> list[dict[str, Any]]:
     if state == "open":
         return []
-    return [{"for": requirement, "call": CALL, "kind": requirement["kind"], "state": state, "expires_ns": NOW + 1}]
+    answer = {"for": requirement, "call": CALL, "kind": requirement["kind"], "expires_ns": NOW + 1}
+    if requirement["kind"] == "judge":
+        said = {"verdict": VERDICTS[state], "status": "ok", "confidence": 1, "prompt_sha256": PROMPT}
+        return [answer | said]
+    return [answer | {"state": state}]
 
 
 def _waivers(kind: str) -> list[dict[str, Any]]:
@@ -237,7 +250,7 @@ def element_cases() -> Iterator[Case]:
 def requirement_cases() -> Iterator[Case]:
     wishes = [
         None,
-        *(Requirement(*parts) for parts in itertools.product(STATES, (1, 2), (None, *STATES))),
+        *(Requirement(*parts) for parts in itertools.product(STATES, (1, 2), (None, *STATES), (False, True))),
     ]
     for acme, baseline, deny in itertools.product(wishes, wishes, ("", "acme")):
         yield Case(deny=deny, acme=acme, baseline=baseline)
@@ -253,6 +266,7 @@ def joint_cases() -> Iterator[Case]:
         Requirement("failed"),
         Requirement("failed", otherwise="open"),
         Requirement("failed", otherwise="met"),
+        Requirement("open", judge=True),
     )
     base = itertools.product(
         ("call", "list"), (good, bad), (("ok", "ok"), ("ok", "failed")), ("ok", "failed"), (True, False)
@@ -269,8 +283,8 @@ def joint_cases() -> Iterator[Case]:
     [
         pytest.param(gate_cases, 3**8 * 3, id="A-gate"),
         pytest.param(element_cases, 2 * 2 * 4 * 4 * 5 * 2 * 2, id="B-elements"),
-        pytest.param(requirement_cases, 41 * 41 * 2, id="C-requirements"),
-        pytest.param(joint_cases, 16 * 18 * (7 * 5 + 7 * 2), id="D-together"),
+        pytest.param(requirement_cases, 81 * 81 * 2, id="C-requirements"),
+        pytest.param(joint_cases, 16 * 18 * (8 * 5 + 8 * 2), id="D-together"),
     ],
 )
 def test_composition_does_what_the_model_says(composition: Composition, cases: Any, count: int) -> None:

@@ -153,9 +153,14 @@ async def test_a_verdict_is_used_once(judged_world: World, judge: Scripted) -> N
 
 
 async def test_on_the_agents_own_word_the_subject_is_asked(judged_world: World, judge: Scripted) -> None:
+    """The judge may refuse on it, as before every person, and can unlock nothing."""
+    judge.answer = said("allow")
     answer = await answered(judged_world, commit(judged_world, "own word", by_agent=True))
     assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])
-    assert judge.seen == []
+    assert len(judge.seen) == 1
+    judge.answer = said("deny")
+    refused = await answered(judged_world, commit(judged_world, "own word, not the task", by_agent=True))
+    assert (refused.effect, codes(refused)) == (DENY, ["requirement.refused"])
 
 
 async def test_a_refusal_sticks_whatever_is_said_around_it(judged_world: World, judge: Scripted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -188,6 +189,36 @@ def test_missing_organisation_data_never_loosens(engine: Any, key: str) -> None:
             ranks.append((RANK[decide(poorer, question)["effect"]], RANK[decide(engine, question)["effect"]]))
     assert all(without <= with_all for without, with_all in ranks)
     assert {with_all for _, with_all in ranks} >= {1, 2}  # otherwise nothing could have loosened
+
+
+@pytest.mark.parametrize(("people", "medium"), list(itertools.product(("filter", "advice"), ("none", "instead"))))
+def test_a_judge_before_every_person(people: str, medium: str) -> None:
+    """Every call that a person is asked about is heard by one judge; of others only changes of medium risk."""
+    engine = shipped.engine(tests=False, org={**shipped.ORG, "judge": {"people": people, "medium": medium}})
+    base, tool = (json.loads(shipped.fixture(name)) for name in ("base", "base_tool"))
+    email = {"kind": "email", "argument": "/to"}
+    seen = set()
+    for kind, labels, risk, (read_only, destructive), sinks in itertools.product(
+        ("human", "service"),
+        ([], ["sensitive"]),
+        (1, 2, 3, 4),
+        itertools.product((True, False), repeat=2),
+        ([], [email]),
+    ):
+        hints = changed(tool["annotations"], read_only=read_only, destructive=destructive)
+        question = changed(
+            base,
+            subject=changed(base["subject"], kind=kind),
+            session=changed(base["session"], known=True, observed=True, labels=labels, task_source="caller"),
+            targets=[changed(tool, risk_level=risk, annotations=hints, sinks=sinks)],
+        )
+        wanted = shipped.evaluate(engine, "data.packs.baseline.require", question)
+        judges = [element["id"] for element in wanted if element["kind"] == "judge"]
+        instead = "judge.medium" in judges
+        assert len(judges) == (1 if instead or len(wanted) > len(judges) else 0), (question, wanted)
+        seen.add((len(judges), instead, len(wanted) > len(judges)))
+    assert seen >= {(0, False, False), (1, False, True)}
+    assert ((1, True, False) in seen) == (medium == "instead")
 
 
 @steady
