@@ -1,11 +1,14 @@
 """From options to a running `OpenTelemetry`: exporters, sampling, and the listener for Prometheus.
 
-The SDK's own environment variables (`OTEL_*`) are not read: the configuration file says everything. The listener
+The SDK's own environment variables (`OTEL_*`) are taken away before it can read them: the configuration file says
+everything. The listener
 serves `GET /metrics` by plain HTTP, bounded in connections and time, for it shares the process that decides.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import socketserver
 import threading
@@ -32,6 +35,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
 from pdp.telemetry.provider import OpenTelemetry
 
+log = logging.getLogger("pdp")
 MAX_CONNECTIONS = 8  # at once; further ones are closed
 PATH = "/metrics"
 
@@ -108,6 +112,7 @@ def exporting(
 
     Raises ConfigurationFault (`config.telemetry`, `config.secret`).
     """
+    _forget_variables()
     resource = Resource(
         {"service.name": options.service_name, "service.version": __version__, "service.instance.id": instance}
     )
@@ -129,6 +134,16 @@ def exporting(
         metric_readers=readers, resource=resource, shutdown_on_exit=False, exemplar_filter=AlwaysOffExemplarFilter()
     )
     return OpenTelemetry(tracers, meters, monotonic=monotonic, call_log=options.call_log, on_close=ends)
+
+
+def _forget_variables() -> None:
+    """Remove the SDK's own variables from this process's environment. It reads them for each argument that is left
+    out or empty: one switches all of it off, another adds headers to what is sent."""
+    found = sorted(name for name in os.environ if name.startswith("OTEL_"))
+    for name in found:
+        del os.environ[name]
+    if found:
+        log.warning("telemetry: variables have no effect here, the configuration file has: %s", ", ".join(found))
 
 
 def collector(options: OtlpOptions, secret: Callable[[str], bytes]) -> Mapping[str, Any]:

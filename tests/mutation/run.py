@@ -96,7 +96,9 @@ CHECKS = (
     ),
     Check(
         "identity",
-        _pytest(*(f"tests/unit/identity/test_{n}.py" for n in ("tokens", "callers", "vouched")), _LISTENING),
+        _pytest(
+            *(f"tests/unit/identity/test_{n}.py" for n in ("tokens", "callers", "vouched", "key_files")), _LISTENING
+        ),
         ("pdp/identity/", "pdp/adapters/grpc/"),
     ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/",)),

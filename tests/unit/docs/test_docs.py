@@ -22,6 +22,7 @@ from pdp.cli.main import cli
 from pdp.config import settings
 from pdp.config.sources import read_yaml
 from pdp.policy.bundle import shipped_rego
+from pdp.store.tables import metadata
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(
@@ -235,6 +236,12 @@ def test_the_layers_are_those_of_the_linter() -> None:
 def test_every_extra_has_its_row() -> None:
     table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
     assert sorted(table) == sorted(project()["project"]["optional-dependencies"])
+
+
+def test_every_table_that_can_be_locked_has_its_row() -> None:
+    text = (ROOT / "docs" / "fleet.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", text[text.index("## When a table is locked") :], re.MULTILINE)
+    assert sorted(table for row in rows for table in re.findall(r"`(\w+)`", row)) == sorted(metadata.tables)
 
 
 def project() -> dict[str, Any]:

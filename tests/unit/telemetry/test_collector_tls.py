@@ -52,9 +52,11 @@ def pair() -> tuple[bytes, bytes]:
 class Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.spans: list[str] = []
+        self.metadata: set[str] = set()
 
     @override
     def Export(self, request: Any, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
+        self.metadata |= {key for key, _ in context.invocation_metadata()}
         self.spans += [s.name for r in request.resource_spans for scope in r.scope_spans for s in scope.spans]
         return ExportTraceServiceResponse()
 
@@ -92,6 +94,28 @@ def test_another_one_hears_nothing(served: tuple[Traces, int, bytes], tmp_path: 
     (tmp_path / "ca.pem").write_bytes(pair()[0])
     told(port, tmp_path / "ca.pem", 1)
     assert traces.spans == []
+
+
+def test_variables_of_the_sdk_have_no_effect(
+    served: tuple[Traces, int, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    traces, port, certificate = served
+    (tmp_path / "ca.pem").write_bytes(certificate)
+    variables = {
+        "OTEL_SDK_DISABLED": "true",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-from=environment",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.name=another",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    told(port, tmp_path / "ca.pem")
+    assert traces.spans == ["m"]
+    assert "x-from" not in traces.metadata
+    assert set(variables) <= set(caplog.messages[0].replace(",", "").split())
+    assert "environment" not in caplog.text
 
 
 def test_authority_that_cannot_be_read_is_told(tmp_path: Path) -> None:
