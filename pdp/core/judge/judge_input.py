@@ -20,7 +20,8 @@ SINK_KINDS = ("database", "email", "filesystem", "message", "network", "other", 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """Traits of the tool by its signed manifest, which choose the sections of a prompt; none of them is
-    shown. The defaults are the worst: every section about harm applies to a tool without a review."""
+    shown. The defaults are the worst, as of a tool that nobody registered: the sections about destruction, sending
+    and execution apply."""
 
     risk: str = "critical"
     permissions: tuple[str, ...] = ()

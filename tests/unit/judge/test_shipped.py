@@ -5,14 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import pytest
 from support.judge import NONCE
 
+from pdp.core.check import OK, failed
 from pdp.core.digest import Json
+from pdp.core.facts import SessionFact, TargetFact
+from pdp.core.judge.judge_input import CallContent, JudgeInput
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render, tokens
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.judge_eval.cases import judge_input_of, read_cases
 from pdp.judge_eval.organisation import pinned
+from pdp.registry.pin import PinnedServer, manifest_of
+from pdp.registry.snapshot import verified_tool
 
 CASES = read_cases(Path(__file__).parents[2] / "corpora" / "judge" / "judge_cases_dev.jsonl.gz").all
 SHIPPED = read_prompts(shipped_prompts(), None).prompts
@@ -37,6 +43,29 @@ def test_no_tool_and_no_value_of_a_case_stands_in_a_prompt() -> None:
     shown = set(re.findall(r"`([\w.-]+) \{", written))
     assert shown
     assert shown & {case.tool for case in CASES} == set()
+
+
+def sections(target: TargetFact) -> set[str]:
+    assert SHIPPED is not None
+    shown = JudgeInput.of("agent", target, SessionFact(OK), CallContent({}, {}, "", observation_vouched=False))
+    return {section.id for section in SHIPPED.sections_for("task-fit", shown)}
+
+
+@pytest.mark.parametrize(
+    ("tool", "more"),
+    [("tidy", set()), ("exec_all", {"execution"}), ("pay_bill", {"payments"}), ("share_folder", {"access"})],
+)
+def test_sections_about_a_registered_tool_without_a_review(tool: str, more: set[str]) -> None:
+    """As docs/judge-prompts.md says."""
+    server = PinnedServer("acme", "notes", "https://mcp.acme.example/notes", "owner")
+    definition: dict[str, Json] = {"name": tool, "inputSchema": {"type": "object"}}
+    manifest = manifest_of(server, definition, None, reviewed_by=None, at_ns=0)
+    assert sections(verified_tool(manifest, manifest.digest()).fact) == {"destruction", "sends"} | more
+
+
+def test_sections_about_a_tool_of_which_nothing_is_known() -> None:
+    check = failed("tool.unknown", "x")
+    assert sections(TargetFact(check, "tool:tidy", "tool", "tidy", "notes")) == {"destruction", "execution", "sends"}
 
 
 def strings(value: Json) -> Iterator[str]:
