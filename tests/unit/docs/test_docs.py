@@ -208,6 +208,20 @@ def test_typical_changes_touch_at_most_five_files_that_exist() -> None:
         ] == []
 
 
+def test_a_decision_has_a_status_and_names_the_one_that_takes_its_place() -> None:
+    pages = {path.name[:4]: path.read_text() for path in sorted((ROOT / "docs/adr").glob("0*.md"))}
+    status = {number: text[text.index("\n") : text.index("\n## ")].strip() for number, text in pages.items()}
+    assert [number for number, text in status.items() if not re.match(r"Accepted, \d{4}-\d\d\.", text)] == []
+    replaced = [
+        (old, new)
+        for new, text in status.items()
+        for sentence in re.findall(r"Takes the place of .*", text)
+        for old in re.findall(r"\b(0\d{3})\b", sentence)
+    ]
+    assert len(replaced) >= 3
+    assert [(old, new) for old, new in replaced if new not in status[old]] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_python_is_python(page: Path) -> None:
     for text in blocks(page, "python"):
