@@ -20,7 +20,6 @@ class Switched:
     server: str
     value: str
     engaged: bool
-    reason: str
     by: str
     until_ns: int = 0
 
@@ -76,17 +75,18 @@ def config(stamp: Stamp, *, sha256: str, keys: Sequence[str], by: str) -> bytes:
     return encode(stamp, "config", {"sha256": sha256, "keys": sorted(keys), "by": cut(by)})
 
 
-def switch(stamp: Stamp, change: Switched) -> bytes:
-    """A kill switch was set or released."""
+def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
+    """A kill switch was set or released. `reason` is the commitment to why."""
+    value = stamp.person("name", "", change.value) if change.scope == "subject" else cut(change.value)
     return encode(
         stamp,
         "switch",
         {
             "scope": change.scope,
             "server": cut(change.server),
-            "value": cut(change.value),
+            "value": value,
             "engaged": change.engaged,
-            "reason": cut(change.reason),
+            "reason": reason,
             "by": cut(change.by),
             "until_ns": change.until_ns,
         },

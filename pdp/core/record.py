@@ -1,15 +1,15 @@
-"""The record of one answer or event: `pdp.record/1`, of a decision `pdp.record/2` (DESIGN section 8).
+"""The record of one answer or event: `pdp.record/3` (DESIGN section 8).
 
 One pure constructor per kind (answers here, events in `events`); each returns the exact bytes that are stored,
 hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/audit/record.schema.json`.
-A record carries no index (the commit assigns it), no secret, no argument value and no claim that was not
-verified.
+A record carries no index (the commit assigns it), no secret, no argument value, no claim that was not verified and
+no person: people are pseudonyms (`Stamp.person`), whose mapping can be erased.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,8 +21,7 @@ from pdp.core.evidence import Evidence
 from pdp.core.facts import Actor, AgentFact, Facts, SubjectFact
 from pdp.core.outcome import Effect, Outcome, Reason
 
-SCHEMA = "pdp.record/1"
-DECISION_SCHEMA = "pdp.record/2"  # with the elements
+SCHEMA = "pdp.record/3"
 MAX_BYTES = 60_000
 LIST_BYTES = 20_000  # the most that the names of one list may take; the digest covers all of them
 TEXT_BYTES = 1_024  # the most of one text that comes from outside; beyond, its digest stands for the rest
@@ -32,6 +31,8 @@ RANDOM_BYTES = 8  # what `uuid7` needs
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Fields = dict[str, Json]
+# The pseudonym of (kind, issuer, id), kinds and issuer as in `stored.PersonRow`.
+Pseudonyms = Callable[[str, str, str], str]
 
 
 class RecordTooLargeError(Fault):
@@ -64,7 +65,8 @@ def uuid7(at_ns: int, random: bytes) -> str:
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """The fields common to all records. `log` is the log's origin, `boot` names this run of the process, `tenant` is
-    "" for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading)."""
+    "" for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading); `person` gives the
+    pseudonyms of the record's people."""
 
     log: str
     id: str
@@ -72,6 +74,15 @@ class Stamp:
     monotonic_ns: int
     boot: str
     tenant: str
+    person: Pseudonyms
+
+    def account(self, issuer: str | None, account_id: str) -> Fields:
+        """An account, by issuer and pseudonym."""
+        return {"issuer": issuer, "id": self.person("account", issuer or "", account_id)}
+
+    def human(self, human: str) -> str:
+        """The pseudonym of a human of the directory."""
+        return self.person("human", "", human)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +106,15 @@ class Sealed:
     """Keyed indexes and salted commitments: they reveal nothing without what lies in erasable tables.
 
     `request` is the keyed HMAC of the request's content, `session` the keyed index of the session id,
-    `arguments` and `input` are commitments to the arguments and to the input document. None: not there.
+    `arguments`, `input` and `token` are commitments to the arguments, to the input document and, under the salt of
+    that, to the id of the subject's token. None: not there.
     """
 
     request: str | None = None
     session: str | None = None
     arguments: str | None = None
     input: str | None = None
+    token: str | None = None
 
 
 def decision(  # noqa: PLR0913 - what an answer is made of
@@ -123,7 +136,7 @@ def decision(  # noqa: PLR0913 - what an answer is made of
     target, arguments = facts.targets[0], facts.arguments
     said: list[Json] = list(map(_element, elements))
     body: Fields = {
-        **_answer(facts, outcome, pins, sealed, valid_until_ns, enforcement),
+        **_answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement),
         "target": _bounded(
             {
                 **target.check.as_json,
@@ -147,9 +160,9 @@ def decision(  # noqa: PLR0913 - what an answer is made of
         "elements": portion(said),
     }
     try:
-        return encode(stamp, "decision", body, DECISION_SCHEMA)
+        return encode(stamp, "decision", body)
     except RecordTooLargeError:  # what is said besides must not deny a call
-        return encode(stamp, "decision", {**body, "elements": portion(said, 0)}, DECISION_SCHEMA)
+        return encode(stamp, "decision", {**body, "elements": portion(said, 0)})
 
 
 def listing(
@@ -164,20 +177,26 @@ def listing(
         for h in sorted(outcome.hidden, key=lambda h: h.key)
     ]
     visible: list[Json] = [cut(key) for key in sorted(outcome.visible)]
-    answer = _answer(facts, outcome, pins, sealed, valid_until_ns, "enforced")
+    answer = _answer(stamp, facts, outcome, pins, sealed, valid_until_ns, "enforced")
     return encode(stamp, "list", {**answer, "visible": portion(visible), "hidden": portion(hidden)})
 
 
-def _answer(
-    facts: Facts, outcome: Outcome, pins: Pins, sealed: Sealed, valid_until_ns: int, enforcement: str
+def _answer(  # noqa: PLR0913, PLR0917 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    valid_until_ns: int,
+    enforcement: str,
 ) -> Fields:
     """The fields common to a decision and a list."""
     identity = facts.identity
     return {
         "caller": facts.caller.name,
         "method": cut(facts.method),
-        "subject": _subject(identity.subject),
-        "actors": list(map(_actor, identity.actors)) if identity.subject.check.ok else [],
+        "subject": _subject(stamp, identity.subject, sealed.token),
+        "actors": [_actor(stamp, actor) for actor in identity.actors] if identity.subject.check.ok else [],
         "agent": _agent(identity.agent),
         "session": {**facts.session.check.as_json, "index": sealed.session, "known": facts.session.known},
         "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),
@@ -219,22 +238,22 @@ def _decided_by(outcome: Outcome) -> str:
     return "service" if by_service else "policy"
 
 
-def _subject(found: SubjectFact) -> Fields:
+def _subject(stamp: Stamp, found: SubjectFact, token: str | None) -> Fields:
     shown = found if found.check.ok else SubjectFact(found.check)  # unverified claims are not recorded
     return _bounded(
         {
             **shown.check.as_json,
             "issuer": shown.issuer,
-            "id": shown.id,
+            "id": None if shown.id is None else stamp.person("account", shown.issuer or "", shown.id),
             "kind": shown.kind,
             "source": shown.source,
-            "token_id": shown.token_id,
+            "token_id": None if shown.token_id is None else token,
         }
     )
 
 
-def _actor(actor: Actor) -> Fields:
-    return _bounded({"id": actor.id, "issuer": actor.issuer})
+def _actor(stamp: Stamp, actor: Actor) -> Fields:
+    return _bounded(stamp.account(actor.issuer, actor.id))
 
 
 def _agent(found: AgentFact) -> Fields:
@@ -298,10 +317,10 @@ def _time(at_ns: int) -> str:
     return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:09d}Z"
 
 
-def encode(stamp: Stamp, kind: str, body: Fields, schema: str = SCHEMA) -> bytes:
+def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
     """The bytes of one record. Raises RecordTooLargeError; InvalidRequest for what has no canonical form."""
     fields: Fields = {
-        "schema": schema,
+        "schema": SCHEMA,
         "kind": kind,
         "log": stamp.log,
         "id": stamp.id,

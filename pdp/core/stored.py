@@ -69,6 +69,19 @@ class ReplyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonRow:
+    """The erasable mapping of one pseudonym of records: the person that it stands for, and the keyed index by which
+    both the pseudonym and an erasure find the row. `issuer` is of accounts only. A person may have several."""
+
+    pseudonym: str
+    tenant: str
+    subject: str  # keyed index: of an account the one of `ValueRow`
+    kind: str  # "account" | "human" (of the directory) | "name" (a subject without issuer, of a switch)
+    issuer: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Artefact:
     """A thing kept by digest for replay: a bundle, organisation data, a set index."""
 
@@ -100,7 +113,7 @@ class Commit:
     kind: str
     tenant: str
     at_ns: int
-    record: bytes  # pdp.record/1, canonical; at most 60,000 bytes
+    record: bytes  # pdp.record/3, canonical; at most 60,000 bytes
     values: tuple[ValueRow, ...] = ()
     call: CallRow | None = None
     reply: ReplyRow | None = None
@@ -110,6 +123,7 @@ class Commit:
     steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
     session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
     refusals: tuple[RefusalCount, ...] = ()  # that the record tells of; they are counted no longer once it is durable
+    people: tuple[PersonRow, ...] = ()  # new pseudonyms that the record uses; one that is there stays
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pdp.core.stored import (
     CallKeys,
     CallRow,
     Commit,
+    PersonRow,
     RecordRef,
     RefusalCount,
     ReplyRow,
@@ -83,6 +84,14 @@ class Store(Answers, Protocol):
         ...
 
     def reply(self, key: str) -> ReplyRow | None: ...
+
+    def people_of(self, subjects: tuple[str, ...]) -> tuple[PersonRow, ...]:
+        """The pseudonyms of people by their keyed indexes, in the order of the pseudonyms."""
+        ...
+
+    def person(self, pseudonym: str) -> PersonRow | None:
+        """Whom a pseudonym stands for: with an empty id somebody who was erased; None for one never written."""
+        ...
 
     def artefact(self, digest: str) -> Artefact | None: ...
 

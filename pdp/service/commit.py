@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pdp.core import events, record
 from pdp.core.answer import ListAnswer
@@ -12,7 +13,7 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
-from pdp.core.facts import Facts
+from pdp.core.facts import Facts, Identity
 from pdp.core.outcome import Outcome, denied
 from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
@@ -31,6 +32,7 @@ from pdp.core.stored import (
 from pdp.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.service.decision import Decision
 from pdp.service.facts import SALT_BYTES
+from pdp.service.pseudonyms import Key, Pseudonyms, RecordPeople
 from pdp.service.state import Snapshot
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
@@ -51,6 +53,13 @@ class ListRecording:
     subject_index: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordStamp(Stamp):
+    """The stamp of a record of this process, with the rows of its people."""
+
+    person: RecordPeople
+
+
 class Recorder:
     """Writes every record of this process. `boot` names this run."""
 
@@ -60,6 +69,7 @@ class Recorder:
         self._entropy = entropy
         self._index_key = index_key
         self._marked_ns = 0
+        self._people = Pseudonyms(store, entropy, index_key)
         self.boot = boot
         self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
 
@@ -86,14 +96,29 @@ class Recorder:
         """Commit one decision with everything that belongs to it; its answer may then leave. Raises Conflict."""
         entries = self.decided(decision)
         if len(entries) == 1:
-            return await self._store.commit(entries[0])
+            return await self._commit(entries[0])
         return (await self.commit_all(entries))[0]
+
+    async def meet(self, tenant: str, identity: Identity) -> None:
+        """Have the people of a request keep their pseudonyms; waits for nothing where they are in memory."""
+        subject = identity.subject
+        if not subject.check.ok:
+            return
+        keys: list[Key] = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
+        await self._people.meet((("account", tenant, subject.issuer or "", subject.id or ""), *keys))
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Make entries durable together, or none of them. Raises Conflict."""
         refs = await self._store.commit_all(entries) if entries else ()
+        self._people.durable(entries)
         self.changed()
         return refs
+
+    async def _commit(self, entry: Commit) -> RecordRef:
+        ref = await self._store.commit(entry)
+        if entry.people:
+            self._people.durable((entry,))
+        return ref
 
     def decided(self, decision: Decision) -> tuple[Commit, ...]:
         """The commit: the decision's own entry and those of its answer, which is sent once they are durable.
@@ -146,11 +171,13 @@ class Recorder:
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
+        await self.meet(made.caller.tenant, made.facts.identity)
         stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
         salt = self._entropy.bytes(SALT_BYTES)
         sealed = Sealed(
             session=self._session(made.caller, made.ask.session.id),
             input=commitment(salt, "input", made.document),
+            token=_token(salt, made.facts.identity),
         )
         pins, until_ns = pins_of(made.snapshot, made.caller.tenant), answer.valid_until_ns
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.document)
@@ -160,11 +187,11 @@ class Recorder:
             outcome = denied(fault.code, fault.message)
             data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
             answer = replace(answer, tools=(), reasons=outcome.reasons)
-        return answer, await self._store.commit(self._entry(stamp, "list", data, values=(value,)))
+        return answer, await self._commit(self._entry(stamp, "list", data, values=(value,)))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
         """A request that was not answered: code and caller, nothing of its content."""
-        return await self._store.commit(self._refusal(caller, fault, rpc, at_ns))
+        return await self._commit(self._refusal(caller, fault, rpc, at_ns))
 
     def refused(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit | None:
         """The entry of such a request; None when it is beyond the quota and only counted."""
@@ -184,7 +211,7 @@ class Recorder:
         stamp = self._event(self._clock.now_ns())
         data = events.config(stamp, sha256=sha256, keys=keys, by="operator")
         known = Artefact(sha256, "config", canonical(list(keys)))
-        return await self._store.commit(self._entry(stamp, "config", data, artefacts=(known,)))
+        return await self._commit(self._entry(stamp, "config", data, artefacts=(known,)))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
         """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""
@@ -192,12 +219,12 @@ class Recorder:
         data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
         kept = Artefact(loaded.digest, "bundle", loaded.artefact)
         entry = self._entry(stamp, "policy", data, artefacts=(kept,))
-        return await self._store.commit(replace(entry, steps=(Activate(loaded.digest),)))
+        return await self._commit(replace(entry, steps=(Activate(loaded.digest),)))
 
     async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
         """A bundle was refused; the last good one stays."""
         stamp = self._event(at_ns)
-        return await self._store.commit(
+        return await self._commit(
             self._entry(stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code))
         )
 
@@ -212,28 +239,32 @@ class Recorder:
             refused=change.refused,
             problem=change.problem,
         )
-        return await self._store.commit(
+        return await self._commit(
             self._entry(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
         )
 
     async def switch(self, row: SwitchRow, at_ns: int, reply: Callable[[str], ReplyRow] | None = None) -> RecordRef:
         """A switch and its record, in one commit; with what `reply` makes of the record's id, to be kept."""
-        stamp = self._event(at_ns, row.tenant)
-        what = (row.scope, row.server, row.value, row.engaged, row.reason, row.by, row.until_ns)
+        if row.scope == "subject":
+            await self._people.find((("name", row.tenant, "", row.value),))
+        stamp, salt = self._event(at_ns, row.tenant), self.new_salt()
+        what = (row.scope, row.server, row.value, row.engaged, row.by, row.until_ns)
         kept = reply(stamp.id) if reply is not None else None
-        data = events.switch(stamp, events.Switched(*what))
-        return await self._store.commit(self._entry(stamp, "switch", data, switch=row, reply=kept))
+        reason = canonical(row.reason) if row.reason else b""
+        data = events.switch(stamp, events.Switched(*what), commitment(salt, "reason", reason) if reason else None)
+        values = (ValueRow(stamp.id, row.tenant, "", "reason", salt, reason),) if reason else ()
+        return await self._commit(self._entry(stamp, "switch", data, values=values, switch=row, reply=kept))
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
         """Commit the record of an explanation."""
         stamp = self._event(at_ns, tenant)
-        return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
+        return await self._commit(self._entry(stamp, "explain", events.explain(stamp, made)))
 
     async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
         """The aggregated refusals of a tenant."""
         stamp = self._event(at_ns, tenant)
         entry = self._entry(stamp, "refusals", events.refusals(stamp, counts))
-        return await self._store.commit(replace(entry, refusals=counts))
+        return await self._commit(replace(entry, refusals=counts))
 
     def event(  # noqa: PLR0913 - the parts of one entry
         self,
@@ -245,11 +276,16 @@ class Recorder:
         *,
         values: Callable[[str], tuple[ValueRow, ...]] | None = None,
         record_id: str = "",
+        unread: MutableSequence[Key] | None = None,
     ) -> Commit:
-        """One event with the steps that it tells of, to be committed. `values` makes what is kept beside it."""
+        """One event with the steps that it tells of, to be committed. `values` makes what is kept beside it; `unread`
+        is given the people that nobody looked for in the store yet."""
         stamp = self._stamp(record_id or self.new_id(at_ns), at_ns, tenant)
         kept = values(stamp.id) if values is not None else ()
-        return replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
+        entry = replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
+        if unread is not None:
+            unread += stamp.person.unread
+        return entry
 
     async def commit_event(  # noqa: PLR0913 - see `event`
         self,
@@ -263,16 +299,21 @@ class Recorder:
         record_id: str = "",
     ) -> RecordRef:
         """Commit one event with its steps; see `event`. Raises Conflict when another commit came first."""
-        ref = await self._store.commit(
-            self.event(tenant, kind, made, steps, at_ns, values=values, record_id=record_id)
-        )
+        record_id = record_id or self.new_id(at_ns)
+        people: list[Key] = []
+        made_of = partial(self.event, tenant, kind, made, steps, at_ns, values=values, record_id=record_id)
+        entry = made_of(unread=people)
+        if people:
+            await self._people.find(people)
+            entry = made_of()
+        ref = await self._commit(entry)
         self.changed()
         return ref
 
     async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
         """Somebody asked for a reload."""
         stamp = self._event(at_ns)
-        return await self._store.commit(self._entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
+        return await self._commit(self._entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
 
     def _seal(self, decision: Decision) -> tuple[Sealed, tuple[ValueRow, ...]]:
         """Commitments for the record, and the erasable rows behind them."""
@@ -282,6 +323,7 @@ class Recorder:
             session=self._session(decision.caller, decision.ask.session.id),
             arguments=decision.commitment,
             input=commitment(salt, "input", document),
+            token=_token(salt, decision.identity),
         )
         rows = (("arguments", decision.salt, decision.arguments), ("input", salt, document))
         owner = decision.subject_index
@@ -292,15 +334,18 @@ class Recorder:
             return None
         return keyed_index(self._index_key, "session", caller.tenant, caller.name, session)
 
-    def _event(self, at_ns: int, tenant: str = "") -> Stamp:
+    def _event(self, at_ns: int, tenant: str = "") -> RecordStamp:
         return self._stamp(self.new_id(at_ns), at_ns, tenant)
 
-    def _stamp(self, record_id: str, at_ns: int, tenant: str) -> Stamp:
-        return Stamp(self._store.origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant)
+    def _stamp(self, record_id: str, at_ns: int, tenant: str) -> RecordStamp:
+        people = self._people.of(tenant)
+        return RecordStamp(
+            self._store.origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant, people
+        )
 
     def _entry(  # noqa: PLR0913 - the parts of one commit
         self,
-        stamp: Stamp,
+        stamp: RecordStamp,
         kind: str,
         data: bytes,
         *,
@@ -330,7 +375,14 @@ class Recorder:
             switch=switch,
             high_water=high_water,
             session=session,
+            people=tuple(stamp.person.rows.values()),
         )
+
+
+def _token(salt: bytes, identity: Identity) -> str | None:
+    """The commitment to the id of the subject's token, under the salt of the input; None without one."""
+    token = identity.subject.token_id
+    return None if token is None else commitment(salt, "token_id", canonical(token))
 
 
 def pins_of(snapshot: Snapshot, tenant: str) -> Pins:

@@ -67,6 +67,7 @@ class Decide:
                 cached = self.idempotency.cached(claim, decision.stored.reply, snapshot, at)
                 if cached is not None:
                     return cached, await self.recorder.locate(cached.decision_id)
+                await self.recorder.meet(caller.tenant, identity)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
                     await self.client_answers(decision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, or_, select, update
 
 from pdp.store.approvals import tables as t
-from pdp.store.tables import calls, values
+from pdp.store.tables import calls, people, values
 
 _NOTHING = b"false"  # the schema that no arguments satisfy
 
@@ -21,6 +21,9 @@ def erase(db: Connection, tenant: str, subject: str) -> int:
     count += db.execute(
         delete(t.shown).where(t.shown.c.tenant == tenant, t.shown.c.subject_index == subject)
     ).rowcount
+    c = people.c  # the pseudonym stays, and stands for nobody
+    forgotten = update(people).where(c.tenant == tenant, c.subject == subject)
+    count += db.execute(forgotten.values(subject="", kind="", issuer="", id="")).rowcount
     requests = select(t.approvals.c.id).where(t.approvals.c.tenant == tenant, t.approvals.c.subject_index == subject)
     said = update(t.votes).where(
         t.votes.c.approval_id.in_(requests), or_(t.votes.c.reason != "", t.votes.c.grant != b"")

@@ -83,6 +83,11 @@ class Ledger:
         self._rows.on(lambda db: shared.put_in_force(db, digests))
         self._touched = True
 
+    def erased(self) -> None:
+        """In the writer's transaction, which erases somebody."""
+        self._rows.erased()
+        self._touched = True
+
     def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
         """Make entries durable in one round trip. None, and an error that is not the database's, where nothing was
         changed and a transaction must be tried."""

@@ -15,6 +15,7 @@ from pdp.core.stored import (
     CallKeys,
     CallRow,
     Commit,
+    PersonRow,
     RecordRef,
     RefusalCount,
     ReplyRow,
@@ -34,6 +35,8 @@ from pdp.store.watch import Watch
 from pdp.store.writer import UNAVAILABLE, Writer, WriterState
 
 T = TypeVar("T")
+
+_AT_ONCE = 500  # people of one read
 
 
 class LogStore(PeopleReads, ABC):
@@ -95,6 +98,19 @@ class LogStore(PeopleReads, ABC):
         c = t.sessions.c
         row = self._one(select(c.idx, c.owner, c.until_ns).where(c.idx == index))
         return None if row is None else self._lasting(tuple(row.values()))
+
+    def people_of(self, subjects: tuple[str, ...]) -> tuple[PersonRow, ...]:
+        """The pseudonyms of people by their keyed indexes, in the order of the pseudonyms."""
+        c, found = t.people.c, []
+        for start in range(0, len(subjects), _AT_ONCE):
+            some = select(t.people).where(c.subject.in_(subjects[start : start + _AT_ONCE]))
+            found += [PersonRow(**row) for row in self._rows(some)]
+        return tuple(sorted(found, key=lambda row: row.pseudonym))
+
+    def person(self, pseudonym: str) -> PersonRow | None:
+        """Whom a pseudonym stands for: with an empty id somebody who was erased; None for one never written."""
+        row = self._one(select(t.people).where(t.people.c.pseudonym == pseudonym))
+        return None if row is None else PersonRow(**row)
 
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""
@@ -167,12 +183,18 @@ class LogStore(PeopleReads, ABC):
 
     async def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete what was kept of a subject (a keyed index as in ValueRow) and return the number of rows. Records and
-        their commitments stay, and can no longer be opened; requests stay without what was shown and said; grants
-        cover nothing any more. On SQLite freed pages are zeroed and the WAL is emptied before this returns;
-        PostgreSQL keeps what its vacuum, WAL and backups keep."""
+        their commitments stay, and can no longer be opened; their pseudonyms stand for nobody; requests stay without
+        what was shown and said; grants cover nothing any more. On SQLite freed pages are zeroed and the WAL is
+        emptied before this returns; PostgreSQL keeps what its vacuum, WAL and backups keep."""
         if not subject:
             raise InvalidRequest("subject", "names nobody; give the keyed index of the subject")
-        return await self._writer.submit(lambda: self._erase(tenant, subject), after=self._erased)
+
+        def work() -> int:
+            count = self._erase(tenant, subject)
+            self._ledger.erased()
+            return count
+
+        return await self._writer.submit(work, after=self._erased)
 
     @abstractmethod
     def _erase(self, tenant: str, subject: str) -> int:

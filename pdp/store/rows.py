@@ -5,6 +5,7 @@ Steps, which people's and the judge's answers make, are SQLAlchemy's (`approvals
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from sqlalchemy import Connection, select
 
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Conflict, Fault, InvalidRequest
-from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SessionRow, SwitchRow
+from pdp.core.stored import CallRow, Commit, PersonRow, RecordRef, RefusalCount, ReplyRow, SessionRow, SwitchRow
 from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
 from pdp.store.erasing import forget
 from pdp.store.shared import Last, in_force
-from pdp.store.tables import OWN, SWITCH_EPOCH
+from pdp.store.tables import ERASURES, OWN, SWITCH_EPOCH
 
 T = TypeVar("T")
 
@@ -87,6 +88,11 @@ HIGH_WATER = Insert(
     ("name", "value"),
     """ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE high_water.value < excluded.value""",
 )
+PEOPLE = Insert(
+    "people",
+    ("pseudonym", "tenant", "subject", "kind", "issuer", "id"),
+    "ON CONFLICT (pseudonym) DO NOTHING",
+)
 _EPOCH = """INSERT INTO high_water (name, value) VALUES ($1, 1)
 ON CONFLICT (name) DO UPDATE SET value = high_water.value + 1"""
 
@@ -138,7 +144,7 @@ class Rows(ABC):
 
     def __init__(self, origin: str, dialect: str) -> None:
         self._origin = origin
-        inserts = (RECORDS, VALUES, CALLS, REPLIES, SESSIONS, ARTEFACTS, SWITCHES, HIGH_WATER)
+        inserts = (RECORDS, VALUES, CALLS, REPLIES, SESSIONS, ARTEFACTS, SWITCHES, HIGH_WATER, PEOPLE)
         self._inserts = {each.table: self._parameters(each.one(dialect)) for each in inserts}
         deletes = {table: old.format(limit="$1", before="$2") for table, old in OLD.items()}
         self._deletes = {
@@ -207,6 +213,8 @@ class Rows(ABC):
         self._insert(RECORDS, (index, *record_row(entry, leaf)))
         if entry.values:
             self._insert(VALUES, *value_rows(entry, index))
+        if entry.people:
+            self._insert(PEOPLE, *map(person_row, entry.people))
         self._keep(entry)
         for artefact in entry.artefacts:
             self._insert(ARTEFACTS, (artefact.digest, artefact.kind, artefact.data))
@@ -247,6 +255,10 @@ class Rows(ABC):
         before = (ages.calls_ns, ages.refusals_ns, ages.values_ns)
         self.on(lambda db: forget(db, limit, *before))
 
+    def erased(self) -> None:
+        """Have every process forget whom it knew."""
+        self._execute(self._parameters(_EPOCH), (ERASURES,))
+
     def sweep(self, at_ns: int) -> None:
         """Delete switches that have released themselves."""
         self._execute(self._parameters(_SWEEP), (at_ns,))
@@ -275,6 +287,11 @@ def call_row(call: CallRow) -> tuple[Any, ...]:
 def reply_row(r: ReplyRow) -> tuple[Any, ...]:
     """Its columns."""
     return r.key, r.content, r.kind, r.effect, r.reply, r.epochs, r.valid_until_ns, r.created_ns
+
+
+def person_row(p: PersonRow) -> tuple[Any, ...]:
+    """Its columns; `columns.Prose` says why the last two are JSON."""
+    return p.pseudonym, p.tenant, p.subject, p.kind, json.dumps(p.issuer), json.dumps(p.id)
 
 
 def session_row(session: SessionRow) -> tuple[Any, ...]:

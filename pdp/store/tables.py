@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, MetaData, Table
 
-from pdp.store.columns import Flag, Integer, data, key, number, serial, text
+from pdp.store.columns import Flag, Integer, data, key, number, prose, serial, text
 
 # High-water marks that only the store itself sets.
 SWITCH_EPOCH = "switch_epoch"  # counts changes of switches
 PEOPLE_INSTANT = "people_instant"  # the latest instant that any committed step had
-OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT})
+ERASURES = "erasures"  # counts erasures, so that every process forgets whom it knew
+OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES})
 
 metadata = MetaData()
 
@@ -99,6 +100,20 @@ sessions = Table(
     text("owner"),
     number("until_ns"),
     Index("sessions_by_age", "until_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+people = Table(  # an erased row stays, with its pseudonym alone, so that no late commit writes it again
+    "people",
+    metadata,
+    key("pseudonym"),
+    text("tenant"),
+    text("subject"),
+    text("kind"),
+    prose("issuer"),
+    prose("id"),
+    Index("people_by_subject", "subject"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

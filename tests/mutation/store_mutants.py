@@ -307,4 +307,30 @@ POSTGRES = (
         ),
     ),
 )
-STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES)
+PSEUDONYMS = (
+    *_in(
+        "erasing",
+        (
+            "erased-people-keep-their-names",
+            'forgotten.values(subject="", kind="", issuer="", id="")',
+            'forgotten.values(subject="")',
+            "an erased person is nobody",
+        ),
+    ),
+    *_in("ledger", ("erasures-untold", "        self._rows.erased()\n", "", "every process forgets whom it knew")),
+    Mutant(
+        "pseudonym-by-index",
+        "pdp/service/pseudonyms.py",
+        "self._entropy.bytes(RANDOM_BYTES).hex()",
+        "self._index(key)[:32]",
+        "nothing can be computed from a pseudonym",
+    ),
+    Mutant(
+        "record-names-its-subject",
+        "pdp/core/record.py",
+        '"id": None if shown.id is None else stamp.person("account", shown.issuer or "", shown.id),',
+        '"id": shown.id,',
+        "a record names nobody",
+    ),
+)
+STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS)

@@ -17,6 +17,7 @@ from typing import Any
 from support import approvals as make
 from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
+from support.pseudonyms import person
 
 from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
@@ -125,7 +126,7 @@ def wanted_of(policy: str) -> Requirement:
 
 
 def stamp(at_ns: int, number: int) -> Stamp:
-    return Stamp("example.org/log", make.make_id(10_000 + number), at_ns, 0, "boot", make.TENANT)
+    return Stamp("example.org/log", make.make_id(10_000 + number), at_ns, 0, "boot", make.TENANT, person)
 
 
 def ask(world: World, name: str, attempt: int = 0) -> Prepared | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from support import approvals as make
 from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
+from support.pseudonyms import person
 
 from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
@@ -23,7 +24,7 @@ from pdp.core.record import Stamp
 USES, MINUTES = 2, 1
 STATES = 92
 INSTANTS = (make.AT + NS, make.AT + MINUTES * 60 * NS)  # before the expiry, and exactly at it
-STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT)
+STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT, person)
 TERMS = GrantTerms(minutes=MINUTES, uses=USES, session=True)
 REQUEST = make.approval(make.element(grant={"minutes": MINUTES, "uses": USES}))
 GRANT = issue(

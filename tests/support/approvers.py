@@ -41,7 +41,11 @@ class Approvers:
         """Look, and vote for what was shown."""
         seen = await self.look(who, approval_id)
         ballot = BallotInput(
-            self.world.fresh("vote"), choice, "because", more.pop("presented", seen.presented), **more
+            self.world.fresh(f"vote {self.world.now_ns}"),
+            choice,
+            "because",
+            more.pop("presented", seen.presented),
+            **more,
         )
         found: Voted = await self.services.votes.vote(await self.person(who), approval_id, ballot)
         return found

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from support.pseudonyms import revealed
+
 from pdp.core.approvals.rows import Account, Call, Grant
 
 FINAL = {"denied", "expired", "cancelled", "revoked", "redeemed"}
@@ -15,7 +17,7 @@ FINAL = {"denied", "expired", "cancelled", "revoked", "redeemed"}
 @lru_cache(maxsize=65_536)
 def parsed(record: bytes) -> dict[str, Any]:
     """A record's fields; nobody changes them."""
-    found: dict[str, Any] = json.loads(record)
+    found: dict[str, Any] = revealed(json.loads(record))
     return found
 
 

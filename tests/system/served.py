@@ -25,6 +25,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.gate import gate_once
+from support.pseudonyms import revealed
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
@@ -212,11 +213,11 @@ class Asking:
         return self._call(self._admin().SetSwitch, request, "operator", BUDGET)
 
     def record(self, decision_id: str, caller: str = "auditor") -> dict[str, Any]:
-        """A record, as an auditor gets it."""
+        """A record, as an auditor gets it, with ids instead of pseudonyms."""
         stub = audit_pb2_grpc.AuditServiceStub(self._shared())
         request = audit_pb2.GetRecordRequest(decision_id=decision_id)
         found = self._call(stub.GetRecord, request, caller, BUDGET)
-        return dict(json.loads(found.record_json))
+        return dict(revealed(json.loads(found.record_json), store_file(self.world)))
 
     def record_at(self, index: int, caller: str = "auditor") -> dict[str, Any]:
         """The same by its place."""
@@ -269,7 +270,7 @@ class Asking:
     def records(self, kind: str = "", **fields: Any) -> list[dict[str, Any]]:
         """Every durable record, oldest first: of one kind and with these fields, if given. Counts of refusals come by
         the clock, between whatever a test does: only by their kind."""
-        found = [json.loads(data) for _, data in stored(self.world)]
+        found = [revealed(json.loads(data), store_file(self.world)) for _, data in stored(self.world)]
         return [
             r
             for r in found

@@ -61,8 +61,8 @@ def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
         "kind": approval.kind,
         "call": {
             "digest": call.digest,
-            "subject": account(call.subject),
-            "actors": [account(actor) for actor in call.actors],
+            "subject": account(stamp, call.subject),
+            "actors": [account(stamp, actor) for actor in call.actors],
             "agent": call.agent,
             "caller": call.caller,
             "session": sealed(shown.salt, "session", call.session),
@@ -94,7 +94,7 @@ def moved(stamp: Stamp, approval: Approval, move: Move, spent: Spent | None = No
     fields = _request(approval, _HAPPENED[move.event], str(row.after), move.version + 1, move.at_ns)
     fields["resolution"] = move.resolution or None
     fields["spent"] = _spent(spent)
-    fields["vote"] = None if move.vote is None else _vote(move.vote, salt)
+    fields["vote"] = None if move.vote is None else _vote(stamp, move.vote, salt)
     return encode(stamp, "approval", fields)
 
 
@@ -110,7 +110,7 @@ def erasable(
 def grant_issued(stamp: Stamp, grant: Grant, salt: bytes) -> bytes:
     """A grant came of an approval."""
     bounds: Fields = {
-        "subject": account(grant.subject),
+        "subject": account(stamp, grant.subject),
         "agent": grant.agent,
         "caller": grant.caller,
         "server": grant.server,
@@ -122,7 +122,7 @@ def grant_issued(stamp: Stamp, grant: Grant, salt: bytes) -> bytes:
         "issued_ns": grant.issued_ns,
         "expires_ns": grant.expires_ns,
         "approval_id": grant.approval_id,
-        "issued_by": list(grant.issued_by),
+        "issued_by": [stamp.human(human) for human in grant.issued_by],
     }
     body = _grant(grant, "issued", grant.state, grant.version, grant.issued_ns)
     return encode(stamp, "grant", {**body, "bounds": bounds, "requirements": [json.loads(grant.requirement)]})
@@ -139,15 +139,21 @@ def grant_used(stamp: Stamp, grant: Grant, call: Call, spent: Spent) -> bytes:
 def grant_ended(  # noqa: PLR0913, PLR0917 - what there is to say of an end
     stamp: Stamp, grant: Grant, after: GrantState, by: str, at_ns: int, reason: str = "", salt: bytes = b""
 ) -> bytes:
-    """A grant is over. `grant` is the row before; `by` the human, or what else ended it, and `reason` why."""
-    fields = {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": cut(by)}
+    """A grant is over. `grant` is the row before; `by` the human, and `reason` why."""
+    fields = {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": stamp.human(by)}
     return encode(stamp, "grant", {**fields, "reason": sealed(salt, "reason", reason)})
+
+
+def grant_lapsed(stamp: Stamp, grant: Grant, after: GrantState, cause: str, at_ns: int) -> bytes:
+    """A grant is over, and nobody ended it: `cause` is a code."""
+    fields = {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": cause}
+    return encode(stamp, "grant", fields)
 
 
 def consent_granted(stamp: Stamp, consent: Consent) -> bytes:
     """A subject agreed."""
     terms: Fields = {
-        "subject": account(consent.subject),
+        "subject": account(stamp, consent.subject),
         "agent": consent.agent,
         "server": consent.server,
         "tool": consent.tool,
@@ -170,7 +176,7 @@ def consent_used(stamp: Stamp, consent: Consent, call: Call, spent: Spent) -> by
 def consent_ended(stamp: Stamp, consent: Consent, by: str, at_ns: int) -> bytes:
     """A subject took its consent back, or it was ended for it. `consent` is the row before."""
     body = {**_consent(consent, "ended", at_ns), "version": consent.version + 1}
-    return encode(stamp, "consent", {**body, "by": cut(by)})
+    return encode(stamp, "consent", {**body, "by": stamp.human(by)})
 
 
 def evidence_used(stamp: Stamp, answered: Answered, spent: Spent) -> bytes:
@@ -200,7 +206,7 @@ def outcome(stamp: Stamp, noted: ReportedOutcome) -> bytes:
 def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
     """A person looked at a request, arguments and all."""
     fields: Fields = {
-        **_acting(person),
+        **_acting(stamp, person),
         "approval_id": approval.id,
         "call_digest": approval.call.digest,
     }
@@ -210,7 +216,7 @@ def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
 def canary(stamp: Stamp, approval: Approval, like: str, person: Person) -> bytes:
     """A person has opened a canary, in the image of the request `like`."""
     fields: Fields = {
-        **_acting(person),
+        **_acting(stamp, person),
         "approval_id": approval.id,
         "like": like,
     }
@@ -222,11 +228,11 @@ def _request(approval: Approval, event: str, state: str, version: int, at_ns: in
     return {"event": event, "approval_id": approval.id, "state": state, "version": version, "at_ns": at_ns, **nothing}
 
 
-def _vote(vote: Vote, salt: bytes) -> Fields:
+def _vote(stamp: Stamp, vote: Vote, salt: bytes) -> Fields:
     return {
         "vote_id": vote.id,
-        "human": vote.human,
-        "account": account(vote.account),
+        "human": stamp.human(vote.human),
+        "account": account(stamp, vote.account),
         "choice": vote.choice,
         "reason": sealed(salt, "reason", vote.reason),
         "assurance": vote.assurance,
@@ -235,7 +241,7 @@ def _vote(vote: Vote, salt: bytes) -> Fields:
         "surface": vote.surface,
         "at_ns": vote.at_ns,
         "presented": vote.presented or None,
-        "behalf": vote.behalf or None,
+        "behalf": stamp.human(vote.behalf) if vote.behalf else None,
         "delegation": vote.delegation or None,
         "passkey": vote.passkey.decode() or None,
         "grant": _commitment(salt, "grant", vote.grant),
@@ -261,18 +267,18 @@ def _spent(spent: Spent | None) -> Json:
     return {**ids, "call_id": cut(spent.call_id)}
 
 
-def _acting(person: Person) -> Fields:
+def _acting(stamp: Stamp, person: Person) -> Fields:
     return {
-        "human": person.human,
-        "account": account(person.account),
+        "human": stamp.human(person.human),
+        "account": account(stamp, person.account),
         "assurance": person.assurance,
         "surface": person.surface,
     }
 
 
-def account(of: Account) -> Json:
+def account(stamp: Stamp, of: Account) -> Json:
     """An account, for a record."""
-    return {"issuer": of.issuer, "id": of.id}
+    return stamp.account(of.issuer, of.id)
 
 
 def sealed(salt: bytes, path: str, text: str) -> str | None:
@@ -292,12 +298,14 @@ def _commitment(salt: bytes, path: str, data: bytes) -> str | None:
 def delegated(stamp: Stamp, delegation: Delegation, by: str, salt: bytes) -> bytes:
     """A delegation begins. `by` is the human that added it."""
     reason = sealed(salt, "reason", delegation.reason)
-    return encode(stamp, "delegation", {**_delegation(delegation, "added", by, delegation.from_ns), "reason": reason})
+    return encode(
+        stamp, "delegation", {**_delegation(stamp, delegation, "added", by, delegation.from_ns), "reason": reason}
+    )
 
 
 def delegation_ended(stamp: Stamp, delegation: Delegation, by: str, at_ns: int) -> bytes:
     """A delegation is over before its time."""
-    return encode(stamp, "delegation", _delegation(delegation, "ended", by, at_ns))
+    return encode(stamp, "delegation", _delegation(stamp, delegation, "ended", by, at_ns))
 
 
 def directory(
@@ -311,7 +319,7 @@ def directory(
 ) -> bytes:
     """A tenant's people and groups were loaded, or refused for `problem`. `changed` are (human, "added" | "removed" |
     "disabled" | "enabled" | "groups"), listed as far as they fit."""
-    items: list[Json] = [{"human": cut(human), "change": change} for human, change in sorted(changed)]
+    items: list[Json] = [{"human": stamp.human(human), "change": change} for human, change in sorted(changed)]
     fields: Fields = {
         "revision": revision,
         "members": members,
@@ -344,15 +352,15 @@ def _result(sent: Notice) -> str:
     return "failed" if sent.problem else "attempt"
 
 
-def _delegation(delegation: Delegation, event: str, by: str, at_ns: int) -> Fields:
+def _delegation(stamp: Stamp, delegation: Delegation, event: str, by: str, at_ns: int) -> Fields:
     return {
         "event": event,
         "delegation_id": delegation.id,
-        "absent": delegation.absent,
-        "deputy": delegation.deputy,
+        "absent": stamp.human(delegation.absent),
+        "deputy": stamp.human(delegation.deputy),
         "from_ns": delegation.from_ns,
         "until_ns": delegation.until_ns,
         "reason": None,
-        "by": cut(by),
+        "by": stamp.human(by),
         "at_ns": at_ns,
     }

@@ -133,7 +133,7 @@ class Sweep:
         await self.recorder.commit_event(
             row.tenant,
             "grant",
-            lambda stamp: records.grant_ended(stamp, row, after, by, at_ns),
+            lambda stamp: records.grant_lapsed(stamp, row, after, by, at_ns),
             (EndGrant(row.id, row.version, after, by, at_ns),),
             at_ns,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 10
+VERSION = 11
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -96,7 +96,7 @@ FROM moved
 
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has only what the statement writes."""
-    return not (entry.artefacts or entry.switch or entry.high_water or entry.steps or entry.refusals)
+    return not (entry.artefacts or entry.switch or entry.high_water or entry.steps or entry.refusals or entry.people)
 
 
 def statement_arguments(

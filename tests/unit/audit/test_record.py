@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approval_records
+from support.pseudonyms import person
 
 from pdp.audit.check import check
 from pdp.core import events, record
@@ -43,10 +44,10 @@ from pdp.core.record import uuid7
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789
-STAMP = record.Stamp("example.org/log", uuid7(AT, bytes(8)), AT, 5_000_000_001, "b" * 32, "acme")
+STAMP = record.Stamp("example.org/log", uuid7(AT, bytes(8)), AT, 5_000_000_001, "b" * 32, "acme", person)
 HEX = "0123456789abcdef" * 4
 PINS = record.Pins("2026-11-20", HEX, "embedded", "regorus 0.13", HEX, 7, HEX, 2)
-SEALED = record.Sealed(request=HEX, session=HEX, arguments=HEX, input=HEX)
+SEALED = record.Sealed(request=HEX, session=HEX, arguments=HEX, input=HEX, token=HEX)
 APPROVAL = {
     "kind": "approval",
     "id": "reset",
@@ -148,7 +149,8 @@ def cases() -> Any:
             STAMP, digest=HEX, serial=7, loaded=11, refused=[], problem="registry.signature"
         ),
         "config": events.config(STAMP, sha256=HEX, keys=["store.path", "callers"], by="start"),
-        "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "incident", "ops", AT)),
+        "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "ops", AT), HEX),
+        "switch of a subject": events.switch(STAMP, events.Switched("subject", "", "mallory", False, "ops"), None),
         "explain": events.explain(
             STAMP, events.Explained("security", uuid7(AT, bytes(8)), "git", "tool:git_reset", "deny", HEX, True, 31)
         ),
@@ -197,15 +199,46 @@ def test_elements_that_do_not_fit_deny_nothing() -> None:
     assert json.loads(data)["elements"] == {**found["elements"], "items": []}
 
 
-def test_a_decision_of_the_version_before_is_still_a_record() -> None:
-    now = json.loads(CASES["decision with its elements"])
-    before = {name: value for name, value in now.items() if name != "elements"}
-    assert check(canonical({**before, "schema": "pdp.record/1"})) == []
-    assert check(canonical(before)) != []
-    assert check(canonical({**now, "schema": "pdp.record/1"})) != []
-    for kind in ("list", "start"):
-        other = next(json.loads(data) for data in CASES.values() if json.loads(data)["kind"] == kind)
-        assert check(canonical({**other, "schema": "pdp.record/2"})) != []
+OLDER: dict[str, str] = json.loads(VECTORS.with_name("record_older.json").read_text())
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_a_record_of_an_older_release_is_still_a_record(name: Any) -> None:
+    old = json.loads(OLDER[name])
+    assert check(OLDER[name].encode()) == []
+    assert old["schema"] == ("pdp.record/2" if old["kind"] == "decision" else "pdp.record/1")
+    if old["kind"] == "decision":
+        before = {key: value for key, value in old.items() if key != "elements"}
+        assert check(canonical({**before, "schema": "pdp.record/1"})) == []
+        assert check(canonical(before)) != []
+        assert check(canonical({**old, "schema": "pdp.record/1"})) != []
+    else:
+        assert check(canonical({**old, "schema": "pdp.record/2"})) != []
+
+
+PEOPLE = {"alice", "agent-7", "t-1", "sue", "bob", "ann", "dan", "eve", "oz", "mallory"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_record_names_nobody(name: Any) -> None:
+    """Only pseudonyms, and the schema knows: the same record with an id in place of one is none."""
+    whole = json.loads(CASES[name])
+    agents = {"agent-7"} if "agent" in whole or "request" in whole or "bounds" in whole or "terms" in whole else set()
+    found = {text.removeprefix("h-") for _, text in _texts_of(whole, ())}
+    assert not found & (PEOPLE - agents)
+    for path, text in _texts_of(whole, ()):
+        if text.startswith("p-"):
+            changed = json.loads(CASES[name])
+            _at(changed, path[:-1])[path[-1]] = "alice"
+            assert check(canonical(changed)), path
+
+
+def _texts_of(value: Any, path: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts_of(inner, (*path, key))
+    elif isinstance(value, str):
+        yield path, value
 
 
 def test_every_kind_has_its_golden_bytes() -> None:
@@ -265,7 +298,7 @@ def _at(value: Any, path: Any) -> Any:
         (lambda r: r.replace(b'"switch_epoch":2', b'"switch_epoch":2.0'), "record.encoding"),
         (lambda r: r.replace(b".123456789Z", b".123456780Z"), "record.time"),
         (lambda r: r.replace(b'"effect":"allow"', b'"effect":"maybe"'), "record.schema"),
-        (lambda r: r.replace(b"pdp.record/2", b"pdp.record/3"), "record.schema"),
+        (lambda r: r.replace(b"pdp.record/3", b"pdp.record/4"), "record.schema"),
         (lambda r: r[:-1], "record.json"),
         (lambda _: b"[" * 100_000, "record.size"),
         (lambda _: b"[" * 50_000, "record.json"),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from support import approvals as make
+from support.pseudonyms import person
 
 from pdp.core.approvals import records
 from pdp.core.approvals.states import Event, State
@@ -12,7 +13,7 @@ from pdp.core.approvals.view import presented
 from pdp.core.digest import canonical, commitment
 from pdp.core.record import Stamp
 
-STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT)
+STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT, person)
 REQUEST = make.approval()
 
 

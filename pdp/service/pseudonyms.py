@@ -1,0 +1,130 @@
+"""Pseudonyms of people in records: random, each with an erasable row that says whom it stands for.
+
+A pseudonym is found in memory, else in the store, else drawn; the commit of its first record writes the row, and so
+does every one after it until one of them is known to be durable. Two processes that meet somebody at the same time
+draw two pseudonyms: both stand, and one of them is used from the next look on. So nothing has to be decided again,
+and a record never waits for a row. After an erasure every process forgets what it knew (the mark `erasures`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pdp.core.digest import keyed_index
+from pdp.core.stored import Commit, PersonRow
+from pdp.ports import Entropy, Store
+
+ERASURES = "erasures"  # high-water mark: how often somebody was erased
+RANDOM_BYTES = 16
+MOST = 20_000  # people in memory, some 10 MB; then it begins anew
+
+Key = tuple[str, str, str, str]  # kind, tenant, issuer, id
+
+
+@dataclass(slots=True)
+class RecordPeople:
+    """The people of one record, for its `Stamp`. `rows` are to be committed with it; `unread` are people whom it drew
+    a pseudonym for without a look into the store."""
+
+    source: Pseudonyms
+    tenant: str
+    rows: dict[Key, PersonRow] = field(default_factory=dict)
+    unread: list[Key] = field(default_factory=list)
+
+    def __call__(self, kind: str, issuer: str, name: str) -> str:
+        """The pseudonym of somebody."""
+        key = (kind, self.tenant, issuer, name)
+        source = self.source
+        if key not in source.known and key not in source.drawn:
+            if not _on_a_loop():
+                source.look((key,))
+            elif key not in source.absent:
+                self.unread.append(key)
+        row = source.known.get(key)
+        if row is None:
+            row = self.rows[key] = source.drawn.get(key) or source.draw(key)
+        return row.pseudonym
+
+
+class Pseudonyms:
+    """All that this process knows. Its dictionaries are only ever added to, or replaced as a whole: any thread reads
+    them."""
+
+    def __init__(self, store: Store, entropy: Entropy, index_key: bytes) -> None:
+        self._store = store
+        self._entropy = entropy
+        self._index_key = index_key
+        self._forget(store.high_water(ERASURES))
+
+    def _forget(self, erasures: int) -> None:
+        self._erasures = erasures
+        self.known: dict[Key, PersonRow] = {}  # durable
+        self.drawn: dict[Key, PersonRow] = {}  # perhaps not durable
+        self.absent: set[Key] = set()  # looked for, and not there
+
+    def of(self, tenant: str) -> RecordPeople:
+        """The people of a record of this tenant."""
+        self._refresh()
+        return RecordPeople(self, tenant)
+
+    def _refresh(self) -> None:
+        erasures = self._store.high_water(ERASURES)
+        if erasures != self._erasures or max(map(len, (self.known, self.drawn, self.absent))) > MOST:
+            self._forget(erasures)
+
+    async def meet(self, keys: Iterable[Key]) -> None:
+        """Look for those that are not in memory, so that they keep the pseudonym they have."""
+        self._refresh()
+        missing = [key for key in keys if key not in self.known and key not in self.drawn]
+        if missing:
+            await self._store.read(lambda: self.look(missing))
+
+    async def find(self, keys: Iterable[Key]) -> None:
+        """Look for people of an event in another thread; what was drawn for them without a look is not used."""
+        for key in (wanted := tuple(keys)):
+            self.drawn.pop(key, None)
+        await self._store.in_thread(self.look, wanted)
+
+    def look(self, keys: Iterable[Key]) -> None:
+        """Read the pseudonyms of people; blocks."""
+        erasures = self._store.high_water(ERASURES)
+        wanted = {self._index(key): key for key in keys}
+        rows = self._store.people_of(tuple(wanted))
+        if erasures != self._store.high_water(ERASURES):
+            return  # what was read may be erased
+        found = {wanted[row.subject]: row for row in reversed(rows)}  # of several the same one everywhere
+        self.known.update(found)
+        self.absent.update(key for key in wanted.values() if key not in found)
+
+    def draw(self, key: Key) -> PersonRow:
+        """A new pseudonym."""
+        kind, tenant, issuer, name = key
+        pseudonym = f"p-{self._entropy.bytes(RANDOM_BYTES).hex()}"
+        row = PersonRow(pseudonym, tenant, self._index(key), kind, issuer, name)
+        return self.drawn.setdefault(key, row)
+
+    def durable(self, entries: Iterable[Commit]) -> None:
+        """Their rows need not be written again."""
+        for entry in entries:
+            for row in entry.people:
+                key = (row.kind, row.tenant, row.issuer, row.id)
+                if self.drawn.get(key) is row:
+                    self.known[key] = row
+                    self.drawn.pop(key, None)
+
+    def _index(self, key: Key) -> str:
+        kind, *rest = key
+        if kind == "account":  # the index of what else is kept of a subject, so that one erasure finds all
+            return keyed_index(self._index_key, "subject", *rest)
+        return keyed_index(self._index_key, kind, *rest)
+
+
+def _on_a_loop() -> bool:
+    """Whether the calling thread runs an event loop, which no read may hold up."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""People in records: pseudonyms that stay, that several processes know, and that an erasure empties for good."""
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from support.stored import AT, Entropy
+
+from pdp.core.digest import keyed_index
+from pdp.core.record import Stamp, encode
+from pdp.service.commit import Recorder
+from pdp.service.pseudonyms import ERASURES
+from pdp.store.opening import AnyStore
+from pdp.store.tables import people
+
+KEY = b"k" * 32
+ISSUER = "https://idp.example"
+
+
+class Clock:
+    def now_ns(self) -> int:
+        return AT
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+    def mark(self) -> int | None:
+        return None
+
+
+def recording(store: AnyStore, seed: str = "r") -> Recorder:
+    clock: Any = Clock()
+    return Recorder(store, clock, Entropy(seed), boot=store.boot, index_key=KEY)
+
+
+def index(name: str) -> str:
+    return keyed_index(KEY, "subject", "acme", ISSUER, name)
+
+
+def naming(*names: str) -> Any:
+    def made(stamp: Stamp) -> bytes:
+        return encode(stamp, "reload", {"by": [stamp.account(ISSUER, name) for name in names]})
+
+    return made
+
+
+async def recorded(recorder: Recorder, store: AnyStore, *names: str) -> list[str]:
+    """The pseudonyms that a record of people holds."""
+    ref = await recorder.commit_event("acme", "reload", naming(*names), (), AT)
+    found = await store.in_thread(store.record_at, ref.index)
+    assert found is not None
+    assert not any(f'"{name}"'.encode() in found.record for name in names)
+    return [each["id"] for each in json.loads(found.record)["by"]]
+
+
+def name_of(store: AnyStore, pseudonym: str) -> str | None:
+    row = store.person(pseudonym)
+    return None if row is None else row.id
+
+
+async def test_a_person_keeps_a_pseudonym(place: Any) -> None:
+    store = place.open()
+    recorder = recording(store)
+    alice, odd = await recorded(recorder, store, "alice", "al\0ice")
+    assert (await recorded(recorder, store, "alice", "bob"))[0] == alice
+    assert [name_of(store, each) for each in (alice, odd, "p-0")] == ["alice", "al\0ice", None]
+    await store.close()
+    again = place.open()
+    assert (await recorded(recording(again, "other"), again, "alice"))[0] == alice
+    assert {row.id for row in again.people_of((index("alice"), index("bob"), "nobody"))} == {"alice", "bob"}
+
+
+async def test_one_process_tells_another_what_it_drew(place: Any, database: str) -> None:
+    if database == "sqlite":
+        return  # has one process
+    one, two = place.open(seed="1"), place.open(seed="2")
+    (drawn,) = await recorded(recording(one, "one"), one, "alice")
+    assert await recorded(recording(two, "two"), two, "alice") == [drawn]
+    at_once = [recording(each, seed) for each, seed in ((one, "3"), (two, "4"))]
+    entries = [each.event("acme", "reload", naming("bob"), (), AT) for each in at_once]  # nobody has looked
+    for recorder, entry in zip(at_once, entries, strict=True):
+        await recorder.commit_all((entry,))
+    pseudonyms = [json.loads(entry.record)["by"][0]["id"] for entry in entries]
+    assert len({*pseudonyms}) == 2
+    assert [name_of(one, each) for each in pseudonyms] == ["bob", "bob"]
+    third = recording(two, "5")
+    assert await recorded(third, two, "bob") == [min(pseudonyms)]
+
+
+async def test_an_erased_person_is_nobody(place: Any) -> None:
+    store = place.open()
+    recorder = recording(store)
+    alice, bob = await recorded(recorder, store, "alice", "bob")
+    late = recorder.event("acme", "reload", naming("carol"), (), AT)  # is on its way
+    await recorder.commit_all((recorder.event("acme", "reload", naming("carol"), (), AT),))
+    for name in ("alice", "carol"):
+        assert await store.erase_subject("acme", index(name)) == 1
+    assert store.high_water(ERASURES) == 2
+    await recorder.commit_all((late,))
+    carol = json.loads(late.record)["by"][0]["id"]
+    assert [name_of(store, each) for each in (alice, carol, bob)] == ["", "", "bob"]
+    now = await recorded(recorder, store, "alice", "bob")
+    assert now[0] not in (alice, carol)
+    assert now[1] == bob
+    assert name_of(store, now[0]) == "alice"  # came back after the erasure
+
+
+async def test_another_process_forgets_too(place: Any, database: str) -> None:
+    if database == "sqlite":
+        return
+    one, two = place.open(seed="1"), place.open(seed="2")
+    (alice,) = await recorded(second := recording(two, "two"), two, "alice")
+    await one.erase_subject("acme", index("alice"))
+    await recorded(second, two, "bob")  # a commit that is told of changes
+    (again,) = await recorded(second, two, "alice")
+    assert again != alice
+    assert name_of(two, alice) == ""
+
+
+async def test_a_dictionary_finds_nobody_in_what_remains(store: AnyStore) -> None:
+    """Ten thousand candidates, with the service's key and all that the store still has."""
+    recorder = recording(store)
+    (erased,) = await recorded(recorder, store, "person-7777")
+    await store.erase_subject("acme", index("person-7777"))
+    rows = [tuple(row.values()) for row in store._rows(people.select())]
+    ref = store.record_at(0)
+    assert ref is not None
+    left = {erased, erased.removeprefix("p-"), *(str(text) for row in rows for text in row)} - {"", "acme"}
+    for n in range(10_000):
+        name = f"person-{n}"
+        tried = {name, index(name), keyed_index(KEY, "human", "acme", "", name)}
+        tried |= {hashlib.sha256(text.encode()).hexdigest()[:32] for text in (name, f"{ISSUER}|{name}")}
+        tried |= {hmac.digest(KEY, name.encode(), "sha256").hex()[:32]}
+        assert not tried & left
+        assert not any(text.encode() in ref.record for text in tried)
