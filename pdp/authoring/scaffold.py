@@ -20,8 +20,11 @@ _KEYWORDS = frozenset({"as", "default", "else", "every", "false", "if", "import"
 _KEYWORDS |= {"null", "package", "some", "true", "with"}
 
 
-def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str) -> list[Path]:
-    """Write packs/NAME below `folder`, with data/org.json where there is no data yet. Returns the new files.
+def new_pack(
+    name: str, folder: Path, shipped: Path, *, server: str, owner: str, template: str = "pack_template"
+) -> list[Path]:
+    """Write packs/NAME below `folder` from a template, with data/org.json where there is no data yet. Returns the
+    new files.
 
     Raises ConfigurationFault `pack.name` (a name that no pack can have), `pack.exists`, `pack.folder`. Nothing that
     is there is overwritten.
@@ -31,8 +34,8 @@ def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str)
     if place.exists():
         raise ConfigurationFault("pack.exists", f"packs/{name} exists; choose another name.")
     files = [
-        (place / f"{name}.rego", _text("pack.rego", name, server, owner)),
-        (place / f"{name}_test.rego", _text("pack_test.rego", name, server, owner)),
+        (place / f"{name}.rego", _text(template, "pack.rego", name, server, owner)),
+        (place / f"{name}_test.rego", _text(template, "pack_test.rego", name, server, owner)),
     ]
     if not (folder / _DATA).exists() and not (folder / "data/org.yaml").exists():
         files.append((folder / _DATA, (shipped / _DATA).read_text(encoding="utf-8")))
@@ -63,8 +66,8 @@ def _check(name: str, server: str, owner: str) -> None:
         raise ConfigurationFault("pack.owner", "The owner is a line of text, such as an address.")
 
 
-def _text(file: str, name: str, server: str, owner: str) -> str:
-    text = resources.files("pdp.authoring").joinpath("pack_template", file).read_text(encoding="utf-8")
+def _text(template: str, file: str, name: str, server: str, owner: str) -> str:
+    text = resources.files("pdp.authoring").joinpath(template, file).read_text(encoding="utf-8")
     return text.replace("newpack", name).replace("newserver", server).replace('"newowner"', json.dumps(owner))
 
 

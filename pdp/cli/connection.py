@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -28,6 +30,7 @@ from pdp.client.channel import connect
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
 from pdp.core.approvals.text_safety import visible
+from pdp.core.errors import ConfigurationFault
 from pdp.v1 import admin_pb2_grpc
 
 FAULT = 1
@@ -38,6 +41,7 @@ _CODE = re.compile("[0-9A-Za-z]{2}-?[0-9A-Za-z]{2}")
 _CLOSED = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +79,23 @@ class AdminConnection:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalConnection:
-    """Address of the server, and credentials of the person and of the workload."""
+    """Address of the server, and credentials of the person and of the workload; or the folder in which `pdp proxy`
+    keeps them for its user."""
 
-    target: str
-    token_file: Path
+    target: str | None
+    token_file: Path | None
     caller_token_file: Path | None
     ca: Path | None
     certificate: Path | None
     key: Path | None
+    proxy_state: Path | None
 
     @contextmanager
     def client(self) -> Iterator[ApprovalClient]:
         """Open an authenticated connection. A refusal ends the command with exit code 1 and the server's message."""
-        person, caller = read_token(self.token_file, "--token-file"), None
-        if self.caller_token_file is not None:
-            caller = read_token(self.caller_token_file, "--caller-token-file")
-        elif self.certificate is None:
-            raise click.UsageError("Say what asks: --caller-token-file, or --certificate with --key.")
-        tls = tls_of(self.ca, self.certificate, self.key)
+        target, person, tls, caller = self._credentials()
         try:
-            client = ApprovalClient(self.target, person, tls=tls, token=caller, surface="cli")
+            client = ApprovalClient(target, person, tls=tls, token=caller, surface="cli")
         except PlaintextRefusedError:
             raise click.UsageError(PLAINTEXT) from None
         with client:
@@ -105,8 +106,37 @@ class ApprovalConnection:
                     raise click.UsageError(error.message) from None
                 click.echo(f"{visible(error.code)}: {visible(error.message)}", err=True)
                 if error.code == UNAVAILABLE:
-                    click.echo(is_it_there(self.target), err=True)
+                    click.echo(is_it_there(target), err=True)
                 sys.exit(FAULT)
+
+    def _credentials(self) -> tuple[str, str, Tls | None, str | None]:
+        """Target, the person's token, TLS, the workload's token. Raises UsageError."""
+        if self.target is None and self.token_file is None:
+            return _own(self.proxy_state)
+        if self.target is None or self.token_file is None or self.proxy_state is not None:
+            raise click.UsageError(
+                "give --target and --token-file; or neither, for your own `pdp proxy`, as with --proxy-state"
+            )
+        person, caller = read_token(self.token_file, "--token-file"), None
+        if self.caller_token_file is not None:
+            caller = read_token(self.caller_token_file, "--caller-token-file")
+        elif self.certificate is None:
+            raise click.UsageError("Say what asks: --caller-token-file, or --certificate with --key.")
+        return self.target, person, tls_of(self.ca, self.certificate, self.key), caller
+
+
+def _own(state: Path | None) -> tuple[str, str, None, str]:
+    """The user at the decision point of its own proxies: its tokens are made now, with the key in its folder."""
+    from pdp.authoring import local  # noqa: PLC0415 - slow, and for these users alone
+
+    try:
+        home = local.load((state or local.state_folder(os.environ)).absolute())
+    except ConfigurationFault as fault:
+        raise click.UsageError(
+            f"--target: say where the server is; or, of your own `pdp proxy`: {fault.message}"
+        ) from None
+    now = time.time_ns()
+    return home.socket, home.approver_token(now), None, home.caller_token("desk", now)
 
 
 def tls_of(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
@@ -167,12 +197,13 @@ def approval_options(command: Callable[..., None]) -> Callable[..., None]:
     return _with_options(
         command,
         ApprovalConnection,
+        option("--proxy-state", "The folder of your own `pdp proxy`, where it is not the usual one.", type=_FOLDER),
         option("--key", "Its private key.", type=_FILE),
         option("--certificate", "This workload's certificate, instead of a token; with --key.", type=_FILE),
         option("--ca", "PEM of who signs the server's certificate; with it TLS is spoken.", type=_FILE),
         option("--caller-token-file", "The caller token of this workload.", type=_FILE),
-        option("--token-file", "Your own access token: who acts.", type=_FILE, required=True),
-        option("--target", "unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.", required=True),
+        option("--token-file", "Your own access token: who acts.", type=_FILE),
+        option("--target", "unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, your own `pdp proxy`."),
     )
 
 

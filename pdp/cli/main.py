@@ -43,7 +43,7 @@ _COMMANDS = {
     "policy": ("pdp.cli.policy:policy", "Check and test policy."),
     "proxy": (
         "pdp.cli.proxy:proxy",
-        "Put the decision point in front of an MCP server: `pdp proxy --server ID --target ADDRESS -- COMMAND`.",
+        "Put a decision point in front of an MCP server: `pdp proxy -- COMMAND`.",
     ),
     "reload": (
         "pdp.cli.operations:reload",

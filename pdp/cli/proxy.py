@@ -4,57 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 import uvicorn
-from mcp import StdioServerParameters
-from mcp.client.client import Client
-from mcp.client.stdio import stdio_client
 from mcp.server import Server
-from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions
+from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.adapters.mcp.proxy import proxy as proxy_server
 from pdp.cli.commands import PLAINTEXT
 from pdp.cli.connection import read_token, tls_of
+from pdp.cli.proxy_own import OwnProxy
 from pdp.client import AsyncClient, PlaintextRefusedError
 from pdp.client.values import Credential
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 _LOOPBACK = ("127.0.0.1", "::1")
 _BEARER = "bearer "
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The server behind: a command, or an address."""
-
-    command: tuple[str, ...]
-    url: str | None
-    env: dict[str, str]
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[Client]:
-        """A client of it. What it says on standard error is not ours to print."""
-        if self.url is not None:
-            async with Client(self.url, cache=None) as client:
-                yield client
-            return
-        parameters = StdioServerParameters(command=self.command[0], args=list(self.command[1:]), env=self.env or None)
-        with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
-            async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
-                yield client
-
-
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--server", required=True, help="Id of the server in the registry.")
-@click.option("--target", required=True, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
+@click.option("--server", help="Id of the server in the registry.")
+@click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
+@click.option("--pin", "pinning", is_flag=True, help="Read the server's tools, say what each may do, and sign.")
+@click.option("--state", type=_FOLDER, help="Where your own decision point keeps everything.  [~/.local/state/pdp]")
 @click.option("--caller-token-file", type=_FILE, help="The proxy's own caller token; read for every question.")
 @click.option("--bearer-file", type=_FILE, help="The user's access token; read for every question. Only over stdio.")
 @click.option("--url", help="Streamable HTTP endpoint of the server, instead of a command.")
@@ -68,8 +46,10 @@ class Upstream:
 @click.option("--key", type=_FILE, help="Its private key.")
 def proxy(
     command: tuple[str, ...],
-    server: str,
-    target: str,
+    server: str | None,
+    target: str | None,
+    pinning: bool,
+    state: Path | None,
     caller_token_file: Path | None,
     bearer_file: Path | None,
     url: str | None,
@@ -80,17 +60,24 @@ def proxy(
     certificate: Path | None,
     key: Path | None,
 ) -> None:
-    """Put the decision point in front of an MCP server: `pdp proxy --server ID --target ADDRESS -- COMMAND`.
+    """Put a decision point in front of an MCP server: `pdp proxy -- COMMAND`.
 
     The agent starts this instead of COMMAND. A call reaches the server only after an allow, a list shows only what
     the user may call, and methods other than those of tools do not exist. Without an answer nothing passes.
+
+    \b
+    pdp proxy --pin -- mcp-server-git          you read its tools, and sign
+    pdp proxy -- mcp-server-git                decides by itself, for you
+    pdp proxy --server ID --target ADDRESS ... -- mcp-server-git
     """
-    if bool(url) == bool(command):
-        raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
-    if bool(listen) == bool(bearer_file):
-        raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
-    if caller_token_file is None and certificate is None:
-        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+    named = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file, "--url": url, "--listen": listen}
+    named |= {"--ca": ca, "--certificate": certificate, "--key": key}
+    if target is None:
+        _own(OwnProxy(command, state, server, env_names, patience), named, pinning=pinning)
+        return
+    if pinning or state is not None or server is None:
+        raise click.UsageError("with --target give --server, and neither --pin nor --state")
+    _whole(command, named)
     address = _address(listen) if listen else None
     tls = tls_of(ca, certificate, key)
 
@@ -98,7 +85,7 @@ def proxy(
         token = None if caller_token_file is None else lambda: read_token(caller_token_file, "--caller-token-file")
         return AsyncClient(target, tls=tls, token=token)
 
-    upstream = Upstream(command, url, {name: os.environ[name] for name in env_names if name in os.environ})
+    upstream = Upstream(tuple(command), url, {name: os.environ[name] for name in env_names if name in os.environ})
     options = EnforcementOptions(credential=_credential(bearer_file), patience=patience)
     click.echo(f"pdp proxy: {server} is decided at {target}.", err=True)
     if command:
@@ -107,6 +94,28 @@ def proxy(
         asyncio.run(_serve(Enforcement(server, connect, options), upstream, address))
     except PlaintextRefusedError:
         raise click.UsageError(PLAINTEXT) from None
+
+
+def _own(own: OwnProxy, named: Mapping[str, object], *, pinning: bool) -> None:
+    """The decision point of one's own."""
+    if given := [name for name, value in named.items() if value is not None]:
+        raise click.UsageError(f"{given[0]} goes with --target")
+    if not own.command:
+        raise click.UsageError("give `-- COMMAND ARGS...`: the server to put the decision point in front of")
+    if pinning:
+        own.pin()
+    else:
+        own.serve()
+
+
+def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
+    """Raises UsageError for what a named decision point needs besides."""
+    if bool(named["--url"]) == bool(command):
+        raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
+    if bool(named["--listen"]) == bool(named["--bearer-file"]):
+        raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
+    if named["--caller-token-file"] is None and named["--certificate"] is None:
+        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
 
 
 def _address(listen: str) -> tuple[str, int]:
@@ -132,14 +141,12 @@ def _credential(bearer_file: Path | None) -> Callable[[Context], Credential]:
 
 async def _serve(enforcement: Enforcement, upstream: Upstream, address: tuple[str, int] | None) -> None:
     """Until the client hangs up, or a signal."""
+    if address is None:
+        await over_stdio(enforcement, upstream)
+        return
     try:
         async with upstream.connected() as client:
-            server = proxy_server(enforcement, client)
-            if address is None:
-                async with stdio_server() as (incoming, outgoing):
-                    await server.run(incoming, outgoing, server.create_initialization_options())
-            else:
-                await _listen(server, *address)
+            await _listen(proxy_server(enforcement, client), *address)
     finally:
         await enforcement.close()
 

@@ -307,13 +307,15 @@ async def _until_there_is_policy(process: Process) -> None:
         await process.reloads(("policy",), by="")
 
 
-async def run(settings: Settings, *, ready: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `ready` is touched when the first call can be answered."""
+async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, or until `stop` where the process is another's; then drain. `ready` is touched
+    when the first call can be answered."""
     process = await build(settings)
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    if stop is None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
     watchers: list[asyncio.Task[None]] = []
     try:
         if not await _started(process, stop):

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import mcp_types
+from mcp import StdioServerParameters
 from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
 from mcp.server import Server
 from mcp.server.context import CallNext, HandlerResult
+from mcp.server.stdio import stdio_server
 from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, ListToolsResult
 from pydantic import BaseModel, Field
 
 from pdp.adapters.mcp.enforcement import LIST, Context, Enforcement, attach
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The server behind: a command that is started in `folder`, or an address."""
+
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folder: str | None = None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Client]:
+        """A client of it. What it says on standard error is not ours to print."""
+        if self.url is not None:
+            async with Client(self.url, cache=None) as client:
+                yield client
+            return
+        program, *arguments = self.command
+        parameters = StdioServerParameters(
+            command=program, args=arguments, env=dict(self.env) or None, cwd=self.folder
+        )
+        with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
+            async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
+                yield client
 
 
 class _Page(BaseModel):
@@ -51,3 +83,13 @@ def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
     server.middleware.append(raw_lists)
     attach(server, enforcement)
     return server
+
+
+async def over_stdio(enforcement: Enforcement, upstream: Upstream) -> None:
+    """Enforce before `upstream` for the client on standard input and output, until it hangs up."""
+    try:
+        async with upstream.connected() as client, stdio_server() as (incoming, outgoing):
+            server = proxy(enforcement, client)
+            await server.run(incoming, outgoing, server.create_initialization_options())
+    finally:
+        await enforcement.close()

@@ -178,11 +178,13 @@ async def test_a_subject_and_its_consents(tmp_path: Path) -> None:
 
 def test_the_command_line_says_what_is_missing(tmp_path: Path) -> None:
     def run(*words: str) -> Result:
-        return CliRunner().invoke(cli, ["approvals", "list", *words], env={"PDPCTL_TARGET": "", "PDP_TARGET": ""})
+        nothing = {"PDPCTL_TARGET": "", "PDP_TARGET": "", "XDG_STATE_HOME": str(tmp_path)}
+        return CliRunner().invoke(cli, ["approvals", "list", *words], env=nothing)
 
     token = tmp_path / "t"
     token.write_text("a.b.c")
-    assert "Missing option '--target'" in run().output
+    assert "--target: say where the server is" in run().output
+    assert "give --target and --token-file" in run("--token-file", str(token)).output
     assert "Say what asks" in run("--target", "unix:/tmp/x", "--token-file", str(token)).output
     both = ("--token-file", str(token), "--caller-token-file", str(token))
     assert "only TLS is spoken" in run("--target", "pdp.example:443", *both).output

@@ -1,0 +1,244 @@
+"""A person's own installation: what `pdp proxy` decides with where nobody names a decision point.
+
+One folder for each user of the machine (`state_folder`), shared by all proxies that the user's agents start. The
+proxy vouches for the user, so every call is the user's; the user approves with a token that is made for the command
+at the time. Both keys that sign the registry lie here: nobody else has read what is pinned. A reader of the
+folder could do all of this, so it belongs to the user alone.
+
+    pdp.yaml  directory.yaml  issuer/  keys/     made once; the configuration is the user's to change
+    registry/                                    what was pinned and signed
+    policy/packs/<server>/                       the starter policy of each server, the user's to change
+    servers/<server>.json                        how it is started and what it may reach (`LocalServer`)
+    store/                                       the records
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from pdp.authoring.installation import DESK, Installation, ListedPerson, configuration, write
+from pdp.authoring.scaffold import new_pack
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.identity import development
+from pdp.policy.bundle import shipped_rego
+from pdp.registry.diff import newest_version
+from pdp.registry.draft import write_file
+from pdp.registry.manifest import Closed, ServerId, first_problem, without_meta
+from pdp.registry.pin import Pinned, PinnedServer, pin
+from pdp.registry.review import Review, ReviewedHints, ToolReview
+from pdp.registry.scan.scan import ScannedTool
+from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools
+
+LOCAL_ISSUER = "urn:pdp:local"  # of whom the proxy vouches for
+TENANT = "local"
+PROXY = "proxy"
+DAYS = 90  # for which what was read holds
+GROUPS: Mapping[str, str] = {"approvers": "You", "operators": "You", "security": "You"}
+CALLERS: Mapping[str, Mapping[str, Any]] = {
+    PROXY: {"roles": ["decide"], "servers": ["*"], "may_assert": {"claims": [LOCAL_ISSUER]}},
+    "desk": {"roles": ["approve", "subject"], "resources": [DESK], "person_clients": ["desk"]},
+    "operator": {"roles": ["operate"]},
+    "explainer": {"roles": ["explain"], "servers": ["*"]},
+}
+# programs that start the server named in their arguments
+_LAUNCHERS = frozenset({"uvx", "uv", "npx", "bunx", "pipx", "python", "python3", "node", "deno", "bun", "docker"})
+_LAUNCHERS |= {"run", "tool", "exec", "podman", "poetry"}
+_SCHEMA_OPEN = "schema.open"
+
+Answer = Literal["reads", "asks", "never"]
+
+
+class LocalServer(Closed):
+    """How a server is started, as its user pinned it. Paths are absolute; what is not named it may not reach."""
+
+    id: ServerId
+    command: Annotated[list[str], Field(min_length=1)]
+    folder: str  # its working directory
+    read: list[str] = Field(default_factory=list)
+    write: list[str] = Field(default_factory=list)
+    network: bool = False
+    env: list[str] = Field(default_factory=list)  # names of variables that are passed on
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where the user's installation is unless another folder is given."""
+    base = environment.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "pdp"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalInstallation(Installation):
+    """The folder, opened. `user` is the user of the machine."""
+
+    user: str
+
+    def proxy_token(self, at_ns: int) -> str:
+        """With which a proxy asks."""
+        return self.caller_token(PROXY, at_ns, lifetime_seconds=600)
+
+    def approver_token(self, at_ns: int) -> str:
+        """With which the user answers."""
+        return self.person_token(self.user, at_ns)
+
+    def claims(self) -> dict[str, Json]:
+        """What the proxy vouches for: a person, signed in to the machine, and an agent of which no more is known."""
+        return {"sub": self.user, "client_id": "local-agent", "amr": ["os"]}
+
+    def servers(self) -> tuple[LocalServer, ...]:
+        """Every server that was pinned. Raises ConfigurationFault `local.server`."""
+        found = sorted((self.folder / "servers").glob("*.json"))
+        return tuple(_read_server(path) for path in found)
+
+    def server_of(self, command: Sequence[str], folder: Path) -> LocalServer | None:
+        """The server that this command starts: of several, the one pinned in `folder`."""
+        same = [server for server in self.servers() if server.command == list(command)]
+        here = [server for server in same if server.folder == str(folder)]
+        return here[0] if here else same[0] if len(same) == 1 else None
+
+    def answers(self, server: str) -> dict[str, tuple[str, Answer]]:
+        """What was said of each tool of a server that is pinned: its definition's digest, and the answer."""
+        version = newest_version(self.registry)
+        found: dict[str, tuple[str, Answer]] = {}
+        for entry in version.draft.tools if version.draft is not None else ():
+            manifest = version.manifest(entry) if entry.server == server else None
+            if manifest is not None:
+                read_only = manifest.annotations.read_only
+                answer: Answer = "never" if entry.state != "active" else "reads" if read_only else "asks"
+                found[entry.name] = (manifest.definition_sha256, answer)
+        return found
+
+    def tools(self) -> tuple[ScannedTool, ...]:
+        """Every tool that is pinned and not refused, as a scan sees it."""
+        newest = newest_version(self.registry).draft
+        return scanned_tools(self.registry, newest) if newest is not None else ()
+
+    def keep(
+        self,
+        server: LocalServer,
+        definitions: Sequence[Mapping[str, Json]],
+        answers: Mapping[str, Answer],
+        at_ns: int,
+    ) -> Pinned:
+        """Pin and sign definitions as their user answered, and write a starter policy where there is none.
+
+        How the server is started is written last: before, no proxy starts it.
+        """
+        pinned_server = PinnedServer(TENANT, server.id, f"{LOCAL_ISSUER}:{server.id}", self.user)
+        review = Review(
+            reviewed_by=self.user,
+            tools={name: _review(answer, network=server.network) for name, answer in answers.items()},
+        )
+        pinned = pin(self.registry, pinned_server, [without_meta(d) for d in definitions], review, at_ns=at_ns)
+        self.sign(at_ns, renew=pinned.draft is None, days=DAYS)
+        self._waive(server.id, at_ns)
+        self._policy(server.id)
+        (self.folder / "servers").mkdir(mode=0o700, exist_ok=True)
+        write_file(self.folder / "servers" / f"{server.id}.json", server.model_dump_json(indent=2).encode())
+        return pinned
+
+    def _waive(self, server: str, at_ns: int) -> None:
+        """Open schemas, which few servers close: the user has read them, and what they do not declare is refused."""
+        path = self.registry / WAIVERS_DRAFT
+        before = yaml.safe_load(path.read_text())["waivers"] if path.exists() else []
+        known = {waiver["server"] for waiver in before} | {server}
+        reason = "Read by the user at pinning; arguments that are not declared are refused all the same."
+        self.waive(
+            [
+                {"id": f"local-{each}", "code": _SCHEMA_OPEN, "server": each, "owner": self.user, "reason": reason}
+                for each in sorted(known)
+            ],
+            at_ns,
+            days=DAYS,
+        )
+
+    def _policy(self, server: str) -> None:
+        name = "on_" + re.sub(r"[^a-z0-9_]", "_", server.lower())[:50]
+        if not (self.policy / "packs" / name).exists():
+            new_pack(name, self.policy, shipped_rego(), server=server, owner=self.user, template="starter_pack")
+
+
+def _review(answer: Answer, *, network: bool) -> ToolReview:
+    """What an answer comes to. Nobody was asked whether a tool that changes something also destroys, so it does.
+    Where the server has no network nothing leaves by a tool; else everything may."""
+    reads = answer == "reads"
+    return ToolReview(
+        risk="low" if reads else "medium",
+        permissions=[],
+        sinks=None if network else [],
+        annotations=ReviewedHints(read_only=reads or None, open_world=network),
+        state="withdrawn" if answer == "never" else "active",
+    )
+
+
+def _read_server(path: Path) -> LocalServer:
+    try:
+        return LocalServer.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = first_problem(error)
+    except OSError as error:
+        problem = str(error.strerror)
+    raise ConfigurationFault("local.server", f"servers/{path.name}: {problem}; pin the server again.")
+
+
+def server_id(command: Sequence[str], taken: Sequence[str]) -> str:
+    """A name for the server that a command starts, which no other one has: of `uvx mcp-server-git --repository .`
+    it is mcp-server-git."""
+    words = [word for word in command if not word.startswith("-")]
+    named = [word for word in words if Path(word).name not in _LAUNCHERS] or words or ["server"]
+    stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(named[0]).name.partition("@")[0]).strip("-._")[:60] or "server"
+    number = 1
+    while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+        number += 1
+    return name
+
+
+def load(folder: Path) -> LocalInstallation:
+    """Open an installation. Raises ConfigurationFault `local.none` (there is none), `local.permissions`."""
+    try:
+        status = folder.stat()
+    except OSError:
+        raise ConfigurationFault("local.none", "Nothing was pinned here yet.") from None
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigurationFault(
+            "local.permissions", "The state folder is not yours alone (0700); who else may write it could approve."
+        )
+    if not (folder / "pdp.yaml").exists():
+        raise ConfigurationFault("local.none", "Nothing was pinned here yet.")
+    return LocalInstallation(folder.resolve(), development.read_key(folder / "issuer"), _user())
+
+
+def create(folder: Path) -> LocalInstallation:
+    """Make an installation; `folder` appears whole. Raises ConfigurationFault `local.folder`."""
+    user = _user()
+    new = folder.with_name(f".{folder.name}.{os.getpid()}")
+    person = ListedPerson(user, user, f"{user}@localhost", tuple(GROUPS))
+    settings = configuration(TENANT, CALLERS)
+    settings["policy"]["workers"] = 1
+    try:
+        write(new, [person], GROUPS, settings)
+        (new / "policy").mkdir(mode=0o755)
+        new.rename(folder)
+    except OSError as error:
+        raise ConfigurationFault(
+            "local.folder", f"The state folder cannot be made ({error.strerror}); give another by --state."
+        ) from None
+    return load(folder)
+
+
+def _user() -> str:
+    """The user of the machine, as it knows them; never by a variable."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid-{os.getuid()}"

@@ -1,0 +1,43 @@
+# METADATA
+# title: What agents may do with newserver
+# description: |
+#   The starter policy of `pdp proxy`: tools that only read, as you said when you pinned them, go through; for the rest
+#   you are asked. Yours to change. Facts that rules may read: docs/policy-input.md. Tests are beside it; `pdp policy
+#   check` and `pdp policy test` say whether the folder may become active. What the baseline denies or requires holds
+#   in addition.
+package packs.newpack
+
+# METADATA
+# title: Contract data of this pack
+# description: What this pack grants counts only on these servers.
+meta := {"servers": ["newserver"], "owner": "newowner"}
+
+# METADATA
+# title: The person at this machine may use every tool that was read
+# description: A tool that nobody has read is critical, and its permission is one that nobody holds.
+allow contains {"target": t.key, "code": "newpack.local"} if {
+	input.subject.source == "vouched"
+	input.subject.kind == "human"
+	some t in input.targets
+	t.kind == "tool"
+	t.risk_level <= 2
+}
+
+# METADATA
+# title: You are asked before something is changed
+# description: For what destroys, the baseline asks in any case.
+require contains {
+	"kind": "approval",
+	"id": "newpack.changes",
+	"code": "newpack.changes",
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": "approvers", "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.key in data.lib.targets.changing
+	not t.key in data.lib.targets.destructive
+}

@@ -1,0 +1,47 @@
+package newpack_test
+
+import data.lib.testing
+import data.packs.newpack
+
+changing := {"annotations": {"read_only": false, "destructive": false}}
+
+destroying := {"annotations": {"read_only": false, "destructive": true}}
+
+# A call of one tool of newserver for the person at this machine; `tool` bends the tool.
+asks(tool) := testing.call({
+	"server": {"id": "newserver"},
+	"subject": {"source": "vouched"},
+	"targets": [testing.tool(object.union({"name": "get_item", "key": "tool:get_item", "server": "newserver"}, tool))],
+})
+
+test_reading_goes_through if {
+	testing.codes(newpack.allow) == {"newpack.local"} with input as asks({})
+	newpack.require == set() with input as asks({})
+}
+
+test_changing_is_asked_about if {
+	testing.codes(newpack.allow) == {"newpack.local"} with input as asks(changing)
+	testing.codes(newpack.require) == {"newpack.changes"} with input as asks(changing)
+}
+
+test_for_what_destroys_the_baseline_asks if {
+	newpack.require == set() with input as asks(destroying)
+}
+
+test_what_nobody_has_read_is_not_granted if {
+	newpack.allow == set() with input as asks({"risk": "critical", "risk_level": 4})
+}
+
+test_nobody_else_is_granted_anything if {
+	every subject in [{"source": "none"}, {"kind": "service"}, {"source": "verified"}] {
+		newpack.allow == set() with input as object.union(asks({}), {"subject": subject})
+	}
+}
+
+test_a_prompt_is_no_tool if {
+	newpack.allow == set() with input as asks({"kind": "prompt"})
+}
+
+test_another_server_is_not_asked_about if {
+	newpack.require == set() with input as asks(object.union(changing, {"server": "mail"}))
+}

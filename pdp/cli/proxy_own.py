@@ -1,0 +1,185 @@
+"""`pdp proxy` without a named decision point: one of the user's own, in development mode, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from typing_extensions import override
+
+from pdp.adapters.mcp.enforcement import Enforcement, EnforcementOptions
+from pdp.adapters.mcp.proxy import Upstream, over_stdio
+from pdp.authoring import local
+from pdp.authoring.local import LocalInstallation, LocalServer
+from pdp.cli import proxy_pin
+from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList
+from pdp.client.values import Credential
+from pdp.core.errors import ConfigurationFault
+from pdp.registry.live import StdioServer, read_tools
+from pdp.registry.scan.finding import visible
+from pdp.runtime.embedded import decision_point
+from pdp.telemetry import logs
+
+_START_SECONDS = 60.0  # that a server may take to list its tools
+# codes of what is not, or no longer, as it was pinned
+_UNPINNED = frozenset({"tool.drifted", "tool.unknown", "registry.expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProxy:
+    """A proxy for `command`. `state` is where its decision point lives, None for the user's own place."""
+
+    command: tuple[str, ...]
+    state: Path | None
+    server: str | None
+    env: tuple[str, ...]
+    patience: float
+
+    def pin(self) -> None:
+        """Have the user read what the server offers, and sign it."""
+        proxy_pin.at_a_terminal()
+        home = self._opened(make=True)
+        server = self._described(home)
+        source = StdioServer(server.command[0], tuple(server.command[1:]), _environment(server), Path(server.folder))
+        definitions = asyncio.run(read_tools(source, timeout_seconds=_START_SECONDS))
+        proxy_pin.pin(home, server, definitions)
+        _say(f"the agent starts: {shlex.join(['pdp', 'proxy', *self._state(), '--', *self.command])}")
+
+    def serve(self) -> None:
+        """Serve the agent until it hangs up. Raises Fault."""
+        logs.configure("error", "text")
+        home = self._opened(make=False)
+        server = home.server_of(self.command, Path.cwd())
+        if server is None or (self.server or server.id) != server.id:
+            raise self._not_pinned()
+        _say(f"{server.id} is decided by a decision point of your own, in development mode.")
+        _say("what only reads goes through; the rest waits for you, and is listed by " + self._approvals("list"))
+        _say(f"policy, keys and records are in {home.folder}; who can write there decides.")
+        asyncio.run(self._serve(home, server))
+
+    async def _serve(self, home: LocalInstallation, server: LocalServer) -> None:
+        claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
+        options = EnforcementOptions(credential=lambda _ctx: claims, patience=self.patience)
+        upstream = Upstream(tuple(server.command), None, _environment(server), server.folder)
+        async with decision_point(home.config, home.socket) as started:
+            enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, started), options)
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+            serving = asyncio.create_task(over_stdio(enforcement, upstream))
+            ending = asyncio.create_task(ended.wait())
+            await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+            if serving.done():
+                serving.result()
+                return
+        os._exit(128 + signal.SIGTERM)  # a thread still reads what nobody sends
+
+    def _opened(self, *, make: bool) -> LocalInstallation:
+        folder = (self.state or local.state_folder(os.environ)).absolute()
+        try:
+            return local.load(folder)
+        except ConfigurationFault as fault:
+            if fault.code != "local.none":
+                raise
+            if not make:
+                raise self._not_pinned() from None
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return local.create(folder)
+
+    def _described(self, home: LocalInstallation) -> LocalServer:
+        """How the server is to be started: by what is said now."""
+        here = Path.cwd()
+        known = home.server_of(self.command, here)
+        taken = [each.id for each in home.servers()]
+        if self.server in taken and (known is None or known.id != self.server):
+            raise click.UsageError("--server: this is the name of another command; choose another")
+        name = self.server or (known.id if known is not None else local.server_id(self.command, taken))
+        return LocalServer(id=name, command=list(self.command), folder=str(here), env=list(self.env))
+
+    def _not_pinned(self) -> ConfigurationFault:
+        command = shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
+        return ConfigurationFault(
+            "proxy.not_pinned", f"Nobody has read what this server offers, so nothing is started. Run: {command}"
+        )
+
+    def said_pending(self, call: ToolCall, decision: Decision) -> None:
+        """Tell the user, on standard error, what waits and how to answer."""
+        for wanted in decision.pending.requirements if decision.pending is not None else ():
+            _say(f"{visible(call.tool)} waits for you: {self._approvals('approve', wanted.short_code)}")
+
+    def said_unpinned(self, call: ToolCall) -> None:
+        """Tell the user that a tool is not what was read."""
+        again = shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
+        _say(f"{visible(call.tool)} is not what you read, and was refused. To read it again: {again}")
+
+    def _approvals(self, *words: str) -> str:
+        state = () if self.state is None else ("--proxy-state", str(self.state.absolute()))
+        return shlex.join(["pdp", "approvals", *words, *state])
+
+    def _state(self) -> tuple[str, ...]:
+        return () if self.state is None else ("--state", str(self.state.absolute()))
+
+
+class _PatientClient(AsyncClient):
+    """The client of a user's own decision point: says what waits, and waits for the user as long as its patience."""
+
+    def __init__(self, home: LocalInstallation, own: OwnProxy, started: Awaitable[None]) -> None:
+        super().__init__(home.socket, token=lambda: home.proxy_token(time.time_ns()))
+        self._own, self._started = own, asyncio.ensure_future(started)
+
+    @override
+    async def filter_tools(
+        self,
+        listing: Listing,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ToolList:
+        await asyncio.shield(self._started)
+        return await super().filter_tools(
+            listing, credential, session=session, request_id=request_id, timeout=timeout
+        )
+
+    @override
+    async def decide(
+        self,
+        call: ToolCall,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Decision:
+        await asyncio.shield(self._started)
+        decision = await super().decide(call, credential, session=session, request_id=request_id, timeout=timeout)
+        if decision.code in _UNPINNED:
+            self._own.said_unpinned(call)
+        if decision.pending is None:
+            return decision
+        self._own.said_pending(call, decision)
+        ends = time.monotonic() + self._own.patience
+        while decision.pending is not None and (left := ends - time.monotonic()) > 0:
+            resume = decision.pending.resume_token
+            waited = await self.wait(resume, credential, left)
+            if waited.again:
+                decision = await super().decide(replace(call, resume_token=resume), credential, session=session)
+            elif waited.gone or waited.reasons:
+                break
+        return decision
+
+
+def _environment(server: LocalServer) -> Mapping[str, str]:
+    return {name: os.environ[name] for name in server.env if name in os.environ}
+
+
+def _say(text: str) -> None:
+    click.echo(f"pdp proxy: {text}", err=True)

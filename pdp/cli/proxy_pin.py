@@ -1,0 +1,116 @@
+"""`pdp proxy --pin`: a person reads what a server offers and says what each tool may do; then it is signed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from pdp.authoring.local import Answer, LocalInstallation, LocalServer
+from pdp.core.digest import Json, digest
+from pdp.registry.manifest import Hints, without_meta, worse
+from pdp.registry.scan import accept, folder
+from pdp.registry.scan.finding import ScanFinding, visible
+from pdp.registry.scan.scan import scan
+
+_ANSWERS: Mapping[str, Answer] = {"r": "reads", "a": "asks", "n": "never"}
+_SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "you are asked", "never": "refused"}
+_READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=False)
+_SHORTEST = 3  # characters of a reason
+
+
+def at_a_terminal() -> None:
+    """Raises UsageError where nobody can read and answer."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("--pin shows you each tool and asks: run it yourself, at a terminal")
+
+
+def pin(home: LocalInstallation, server: LocalServer, definitions: Sequence[Mapping[str, Json]]) -> None:
+    """Show what is new or changed, ask about each, sign what was answered. Ends the command when the person stops."""
+    before = home.answers(server.id)
+    others = [tool for tool in home.tools() if tool.server != server.id]
+    findings = scan([*others, *folder.definitions(server.id, definitions)])
+    answers: dict[str, Answer] = {}
+    click.echo(f"{server.id} lists {len(definitions)} tools. Its words are its own: judge by what a tool is for.")
+    for number, definition in enumerate(definitions, 1):
+        name = str(definition["name"])
+        known = before.get(name)
+        if known is not None and known[0] == digest(without_meta(definition)):
+            answers[name] = known[1]
+            continue
+        click.echo(f"\n[{number}/{len(definitions)}] " + ("changed since you read it" if known else "new"))
+        _show(definition, [one for one in findings if (one.server, one.tool) == (server.id, name)])
+        answers[name] = _ask(definition)
+    reasons = _reasons(home, server, findings, answers)
+    _summary(server, answers, [name for name in before if name not in answers])
+    click.confirm("Sign this as read by you?", abort=True)
+    for id_, reason in reasons.items():
+        accept.accept(home.registry, findings, [id_], reason)
+    home.keep(server, definitions, answers, time.time_ns())
+    click.echo(f"Signed. {server.id} may be started now; a tool that changes is refused until you pin again.")
+
+
+def _reasons(
+    home: LocalInstallation, server: LocalServer, findings: Sequence[ScanFinding], answers: dict[str, Answer]
+) -> dict[str, str]:
+    """Why what the scan finds grave is harmless, by its id. A tool for which nobody says why is refused."""
+    reasons: dict[str, str] = {}
+    for one in accept.review(findings, accept.load(home.registry)).blocking:
+        if one.server != server.id or answers.get(one.tool) in (None, "never"):
+            continue
+        click.secho(f"\n{_text(one.tool)}: {one.code} at {_text(one.pointer)}: {one.excerpt}", fg="red")
+        reason = click.prompt("  Why is that harmless? (empty: refuse the tool)", default="", show_default=False)
+        if len(reason.strip()) < _SHORTEST:
+            answers[one.tool] = "never"
+        else:
+            reasons[one.id] = reason.strip()
+    return reasons
+
+
+def _ask(definition: Mapping[str, Json]) -> Answer:
+    choice = click.prompt(
+        "  (r) it only reads: goes through  (a) ask me each time  (n) never",
+        type=click.Choice(list(_ANSWERS)),
+        default="a",
+        show_choices=False,
+    )
+    answer = _ANSWERS[choice]
+    if answer == "reads" and not worse(_READS, definition).read_only:  # a server may raise what is said of it
+        click.echo("  By its own word it changes something: you are asked.")
+        return "asks"
+    return answer
+
+
+def _show(definition: Mapping[str, Json], findings: Sequence[ScanFinding]) -> None:
+    """All that the server says of a tool, so that nothing acts on it unseen."""
+    click.secho(f"  {_text(definition['name'])}", bold=True)
+    for key in ("title", "description"):
+        if definition.get(key):
+            click.echo(f"  {_text(definition[key])}")
+    schema: Any = definition.get("inputSchema")
+    properties: Any = schema.get("properties") if isinstance(schema, Mapping) else None
+    for name, of in (properties if isinstance(properties, Mapping) else {}).items():
+        click.echo(f"    {_text(name)}: {_text(json.dumps(of, ensure_ascii=False))}")
+    shown = {"name", "title", "description", "inputSchema"}
+    for key in sorted(definition.keys() - shown):
+        click.echo(f"    {_text(key)}, in its own words: {_text(json.dumps(definition[key], ensure_ascii=False))}")
+    for one in findings:
+        click.secho(f"  ! {one.severity} {one.code} at {_text(one.pointer)}: {one.excerpt}", fg="red")
+        click.echo(f"    {one.help}")
+
+
+def _text(value: object) -> str:
+    return visible(str(value))
+
+
+def _summary(server: LocalServer, answers: Mapping[str, Answer], gone: Sequence[str]) -> None:
+    click.echo("")
+    for name, answer in answers.items():
+        click.echo(f"  {_text(name)}: {_SAID[answer]}")
+    for name in gone:
+        click.echo(f"  {_text(name)}: not there any more")
+    click.echo(f"Started in {server.folder}, which it may read unless it holds your home.")
