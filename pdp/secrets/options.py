@@ -23,7 +23,8 @@ class VaultOptions(Options):
         json_schema_extra={"secret": True},
     )
     ca_file: Path | None = Field(
-        None, description="PEM of who signs Vault's certificate; the system's authorities without it."
+        None,
+        description="PEM of who signs Vault's certificate; Mozilla's authorities (certifi) without it.",
     )
     namespace: str = Field("", max_length=256, pattern=r"^[!-~]*$", description="Of Vault Enterprise or OpenBao.")
     timeout_seconds: float = Field(

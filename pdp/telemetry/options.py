@@ -25,7 +25,7 @@ class OtlpOptions(Options):
         examples=["https://collector.acme.example:4317"],
     )
     ca_file: Path | None = Field(
-        None, description="PEM of who signs its certificate; the system's authorities without it."
+        None, description="PEM of who signs its certificate; Mozilla's authorities (gRPC's) without it."
     )
     headers: Mapping[str, str] = Field(
         default_factory=dict,
