@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from devtools.bench import machine, measure, peers, stages
+from devtools.bench import callers, machine, measure, peers, stages
 from devtools.bench.figures import BenchPace, BenchReport, Figure, StageFigure
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.measure import FIGURES, Bench
@@ -20,8 +20,8 @@ from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
 QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000, subjects=100_000)
-STAGES, PEERS = "stages", "peers"
-NAMES = (*FIGURES, STAGES, PEERS)
+STAGES, PEERS, CALLERS = "stages", "peers", "callers"
+NAMES = (*FIGURES, STAGES, PEERS, CALLERS)
 _STAGE_TIMES = 600  # for each second of a round
 _COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
 _WORDS = {"aim": "aim reached", "first": "first met", "missed": "first missed", "": ""}
@@ -78,6 +78,7 @@ def bench(
       waits     a Decide while 500 long polls are held, over one without
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
+      callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the
@@ -146,6 +147,8 @@ def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[li
             found = FIGURES[name](made) if name in FIGURES else []
             if name == STAGES or (name == PEERS and not document):
                 stages, document = _staged(made)
+            if name == CALLERS:
+                found = callers.callers(made)
             if name == PEERS:
                 found = peers.measure(made, document)
         except BenchFault as fault:  # what was measured before is still told, and so is what can be measured after

@@ -44,7 +44,7 @@ TOOL: Mapping[str, Json] = {
         "additionalProperties": False,
     },
 }
-HARMLESS: Json = {
+HARMLESS: Mapping[str, Json] = {
     "risk": "low",
     "permissions": ["git:read"],
     "labels": [],

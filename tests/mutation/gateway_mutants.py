@@ -14,6 +14,18 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 EXT_AUTHZ = _in(
     "ext_authz",
     (
+        "authz-challenge-any",
+        "error is None or not route.metadata:",
+        "not route.metadata:",
+        "who may not is not asked",
+    ),
+    (
+        "authz-challenge-header",
+        "if route.metadata and re.fullmatch(HEADER_URL, route.metadata) is None:",
+        "if False:",
+        "a header has no other header in it",
+    ),
+    (
         "authz-starts-ok",
         "ext_authz_pb2.Status(code=_DENIED)",
         "ext_authz_pb2.Status()",

@@ -13,7 +13,8 @@ from served import ISSUER, SAFE, TOOLS, Served, caller_options, make_world, serv
 from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
 
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import BOB, SandboxPerson
+from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
+from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.service.decide import Decide
 from pdp.service.filter import Filter
@@ -172,6 +173,40 @@ def test_a_gateway_that_may_not_ask_is_answered_with_a_denial(
     assert answer.noted["code"] == code
     assert answer.body["error"]["message"] == SAFE
     assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
+
+
+METADATA = "https://mcp.acme.example/.well-known/oauth-protected-resource/git/mcp"
+
+
+def challenged(found: Served, body: Any, bearer: str = "", metadata: str = METADATA) -> Answer:
+    request = check(body, bearer=bearer)
+    request.attributes.context_extensions["pdp_resource_metadata"] = metadata
+    return asked(found, request)
+
+
+@pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
+def test_a_client_without_a_token_is_told_where_to_sign_in(server: Served, version: str) -> None:
+    before = len(server.records("decision"))
+    for body in (call(version=version), message("tools/list", version=version)):
+        answer = challenged(server, body)
+        assert (answer.passes, answer.status, answer.body["id"]) == (False, 401, 7)
+        assert answer.headers["www-authenticate"] == f'Bearer resource_metadata="{METADATA}"'
+        assert asked(server, check(body)).error == (200, -32001, 7)  # where nobody said where that is
+    assert len(server.records("decision")) == before + 2  # a challenge is a denial, and on record
+    old = server.world.token(ALICE, time.time_ns() - 2 * 3600 * NS)
+    answer = challenged(server, call(version=version), old)
+    assert (answer.noted["code"], answer.status) == ("subject.expired", 401)
+    assert answer.headers["www-authenticate"] == f'Bearer error="invalid_token", resource_metadata="{METADATA}"'
+
+
+def test_a_token_that_is_only_not_enough_is_no_reason_to_sign_in(server: Served) -> None:
+    for body in (call("git_log", {"max_count": 10_000}), call("nothing_such")):
+        answer = challenged(server, body, server.alice())
+        assert answer.error == (200, -32001, 7)
+    assert challenged(server, call(), server.alice()).passes
+    for broken in ('https://a.example/"', "https://a.example/\r\nx: y", "javascript:x", "https://"):
+        answer = challenged(server, call(), metadata=broken)
+        assert (answer.noted["code"], "www-authenticate" in answer.headers) == ("gateway.route", False)
 
 
 def test_a_server_is_found_by_its_route(server: Served) -> None:

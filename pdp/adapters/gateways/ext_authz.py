@@ -7,8 +7,9 @@ answer begins as a denial, and every fault of ours is answered, as a denial.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc.aio
 from google.protobuf.struct_pb2 import Struct
@@ -26,7 +27,7 @@ from pdp.adapters.gateways.http_message import (
     parameters_agree,
     tool_call,
 )
-from pdp.adapters.gateways.options import DECIDED, LIST
+from pdp.adapters.gateways.options import DECIDED, HEADER_URL, LIST
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.mcp import answers
 from pdp.core.answer import SAFE_MESSAGES
@@ -38,7 +39,10 @@ from pdp.v1 import types_pb2
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 
 SERVICE = "envoy.service.auth.v3.Authorization"
-SERVER_KEY, PREFIX_KEY = "pdp_server", "pdp_tool_prefix"  # of a route's context_extensions
+# of a route's context_extensions
+SERVER_KEY, PREFIX_KEY, METADATA_KEY = "pdp_server", "pdp_tool_prefix", "pdp_resource_metadata"
+_INVALID = 'error="invalid_token", '
+_SIGN_IN = {"subject.missing": "", "subject.expired": _INVALID, "subject.revoked": _INVALID}  # a sign-in mends these
 _OK, _DENIED = grpc.StatusCode.OK.value[0], grpc.StatusCode.PERMISSION_DENIED.value[0]
 _HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
 _SAFE = SAFE_MESSAGES[Effect.DENY]
@@ -46,12 +50,24 @@ _SAFE = SAFE_MESSAGES[Effect.DENY]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to the gateway's client, unless the request `passes`. `noted` is for the gateway's own log."""
+    """The answer to the gateway's client, unless the request `passes`. `noted` is for the gateway's own log;
+    `challenge` tells the client where to sign in."""
 
     status: int
     body: bytes
     noted: Mapping[str, str]
     passes: bool = False
+    challenge: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The registered server of a route, the prefix of its tools there, and where its resource metadata is; "" for
+    none."""
+
+    server: str
+    prefix: str
+    metadata: str
 
 
 @dataclass(slots=True)
@@ -106,13 +122,13 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
     ) -> Reply:
         async with self._deciding.admit(context, "Check") as caller:
             request = http_request(attributes)
-            server, prefix = self._server(attributes, request, caller)
+            route = self._route(attributes, request, caller)
             if request.method != "POST":
                 return self._bodiless(request)
             message = mcp_message(request, self._deciding.options.max_body_bytes)
             exchange.id = message.id
             asked = Asked(
-                server,
+                route.server,
                 self._credential(request, attributes.source.principal),
                 message.version,
                 message.capabilities,
@@ -120,30 +136,31 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 attributes.source.address.socket_address.address,
             )
             if message.method == DECIDED:
-                reply, name = await self._call(asked, message, prefix, caller, seconds)
+                reply, name = await self._call(asked, message, route.prefix, caller, seconds)
                 if reply.passes:  # only then, or who may not see a tool could ask for its schema
-                    parameters_agree(request, message, self._deciding.input_schema(server, name, caller))
-                return reply
+                    parameters_agree(request, message, self._deciding.input_schema(route.server, name, caller))
+                return _challenged(reply, route)
             if message.method == LIST and LIST not in self._deciding.options.passes:
-                return await self._list(asked, message, prefix, caller)
+                return _challenged(await self._list(asked, message, route.prefix, caller), route)
             return self._undecided(message)
 
-    def _server(
-        self, attributes: ext_authz_pb2.AttributeContext, request: HttpRequest, caller: Caller
-    ) -> tuple[str, str]:
-        """The server of the route, and the prefix of its tools there. Raises Forbidden for an unknown server, or one
-        that the caller does not front."""
-        told = attributes.context_extensions
-        server, prefix = told.get(SERVER_KEY, ""), told.get(PREFIX_KEY, "")
-        if not server and (route := self._deciding.options.route_at(request.host, request.path)) is not None:
-            server, prefix = route.server, route.tool_prefix
-        if not server:
+    def _route(self, attributes: ext_authz_pb2.AttributeContext, request: HttpRequest, caller: Caller) -> _Route:
+        """The route as the gateway says it, else as it is configured. Raises Forbidden for one without a server, or
+        with one that the caller does not front."""
+        route = _Route(
+            *(attributes.context_extensions.get(key, "") for key in (SERVER_KEY, PREFIX_KEY, METADATA_KEY))
+        )
+        if not route.server and (found := self._deciding.options.route_at(request.host, request.path)) is not None:
+            route = _Route(found.server, found.tool_prefix, found.resource_metadata or "")
+        if not route.server:
             raise Forbidden(
                 "gateway.route",
                 f"The route names no server; set context_extensions.{SERVER_KEY} on it, or gateways.routes.",
             )
-        require_server(caller, server)
-        return server, prefix
+        if route.metadata and re.fullmatch(HEADER_URL, route.metadata) is None:
+            raise Forbidden("gateway.route", f"The route's context_extensions.{METADATA_KEY} is no URL.")
+        require_server(caller, route.server)
+        return route
 
     def _credential(self, request: HttpRequest, principal: str) -> types_pb2.Credential:
         """The subject by its token; without one, where that is configured, by its certificate."""
@@ -200,6 +217,14 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         return _passed()
 
 
+def _challenged(reply: Reply, route: _Route) -> Reply:
+    """The same, or 401 for a client that could sign in, or anew, where the route says how."""
+    error = _SIGN_IN.get(reply.noted.get("code", ""))
+    if reply.passes or error is None or not route.metadata:
+        return reply
+    return replace(reply, status=401, challenge=f'Bearer {error}resource_metadata="{route.metadata}"')
+
+
 def _passed() -> Reply:
     return Reply(403, b"", {"effect": "pass"}, passes=True)
 
@@ -210,7 +235,7 @@ def _response(reply: Reply) -> ext_authz_pb2.CheckResponse:
         status=ext_authz_pb2.HttpStatus(code=reply.status),
         headers=[
             ext_authz_pb2.HeaderValueOption(header=ext_authz_pb2.HeaderValue(key=key, value=value))
-            for key, value in _HEADERS
+            for key, value in (*_HEADERS, *((("www-authenticate", reply.challenge),) if reply.challenge else ()))
         ],
         body=reply.body.decode(),
     )

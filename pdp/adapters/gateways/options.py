@@ -10,6 +10,8 @@ from pdp.files.options import Options
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Path = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/[A-Za-z0-9._~/-]*$")]
+HEADER_URL = r"^https?://[!#-\[\]-~]{1,1000}$"  # a URL that is fit for a quoted string in a header
+Url = Annotated[str, StringConstraints(pattern=HEADER_URL)]
 DECIDED = "tools/call"  # never passes without a decision
 LIST = "tools/list"
 PASSES = ("initialize", "server/discover", "ping", "notifications/initialized", "notifications/cancelled")
@@ -25,6 +27,12 @@ class RouteOptions(Options):
     server: Name = Field(description="Id of the server in the registry.", examples=["git"])
     tool_prefix: Name | Literal[""] = Field(
         "", description="What the gateway puts before the server's own names of tools.", examples=["git__"]
+    )
+    resource_metadata: Url | None = Field(
+        None,
+        description="Where the server's protected resource metadata (RFC 9728) is. With it, a call or list without a "
+        "token, or with an expired one, is answered 401 with `WWW-Authenticate`, so that clients sign in.",
+        examples=["https://mcp.acme.example/.well-known/oauth-protected-resource/git/mcp"],
     )
 
     @field_validator("host")

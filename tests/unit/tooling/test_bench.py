@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from devtools.bench import machine, measure, packs, peers, plot, scenarios, stages, traffic
+from devtools.bench import callers, machine, measure, packs, peers, plot, scenarios, stages, traffic
 from devtools.bench.driver import CERBOS, Load, questions
 from devtools.bench.figures import FORMAT, BenchPace, BenchReport, Figure, Goal, Spread, StageFigure, percentile
 from devtools.bench.harness import BenchFault, Rig, cpu_seconds
@@ -248,6 +248,19 @@ def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.Monk
     assert found.keys() == against_echo | {"packs", "packs-linear", "subjects", "subjects-memory", "records"}
     assert {name for name, what in found.items() if what.startswith(("warm: ", "cold: "))} == against_echo
     assert "64 subjects" in found["subjects"]
+
+
+@pytest.mark.starts_server
+def test_the_ways_of_a_call_are_measured_with_the_pdp_in_them(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short)
+    arguments = ["--rounds", "1", "--seconds", "0.1", "--only", "callers", "--json", "a.json"]
+    done = CliRunner().invoke(cli, ["bench", *arguments])
+    assert done.exit_code == 0, done.output
+    rows = {row["name"]: row for row in json.loads(Path("a.json").read_text())["figures"]}
+    absent = rows.pop("callers-envoy")["median"] is None
+    assert absent != callers.ENVOY.exists()
+    assert rows.keys() == {"callers-middleware", "callers-proxy"}
+    assert all(row["median"] > 1 for row in rows.values())
 
 
 PEERS = {f"peer-{name}" for name in ("warm", "opa", "opa-log", "cerbos")} | {"warm-over-opa", "packs-over-opa"}
