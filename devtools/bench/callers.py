@@ -41,7 +41,7 @@ _LEAST = 10  # pairs of a round
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class CallerPath:
     """One way to the server: with the PDP in it, and the same without."""
 
     name: str
@@ -64,7 +64,7 @@ def callers(bench: Bench) -> list[Figure]:
     return figures
 
 
-def _started(bench: Bench, world: World, folder: Path) -> list[Route]:
+def _started(bench: Bench, world: World, folder: Path) -> list[CallerPath]:
     """Every process of every path."""
     token = folder / "caller.token"
     token.write_text(world.caller_token, encoding="ascii")
@@ -83,8 +83,8 @@ def _started(bench: Bench, world: World, folder: Path) -> list[Route]:
     )
     _listens(port)
     paths = [
-        Route(OURS[0], "the middleware", enforced, bare, PRESENTED),
-        Route(OURS[1], "pdp proxy", f"http://127.0.0.1:{port}/mcp", relay, PRESENTED),
+        CallerPath(OURS[0], "the middleware", enforced, bare, PRESENTED),
+        CallerPath(OURS[1], "pdp proxy", f"http://127.0.0.1:{port}/mcp", relay, PRESENTED),
     ]
     if ENVOY.exists():
         paths.append(_envoy(bench.rig, world, folder, bare))
@@ -100,7 +100,7 @@ def _served(rig: Rig, folder: Path, kind: str, *arguments: str) -> str:
     return f"http://127.0.0.1:{port}/mcp"
 
 
-def _envoy(rig: Rig, world: World, folder: Path, bare: str) -> Route:
+def _envoy(rig: Rig, world: World, folder: Path, bare: str) -> CallerPath:
     """Envoy by our recipe, with a second route on which nobody is asked."""
     port = _free_port()
     config: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
@@ -125,10 +125,10 @@ def _envoy(rig: Rig, world: World, folder: Path, bare: str) -> Route:
     rig.spawn(folder, command, folder / "envoy.log")
     _listens(port)
     address = f"http://127.0.0.1:{port}"
-    return Route("callers-envoy", "Envoy", f"{address}/git/mcp", f"{address}/free", UNCHECKED)
+    return CallerPath("callers-envoy", "Envoy", f"{address}/git/mcp", f"{address}/free", UNCHECKED)
 
 
-def _figure(bench: Bench, world: World, path: Route) -> Figure:
+def _figure(bench: Bench, world: World, path: CallerPath) -> Figure:
     """The ratio of the medians of each round, and what they are; or why there is none."""
     bench.say(f"calls through {path.what}")
     try:
@@ -142,7 +142,7 @@ def _figure(bench: Bench, world: World, path: Route) -> Figure:
     return Figure(path.name, _what(path.what), asked.over(free), None, note)
 
 
-def _pairs(bench: Bench, world: World, path: Route) -> list[tuple[float, float]]:
+def _pairs(bench: Bench, world: World, path: CallerPath) -> list[tuple[float, float]]:
     """The medians of both sides, by round."""
     pairs = list[tuple[float, float]]()
     with ExitStack() as stack:
@@ -162,7 +162,7 @@ def _what(name: str) -> str:
     return f"one client's call through {name} over the same without a PDP: p50"
 
 
-def _pair(sides: list[httpx.Client], world: World, path: Route) -> tuple[float, float]:
+def _pair(sides: list[httpx.Client], world: World, path: CallerPath) -> tuple[float, float]:
     """Microseconds of a call with the PDP, and without."""
     asked, free = sides
     return _called(asked, path.asked, world, path.tool), _called(free, path.free, world, path.tool)

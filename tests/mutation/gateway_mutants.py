@@ -32,7 +32,12 @@ EXT_AUTHZ = _in(
         "an answer begins as a denial",
     ),
     ("authz-pending-passes", "passes=decision.allowed)", 'passes=decision.effect != "deny")', "pending is no allow"),
-    ("authz-any-server", "        require_server(caller, server)\n", "", "a gateway asks about its servers only"),
+    (
+        "authz-any-server",
+        "        require_server(caller, route.server)\n",
+        "",
+        "a gateway asks about its servers only",
+    ),
     (
         "authz-principal-first",
         "if authorization or not principal or issuer is None:",

@@ -36,6 +36,21 @@ MCP = (
         ("mcp-first-page", 'cursor = page.get("nextCursor")', "cursor = None", "a list is whole"),
     ),
     *_in(
+        "tool_search",
+        ("mcp-search-unread", "if any(each != lists[0] for each in lists):", "if False:", "both forms say the same"),
+        ("mcp-search-keeps", 'if tool["name"] in names]', 'if tool["name"]]', "a search shows what may be called"),
+        ("mcp-call-deeper", " or name in self.call:", ":", "a call within a call is one tool's"),
+    ),
+    *_in(
+        "enforcement",
+        (
+            "mcp-search-ends",
+            "if not decision.allowed:\n            raise",
+            "if False:\n            raise",
+            "what is meant",
+        ),
+    ),
+    *_in(
         "fastmcp_calls",
         ("mcp-nested-free", "if running.begun or running.name != name:", "if False:", "a nested call is decided"),
         (

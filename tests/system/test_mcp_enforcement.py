@@ -94,9 +94,38 @@ async def test_a_list_is_the_subjects_own(monkeypatch: pytest.MonkeyPatch, found
         assert listed.next_cursor is None
         if version == MODERN:
             assert listed.cache_scope == "private"
-            assert 0 < listed.ttl_ms <= 3_600_000
+            assert 0 < listed.ttl_ms <= 60_000  # `service.list_seconds`
     async with enforced(monkeypatch, found, version, person=BOB) as (client, _):
         assert {tool.name for tool in (await client.list_tools()).tools} < set(TOOLS)
+
+
+@versions
+async def test_a_list_has_what_waits_for_people_and_nothing_for_nobody(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
+) -> None:
+    """The cells of lists that calls have as pending and denied: what would be pending is listed, and a subject who is
+    not known is denied the list."""
+    async with enforced(monkeypatch, found, version) as (client, _):
+        assert "git_reset" in {tool.name for tool in (await client.list_tools()).tools}
+    async with enforced(monkeypatch, found, version, person=None) as (client, behind):
+        for asked in (client.list_tools(), client.call_tool("git_status", {"repo_path": "/src"})):
+            with pytest.raises(MCPError) as refused:
+                await asked
+            assert (refused.value.code, refused.value.data["status"]) == (DENIED, "deny")
+    assert behind.calls == []
+
+
+@versions
+async def test_hints_of_the_server_itself_are_not_passed_on(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
+) -> None:
+    """One that was set up to cache publicly after it was attached: a list stays one subject's."""
+    behind = Called(cache_hints={"tools/list": CacheHint(ttl_ms=10**9)})
+    async with enforced(monkeypatch, found, version, called=behind) as (client, _):
+        behind.server.cache_hints["tools/list"] = CacheHint(ttl_ms=10**9, scope="public")
+        listed = await client.list_tools()
+    if version == MODERN:
+        assert (listed.cache_scope, listed.ttl_ms <= 60_000) == ("private", True)
 
 
 @versions

@@ -1,6 +1,7 @@
 """Enforcement in a FastMCP server: what its tool search shows and calls behind one tool's name is decided as well."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,20 +11,24 @@ import pytest
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.transforms.search import RegexSearchTransform
+from fastmcp.server.transforms.search.base import serialize_tools_for_output_markdown
 from fastmcp.tools.base import Tool
+from mcp.client.client import Client as Upstream
 from mcp.shared.exceptions import MCPError
 from served import SAFE, Served, make_world, served
 from support.mcp_servers import LIMIT, enforcement
 
 from pdp.adapters.mcp.enforcement import Enforcement, UnsafeServerError, attach
+from pdp.adapters.mcp.proxy import proxy
+from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.authoring.sandbox import ALICE, BOB
 
 
 class Search(RegexSearchTransform):
     """FastMCP's own search, under names that Acme grants. The words of its own are a finding for `pdp tools scan`."""
 
-    def __init__(self) -> None:
-        super().__init__(search_tool_name=SEARCH, call_tool_name=CALL)
+    def __init__(self, rendered: Any = None) -> None:
+        super().__init__(search_tool_name=SEARCH, call_tool_name=CALL, search_result_serializer=rendered)
 
     def _make_call_tool(self) -> Any:
         properties = {"name": {"type": "string"}, "arguments": {"type": "object"}}
@@ -119,6 +124,36 @@ async def test_a_search_shows_and_calls_only_what_the_subject_may(found: Served)
             with pytest.raises(ToolError) as refused:
                 await client.call_tool(CALL, {"name": "git_reset", "arguments": {"repo_path": "/src"}})
             assert words in str(refused.value)
+        await guard.close()
+        assert called == ["git_status"]
+
+
+@pytest.mark.parametrize("rendered", [None, serialize_tools_for_output_markdown])
+async def test_a_search_of_a_server_behind_a_proxy_shows_and_calls_only_what_the_subject_may(
+    found: Served, rendered: Any
+) -> None:
+    """The proxy sees the wire alone: the definition of a tool is the one that the last search showed."""
+    named = ToolSearch(frozenset({SEARCH}), frozenset({CALL}))
+    for person, shown in ((ALICE, set(CLOSED)), (BOB, {"git_status"})):
+        server, called = fastmcp()
+        server.add_transform(Search(rendered))
+        guard = enforcement(found.world, person, search=named)
+        async with Upstream(server._mcp_server, cache=None) as upstream, Upstream(proxy(guard, upstream)) as client:
+            status = {"name": "git_status", "arguments": {"repo_path": "/src"}}
+            with pytest.raises(MCPError):  # nobody has searched for it, so nobody knows what it is
+                await client.call_tool(CALL, status)
+            if rendered is not None:
+                with pytest.raises(MCPError):  # it is no list of which anything could be taken away
+                    await client.call_tool(SEARCH, {"pattern": "git"})
+                assert called == []
+                continue
+            result = await client.call_tool(SEARCH, {"pattern": "git"})
+            assert {tool["name"] for tool in result.structured_content["result"]} == shown
+            assert {tool["name"] for tool in json.loads(result.content[0].text)} == shown
+            await client.call_tool(CALL, status)
+            for meant in ({"name": "git_reset", "arguments": {"repo_path": "/src"}}, {"name": CALL}, {"name": ""}):
+                with pytest.raises(MCPError):
+                    await client.call_tool(CALL, meant)
         await guard.close()
         assert called == ["git_status"]
 

@@ -25,8 +25,9 @@ from mcp_types import INVALID_PARAMS, ElicitResult
 from mcp_types.methods import is_input_required
 from pydantic import BaseModel
 
-from pdp.adapters.mcp import answers
+from pdp.adapters.mcp import answers, tool_search
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
+from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.values import Credential, Elicited
 
@@ -36,6 +37,7 @@ CALL, LIST = "tools/call", "tools/list"
 # what a connection needs; it carries neither the server's data nor its actions
 HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
 MAX_PAGES, MAX_TOOLS = 1_000, 10_000
+MAX_KEPT, MAX_KEPT_BYTES = 1_000, 100_000  # definitions that searches showed, and of one of them
 _VERSIONS = "fastmcp"
 _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
@@ -77,7 +79,8 @@ class EnforcementOptions:
     `credential` and `session` say for whom and in which session a request is; never from what the agent sends.
     `passes` are further methods that pass without a decision. `state_keys` seal what a client carries from round to
     round, 32 bytes of chance each, the first one seals; replicas share them. Without, they are made at start and good
-    for this process alone. `patience` is the time in seconds for which one request waits for people.
+    for this process alone. `patience` is the time in seconds for which one request waits for people. `search` are the
+    tools that find and call others, where the server is no FastMCP, which tells by itself.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -86,6 +89,7 @@ class EnforcementOptions:
     state_keys: Sequence[bytes] = field(default=(), repr=False)
     state_seconds: float = 3_600.0
     patience: float = 25.0
+    search: ToolSearch = field(default_factory=ToolSearch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,10 @@ class Enforcement:
         self.options = options or EnforcementOptions()
         if undecided := sorted(self.options.passes & {CALL, LIST}):
             raise UnsafeServerError(f"passes: {', '.join(undecided)} would pass without a decision; take it out")
+        self.searches = True  # tool search is seen on the wire; False where the server itself asks about each tool
         self._connect = connect
         self._client: AsyncClient | None = None
+        self._found: dict[str, bytes] = {}  # definitions by name, as the last search showed them
         keys, seconds = self.options.state_keys, self.options.state_seconds
         security = (
             RequestStateSecurity(keys=keys, ttl=seconds) if keys else RequestStateSecurity.ephemeral(ttl=seconds)
@@ -221,6 +227,8 @@ class Enforcement:
         try:
             result = _wire(await call_next(ctx))
             done = not result.get("isError") and not is_input_required(result)
+            if self.searches and (ctx.params or {})["name"] in self.options.search.find:
+                result = await self._closed(self._searched(ctx, result))
         finally:
             executing.reset(token)
             if decision.redemption_id:
@@ -235,8 +243,43 @@ class Enforcement:
         state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
         return {**result, "requestState": state.written()}
 
+    async def _searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a search, without what the subject may not see."""
+        try:
+            tools = tool_search.found(result)
+        except UnreadableResultError:
+            logger.warning("a search of %s is in no form that can be filtered; it is denied", self.server)
+            raise _denied({"status": "deny"}) from None
+        if not tools:
+            return result
+        definitions = [json.dumps(tool, ensure_ascii=False).encode() for tool in tools]
+        for tool, raw in zip(tools, definitions, strict=True):
+            self._found.pop(tool["name"], None)
+            if len(raw) <= MAX_KEPT_BYTES:
+                self._found[tool["name"]] = raw
+        while len(self._found) > MAX_KEPT:
+            del self._found[next(iter(self._found))]
+        shown = await self.visible(definitions, ctx)
+        return tool_search.without(result, tools, {tool.name for tool in shown.tools})
+
+    async def _nested(self, ctx: Context, call: CallParameters) -> None:
+        """Decide the call that `call` means, if it means another one. It must be allowed at once: raises MCPError."""
+        try:
+            meant = self.options.search.meant(call) if self.searches else None
+        except NotACallError as error:
+            raise MCPError(INVALID_PARAMS, str(error)) from None
+        if meant is None:
+            return
+        definition, version = self._found.get(meant.name), ctx.protocol_version
+        decision = await self.decide(
+            ToolCall(self.server, meant.name, meant.arguments, definition, protocol_version=version), ctx
+        )
+        if not decision.allowed:
+            raise _denied(answers.data(decision), decision.safe_message)
+
     async def _decided(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> Decision:
         """The decision, after people had their time where this round or this version lets us wait for them."""
+        await self._nested(ctx, call)
         definition = _named(await self._definitions(ctx, call_next), call.name)
         asked = ToolCall(
             self.server,
@@ -365,6 +408,7 @@ def attach(server: Any, enforcement: Enforcement) -> None:
     if lowlevel is not server and hasattr(server, "add_middleware") and hasattr(server, "get_tool"):
         from pdp.adapters.mcp.fastmcp_calls import NestedCalls  # noqa: PLC0415 - needs fastmcp, which is there
 
+        enforcement.searches = False
         server.middleware.insert(0, NestedCalls(enforcement))
 
 

@@ -1,0 +1,73 @@
+"""Tool search on the wire: tools that find and call others, so that a client sees `call_tool` and nothing of what is
+meant. Pure: dictionaries by the names of the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.adapters.mcp.answers import CallParameters, NotACallError
+
+
+class UnreadableResultError(ValueError):
+    """The result of a search is in no form of which tools could be taken away."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSearch:
+    """Names of a server's tools: those that `find` others, and those that `call` the tool of their argument `name`
+    with their argument `arguments`. The defaults are FastMCP's."""
+
+    find: frozenset[str] = frozenset({"search_tools"})
+    call: frozenset[str] = frozenset({"call_tool"})
+
+    def meant(self, call: CallParameters) -> CallParameters | None:
+        """The call within `call`; None where there is none. Raises NotACallError for one that cannot be read, or that
+        calls such a tool in turn."""
+        if call.name not in self.call:
+            return None
+        name, arguments = call.arguments.get("name"), call.arguments.get("arguments")
+        if not isinstance(name, str) or not name or not isinstance(arguments, Mapping | None) or name in self.call:
+            raise NotACallError("params.arguments: name another tool, and its arguments as an object")
+        return CallParameters(name, arguments or {}, {})
+
+
+def found(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools of a search's result. Raises UnreadableResultError for a result that is not the list alone."""
+    if result.get("isError"):
+        return []
+    structured = result.get("structuredContent")
+    lists = (
+        [] if structured is None else [_tools(structured.get("result") if isinstance(structured, Mapping) else None)]
+    )
+    for content in result.get("content") or ():
+        if not isinstance(content, Mapping) or content.get("type") != "text":
+            raise UnreadableResultError
+        lists.append(_tools(_parsed(content.get("text"))))
+    if any(each != lists[0] for each in lists):
+        raise UnreadableResultError
+    return lists[0] if lists else []
+
+
+def without(result: Mapping[str, Any], tools: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, Any]:
+    """The result with only those of its tools that have these names."""
+    kept = [tool for tool in tools if tool["name"] in names]
+    filtered = {**result, "content": [{"type": "text", "text": json.dumps(kept, ensure_ascii=False)}]}
+    return filtered | ({"structuredContent": {"result": kept}} if result.get("structuredContent") is not None else {})
+
+
+def _parsed(text: object) -> object:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _tools(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise UnreadableResultError
+    if not all(isinstance(each.get("name"), str) and isinstance(each.get("inputSchema"), dict) for each in value):
+        raise UnreadableResultError
+    return value
