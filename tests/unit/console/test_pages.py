@@ -19,7 +19,7 @@ from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice
 from pdp.core.check import NS
 from pdp.core.digest import canonical
-from pdp.core.errors import InvalidRequest, Outdated
+from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
 from pdp.core.facts import RISKS
 
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
@@ -468,6 +468,27 @@ async def test_a_deputy_votes_for_who_is_away(console: ConsoleClient) -> None:
     assert console.services.done[-1][3].behalf.id == "alice"
     form = await console.form(PAGE, PLACE)
     assert (await console.post(PLACE, {**form, "choice": "deny", "behalf": "p-bob"})).status_code == 404
+
+
+async def test_times_are_told_to_readers_and_to_the_script(console: ConsoleClient) -> None:
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
+    for at_ns in (APPROVAL.opened_ns, APPROVAL.expires_ns):
+        assert f'<time datetime="{wording.iso(at_ns)}">{wording.instant(at_ns)}</time>' in page
+
+
+@pytest.mark.parametrize(
+    ("fault", "logged"), [(Unavailable("store.away", "away"), True), (NotFound("a.b", "no"), False)]
+)
+async def test_the_log_tells_of_faults_of_ours_alone(
+    console: ConsoleClient, caplog: pytest.LogCaptureFixture, fault: Exception, logged: bool
+) -> None:
+    await console.sign_in()
+    console.services.fault = fault
+    form = await console.form("/grants", f"/grants/{GRANT.id}/revoke")
+    await console.post(f"/grants/{GRANT.id}/revoke", form)
+    assert ("store.away" in caplog.text) is logged
+    assert "a.b" not in caplog.text
 
 
 def test_every_word_has_its_wording() -> None:

@@ -59,6 +59,8 @@ def test_each_fact_has_its_trust_and_source() -> None:
 
 def test_a_part_that_no_schema_describes_is_anybodys_word() -> None:
     assert by_path(new={"x": 1})["/new/x"].trust == "asserted"
+    (fact,) = explain.facts({"new": {"x": 1}}, {"properties": {"new": {"x-pdp-trust": "surely"}}})
+    assert fact.trust == "asserted"
 
 
 @pytest.mark.parametrize("pointer", ["/a~1b/token", "/a~1b", ""])

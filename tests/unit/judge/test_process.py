@@ -190,6 +190,14 @@ async def served(opts: JudgeOptions, path: Path) -> AsyncIterator[JudgeServer]:
         await server.close()
 
 
+async def test_an_address_that_cannot_be_listened_at_is_a_wrong_setting(llm: LlmStandIn, tmp_path: Path) -> None:
+    too_long = tmp_path / "j" / ("s" * 120)  # for an address of a socket
+    with pytest.raises(ConfigurationFault) as caught:
+        async with served(options(llm, tmp_path), too_long):
+            pass
+    assert caught.value.code == "judge.address"
+
+
 async def test_a_process_that_speaks_for_another_model_is_none_of_ours(llm: LlmStandIn, tmp_path: Path) -> None:
     path = tmp_path / "j" / "s"
     async with served(options(llm, tmp_path, model="other"), path):

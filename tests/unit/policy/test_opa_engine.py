@@ -273,8 +273,10 @@ async def test_the_socket_serves_one_query_to_the_holder_of_the_token(load: Load
 async def test_close_leaves_no_process_and_no_folder(load: Load, rego: Rego, ask: Ask) -> None:
     engine = await load(rego(ECHO))
     process = running(engine)
+    assert engine.closed is False
     await engine.close()
     await engine.close()  # again does no harm
+    assert engine.closed is True
     assert not alive(process.pid)
     assert not process._folder.exists()
     assert await code(engine, ask(n=1)) == "policy.unavailable"

@@ -159,16 +159,18 @@ async def test_open_requests_come_first_then_the_newest_in_pages(harness: Approv
         harness.clock.at += NS
         view, _ = await harness.services.consents.grant(SUE, Agreement(f"r-{number}", replace(TERMS, agent=agent)))
         ids.append(view.id)
-    asked = await harness.open(CONSENT)
-    wanted = [asked.id, *reversed(ids)]
+    earlier = await harness.open(CONSENT)
+    harness.clock.at += NS
+    asked = await harness.open(CONSENT, number=2)
+    wanted = [asked.id, earlier.id, *reversed(ids)]
     assert [each.id for each in await listed(harness)] == wanted
-    found, after = await harness.services.consents.list(SUE, Page(3))
-    rest, end = await harness.services.consents.list(SUE, Page(3, after))
+    found, after = await harness.services.consents.list(SUE, Page(4))
+    rest, end = await harness.services.consents.list(SUE, Page(4, after))
     assert ([each.id for each in (*found, *rest)], end) == (wanted, "")
     (one,), _ = await harness.services.consents.list(SUE, Page(), consent_id=ids[0])
     assert one.id == ids[0]
     # where a page ended may be gone when the next is asked for
-    _, after = await harness.services.consents.list(SUE, Page(2))
+    _, after = await harness.services.consents.list(SUE, Page(3))
     assert after == ids[2]
     await harness.services.consents.revoke(SUE, ids[2])
     rest, _ = await harness.services.consents.list(SUE, Page(3, after))

@@ -156,11 +156,13 @@ class Breaking:
 
     def __init__(self, store: Any) -> None:
         self.store, self.broken, self.failed = store, False, asyncio.Event()
+        self.after: list[int] = []  # of each look
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     def changes(self, tenant: str, after: int, limit: int) -> Any:
+        self.after.append(after)
         if self.broken:
             self.failed.set()
             raise RuntimeError("a bug")
@@ -184,3 +186,19 @@ async def test_who_waits_is_told_although_a_look_failed(
     finally:
         await hub.close()
     assert "internal error; retrying" in caplog.text
+
+
+async def test_what_was_told_is_not_read_again(harness: ApprovalHarness) -> None:
+    store: Any = Breaking(harness.store)
+    hub = Changes(store)
+    try:
+        async with hub.waiting("acme", None) as waiter, asyncio.timeout(60):
+            for number in (1, 2):
+                asked = await harness.open(number=number)
+                hub.notify()
+                ((position, told),) = await waiter.wait(60)
+                assert told.id == asked.id
+                store.after.append(-position)
+        assert store.after[store.after.index(-1) + 1] == 1
+    finally:
+        await hub.close()

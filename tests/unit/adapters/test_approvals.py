@@ -1,0 +1,22 @@
+"""Codec of approvals, outwards: people of the directory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from support.approvals import DIRECTORY, MEMBERS, directory
+
+from pdp.adapters.grpc.codec import approvals
+from pdp.v1 import types_pb2 as t
+
+
+def test_a_human_is_named_by_the_first_account() -> None:
+    sue = MEMBERS[0]
+    first = sue.accounts[0]
+    assert approvals.human(sue.id, DIRECTORY) == t.Principal(issuer=first.issuer, id=first.id, name="Sue")
+
+
+def test_a_human_without_account_or_place_in_the_directory_has_an_id_all_the_same() -> None:
+    bare = directory(replace(MEMBERS[0], accounts=()))
+    assert approvals.human("h-sue", bare) == t.Principal(id="h-sue", name="Sue")
+    assert approvals.human("h-gone", bare) == t.Principal(id="h-gone")
