@@ -79,6 +79,12 @@ class TelemetryOptions(Options):
     )
     call_log: bool = Field(False, description="One log line per call: method, status, effect, code, ids, duration.")
 
+    @field_validator("prometheus", mode="before")
+    @classmethod
+    def _port_alone(cls, address: object) -> object:
+        """YAML reads a port as a number."""
+        return str(address) if type(address) is int else address
+
     @field_validator("prometheus")
     @classmethod
     def _listens(cls, address: str | None) -> str | None:

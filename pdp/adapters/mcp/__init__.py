@@ -1,4 +1,4 @@
-"""Policy enforcement inside an MCP server. It needs the client and the `mcp` SDK (`pip install "pdp[mcp]"`).
+"""Policy enforcement inside an MCP server. It needs the client and the `mcp` SDK (extra `mcp`).
 
 Used from outside: `answers` (pure, the gateways' too), `enforcement.Enforcement` and `enforcement.attach`.
 

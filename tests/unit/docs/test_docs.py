@@ -263,6 +263,12 @@ def project() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_nobody_is_told_to_install_the_package_of_that_name_from_an_index(page: Path) -> None:
+    """On PyPI it is somebody else's."""
+    assert re.findall(r"pip install [^`\n]*?(?<![\w./-])pdp\b(?!\.)[^`\n]*", page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_exist(page: Path) -> None:
     """Every `pdp ...` that is shown names commands and options that there are."""
     text = re.sub(r" \\\n\s*", " ", page.read_text())

@@ -47,6 +47,13 @@ def test_listens_on_loopback_or_where_it_is_told(text: str, found: tuple[str, in
     assert TelemetryOptions(prometheus=text).prometheus == text
 
 
+def test_a_port_alone_is_a_number_in_yaml() -> None:
+    assert TelemetryOptions.model_validate({"prometheus": 9464}).prometheus == "9464"
+    for wrong in (-1, 70_000, True, 9464.0):
+        with pytest.raises(ValidationError):
+            TelemetryOptions.model_validate({"prometheus": wrong})
+
+
 @pytest.mark.parametrize(
     "text", ["", "localhost:9464", "metrics.acme.example:1", "127.0.0.1:", "1.2.3.4:70000", ":x"]
 )
