@@ -309,6 +309,16 @@ async def test_erased_values_are_said_to_be_missing(world: World) -> None:
     assert "input" in found.message
 
 
+async def test_a_call_that_no_policy_saw_has_no_facts_to_explain(world: World) -> None:
+    asked = world.ask(ALICE, "git_status", {})
+    asked.resume_token = "made up"
+    answer = await world.decide(asked)
+    assert (answer.effect, answer.reasons[0].rule) == (DENY, "service")
+    assert answer.reasons[0].code.startswith("resume.")
+    found = await explain(world, decision_id=answer.decision_id)
+    assert (found.status, found.code) == ("FAILED_PRECONDITION", "explain.no_input")
+
+
 async def test_a_stored_input_that_was_changed_is_not_believed(world: World) -> None:
     answer = await decided(world, ALICE, "git_status")
     world.process.store._opened.writer.execute(
