@@ -230,6 +230,13 @@ def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def facts_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of `pdp.facts/1`, from that of the input document: all that packs may read."""
+    declared = document_schema.get("properties", {})
+    properties = {name: declared[name] for name in (*FACTS, ASSERTED) if name in declared}
+    return {**document_schema, "properties": properties, "required": list(properties)}
+
+
 def _only(schema: Mapping[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
     return {**schema, "properties": {name: schema["properties"][name] for name in members}, "required": list(members)}
 

@@ -107,10 +107,13 @@ LOADING = (
             'if name == "allow" and read.phase == "call":',
             "allow and hide read nothing that only a call has",
         ),
+    ),
+    *_in(
+        "policy/gate/policy",
         (
             "gate-reserved-facts",
-            'if read.readers == "pdp":',
-            'if read.readers == "pdp" and name == "allow":',
+            'if unit.package[:1] == ("pdp",) else facts_schema)',
+            'if unit.package[:1] == ("pdp",) else dict)',
             "packs never read evidence or waivers",
         ),
     ),
@@ -136,8 +139,8 @@ LOADING = (
         "policy/gate/flow",
         (
             "gate-optional-by-anything",
-            "self.evaluate(node, env, context))} & context.guards:",
-            "self.evaluate(node, env, context))} and context.guards:",
+            "self.evaluate(node, env, context)) & context.guards:",
+            "self.evaluate(node, env, context)) and context.guards:",
             "an argument in an element is asked for by the body",
         ),
     ),

@@ -146,19 +146,16 @@ class Binding(Expressions, ABC):
                 part = self.step(value, key if text is None else text, span_of(key), span_of(pattern))
                 self.bind(item, part, own, only)
         elif name in LITERAL_TYPES:
-            self._pattern_literal(pattern, value)
-
-    def _pattern_literal(self, item: Node, part: Value) -> None:
-        self.compare(self.evaluate(item, {}, Context()), part, span_of(item))
-        if string(item) != "ok" and any(getattr(o, "is_check", False) for o in options(part)):
-            hint = 'Test it positively: `… .status == "ok"`.'
-            self.note(span_of(item), "checks.positive", "A check's status is not tested positively.", hint)
+            self.compare(self.evaluate(pattern, {}, Context()), value, span_of(pattern))
 
     def guards(self, node: Node, env: Env, context: Context) -> set[str]:
-        """The guards that a positive expression puts on references: see `Context`."""
+        """The references that a positive expression asks for; with a `~` before those that it holds against a
+        pattern."""
         name, body = kind(node)
-        present = {f"?{key}" for part in references(node) for key in self._quietly(part, env, context)}
-        return present | (self._shown(body, env, context) if name == "Call" else set())
+        present = {key for part in references(node) for key in self._quietly(part, env, context)}
+        if name != "Call" or len(body["params"]) != 2 or self.unit.text(span_of(body["fcn"])) != "regex.match":
+            return present
+        return present | {f"~{key}" for key in self._quietly(body["params"][1], env, context)}
 
     def shows(self, node: Node, env: Env, context: Context) -> dict[str, frozenset[str]]:
         """The types that a positive call shows references to have, once it has been passed."""
@@ -168,17 +165,6 @@ class Binding(Expressions, ABC):
         if shown_type not in TYPES or called == shown_type or not body["params"]:
             return {}
         return dict.fromkeys(self._quietly(body["params"][-1], env, context), frozenset({shown_type}))
-
-    def _shown(self, body: Body, env: Env, context: Context) -> set[str]:
-        called = self.unit.text(span_of(body["fcn"]))
-        params = body["params"]
-        if called == "is_number" and len(params) == 1:
-            return set(self._quietly(params[0], env, context))
-        if called in ("is_array", "is_object", "is_set") and len(params) == 1:
-            return {f"#{key}" for key in self._quietly(params[0], env, context)}
-        if called == "regex.match" and len(params) == 2:
-            return {f"~{key}" for key in self._quietly(params[1], env, context)}
-        return set()
 
     def _quietly(self, node: Node, env: Env, context: Context) -> frozenset[str]:
         self.quiet += 1

@@ -18,9 +18,8 @@ from typing import Any
 from pdp.core.policy import Bundle
 from pdp.policy.gate import dynamic_check, elements, inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy
-from pdp.policy.gate.report import FileCoverage, GateFinding, RuleNames, TestResult
+from pdp.policy.gate.report import ERROR, GateFinding, GateReport, TestReport
 from pdp.policy.gate.syntax import Unit
-from pdp.ports import Pack
 
 try:
     import resource
@@ -51,54 +50,30 @@ def _limit() -> None:
 
 def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     units, findings = parsing.read(bundle)
-    packs: list[Pack] = []
-    names: list[RuleNames] = []
-    denials: list[tuple[str, str]] = []
-    together = False
-    if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
+    report = GateReport()
+    if not _refused(findings):  # half a policy would give findings that mislead
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
         findings += static_check.check(policy, units)
-        if not any(f.severity == "error" for f in findings):  # nothing is run that was refused
+        if not _refused(findings):  # nothing is run that was refused
             findings += dynamic_check.check(bundle, policy, units)
-            packs = [inventory.pack(name, policy, json.loads(bundle.org)) for name in bundle.packs]
-            names = list(inventory.names_of(policy, json.loads(bundle.org)))
-            denials, together = inventory.of_lists(policy)
-    return {
-        "findings": [_finding(f) for f in sorted(set(findings))],
-        "packs": [dataclasses.asdict(pack) for pack in packs],
-        "naming": [dataclasses.asdict(rule_names) for rule_names in names],
-        "listed": denials,
-        "together": together,
-    }
+            report = inventory.report(bundle, policy)
+    return dataclasses.asdict(dataclasses.replace(report, findings=tuple(sorted(set(findings)))))
+
+
+def _refused(findings: list[GateFinding]) -> bool:
+    return any(finding.severity == ERROR for finding in findings)
 
 
 def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     units, findings = parsing.read(bundle)
-    results: list[TestResult] = []
-    files: tuple[FileCoverage, ...] = ()
-
-    def selected(name: str) -> bool:
-        return (job["filter"] or "") in name
-
+    report = TestReport(faults=tuple(sorted(set(findings))))
     if not findings:
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
-        ran = dynamic_check.run_tests(bundle, policy, units, selected, counting=job["coverage"])
-        if isinstance(ran, GateFinding):
-            findings.append(ran)
-        else:
-            results, files = ran
-    return {
-        "coverage": [dataclasses.asdict(file) for file in files],
-        "findings": [_finding(f) for f in sorted(set(findings))],
-        "results": [dataclasses.asdict(result) for result in results],
-    }
+        report = dynamic_check.run_tests(bundle, policy, units, job["filter"] or "", counting=job["coverage"])
+    return dataclasses.asdict(report)
 
 
-def _finding(finding: GateFinding) -> dict[str, Any]:
-    return {name: getattr(finding, name) for name in GateFinding.__slots__}
-
-
-def _places(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
+def _places(bundle: Bundle, job: Mapping[str, Any]) -> list[tuple[str, int]]:
     """File and line of each that is named: of an element by pack, rule and code, or of a check of the gate."""
     units, _ = parsing.read(bundle)
     policy = Policy.of(bundle, units, Path(job["capabilities"]))
@@ -108,12 +83,10 @@ def _places(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
         for element in elements.pack_elements(policy, ("packs", pack))
     }
     asked = json.loads(job["document"])
-    return {
-        "places": [
-            written.get((pack, rule, code), ("", 0)) if pack else _gates(policy, code, asked)
-            for pack, rule, code in job["named"]
-        ]
-    }
+    return [
+        written.get((pack, rule, code), ("", 0)) if pack else _gates(policy, code, asked)
+        for pack, rule, code in job["named"]
+    ]
 
 
 def _gates(policy: Policy, code: str, asked: Mapping[str, Any]) -> tuple[str, int]:

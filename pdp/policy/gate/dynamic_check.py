@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,15 @@ from pdp.policy.embedded.regorus_binding import new_engine, places
 from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.policy import Policy, RuleKey, is_pack
-from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, GateFinding, GivenElement, TestResult
+from pdp.policy.gate.report import (
+    ERROR,
+    ElementCoverage,
+    FileCoverage,
+    GateFinding,
+    GivenElement,
+    TestReport,
+    TestResult,
+)
 from pdp.policy.gate.syntax import REFERENCES, RegoRule, Unit, dotted, kind, named, span_of, string, trees, walk
 
 _NOTE = "pdp_gate.note"
@@ -295,28 +303,25 @@ def _engine_message(text: str) -> str:
     return (errors[0] if errors else "evaluation failed").rstrip(".")[:300]
 
 
-def run_tests(
-    bundle: Bundle, policy: Policy, units: list[Unit], selected: Callable[[str], bool], *, counting: bool
-) -> tuple[list[TestResult], tuple[FileCoverage, ...]] | GateFinding:
-    """Run the tests whose name is wanted; with `counting`, say what they reached of every file that is no test.
+def run_tests(bundle: Bundle, policy: Policy, units: list[Unit], wanted: str, *, counting: bool) -> TestReport:
+    """Run the tests whose name holds `wanted`; with `counting`, say what they reached of every file that is no test.
 
-    A finding where the bundle does not even load. A line counts when any test evaluated something on it; an element
-    when one of its pack's own tests brought it about.
+    A line counts when any test evaluated something on it; an element when one of its pack's own tests brought it
+    about.
     """
-    elements = pack_elements(policy)
-    engine = TestEngine(elements, counting)
+    engine = TestEngine(pack_elements(policy), counting)
     fault = engine.start(bundle, policy)
     if fault is not None:
-        return fault
+        return TestReport(faults=(fault,))
     results: list[TestResult] = []
     noted: set[str] = set()
     for unit, rule in tests_of(units):
-        if selected(".".join((*unit.package, rule.name))):
+        if wanted in ".".join((*unit.package, rule.name)):
             result, notes = engine.run(unit, rule)
             results.append(result)
             own = unit.package[0].removesuffix("_test") + "."
             noted |= {note for note in notes if note.startswith(own)}
-    return results, _coverage(engine, policy, noted) if counting else ()
+    return TestReport(tuple(results), coverage=_coverage(engine, policy, noted) if counting else ())
 
 
 def _coverage(engine: TestEngine, policy: Policy, noted: AbstractSet[str]) -> tuple[FileCoverage, ...]:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
-from pdp.policy.gate.policy import RequiredType, is_pack
+from pdp.policy.gate.policy import RequiredType
 from pdp.policy.gate.references import FIXTURES, Context, Env, References
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -36,7 +36,6 @@ from pdp.policy.gate.value import (
     Unknown,
     Value,
     any_of,
-    holds_object,
     is_collection,
     is_number,
     is_whole,
@@ -46,17 +45,14 @@ from pdp.policy.gate.value import (
     types,
 )
 
-_ORDERED = frozenset({"Lt", "Le", "Gt", "Ge"})
 _COPIES = frozenset({"min", "max", "sort", "array.reverse"})  # give back what they were given
 _GROWS = {"replace": 2, "concat": 0}  # which parameter is repeated
 _EACH = frozenset({"strings.any_prefix_match", "strings.any_suffix_match"})  # look at text, or at a list of text
-_INSPECTS = frozenset({"count", "type_name"})  # look at no field
 _SILENT = (
     "What is absent or of another type then makes the rule silent: to deny that too, write `not within`, and a rule "
     "`within` that begins with it."
 )
 _DATES = 'Moments: input.time.ns and time.parse_rfc3339_ns("2026-12-24T00:00:00Z").'
-_STATUS_HINT = 'Test it positively: `input.subject.status == "ok"`; every other status, known or new, must fail.'
 _GUARDED = frozenset({"count", "to_number"})  # by rules of their own
 INT64 = 2**63
 
@@ -143,26 +139,20 @@ class Expressions(References):
 
     def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
-        operator = body["op"]
-        for value, other in ((left, body["rhs"]), (right, body["lhs"])):
-            if operator in ("Eq", "Ne"):
-                self.whole(value, body["span"])
-            if _is_check(value) and not (operator == "Eq" and string(other) == "ok"):
-                self.note(body["span"], "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
-        if operator in ("Eq", "Ne"):
+        if body["op"] in ("Eq", "Ne"):
             self.compare(left, right, body["span"])
-        if operator in _ORDERED:
-            self._order(body, left, right, context)
+        else:
+            self._order(body, left, right)
         return Scalar("boolean")
 
-    def _order(self, body: Body, left: Value, right: Value, context: Context) -> None:
-        self._ordered(body["lhs"], left, context)
-        self._ordered(body["rhs"], right, context)
+    def _order(self, body: Body, left: Value, right: Value) -> None:
+        self._ordered(body["lhs"], left)
+        self._ordered(body["rhs"], right)
         if not self.quiet:
             self.analysis.findings += literals.never_in_order(self.unit, body["span"], body["op"], left, right)
 
-    def _ordered(self, node: Node, value: Value, context: Context) -> None:
-        if is_number(value) or self.key_of(node, value) & context.guards:
+    def _ordered(self, node: Node, value: Value) -> None:
+        if is_number(value):
             return
         name, _ = kind(node)
         named, text = self._guardable(node)
@@ -174,13 +164,6 @@ class Expressions(References):
             hint = f"`{value.label}` is a {kinds}; only numbers have an order. {_DATES}"
         self.note(span_of(node), "compare.type", "An ordered comparison on what may not be a number.", hint)
 
-    def whole(self, value: Value, span: Body) -> None:
-        """Comparing a whole object reads all its fields at once, checks included."""
-        if any(isinstance(o, SchemaValue) and "object" in o.types and not o.open for o in options(value)):
-            self.unfollowed(
-                span, "flow.whole_object", "A whole object is compared.", "Compare the fields that matter."
-            )
-
     def _membership(self, body: Body, env: Env, context: Context) -> Value:
         collection = self.evaluate(body["collection"], env, context)
         value = self.evaluate(body["value"], env, context)
@@ -190,21 +173,10 @@ class Expressions(References):
             message = "`key, value in`"
             self.typed(body["collection"], collection, types(collection) - {"set"}, message)
         self.compare(value, item, body["span"])
-        self.whole(value, span_of(body["value"]))
-        if _is_check(value) or _is_check(item):
-            self.note(
-                span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
-            )
         return Scalar("boolean")
 
     def _unify(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
-        for value, other in ((left, body["rhs"]), (right, body["lhs"])):
-            text = string(other)
-            if _is_check(value) and text is not None and text != "ok":
-                self.note(
-                    span_of(other), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
-                )
         if body["op"] == "Eq":
             self.compare(left, right, body["span"])
             for node, value, other in ((body["lhs"], left, right), (body["rhs"], right, left)):
@@ -222,10 +194,7 @@ class Expressions(References):
             return Collection(any_of([one, other]), "set")
         if body["op"] == "Sub" and (is_collection(left) or is_collection(right)):
             return Collection(self.item(left, span_of(body["lhs"])), "set")
-        sides = ((body["lhs"], left), (body["rhs"], right))
-        if all(is_number(v) or self.key_of(n, v) & context.guards for n, v in sides):
-            return Scalar("number")
-        return Unknown()
+        return Scalar("number") if is_number(left) and is_number(right) else Unknown()
 
     def _call(self, body: Body, env: Env, context: Context) -> Value:
         names = dotted(body["fcn"])
@@ -257,15 +226,6 @@ class Expressions(References):
         key = self.function(body["fcn"])
         if key is not None and not self.quiet:
             self.analysis.calls.append((key, tuple(values)))
-        for param, value in zip(body["params"], values, strict=True):
-            if is_pack(self.unit) and holds_object(value):
-                message = "An object is handed to a function, where its fields are not followed."
-                hint = "Hand over the fields that the function needs, for example may_write(t.risk)."
-                self.unfollowed(span_of(param), "flow.object_argument", message, hint)
-            if _is_check(value):
-                self.note(
-                    span_of(param), "checks.positive", "A check's status leaves the rule untested.", _STATUS_HINT
-                )
         return result
 
     def _builtin(self, name: str, body: Body, values: list[Value], context: Context) -> None:
@@ -276,18 +236,17 @@ class Expressions(References):
             self.note(span, "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
         if not self.quiet:
             self.analysis.findings += self.policy.builtins.traps(self.unit, name, params)
-        if name != "sprintf" and any(_is_check(value) for value in values):
-            self.note(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
-        guards = {guard.removeprefix("~") for guard in context.guards}
-        if name == "to_number" and params and not self.key_of(params[0], values[0]) & guards:
+        if name == "to_number" and params and not (is_number(values[0]) or self._fits(params[0], values[0], context)):
             hint = 'Guard it: regex.match("^(0|[1-9][0-9]{0,17})$", x) first: engines differ on 007 and words.'
             self.note(span, "builtin.unguarded", "to_number on what may be any text.", hint)
         self._repeated(name, params, values)
-        if name == "count" and params:
-            self._counted(params[0], values[0], context)
+        if name == "count" and params and may_be_text(values[0]):
+            self._counted(params[0])
         self._taken(name, params, values)
-        if not (name in _INSPECTS or name in _COPIES or name.startswith("is_") or _is_field(name, params)):
-            self._handed(name, params, values)
+
+    def _fits(self, node: Node, value: Value, context: Context) -> bool:
+        """Whether the body holds it against a pattern."""
+        return bool({f"~{key}" for key in self.key_of(node, value)} & context.guards)
 
     def _repeated(self, name: str, params: list[Node], values: list[Value]) -> None:
         """Text that a builtin puts in again and again is written out, or the organisation's own."""
@@ -357,22 +316,11 @@ class Expressions(References):
         else:
             self.analysis.findings.append(finding)
 
-    def _counted(self, node: Node, value: Value, context: Context) -> None:
+    def _counted(self, node: Node) -> None:
         """Engines count the characters of text differently."""
-        if not may_be_text(value):
-            return
-        if not {f"#{key}" for key in self.key_of(node, value)} & context.guards:
-            named, text = self._guardable(node)
-            hint = f'For text: count(split({text}, "")). For a list: {named}put `is_array({text})` before it.'
-            self.note(
-                span_of(node), "builtin.count", "count on what may be text; engines count it differently.", hint
-            )
-
-    def _handed(self, name: str, params: list[Node], values: list[Value]) -> None:
-        for param, value in zip(params, values, strict=True):
-            if holds_object(value):
-                message = f"An object is handed to {name}, where its fields are not followed."
-                self.unfollowed(span_of(param), "flow.object_argument", message)
+        named, text = self._guardable(node)
+        hint = f'For text: count(split({text}, "")). For a list: {named}put `is_array({text})` before it.'
+        self.note(span_of(node), "builtin.count", "count on what may be text; engines count it differently.", hint)
 
     def _result(self, name: str, body: Body, values: list[Value]) -> Value:
         params = body["params"]
@@ -394,13 +342,3 @@ def _is_ours(unit: Unit) -> bool:
 def _is_field(name: str, params: list[Node]) -> bool:
     """object.get with a literal key is a path like any other."""
     return name == "object.get" and len(params) == 3 and string(params[1]) is not None
-
-
-def _is_check(value: Value) -> bool:
-    """The status of a check, or something that holds one."""
-    return any(
-        (isinstance(o, SchemaValue) and o.is_check)
-        or (isinstance(o, Collection) and _is_check(o.item))
-        or (isinstance(o, ObjectValue) and any(_is_check(v) for _, v in o.fields))
-        for o in options(value)
-    )

@@ -112,36 +112,15 @@ class Negation(Binding, ABC):
 
     def _sure(self, node: Node, env: Env, context: Context) -> bool:
         """Whether a reference has a value: always, or because the body asks for it elsewhere."""
-        if {f"?{key}" for key in self.key_of(node, self.evaluate(node, env, context))} & context.guards:
+        if self.key_of(node, self.evaluate(node, env, context)) & context.guards:
             return True
         base, steps = flatten(node)
-        name, body = kind(base)
-        if name != "Var":
+        if kind(base)[0] != "Var":
             return not steps and self.unsure(base, env, context) is None
-        called = str(body["value"])
-        if called in env and called not in ("input", "data"):
-            return _leads(env[called], steps)
-        if called in self.unit.imports:
-            path, span = self.unit.imports[called]
-            called, steps = path[0], [*((key, span) for key in path[1:]), *steps]
-        if called == "input":
-            return _leads(SchemaValue(self.policy.schema_of(self.unit), "input"), steps)
-        if called == "data":
-            return self._data_sure(steps)
-        key = (self.unit.package, called)
-        return called == "_" or (key in self.policy.groups and self._rule_sure(key, steps))
-
-    def _data_sure(self, steps: list[Step]) -> bool:
-        names = [key for key, _ in steps if isinstance(key, str)]
-        if len(names) < len(steps):
-            return False
-        if names[:1] == ["org"]:
-            return _leads(SchemaValue(self.policy.org_schema, "data.org"), steps[1:])
-        resolved = self.policy.library(tuple(names))
-        return resolved is not None and self._rule_sure(resolved[0], steps[len(resolved[0][0]) + 1 :])
-
-    def _rule_sure(self, key: RuleKey, steps: list[Step]) -> bool:
-        return self._always(key) and (not steps or _leads(self.analyse(key).value, steps))
+        found, steps = self.resolve(node, env)
+        if isinstance(found, tuple):
+            return self._always(found) and (not steps or _leads(self.analyse(found).value, steps))
+        return found is not None and _leads(found, steps)
 
     def _always(self, key: RuleKey) -> bool:
         """Whether a rule has a value for every input: a set, a map, one with a default, or one without conditions
@@ -170,10 +149,12 @@ def _leads(value: Value, steps: list[Step]) -> bool:
     for step, _ in steps:
         members: list[Value] = []
         for option in options(value):
+            if not isinstance(step, str):
+                return False
             if isinstance(option, SchemaValue) and option.types == {"object"} and step in option.properties:
-                members.append(SchemaValue(option.properties[str(step)], f"{option.label}.{step}"))
+                members.append(SchemaValue(option.properties[step], f"{option.label}.{step}"))
             elif isinstance(option, ObjectValue) and step in dict(option.fields):
-                members.append(dict(option.fields)[str(step)])
+                members.append(dict(option.fields)[step])
             else:
                 return False
         if len(members) != 1:
@@ -359,7 +340,7 @@ class Analyses:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.done: dict[RuleKey, Analysis] = {}
+        self.done = policy.analyses
 
     def all(self) -> Mapping[RuleKey, Analysis]:
         for key in self.policy.groups:

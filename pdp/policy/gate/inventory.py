@@ -9,21 +9,29 @@ registry.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping
 
 from pdp.core.digest import Json
+from pdp.core.policy import Bundle
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.listed import denials, together
-from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure, extent
-from pdp.policy.gate.references import NAMED
-from pdp.policy.gate.report import RegistryName, RuleNames
+from pdp.policy.gate.policy import CONTRACT, NAMED, Analysis, ComparedValue, Policy, RuleKey, closure, extent
+from pdp.policy.gate.report import GateReport, RegistryName, RuleNames
 from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, number, span_of, string
 from pdp.policy.gate.value import Scalar, SchemaValue, options
 from pdp.ports import Pack
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(_|\"[^\"]*\")\]")
+
+
+def report(bundle: Bundle, policy: Policy) -> GateReport:
+    """All of it, in a report without findings."""
+    org, (listed, seen_alone) = json.loads(bundle.org), of_lists(policy)
+    packs = tuple(pack(name, policy, org) for name in bundle.packs)
+    return GateReport((), packs, tuple(names_of(policy, org)), tuple(listed), seen_alone)
 
 
 def pack(name: str, policy: Policy, org: Json) -> Pack:
@@ -121,30 +129,27 @@ def _of_rule(rule: RegoRule, key: RuleKey, analyses: Mapping[RuleKey, Analysis],
     part = extent(rule).part_of(analyses[key])
     own = list(_all(part, analyses))
     used = {way for use in part.uses for way in closure(use.key, analyses)}
-    own += [named for other in used - {key} if other in analyses for named in _all(analyses[other], analyses)]
-    for named in own:
-        yield from _names(named, org)
+    own += [each for other in used - {key} if other in analyses for each in _all(analyses[other], analyses)]
+    for kind_of_name, compared in own:
+        yield from _names(kind_of_name, compared, org)
 
 
-def _all(analysis: Analysis, analyses: Mapping[RuleKey, Analysis]) -> Iterator[NamedFact]:
-    """The facts that a rule names, also by comparing its parameters."""
-    yield from analysis.named
-    for expected in analysis.expected:
-        for value in literals.handed_over(expected.parameter, analyses):
-            label = value.label if isinstance(value, SchemaValue) else ""
-            if label in NAMED:
-                yield NamedFact(NAMED[label], expected.value, expected.unit, expected.span)
+def _all(analysis: Analysis, analyses: Mapping[RuleKey, Analysis]) -> Iterator[tuple[str, ComparedValue]]:
+    """What a rule compares facts of the registry with, also by comparing its parameters; with the kind of name."""
+    for compared in analysis.compared:
+        for fact in literals.facts_of(compared.place, analyses):
+            if isinstance(fact, SchemaValue) and fact.label in NAMED:
+                yield NAMED[fact.label], compared
 
 
-def _names(named: NamedFact, org: Json) -> Iterator[RegistryName]:
-    what = "tool" if named.kind == "key" else named.kind
-    for option in options(named.value):
+def _names(what: str, compared: ComparedValue, org: Json) -> Iterator[RegistryName]:
+    for option in options(compared.value):
         source = option.label if isinstance(option, SchemaValue) and option.label.startswith("data.org") else ""
         texts = _values(org, source) if source else [option.value] if isinstance(option, Scalar) else []
         for text in texts:
             if isinstance(text, str):
-                given = text.removeprefix("tool:") if named.kind == "key" else text
-                yield _name(what, given, named.unit, named.span, source)
+                kind_of_name, given = ("tool", text.removeprefix("tool:")) if what == "key" else (what, text)
+                yield _name(kind_of_name, given, compared.unit, compared.span, source)
 
 
 def _name(what: str, name: str, unit: Unit, span: Body, source: str = "") -> RegistryName:

@@ -74,9 +74,16 @@ def _bounds(value: Value) -> tuple[float, float] | None:
 def of_parameters(analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     """The same for what functions compare their parameters with: no call hands over a fact that could hold it."""
     for analysis in analyses.values():
-        for expected in analysis.expected:
-            handed = any_of(list(handed_over(expected.parameter, analyses)))
-            yield from never(expected.unit, expected.span, expected.value, handed)
+        for each in analysis.compared:
+            if isinstance(each.place, Unknown):
+                handed = any_of(list(facts_of(each.place, analyses)))
+                yield from never(each.unit, each.span, each.value, handed)
+
+
+def facts_of(place: Value, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Value]:
+    """The place itself, or the arguments of all calls for a parameter."""
+    parameter = place.parameter if isinstance(place, Unknown) else None
+    yield from handed_over(parameter, analyses) if parameter else (place,)
 
 
 def handed_over(

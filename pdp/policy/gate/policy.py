@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from pdp.core.elements import composition_schema
+from pdp.core.elements import composition_schema, facts_schema
 from pdp.core.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
 from pdp.policy.gate.report import GateFinding
@@ -16,18 +16,24 @@ from pdp.policy.gate.syntax import Body, RegoRule, Unit
 from pdp.policy.gate.value import Parameter, Schema, Unknown, Value
 
 CONTRACT = ("meta", "allow", "hide", "deny", "require", "oblige", "label")
+NAMED = {  # facts that stand for what the registry has
+    "input.server.id": "server",
+    "input.targets[_].server": "server",
+    "input.targets[_].name": "tool",
+    "input.targets[_].key": "key",
+    "input.arguments.value": "argument",
+}
 RuleKey: TypeAlias = "tuple[tuple[str, ...], str]"  # package, rule name
 
 
 @dataclass(frozen=True, slots=True)
 class InputRead:
-    """One read of the input. `reader` and `phase` are the schema's annotations along the path."""
+    """One read of the input. `phase` is that in which the fact is there first: `tool` for lists too, or `call`."""
 
     label: str
     unit: Unit
     span: Body
     phase: str
-    readers: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,10 @@ class RuleUse:
 
 @dataclass(frozen=True, slots=True)
 class ComparedValue:
-    """A value that a function compares one of its parameters with, or has in the place of one."""
+    """A value that a rule compares a fact with, or reads of it by name. Kept of facts in `NAMED`, and of parameters,
+    whose facts stand where the function is called."""
 
-    parameter: Parameter
-    value: Value
-    unit: Unit
-    span: Body
-
-
-@dataclass(frozen=True, slots=True)
-class NamedFact:
-    """Something of the registry that a rule names: a `server`, a `tool`, the `key` of a target, or an `argument`."""
-
-    kind: str
+    place: Value
     value: Value
     unit: Unit
     span: Body
@@ -82,8 +79,7 @@ class Analysis:
     calls: list[tuple[RuleKey, tuple[Value, ...]]] = field(
         default_factory=list
     )  # functions, and what they are handed
-    expected: list[ComparedValue] = field(default_factory=list)
-    named: list[NamedFact] = field(default_factory=list)
+    compared: list[ComparedValue] = field(default_factory=list)
     needed: list[RequiredType] = field(default_factory=list)
 
 
@@ -110,8 +106,7 @@ class Extent:
                 if lost.path == self.unit.module.path
                 and (first.line, first.column) <= (lost.line, lost.column) < (last.line, last.column)
             ],
-            expected=[each for each in analysis.expected if self.holds(each.unit, each.span)],
-            named=[each for each in analysis.named if self.holds(each.unit, each.span)],
+            compared=[each for each in analysis.compared if self.holds(each.unit, each.span)],
         )
 
 
@@ -133,6 +128,7 @@ class Policy:
     org_schema: Schema
     builtins: Builtins
     groups: dict[RuleKey, list[RegoRule]] = field(default_factory=dict)
+    analyses: dict[RuleKey, Analysis] = field(default_factory=dict)  # those made so far, by `flow.Analyses`
 
     def __post_init__(self) -> None:
         for unit in self.units:
@@ -150,20 +146,17 @@ class Policy:
         )
 
     def schema_of(self, unit: Unit) -> Schema:
-        """The schema of `input` in a file: the composition has an input of its own."""
-        return composition_schema(self.input_schema) if unit.package[:1] == ("pdp",) else self.input_schema
+        """The schema of `input` in a file: each of the two steps has an input of its own."""
+        return (composition_schema if unit.package[:1] == ("pdp",) else facts_schema)(self.input_schema)
 
     def names(self, package: tuple[str, ...]) -> list[str]:
         """Rule names of a package."""
         return [name for owner, name in self.groups if owner == package]
 
-    def library(self, path: tuple[str, ...]) -> tuple[RuleKey, tuple[str, ...]] | None:
-        """Resolve `data.` + path to a rule: its key and the steps that go on from there."""
-        for cut in range(len(path) - 1, 0, -1):
-            key = (path[:cut], path[cut])
-            if key in self.groups:
-                return key, path[cut + 1 :]
-        return None
+    def library(self, path: tuple[str, ...]) -> RuleKey | None:
+        """The rule that `data.` + path leads to, or through."""
+        keys = ((path[:cut], path[cut]) for cut in range(len(path) - 1, 0, -1))
+        return next((key for key in keys if key in self.groups), None)
 
     def packages(self) -> set[tuple[str, ...]]:
         return {unit.package for unit in self.units}

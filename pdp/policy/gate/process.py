@@ -12,26 +12,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from pdp.core.digest import Json
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.embedded.regorus_binding import version
-from pdp.policy.gate.report import (
-    ERROR,
-    ElementCoverage,
-    FileCoverage,
-    GateFinding,
-    GateReport,
-    GivenElement,
-    RegistryName,
-    RuleNames,
-    TestReport,
-    TestResult,
-)
-from pdp.ports import Pack
+from pdp.policy.gate.report import ERROR, GateFinding, GateReport, TestReport
 
 TIME_LIMIT = 30.0  # seconds
 _MEMORY = (
@@ -40,6 +29,8 @@ _MEMORY = (
 )
 _RECURSION = "Look for a function that calls itself without end; take out what was added last."
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.policy.gate.child import main; main()"
+_GATE_REPORT, _TEST_REPORT = TypeAdapter(GateReport), TypeAdapter(TestReport)
+_PLACES = TypeAdapter(tuple[tuple[str, int], ...])
 
 
 def check(
@@ -60,24 +51,7 @@ def check(
         "capabilities": str(path.resolve()),
     }
     answer = _run(bundle, job, time_limit)
-    if isinstance(answer, GateFinding):
-        return GateReport((answer,))
-    packs = tuple(
-        Pack(
-            p["name"],
-            p["owner"],
-            tuple(p["servers"]),
-            tuple((group, n) for group, n in p["seats"]),
-            tuple((what, code, assurance) for what, code, assurance in p["requires"]),
-        )
-        for p in answer["packs"]
-    )
-    naming = tuple(
-        RuleNames(n["pack"], n["rule"], n["code"], tuple(RegistryName(**name) for name in n["names"]))
-        for n in answer["naming"]
-    )
-    listed = tuple((pack, code) for pack, code in answer["listed"])
-    return GateReport(tuple(GateFinding(**f) for f in answer["findings"]), packs, naming, listed, answer["together"])
+    return GateReport((answer,)) if isinstance(answer, GateFinding) else _GATE_REPORT.validate_json(answer)
 
 
 def run_tests(
@@ -90,11 +64,7 @@ def run_tests(
     capabilities = str((shipped_rego() / "capabilities.json").resolve())
     job: dict[str, Json] = {"job": "test", "filter": name_filter, "coverage": coverage, "capabilities": capabilities}
     answer = _run(bundle, job, time_limit)
-    if isinstance(answer, GateFinding):
-        return TestReport(faults=(answer,))
-    faults = tuple(GateFinding(**f) for f in answer["findings"])
-    reached = tuple(_coverage(file) for file in answer["coverage"])
-    return TestReport(tuple(_result(result) for result in answer["results"]), faults, reached)
+    return TestReport(faults=(answer,)) if isinstance(answer, GateFinding) else _TEST_REPORT.validate_json(answer)
 
 
 def places(
@@ -112,19 +82,10 @@ def places(
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, GateFinding):
         raise EngineFault("policy.untraced", "The rules' places cannot be found out.", detail=answer.message)
-    return tuple((file, line) for file, line in answer["places"])
+    return _PLACES.validate_json(answer)
 
 
-def _coverage(file: Mapping[str, Any]) -> FileCoverage:
-    elements = tuple(ElementCoverage(**element) for element in file["elements"])
-    return FileCoverage(file["path"], file["shipped"], tuple(file["covered"]), tuple(file["missed"]), elements)
-
-
-def _result(result: Mapping[str, Any]) -> TestResult:
-    return TestResult(**{**result, "elements": tuple(GivenElement(**given) for given in result["elements"])})
-
-
-def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | GateFinding:
+def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> bytes | GateFinding:
     version()
     text = json.dumps({**job, "bundle": json.loads(bundle.to_bytes())})
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
@@ -142,8 +103,7 @@ def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str
         hint = "Look for nested loops over long lists, deep nesting, or a test that does not end."
         return GateFinding("", 0, 0, "gate.time", ERROR, message, hint)
     if done.returncode == 0:
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+        return done.stdout
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     errors = [line for line in lines if not line.startswith("note:")]
     message = "The process that checked the policy died" + (f": {errors[-1][:200]}." if errors else ".")

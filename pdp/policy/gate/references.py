@@ -4,6 +4,7 @@ step.
 
 from __future__ import annotations
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,16 +14,14 @@ from typing import TypeAlias
 
 from pdp.core.names import did_you_mean
 from pdp.policy.gate import literals
-from pdp.policy.gate.policy import Analysis, ComparedValue, InputRead, NamedFact, Policy, RuleKey, RuleUse, is_pack
+from pdp.policy.gate.policy import NAMED, Analysis, ComparedValue, InputRead, Policy, RuleKey, RuleUse, is_pack
 from pdp.policy.gate.report import ERROR, WARNING
-from pdp.policy.gate.syntax import REFERENCES, Body, Node, Unit, dotted, flatten, kind, span_of
+from pdp.policy.gate.syntax import REFERENCES, Body, Node, Unit, flatten, kind, span_of
 from pdp.policy.gate.value import (
-    AnyOf,
     Collection,
     ObjectValue,
     OpenValue,
     Scalar,
-    Schema,
     SchemaValue,
     Unknown,
     Value,
@@ -32,15 +31,7 @@ from pdp.policy.gate.value import (
     options,
 )
 
-NAMED = {  # facts that stand for what the registry has
-    "input.server.id": "server",
-    "input.targets[_].server": "server",
-    "input.targets[_].name": "tool",
-    "input.targets[_].key": "key",
-    "input.arguments.value": "argument",
-}
 LOST_HINT = "Read each fact by its full path, for example input.subject.groups, so that the gate can check it."
-MARKS = "~#?"
 _BASE = re.compile(r"[.\[]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r'\[([^\]"]+)\]')
@@ -75,131 +66,101 @@ class Paths:
         if all_input:
             self.analysis.unfollowed.append(finding)
 
-    def read(self, label: str, schemas: list[Schema], span: Body) -> None:
-        """Note a read of the input, with the annotations of every schema on the way."""
-        if self.quiet:
-            return
-        notes = {"phase": "", "readers": ""}
-        for schema in schemas:
-            notes = {name: str(schema.get(f"x-pdp-{name}", note)) for name, note in notes.items()}
-        self.analysis.reads.append(InputRead(label, self.unit, span, notes["phase"], notes["readers"]))
-
-    def named(self, place: Value, name: Value, span: Body) -> None:
-        """Note what is named of the registry: where a fact of it is compared, or an argument is read."""
-        kind = NAMED.get(place.label, "") if isinstance(place, SchemaValue) else ""
-        if kind and not self.quiet:
-            self.analysis.named.append(NamedFact(kind, name, self.unit, span))
+    def compared(self, place: Value, value: Value, span: Body) -> None:
+        """Note what a fact is compared with, or what is read of it."""
+        parameter = isinstance(place, Unknown) and place.parameter is not None
+        if not self.quiet and (parameter or (isinstance(place, SchemaValue) and place.label in NAMED)):
+            self.analysis.compared.append(ComparedValue(place, value, self.unit, span))
 
     def step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:
-        """One step from `value`; `key` is a literal name or an index expression (then any member)."""
-        return any_of([self._step(option, key, span, whole) for option in options(value)])
-
-    def _step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:  # noqa: PLR0911  # one way out per kind of value
-        if isinstance(value, SchemaValue):
-            return self._schema_step(value, key, span, whole)
-        if isinstance(value, OpenValue):
-            return OpenValue(_label(value.label, key))
-        if isinstance(value, ObjectValue):
-            return self._field(value, key, span)
-        if isinstance(value, Collection):
-            if isinstance(key, str) and value.shape != "object":
-                self.note(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
-                return Unknown()
-            return value.item
-        if isinstance(value, Scalar):
-            self.note(span, "path.unknown", f"A {value.type} has no members.", "Read a path that the schema has.")
-            return Unknown()
-        if isinstance(value, AnyOf):
-            return self.step(value, key, span, whole)
-        self.unfollowed(
-            whole,
-            "flow.unknown",
-            "A field is read from a value whose origin the gate cannot follow (a parameter or a result).",
-            "Hand single facts to functions, for example may_write(t.risk), and read fields in the rule itself.",
-        )
-        return Unknown()
-
-    def _field(self, value: ObjectValue, key: str | Node, span: Body) -> Value:
+        """One step from `value`: by a literal name to that member, by an index expression to any."""
         if not isinstance(key, str):
-            return any_of([item for _, item in value.fields])
-        fields = dict(value.fields)
+            return self.item(value, whole)
+        return any_of([self._field(option, key, span, whole) for option in options(value)])
+
+    def _field(self, value: Value, key: str, span: Body, whole: Body) -> Value:
+        if isinstance(value, SchemaValue):
+            return self._property(value, key, span)
+        if isinstance(value, OpenValue):
+            return OpenValue(member(value.label, key))
+        if isinstance(value, Collection) and value.shape == "object":
+            return value.item
+        fields = dict(value.fields) if isinstance(value, ObjectValue) else {}
         if key in fields:
             return fields[key]
-        self.note(span, "path.unknown", f"This object has no `{key}`.", did_you_mean(key, fields))
+        if isinstance(value, ObjectValue):
+            self.note(span, "path.unknown", f"This object has no `{key}`.", did_you_mean(key, fields))
+        elif isinstance(value, Collection):
+            self.note(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
+        elif isinstance(value, Scalar):
+            self.note(span, "path.unknown", f"A {value.type} has no members.", "Read a path that the schema has.")
+        else:
+            self.unfollowed(
+                whole,
+                "flow.unknown",
+                "A field is read from a value whose origin the gate cannot follow (a parameter or a result).",
+                "Hand single facts to functions, for example may_write(t.risk), and read fields in the rule itself.",
+            )
         return Unknown()
 
-    def _schema_step(self, place: SchemaValue, key: str | Node, span: Body, whole: Body) -> Value:
-        types = place.types
-        if "array" in types:
-            return self._index(place, key, span)
-        if "object" in types:
-            return self._member(place, key, span, whole)
-        kinds = " or ".join(sorted(types))
-        self.note(span, "path.unknown", f"`{place.label}` is a {kinds}; nothing stands below it.")
-        return Unknown()
-
-    def _index(self, place: SchemaValue, key: str | Node, span: Body) -> Value:
-        if isinstance(key, str):
+    def _property(self, place: SchemaValue, key: str, span: Body) -> Value:
+        message, hint = f"`{place.label}` has no `{key}`.", ""
+        if "array" in place.types:
+            message = f"`{place.label}` is a list; it has no `{key}`."
             hint = f"Write `some item in {place.label}` and read item.{key}."
-            self.note(span, "path.unknown", f"`{place.label}` is a list; it has no `{key}`.", hint)
-            return Unknown()
-        return _any_item(place)
-
-    def _member(self, place: SchemaValue, key: str | Node, span: Body, whole: Body) -> Value:
-        if isinstance(key, str) and key in place.properties:
+        elif "object" not in place.types:
+            message = f"`{place.label}` is a {' or '.join(sorted(place.types))}; nothing stands below it."
+        elif key in place.properties:
             return SchemaValue(place.properties[key], member(place.label, key))
-        if place.open and not place.properties:
-            if isinstance(key, str):
-                self.named(place, Scalar("string", value=key), span)
-            return OpenValue(_label(place.label, key))
-        if (any_member := _any_member(place)) is not None:
-            return any_member
-        if isinstance(key, str):
+        elif (any_member := _any_member(place)) is not None:
+            self.compared(place, Scalar("string", value=key), span)
+            return OpenValue(member(place.label, key)) if isinstance(any_member, OpenValue) else any_member
+        else:
             hint = did_you_mean(key, place.properties, f"There is: {', '.join(sorted(place.properties))}.")
-            self.note(span, "path.unknown", f"`{place.label}` has no `{key}`.", hint)
-            return Unknown()
-        self.unfollowed(
-            whole,
-            "flow.dynamic_key",
-            f"A computed key is used on `{place.label}`; a key that is not there makes the rule vanish.",
-            "Write the key out. For tables use a list of objects in data.org and some … in.",
-            all_input=place.label == "input",
-        )
+        self.note(span, "path.unknown", message, hint)
         return Unknown()
 
     def item(self, value: Value, span: Body) -> Value:
-        """The value of an item of `value`."""
-        items_of_options: list[Value] = []
-        for option in options(value):
-            if isinstance(option, SchemaValue) and "array" in option.types:
-                items_of_options.append(_any_item(option))
-            elif isinstance(option, SchemaValue) and "object" in option.types:
-                items_of_options.append(self._members(option, span))
-            elif isinstance(option, OpenValue):
-                items_of_options.append(OpenValue(option.label + "[_]"))
-            elif isinstance(option, Collection):
-                items_of_options.append(option.item)
-            elif isinstance(option, ObjectValue):
-                items_of_options += [value for _, value in option.fields]
-            elif isinstance(option, SchemaValue | Scalar):
-                name = f"`{option.label}`" if isinstance(option, SchemaValue) else f"A {option.type}"
-                self.note(span, "path.not_iterable", f"{name} is no list; nothing can be taken from it.")
-                items_of_options.append(Unknown())
-            else:
-                items_of_options.append(Unknown())
-        return any_of(items_of_options)
+        """The value of any item or member of `value`."""
+        return any_of([self._item(option, span) for option in options(value)])
 
-    def _members(self, place: SchemaValue, span: Body) -> Value:
-        if (any_member := _any_member(place)) is not None:
-            return any_member
+    def _item(self, value: Value, span: Body) -> Value:
+        if isinstance(value, OpenValue):
+            return OpenValue(value.label + "[_]")
+        if isinstance(value, Collection):
+            return value.item
+        if isinstance(value, ObjectValue):
+            return any_of([held for _, held in value.fields])
+        if isinstance(value, SchemaValue) and "array" in value.types:
+            return _any_item(value)
+        if isinstance(value, SchemaValue) and "object" in value.types:
+            return _any_member(value) or self._any_of_named(value, span)
+        if isinstance(value, SchemaValue | Scalar):
+            name = f"`{value.label}`" if isinstance(value, SchemaValue) else f"A {value.type}"
+            self.note(span, "path.not_iterable", f"{name} is no list; nothing can be taken from it.")
+        return Unknown()
+
+    def _any_of_named(self, place: SchemaValue, span: Body) -> Value:
+        """Any member of an object whose names the schema lists."""
         self.unfollowed(
             span,
             "flow.dynamic_key",
-            f"The members of `{place.label}` are taken one by one.",
-            "Name the members that the rule is about.",
+            f"The members of `{place.label}` are taken by a computed key, or one by one.",
+            "Write the key out: one that is not there makes the rule vanish. For tables use a list of objects in "
+            "data.org and some … in.",
             all_input=place.label == "input",
         )
         return Unknown()
+
+
+def _root(node: Node) -> str:
+    """The name that a reference begins with."""
+    return str(kind(flatten(node)[0])[1]["value"])
+
+
+def _names(steps: list[Step]) -> tuple[str, ...]:
+    """The steps up to the first that is no literal name."""
+    return tuple(str(key) for key, _ in itertools.takewhile(lambda step: isinstance(step[0], str), steps))
 
 
 def _any_item(place: SchemaValue) -> Value:
@@ -216,15 +177,11 @@ def _any_member(place: SchemaValue) -> Value | None:
     return OpenValue(label) if place.open and not place.properties else None
 
 
-def _label(label: str, key: str | Node) -> str:
-    return member(label, key) if isinstance(key, str) else label + "[_]"
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The context of an expression: which references are known to be numbers, to match a pattern (`~`), to hold items
-    (`#`) or to be there at all (`?`), by what else the body asks for.
-    `shown` are the types that statements before this one have shown references to have."""
+    """The context of an expression: `guards` are references that are there at all, or with a `~` match a pattern, by
+    what else the body asks for; `shown` are the types that statements before this one have shown references to have.
+    """
 
     guards: frozenset[str] = frozenset()
     shown: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -232,7 +189,7 @@ class Context:
     def without(self, names: AbstractSet[str]) -> Context:
         """The same, without guards on variables that are declared anew, and on items under them."""
         shown = {key: types for key, types in self.shown.items() if not _goes_by(key) & names}
-        guards = frozenset(g for g in self.guards if not _goes_by(g.lstrip(MARKS)) & names)
+        guards = frozenset(g for g in self.guards if not _goes_by(g.lstrip("~")) & names)
         return replace(self, guards=guards, shown=shown)
 
     def showing(self, types_by_reference: Mapping[str, frozenset[str]]) -> Context:
@@ -266,11 +223,10 @@ class References(Paths, ABC):
         base, steps = flatten(node)
         whole = span_of(node)
         keys = {id(step): self.evaluate(step, env, context) for step, _ in steps if not isinstance(step, str)}
-        name, body = kind(base)
-        if name != "Var":
+        if kind(base)[0] != "Var":
             value = self.evaluate(base, env, context)
         else:
-            value, steps = self._base(str(body["value"]), steps, whole, env)
+            value, steps = self._base(node, env)
         for key, span in steps:
             if id(key) in keys:
                 self._looked_up(value, keys[id(key)], span)
@@ -286,81 +242,89 @@ class References(Paths, ABC):
                 self.compare(any_of([Scalar("string", value=name) for name, _ in option.fields]), key, span)
             elif isinstance(option, Collection) and option.shape == "set":
                 self.compare(option.item, key, span)
-            self.named(option, key, span)
+            self.compared(option, key, span)
 
     def compare(self, one: Value, other: Value, span: Body) -> None:
         """Two values are compared: say so when they can never be the same."""
         if self.quiet:
             return
         self.analysis.findings += literals.never(self.unit, span, one, other)
-        for value, parameters in ((one, other), (other, one)):
-            for option in options(parameters):
-                self.named(option, value, span)
-                if isinstance(option, Unknown) and option.parameter is not None:
-                    self.analysis.expected.append(ComparedValue(option.parameter, value, self.unit, span))
+        for value, places in ((one, other), (other, one)):
+            for option in options(places):
+                self.compared(option, value, span)
 
-    def _base(self, name: str, steps: list[Step], whole: Body, env: Env) -> tuple[Value, list[Step]]:
+    def resolve(self, node: Node, env: Env) -> tuple[Value | RuleKey | None, list[Step]]:
+        """What the name at the root of a reference stands for, imports written out: a value (a variable, `input` or
+        `data.org`), a rule, or nothing known; and the steps that go on from there."""
+        base, steps = flatten(node)
+        name = str(kind(base)[1]["value"])
         if name in env and name not in ("input", "data"):  # these two are never anything else
             return env[name], steps
-        if name == "_":
-            return Unknown(), steps
         if name in self.unit.imports:
             path, _ = self.unit.imports[name]
-            name, steps = path[0], [(key, whole) for key in path[1:]] + steps
+            name, steps = path[0], [*((key, span_of(node)) for key in path[1:]), *steps]
         if name == "input":
-            return self._input(steps, whole)
-        if name == "data":
-            return self._data(steps, whole)
-        key = (self.unit.package, name)
-        if key in self.policy.groups:
-            return self.use(key, whole, short=True), steps
-        names = [*env, *self.unit.imports, *self.policy.names(self.unit.package), "input", "data"]
-        if not self.unit.package[0].endswith("_test"):
-            hint = did_you_mean(name, names, "Declare variables with `some`, or define the rule.")
-            self.note(whole, "names.unknown", f"Nothing is called `{name}` here.", hint)
-        return Unknown(), steps
+            return SchemaValue(self.policy.schema_of(self.unit), "input"), steps
+        if name != "data":
+            key = (self.unit.package, name)
+            return Unknown() if name == "_" else key if key in self.policy.groups else None, steps
+        names = _names(steps)
+        if names[:1] == ("org",):
+            return SchemaValue(self.policy.org_schema, "data.org"), steps[1:]
+        rule = self.policy.library(names)
+        return rule, steps if rule is None else steps[len(rule[0]) + 1 :]
 
-    def _input(self, steps: list[Step], whole: Body) -> tuple[Value, list[Step]]:
-        root = SchemaValue(self.policy.schema_of(self.unit), "input")
+    def _base(self, node: Node, env: Env) -> tuple[Value, list[Step]]:
+        """The value of that, with what it reads and uses noted."""
+        found, steps = self.resolve(node, env)
+        root = _root(node)
+        if isinstance(found, SchemaValue) and found.label == "input" and (root == "input" or root not in env):
+            return self._input(found, steps, span_of(node)), steps
+        if isinstance(found, tuple) and self._may_read(found[0]):
+            short = root != "data" and root not in self.unit.imports
+            return self.use(found, span_of(node), short=short), steps
+        if found is None or isinstance(found, tuple):
+            self._unknown(node, env)
+            return Unknown(), []
+        return found, steps
+
+    def _unknown(self, node: Node, env: Env) -> None:
+        """Say why a name is nothing that may be read."""
+        root, whole = _root(node), span_of(node)
+        imported = self.unit.imports.get(root, ((root,), {}))[0]
+        path = (*imported[1:], *_names(flatten(node)[1]))
+        if imported[0] != "data":
+            names = [*env, *self.unit.imports, *self.policy.names(self.unit.package), "input", "data"]
+            if not self.unit.package[0].endswith("_test"):
+                hint = did_you_mean(root, names, "Declare variables with `some`, or define the rule.")
+                self.note(whole, "names.unknown", f"Nothing is called `{root}` here.", hint)
+        elif path[:1] == ("lib",) and self.policy.library(path) is None:
+            library = [".".join((*package[1:], name)) for package, name in self.policy.groups if package[0] == "lib"]
+            hint = did_you_mean(".".join(path[1:]), library)
+            self.note(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
+        elif is_pack(self.unit) or path[:1] not in (("packs",), ("pdp",)):
+            hint = "A pack reads its own package, data.lib and data.org; the input has everything else."
+            self.note(whole, "reads.foreign", f"`data.{'.'.join(path)}` may not be read here.", hint)
+
+    def _input(self, root: SchemaValue, steps: list[Step], whole: Body) -> Value:
         if not steps:
             self.unfollowed(whole, "flow.bare_input", "`input` is used as a whole.", all_input=True)
-            return root, steps
-        schemas: list[Schema] = []
-        place, label = root, "input"
-        for key, _ in steps:
-            if not isinstance(key, str) or key not in place.properties:
+            return root
+        place, phase = root, ""
+        for key in _names(steps):
+            if key not in place.properties:
                 break
             place = SchemaValue(place.properties[key], f"{place.label}.{key}")
-            schemas.append(place.schema)
-            label = place.label
-        self.read(label, schemas, whole)
-        return root, steps
-
-    def _data(self, steps: list[Step], whole: Body) -> tuple[Value, list[Step]]:
-        names = []
-        for key, _ in steps:
-            if not isinstance(key, str):
-                break
-            names.append(key)
-        path = tuple(names)
-        if path[:1] == ("org",):
-            return SchemaValue(self.policy.org_schema, "data.org"), steps[1:]
-        resolved = self.policy.library(path)
-        if resolved is not None and self._may_read(resolved[0][0]):
-            rule, _ = resolved
-            return self.use(rule, whole), steps[len(rule[0]) + 1 :]
-        if not is_pack(self.unit) and path[:1] in (("packs",), ("pdp",)):
-            return Unknown(), []
-        if path[:1] == ("lib",) and resolved is None:
-            hint = did_you_mean(
-                ".".join(path[1:]), [".".join((*p[1:], n)) for p, n in self.policy.groups if p[0] == "lib"]
-            )
-            self.note(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
-            return Unknown(), []
-        message = f"`data.{'.'.join(path)}` may not be read here."
-        hint = "A pack reads its own package, data.lib and data.org; the input has everything else."
-        self.note(whole, "reads.foreign", message, hint)
-        return Unknown(), []
+            phase = str(place.schema.get("x-pdp-phase", phase))
+        document = SchemaValue(self.policy.input_schema, "input")
+        if place is root and isinstance(first := steps[0][0], str) and first in document.properties:
+            message = f"`input.{first}` is for the composition; a pack may not read it."
+            hint = "No evidence, waiver or check of ours may lift what a pack says. Read the facts themselves."
+            self.note(whole, "reads.reserved", message, hint)
+            return document
+        if not self.quiet:
+            self.analysis.reads.append(InputRead(place.label, self.unit, whole, phase))
+        return root
 
     def _may_read(self, package: tuple[str, ...]) -> bool:
         if package == FIXTURES and is_pack(self.unit):
@@ -369,16 +333,8 @@ class References(Paths, ABC):
 
     def function(self, node: Node) -> RuleKey | None:
         """The rule that a call names; None for a builtin, and for what is nowhere defined."""
-        names = dotted(node)
-        if names is None:
-            return None
-        if names[0] in self.unit.imports:
-            names = (*self.unit.imports[names[0]][0], *names[1:])
-        if names[0] == "data":
-            resolved = self.policy.library(names[1:])
-            return resolved[0] if resolved else None
-        key = (self.unit.package, names[0])
-        return key if len(names) == 1 and key in self.policy.groups else None
+        found, _ = self.resolve(node, {})
+        return found if isinstance(found, tuple) else None
 
     def use(self, key: RuleKey, span: Body, *, short: bool = False) -> Value:
         """The value of a rule, noted as used."""

@@ -159,10 +159,6 @@ def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Ga
                 message = f"`{read.label}` exists only for calls, and {chain(way)} also decides what is listed."
                 hint = "Deny or require on it instead: what is listed must be exactly what may be called."
                 yield read.unit.finding(read.span, "phase.call", message, hint)
-            if read.readers == "pdp":
-                message = f"`{read.label}` is for the composition; {chain(way)} may not read it."
-                hint = "No evidence, waiver or check of ours may lift what a pack says. Read the facts themselves."
-                yield read.unit.finding(read.span, "reads.reserved", message, hint)
         for lost in analysis.unfollowed if analysis and name in _TOOL_PHASE else ():
             message = f"{lost.message} In {chain(way)} that could read what only calls have."
             yield GateFinding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
@@ -196,14 +192,11 @@ def _unique(shipped: list[Element], checked: list[Element]) -> Iterator[GateFind
     """Codes and ids that a pack has twice, and codes of ours: waivers and records go by them."""
     seen: dict[tuple[str, str], Element] = {("code", element.code): element for element in shipped}
     for element in checked:
-        names = [("code", element.code, element.code_span)]
-        if element.rule.name == "require":
-            names += _ids(element.fields)
-        if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
-            below = members(element.fields["otherwise"])
-            names += [("code", string(below["code"]) or "", span_of(below["code"]))] if "code" in below else []
-            names += _ids(below)
-        for what, text, span in names:
+        below = members(element.fields["otherwise"]) if "otherwise" in element.fields else {}
+        whats = ("code", "id") if element.rule.name == "require" else ("code",)
+        names = [(what, part[what]) for part in (element.fields, below) for what in whats if what in part]
+        for what, node in names:
+            text, span = string(node) or "", span_of(node)
             if (what, text) in seen:
                 first = seen[what, text].rule
                 where = f"{first.unit.module.path}:{first.place.line}"
@@ -211,10 +204,6 @@ def _unique(shipped: list[Element], checked: list[Element]) -> Iterator[GateFind
                 hint = "Give each element its own; for several conditions write one element and helper rules."
                 yield element.rule.unit.finding(span, "element.duplicate", message, hint)
             seen.setdefault((what, text), element)
-
-
-def _ids(fields: Mapping[str, Node]) -> list[tuple[str, str, Mapping[str, object]]]:
-    return [("id", string(fields["id"]) or "", span_of(fields["id"]))] if "id" in fields else []
 
 
 def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[GateFinding]:

@@ -63,11 +63,6 @@ class SchemaValue:
         properties = self.schema.get("properties")
         return properties if isinstance(properties, dict) else {}
 
-    @property
-    def is_check(self) -> bool:
-        """The status of a check: only `ok` passes."""
-        return self.label.endswith(".status") and "ok" in (self.values or ())
-
 
 @dataclass(frozen=True, slots=True)
 class OpenValue:
@@ -202,19 +197,3 @@ def is_collection(value: Value) -> bool:
 def may_be_text(value: Value) -> bool:
     """Not surely a collection, a number or nothing."""
     return "string" in types(value)
-
-
-def holds_object(value: Value) -> bool:
-    """Whether a field could be read from it later that the gate would then not check."""
-    for option in options(value):
-        if isinstance(option, ObjectValue):
-            return True
-        if isinstance(option, Collection) and holds_object(option.item):
-            return True
-        if isinstance(option, SchemaValue):
-            if "object" in option.types and not option.open:
-                return True
-            items = option.schema.get("items")
-            if isinstance(items, dict) and holds_object(SchemaValue(items, option.label + "[_]")):
-                return True
-    return False
