@@ -163,12 +163,21 @@ def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     if policy.HasField("policy"):
         yield f"{'policy':10}{policy.policy.revision}, since {_at(policy.activated_at)}"
         yield _more(f"{engine.engine}, workers: {engine.workers}, lost since the start: {engine.worker_deaths}")
+        yield _more(_kept(engine.kept))
     else:
         yield f"{'policy':10}none: everything is denied"
     for pack in policy.packs:
         yield _more(f"pack {pack.name} of {pack.owner}: {_grants(pack.servers)}")
     if policy.HasField("last_failure"):
         yield _more(f"another was refused: {_fault(policy.last_failure)}")
+
+
+def _kept(kept: admin_pb2.KeptResults) -> str:
+    if kept.differed:
+        return "kept results: off, since one was wrong; its call was denied. Report it, and start again"
+    if not kept.on:
+        return "kept results: off"
+    return f"kept results: {kept.hits} hits, {kept.misses} misses, {kept.size_bytes >> 10} KiB"
 
 
 def _grants(servers: Iterable[str]) -> str:

@@ -85,6 +85,12 @@ class PolicyOptions(Options):
         description="For one call; lists of over 100 tools have up to six times it. Later is DENY policy.timeout.",
     )
     memory_mb: int = Field(1024, ge=128, le=65_536, description="Address space of one worker.")
+    kept_mb: int = Field(
+        32,
+        ge=0,
+        le=65_536,
+        description="Memory for exact results of the embedded engine, found again by what policy reads; 0: none.",
+    )
     engine: Literal["embedded", "opa"] = Field(
         "embedded", description="Which engine answers; `opa` needs policy.opa."
     )

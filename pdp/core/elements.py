@@ -28,8 +28,8 @@ _EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_so
 _TARGET = ("key", "status", "code", "server")
 _target = itemgetter(*_TARGET)
 RULE = "data.pdp.decision"  # of step 2
-# ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
-_encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
+# JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
 NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
 SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
 
@@ -53,14 +53,17 @@ class EngineQuery:
     phase: str
     keys: frozenset[str]  # the target keys asked about
     advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
+    fresh: bool = False  # whether it must be evaluated now: no kept answer will do
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the document, as values
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # the same as JSON
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], advice: Mapping[str, str]) -> EngineQuery:
+    def of(cls, document: Mapping[str, Any], advice: Mapping[str, str], *, fresh: bool = False) -> EngineQuery:
         """The query about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
         phase, excerpts = document["phase"], excerpts_of(document)
         try:
-            texts = dict(zip(document, map(_encode, document.values()), strict=True))
-            excerpt_texts = dict(zip(excerpts, map(_encode, excerpts.values()), strict=True))
+            texts = dict(zip(document, map(encode, document.values()), strict=True))
+            excerpt_texts = dict(zip(excerpts, map(encode, excerpts.values()), strict=True))
         except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
@@ -72,10 +75,10 @@ class EngineQuery:
         else:  # what is listed rests on nothing asserted
             shared = {**shared, ASSERTED: _NOTHING_ASSERTED}
             del shared["targets"]
-            varied = list(map(_encode, document["targets"]))
+            varied = list(map(encode, document["targets"]))
         payload = SEPARATOR.decode().join((composed, phase, _object(shared), *varied)).encode()
         keys = frozenset(map(itemgetter("key"), document["targets"]))
-        return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice)
+        return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice, fresh, document, texts)
 
 
 def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
@@ -131,8 +134,8 @@ def _object(texts: Mapping[str, str]) -> str:
     return "{" + ",".join(map('"{}":{}'.format, texts, texts.values())) + "}"
 
 
-_NOTHING_ASSERTED = _encode(NOTHING_ASSERTED)
-_FACTS_SCHEMA = {"schema": _encode(FACTS_SCHEMA)}
+_NOTHING_ASSERTED = encode(NOTHING_ASSERTED)
+_FACTS_SCHEMA = {"schema": encode(FACTS_SCHEMA)}
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
 
 

@@ -31,6 +31,24 @@ class Module:
         return self.shipped and self.path.startswith("pdp/")
 
 
+INSTANTS = ("ns", "minute_of_day")  # of `input.time`: what rules compare with values that the bundle fixes
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What packs read of the input: paths of member names, none below another, `()` for all of it.
+
+    `instants` are those of `INSTANTS` that are only compared, each with all the values that it is compared with,
+    sorted. Where they are, they are not among the paths.
+    """
+
+    paths: tuple[tuple[str, ...], ...]
+    instants: tuple[tuple[str, tuple[int | float, ...]], ...] = ()  # not float: JSON is read by it
+
+
+EVERYTHING = Reads(((),))  # of a bundle of which nothing is known
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """One policy revision, whole.

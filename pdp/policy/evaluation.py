@@ -31,6 +31,10 @@ BUSY = ("policy.unavailable", "The policy engine was too busy to decide in time;
 TIMEOUT = ("policy.timeout", "The policy did not come to a decision in time.")
 CRASHED = ("policy.crashed", "The policy engine crashed on this call.")
 MISMATCH = ("policy.mismatch", "The policy engine's answer does not belong to this call.")
+KEPT = (
+    "policy.kept",
+    "A kept result differs from a new evaluation; none is used until the process starts again. Report it.",
+)
 TOO_LARGE = ("policy.input", "The input document is too large; send smaller arguments or fewer tools.")
 BY_CODE = {fault[0]: fault for fault in (UNAVAILABLE, MISMATCH)}
 BY_STATUS = {

@@ -22,6 +22,7 @@ from pdp.policy import evaluation, gate
 from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions
+from pdp.policy.kept import KeptAnswers, KeptEngine
 from pdp.policy.opa.options import OpaOptions
 from pdp.ports import Engine, Entropy, LoadedPolicy
 
@@ -77,8 +78,11 @@ class FolderSource:
         organisation: Path | None,
         check: Callable[[Bundle], gate.GateReport] = gate.check,
         needed: Collection[str] = (),
+        answers: KeptAnswers | None = None,
     ) -> None:
+        """`answers`: where exact results of evaluation are kept; None: nowhere."""
         self._host = host
+        self._answers = answers
         self._check = check
         self._shipped = shipped
         self._organisation = organisation
@@ -129,6 +133,8 @@ class FolderSource:
                 "The engine cannot load the bundle." if fault.message == evaluation.UNAVAILABLE[1] else fault.message
             )
             raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
+        if self._answers is not None and self._answers.on:
+            engine = KeptEngine(engine, self._answers, bundle, self._report.reads)
         self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
         return replace(loaded_policy(bundle, engine), about=self._report.packs)
 

@@ -33,6 +33,7 @@ __all__ = [
     "EvidenceSource",
     "Judge",
     "KeptPolicies",
+    "KeptStatus",
     "LoadedPolicy",
     "Passkeys",
     "PolicySource",
@@ -90,6 +91,17 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStatus:
+    """The state of kept results of evaluation, and since the start how many were found, and not found."""
+
+    on: bool = False
+    differed: bool = False  # one that was evaluated again came out otherwise
+    hits: int = 0
+    misses: int = 0
+    size_bytes: int = 0  # in memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from pdp.core.digest import keyed_index
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.identity.component import IdentityComponent
 from pdp.policy.bundle import shipped_rego
+from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, replaying_host
 from pdp.ports import Entropy, Judge
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -31,7 +32,7 @@ from pdp.runtime import background, console
 from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
-from pdp.runtime.telemetry import Levels, Losses, Ports, fact_builder, observed, wire_telemetry
+from pdp.runtime.telemetry import KeptCounts, Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
@@ -126,7 +127,12 @@ def _build(
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
-    policies = FolderSource(host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs)
+    # whether an OPA is there, and still holds this bundle, only its answers tell
+    budget = 0 if opa else settings.policy.kept_mb << 20
+    answers = KeptAnswers(budget, entropy, on_find=KeptCounts(telemetry))
+    policies = FolderSource(
+        host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs, answers
+    )
     ports = Ports(identity.callers, identity.subjects, content, store, policies)
     ports = observed(telemetry, ports, store)
     state = ServiceState(store)
@@ -179,6 +185,7 @@ def _build(
         __version__,
         index_key,
         lambda: losses.count,
+        lambda: answers.status,
     )
     evidence = environment.evidence or approvals.evidence
     decide = Decide(

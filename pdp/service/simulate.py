@@ -91,9 +91,9 @@ class KnownEvidence:
 async def evaluated(
     policy: LoadedPolicy, document: bytes, supported: frozenset[str] | None, advice: Mapping[str, str] = _NOBODY
 ) -> tuple[Outcome, bytes]:
-    """The outcome of a policy for a document, and its engine's answer. Raises EngineFault."""
+    """The outcome of a policy for a document, evaluated anew, and its engine's answer. Raises EngineFault."""
     told: dict[str, Any] = json.loads(document)
-    asked = EngineQuery.of(told, advice)
+    asked = EngineQuery.of(told, advice, fresh=True)
     answer = await policy.engine.evaluate(asked)
     if supported is None:
         supported = frozenset(str(obligation["kind"]) for obligation in read(decision_of(answer)).obligations)

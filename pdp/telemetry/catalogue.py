@@ -71,7 +71,9 @@ ATTRIBUTES = (
     Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
-    Attribute("pdp.outcome", "`loaded` or `refused`; of a canary what came of it", "metrics"),
+    Attribute(
+        "pdp.outcome", "`loaded`, `refused`; `hit`, `miss`, `differed`; of a canary what came of it", "metrics"
+    ),
     Attribute("pdp.judge.status", "`ok`, or why the judge gave no verdict: `timeout`, `refused`, ...", "metrics"),
     Attribute("pdp.judge.verdict", "`allow`, `deny`, `escalate` or `none`", "metrics"),
     Attribute("pdp.judge.cached", "whether the verdict was there already", "metrics"),
@@ -107,6 +109,7 @@ INSTRUMENTS = (
         bounds=(1, 2, 4, 8, 16, 32, 64, 128),
     ),
     Instrument("pdp.policy.workers.lost", "counter", "{worker}", "policy workers that ended", ("pdp.cause",)),
+    Instrument("pdp.policy.kept", "counter", "{evaluation}", "searches for a kept result", ("pdp.outcome",)),
     Instrument(
         "pdp.policy.loads", "counter", "{bundle}", "bundles that became an engine, or were refused",
         ("pdp.outcome", "pdp.code"),

@@ -609,6 +609,7 @@ class EngineStatus(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     WORKER_DEATHS_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """Engine and version, such as `regorus/0.13.0`."""
     workers: _builtins.int
@@ -619,6 +620,10 @@ class EngineStatus(_message.Message):
     def last_failure(self) -> Global___Fault:
         """Why the last evaluation failed; absent where it succeeded."""
 
+    @_builtins.property
+    def kept(self) -> Global___KeptResults:
+        """Exact results of evaluation that are kept."""
+
     def __init__(
         self,
         *,
@@ -626,14 +631,53 @@ class EngineStatus(_message.Message):
         workers: _builtins.int = ...,
         worker_deaths: _builtins.int = ...,
         last_failure: Global___Fault | None = ...,
+        kept: Global___KeptResults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "last_failure", b"last_failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "last_failure", b"last_failure", "worker_deaths", b"worker_deaths", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "kept", b"kept", "last_failure", b"last_failure", "worker_deaths", b"worker_deaths", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EngineStatus: _TypeAlias = EngineStatus  # noqa: Y015
+
+@_typing.final
+class KeptResults(_message.Message):
+    """KeptResults are exact results of evaluation, found again by what policy reads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ON_FIELD_NUMBER: _builtins.int
+    DIFFERED_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    MISSES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    on: _builtins.bool
+    """True: they are kept and used."""
+    differed: _builtins.bool
+    """True: one that was evaluated again came out otherwise. That call was denied, and none is used until a restart."""
+    hits: _builtins.int
+    """Calls and lists answered by one, since the start."""
+    misses: _builtins.int
+    """Those for which none was found, since the start."""
+    size_bytes: _builtins.int
+    """Memory that they take, in bytes."""
+    def __init__(
+        self,
+        *,
+        on: _builtins.bool = ...,
+        differed: _builtins.bool = ...,
+        hits: _builtins.int = ...,
+        misses: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differed", b"differed", "hits", b"hits", "misses", b"misses", "on", b"on", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptResults: _TypeAlias = KeptResults  # noqa: Y015
 
 @_typing.final
 class ReloadRequest(_message.Message):

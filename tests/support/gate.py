@@ -10,16 +10,18 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pdp
-from pdp.core.policy import Bundle
+from pdp.core.policy import Bundle, Reads
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate import check, inventory, parsing
 from pdp.policy.gate.policy import Policy
+from pdp.policy.gate.reads import reads
 from pdp.policy.gate.report import GateReport
 
 FOLDER = "TEST_GATE_REPORTS"  # the environment variable; settings of the product begin with PDP_
@@ -51,6 +53,13 @@ def with_listed(bundle: Bundle) -> Bundle:
     policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
     listed, together = inventory.of_lists(policy)
     return replace(bundle, listed=tuple(listed), together=together)
+
+
+def reads_of(bundle: Bundle) -> Reads:
+    """What its packs read, as the gate would say, whether or not they would pass."""
+    units, findings = parsing.read(bundle)
+    assert not findings, findings
+    return reads(Policy.of(bundle, units, shipped_rego() / "capabilities.json"), json.loads(bundle.org))
 
 
 def _bundle_digest(bundle: Bundle) -> str:

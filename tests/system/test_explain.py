@@ -23,6 +23,7 @@ from pdp.core import explain as told
 from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.request import Caller, Role
 from pdp.fair_limiter import FairQueue
+from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.service.admission import WorkerCrashQuota
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
@@ -413,7 +414,7 @@ async def test_each_caller_has_a_rate(world: World) -> None:
 async def test_a_policy_that_fails_is_not_searched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try might cost a worker: those that do count, and the search ends."""
     answer = await decided(world, ALICE, "git_log", {"max_count": 500})
-    engine, service = type(world.process.state.policy.engine), world.process.services.explain
+    engine, service = EmbeddedEngine, world.process.services.explain
     evaluate, asked = engine.evaluate, []
 
     async def fails(self: Any, question: Any) -> bytes:

@@ -166,7 +166,7 @@ async def test_off_leaves_every_port_bare(tmp_path: Path) -> None:
         assert process.levels.telemetry is SILENT
         assert process.recorder._store is process.store
         assert type(process.services.decide.facts).__name__ == "FactBuilder"
-        assert type(process.state.snapshot().policy.engine).__name__ == "EmbeddedEngine"
+        assert type(process.state.snapshot().policy.engine).__name__ == "KeptEngine"
 
 
 _OFF = """

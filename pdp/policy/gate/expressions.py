@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
 
 from typing_extensions import override
 
+from pdp.core.policy import INSTANTS
+from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
-from pdp.policy.gate.policy import RequiredType
+from pdp.policy.gate.policy import ComparedInstant, RequiredType
 from pdp.policy.gate.references import FIXTURES, Context, Env, References
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -45,6 +48,7 @@ from pdp.policy.gate.value import (
     types,
 )
 
+_INSTANTS = {("input", "time", name) for name in INSTANTS}
 _COPIES = frozenset({"min", "max", "sort", "array.reverse"})  # give back what they were given
 _GROWS = {"replace": 2, "concat": 0}  # which parameter is repeated
 _EACH = frozenset({"strings.any_prefix_match", "strings.any_suffix_match"})  # look at text, or at a list of text
@@ -139,11 +143,24 @@ class Expressions(References):
 
     def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
+        self._instant(body["lhs"], right)
+        self._instant(body["rhs"], left)
         if body["op"] in ("Eq", "Ne"):
             self.compare(left, right, body["span"])
         else:
             self._order(body, left, right)
         return Scalar("boolean")
+
+    def _instant(self, node: Node, other: Value) -> None:
+        """Note what an instant is compared with, where that is the bundle's own."""
+        if self.quiet or kind(node)[0] not in REFERENCES or dotted(node) not in _INSTANTS:
+            return
+        found = options(other)
+        org = [o for o in found if isinstance(o, SchemaValue) and o.label.startswith("data.org")]
+        values = [o.value for o in found if isinstance(o, Scalar) and isinstance(o.value, int | float)]
+        fixed = frozenset(values) if len(org) + len(values) == len(found) else None
+        compared = ComparedInstant(self.unit, int(span_of(node)["start"]), fixed, by_org=bool(org))
+        self.analysis.instants.append(compared)
 
     def _order(self, body: Body, left: Value, right: Value) -> None:
         self._ordered(body["lhs"], left)
@@ -331,7 +348,19 @@ class Expressions(References):
         elif name in _COPIES and is_collection(values[0]):
             item = self.item(values[0], span_of(params[0]))
             result = item if name in ("min", "max") else Collection(item, shape="array")
+        elif name == "time.parse_rfc3339_ns" and values and isinstance(values[0], Scalar):
+            result = Scalar("number", _moment(values[0].value))
         return result
+
+
+def _moment(text: object) -> object:
+    """The value of a date that is written out, as the engine reads it."""
+    engine = new_engine()
+    engine.add_policy("moment", f"package moment\nns := time.parse_rfc3339_ns({json.dumps(text)})")
+    try:
+        return int(engine.eval_rule_as_json("data.moment.ns"))
+    except (RuntimeError, ValueError):  # it has none
+        return ANY
 
 
 def _is_ours(unit: Unit) -> bool:

@@ -19,6 +19,7 @@ from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.listed import denials, together
 from pdp.policy.gate.policy import CONTRACT, NAMED, Analysis, ComparedValue, Policy, RuleKey, closure, extent
+from pdp.policy.gate.reads import reads
 from pdp.policy.gate.report import GateReport, RegistryName, RuleNames
 from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, number, span_of, string
 from pdp.policy.gate.value import Scalar, SchemaValue, options
@@ -31,7 +32,8 @@ def report(bundle: Bundle, policy: Policy) -> GateReport:
     """All of it, in a report without findings."""
     org, (listed, seen_alone) = json.loads(bundle.org), of_lists(policy)
     packs = tuple(pack(name, policy, org) for name in bundle.packs)
-    return GateReport((), packs, tuple(names_of(policy, org)), tuple(listed), seen_alone)
+    names = tuple(names_of(policy, org))
+    return GateReport((), packs, names, tuple(listed), seen_alone, reads(policy, org))
 
 
 def pack(name: str, policy: Policy, org: Json) -> Pack:

@@ -47,6 +47,17 @@ class RuleUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedInstant:
+    """A comparison of one mention of `input.time.ns` or `input.time.minute_of_day`: with these `values`, and where
+    `by_org` with any of the organisation's. None: with anything else."""
+
+    unit: Unit
+    start: int  # byte offset of the mention
+    values: frozenset[float] | None
+    by_org: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ComparedValue:
     """A value that a rule compares a fact with, or reads of it by name. Kept of facts in `NAMED`, and of parameters,
     whose facts stand where the function is called."""
@@ -81,6 +92,7 @@ class Analysis:
     )  # functions, and what they are handed
     compared: list[ComparedValue] = field(default_factory=list)
     needed: list[RequiredType] = field(default_factory=list)
+    instants: list[ComparedInstant] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

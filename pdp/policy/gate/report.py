@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pdp.core.policy import EVERYTHING, Reads
 from pdp.ports import Pack
 
 ERROR = "error"  # the bundle cannot become active
@@ -58,6 +59,7 @@ class GateReport:
     naming: tuple[RuleNames, ...] = field(default=(), compare=False)  # likewise
     listed: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # its `Bundle.listed`
     together: bool = field(default=False, compare=False)  # its `Bundle.together`
+    reads: Reads = field(default=EVERYTHING, compare=False)  # what its packs read
 
     @property
     def ok(self) -> bool:

@@ -13,7 +13,7 @@ from pdp.core.names import did_you_mean
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.core.switches import SCOPES, ended
-from pdp.ports import Clock, Registry, Store, Subjects
+from pdp.ports import Clock, KeptStatus, Registry, Store, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.operations.fleet import Difference
 from pdp.service.operations.reload import Failure, Reloads
@@ -68,6 +68,7 @@ class ServiceStatus:
     worker_deaths: int  # of the policy engine's, since the start
     store_problem: str  # code of why records cannot be written or read; empty while they can
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
+    kept: KeptStatus = field(default_factory=KeptStatus)
 
 
 @dataclass(slots=True)
@@ -84,6 +85,7 @@ class Admin:
     version: str
     index_key: bytes
     worker_deaths: Callable[[], int] = lambda: 0
+    kept: Callable[[], KeptStatus] = KeptStatus
     draining: bool = False
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
@@ -121,6 +123,7 @@ class Admin:
             worker_deaths=self.worker_deaths(),
             store_problem=problem,
             differences=self.state.fleet.differences(),
+            kept=self.kept(),
         )
 
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:

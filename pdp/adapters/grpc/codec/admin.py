@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -110,7 +111,9 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
             size_bytes=status.store_bytes,
             last_failure=_problem(status.store_problem, status.at_ns, _STORE_ADVICE.get(status.store_problem, "")),
         ),
-        engine=admin_pb2.EngineStatus(worker_deaths=status.worker_deaths),
+        engine=admin_pb2.EngineStatus(
+            worker_deaths=status.worker_deaths, kept=admin_pb2.KeptResults(**asdict(status.kept))
+        ),
         differences=(
             admin_pb2.Difference(part=each.part, tenant=each.tenant, here=each.here, fleet=each.fleet)
             for each in status.differences

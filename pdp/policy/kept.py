@@ -1,0 +1,169 @@
+"""Kept answers of an engine: exact results of evaluation, found again by all that they rest on.
+
+Both steps of an evaluation are pure functions of the bundle and the input. An answer is known by a keyed hash of the
+engine, the bundle, the tenant, what the composition reads and what packs read, so a new bundle finds none of the old
+one's. A call with evidence is always evaluated: what was answered is for that call alone. Some hits are evaluated
+again before their answer leaves; one that differs is a bug of ours, denies, and ends keeping until the process ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+from cachetools import LRUCache
+
+from pdp.core.digest import Json
+from pdp.core.elements import COMPOSED, NOTHING_ASSERTED, EngineQuery, encode
+from pdp.core.errors import EngineFault
+from pdp.core.policy import Bundle, Reads
+from pdp.policy.evaluation import KEPT
+from pdp.ports import Engine, Entropy, KeptStatus
+
+CHECKED = 1 / 64  # of the hits
+LARGEST = 1 / 64  # of the budget, for one answer
+_ENTRY_BYTES = 256  # of a key and its place
+_KEY_BYTES = 32
+# What the composition reads of members that are not its own. The instant and the call's digest it compares with
+# evidence alone, of which there is none, and the instant with the ends of waivers.
+COMPOSED_PATHS = (("server", "id"), ("session", "task_source"))
+_composed = itemgetter(*COMPOSED, "targets")
+_SUBJECT = (("subject", "id"), ("subject", "issuer"))
+
+
+class AnswerKey:
+    """The key of an answer by one engine with one bundle, whose packs read `reads`."""
+
+    def __init__(self, secret: bytes, engine: str, bundle: Bundle, reads: Reads) -> None:
+        self._start = hashlib.blake2b(encode([engine, bundle.digest]).encode(), key=secret, digest_size=_KEY_BYTES)
+        self._all = () in reads.paths
+        self._instants = reads.instants
+        self._asserted = bundle.reads_asserted
+        paths = {*reads.paths, *COMPOSED_PATHS, ("caller", "tenant")}
+        if any(path[0] in ("subject", "actors") for path in reads.paths if path):
+            paths |= set(_SUBJECT)  # nothing is shared between subjects
+        self._paths = sorted(path for path in paths if path != ("targets",))
+
+    def of(self, asked: EngineQuery) -> bytes | None:
+        """The key; None for a question whose answer is not kept."""
+        document = asked.members
+        if self._all or asked.fresh or not document or document["evidence"]:
+            return None
+        instant = document["time"]
+        rest: list[Json] = [
+            [_at(document, path) for path in self._paths],
+            [
+                (bisect_left(among, instant[name]), bisect_right(among, instant[name]))
+                for name, among in self._instants
+            ],
+            [waiver["expires_ns"] > instant["ns"] for waiver in document["waivers"]],
+            self._asserted and document["asserted"] != NOTHING_ASSERTED,
+        ]
+        key = self._start.copy()
+        key.update("\0".join((*_composed(asked.texts), encode(rest))).encode())  # no JSON text holds NUL
+        return key.digest()
+
+
+def _at(value: Any, path: tuple[str, ...]) -> list[Any]:
+    """What is there, in a form that differs from that of nothing, and of what has no members."""
+    for depth, name in enumerate(path):
+        if not isinstance(value, dict):
+            return [depth, value]
+        if name not in value:
+            return []
+        value = value[name]
+    return [value]
+
+
+class KeptAnswers:
+    """The kept answers of a process, by key; the least recently used goes first. `budget` is in bytes of memory, at
+    most `LARGEST` of it for one; 0 keeps none."""
+
+    def __init__(
+        self,
+        budget: int,
+        entropy: Entropy,
+        *,
+        checked: float = CHECKED,
+        on_find: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`checked` is the share of hits that are evaluated again; `on_find` is told `hit`, `miss` or `differed`."""
+        self.on = budget > 0
+        self.differed = False  # an answer that was evaluated again was another one
+        self.hits = self.misses = 0
+        self.secret = entropy.bytes(_KEY_BYTES)
+        self._answers: LRUCache[bytes, bytes] = LRUCache(budget, getsizeof=lambda answer: len(answer) + _ENTRY_BYTES)
+        self._drawn = random.Random(entropy.bytes(_KEY_BYTES))  # noqa: S311 - which hits are checked is no secret's
+        self._checked = checked
+        self._on_find = on_find
+
+    @property
+    def status(self) -> KeptStatus:
+        """How they do, for operators."""
+        return KeptStatus(self.on, self.differed, self.hits, self.misses, int(self._answers.currsize))
+
+    def find(self, key: bytes) -> bytes | None:
+        """The answer, counted as a hit or a miss."""
+        answer = self._answers.get(key)
+        if answer is None:
+            self.misses += 1
+            self._on_find("miss")
+        else:
+            self.hits += 1
+            self._on_find("hit")
+        return answer
+
+    def keep(self, key: bytes, answer: bytes) -> None:
+        """Keep an answer that is not too large."""
+        if self.on and len(answer) <= self._answers.maxsize * LARGEST:
+            self._answers[key] = answer
+
+    def due(self) -> bool:
+        """Whether this hit is to be evaluated again."""
+        return self._drawn.random() < self._checked
+
+    def give_up(self) -> None:
+        """Keep nothing from now on."""
+        self.on, self.differed = False, True
+        self._answers.clear()
+        self._on_find("differed")
+
+
+class KeptEngine:
+    """An engine whose answers are kept; implements the port `Engine`. While the engine has no worker nothing that is
+    kept is told, so that an engine that is away denies."""
+
+    def __init__(self, engine: Engine, answers: KeptAnswers, bundle: Bundle, reads: Reads) -> None:
+        self.engine = engine
+        self._answers = answers
+        self._key = AnswerKey(answers.secret, engine.name, bundle, reads)
+        self.name, self.version = engine.name, engine.version
+
+    @property
+    def workers(self) -> int:
+        """See the port."""
+        return self.engine.workers
+
+    async def evaluate(self, asked: EngineQuery) -> bytes:
+        """See the port. Raises EngineFault (`policy.kept`) for a kept answer that is not the engine's."""
+        answers = self._answers
+        key = self._key.of(asked) if answers.on and self.engine.workers else None
+        if key is None:
+            return await self.engine.evaluate(asked)
+        kept = answers.find(key)
+        if kept is not None and not answers.due():
+            return kept
+        answer = await self.engine.evaluate(asked)
+        if kept is not None and answer != kept:
+            answers.give_up()
+            raise EngineFault(*KEPT)
+        answers.keep(key, answer)
+        return answer
+
+    async def close(self) -> None:
+        """See the port."""
+        await self.engine.close()

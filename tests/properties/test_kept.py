@@ -1,0 +1,392 @@
+"""A kept answer is the answer: documents aimed at the edges of the keys, and random packs.
+
+12,000 documents to packs that say back what they read, so that any value left out of a key shows: leaving out any
+one path, or the place of any instant, gives wrong hits. `KEPT=40 python -m pytest tests/properties/test_kept.py` asks
+more random packs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from drawn import CALL, GRANT_ENDS, NOON, good_call
+from loosening import Packs as LooseningPacks
+from support.gate import reads_of, with_listed
+from test_differential import Inputs
+from test_lists import TOOLS, as_list
+from test_lists import Packs as ListPacks
+
+from pdp.core.elements import COMPOSED, EngineQuery
+from pdp.core.facts import document
+from pdp.core.policy import Bundle, Module, Reads
+from pdp.policy import kept
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
+from pdp.policy.embedded.zygote import build
+from pdp.policy.evaluation import Status
+from pdp.policy.kept import AnswerKey
+
+DOCUMENTS = 12_000
+BUNDLES = int(os.environ.get("KEPT", "6"))
+CHRISTMAS = 1_798_070_400 * 10**9  # 2026-12-24T00:00:00Z
+SECRET = b"k" * 32
+Document = dict[str, Any]
+
+ECHOED = (
+    "input.arguments.value.v",
+    'input.arguments.value["a.b"]',
+    'input.arguments.value["a/b"].c',
+    "input.arguments.value.a.b",
+    'input.arguments.value.deep["é \\" x"]',
+    "input.arguments.findings[0].kind",
+    "input.subject.groups",
+    "input.subject.acr",
+    "input.session.task",
+    "input.session.labels",
+    "input.session.known",
+    "input.session.observed",
+    "input.call.unknown_outcomes",
+    "input.call.people_refusals",
+    "input.call.judge_refusals",
+    "input.actors[_].id",
+    'input.agent["id"]',
+    "input.caller.roles",
+    "input.asserted.task",
+    "input.asserted.extra.x",
+    "input.time.weekday",
+)
+EDGES = """package packs.edges
+import input.subject.amr as factors
+meta := {"servers": ["git", "other"], "owner": "o"}
+allow contains {"target": t.key, "code": "edges.all"} if some t in input.targets
+christmas := time.parse_rfc3339_ns("2026-12-24T00:00:00Z")
+deny contains {"code": "edges.late", "message": "No."} if input.time.ns >= christmas
+deny contains {"code": "edges.then", "message": "No."} if input.time.ns == 1782907200000000007
+deny contains {"code": "edges.early", "message": "No."} if { some end in ends; input.time.ns < end }
+ends := [5, 1782907200000000000]
+deny contains {"code": "edges.night", "message": "No."} if not awake
+awake if { input.time.minute_of_day > 360; 1320.5 >= input.time.minute_of_day }
+deny contains {"code": "edges.factor", "message": concat(",", factors)} if count(factors) > 1
+deny contains {"code": "edges.name", "message": "No."} if { some part in ["name"]; input.caller[part] == "other" }
+"""
+ECHO = 'oblige contains {{"kind": "e{n}", "code": "edges.e{n}", "value": value}} if value := {path}\n'
+
+
+def edges() -> Bundle:
+    """The shipped packs, the example's, and one that says back what it reads."""
+    text = EDGES + "".join(ECHO.format(n=n, path=path) for n, path in enumerate(ECHOED))
+    shipped = shipped_rego()
+    bundle = read_bundle(shipped, shipped / "examples" / "acme")
+    module = Module("packs/edges/edges.rego", text)
+    return with_listed(replace(bundle, modules=(*bundle.modules, module), packs=(*bundle.packs, "edges")))
+
+
+# what looks like something else
+ALIKE: tuple[Any, ...] = (
+    1,
+    1.0,
+    "1",
+    True,
+    False,
+    None,
+    0,
+    -0.0,
+    "",
+    "a\0b",
+    "a",
+    [],
+    {},
+    [None],
+    {"c": 1},
+    [[1], "1"],
+)
+VALUES: tuple[dict[str, Any], ...] = (
+    *({"v": each} for each in ALIKE),
+    *({"v": 1, "unread": each} for each in ALIKE),
+    *({"a": {"b": each}} for each in ALIKE),
+    *({"a": each} for each in ALIKE),
+    *({"a.b": each} for each in ALIKE),
+    *({"a/b": {"c": each}} for each in ALIKE),
+    *({"a/b": each} for each in ALIKE),
+    *({"deep": {'é " x': each}} for each in (1, 1.0, "1", None)),
+    *({"max_count": each} for each in (1, 100, 101, "100", 100.5, None)),
+    {},
+    {"a": {"b": {"c": 1}}, "a.b": {"c": 1}},
+    {"v": {"x": 1, "y": 2}},
+    {"v": {"y": 2, "x": 1}},
+)
+MOMENTS = [base + by for base in (NOON, NOON + 7, GRANT_ENDS, CHRISTMAS) for by in (-1, 0, 1)]
+# by path; what is not read is here as well
+POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
+    ("arguments", "value"): VALUES,
+    ("arguments", "findings"): (
+        [],
+        *([{"kind": kind, "pointer": "/a", "detail": ""}] for kind in ("secret", "undeclared", "hidden_unicode")),
+        *([{"kind": "undeclared", "pointer": p, "detail": ""}] * n for p, n in (("/b", 1), ("/a", 2))),
+    ),
+    ("arguments", "size"): (1, 2, 3),
+    ("subject", "groups"): ([], ["developers"], ["developers", "x"], ["x", "developers"], ["contractors"]),
+    ("subject", "scopes"): ([], ["repo:read"], ["repo:read", "repo:write"], ["repo:write", "repo:read"]),
+    ("subject", "id"): ("ada", "bob", None, ""),
+    ("subject", "issuer"): ("https://id.example", "https://other.example", None),
+    ("subject", "kind"): ("human", "service", "unknown"),
+    ("subject", "source"): ("verified", "vouched", "none"),
+    ("subject", "acr"): (None, "", "null", "1"),
+    ("subject", "amr"): ([], ["pwd"], ["pwd", "hwk"], ["hwk", "pwd"], ["pwd,hwk"]),
+    ("subject", "expires_ns"): (0, NOON, 2**62),
+    ("session", "task"): (None, "", "null", "look", "a\0b"),
+    ("session", "task_source"): ("caller", "agent", "none", "subject_signed"),
+    ("session", "labels"): ([], ["untrusted"], ["untrusted", "sensitive"], ["sensitive", "untrusted"]),
+    ("session", "known"): (True, False),
+    ("session", "observed"): (True, False),
+    ("session", "calls"): (0, 1, 2),
+    ("call", "digest"): (CALL, "", "other"),
+    ("call", "method"): ("tools/call", "x"),
+    ("call", "unknown_outcomes"): (0, 1, 2**63 - 1),
+    ("call", "people_refusals"): (0, 5, 2**53),
+    ("call", "judge_refusals"): (0, 2, 3),
+    ("actors",): ([], [{"id": "a", "issuer": None}], [{"id": "b", "issuer": None}], [{"id": "a", "issuer": "x"}] * 9),
+    ("agent", "id"): (None, "", "null", "assistant"),
+    ("agent", "kind"): ("oauth_client", "workload"),
+    ("caller", "tenant"): ("acme", "globex", ""),
+    ("caller", "roles"): ([], ["decide"], ["decide", "explain"], ["decide,explain"]),
+    ("caller", "name"): ("gateway", "other"),
+    ("asserted", "task"): (None, "", "null", "x"),
+    ("asserted", "extra"): ({}, {"x": None}, {"x": 1}, {"x": 1.0}, {"x": "1"}, {"x.y": 1}, {"y": 1}),
+    ("asserted", "client_address"): (None, "10.0.0.1"),
+    ("server", "id"): ("git", "other", "none"),
+    ("server", "status"): ("ok", "failed"),
+    ("targets", "name"): ("git_reset", "git_log", "git_status"),
+    ("targets", "risk_level"): (1, 2, 3, 4),
+    ("targets", "schema_open"): (True, False),
+    ("targets", "status"): ("ok", "failed"),
+    ("targets", "cost"): (0, 1),
+    ("checks", "subject"): ({"status": "ok", "code": ""}, {"status": "failed", "code": "subject.expired"}),
+    ("call_checks", "session"): ({"status": "ok", "code": ""}, {"status": "failed", "code": "session.x"}),
+    ("policy", "packs"): (["acme", "baseline", "edges"], ["acme", "baseline"]),
+    ("judge", "prompts"): ({}, {"task-fit": "11"}),
+    ("time", "ns"): (0, *MOMENTS, 2**63 - 1),
+    ("time", "minute_of_day"): (0, 360, 361, 419, 420, 421, 1139, 1140, 1141, 1320, 1321, 1439),
+    ("time", "weekday"): (1, 5, 6, 7),
+    ("time", "date"): ("2026-07-01", "2026-07-02"),
+    ("phase",): ("call", "call", "list"),
+    ("waivers",): (
+        [],
+        *([_waiver] for _waiver in (
+            {"id": i, "code": c, "server": "git", "owner": "o", "reason": "", "expires_ns": e}
+            for i, c, e in (
+                *(("w", "schema.open", moment) for moment in (1, NOON - 1, NOON, NOON + 1, 2**62)),
+                ("w", "risk.medium", 2**62), ("v", "schema.open", 2**62),
+            )
+        )),
+    ),
+    ("evidence",): ([], [], [], [{"for": {}, "call": CALL, "kind": "approval", "state": "met", "expires_ns": 2**62}]),
+}  # fmt: skip
+UNREAD = [
+    ("arguments", "size"),
+    ("call", "digest"),
+    ("session", "calls"),
+    ("subject", "expires_ns"),
+    ("time", "date"),
+]
+
+
+def documents(bundle: Bundle, count: int) -> Iterator[Document]:
+    """A good call with up to three facts changed, most of them together; and always something that nothing reads."""
+    drawn = random.Random(5)
+    made = document(good_call(), (), NOON, revision=bundle.revision, packs=bundle.packs)
+    good: Document = json.loads(json.dumps(made))
+    for _ in range(count):
+        changed = deepcopy(good)
+        _aim(changed, drawn)
+        for path in (*drawn.sample(sorted(POOLS), drawn.choice((1, 1, 1, 2, 3))), drawn.choice(UNREAD)):
+            at: Any = changed
+            for name in path[:-1]:
+                at = at[name][0] if name == "targets" else at[name]
+            at[path[-1]] = deepcopy(drawn.choice(POOLS[path]))
+        yield changed
+
+
+def _aim(made: Document, drawn: random.Random) -> None:
+    """At the rules of the shipped packs that are about some calls only."""
+    target, kind = made["targets"][0], drawn.randrange(6)
+    if kind == 0:  # whose arguments the example's pack looks at
+        target |= {"key": "tool:git_log", "name": "git_log"}
+        made["subject"]["groups"] = drawn.choice((["developers"], ["contractors"]))
+        made["arguments"]["value"] = drawn.choice(({}, *({"max_count": n} for n in (1, 100, 101, "100", None))))
+    if kind in (1, 2):
+        target["annotations"] |= {"read_only": False, "destructive": kind == 1, "idempotent": False}
+        target["risk_level"] = drawn.choice((1, 2))
+    if kind == 2:
+        target["schema_open"] = True
+        made["waivers"] = deepcopy(drawn.choice(POOLS["waivers",]))
+    if kind == 4:
+        target["permissions"] = ["repo:read", "repo:write"]
+        made["subject"]["scopes"] = deepcopy(drawn.choice(POOLS["subject", "scopes"]))
+    if kind == 3:
+        target["sinks"] = [{"kind": "network", "argument": ""}]
+
+
+@dataclass
+class Asked:
+    """What was asked, and what the engine says to it."""
+
+    query: EngineQuery
+    answer: tuple[Status, bytes]
+
+
+def ask(bundle: Bundle, queries: Iterable[EngineQuery]) -> list[Asked]:
+    evaluator = Evaluator(build(bundle), EvaluationCaps())
+    return [Asked(query, evaluator.evaluate(query.payload)) for query in queries]
+
+
+def hits(bundle: Bundle, reads: Reads, asked: list[Asked]) -> tuple[int, int]:
+    """How many would be answered by what is kept, and how many of these wrongly."""
+    key_of = AnswerKey(SECRET, "embedded", bundle, reads).of
+    answers: dict[bytes, bytes] = {}
+    found = wrong = 0
+    for each in asked:
+        key = key_of(each.query)
+        if key is None:
+            continue
+        status, answer = each.answer
+        if key in answers:
+            found += 1
+            wrong += (Status.OK, answers[key]) != (status, answer)
+        elif status is Status.OK:
+            answers[key] = answer
+    return found, wrong
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return edges()
+
+
+@pytest.fixture(scope="module")
+def reads(bundle: Bundle) -> Reads:
+    return reads_of(bundle)
+
+
+@pytest.fixture(scope="module")
+def asked(bundle: Bundle) -> list[Asked]:
+    made = list(documents(bundle, DOCUMENTS))
+    valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema))
+    assert all(map(valid.is_valid, made))
+    return ask(bundle, (EngineQuery.of(each, {}) for each in made))
+
+
+def test_no_hit_is_wrong(bundle: Bundle, reads: Reads, asked: list[Asked]) -> None:
+    found, wrong = hits(bundle, reads, asked)
+    assert not wrong
+    assert found >= DOCUMENTS // 3
+
+
+def test_every_path_that_is_read_matters(bundle: Bundle, reads: Reads, asked: list[Asked]) -> None:
+    """Each left out of the keys gives wrong hits, so the documents above do reach the edges."""
+    for path in reads.paths:
+        if path not in (("targets",), *kept.COMPOSED_PATHS):
+            assert hits(bundle, without(reads, path), asked)[1], path
+
+
+def test_all_that_the_composition_reads_matters(
+    bundle: Bundle, reads: Reads, asked: list[Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in kept.COMPOSED_PATHS:
+        rest = tuple(other for other in kept.COMPOSED_PATHS if other != path)
+        with monkeypatch.context() as patched:
+            patched.setattr(kept, "COMPOSED_PATHS", rest)
+            assert hits(bundle, without(reads, path), asked)[1] or path == ("session", "task_source"), path
+    for name in ("phase", "policy", "checks", "call_checks", "waivers", "targets"):
+        with monkeypatch.context() as patched:
+            patched.setattr(kept, "_composed", itemgetter(*(each for each in (*COMPOSED, "targets") if each != name)))
+            assert hits(bundle, reads, asked)[1], name
+
+
+def without(reads: Reads, path: tuple[str, ...]) -> Reads:
+    return replace(reads, paths=tuple(other for other in reads.paths if other != path))
+
+
+def test_every_instant_and_every_value_that_it_is_compared_with_matters(
+    bundle: Bundle, reads: Reads, asked: list[Asked]
+) -> None:
+    assert dict(reads.instants).keys() == {"ns", "minute_of_day"}
+    compared = {"ns": (NOON, NOON + 7, GRANT_ENDS, CHRISTMAS), "minute_of_day": (360, 420, 1140, 1320.5)}
+    for name, values in compared.items():
+        among = dict(reads.instants)[name]
+        for value in values:
+            assert value in among
+            rest = {**dict(reads.instants), name: tuple(other for other in among if other != value)}
+            assert hits(bundle, replace(reads, instants=tuple(rest.items())), asked)[1], (name, value)
+
+
+def test_nothing_is_shared_between_bundles_tenants_and_subjects(bundle: Bundle, reads: Reads) -> None:
+    other = replace(bundle, org=bundle.org.replace(b"1140", b"1141"))
+    assert other.digest != bundle.digest
+    good = document(good_call(), (), NOON, revision=bundle.revision, packs=bundle.packs)
+    subject, caller = good["subject"], good["caller"]
+    assert isinstance(subject, dict)
+    assert isinstance(caller, dict)
+    strangers = [
+        {**good, "subject": {**subject, "id": "bob"}},
+        {**good, "subject": {**subject, "issuer": "https://other.example"}},
+        {**good, "caller": {**caller, "tenant": "globex"}},
+    ]
+    keys = {AnswerKey(SECRET, "embedded", bundle, reads).of(EngineQuery.of(each, {})) for each in (good, *strangers)}
+    keys |= {
+        AnswerKey(secret, engine, of, reads).of(EngineQuery.of(good, {}))
+        for secret, engine, of in (
+            (SECRET, "embedded", other), (SECRET, "opa", bundle), (b"o" * 32, "embedded", bundle)
+        )
+    }  # fmt: skip
+    assert len(keys - {None}) == 4 + 3
+
+
+def randomly(bundle: Bundle, seed: int, names: Iterable[str]) -> Iterator[EngineQuery]:
+    """Calls that pass the gate, made up, half of them of a task that is the name of a pack."""
+    inputs, names = Inputs(bundle, seed), sorted(names)
+    for _ in range(400):
+        made = inputs.make()
+        made["policy"] = {"revision": bundle.revision, "packs": list(bundle.packs)}
+        if inputs.random.random() < 0.8:
+            made["session"]["task"] = inputs.random.choice(names)
+        if inputs.random.random() < 0.5:
+            made["asserted"]["extra"] = inputs.random.choice(({}, {"x": None}, {"x": 1}, {"allow": True}))
+        yield EngineQuery.of(made, {})
+
+
+@pytest.mark.parametrize("seed", range(BUNDLES))
+def test_random_packs_answer_alike_with_and_without_keeping(seed: int) -> None:
+    shipped = read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme")
+    texts = LooseningPacks(seed).draw(8)
+    modules = tuple(Module(f"packs/{name}/{name}.rego", text) for name, text in texts.items())
+    packs = tuple(sorted((*shipped.packs, *texts)))
+    bundle = with_listed(replace(shipped, modules=(*shipped.modules, *modules), packs=packs))
+    once = ask(bundle, randomly(bundle, seed, texts))
+    found, wrong = hits(bundle, reads_of(bundle), [*once, *once])
+    assert not wrong
+    assert found >= len(once) // 3
+
+
+@pytest.mark.parametrize("seed", range(BUNDLES))
+def test_random_lists_and_calls_answer_alike_with_and_without_keeping(seed: int) -> None:
+    packs = ListPacks(seed)
+    queries = []
+    for _ in range(60):
+        call = packs.call()
+        targets = tuple(packs.target(name) for name in TOOLS)
+        queries += [packs.query(replace(call, targets=(target,))) for target in targets]
+        queries.append(packs.query(as_list(call, targets)))
+    once = ask(packs.bundle, queries)
+    found, wrong = hits(packs.bundle, reads_of(packs.bundle), [*once, *once])
+    assert not wrong
+    assert found >= len(once)

@@ -1,0 +1,158 @@
+"""What the gate says that packs read: every mention of the input, and instants that are only compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from support.gate import reads_of
+
+from pdp.core.policy import Module, Reads
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import check
+
+PACK = 'package packs.some\n{}\nmeta := {{"servers": [], "owner": "o"}}\n'
+NUMBER = {"type": "number"}
+ORG = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("until", "n", "limit"), NUMBER),
+        "list": {"type": "array", "items": {"type": "object", "properties": {"n": NUMBER}}},
+    },
+}
+DATE = "2026-12-24T00:00:00Z"
+DATE_NS = 1_798_070_400 * 10**9
+
+
+def reads(text: str, org: bytes = b"{}") -> Reads:
+    """Of one pack, with nothing else in the bundle."""
+    bundle = read_bundle(shipped_rego(), None)
+    live = tuple(module for module in bundle.live if module.path.startswith(("pdp/", "lib/org", "lib/subject")))
+    some = Module("packs/some/some.rego", PACK.format(text))
+    whole = replace(bundle, modules=(*live, some), packs=("some",), org=org, org_schema=json.dumps(ORG).encode())
+    return reads_of(whole)
+
+
+KIND = ("subject", "kind")  # which the library reads
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('x if input.agent.id == "a"', ("agent", "id")),
+        ('x if input["agent"]["id"] == "a"', ("agent", "id")),
+        ("x if input[`agent`].id", ("agent", "id")),
+        ("x if input.arguments.value.path", ("arguments", "value", "path")),
+        ('x if input.arguments.value["a.b"]["c/d"]', ("arguments", "value", "a.b", "c/d")),
+        ("x if input.targets[0].name", ("targets",)),
+        ("x if { some t in input.targets; t.name }", ("targets",)),
+        ("x if { every a in input.actors { a.id } }", ("actors",)),
+        ("x := [1 | input.call.method]", ("call", "method")),
+        ("x := {1: 2 | input.call.method}", ("call", "method")),
+        ("x := {1 | not input.call.method}", ("call", "method")),
+        ('x := sprintf("%v", [input.session.calls])', ("session", "calls")),
+        ("x := {input.session.calls: 1}", ("session", "calls")),
+        ("x[input.session.calls] := 1", ("session", "calls")),
+        ("x contains input.session.calls", ("session", "calls")),
+        ("x := 1 if false else := input.session.calls", ("session", "calls")),
+        ("default x := 1\nx := input.session.calls", ("session", "calls")),
+        ("x(_) := input.session.calls", ("session", "calls")),
+        ("x if { y := input.session; y.calls > 1 }", ("session",)),
+        ("x if { k := 1; input.session[k] }", ("session",)),
+        ("x if { some k; input.session[k] }", ("session",)),
+        ("import input.session as s\nx if s.calls > 1", ("session",)),
+        ("import input.session.calls\nx if calls > 1", ("session", "calls")),
+        ("x if 1 == 1 with input.session.calls as 5", ("session", "calls")),
+        ("x if 1 == 1 with data.org as input.session.calls", ("session", "calls")),
+    ],
+)
+def test_a_mention_of_the_input_is_a_read(text: str, path: tuple[str, ...]) -> None:
+    assert reads(text) == Reads(tuple(sorted({path, KIND})))
+
+
+@pytest.mark.parametrize(
+    "text", ["x[1][input.call.method]", "[1, 2][input.call.method]", "{1: 2}[input.call.method]"]
+)
+def test_a_computed_step_is_a_read_of_its_own(text: str) -> None:
+    assert ("call", "method") in reads(f"x := {{1: {{}}}}\ny if {text}").paths
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x if count(input) > 3",
+        "x := y if y := input",
+        'x if input[["agent"][0]].id',
+        "x if { some name; input[name] }",
+        "x if { walk(input, [_, 1]) }",
+        'x := object.get(input, ["agent", "id"], 1)',
+        "x if 1 == 1 with input as {}",
+        "f(i) if i.agent\nx if f(input)",
+    ],
+)
+def test_the_input_as_a_whole_is_all_of_it(text: str) -> None:
+    assert reads(text) == Reads(((),))
+
+
+@pytest.mark.parametrize(
+    ("condition", "bounds"),
+    [
+        ("input.time.ns < 5", (5,)),
+        ("5 <= input.time.ns", (5,)),
+        ("input.time.ns == 5", (5,)),
+        ("not input.time.ns > 5", (5,)),
+        ('input["time"].ns != 5', (5,)),
+        ("input.time.ns < 5; input.time.ns > 3", (3, 5)),
+        (f'input.time.ns < time.parse_rfc3339_ns("{DATE}")', (DATE_NS,)),
+        ("input.time.ns < end", (DATE_NS,)),
+        ("input.time.ns < one_of", (7, 8)),
+        ("some each in [3, 4]; input.time.ns < each", (3, 4)),
+        ("input.time.ns < data.org.until", (1, 2.5, 60)),
+        ("some each in data.org.list; input.time.ns < each.n", (1, 2.5, 60)),
+    ],
+)
+def test_an_instant_that_is_only_compared_is_known_by_what_with(condition: str, bounds: tuple[float, ...]) -> None:
+    text = f'end := time.parse_rfc3339_ns("{DATE}")\ndefault one_of := 7\none_of := 8 if input.agent.id == "a"\n'
+    found = reads(f"{text}x if {{ {condition} }}", b'{"until": 1, "list": [{"n": 2.5}, {"n": 60}, {"n": true}]}')
+    assert found == Reads((("agent", "id"), KIND), (("ns", bounds),))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x if input.time.ns - 5 > 3",
+        "x := input.time.ns",
+        "x if input.time.ns < input.subject.expires_ns",
+        "x if input.time.ns < to_number(input.agent.id)",
+        "x if input.time.ns < 5 * 60",
+        "f(n) if input.time.ns < n\nx if f(5)",
+        "x if input.time.ns in {5, 6}",
+        "x if 5 = input.time.ns",
+        "x if input.time.ns < 5\ny := input.time.ns",
+        "x if { now := input.time.ns; now < 5 }",
+        'x if input.time.ns < time.parse_rfc3339_ns("never")',
+        "x if input.time.ns < data.org.limit\ny if x with data.org.limit as input.arguments.value.n",
+        "x if input.time.ns < 5 with input.time.ns as 6",
+        "x if input.time.ns < 9223372036854775807.5",
+    ],
+)
+def test_an_instant_that_is_more_than_compared_is_read_as_it_is(text: str) -> None:
+    found = reads(text)
+    assert ("time", "ns") in found.paths
+    assert not found.instants
+
+
+def test_numbers_of_the_organisation_that_engines_may_round_bound_nothing() -> None:
+    for number in (b"9007199254740993.5", b"9223372036854775808"):
+        assert reads("x if input.time.ns < data.org.n", b'{"n": %b}' % number).instants == ()
+    assert reads("x if input.time.ns < data.org.n", b'{"n": 9223372036854775807}').instants == (("ns", (2**63 - 1,)),)
+
+
+def test_the_gate_reports_it() -> None:
+    shipped = shipped_rego()
+    bundle = read_bundle(shipped, shipped / "examples" / "acme")
+    assert check(bundle).reads == reads_of(bundle)
+    assert ("arguments", "value", "max_count") in reads_of(bundle).paths
+    assert dict(reads_of(bundle).instants).keys() == {"ns", "minute_of_day"}
+    assert all(type(value) is int for _, among in check(bundle).reads.instants for value in among), "none is rounded"

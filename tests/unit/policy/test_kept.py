@@ -1,0 +1,239 @@
+"""Kept answers before a real engine: found, checked, bounded, given up; never in place of an engine that is away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from support.environment import SeededEntropy
+from support.gate import reads_of, with_listed
+
+from pdp.core.check import OK
+from pdp.core.digest import sha256_hex
+from pdp.core.elements import EngineQuery
+from pdp.core.errors import EngineFault
+from pdp.core.facts import (
+    AgentFact,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Facts,
+    Identity,
+    ServerFact,
+    SessionFact,
+    SubjectFact,
+    TargetFact,
+    document,
+)
+from pdp.core.policy import EVERYTHING, Bundle
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
+from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
+from pdp.policy.kept import KeptAnswers, KeptEngine
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+BUDGET = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    shipped = shipped_rego()
+    return with_listed(read_bundle(shipped, shipped / "examples" / "acme"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host() -> AsyncIterator[EngineHost]:
+    made = EngineHost(EmbeddedOptions(workers=1, pool=PoolOptions(deadline_ms=20_000, patience_ms=60_000)))
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(host: EngineHost, bundle: Bundle) -> EmbeddedEngine:
+    return await host.load(bundle)
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def answers(told: list[str]) -> KeptAnswers:
+    return KeptAnswers(BUDGET, SeededEntropy("kept"), checked=0, on_find=told.append)
+
+
+@pytest.fixture
+def kept(engine: EmbeddedEngine, answers: KeptAnswers, bundle: Bundle) -> KeptEngine:
+    return KeptEngine(engine, answers, bundle, reads_of(bundle))
+
+
+def call(bundle: Bundle, arguments: Mapping[str, Any], *evidence: Mapping[str, Any], **changes: Any) -> EngineQuery:
+    """A developer's call of git_log."""
+    subject = SubjectFact(OK, "verified", "ada", "i", "human", ("developers",), ("git:read",))
+    target = TargetFact(OK, "tool:git_log", "tool", "git_log", "git", risk="low", schema_open=False)
+    facts = Facts(
+        phase="call",
+        method="tools/call",
+        caller=CallerFact(OK, "gateway", "acme", ("decide",)),
+        identity=Identity(subject, AgentFact(OK, "verified", "a", "oauth_client")),
+        server=ServerFact(OK, "git"),
+        switch=OK,
+        targets=(target,),
+        arguments=ArgumentsFact(OK, arguments, (), 2, 1),
+        session=SessionFact(OK),
+        asserted=Asserted(),
+        call_digest="d",
+    )
+    made = document(replace(facts, **changes), evidence, 1, revision=bundle.revision, packs=bundle.packs)
+    return EngineQuery.of(made, {})
+
+
+def asked_engine(host: EngineHost) -> int:
+    return host.counters.items
+
+
+async def test_what_nothing_reads_finds_the_kept_answer(
+    kept: KeptEngine, bundle: Bundle, host: EngineHost, answers: KeptAnswers, told: list[str]
+) -> None:
+    first = await kept.evaluate(call(bundle, {"max_count": 5, "path": "/a"}))
+    asked = asked_engine(host)
+    again = call(bundle, {"path": "/b", "max_count": 5}, call_digest="other", session=SessionFact(OK, calls=7))
+    assert await kept.evaluate(again) == first
+    assert asked_engine(host) == asked
+    assert await kept.evaluate(call(bundle, {"max_count": 500})) != first
+    assert asked_engine(host) == asked + 1
+    assert told == ["miss", "hit", "miss"]
+    status = answers.status
+    assert (status.on, status.differed, status.hits, status.misses) == (True, False, 1, 2)
+    assert 0 < status.size_bytes < BUDGET
+
+
+async def test_a_call_with_evidence_is_always_evaluated(
+    kept: KeptEngine, bundle: Bundle, host: EngineHost, told: list[str]
+) -> None:
+    evidence = {"for": {}, "call": "d", "kind": "approval", "state": "met", "expires_ns": 2**62}
+    before = asked_engine(host)
+    for _ in range(2):
+        await kept.evaluate(call(bundle, {}, evidence))
+    assert (asked_engine(host), told) == (before + 2, [])
+
+
+async def test_without_knowing_what_is_read_nothing_is_kept(
+    engine: EmbeddedEngine, answers: KeptAnswers, bundle: Bundle, host: EngineHost, told: list[str]
+) -> None:
+    kept, before = KeptEngine(engine, answers, bundle, EVERYTHING), asked_engine(host)
+    for _ in range(2):
+        await kept.evaluate(call(bundle, {}))
+    assert (asked_engine(host), told) == (before + 2, [])
+
+
+def plant(answers: KeptAnswers, old: bytes, new: bytes) -> None:
+    """Change every kept answer behind its keys."""
+    for key in list(answers._answers):
+        answers._answers[key] = answers._answers[key].replace(old, new)
+
+
+async def test_a_wrong_answer_denies_is_told_and_ends_keeping(
+    engine: EmbeddedEngine, bundle: Bundle, host: EngineHost, told: list[str]
+) -> None:
+    answers = KeptAnswers(BUDGET, SeededEntropy("kept"), checked=1, on_find=told.append)
+    kept = KeptEngine(engine, answers, bundle, reads_of(bundle))
+    denied = await kept.evaluate(call(bundle, {"max_count": 500}))
+    assert await kept.evaluate(call(bundle, {"max_count": 500})) == denied
+    plant(answers, b'"deny"', b'"allow"')
+    with pytest.raises(EngineFault) as caught:
+        await kept.evaluate(call(bundle, {"max_count": 500}))
+    assert caught.value.code == "policy.kept"
+    assert told == ["miss", "hit", "hit", "differed"]
+    assert (answers.status.on, answers.status.differed, answers.status.size_bytes) == (False, True, 0)
+    before = asked_engine(host)
+    for _ in range(2):
+        assert await kept.evaluate(call(bundle, {"max_count": 500})) == denied
+    assert asked_engine(host) == before + 2
+
+
+async def test_some_hits_are_evaluated_again(engine: EmbeddedEngine, bundle: Bundle, host: EngineHost) -> None:
+    kept = KeptEngine(engine, KeptAnswers(BUDGET, SeededEntropy("kept")), bundle, reads_of(bundle))
+    await kept.evaluate(call(bundle, {}))
+    before = asked_engine(host)
+    for _ in range(1_280):
+        await kept.evaluate(call(bundle, {}))
+    assert 5 <= asked_engine(host) - before <= 60
+
+
+async def test_what_fails_is_not_kept(kept: KeptEngine, bundle: Bundle, told: list[str]) -> None:
+    good = call(bundle, {})
+    broken = replace(good, payload=b"{", sha256=sha256_hex(b"{"))
+    for _ in range(2):
+        with pytest.raises(EngineFault):
+            await kept.evaluate(broken)
+    assert told == ["miss", "miss"]
+    await kept.evaluate(good)
+
+
+async def test_memory_is_bounded_and_the_least_used_goes_first(engine: EmbeddedEngine, bundle: Bundle) -> None:
+    one = len(await engine.evaluate(call(bundle, {}))) + 256
+    answers = KeptAnswers(100 * one, SeededEntropy("kept"), checked=0)
+    kept = KeptEngine(engine, answers, bundle, reads_of(bundle))
+    for count in (*range(1, 101), 1, *range(1, 30), 1):
+        await kept.evaluate(call(bundle, {"max_count": count}))
+        assert answers.status.size_bytes <= 100 * one
+    large = KeptAnswers(32 * one, SeededEntropy("kept"), checked=0)
+    await KeptEngine(engine, large, bundle, reads_of(bundle)).evaluate(call(bundle, {}))
+    assert large.status.size_bytes == 0, "no answer takes more than its share"
+
+
+async def test_an_engine_without_workers_denies(bundle: Bundle, host: EngineHost, answers: KeptAnswers) -> None:
+    engine = await host.load(bundle)
+    kept = KeptEngine(engine, answers, bundle, reads_of(bundle))
+    await kept.evaluate(call(bundle, {}))
+    assert await kept.evaluate(call(bundle, {}))
+    assert answers.status.hits == 1
+    await kept.close()
+    assert kept.workers == 0
+    with pytest.raises(EngineFault) as caught:
+        await kept.evaluate(call(bundle, {}))
+    assert caught.value.code == "policy.unavailable"
+
+
+async def test_a_new_bundle_finds_nothing_of_the_old_one(
+    kept: KeptEngine, bundle: Bundle, host: EngineHost, answers: KeptAnswers, told: list[str]
+) -> None:
+    org = json.loads(bundle.org)
+    [limit] = [each for each in org["limits"] if each["name"] == "git_log.max_count"]
+    limit["max"] = 3
+    other = replace(bundle, org=json.dumps(org).encode())
+    stricter = KeptEngine(await host.load(other), answers, other, reads_of(other))
+    first = await kept.evaluate(call(bundle, {"max_count": 5}))
+    assert await stricter.evaluate(call(bundle, {"max_count": 5})) != first
+    assert told == ["miss", "miss"]
+
+
+async def test_off_keeps_nothing(engine: EmbeddedEngine, bundle: Bundle, told: list[str]) -> None:
+    answers = KeptAnswers(0, SeededEntropy("kept"), on_find=told.append)
+    kept = KeptEngine(engine, answers, bundle, reads_of(bundle))
+    for _ in range(2):
+        await kept.evaluate(call(bundle, {}))
+    assert not told
+    assert not answers.status.on
+
+
+COMPARED = {
+    "evidence.rego": ['input.call.digest != ""', "e.call == input.call.digest", "e.expires_ns > input.time.ns"],
+    "waivers.rego": ["w.expires_ns > input.time.ns"],
+}
+
+
+async def test_the_composition_looks_at_instant_and_call_only_for_evidence_and_waivers() -> None:
+    """So without evidence neither is in a key, but for whether each waiver has ended."""
+    for module in read_bundle(shipped_rego(), None).live:
+        lines = [line.strip() for line in module.text.splitlines() if not line.startswith("#")]
+        name = module.path.removeprefix("pdp/")
+        if module.composes:
+            found = [line for line in lines if "input.time" in line or "input.call." in line]
+            assert found == COMPARED.get(name, []), name
