@@ -144,7 +144,9 @@ async def test_whoever_says_both_has_declined(world: World) -> None:
 async def test_an_answer_is_for_one_call_of_one_subject(world: World) -> None:
     requirement = open_one(await show(world))
     answers = {requirement.id: ACCEPT}
-    assert wanted(await show(world, answers, revision="other")) != requirement.id
+    other = open_one(await show(world, revision="other"))
+    assert wanted(await show(world, answers, revision="other")) == other.id != requirement.id
+    assert votes(world, other) == []
     of_bob = asked(world, "git_show", {"revision": "HEAD"}, answers, BOB)
     assert wanted(await answered(world, of_bob, "relays")) != requirement.id
     assert votes(world, requirement) == []
