@@ -151,8 +151,9 @@ class Tree:
         self.folder = folder
         # whole: of what is missing, Python would take the installed one, which is another tree's
         shutil.copytree(source, folder, ignore=LEFT_OUT if source == ROOT else None, symlinks=True)
-        if source == ROOT and (ROOT / ".tools").exists():
-            (folder / ".tools").symlink_to(ROOT / ".tools")
+        for name in (".tools", ".venv-demo"):  # what tests start, which is nobody's to change
+            if source == ROOT and (ROOT / name).exists():
+                (folder / name).symlink_to(ROOT / name)
 
     def try_out(self, mutant: Mutant, checks: Sequence[Check]) -> tuple[Check | None, str]:
         """What catches the mutant, and what it says; None when it survives. Raises StaleMutantError."""
