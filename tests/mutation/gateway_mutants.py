@@ -11,6 +11,11 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
     )
 
 
+DECIDING = _in(
+    "deciding",
+    ("gateway-nested", "if not inner.allowed:", "if False:", "what is meant is decided"),
+)
+
 EXT_AUTHZ = _in(
     "ext_authz",
     (
@@ -186,4 +191,4 @@ FAULTS = (
     ),
 )
 
-GATEWAYS = (*FAULTS, *EXT_AUTHZ, *NAMES, *HTTP_MESSAGE)
+GATEWAYS = (*DECIDING, *FAULTS, *EXT_AUTHZ, *NAMES, *HTTP_MESSAGE)

@@ -38,7 +38,7 @@ MCP = (
     *_in(
         "tool_search",
         ("mcp-search-unread", "if any(each != lists[0] for each in lists):", "if False:", "both forms say the same"),
-        ("mcp-search-keeps", 'if tool["name"] in names]', 'if tool["name"]]', "a search shows what may be called"),
+        ("mcp-search-twice", "< len(value):  # one", "> len(value):  # one", "one name, one definition"),
         ("mcp-call-deeper", " or name in self.call:", ":", "a call within a call is one tool's"),
     ),
     *_in(

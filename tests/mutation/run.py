@@ -135,6 +135,7 @@ CHECKS = (
         "mcp",
         _pytest(
             "tests/unit/adapters/test_mcp_answers.py",
+            "tests/unit/adapters/test_tool_search.py",
             *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "confirmation", "fastmcp", "proxy")),
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),

@@ -9,9 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
-from served import ISSUER, SAFE, TOOLS, Served, caller_options, make_world, served
+from mcp_types import INVALID_PARAMS
+from served import ISSUER, SAFE, TEXT, TOOLS, Served, caller_options, make_world, served
 from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
 
+from pdp.adapters.gateways import deciding
+from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.check import NS
@@ -27,7 +30,18 @@ SHOW = {
     **TOOLS["git_show"],
     "inputSchema": {**TOOLS["git_show"]["inputSchema"], "properties": {"revision": REVISION}},
 }
-MIRRORED = {**TOOLS, "git_show": SHOW}
+CALLS = {  # as the tool behind a tool search is called
+    **TOOLS["git_log"],
+    "inputSchema": {
+        **TOOLS["git_log"]["inputSchema"],
+        "properties": {
+            **TOOLS["git_log"]["inputSchema"]["properties"],
+            "name": TEXT,
+            "arguments": {"type": "object"},
+        },
+    },
+}
+MIRRORED = {**TOOLS, "git_show": SHOW, "git_log": CALLS}
 URL = {"elicitation": {"url": {}}}
 OVER: dict[str, Any] = {
     "gateways": {
@@ -342,6 +356,24 @@ def test_a_client_that_can_open_a_page_is_shown_it(server: Served) -> None:
     assert question["params"]["url"].startswith("http://localhost:9/requests/")
     answered = {**body, "params": {**body["params"], "inputResponses": {"pdp": {"action": "accept"}}}}
     assert asked(server, alice(server, answered)).body["result"]["resultType"] == "input_required"
+
+
+def test_a_call_within_a_call_is_decided_too(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nested(name: str, arguments: Any = None, **more: Any) -> Answer:
+        return asked(server, alice(server, call("git_log", {"name": name, "arguments": arguments or {}, **more})))
+
+    assert nested("nothing_such").passes  # it is an argument like others
+    monkeypatch.setattr(deciding, "_SEARCH", ToolSearch(call=frozenset({"git_log"})))
+    before = len(server.records("decision"))
+    assert nested("git_status", {"repo_path": "/src"}).passes
+    assert [record["effect"] for record in server.records("decision")[before:]] == ["allow", "allow"]
+    assert nested("git_status", max_count=10_000).error == (200, -32001, 7)
+    assert nested("nothing_such").error == (200, -32001, 7)
+    assert nested("git_status", {"repo_path": 3}).error == (200, -32001, 7)
+    assert nested("git_reset").body["error"]["data"]["status"] == "pending"
+    for broken in ("", "git_log"):
+        assert nested(broken).error == (200, INVALID_PARAMS, 7)
+    assert asked(server, alice(server, call("git_log"))).error == (200, INVALID_PARAMS, 7)
 
 
 def test_a_declared_header_is_its_argument(server: Served) -> None:

@@ -7,17 +7,20 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.codec import decisions
 from pdp.adapters.grpc.interceptors import Context, logged, time_left
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
+from pdp.adapters.mcp.answers import CallParameters, NotACallError
+from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.client import responses
 from pdp.client.values import Decision, ToolList
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
+from pdp.core.errors import InvalidRequest
 from pdp.core.request import Caller, Role
 from pdp.ports import Clock, Entropy
 from pdp.v1 import decision_pb2, types_pb2
@@ -26,6 +29,7 @@ _NOTHING: frozenset[str] = frozenset()  # a gateway honours no obligation by the
 _MARGIN = 0.2  # of a gateway's deadline, in which the answer travels
 _MOST_MARGIN = 0.5  # seconds
 _BEARER = "bearer "
+_SEARCH = ToolSearch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,21 @@ class Deciding:
     async def call(
         self, asked: Asked, name: str, arguments: Mapping[str, Json], caller: Caller, seconds: float
     ) -> Decision:
-        """The decision about one call of a tool, ready within `seconds`. Raises what `Decide` raises."""
+        """The decision about one call of a tool, ready within `seconds`; where it means a call of another tool, about
+        that one first. Raises what `Decide` raises."""
+        try:
+            meant = _SEARCH.meant(CallParameters(name, arguments, {}))
+        except NotACallError as error:
+            raise InvalidRequest("arguments", str(error)) from None
+        if meant is not None:
+            inner = await self._decided(replace(asked, meta={}), meant.name, meant.arguments, caller, seconds)
+            if not inner.allowed:
+                return inner
+        return await self._decided(asked, name, arguments, caller, seconds)
+
+    async def _decided(
+        self, asked: Asked, name: str, arguments: Mapping[str, Json], caller: Caller, seconds: float
+    ) -> Decision:
         request = decision_pb2.DecideRequest(
             request_id=self.new_id(),
             method="tools/call",

@@ -260,7 +260,7 @@ class Enforcement:
         while len(self._found) > MAX_KEPT:
             del self._found[next(iter(self._found))]
         shown = await self.visible(definitions, ctx)
-        return tool_search.without(result, tools, {tool.name for tool in shown.tools})
+        return tool_search.without(result, tools, {tool.name: tool.definition for tool in shown.tools})
 
     async def _nested(self, ctx: Context, call: CallParameters) -> None:
         """Decide the call that `call` means, if it means another one. It must be allowed at once: raises MCPError."""

@@ -4,7 +4,7 @@ meant. Pure: dictionaries by the names of the wire."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,11 @@ def found(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lists[0] if lists else []
 
 
-def without(result: Mapping[str, Any], tools: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, Any]:
-    """The result with only those of its tools that have these names."""
-    kept = [tool for tool in tools if tool["name"] in names]
+def without(
+    result: Mapping[str, Any], tools: Iterable[Mapping[str, Any]], shown: Mapping[str, bytes]
+) -> dict[str, Any]:
+    """The result with those of its tools that are `shown` (definitions as JSON, by name), by these definitions."""
+    kept = [json.loads(shown[tool["name"]]) for tool in tools if tool["name"] in shown]
     filtered = {**result, "content": [{"type": "text", "text": json.dumps(kept, ensure_ascii=False)}]}
     return filtered | ({"structuredContent": {"result": kept}} if result.get("structuredContent") is not None else {})
 
@@ -69,5 +71,7 @@ def _tools(value: object) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise UnreadableResultError
     if not all(isinstance(each.get("name"), str) and isinstance(each.get("inputSchema"), dict) for each in value):
+        raise UnreadableResultError
+    if len({each["name"] for each in value}) < len(value):  # one name, one definition
         raise UnreadableResultError
     return value

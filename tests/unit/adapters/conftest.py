@@ -256,8 +256,9 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         options, store, state, subjects, establish, recorder, repeats, clock, entropy=entropy, index_key=key
     )
     source = wired.evidence
+    heard, resolve = wired.services.client_answers, wired.resolve
     decide = Decide(
-        state, store, establish, repeats, source, wired.resolve, recorder, sessions, clock, kills, Terms()
+        state, store, establish, repeats, source, heard, resolve, recorder, sessions, clock, kills, Terms()
     )
     yield Services(
         admission=Admission(edges.callers, store, recorder, clock, Limits()),
