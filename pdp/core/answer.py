@@ -128,7 +128,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
         reasons=outcome.reasons,
         obligations=outcome.obligations,
         risk=facts.targets[0].risk,
-        valid_until_ns=_valid_until(facts, outcome, evidence, requirements, at_ns + terms.allow_seconds * NS),
+        valid_until_ns=_valid_until(facts, outcome, evidence, at_ns + terms.allow_seconds * NS),
         call_digest=facts.call_digest,
         policy=policy,
         requirements=requirements,
@@ -140,14 +140,12 @@ def _valid_until(
     facts: Facts,
     outcome: Outcome,
     evidence: tuple[SourcedEvidence, ...],
-    requirements: tuple[OpenRequirement, ...],
     until_ns: int,
 ) -> int:
-    """An allow holds for a short while, and never longer than the token or the evidence behind it."""
-    if outcome.effect is Effect.DENY:
+    """An allow holds for a short while, and never longer than the token or the evidence behind it. How long a pending
+    answer holds is known when its requests are opened."""
+    if outcome.effect is not Effect.ALLOW:
         return 0
-    if outcome.effect is Effect.PENDING:
-        return min(requirement.expires_ns for requirement in requirements)
     # vouched claims may have no end of their own; a token always has
     until_ns = min(until_ns, facts.identity.subject.expires_ns or until_ns)
     for held in evidence:

@@ -86,6 +86,7 @@ async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, ap
         types_pb2.REQUIREMENT_STATE_OPEN,
     )
     assert len(wanted.short_code) == 5
+    assert first.valid_until == wanted.expires_at
     token = first.pending.resume_token
     again = await answered(world, reset(world, "once", token=token))
     assert (again.effect, waiting(again)) == (PENDING, waiting(first))  # nobody has answered; nothing new is opened
@@ -120,6 +121,7 @@ async def test_the_records_tell_the_whole_story(world: World, approvers: Approve
         ("decision", "allow"),
         ("approval", "redeemed"),
     ]
+    assert (answer.record.index, allowed.record.index) == (before, before + 4)  # not those of what came with them
     last = json.loads(world.process.store.record_at(world.process.store.size() - 1).record)  # type: ignore[union-attr]
     assert last["spent"]["redemption_id"] == allowed.redemption_id
     assert last["spent"]["decision_id"] == allowed.decision_id
