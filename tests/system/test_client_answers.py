@@ -15,6 +15,7 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, cod
 
 from pdp.authoring.sandbox import ALICE, BOB, TENANT, SandboxPerson
 from pdp.core.approvals.rows import Account
+from pdp.core.check import NS
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
@@ -162,6 +163,14 @@ async def test_what_others_have_to_answer_is_not_the_clients(world: World) -> No
     requirement = open_one(await reset({}))
     for answer in (ACCEPT, DECLINE):
         assert wanted(await reset({requirement.id: answer})) == requirement.id
+    assert votes(world, requirement) == []
+
+
+async def test_a_token_that_does_not_hold_answers_nothing(world: World) -> None:
+    requirement = open_one(await show(world))
+    request = asked(world, "git_show", {"revision": "HEAD"}, {requirement.id: DECLINE})
+    request.credential.bearer = world.sandbox.token(ALICE, world.now_ns - 2 * 3600 * NS, client_id=AGENT[0])
+    assert codes(await answered(world, request, "relays"))[0] == "subject.expired"
     assert votes(world, requirement) == []
 
 

@@ -223,6 +223,11 @@ def test_secrets_are_never_shown(world: Sandbox) -> None:
         ("identity.callers.gateway.roles", ["decide", "explain"], "identity.callers.gateway.roles"),
         ("identity.callers.operator.servers", ["*"], "identity.callers.operator.servers"),
         ("identity.callers.gateway.may_assert", {"groups": True}, "identity.callers.gateway.may_assert.groups"),
+        (
+            "identity.callers.gateway.may_assert",
+            {"client_answers": True},
+            "identity.callers.gateway.may_assert.client_answers",
+        ),
         ("identity.callers.auditor.servers", ["*"], "identity.callers.auditor.servers"),
         ("identity.callers.gateway.servers", [], ""),
         ("identity.callers.auditor.roles", [], "identity.callers.auditor.roles"),
