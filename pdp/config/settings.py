@@ -17,6 +17,7 @@ from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
+from pdp.audit.options import AuditOptions
 from pdp.config.problems import problems
 from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
@@ -135,6 +136,7 @@ class Settings(Options):
         None, description="Who gives verdicts. Without it there are none, and what requires one fails."
     )
     store: StoreOptions = Field(default_factory=StoreOptions)
+    audit: AuditOptions = Field(default_factory=AuditOptions)
     vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
     telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)
 
@@ -215,6 +217,7 @@ _OF_ONE_PROCESS = frozenset({
     "store.url",
     "store.tls",
     "console.listen",
+    "audit.listen",
 })  # fmt: skip
 
 

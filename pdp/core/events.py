@@ -75,6 +75,11 @@ def config(stamp: Stamp, *, sha256: str, keys: Sequence[str], by: str) -> bytes:
     return encode(stamp, "config", {"sha256": sha256, "keys": sorted(keys), "by": cut(by)})
 
 
+def log_key(stamp: Stamp, *, verifier: str, before: str) -> bytes:
+    """Another key signs the log's checkpoints from here on; both as verifier keys (C2SP signed-note)."""
+    return encode(stamp, "log_key", {"verifier": verifier, "before": before})
+
+
 def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
     """A kill switch was set or released. `reason` is the commitment to why."""
     value = stamp.person("name", "", change.value) if change.scope == "subject" else cut(change.value)

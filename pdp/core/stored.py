@@ -137,6 +137,25 @@ class StoredRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedCheckpoint:
+    """A signed tree head: the note (C2SP), and what it states. `at_ns`: when it was signed."""
+
+    note: str
+    size: int
+    root: bytes
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An RFC 6962 path to the root of a checkpoint. `number`: the leaf's index, or the size of the earlier tree."""
+
+    number: int
+    hashes: tuple[bytes, ...]
+    head: SignedCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
 class CallKeys:
     """Keys of one call in the store. An empty one is not looked for; `call` has no digest, which its row tells."""
 

@@ -15,7 +15,7 @@ from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Tar
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
-from pdp.core.stored import SessionRow
+from pdp.core.stored import Proof, SessionRow, SignedCheckpoint
 from pdp.core.term import Term
 from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
@@ -41,6 +41,7 @@ __all__ = [
     "RegistryView",
     "ResumeTokens",
     "Sessions",
+    "SignedLog",
     "Store",
     "Subjects",
 ]
@@ -326,3 +327,24 @@ class Judge(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class SignedLog(Protocol):
+    """The tree over the records, and its checkpoints."""
+
+    def latest(self) -> SignedCheckpoint:
+        """The latest checkpoint. Raises NotFound before the first one."""
+        ...
+
+    async def covering(self, index: int) -> SignedCheckpoint:
+        """The first checkpoint that covers a record, as soon as there is one."""
+        ...
+
+    async def inclusion(self, index: int, size: int = 0) -> Proof:
+        """That a leaf is in the tree of the latest checkpoint. Raises NotFound, and OutOfRange where none covers it
+        yet, or `size` is not the latest one's; 0 is always."""
+        ...
+
+    async def consistency(self, first: int, size: int = 0) -> Proof:
+        """That the latest tree extends the one of `first` leaves; faults as of `inclusion`."""
+        ...

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from pdp.runtime import background, console
 from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
+from pdp.runtime.signed_log import WiredLog, record_key, signed_log
 from pdp.runtime.telemetry import KeptCounts, Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
@@ -81,6 +82,7 @@ class Process:
     approvals: WiredApprovals
     judge: Judge | None
     console: ConsoleServer | None = None
+    signed: WiredLog | None = None
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
@@ -202,6 +204,7 @@ def _build(
         crash_quota,
         terms,
     )
+    signed = signed_log(settings, store)
     services = Services(
         admission=admission,
         decide=decide,
@@ -209,7 +212,7 @@ def _build(
         filter=Filter(state, facts, recorder, clock, crash_quota, terms),
         admin=admin,
         reloads=reloads,
-        records=Records(store),
+        records=Records(store, signed.publisher if signed is not None else None),
         explain=Explain(
             state,
             FactBuilder(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
@@ -263,6 +266,7 @@ def _build(
         approvals,
         judge,
         console.server(settings, approvals.services, clock, entropy, index_key),
+        signed,
     )
 
 
@@ -286,6 +290,8 @@ async def start(process: Process) -> None:
     await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
         await process.recorder.configured(fingerprint, settings.changed())
+    if process.signed is not None:
+        await record_key(process.signed, store, process.recorder, process.clock.now_ns())
     process.state.fleet.note("config", {"": settings.shared_fingerprint()})
     results, _ = await process.reloads((), by="")
     for result in results:
@@ -296,6 +302,8 @@ async def start(process: Process) -> None:
     await process.server.start()
     if process.console is not None:
         await process.console.start()
+    if process.signed is not None and process.signed.files is not None:
+        await process.signed.files.start()
 
 
 async def _until_there_is_policy(process: Process) -> None:
@@ -331,18 +339,25 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
-        watchers = [loop.create_task(background.watch(process, part)) for part in PARTS]
-        watchers.append(loop.create_task(background.tend(process)))
-        if settings.approvals.channels:
-            watchers.append(loop.create_task(process.approvals.outbox.run()))
-        if process.judge is not None:
-            every = max(PROMPTS_SECONDS, settings.service.watch_seconds)
-            watchers.append(loop.create_task(background.watch_prompts(process.judge, every)))
+        watchers = [loop.create_task(each) for each in _tasks(process)]
         await stop.wait()
     finally:
         for watcher in watchers:
             watcher.cancel()
         await close(process, reason="signal" if stop.is_set() else "fault")
+
+
+def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
+    """The background tasks of a process that serves."""
+    for part in PARTS:
+        yield background.watch(process, part)
+    yield background.tend(process)
+    if process.settings.approvals.channels:
+        yield process.approvals.outbox.run()
+    if process.judge is not None:
+        yield background.watch_prompts(process.judge, max(PROMPTS_SECONDS, process.settings.service.watch_seconds))
+    if process.signed is not None:
+        yield process.signed.publisher.run()
 
 
 async def _started(process: Process, stop: asyncio.Event) -> bool:
@@ -375,6 +390,8 @@ async def close(process: Process, *, reason: str) -> None:
         for part in (process.store, process.identity, process.host, process.state, process.judge, process.approvals):
             if part is not None:
                 left.push_async_callback(part.close)
+        if process.signed is not None and process.signed.files is not None:
+            await process.signed.files.drain()
         if process.console is not None:
             await process.console.drain()
         await process.server.drain()

@@ -260,6 +260,12 @@ class Recorder:
         stamp = self._event(at_ns, tenant)
         return await self._commit(self._entry(stamp, "explain", events.explain(stamp, made)))
 
+    async def log_key(self, verifier: str, before: str, at_ns: int) -> RecordRef:
+        """Another key signs the log from here on."""
+        stamp = self._event(at_ns)
+        data = events.log_key(stamp, verifier=verifier, before=before)
+        return await self._commit(self._entry(stamp, "log_key", data))
+
     async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
         """The aggregated refusals of a tenant."""
         stamp = self._event(at_ns, tenant)

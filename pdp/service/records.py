@@ -1,19 +1,25 @@
-"""Reading the log. An auditor sees the records of its own tenant; another's do not exist for it."""
+"""Reading the log and its proofs. An auditor sees the records of its own tenant; another's do not exist for it."""
 
 from __future__ import annotations
 
-from pdp.core.errors import NotFound
+import asyncio
+from contextlib import suppress
+
+from pdp.core.errors import Fault, NotFound, Unsupported
 from pdp.core.request import Caller
-from pdp.core.stored import StoredRecord
-from pdp.ports import Store
+from pdp.core.stored import Proof, SignedCheckpoint, StoredRecord
+from pdp.ports import SignedLog, Store
 from pdp.service.operations.admin import ANY_TENANT
+
+RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint
 
 
 class Records:
-    """`AuditService.GetRecord`."""
+    """`AuditService`. Without a log's key there are records, and no proofs."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, signed: SignedLog | None = None) -> None:
         self._store = store
+        self._signed = signed
 
     async def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
         """One record by decision id or index. Raises NotFound, in the same words for absent and another's."""
@@ -23,3 +29,32 @@ class Records:
         if found is None or (found.tenant and caller.tenant not in (ANY_TENANT, found.tenant)):
             raise NotFound("record.unknown", "There is no such record.")
         return found
+
+    def checkpoint(self) -> SignedCheckpoint:
+        """The latest checkpoint. Raises NotFound, Unsupported."""
+        return self._log().latest()
+
+    async def inclusion(self, caller: Caller, index: int, size: int) -> Proof:
+        """That a record of the caller's is in the log. Raises NotFound, OutOfRange, Unsupported."""
+        signed = self._log()
+        await self.get(caller, index=index)
+        return await signed.inclusion(index, size)
+
+    async def consistency(self, first: int, size: int) -> Proof:
+        """That the latest tree extends an earlier one. Raises NotFound, OutOfRange, Unsupported."""
+        return await self._log().consistency(first, size)
+
+    async def receipt(self, index: int, seconds: float) -> Proof | None:
+        """The proof of a record that was just written, within so many seconds; None where there is none by then."""
+        if self._signed is None:
+            return None
+        with suppress(TimeoutError, Fault):  # the answer is durable, and the caller looks for the receipt
+            async with asyncio.timeout(min(seconds, RECEIPT_SECONDS)):
+                await self._signed.covering(index)
+                return await self._signed.inclusion(index)
+        return None
+
+    def _log(self) -> SignedLog:
+        if self._signed is None:
+            raise Unsupported("log.unsigned", "This server signs no checkpoints; its operator sets audit.key.")
+        return self._signed

@@ -64,6 +64,12 @@ class LogStore(PeopleReads, ABC):
         """A record by its index."""
         return self._record(select(t.records).where(t.records.c.idx == index))
 
+    def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
+        """At most `count` records from an index on, as (leaf hash, bytes)."""
+        c = t.records.c
+        rows = self._rows(select(c.leaf, c.bytes).where(c.idx.between(index, index + count - 1)).order_by(c.idx))
+        return tuple((bytes(row["leaf"]), bytes(row["bytes"])) for row in rows)
+
     def _record(self, query: Select[Any]) -> StoredRecord | None:
         row = self._one(query)
         if row is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import admin
+from pdp.adapters.grpc.codec import admin, audit
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.core.request import Role
@@ -51,13 +51,20 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
     @override
     async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:
-        await self._admission.refuse(context, Role.AUDIT, "GetProof")
+        async with self._admission.admit(context, Role.AUDIT, "GetProof") as caller:
+            what, number, size = audit.asked(request)
+            if what == "index":
+                proof = await self._records.inclusion(caller, number, size)
+                return audit_pb2.GetProofResponse(inclusion=audit.inclusion(proof))
+            proof = await self._records.consistency(number, size)
+            return audit_pb2.GetProofResponse(consistency=audit.consistency(proof))
 
     @override
     async def GetCheckpoint(
         self, request: audit_pb2.GetCheckpointRequest, context: Context
     ) -> audit_pb2.GetCheckpointResponse:
-        await self._admission.refuse(context, Role.AUDIT, "GetCheckpoint")
+        async with self._admission.admit(context, Role.AUDIT, "GetCheckpoint"):
+            return audit.checkpoint(self._records.checkpoint())
 
     @override
     async def SearchRecords(

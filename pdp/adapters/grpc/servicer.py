@@ -12,11 +12,12 @@ from typing import NoReturn
 from cryptography import x509
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import batch, decisions, wait
+from pdp.adapters.grpc.codec import audit, batch, decisions, wait
 from pdp.adapters.grpc.interceptors import Context, time_left
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Peer, Role
+from pdp.core.stored import Proof, RecordRef
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
@@ -70,6 +71,7 @@ _KINDS: dict[type, str] = {
 }
 _AUTHORIZATION = "authorization"
 _SURFACE = "pdp-surface"
+_REST_SECONDS = 0.05  # of a deadline, for the answer to leave
 
 
 def peer_of(context: Context) -> Peer:
@@ -177,6 +179,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self._filter = services.filter
         self._waiting = services.waiting
         self._outcomes = services.outcomes
+        self._records = services.records
         self._answering: Callable[[], AbstractContextManager[object]] = (
             nullcontext if services.telemetry is SILENT else partial(services.telemetry.stage, "answer")
         )
@@ -186,8 +189,16 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
             asked = decisions.ask(request, self._admission.until(context))
             answer, record = await self._decide(asked, caller)
+            receipt = await self._receipt(record, context) if request.wait_receipt else None
             with self._answering():
-                return decisions.response(answer, record)
+                response = decisions.response(answer, record)
+                if receipt is not None:
+                    response.receipt.CopyFrom(audit.inclusion(receipt))
+                return response
+
+    async def _receipt(self, record: RecordRef, context: Context) -> Proof | None:
+        """A receipt, unless the caller's deadline comes first: the answer leaves in time."""
+        return await self._records.receipt(record.index, (time_left(context) or 0.0) - _REST_SECONDS)
 
     @override
     async def FilterTools(

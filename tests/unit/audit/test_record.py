@@ -151,6 +151,11 @@ def cases() -> Any:
         "config": events.config(STAMP, sha256=HEX, keys=["store.path", "callers"], by="start"),
         "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "ops", AT), HEX),
         "switch of a subject": events.switch(STAMP, events.Switched("subject", "", "mallory", False, "ops"), None),
+        "log key": events.log_key(
+            STAMP,
+            verifier="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+            before="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+        ),
         "explain": events.explain(
             STAMP, events.Explained("security", uuid7(AT, bytes(8)), "git", "tool:git_reset", "deny", HEX, True, 31)
         ),

@@ -1,0 +1,197 @@
+"""The signed log: reads new records from the store, writes tiles, signs checkpoints, and proves what they cover.
+
+Every process of a store has a folder of its own. Tiles are the same everywhere, for the order of records is the order
+of commits; checkpoints of the same size are the same bytes. Nothing is signed that the last checkpoint in the folder
+is no prefix of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pdp.audit.note import Checkpoint, LogKey, NoteFault, sign, split
+from pdp.audit.tiles import WIDTH, LogFolder
+from pdp.core import merkle
+from pdp.core.digest import leaf_hash
+from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
+from pdp.core.stored import Proof, SignedCheckpoint
+from pdp.ports import Store
+
+log = logging.getLogger("pdp.log")
+
+EVERY = 0.25  # seconds between looks for new records
+_PAGE = WIDTH  # records of one read
+
+
+@dataclass(slots=True)
+class _Failure:
+    """The last problem, which is told once."""
+
+    told: str = ""
+
+    def tell(self, problem: str) -> None:
+        if problem != self.told:
+            self.told = problem
+            log.log(logging.ERROR if problem else logging.INFO, "log: %s", problem or "recovered")
+
+
+class Publisher:
+    """Implements `ports.SignedLog`. `run` publishes; everything else may be asked at any time."""
+
+    def __init__(
+        self, store: Store, folder: LogFolder, key: Ed25519PrivateKey, *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._key = key
+        self._now_ns = now_ns
+        self._latest: SignedCheckpoint | None = None
+        self._resumed = False
+        self._failure = _Failure()
+        self._wanted = asyncio.Event()  # somebody waits for a checkpoint
+        self._published = asyncio.Condition()
+        self.verifier = LogKey(store.origin, key.public_key())
+
+    async def run(self) -> None:
+        """Publish what is new, again and again."""
+        while True:
+            self._wanted.clear()
+            try:
+                await self.publish()
+                self._failure.tell("")
+            except Fault as fault:
+                self._failure.tell(f"{fault.code}: {fault.message}")
+            except OSError as error:
+                self._failure.tell(f"log.folder: cannot be written ({error.strerror})")
+            except Exception:
+                log.exception("log: internal error; retrying")
+            try:
+                await asyncio.wait_for(self._wanted.wait(), EVERY)
+            except TimeoutError:
+                continue
+
+    async def publish(self) -> SignedCheckpoint:
+        """Cover what is durable now. Raises Fault (`log.inconsistent`, `store.unreadable`) and OSError."""
+        if not self._resumed:
+            await self._resume()
+        size = self._store.size()
+        if self._latest is None or size > self._latest.size:
+            self._resumed = False  # unless all of it is written
+            await self._extend(size)
+            self._latest = await asyncio.to_thread(self._sign)
+            self._resumed = True
+            async with self._published:
+                self._published.notify_all()
+        return self._latest
+
+    async def _resume(self) -> None:
+        """Go on where the folder ends, or write it anew. Raises Fault `log.inconsistent`."""
+        note = await asyncio.to_thread(self._folder.checkpoint)
+        before = Checkpoint.read(split(note)[0]) if note else Checkpoint(self._store.origin, 0, merkle.EMPTY)
+        if before.origin != self._store.origin:
+            raise inconsistent("is of another log")
+        if before.size > self._store.size():
+            raise inconsistent("has more records than the store")
+        records = await self._read(before.size - before.size % WIDTH, before.size)
+        whole = await asyncio.to_thread(self._folder.resume, before.size, records)
+        if not whole or await asyncio.to_thread(self._root) != before.root:
+            self._folder.begin()
+            await self._extend(before.size)
+            await asyncio.to_thread(self._folder.close_edge)
+            if await asyncio.to_thread(self._root) != before.root:
+                self._folder.begin()
+                raise inconsistent("is of other records than the store's")
+        self._resumed = True
+
+    async def _extend(self, size: int) -> None:
+        while (start := self._folder.size) < size:
+            records = await self._read(start, min(size, start + _PAGE - start % _PAGE))
+            await asyncio.to_thread(self._folder.extend, records)
+
+    async def _read(self, start: int, end: int) -> Sequence[bytes]:
+        if start == end:
+            return ()
+        rows = await self._store.in_thread(self._store.records_from, start, end - start)
+        for index, (leaf, record) in enumerate(rows, start):
+            if leaf != leaf_hash(record):
+                raise inconsistent(f"would have record {index}, which is not what was written")
+        if len(rows) != end - start:
+            raise Unavailable("store.unreadable", "records are missing; look at the store")
+        return [record for _, record in rows]
+
+    def _root(self) -> bytes:
+        try:
+            return merkle.root(self._folder.size, self._folder.node())
+        except (OSError, ValueError):
+            return b""
+
+    def _sign(self) -> SignedCheckpoint:
+        """Tiles first, so that nothing is signed that cannot be read."""
+        self._folder.close_edge()
+        found = Checkpoint(self._store.origin, self._folder.size, self._root())
+        if not found.root:
+            raise Unavailable("log.folder", "tiles cannot be read back; they are written anew")
+        note = sign(found, self._key)
+        self._folder.publish(note)
+        return SignedCheckpoint(note, found.size, found.root, self._now_ns())
+
+    def latest(self) -> SignedCheckpoint:
+        """The latest checkpoint. Raises NotFound before the first one."""
+        if self._latest is None:
+            raise NotFound("log.checkpoint", "There is no signed checkpoint yet.")
+        return self._latest
+
+    async def covering(self, index: int) -> SignedCheckpoint:
+        """The first checkpoint that covers a record, as soon as there is one."""
+        async with self._published:
+            while self._latest is None or self._latest.size <= index:
+                self._wanted.set()
+                await self._published.wait()
+            return self._latest
+
+    async def inclusion(self, index: int, size: int = 0) -> Proof:
+        """That a leaf is in the tree of the latest checkpoint. Raises NotFound, and OutOfRange where none covers it
+        yet, or `size` is not the latest one's."""
+        head = self._head(size)
+        if index >= head.size:
+            raise OutOfRange("log.uncovered", "No signed checkpoint covers the record yet; ask again in a second.")
+        return await self._proof(head, lambda node: merkle.inclusion(index, head.size, node), index)
+
+    async def consistency(self, first: int, size: int = 0) -> Proof:
+        """That the latest tree extends the one of `first` leaves; faults as of `inclusion`."""
+        head = self._head(size)
+        if not 0 < first <= head.size:
+            raise OutOfRange("log.uncovered", "There is no tree of that size; first_size is from 1 to the latest.")
+        return await self._proof(head, lambda node: merkle.consistency(first, head.size, node), first)
+
+    def _head(self, size: int) -> SignedCheckpoint:
+        head = self.latest()
+        if size not in (0, head.size):
+            raise OutOfRange("log.uncovered", "Only the latest checkpoint is proved; leave tree_size out.")
+        return head
+
+    async def _proof(
+        self, head: SignedCheckpoint, prove: Callable[[merkle.Node], tuple[bytes, ...]], number: int
+    ) -> Proof:
+        def work() -> tuple[bytes, ...]:
+            return prove(self._folder.node_of(head.size))
+
+        try:
+            return Proof(number, await asyncio.to_thread(work), head)
+        except (OSError, ValueError):
+            raise Unavailable("log.folder", "The tiles cannot be read; ask again in a second.") from None
+
+
+def inconsistent(problem: str) -> NoteFault:
+    """Why nothing is signed."""
+    return NoteFault(
+        "log.inconsistent",
+        f"the checkpoint in audit.folder {problem}; nothing is signed. Restore the newest store, or find out who "
+        "changed it before you give an empty folder.",
+    )

@@ -1,0 +1,227 @@
+"""The log as files (C2SP tlog-tiles): hash tiles, entry bundles, `checkpoint`.
+
+A tile holds up to 256 hashes of one level, a bundle up to 256 records. All of it is made of the store and can be made
+again; only a tree that the last checkpoint here is a prefix of is ever written over it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from pdp.audit.note import HASH_BYTES
+from pdp.core.digest import leaf_hash
+from pdp.core.merkle import Node, node_hash
+
+WIDTH = 256
+HEIGHT = 8  # levels of the tree that a tile spans
+CHECKPOINT = "checkpoint"
+ENTRIES = "entries"
+_KEPT = 16  # partial bundles of one place; a client that needs an older one asks for the checkpoint again
+
+Read = Callable[[str], bytes]
+
+
+def tile_path(level: int | str, number: int, width: int = WIDTH) -> str:
+    """The path of a tile, or with `ENTRIES` of a bundle; `width` below 256 names a partial one."""
+    groups = [f"{number % 1000:03}"]
+    while number := number // 1000:
+        groups.append(f"x{number % 1000:03}")
+    partial = "" if width == WIDTH else f".p/{width}"
+    return f"tile/{level}/{'/'.join(reversed(groups))}{partial}"
+
+
+def tiles(size: int, before: int = 0) -> Iterator[tuple[int, int, int]]:
+    """(level, number, width) of all tiles of a tree that differ from those of the smaller tree `before`."""
+    level = 0
+    while count := size >> HEIGHT * level:
+        for number in range((before >> HEIGHT * level) // WIDTH, -(-count // WIDTH)):
+            width = min(WIDTH, count - WIDTH * number)
+            if width != min(WIDTH, (before >> HEIGHT * level) - WIDTH * number):
+                yield level, number, width
+        level += 1
+
+
+def bundle(records: Sequence[bytes]) -> bytes:
+    """An entry bundle: each record after its length in two bytes."""
+    return b"".join(len(record).to_bytes(2) + record for record in records)
+
+
+def entries(data: bytes) -> list[bytes]:
+    """The records of a bundle. Raises ValueError."""
+    found, at = [], 0
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 2])
+        record = data[at + 2 : at + 2 + length]
+        if at + 2 > len(data) or len(record) != length:
+            raise ValueError("the bundle ends within a record")
+        found.append(record)
+        at += 2 + length
+    return found
+
+
+def nodes(size: int, read: Read) -> Node:
+    """The subtrees of a tree of `size` from its tiles. `read` gives a file by its path; what it raises is passed on.
+    Raises ValueError for a tile of another length."""
+
+    @lru_cache(64)
+    def tile(level: int, number: int) -> bytes:
+        width = min(WIDTH, (size >> HEIGHT * level) - WIDTH * number)
+        data = read(tile_path(level, number, width))
+        if len(data) != HASH_BYTES * width:
+            raise ValueError(f"{tile_path(level, number, width)}: is not {width} hashes")
+        return data
+
+    def node(level: int, index: int) -> bytes:
+        above, below = divmod(level, HEIGHT)
+        first, count = index << below, 1 << below
+        data = tile(above, first // WIDTH)
+        start = first % WIDTH
+        return _joined([data[HASH_BYTES * n : HASH_BYTES * (n + 1)] for n in range(start, start + count)])
+
+    return node
+
+
+def _joined(hashes: list[bytes]) -> bytes:
+    """The hash of a complete subtree of the ones of a lower level."""
+    while len(hashes) > 1:
+        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
+    return hashes[0]
+
+
+class LogFolder:
+    """A folder of tiles that this process writes. `size` leaves are in its files; hashes of the right edge are in
+    memory, one list for each level of tiles, and so are the records of the last bundle."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what there is: everything is written anew."""
+        self.size = 0
+        self._edge: list[list[bytes]] = [[]]
+        self._records: list[bytes] = []
+
+    def resume(self, size: int, records: Sequence[bytes]) -> bool:
+        """Go on after `size` leaves whose tiles are here; `records` are those of the last, partial bundle. False
+        where the files are not whole: then everything is to be written anew."""
+        self.begin()
+        edge, level = [[leaf_hash(each) for each in records]], 1
+        try:
+            while count := size >> HEIGHT * level:
+                width = count % WIDTH
+                data = self.read(tile_path(level, count // WIDTH, width)) if width else b""
+                if len(data) != HASH_BYTES * width:
+                    return False
+                edge.append([data[HASH_BYTES * n : HASH_BYTES * (n + 1)] for n in range(width)])
+                level += 1
+        except OSError:
+            return False
+        if len(records) != size % WIDTH or not self._whole(size):
+            return False
+        self.size, self._edge, self._records = size, edge, list(records)
+        return True
+
+    def _whole(self, size: int) -> bool:
+        """Whether all full tiles and bundles are there, by their lengths; what is in them was synced."""
+        places: list[tuple[int | str, int]] = [(ENTRIES, n) for n in range(size // WIDTH)]
+        places += [(level, n) for level, n, width in tiles(size) if width == WIDTH]
+        try:
+            lengths = [(level, (self._path / tile_path(level, n)).stat().st_size) for level, n in places]
+        except OSError:
+            return False
+        return all(length == HASH_BYTES * WIDTH or level == ENTRIES for level, length in lengths)
+
+    def extend(self, records: Sequence[bytes]) -> None:
+        """Write what full tiles and bundles come of these records; `close_edge` writes the partial ones."""
+        for record in records:
+            self._records.append(record)
+            if len(self._records) == WIDTH:
+                self._write(tile_path(ENTRIES, self.size // WIDTH), bundle(self._records), sync=True)
+                self._drop_partial(ENTRIES, self.size // WIDTH)
+                self._records = []
+            self.size += 1
+            self._append(0, leaf_hash(record))
+
+    def _append(self, level: int, found: bytes) -> None:
+        if level == len(self._edge):
+            self._edge.append([])
+        hashes = self._edge[level]
+        hashes.append(found)
+        if len(hashes) == WIDTH:
+            number = (self.size >> HEIGHT * (level + 1)) - 1
+            self._write(tile_path(level, number), b"".join(hashes), sync=True)
+            self._drop_partial(level, number)
+            self._edge[level] = []
+            self._append(level + 1, _joined(hashes))
+
+    def close_edge(self) -> None:
+        """Write the partial tiles and the partial bundle of the tree as it is."""
+        for level, hashes in enumerate(self._edge):
+            if hashes:
+                number = (self.size >> HEIGHT * level) // WIDTH
+                self._write(tile_path(level, number, len(hashes)), b"".join(hashes))
+        if self._records:
+            number, width = self.size // WIDTH, len(self._records)
+            self._write(tile_path(ENTRIES, number, width), bundle(self._records))
+            for old in range(width - _KEPT, 0, -1):
+                try:
+                    (self._path / tile_path(ENTRIES, number, old)).unlink()
+                except FileNotFoundError:
+                    if old < width - 2 * _KEPT:
+                        break
+
+    def _drop_partial(self, level: int | str, number: int) -> None:
+        folder = (self._path / tile_path(level, number, 1)).parent
+        if folder.is_dir():
+            for each in folder.iterdir():
+                each.unlink()
+            folder.rmdir()
+
+    def node(self) -> Node:
+        """The subtrees of the tree as written."""
+        return self.node_of(self.size)
+
+    def node_of(self, size: int) -> Node:
+        """The subtrees of this tree, or of a smaller one that a checkpoint had. A partial tile that is full by now
+        begins with the same hashes."""
+        return nodes(size, self._tile)
+
+    def _tile(self, path: str) -> bytes:
+        try:
+            return self.read(path)
+        except FileNotFoundError:
+            full, partial, width = path.partition(".p/")
+            if not partial:
+                raise
+            return self.read(full)[: HASH_BYTES * int(width)]
+
+    def read(self, path: str) -> bytes:
+        """A file. Raises OSError."""
+        return (self._path / path).read_bytes()
+
+    def publish(self, note: str) -> None:
+        """Replace the checkpoint, durably."""
+        self._write(CHECKPOINT, note.encode(), sync=True)
+
+    def checkpoint(self) -> str:
+        """The last checkpoint; "" where there is none."""
+        try:
+            return self.read(CHECKPOINT).decode()
+        except FileNotFoundError:
+            return ""
+
+    def _write(self, path: str, data: bytes, *, sync: bool = False) -> None:
+        """Readers see all of it or nothing."""
+        place = self._path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f".{place.name}.new")
+        with fresh.open("wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        fresh.replace(place)

@@ -1,0 +1,91 @@
+"""Wiring of the signed log: the key, the folder, the publisher and the listener."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pdp.adapters.log_files import LogFiles
+from pdp.audit.note import read_private
+from pdp.audit.options import AuditOptions
+from pdp.audit.publisher import Publisher
+from pdp.audit.tiles import LogFolder
+from pdp.config.settings import Settings
+from pdp.core.errors import ConfigurationFault
+from pdp.ports import Store
+from pdp.secrets.reference import secret
+from pdp.service.commit import Recorder
+
+log = logging.getLogger("pdp.log")
+
+PART = "log_key"  # of what is in force in the store: the verifier key
+
+
+@dataclass(frozen=True, slots=True)
+class WiredLog:
+    """The signed log of a process. `files` is None where nothing is served."""
+
+    publisher: Publisher
+    files: LogFiles | None
+
+
+def check(settings: Settings) -> None:
+    """Read the configured key, and open nothing. Raises ConfigurationFault."""
+    if settings.audit.key:
+        _key(settings, settings.audit.key)
+
+
+def _key(settings: Settings, reference: str) -> Ed25519PrivateKey:
+    return read_private(secret(reference, settings.vault, where="audit.key"))
+
+
+def signed_log(settings: Settings, store: Store) -> WiredLog | None:
+    """The publisher, not yet running; None without a key, which is said. Raises ConfigurationFault."""
+    options = _options(settings)
+    if options is None or options.folder is None:
+        log.warning("no signed log: audit.key and audit.folder are not set, so nobody can prove records from outside")
+        return None
+    publisher = Publisher(store, LogFolder(options.folder), _key(settings, options.key))
+    return WiredLog(publisher, LogFiles(options.listen, options.folder) if options.listen else None)
+
+
+async def record_key(wired: WiredLog, store: Store, recorder: Recorder, at_ns: int) -> None:
+    """Record that another key signs from here on; the first key is in force without a record."""
+    now, before = wired.publisher.verifier.text(), store.in_force().get((PART, ""), "")
+    if now == before:
+        return
+    if before:
+        await recorder.log_key(now, before, at_ns)
+    await store.put_in_force({(PART, ""): now})
+
+
+def _options(settings: Settings) -> AuditOptions | None:
+    """The configured ones; in development, where a store is a folder, tiles and a key that is made beside it."""
+    options = settings.audit
+    if options.key:
+        return options
+    if settings.production or settings.store.url is not None:
+        return None
+    path = settings.store.path / "log.pem"
+    _make(path)
+    folder = options.folder or settings.store.path / "log"
+    return options.model_copy(update={"key": f"file:{path}", "folder": folder})
+
+
+def _make(path: Path) -> None:
+    """A key of development, unless there is one."""
+    data = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigurationFault("config.secret", f"audit.key: cannot be made ({error.strerror}).") from None

@@ -1,0 +1,166 @@
+"""The signed log on both stores, looked at by a verifier that shares nothing with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support import c2sp
+from support.stored import AT, an_id
+
+from pdp.audit.note import NoteFault
+from pdp.audit.publisher import Publisher
+from pdp.audit.tiles import LogFolder
+from pdp.core.errors import NotFound, OutOfRange
+from pdp.core.stored import Commit
+from pdp.store.opening import AnyStore
+from pdp.store.sqlite.opening import FILE
+
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+
+
+def record(n: int) -> bytes:
+    return b'{"n":%d,"text":"%s"}' % (n, b"x" * (n % 300))
+
+
+async def write(store: AnyStore, first: int, last: int) -> None:
+    """Records `first` to `last`, by many commits at once."""
+    entries = [Commit(an_id(n), "decision", "acme", AT, record(n)) for n in range(first, last)]
+    await asyncio.gather(*(store.commit_all(tuple(entries[at : at + 8])) for at in range(0, len(entries), 8)))
+
+
+def publisher(store: AnyStore, folder: Path, key: Ed25519PrivateKey = KEY) -> Publisher:
+    return Publisher(store, LogFolder(folder), key, now_ns=lambda: AT)
+
+
+def reading(folder: Path) -> Any:
+    return lambda path: (folder / path).read_bytes()
+
+
+def verified(folder: Path, log: Publisher) -> list[bytes]:
+    return c2sp.verify_log(reading(folder), log.verifier.text())
+
+
+async def test_a_log_grows_and_every_tree_extends_the_last(store: AnyStore, tmp_path: Path) -> None:
+    log, known = publisher(store, tmp_path), []
+    with pytest.raises(NotFound):
+        log.latest()
+    for first, last in ((0, 1), (1, 3), (3, 255), (255, 256), (256, 257), (257, 700)):
+        await write(store, first, last)
+        head = await log.publish()
+        assert (head.size, head.at_ns) == (last, AT)
+        known.append(c2sp.checkpoint(head.note.encode(), log.verifier.text()))
+    entries = verified(tmp_path, log)
+    assert sorted(entries) == sorted(map(record, range(700)))
+    assert [each.record for n in range(700) if (each := store.record_at(n))] == entries
+    for size, root in known:
+        proof = await log.consistency(size)
+        c2sp.verify_growth((size, root), known[-1], proof.hashes)
+    for index in (0, 255, 256, 511, 512, 698, 699):
+        path = (await log.inclusion(index)).hashes
+        assert c2sp.root_from_path(c2sp.leaf_hash(entries[index]), index, 700, path) == known[-1][1]
+    gone = ("tile/0/000.p", "tile/0/001.p", "tile/entries/001.p")
+    assert not [name for name in gone if (tmp_path / name).exists()]  # full ones took their place
+    for of in (log.inclusion(700), log.inclusion(3, 256), log.consistency(0), log.consistency(701)):
+        with pytest.raises(OutOfRange):
+            await of
+
+
+async def test_it_goes_on_where_the_folder_ends(store: AnyStore, tmp_path: Path) -> None:
+    await write(store, 0, 300)
+    await publisher(store, tmp_path).publish()
+    full = tmp_path / "tile/0/000"
+    before = full.stat().st_mtime_ns
+    await write(store, 300, 530)
+    again = publisher(store, tmp_path, other := Ed25519PrivateKey.generate())
+    assert (await again.publish()).size == 530
+    assert full.stat().st_mtime_ns == before  # nothing is written twice
+    assert len(verified(tmp_path, again)) == 530
+    with pytest.raises(c2sp.Rejected):
+        c2sp.verify_log(reading(tmp_path), publisher(store, tmp_path).verifier.text())
+    assert (await publisher(store, tmp_path, other).publish()).note == again.latest().note
+
+
+@pytest.mark.parametrize("file", ["tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000"])
+@pytest.mark.parametrize("torn", [True, False])
+async def test_torn_files_are_written_anew(store: AnyStore, tmp_path: Path, file: str, torn: bool) -> None:
+    await write(store, 0, 300)
+    root = (await publisher(store, tmp_path).publish()).root
+    if torn and "entries" not in file:
+        (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-1])
+    else:
+        (tmp_path / file).unlink()
+    again = publisher(store, tmp_path)
+    assert (await again.publish()).root == root
+    assert len(verified(tmp_path, again)) == 300
+
+
+async def test_no_other_log_is_signed_over_it(place: Any, tmp_path: Path) -> None:
+    """A store that went back, or other records, or another log: the checkpoint stays, and nothing is signed."""
+    store, folder = place.open(), tmp_path / "log"
+    await write(store, 0, 20)
+    log = publisher(store, folder)
+    note = (await log.publish()).note
+    lines = note.split("\n")
+    others = ((0, "pdp/other", "another log"), (1, "21", "more records"), (2, "A" * 43 + "=", "other"))
+    for number, text, said in others:
+        (folder / "checkpoint").write_text("\n".join((*lines[:number], text, *lines[number + 1 :])))
+        with pytest.raises(NoteFault, match=said) as fault:
+            await publisher(store, folder).publish()
+        assert fault.value.code == "log.inconsistent"
+    (folder / "checkpoint").write_text(note)
+    assert (await publisher(store, folder).publish()).note == note
+
+
+async def test_a_record_that_was_changed_is_not_signed(place: Any, database: str, tmp_path: Path) -> None:
+    if database != "sqlite":
+        return
+    store, folder = place.open(), tmp_path / "log"
+    await write(store, 0, 20)
+    await store.close()
+    with closing(sqlite3.connect(place.where["path"] / FILE)) as db:
+        for name in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name[0]}")
+        db.execute("UPDATE records SET bytes = x'7b7d' WHERE idx = 7")
+        db.commit()
+    with suppress(Exception):
+        store = place.open()
+    again = publisher(store, folder)
+    with pytest.raises(Exception, match=r"record 7|corrupt|closed"):
+        await again.publish()
+    assert not (folder / "checkpoint").exists()
+
+
+async def test_two_writers_give_one_log(place: Any, database: str, tmp_path: Path) -> None:
+    """Both processes publish while both write; their folders end up the same to the byte."""
+    if database == "sqlite":
+        return
+    one, two = place.open(seed="1"), place.open(seed="2")
+    logs = [publisher(one, tmp_path / "one"), publisher(two, tmp_path / "two")]
+    tasks = [asyncio.create_task(log.run()) for log in logs]
+    await asyncio.gather(write(one, 0, 400), write(two, 400, 800))
+    await asyncio.gather(*(log.covering(799) for log in logs))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    heads = [log.latest() for log in logs]
+    assert heads[0].note == heads[1].note
+    entries = [verified(tmp_path / name, log) for name, log in zip(("one", "two"), logs, strict=True)]
+    assert entries[0] == entries[1]
+    assert sorted(entries[0]) == sorted(map(record, range(800)))
+
+
+async def test_who_waits_is_told_at_once(store: AnyStore, tmp_path: Path) -> None:
+    log = publisher(store, tmp_path)
+    running = asyncio.create_task(log.run())
+    await write(store, 0, 1)
+    async with asyncio.timeout(30):
+        heads = await asyncio.gather(*(log.covering(0) for _ in range(3)))
+    assert {head.size for head in heads} == {1}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
