@@ -34,11 +34,12 @@ from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.patterns import hidden_in
 from pdp.core.schema import is_open, unbounded
+from pdp.core.uri_template import is_template, variables
 from pdp.registry import keys as signing_keys
 from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
 from pdp.registry.keys import read_private
-from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
@@ -87,7 +88,8 @@ for _command in (diff, prune, quarantine, restore, review, scan_command, shadow,
     "review_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, annotations, definition_check, "
-    "cost, version, owner, state}}}. What it leaves out stays at its worst value.",
+    "cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}}. What it leaves out stays at its "
+    "worst value.",
 )
 @click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
@@ -110,7 +112,7 @@ def pin(
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Read tools/list of a live server and write manifests and a draft of the set.
+    """Read what a live server lists, tools, prompts and resources, and write manifests and a draft of the set.
 
     COMMAND starts a server that speaks stdio; put it after `--`. Nothing is usable before it is signed.
     """
@@ -121,8 +123,8 @@ def pin(
     source = HttpServer(url) if url else StdioServer(command[0], command[1:], env)
     described = PinnedServer(tenant, server, resource, owner, peer)
     described.entry()  # a misspelt option is told before anything is started
-    definitions = asyncio.run(read_tools(source, timeout_seconds=timeout, legacy=legacy))
-    pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns())
+    listed = asyncio.run(read_listed(source, timeout_seconds=timeout, legacy=legacy))
+    pinned = pin_tools(out, described, listed.tools, review, at_ns=time.time_ns(), others=listed.others)
     if as_json:
         _print_json({**_pinned_json(pinned), "warnings": list(_plain(resource))})
     else:
@@ -225,6 +227,19 @@ def watch(plan: Path, key: Path, out: Path, once: bool) -> None:
 
 def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     """Warnings about a definition, for its reviewer."""
+    warnings = _of_schema(manifest) if manifest.kind is None else _of_others(manifest)
+    if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
+        warnings.append(f"hidden characters: {', '.join(kinds)}")
+    return tuple(warnings)
+
+
+def _of_others(manifest: Manifest) -> list[str]:
+    if is_template(manifest.name) and variables(manifest.name) is None:
+        return ["no URI is matched with this template: every read of it will be denied"]
+    return []
+
+
+def _of_schema(manifest: Manifest) -> list[str]:
     warnings: list[str] = []
     try:
         Compiled(manifest.input_schema)
@@ -236,9 +251,7 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
         warnings.append(f"text of any length: {', '.join(endless)}")
     if "outputSchema" not in manifest.definition:
         warnings.append("no output schema")
-    if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
-        warnings.append(f"hidden characters: {', '.join(kinds)}")
-    return tuple(warnings)
+    return warnings
 
 
 def _plain(resource: str) -> tuple[str, ...]:
@@ -258,7 +271,7 @@ def _pinned_json(pinned: Pinned) -> dict[str, Json]:
         "serial": pinned.draft.serial if pinned.draft is not None else None,
         "tools": [
             {
-                "name": p.manifest.name,
+                "name": p.manifest.label,
                 "change": p.change,
                 "state": p.state,
                 "reviewed": p.reviewed,
@@ -277,7 +290,7 @@ def _show_pinned(pinned: Pinned, server: str) -> None:
         look = ([] if p.reviewed else ["not reviewed"]) + list(warnings_of(p.manifest))
         m = p.manifest
         permissions = ", ".join(m.permissions) or "none"
-        rows.append((m.name, p.change, p.state, m.risk, permissions, behaviour(m), ", ".join(look)))
+        rows.append((m.label, p.change, p.state, m.risk, permissions, behaviour(m), ", ".join(look)))
     console = page()
     names = ("tool", "change", "state", "risk", "permissions", "acts", "look at")
     console.print(table(names, rows, console.width, title=server))
@@ -302,7 +315,7 @@ def _show_signing(signing: Signing) -> None:
     )
     if isinstance(document, SetIndex):
         console = page()
-        rows = [(entry.server, entry.name, entry.state, entry.manifest_sha256[:16]) for entry in document.tools]
+        rows = [(entry.server, entry.label, entry.state, entry.manifest_sha256[:16]) for entry in document.tools]
         console.print(table(("server", "tool", "state", "manifest"), rows, console.width))
     for one, reason in signing.scanned.accepted if signing.scanned is not None else ():
         # the author wrote the reason, and the next signer must see it whole

@@ -21,7 +21,7 @@ from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.core.check import NS
 from pdp.core.digest import Json
-from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding, visible
@@ -117,7 +117,8 @@ def _live(
     if bool(url) == bool(source):
         raise click.UsageError("give either --url URL or --stdio -- COMMAND ARGS...")
     live = HttpServer(url) if url else StdioServer(source[0], source[1:], env)
-    return folder.definitions(server, asyncio.run(read_tools(live, timeout_seconds=timeout, legacy=legacy)))
+    listed = asyncio.run(read_listed(live, timeout_seconds=timeout, legacy=legacy))
+    return folder.definitions(server, listed.tools, listed.others)
 
 
 def _acceptances(

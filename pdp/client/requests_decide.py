@@ -31,8 +31,7 @@ from pdp.client.values import (
 )
 from pdp.v1 import decision_pb2, types_pb2
 
-METHOD_TOOL_CALL = "tools/call"
-METHOD_TOOL_LIST = "tools/list"
+_METHODS: Mapping[str, str] = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}  # by kind
 
 _MIN_ATTEMPT = 0.02  # seconds; with less left a second attempt cannot answer
 _PAUSE = 0.05  # seconds between the attempts
@@ -116,8 +115,8 @@ class CallQuestion:
             return decision_pb2.DecideRequest(
                 request_id=self.request_id,
                 call_id=call.call_id,
-                method=METHOD_TOOL_CALL,
-                target=types_pb2.Target(tool=_tool(call)),
+                method=call.method or _METHODS.get(call.kind, ""),
+                target=_target(call),
                 credential=subject(self.credential),
                 session=_session(self.session),
                 protocol_version=call.protocol_version,
@@ -216,7 +215,7 @@ class ListQuestion:
             return decision_pb2.FilterToolsRequest(
                 request_id=self.request_id,
                 server=self.listing.server,
-                method=METHOD_TOOL_LIST,
+                method=self.listing.method,
                 definitions_json=[encoded(d, "definitions") for d in definitions or ()],
                 presented_only=definitions is not None,
                 credential=subject(self.credential),
@@ -377,6 +376,27 @@ def unfit(error: Exception) -> NotARequestError:
     if isinstance(error, NotARequestError):
         return error
     return NotARequestError(f"an argument has the wrong type, or text that is not Unicode ({type(error).__name__})")
+
+
+def _target(call: ToolCall) -> types_pb2.Target:
+    if call.kind == "tool":
+        return types_pb2.Target(tool=_tool(call))
+    if call.definition_digest:
+        raise NotARequestError("definition_digest: is for tools; give the definition")
+    arguments, definition = encoded(call.arguments, "arguments"), encoded(call.definition, "definition")
+    if call.kind == "prompt":
+        return types_pb2.Target(
+            prompt=types_pb2.PromptTarget(
+                server=call.server, name=call.tool, arguments_json=arguments, definition_json=definition
+            )
+        )
+    if call.kind == "resource":
+        return types_pb2.Target(
+            resource=types_pb2.ResourceTarget(
+                server=call.server, uri=call.tool, arguments_json=arguments, definition_json=definition
+            )
+        )
+    raise NotARequestError("kind: must be tool, prompt or resource")
 
 
 def _tool(call: ToolCall) -> types_pb2.ToolTarget:

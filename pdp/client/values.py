@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Effect = Literal["allow", "deny", "pending"]
+Kind = Literal["tool", "prompt", "resource"]
 Outcome = Literal["done", "failed", "unknown"]
 RequirementKind = Literal["judge", "confirmation", "approval", "consent", "unknown"]
 Assurance = Literal["", "client_asserted", "signed_in", "passkey"]
@@ -50,6 +51,9 @@ class ToolCall:
     """One call of a tool. `tool` is the server's own name of it; `definition` is the tool as the server listed it
     (`presented` makes it from an SDK's object).
 
+    With another `kind` it is one request about a prompt, or about a resource, whose URI is then `tool`. `method` is
+    the MCP method if it is another than `tools/call`, `prompts/get` or `resources/read`.
+
     `call_id` names the one execution that is meant and stays the same when a pending call is asked again.
     `client_answers` are what the MCP client's user answered, by the id of the requirement; they count where this
     caller's configuration says so.
@@ -70,16 +74,20 @@ class ToolCall:
     meta: JsonObject = None
     server_peer: ServerPeer | None = None
     client_answers: Mapping[str, Elicited] = field(default_factory=dict)
+    kind: Kind = "tool"
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A server's list of tools. `definitions` are the tools as it listed them; None asks about its pinned list."""
+    """A server's list of tools, or what else `method` lists. `definitions` are the tools as it listed them; None asks
+    about its pinned list."""
 
     server: str
     definitions: Sequence[Mapping[str, Any] | bytes] | None = field(default=None, repr=False)
     protocol_version: str = ""
     server_peer: ServerPeer | None = None
+    method: str = "tools/list"
 
 
 Credential = str | Claims | None  # a str is the subject's access token, without the word Bearer
@@ -187,7 +195,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool that the subject may see. `definition` is the JSON to pass on, instead of what the server sent."""
+    """A tool, prompt or resource (by its URI) that the subject may see. `definition` is the JSON to pass on, instead
+    of what the server sent."""
 
     name: str
     definition: bytes

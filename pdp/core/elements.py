@@ -25,7 +25,7 @@ ASSERTED = "asserted"  # likewise, where there is any
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
 # one member of a fact each, and of a target those that name it
 _EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_source"}
-_TARGET = ("key", "status", "code", "server")
+_TARGET = ("key", "status", "code", "server", "kind")
 _target = itemgetter(*_TARGET)
 RULE = "data.pdp.decision"  # of step 2
 # JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
@@ -181,16 +181,25 @@ def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, Sai
     say."""
     said: dict[bytes, SaidElement] = {}
     for pack, rules in _object_of(elements).items():
-        servers = _object_of(_object_of(rules).get("meta")).get("servers")
+        reach = _reach(_object_of(_object_of(rules).get("meta")), server, keys)
         for kind in KINDS["call"]:
-            if kind == "allow" and not (isinstance(servers, list) and server in servers):
+            if kind == "allow" and not reach:
                 continue
             found = _object_of(rules).get(kind)
             for fields in filter(None, map(_object_of, found if isinstance(found, list) else ())):
                 target = fields.get("target")
-                if kind not in KINDS["list"] or not isinstance(target, str) or target in keys:
+                meant = reach if kind == "allow" else keys
+                if kind not in KINDS["list"] or not isinstance(target, str) or target in meant:
                     said.setdefault(*_keyed(SaidElement(pack, kind, fields)))
     return said
+
+
+def _reach(meta: Mapping[str, Json], server: str, keys: Collection[str]) -> Collection[str]:
+    """The target keys that a pack may grant: on its servers, of its kinds."""
+    servers, kinds = meta.get("servers"), meta.get("kinds", ["tool"])
+    if not isinstance(servers, list) or server not in servers or not isinstance(kinds, list):
+        return ()
+    return [key for key in keys if key.partition(":")[0] in kinds]
 
 
 def _keyed(said: SaidElement) -> tuple[bytes, SaidElement]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdp.core.digest import Json
 from pdp.core.facts import Waiver
@@ -12,14 +12,21 @@ from pdp.core.stored import Artefact
 
 @dataclass(frozen=True, slots=True)
 class PinnedTool:
-    """The part of one verified manifest that the service uses. `definition` is rebuilt for a model: only name, title,
-    description, inputSchema, outputSchema, annotations."""
+    """The part of one verified manifest that the service uses. `definition` is rebuilt for a model: of a tool only
+    name, title, description, inputSchema, outputSchema, annotations."""
 
     server: str
     name: str
     manifest_sha256: str
     input_schema: Mapping[str, Json]
     definition: Mapping[str, Json]
+
+    @property
+    def begun(self) -> PinnedTool:
+        """The same for arguments of which some are not there yet: a completion's. Compiled schemas are kept by
+        `manifest_sha256`, so it is another one."""
+        schema = {name: value for name, value in self.input_schema.items() if name != "required"}
+        return replace(self, input_schema=schema, manifest_sha256=f"{self.manifest_sha256}.begun")
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,20 +86,23 @@ class ToolTarget:
 
 @dataclass(frozen=True, slots=True)
 class ResourceTarget:
-    """A resource read; `name` is its URI."""
+    """A resource; `name` is its URI, of a completion the URI template, whose values so far are the `arguments`."""
 
     server: str
     name: str
+    definition: bytes | None = None  # as presented
+    arguments: bytes = b""
     kind: str = "resource"
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTarget:
-    """A prompt fetch."""
+    """A prompt."""
 
     server: str
     name: str
     arguments: bytes
+    definition: bytes | None = None  # as presented
     kind: str = "prompt"
 
 
@@ -187,7 +190,7 @@ class Ask:
     @property
     def fact_bytes(self) -> int:
         """The size, in UTF-8, of the caller's own texts and JSON in the facts, identity apart."""
-        arguments = self.target.arguments if isinstance(self.target, ToolTarget) else b""
+        arguments = b"" if isinstance(self.target, GenericTarget) else self.target.arguments
         texts = (self.observation.encode(), self.session.task.encode())
         return sum(map(len, (arguments, self.extra, self.client_capabilities, *texts)))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pdp.core.check import Check
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
@@ -212,21 +213,36 @@ class RegistryView(Protocol):
         """Ids of all servers the index lists, sorted."""
         ...
 
-    def tools(self, tenant: str, server: str) -> tuple[str, ...]:
-        """Names of all tools the index lists for the server, in any state, sorted."""
+    def tools(self, tenant: str, server: str, kind: str = "tool") -> tuple[str, ...]:
+        """Names of all tools, prompts or resources the index lists for the server, in any state, sorted. A name of a
+        resource is its URI, or a URI template."""
         ...
 
-    def target(
-        self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int, *, listing: bool = False
+    def located(self, tenant: str, server: str, uri: str) -> tuple[str, Check]:
+        """The name of the resource that a URI is read of, and `target.ambiguous` where several could be meant. What
+        is not known has the URI as its name."""
+        ...
+
+    def target(  # noqa: PLR0913 - what is looked up, as whom, how
+        self,
+        tenant: str,
+        server: str,
+        name: str,
+        presented: bytes | None,
+        at_ns: int,
+        *,
+        kind: str = "tool",
+        listing: bool = False,
     ) -> TargetFact:
         """The tool with its check: `tool.unknown`, `tool.unsigned`, `tool.expired`, `tool.withdrawn`,
-        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`.
+        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`. Of a prompt or a
+        resource (of other `kind`) the same with `target.*`.
 
         `listing`: the pinned definition itself will be shown, so none needs to be presented; one that is
         presented is compared all the same."""
         ...
 
-    def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:
+    def pinned(self, tenant: str, server: str, name: str, kind: str = "tool") -> PinnedTool | None:
         """The verified manifest's content; None when there is none that verifies."""
         ...
 

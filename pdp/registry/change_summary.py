@@ -52,6 +52,7 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
     yield from _sinks(old.sinks, new.sinks)
     yield from _risk(old, new)
     yield from _lists(old, new)
+    yield from _schema(old.input_schema, new.input_schema)
     yield from _definition(old.definition, new.definition)
     for name, a, b in (
         ("version", old.version, new.version),
@@ -143,13 +144,14 @@ def _lists(old: Manifest, new: Manifest) -> Iterator[Difference]:
 
 
 def _definition(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Difference]:
-    yield from _schema(_object(old.get("inputSchema")), _object(new.get("inputSchema")))
     for name in sorted({*old, *new} - {"name", "inputSchema"}):
         if not _same(old.get(name), new.get(name)) or (name in old) != (name in new):
             yield "attention", _changed(quoted(name) if name not in _KNOWN else name, old.get(name), new.get(name))
 
 
-_KNOWN = frozenset({"description", "title", "annotations", "outputSchema", "icons", "execution"})
+_KNOWN = frozenset(
+    {"description", "title", "annotations", "outputSchema", "icons", "execution", "arguments", "mimeType", "size"}
+)
 
 
 def _schema(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Difference]:

@@ -33,7 +33,7 @@ class Version:
         return {s.id: s for s in self.draft.servers} if self.draft else {}
 
     def tools(self) -> Mapping[tuple[str, str], ToolEntry]:
-        return {(t.server, t.name): t for t in self.draft.tools} if self.draft else {}
+        return {(t.server, t.label): t for t in self.draft.tools} if self.draft else {}
 
     def manifest(self, entry: ToolEntry) -> Manifest | None:
         """None when it cannot be read."""
@@ -133,7 +133,7 @@ def _tool(old: Version, new: Version, was: ToolEntry | None, now: ToolEntry | No
     after = new.manifest(now)
     if was is None:
         summary = f"{acts(after)}; risk {after.risk}" if after is not None else "its manifest cannot be read"
-        yield "danger" if now.state == "active" else "note", f"new tool{_state(now)}: {summary}"
+        yield "danger" if now.state == "active" else "note", f"new {now.target_kind}{_state(now)}: {summary}"
         return
     if was.state != now.state:
         words = {"active": "may be used again", "withdrawn": "withdrawn", "quarantined": "quarantined"}

@@ -1,7 +1,9 @@
-"""The signed documents: the set index (`pdp.set/1`) and the waivers (`pdp.waivers/1`). Closed schemas."""
+"""The signed documents: the set index (`pdp.set/1`, with prompts or resources `/2`) and the waivers
+(`pdp.waivers/1`). Closed schemas."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -11,9 +13,9 @@ from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.facts import Waiver
 from pdp.core.strict_json import parse_object
-from pdp.registry.manifest import RFC3339, Closed, Digest, Name, ServerId, Word, first_problem, parse_ns
+from pdp.registry.manifest import RFC3339, Closed, Digest, Name, Pinnable, ServerId, Word, first_problem, parse_ns
 
-SET_SCHEMA = "pdp.set/1"
+SET_SCHEMA, OTHER_SET_SCHEMA = "pdp.set/1", "pdp.set/2"  # of tools alone, and with prompts or resources
 WAIVERS_SCHEMA = "pdp.waivers/1"
 MAX_BYTES = 8 * 1024 * 1024
 
@@ -32,11 +34,9 @@ class ServerEntry(Closed):
     owner: Word
 
 
-class ToolEntry(Closed):
-    """A tool: which manifest holds, and whether it may be used."""
+class ToolEntry(Pinnable):
+    """A tool, prompt or resource: which manifest holds, and whether it may be used."""
 
-    server: ServerId
-    name: Name
     manifest_sha256: Digest
     state: State
 
@@ -61,9 +61,9 @@ class _Signed(Closed):
 
 
 class SetIndex(_Signed):
-    """All servers and tools of one tenant."""
+    """All servers and tools of one tenant; its prompts and resources stand among the tools."""
 
-    schema_: Literal["pdp.set/1"] = Field(alias="schema")
+    schema_: Literal["pdp.set/1", "pdp.set/2"] = Field(alias="schema")
     servers: list[ServerEntry]
     tools: list[ToolEntry]
 
@@ -74,12 +74,19 @@ class SetIndex(_Signed):
         ids = [server.id for server in self.servers]
         if len(ids) != len(set(ids)):
             raise ValueError("servers has the same id twice")
-        keys = [(tool.server, tool.name) for tool in self.tools]
+        if self.schema_ != set_schema(self.tools):
+            raise ValueError(f"schema is {SET_SCHEMA} for tools alone, {OTHER_SET_SCHEMA} with prompts or resources")
+        keys = [(tool.server, tool.label) for tool in self.tools]
         if len(keys) != len(set(keys)):
             raise ValueError("tools has the same (server, name) twice")
         if not {server for server, _ in keys} <= set(ids):
             raise ValueError("tools names a server that servers does not list")
         return self
+
+
+def set_schema(tools: Iterable[ToolEntry]) -> Literal["pdp.set/1", "pdp.set/2"]:
+    """The version of a set of these entries. One of tools alone keeps the first: older releases read it."""
+    return "pdp.set/1" if all(tool.kind is None for tool in tools) else "pdp.set/2"
 
 
 class WaiverEntry(Closed):

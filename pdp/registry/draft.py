@@ -13,31 +13,31 @@ from pydantic import Field, ValidationError
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.strict_json import parse_object
 from pdp.registry import documents, dsse, files
-from pdp.registry.documents import SET_SCHEMA, Serial, ServerEntry, SetIndex, State, ToolEntry
+from pdp.registry.documents import SET_SCHEMA, Serial, ServerEntry, SetIndex, ToolEntry, set_schema
 from pdp.registry.manifest import Closed, Name, first_problem, render
 
 
 class Draft(Closed):
     """The content to be signed, without its dates."""
 
-    schema_: Literal["pdp.set/1"] = Field(alias="schema")
+    schema_: Literal["pdp.set/1", "pdp.set/2"] = Field(alias="schema")
     tenant: Name
     serial: Serial
     servers: list[ServerEntry]
     tools: list[ToolEntry]
 
-    def tool(self, server: str, name: str) -> ToolEntry | None:
-        return next((t for t in self.tools if (t.server, t.name) == (server, name)), None)
+    def tool(self, server: str, label: str) -> ToolEntry | None:
+        return next((t for t in self.tools if (t.server, t.label) == (server, label)), None)
 
-    def with_server(self, entry: ServerEntry, tools: Sequence[tuple[str, str, State]]) -> Draft:
-        """The draft with one server and all its tools replaced; everything sorted."""
+    def with_server(self, entry: ServerEntry, entries: Sequence[ToolEntry]) -> Draft:
+        """The draft with one server and all its entries replaced; everything sorted."""
         servers = [s for s in self.servers if s.id != entry.id] + [entry]
         kept = [t for t in self.tools if t.server != entry.id]
-        entries = [ToolEntry(server=entry.id, name=n, manifest_sha256=sha, state=state) for n, sha, state in tools]
         return self.model_copy(
             update={
+                "schema_": set_schema([*kept, *entries]),
                 "servers": sorted(servers, key=lambda s: s.id),
-                "tools": sorted(kept + entries, key=lambda t: (t.server, t.name)),
+                "tools": sorted([*kept, *entries], key=lambda t: (t.server, t.label)),
             }
         )
 

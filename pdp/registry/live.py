@@ -1,4 +1,4 @@
-"""All pages of `tools/list` of a live MCP server, as the server wrote them.
+"""All that a live MCP server lists: tools, prompts, resources and templates, every page as the server wrote it.
 
 The objects are taken from the wire, not from the SDK's models, which drop fields they do not know: what is
 pinned must be what a gateway will present.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +28,9 @@ from typing_extensions import override
 from pdp import __version__
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.methods import LISTS, TOOL_LIST
 from pdp.core.strict_json import parse_object
-from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
+from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, OtherKind, without_meta
 
 MAX_PAGES = 1_000
 MAX_TOOLS = 10_000
@@ -39,10 +40,9 @@ MAX_ANSWERS = 16 * 1024 * 1024  # bytes of all answers to one reading
 logging.getLogger("mcp").addHandler(logging.NullHandler())
 
 
-class _Page(BaseModel):
-    """One page of `tools/list`, its tools untouched."""
+class _Page(BaseModel, extra="allow"):
+    """One page of a list; the definitions are among what is not named here, untouched."""
 
-    tools: list[Any]
     next_cursor: str | None = Field(default=None, alias="nextCursor")
 
 
@@ -63,10 +63,25 @@ class HttpServer:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Definitions without `_meta`, in the server's order; `others` are prompts and resources, each with its kind."""
+
+    tools: tuple[dict[str, Json], ...]
+    others: tuple[tuple[OtherKind, dict[str, Json]], ...] = ()
+
+
 async def read_tools(
     server: StdioServer | HttpServer, *, timeout_seconds: float = 30, legacy: bool = False
 ) -> tuple[dict[str, Json], ...]:
-    """All tool definitions, without `_meta`, in the server's order.
+    """The tools alone of what `read_listed` reads."""
+    return (await read_listed(server, timeout_seconds=timeout_seconds, legacy=legacy)).tools
+
+
+async def read_listed(
+    server: StdioServer | HttpServer, *, timeout_seconds: float = 30, legacy: bool = False
+) -> Listed:
+    """All that the server lists.
 
     `legacy` keeps to the handshake of protocol versions before 2026, for gateways that speak those: a server may
     list other fields there. Raises RegistryFault `pin.unreachable`, `pin.malformed`.
@@ -83,11 +98,13 @@ async def read_tools(
     except Exception as error:  # noqa: BLE001 - a hostile server may provoke any exception in the SDK
         raise RegistryFault(
             "pin.unreachable",
-            "The server's tools could not be listed; check the command or the URL, and that it speaks MCP "
+            "What the server has could not be listed; check the command or the URL, and that it speaks MCP "
             f"(answers plain, of {MAX_ANSWERS >> 20} MiB at most).",
             detail=repr(error),
         ) from None
-    return _checked(listed)
+    tools = _checked(TOOL_LIST, listed.pop(TOOL_LIST))
+    others = tuple((kind, d) for kind, method in _OTHERS for d in _checked(method, listed.get(method, [])))
+    return Listed(tools, others)
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -125,23 +142,57 @@ class _Answers:
         response.stream = _Bounded(response.stream, self)
 
 
-async def _list(server: StdioServer | HttpServer, *, legacy: bool) -> list[Any]:
-    listed: list[Any] = []
-    seen: set[str] = set()
+async def _list(server: StdioServer | HttpServer, *, legacy: bool) -> dict[str, list[Any]]:
+    """By method. Tools are always asked for; what the server does not say that it has, is not."""
+    listed: dict[str, list[Any]] = {}
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(_client(server, stack, legacy=legacy))
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            request = mcp_types.ListToolsRequest(params=mcp_types.PaginatedRequestParams(cursor=cursor))
-            page = await client.session.send_request(request, _Page)
-            listed.extend(page.tools)
-            cursor = page.next_cursor
-            if cursor is None:
-                return listed
-            if cursor in seen or len(listed) > MAX_TOOLS:
+        has = client.server_capabilities
+        methods = [TOOL_LIST]
+        methods += ["prompts/list"] if has.prompts is not None else []
+        methods += ["resources/list", "resources/templates/list"] if has.resources is not None else []
+        for method in methods:
+            found = await _pages(client, method)
+            if isinstance(found, str):
                 break
-            seen.add(cursor)
-    raise RegistryFault("pin.malformed", "The server's list of tools does not end; its paging is broken.")
+            listed[method] = found
+        else:
+            return listed
+    raise RegistryFault("pin.malformed", found)  # not above: the SDK would wrap it
+
+
+async def _pages(client: Client, method: str) -> list[Any] | str:
+    """The definitions, or what is wrong with the list."""
+    listed: list[Any] = []
+    seen: set[str] = set()
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        request = _REQUESTS[method](params=mcp_types.PaginatedRequestParams(cursor=cursor))
+        page = await client.session.send_request(request, _Page)
+        found = (page.model_extra or {}).get(LISTS[method].member)
+        if not isinstance(found, list):
+            return f"The answer to {method} holds no list; the server must be corrected."
+        listed.extend(found)
+        cursor = page.next_cursor
+        if cursor is None:
+            return listed
+        if cursor in seen or len(listed) > MAX_TOOLS:
+            break
+        seen.add(cursor)
+    return f"The server's list of {LISTS[method].kind}s does not end; its paging is broken."
+
+
+_REQUESTS: Mapping[str, Callable[..., Any]] = {
+    TOOL_LIST: mcp_types.ListToolsRequest,
+    "prompts/list": mcp_types.ListPromptsRequest,
+    "resources/list": mcp_types.ListResourcesRequest,
+    "resources/templates/list": mcp_types.ListResourceTemplatesRequest,
+}
+_OTHERS: tuple[tuple[OtherKind, str], ...] = (
+    ("prompt", "prompts/list"),
+    ("resource", "resources/list"),
+    ("resource", "resources/templates/list"),
+)
 
 
 def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: bool) -> Client:
@@ -168,19 +219,21 @@ async def _http(url: str) -> AsyncGenerator[TransportStreams]:
         yield streams
 
 
-def _checked(listed: list[Any]) -> tuple[dict[str, Json], ...]:
+def _checked(method: str, listed: list[Any]) -> tuple[dict[str, Json], ...]:
     """Definitions by name. One without a strict JSON form cannot be pinned: no caller could present it."""
     if len(listed) > MAX_TOOLS:
-        raise RegistryFault("pin.malformed", f"The server lists more than {MAX_TOOLS} tools; have it list fewer.")
+        what = LISTS[method].kind
+        raise RegistryFault("pin.malformed", f"The server lists more than {MAX_TOOLS} {what}s; have it list fewer.")
+    kind, identity, member = LISTS[method].kind, LISTS[method].identity, LISTS[method].member
     definitions: dict[str, dict[str, Json]] = {}
     for index, tool in enumerate(listed):
-        where = f"tools[{index}]"
-        if not isinstance(tool, dict) or not isinstance(name := tool.get("name"), str):
-            raise RegistryFault("pin.malformed", f"{where}: is no tool with a name; the server must be corrected.")
+        where = f"{member}[{index}]"
+        if not isinstance(tool, dict) or not isinstance(name := tool.get(identity), str):
+            message = f"{where}: is no {kind} with a {identity}; the server must be corrected."
+            raise RegistryFault("pin.malformed", message)
         if name in definitions:
-            raise RegistryFault(
-                "pin.malformed", f"{where}: has the name of another tool; the server must be corrected."
-            )
+            message = f"{where}: has the {identity} of another {kind}; the server must be corrected."
+            raise RegistryFault("pin.malformed", message)
         try:
             definition = without_meta(tool)
             parse_object(canonical(definition), where, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)

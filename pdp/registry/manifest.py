@@ -1,6 +1,7 @@
-"""Manifests (`pdp.manifest/1`), and the value types that all registry documents share.
+"""Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource), and the value types that all registry
+documents share.
 
-A manifest holds one tool's pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
+A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
 Instants are RFC 3339, UTC, whole seconds, in one spelling only.
 """
@@ -8,7 +9,7 @@ Instants are RFC 3339, UTC, whole seconds, in one spelling only.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
@@ -19,7 +20,9 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.facts import Annotations, Sink
+from pdp.core.methods import label_of
 from pdp.core.strict_json import parse_object
+from pdp.core.uri_template import is_template, variables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
@@ -50,13 +53,19 @@ def _checked(text: str) -> str:
 RFC3339 = Annotated[str, AfterValidator(_checked)]
 
 
-SCHEMA = "pdp.manifest/1"
+SCHEMA, OTHER_SCHEMA = "pdp.manifest/1", "pdp.manifest/2"  # of tools, of prompts and resources
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
-MODEL_FIELDS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
+    "tool": ("name", "title", "description", "inputSchema", "outputSchema", "annotations"),
+    "prompt": ("name", "title", "description", "arguments"),
+    "resource": ("uri", "uriTemplate", "name", "title", "description", "mimeType", "size", "annotations"),
+}
 
 Word = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./:@-]+$")]
+TargetName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")]  # see `Pinnable`
+OtherKind = Literal["prompt", "resource"]
 ServerId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Risk = Literal["low", "medium", "high", "critical"]
@@ -68,6 +77,33 @@ class Closed(BaseModel):
     """A closed, strict, immutable document."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Pinnable(Closed):
+    """What an index entry and a manifest name: a tool, unless `kind` says otherwise. A resource is named by its URI,
+    several of them by their URI template."""
+
+    server: ServerId
+    kind: OtherKind | None = None
+    name: TargetName
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.kind is None and not _TOOL_NAME.fullmatch(self.name):
+            raise ValueError("name is not 1 to 128 letters, digits and _ . / : @ -")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Unique within the server."""
+        return label_of(self.target_kind, self.name)
+
+    @property
+    def target_kind(self) -> str:
+        return self.kind or "tool"
+
+
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_./:@-]{1,128}")
 
 
 class SinkEntry(Closed):
@@ -89,14 +125,12 @@ class Hints(Closed):
         return Annotations(self.read_only, self.destructive, self.idempotent, self.open_world)
 
 
-class Manifest(Closed):
-    """One pinned tool."""
+class Manifest(Pinnable):
+    """One pinned tool, prompt, resource or resource template."""
 
-    schema_: Literal["pdp.manifest/1"] = Field(alias="schema")
+    schema_: Literal["pdp.manifest/1", "pdp.manifest/2"] = Field(alias="schema")
     tenant: Name
-    server: ServerId
-    name: Name
-    definition: dict[str, Any]  # the whole object of tools/list, without `_meta`
+    definition: dict[str, Any]  # the whole object of the server's list, without `_meta`
     definition_sha256: Digest
     version: Word
     risk: Risk
@@ -114,10 +148,15 @@ class Manifest(Closed):
     def _holds_together(self) -> Self:
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
-        if self.definition.get("name") != self.name:
-            raise ValueError("definition.name is another name than the manifest's")
-        if not isinstance(self.definition.get("inputSchema"), Mapping):
-            raise ValueError("definition.inputSchema is not an object")  # noqa: TRY004 - pydantic reports ValueError
+        if self.schema_ != (SCHEMA if self.kind is None else OTHER_SCHEMA):
+            raise ValueError(f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource")
+        name, identity = name_of(self.target_kind, self.definition)
+        if name != self.name:
+            raise ValueError(f"definition.{identity} is another name than the manifest's")
+        if self.kind is None and not isinstance(self.definition.get("inputSchema"), Mapping):
+            raise ValueError("definition.inputSchema is not an object")
+        if self.kind == "prompt" and _arguments(self.definition) is None:
+            raise ValueError("definition.arguments is not a list of objects with a name each")
         if digest(self.definition) != self.definition_sha256:
             raise ValueError("definition_sha256 is not the digest of definition")
         if worse(self.annotations, self.definition) != self.annotations:
@@ -126,15 +165,22 @@ class Manifest(Closed):
 
     @property
     def input_schema(self) -> Mapping[str, Json]:
-        schema: Mapping[str, Json] = self.definition["inputSchema"]
-        return schema
+        """What arguments are checked with. A prompt's arguments and a template's variables are texts."""
+        if self.kind is None:
+            schema: Mapping[str, Json] = self.definition["inputSchema"]
+            return schema
+        if self.kind == "prompt":
+            arguments = _arguments(self.definition) or {}
+            return _texts(arguments, [name for name, needed in arguments.items() if needed])
+        names = variables(self.name) or ()
+        return _texts(names, names)
 
     def sink_facts(self) -> tuple[Sink, ...]:
         return tuple(Sink(s.kind, s.argument) for s in self.sinks)
 
     def for_model(self) -> Mapping[str, Json]:
         """The definition with only the fields a model needs."""
-        return {key: self.definition[key] for key in MODEL_FIELDS if key in self.definition}
+        return {key: self.definition[key] for key in MODEL_FIELDS[self.target_kind] if key in self.definition}
 
     def encoded(self) -> bytes:
         """Canonical bytes."""
@@ -166,8 +212,44 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {message}" if where else message
 
 
+def name_of(kind: str, definition: Mapping[str, Json]) -> tuple[Json, str]:
+    """The name in a definition, None where there is none of this kind, and the member that holds it."""
+    if kind != "resource":
+        return definition.get("name"), "name"
+    identity = "uriTemplate" if "uriTemplate" in definition else "uri"
+    name = definition.get(identity)
+    proper = isinstance(name, str) and is_template(name) == (identity == "uriTemplate") and len(
+        {"uri", "uriTemplate"} & definition.keys()
+    ) == 1  # fmt: skip
+    return (name if proper else None), identity
+
+
+def _arguments(definition: Mapping[str, Json]) -> dict[str, bool] | None:
+    """The arguments of a prompt, each with whether it is required; None for what is no list of them."""
+    stated = definition.get("arguments", [])
+    named = [
+        (one["name"], one.get("required", False))
+        for one in (stated if isinstance(stated, list) else [None])
+        if isinstance(one, Mapping)
+        and isinstance(one.get("name"), str)
+        and isinstance(one.get("required", False), bool)
+    ]
+    whole = isinstance(stated, list) and len(named) == len(stated) == len(dict(named))
+    return dict(named) if whole else None
+
+
+def _texts(names: Iterable[str], required: Iterable[str]) -> Mapping[str, Json]:
+    properties: dict[str, Json] = {name: {"type": "string"} for name in names}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": sorted(required),
+        "additionalProperties": False,
+    }
+
+
 def without_meta(definition: Mapping[str, Json]) -> dict[str, Json]:
-    """A tool's definition as it is pinned and compared: all of it but `_meta`."""
+    """A definition as it is pinned and compared: all of it but `_meta`."""
     return {key: value for key, value in definition.items() if key != "_meta"}
 
 

@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 from pdp.core.check import NS, OK, Check, failed
 from pdp.core.digest import Json, canonical, digest
 from pdp.core.errors import ConfigurationFault, InvalidRequest, RegistryFault
+from pdp.core.methods import label_of
 from pdp.core.strict_json import parse_object
 from pdp.registry import dsse
 from pdp.registry.keys import SignerKey, read_public
@@ -31,6 +32,7 @@ from pdp.registry.manifest import (
     Name,
     ServerId,
     first_problem,
+    name_of,
     parse_ns,
     render,
     without_meta,
@@ -56,7 +58,8 @@ _DRIFTED = failed(
 
 
 class Observation(Closed):
-    """All tools of one server at one instant: digests of their definitions, without `_meta`, by name."""
+    """All tools, prompts and resources of one server at one instant: digests of their definitions, without `_meta`,
+    by label."""
 
     schema_: Literal["pdp.sighting/1"] = Field(alias="schema")
     tenant: Name
@@ -74,9 +77,23 @@ def file_of(server: str) -> str:
     return f"{server}.sighting.json"
 
 
-def observation_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Json]], at_ns: int) -> Observation:
-    """The observation at `at_ns`, rounded down to the second. Raises RegistryFault `watch.malformed`."""
+def observation_of(
+    tenant: str,
+    server: str,
+    definitions: Sequence[Mapping[str, Json]],
+    at_ns: int,
+    others: Sequence[tuple[str, Mapping[str, Json]]] = (),
+) -> Observation:
+    """The observation at `at_ns`, rounded down to the second, of tools and of `others`, each with its kind. Raises
+    RegistryFault `watch.malformed`."""
     digests = {str(definition["name"]): digest(without_meta(definition)) for definition in definitions}
+    for kind, definition in others:
+        label = label_of(kind, str(name_of(kind, definition)[0]))
+        if label in digests:
+            raise RegistryFault(
+                "watch.malformed", "a tool has the name of a prompt or a resource; correct the server"
+            )
+        digests[label] = digest(without_meta(definition))
     try:
         return Observation.model_validate(
             {

@@ -7,7 +7,7 @@ Nothing here makes a tool usable: a draft counts once author and reviewer have s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,29 @@ from pdp.core.check import WORST_COUNT
 from pdp.core.digest import Json, digest
 from pdp.core.errors import RegistryFault
 from pdp.core.facts import WORST_LABELS
+from pdp.core.methods import TARGET_KINDS, label_of
 from pdp.core.names import nearest
 from pdp.registry import files
 from pdp.registry.diff import newest_version
-from pdp.registry.documents import ServerEntry, State
+from pdp.registry.documents import ServerEntry, State, ToolEntry
 from pdp.registry.draft import Draft, base_of, write_file
-from pdp.registry.manifest import SCHEMA, Hints, Manifest, decode, first_problem, render, worse
+from pdp.registry.manifest import (
+    OTHER_SCHEMA,
+    SCHEMA,
+    Hints,
+    Manifest,
+    decode,
+    first_problem,
+    name_of,
+    render,
+    worse,
+)
 from pdp.registry.peer import FORMS, is_peer
 from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.sign import load_manifest
 
 UNREVIEWED = "unreviewed"  # the version of a tool without a review
+_PERMISSION = 256  # characters
 REVIEWED = "1"  # of one whose review names none
 
 
@@ -77,24 +89,30 @@ def manifest_of(
     *,
     reviewed_by: str | None,
     at_ns: int,
+    kind: str = "tool",
 ) -> Manifest:
-    """One tool's manifest: worst values, lowered by the review, raised by the server's own annotations. Raises
-    RegistryFault `pin.malformed` for a definition or review that no manifest can hold."""
+    """One manifest, of a tool unless `kind` says otherwise: worst values, lowered by the review, raised by what the
+    server itself says. Raises RegistryFault `pin.malformed` for a definition or review that no manifest can hold.
+    """
     values = review or ToolReview()
-    name = definition.get("name")
+    name, _ = name_of(kind, definition)
+    label, sha256 = label_of(kind, str(name)), digest(definition)
     try:
         return Manifest.model_validate(
             {
-                "schema": SCHEMA,
+                "schema": SCHEMA if kind == "tool" else OTHER_SCHEMA,
+                "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,
                 "name": name,
                 "definition": dict(definition),
-                "definition_sha256": digest(definition),
+                "definition_sha256": sha256,
                 "version": values.version or (UNREVIEWED if review is None else REVIEWED),
                 "risk": values.risk or "critical",
                 # a permission without holders until an administrator grants it
-                "permissions": [f"{server.id}:{name}"] if values.permissions is None else values.permissions,
+                "permissions": [_nobodys(server.id, label, sha256)]
+                if values.permissions is None
+                else values.permissions,
                 "labels": list(WORST_LABELS) if values.labels is None else values.labels,
                 "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],
                 "annotations": _hints(values.annotations, definition).model_dump(),
@@ -107,25 +125,38 @@ def manifest_of(
         )
     except ValidationError as error:
         raise RegistryFault(
-            "pin.malformed", f"tool {_shown(name)}: {first_problem(error)}; correct the server or the review"
+            "pin.malformed", f"{kind} {_shown(name)}: {first_problem(error)}; correct the server or the review"
         ) from None
 
 
+def _nobodys(server: str, label: str, sha256: str) -> str:
+    """A permission that nobody has, in the length that a permission may have."""
+    named = f"{server}:{label}"
+    return named if len(named) <= _PERMISSION else f"{server}:{sha256}"
+
+
 def pin(
-    folder: Path, server: PinnedServer, definitions: Sequence[Mapping[str, Json]], review: Review, *, at_ns: int
+    folder: Path,
+    server: PinnedServer,
+    definitions: Sequence[Mapping[str, Json]],
+    review: Review,
+    *,
+    at_ns: int,
+    others: Sequence[tuple[str, Mapping[str, Json]]] = (),
 ) -> Pinned:
-    """Write manifests and the draft `set.json` with the next serial into `folder`.
+    """Write manifests and the draft `set.json` with the next serial into `folder`. `definitions` are tools, `others`
+    prompts and resources, each with its kind.
 
     Other servers of the set stay as they are; tools that the server no longer lists are withdrawn; what did not
     change keeps its manifest. Raises RegistryFault (`pin.*`, `review.*`, `registry.*`).
     """
-    names = [str(definition["name"]) for definition in definitions]
-    review.check_names(names)
-    _check_sinks(definitions, review)
+    offered = [*(("tool", definition) for definition in definitions), *others]
+    for kind in TARGET_KINDS:
+        review.check_names(kind, [str(name_of(k, definition)[0]) for k, definition in offered if k == kind])
     base = base_of(folder, server.tenant)
-    proposals = [_propose(folder, base, server, definition, review, at_ns) for definition in definitions]
-    proposals += _gone(folder, base, server.id, names)
-    draft = base.with_server(server.entry(), [(p.manifest.name, p.manifest.digest(), p.state) for p in proposals])
+    proposals = [_propose((folder, base), server, one, review, at_ns) for one in offered]
+    proposals += _gone(folder, base, server.id, {p.manifest.label for p in proposals})
+    draft = base.with_server(server.entry(), [_entry(p.manifest, p.state) for p in proposals])
     if draft.same_content(base):
         return Pinned(tuple(proposals), None)
     (folder / files.MANIFESTS).mkdir(parents=True, exist_ok=True)
@@ -138,12 +169,24 @@ def pin(
     return Pinned(tuple(proposals), draft)
 
 
+def _entry(manifest: Manifest, state: State) -> ToolEntry:
+    return ToolEntry(
+        server=manifest.server,
+        kind=manifest.kind,
+        name=manifest.name,
+        manifest_sha256=manifest.digest(),
+        state=state,
+    )
+
+
 def _propose(
-    folder: Path, base: Draft, server: PinnedServer, definition: Mapping[str, Json], review: Review, at_ns: int
+    there: tuple[Path, Draft], server: PinnedServer, one: tuple[str, Mapping[str, Json]], review: Review, at_ns: int
 ) -> Proposal:
-    tool_review = review.tools.get(str(definition["name"]))
-    manifest = manifest_of(server, definition, tool_review, reviewed_by=review.reviewed_by, at_ns=at_ns)
-    entry = base.tool(server.id, manifest.name)
+    (folder, base), (kind, definition) = there, one
+    tool_review = review.of(kind).get(str(name_of(kind, definition)[0]))
+    manifest = manifest_of(server, definition, tool_review, reviewed_by=review.reviewed_by, at_ns=at_ns, kind=kind)
+    _check_sinks(manifest, tool_review)
+    entry = base.tool(server.id, manifest.label)
     state: State = (tool_review.state if tool_review is not None else None) or (
         entry.state if entry is not None else "active"
     )
@@ -155,10 +198,10 @@ def _propose(
     return Proposal(manifest, state, tool_review is not None, "new" if entry is None else "changed")
 
 
-def _gone(folder: Path, base: Draft, server: str, names: Sequence[str]) -> list[Proposal]:
+def _gone(folder: Path, base: Draft, server: str, labels: Collection[str]) -> list[Proposal]:
     proposals: list[Proposal] = []
     for entry in base.tools:
-        if entry.server == server and entry.name not in names:
+        if entry.server == server and entry.label not in labels:
             manifest = _stored(folder, entry.manifest_sha256)
             if manifest is not None:  # one without its manifest cannot be used; it leaves the set
                 proposals.append(Proposal(manifest, "withdrawn", manifest.reviewed_by is not None, "gone"))
@@ -184,20 +227,18 @@ def _hints(reviewed_hints: ReviewedHints, definition: Mapping[str, Json]) -> Hin
     return worse(reviewed, definition)
 
 
-def _check_sinks(definitions: Sequence[Mapping[str, Json]], review: Review) -> None:
+def _check_sinks(manifest: Manifest, review: ToolReview | None) -> None:
     """A sink at an argument that does not exist would silently guard nothing."""
-    for definition in definitions:
-        tool_review = review.tools.get(str(definition["name"]))
-        schema = definition.get("inputSchema")
-        properties: Any = schema.get("properties") if isinstance(schema, Mapping) else None
-        for sink in (tool_review.sinks if tool_review is not None else None) or ():
-            first = sink.argument[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
-            if sink.argument and first not in (properties or {}):
-                raise RegistryFault(
-                    "review.unknown_argument",
-                    f"review.tools.{definition['name']}.sinks: {sink.argument} is no argument of the tool; "
-                    f"it has {', '.join(sorted(properties or {})) or 'none'}",
-                )
+    properties: Any = manifest.input_schema.get("properties")
+    kind = manifest.target_kind
+    for sink in (review.sinks if review is not None else None) or ():
+        first = sink.argument[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
+        if sink.argument and first not in (properties or {}):
+            raise RegistryFault(
+                "review.unknown_argument",
+                f"review.{kind}s.{manifest.name}.sinks: {sink.argument} is no argument of the {kind}; "
+                f"it has {', '.join(sorted(properties or {})) or 'none'}",
+            )
 
 
 def _shown(name: Json) -> str:
@@ -227,6 +268,6 @@ def set_state(folder: Path, server: str, name: str, state: State) -> Draft | Non
 
 
 def _near(base: Draft, server: str, name: str) -> str:
-    names = [f"{t.server}/{t.name}" for t in base.tools]
+    names = [f"{t.server}/{t.label}" for t in base.tools]
     near = nearest(f"{server}/{name}", names)
     return f"; did you mean `{near}`?" if near else "; `pdp tools verify` lists those that are"

@@ -32,7 +32,7 @@ class ReviewedHints(Closed):
 
 
 class ToolReview(Closed):
-    """One tool."""
+    """One tool, prompt or resource."""
 
     risk: Risk | None = None
     permissions: list[Word] | None = None
@@ -47,12 +47,15 @@ class ToolReview(Closed):
 
 
 class Review(Closed):
-    """`review.yaml`: {reviewed_by, tools: {<name>: ...}}."""
+    """`review.yaml`: {reviewed_by, tools: {<name>: ...}, prompts: {<name>: ...}, resources: {<URI>: ...}}; a URI
+    template where the server lists one."""
 
     reviewed_by: Word | None = None
     tools: dict[str, ToolReview] = Field(default_factory=dict)
+    prompts: dict[str, ToolReview] = Field(default_factory=dict)
+    resources: dict[str, ToolReview] = Field(default_factory=dict)
 
-    @field_validator("tools", mode="before")
+    @field_validator("tools", "prompts", "resources", mode="before")
     @classmethod
     def _said(cls, tools: Any) -> Any:
         """An entry with nothing in it, as `pdp tools review` writes it, says nothing: the tool is not reviewed."""
@@ -60,13 +63,18 @@ class Review(Closed):
             {name: entry for name, entry in tools.items() if entry is not None} if isinstance(tools, dict) else tools
         )
 
-    def check_names(self, names: Sequence[str]) -> None:
-        """Raises RegistryFault `review.unknown_tool` for an entry about no tool, with the nearest right name."""
-        for name in self.tools:
+    def of(self, kind: str) -> Mapping[str, ToolReview]:
+        """What is said of the targets of a kind, by name."""
+        return {"tool": self.tools, "prompt": self.prompts, "resource": self.resources}[kind]
+
+    def check_names(self, kind: str, names: Sequence[str]) -> None:
+        """Raises RegistryFault `review.unknown_tool` for an entry about nothing that is listed, with the nearest
+        name."""
+        for name in self.of(kind):
             if name not in names:
                 near = nearest(name, names)
-                hint = f"; did you mean `{near}`?" if near else "; the server lists no such tool"
-                raise RegistryFault("review.unknown_tool", f"review.tools.{name}: unknown tool{hint}")
+                hint = f"; did you mean `{near}`?" if near else f"; the server lists no such {kind}"
+                raise RegistryFault("review.unknown_tool", f"review.{kind}s.{name}: unknown {kind}{hint}")
 
 
 def load_review(path: Path) -> Review:

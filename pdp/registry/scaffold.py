@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
+from pdp.core.methods import TARGET_KINDS
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
 from pdp.registry.manifest import Manifest, Risk, SinkKind
@@ -23,7 +24,6 @@ _HEAD = """\
 # The review of server {server}. Read each definition (`manifests/`), then say what holds of the tool; take the `#`
 # away from what you say. What is left out keeps its worst value. Then: pdp tools pin ... --review THIS_FILE
 reviewed_by: {reviewed_by}
-tools:
 """
 _CHOICES = {
     "risk": ", ".join(get_args(Risk)),
@@ -46,13 +46,18 @@ def scaffold(version: Version, server: str) -> str:
     reviewers = [manifest.reviewed_by for _, manifest in manifests if manifest.reviewed_by]
     head = _HEAD.format(server=server, reviewed_by=_yaml(reviewers[0]) if reviewers else "null   # you")
     owner = version.servers()[server].owner
-    return head + "".join(f"{line}\n" for entry, manifest in manifests for line in _tool(entry, manifest, owner))
+    lines = []
+    for kind in TARGET_KINDS:
+        of_kind = [(entry, manifest) for entry, manifest in manifests if entry.target_kind == kind]
+        lines += [f"{kind}s:"] if of_kind or kind == "tool" else []
+        lines += [line for entry, manifest in of_kind for line in _tool(entry, manifest, owner)]
+    return head + "".join(f"{line}\n" for line in lines)
 
 
 def _manifest(version: Version, entry: ToolEntry) -> Manifest:
     manifest = version.manifest(entry)
     if manifest is None:
-        raise RegistryFault("tool.corrupt", f"{entry.server}/{entry.name}: its manifest cannot be read; pin again")
+        raise RegistryFault("tool.corrupt", f"{entry.server}/{entry.label}: its manifest cannot be read; pin again")
     return manifest
 
 

@@ -9,6 +9,7 @@ from pdp.core.check import OK, Check
 from pdp.core.facts import TargetFact
 from pdp.core.registered import PinnedTool
 from pdp.core.schema import is_open
+from pdp.core.uri_template import is_template
 from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
 
@@ -62,7 +63,8 @@ class TenantSnapshot:
     tenant: str
     signed: SignedSet | None = None
     servers: Mapping[str, ServerEntry] = field(default_factory=dict)
-    tools: Mapping[tuple[str, str], IndexedTool] = field(default_factory=dict)
+    tools: Mapping[tuple[str, str], IndexedTool] = field(default_factory=dict)  # by server and label
+    templates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # URI templates by server, in any state
     waivers: SignedWaivers | None = None
     good_ns: int = 0  # when the set last verified
     problem: str = ""  # code, while the set on disk does not verify
@@ -90,13 +92,22 @@ class TenantSnapshot:
         )
 
 
+def templates_of(index: SetIndex) -> dict[str, tuple[str, ...]]:
+    """The URI templates of each server that has any."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in index.tools:
+        if entry.kind == "resource" and is_template(entry.name):
+            found[entry.server] = (*found.get(entry.server, ()), entry.name)
+    return found
+
+
 def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
     """A verified manifest as the service and policy see it."""
-    schema = manifest.input_schema
+    schema, kind = manifest.input_schema, manifest.target_kind
     fact = TargetFact(
         check=OK,
-        key=f"tool:{manifest.name}",
-        kind="tool",
+        key=f"{kind}:{manifest.name}",
+        kind=kind,
         name=manifest.name,
         server=manifest.server,
         risk=manifest.risk,

@@ -23,6 +23,7 @@ from pdp.registry.snapshot import (
     SignedWaivers,
     TenantSnapshot,
     VerifiedTool,
+    templates_of,
     verified_tool,
 )
 
@@ -68,6 +69,7 @@ class Tenant:
     _waivers_seen: _Seen = field(default_factory=_Seen)
     _last_waivers: SignedWaivers | None = None
     _built: dict[tuple[str, str], IndexedTool] | None = None  # of `signed` and `_slots`; None when they changed
+    _templates: dict[str, tuple[str, ...]] = field(default_factory=dict)  # built with `_built`
     _slots: dict[tuple[str, str, str], _Slot] = field(default_factory=dict)
 
     def refresh(self, at_ns: int, floors: Floors) -> TenantSnapshot:
@@ -124,7 +126,7 @@ class Tenant:
         lying = files.signatures(self.folder / files.MANIFESTS)
         slots: dict[tuple[str, str, str], _Slot] = {}
         for entry in index.tools:
-            key = (entry.server, entry.name, entry.manifest_sha256)
+            key = (entry.server, entry.label, entry.manifest_sha256)
             slot = slots[key] = self._slots.get(key) or _Slot()
             now = lying.get(f"{entry.manifest_sha256}.json")
             if slot.seen.unchanged(now):
@@ -149,7 +151,7 @@ class Tenant:
         if verified is not None:
             return verified  # the same bytes as before
         manifest = decode(raw)
-        if (manifest.tenant, manifest.server, manifest.name) != (self.tenant, entry.server, entry.name):
+        if (manifest.tenant, manifest.server, manifest.label) != (self.tenant, entry.server, entry.label):
             raise RegistryFault("tool.corrupt", "The tool's manifest is another tool's; pin and sign the set again.")
         return verified_tool(manifest, entry.manifest_sha256)
 
@@ -200,13 +202,15 @@ class Tenant:
         if self._built is None:
             self._built = {}
             for entry in signed.index.tools:
-                slot = self._slots[entry.server, entry.name, entry.manifest_sha256]
-                self._built[entry.server, entry.name] = IndexedTool(entry, slot.verified, slot.refusal)
+                slot = self._slots[entry.server, entry.label, entry.manifest_sha256]
+                self._built[entry.server, entry.label] = IndexedTool(entry, slot.verified, slot.refusal)
+            self._templates = templates_of(signed.index)
         return TenantSnapshot(
             self.tenant,
             signed,
             {server.id: server for server in signed.index.servers},
             self._built,
+            self._templates,
             empty.waivers,
             empty.good_ns,
             empty.problem,

@@ -126,20 +126,20 @@ def _dates(document: SetIndex | WaiverSet, name: str, at_ns: int, report: Verifi
 
 def _tools(folder: Path, index: SetIndex, report: VerificationReport) -> None:
     for entry in index.tools:
-        where = f"{entry.server}/{entry.name}"
+        where = f"{entry.server}/{entry.label}"
         manifest, code = None, ""
         try:
             manifest = load_manifest(folder, entry, index.tenant)
         except RegistryFault as fault:
             code = fault.code
             report.add(where, fault)
-        report.tools.append(ToolLine(entry.server, entry.name, entry.state, code, manifest))
+        report.tools.append(ToolLine(entry.server, entry.label, entry.state, code, manifest))
 
 
 def _findings(folder: Path, report: VerificationReport) -> None:
     """Notes, not problems: a set that was signed counts; its findings were accepted, or are newer than the rules."""
     tools = [
-        ScannedTool(line.server, line.manifest.definition)
+        ScannedTool(line.server, line.manifest.definition, line.name)
         for line in report.tools
         if line.manifest is not None and line.state != "withdrawn"
     ]

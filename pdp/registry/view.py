@@ -10,9 +10,11 @@ from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ServerFact, TargetFact, Waiver
+from pdp.core.methods import label_of
 from pdp.core.registered import PinnedTool, RegistryPins
 from pdp.core.request import ServerPeer
 from pdp.core.strict_json import parse_object
+from pdp.core.uri_template import is_template, match
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.marks import Floors, HighWater, marks
 from pdp.registry.observation import Observations
@@ -28,6 +30,10 @@ _NOT_PRESENTED = failed(
 )
 _DRIFTED = failed(
     "tool.drifted", "The tool's definition is not the pinned one; have the change reviewed, pinned and signed."
+)
+_NO_URI = failed("target.malformed", "A URI template is no URI; read one of its resources.")
+_AMBIGUOUS = failed(
+    "target.ambiguous", "The URI is one of several pinned templates; have the server or what is pinned corrected."
 )
 _UNLOADED = TenantSnapshot("")  # of a tenant that is not configured
 _STALE = "The registry could not be verified for too long; `pdp tools verify` says why."
@@ -95,35 +101,61 @@ class FileRegistryView:
         """Ids of the servers the index lists, sorted."""
         return tuple(sorted(self.tenants.get(tenant, _UNLOADED).servers))
 
-    def tools(self, tenant: str, server: str) -> tuple[str, ...]:
+    def tools(self, tenant: str, server: str, kind: str = "tool") -> tuple[str, ...]:
         """Names the index lists for the server, in any state, sorted."""
-        tools = self.tenants.get(tenant, _UNLOADED).tools
-        return tuple(sorted(name for owner, name in tools if owner == server))
+        entries = (tool.entry for tool in self.tenants.get(tenant, _UNLOADED).tools.values())
+        return tuple(sorted(entry.name for entry in entries if (entry.server, entry.target_kind) == (server, kind)))
 
-    def target(
-        self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int, *, listing: bool = False
+    def located(self, tenant: str, server: str, uri: str) -> tuple[str, Check]:
+        """The pinned name of the resource that a URI is read of: the URI itself, else its one template. The check is
+        `target.ambiguous` where it is a URI of several, whatever their state."""
+        snapshot = self.tenants.get(tenant, _UNLOADED)
+        if is_template(uri):
+            return uri, _NO_URI
+        if (server, label_of("resource", uri)) in snapshot.tools:
+            return uri, OK
+        found = [name for name in snapshot.templates.get(server, ()) if match(name, uri) is not None]
+        if len(found) > 1:
+            return uri, _AMBIGUOUS
+        return (found[0] if found else uri), OK
+
+    def target(  # noqa: PLR0913 - see the port
+        self,
+        tenant: str,
+        server: str,
+        name: str,
+        presented: bytes | None,
+        at_ns: int,
+        *,
+        kind: str = "tool",
+        listing: bool = False,
     ) -> TargetFact:
-        """The tool with its check; a tool that fails it holds the worst values.
+        """The tool, or what else of that kind, with its check; what fails it holds the worst values.
 
         `listing`: the pinned definition itself is shown, so none needs to be presented. What is presented is
         compared all the same, and what would have to be watched is no more visible than callable."""
         snapshot = self.tenants.get(tenant, _UNLOADED)
-        tool = snapshot.tools.get((server, name))
+        tool = snapshot.tools.get((server, label_of(kind, name)))
+        if tool is not None and tool.entry.target_kind != kind:
+            tool = None
         check = _state(snapshot, "tool", at_ns, self.max_stale_ns)
         if check.ok:
             check = _UNKNOWN_TOOL if tool is None else self._tool_check(tool, presented, listing, (tenant, at_ns))
+        check = _said_of(kind, check)
         if tool is None or tool.verified is None:
-            return TargetFact(check, f"tool:{name}", "tool", name, server)
+            return TargetFact(check, f"{kind}:{name}", kind, name, server)
         if check.ok:
             return tool.verified.fact
         fact = tool.verified.fact
-        worst = TargetFact(check, fact.key, "tool", name, server)
+        worst = TargetFact(check, fact.key, kind, name, server)
         return replace(worst, manifest_sha256=fact.manifest_sha256, version=fact.version, owner=fact.owner)
 
-    def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:
+    def pinned(self, tenant: str, server: str, name: str, kind: str = "tool") -> PinnedTool | None:
         """The verified manifest's content; None when there is none that verifies."""
-        tool = self.tenants.get(tenant, _UNLOADED).tools.get((server, name))
-        return tool.verified.pinned if tool is not None and tool.verified is not None else None
+        tool = self.tenants.get(tenant, _UNLOADED).tools.get((server, label_of(kind, name)))
+        if tool is None or tool.verified is None or tool.entry.target_kind != kind:
+            return None
+        return tool.verified.pinned
 
     def state(self, tenant: str) -> str:
         """Empty while the tenant's set may be used, else the code that says why not."""
@@ -156,7 +188,7 @@ class FileRegistryView:
 
     def _seen(self, tool: IndexedTool, tenant: str, at_ns: int) -> Check:
         pinned = tool.verified.manifest.definition_sha256 if tool.verified is not None else ""
-        return self.observations.check(tenant, tool.entry.server, tool.entry.name, pinned, at_ns)
+        return self.observations.check(tenant, tool.entry.server, tool.entry.label, pinned, at_ns)
 
     def _tool_check(self, tool: IndexedTool, presented: bytes | None, listing: bool, where: tuple[str, int]) -> Check:
         if tool.entry.state != "active":
@@ -183,6 +215,14 @@ class FileRegistryView:
             except InvalidRequest:
                 self.digests[key] = ""
         return self.digests[key]
+
+
+def _said_of(kind: str, check: Check) -> Check:
+    """The same check of a prompt or a resource: codes `tool.*` become `target.*`."""
+    if kind == "tool" or not check.code.startswith("tool."):
+        return check
+    message = check.message.replace("tools/list", "list").replace("tool", kind)
+    return replace(check, code=f"target.{check.code.removeprefix('tool.')}", message=message)
 
 
 def _bounded(snapshot: TenantSnapshot, high_water: HighWater) -> TenantSnapshot:

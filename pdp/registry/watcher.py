@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pdp.core.errors import RegistryFault
 from pdp.registry.draft import write_file
-from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
 from pdp.registry.observation import file_of, observation_of, seal
 from pdp.registry.review import load_yaml
@@ -74,7 +74,7 @@ def load_plan(path: Path) -> WatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The result of one look at a server: the number of tools observed, or the fault."""
+    """The result of one look at a server: the number of tools, prompts and resources observed, or the fault."""
 
     server: str
     tools: int = 0
@@ -108,14 +108,14 @@ class Watcher:
     async def _look(self, server: WatchedServer) -> Look:
         began = self.now_ns()  # what was listed is at least as new as this
         try:
-            definitions = await read_tools(
+            listed = await read_listed(
                 server.source(os.environ), timeout_seconds=self.plan.timeout_seconds, legacy=server.legacy
             )
-            seen = observation_of(self.plan.tenant, server.id, definitions, began)
+            seen = observation_of(self.plan.tenant, server.id, listed.tools, began, listed.others)
             await asyncio.to_thread(write_file, self.folder / file_of(server.id), seal(seen, self.key))
         except RegistryFault as fault:
             return Look(server.id, fault=fault)
         except OSError as error:
             kept = RegistryFault("watch.write", "the sighting cannot be written; check --out", detail=repr(error))
             return Look(server.id, fault=kept)
-        return Look(server.id, len(definitions))
+        return Look(server.id, len(listed.tools) + len(listed.others))

@@ -14,10 +14,21 @@ from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Actor, ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact, TargetFact
+from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of
 from pdp.core.registered import PinnedTool
-from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
+from pdp.core.request import (
+    Ask,
+    Caller,
+    Credential,
+    GenericTarget,
+    ListAsk,
+    ResourceTarget,
+    ServerPeer,
+    ToolTarget,
+)
 from pdp.core.stored import CallKeys, CallRow
 from pdp.core.strict_json import MAX_BYTES
+from pdp.core.uri_template import is_template, match
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.ports.telemetry import Telemetry
 from pdp.service.decision import Decision
@@ -25,8 +36,6 @@ from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
 MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
-METHOD_TOOL_CALL = "tools/call"
-METHOD_TOOL_LIST = "tools/list"
 
 
 class FactBuilder:
@@ -86,10 +95,10 @@ class FactBuilder:
         # unused by policy, but no other parser may read it differently
         self._content.object(ask.meta, "context.meta_json")
         registry, tenant = decision.snapshot.registry, caller.tenant
-        target = self._target(ask.target, ask.method, caller, decision.snapshot, at_ns)
+        target = self._target(ask, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
-        pinned = registry.pinned(tenant, target.server, target.name) if target.check.ok else None
-        raw, arguments = self._arguments(ask.target, pinned)
+        pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
+        raw, arguments = self._arguments(ask, target.name, pinned)
         keys = CallKeys(
             tenant,
             at_ns,
@@ -135,14 +144,21 @@ class FactBuilder:
         snapshot: Snapshot,
         at_ns: int,
     ) -> Facts:
-        """The facts of one FilterTools: every pinned tool of the server, or those whose definitions were `shown`."""
+        """The facts of one FilterTools: everything pinned that the method lists, or that whose definitions were
+        `shown`. What another method lists is not looked at."""
         for field, raw in ask.asserted:
             self._content.object(raw, field)
         registry, tenant = snapshot.registry, caller.tenant
-        supported = ask.method == METHOD_TOOL_LIST  # what a list of anything else holds is not looked at
-        names = sorted(shown) if shown or ask.presented_only or not supported else registry.tools(tenant, ask.server)
-        listing = not shown
-        found = (registry.target(tenant, ask.server, name, shown.get(name), at_ns, listing=listing) for name in names)
+        method = LISTS.get(ask.method)
+        if method is None or shown or ask.presented_only:
+            names = sorted(shown)
+        else:
+            names = list(filter(method.lists, registry.tools(tenant, ask.server, method.kind)))
+        kind, listing = method.kind if method is not None else "", not shown
+        found = (
+            registry.target(tenant, ask.server, name, shown.get(name), at_ns, kind=kind, listing=listing)
+            for name in names
+        )
         targets = tuple(self._switched(fact, snapshot, tenant, at_ns) for fact in found)
         return Facts(
             phase="list",
@@ -162,14 +178,14 @@ class FactBuilder:
         """The presented definitions by name; none where they are not looked at. Raises InvalidRequest for one without
         a name, or a name twice. Fit for a thread: they may take seconds."""
         shown: dict[str, bytes] = {}
-        if ask.method != METHOD_TOOL_LIST:
+        if (method := LISTS.get(ask.method)) is None:
             return shown
         size = 0
         definitions = self._content.definitions(ask.definitions, "definitions_json")
         for raw, definition in zip(ask.definitions, definitions, strict=True):
-            name = definition.get("name")
+            name = definition.get(method.identity)
             if not isinstance(name, str) or not name or name in shown:
-                raise InvalidRequest("definitions_json", "every definition needs a name of its own")
+                raise InvalidRequest("definitions_json", f"every definition needs a {method.identity} of its own")
             size += len(name.encode())
             if size > MAX_NAMES_BYTES:
                 raise InvalidRequest(
@@ -185,23 +201,37 @@ class FactBuilder:
         if decision.session is not None:
             self._sessions.release(decision.session)
 
-    def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
-        if not isinstance(target, ToolTarget) or method != METHOD_TOOL_CALL:
-            check = failed("target.unsupported", "Only tools/call on a tool is decided by this release.")
-            return TargetFact(check, f"{target.kind}:{target.name}", target.kind, target.name, target.server)
-        fact = snapshot.registry.target(caller.tenant, target.server, target.name, target.definition, at_ns)
+    def _target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
+        target, tenant, registry = ask.target, caller.tenant, snapshot.registry
+        name, check = target.name, OK
+        if isinstance(target, GenericTarget) or target.kind not in CALLS.get(ask.method, ()):
+            check = failed("target.unsupported", "No method of MCP that is decided asks that of such a target.")
+        elif isinstance(target, ResourceTarget) and ask.method != COMPLETE:
+            name, check = registry.located(tenant, target.server, target.name)
+        elif isinstance(target, ResourceTarget) and not is_template(target.name):
+            check = failed("target.malformed", "Completed are the variables of a URI template; this is a URI.")
+        if isinstance(target, GenericTarget) or not check.ok:
+            return TargetFact(check, f"{target.kind}:{name}", target.kind, name, target.server)
+        fact = registry.target(tenant, target.server, name, target.definition, at_ns, kind=target.kind)
         return self._switched(fact, snapshot, caller.tenant, at_ns)
 
     @staticmethod
     def _switched(fact: TargetFact, snapshot: Snapshot, tenant: str, at_ns: int) -> TargetFact:
-        if not snapshot.switches.tool_off(tenant, fact.server, fact.name, at_ns):
+        if not snapshot.switches.tool_off(tenant, fact.server, label_of(fact.kind, fact.name), at_ns):
             return fact
         return replace(fact, check=failed("switch.tool", "An operator has switched this tool off."))
 
-    def _arguments(self, target: Target, pinned: PinnedTool | None) -> tuple[bytes, ArgumentsFact]:
-        if not isinstance(target, ToolTarget):
+    def _arguments(self, ask: Ask, name: str, pinned: PinnedTool | None) -> tuple[bytes, ArgumentsFact]:
+        """Of a URI they are the values of the variables of its template `name`."""
+        target, begun = ask.target, ask.method == COMPLETE
+        if isinstance(target, GenericTarget):
             return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
-        arguments = self._content.arguments(target.arguments, pinned)
+        given = target.arguments
+        if isinstance(target, ResourceTarget) and not begun:
+            if given:
+                raise InvalidRequest("target.resource.arguments_json", "goes with a completion; leave it empty")
+            given = canonical(dict(match(name, target.name) or {}))
+        arguments = self._content.arguments(given, pinned.begun if pinned is not None and begun else pinned)
         return canonical(arguments.value), arguments
 
     def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
@@ -303,25 +333,26 @@ class ObservedFacts(FactBuilder):
         snapshot: Snapshot,
         at_ns: int,
     ) -> Facts:
-        self._telemetry.note("mcp.method.name", METHOD_TOOL_LIST)
+        self._telemetry.note("mcp.method.name", ask.method if ask.method in LISTS else "other")
         with self._telemetry.stage("facts", {"pdp.phase": "list"}):
             return super().list(ask, shown, caller, identity, snapshot, at_ns)
 
     @override
-    def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
+    def _target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
         with self._telemetry.stage("registry") as span:
-            found = super()._target(target, method, caller, snapshot, at_ns)
+            found = super()._target(ask, caller, snapshot, at_ns)
             span.set("pdp.check", "ok" if found.check.ok else found.check.code)
-        if method == METHOD_TOOL_CALL:
-            self._telemetry.note("mcp.method.name", method)
+        if ask.method in CALLS:
+            self._telemetry.note("mcp.method.name", ask.method)
+        if ask.method == TOOL_CALL:
             self._telemetry.note("gen_ai.operation.name", "execute_tool")
-        if found.check.ok:
+        if found.check.ok and found.kind == "tool":
             self._telemetry.note("gen_ai.tool.name", found.name)
         return found
 
 
 def asker(index_key: bytes, tenant: str, call: Call) -> str:
-    """The keyed index of subject, agent, server and tool: whose refusals by the judge count together."""
+    """The keyed index of subject, agent, server and what is asked for: whose refusals by the judge count together."""
     parts = (tenant, call.subject.issuer, call.subject.id, call.agent, call.server, call.tool)
     return keyed_index(index_key, "asker", *parts)
 
@@ -344,6 +375,8 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
         target.server,
         target.key,
         target.manifest_sha256,
+        # what is done with a prompt or a resource; with a tool there is only one thing to do
+        *((ask.method,) if target.kind != "tool" else ()),
     )
 
 
@@ -358,7 +391,7 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
         caller=caller.name,
         session=ask.session.id,
         server=target.server,
-        tool=target.name,
+        tool=label_of(target.kind, target.name),
         manifest_sha256=target.manifest_sha256 or "",
     )
 

@@ -1,4 +1,5 @@
-"""Which tools of a server one subject may see: the same evaluation as Decide, over all of them at once."""
+"""Which tools, prompts or resources of a server one subject may see: the same evaluation as Decide, over all of them
+at once."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pdp.core.answer import ListAnswer, PolicyRef, Terms
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.facts import Facts
+from pdp.core.methods import LISTS
 from pdp.core.outcome import Hidden, Outcome, denied
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
@@ -17,7 +19,7 @@ from pdp.ports import Clock
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
 from pdp.service.evaluate import evaluate
-from pdp.service.facts import METHOD_TOOL_LIST, FactBuilder
+from pdp.service.facts import FactBuilder
 from pdp.service.state import ServiceState, Snapshot
 
 
@@ -45,10 +47,10 @@ class Filter:
             if not self.state.outdated(snapshot, at, self.clock.now_ns()):
                 break
         facts = self.facts.list(ask, shown, caller, identity, snapshot, at)
-        if ask.method == METHOD_TOOL_LIST:
+        if ask.method in LISTS:
             outcome, document, _ = await evaluate(snapshot.policy, facts, at)
         else:
-            outcome = denied("target.unsupported", f"Only {METHOD_TOOL_LIST} is filtered by this release.")
+            outcome = denied("target.unsupported", f"Filtered are {', '.join(LISTS)}.")
             document = b""
         self.kills.note(caller, outcome, at)
         answer = self._answer(facts, outcome, snapshot, at)
@@ -58,12 +60,14 @@ class Filter:
 
     def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:
         tools: list[tuple[str, dict[str, Json]]] = []
+        named: set[str] = set()
         hidden = list(outcome.hidden)
         for target in facts.targets:
-            pinned = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name)
+            pinned = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name, target.kind)
             if target.key in outcome.visible and pinned is not None:
                 tools.append((target.name, dict(pinned.definition)))
-        named = {h.key for h in hidden} | {f"tool:{name}" for name, _ in tools}
+                named.add(target.key)
+        named.update(h.key for h in hidden)
         # an evaluation that failed names nothing: every tool is hidden for its reason
         hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]
         policy, expires = snapshot.policy, facts.identity.subject.expires_ns

@@ -470,7 +470,10 @@ class FilterToolsRequest(_message.Message):
     server: _builtins.str
     """Id of the server in the registry. Mandatory."""
     method: _builtins.str
-    """The MCP method; `tools/list`, also when empty. Another one: DENY `target.unsupported`."""
+    """The MCP method: `tools/list`, also when empty, `prompts/list`, `resources/list` or
+    `resources/templates/list`. Another one: DENY `target.unsupported`. What is said here of tools and their
+    names then holds for prompts, for resources (named by URI) or for templates (by URI template).
+    """
     presented_only: _builtins.bool
     """True: the answer is about `definitions_json` alone even if that is empty, for a server that listed no
     tools; `tools` is then empty too.

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12pdp/v1/types.proto\x12\x06pdp.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\tPrincipal\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\xb2\x01\n\x06Target\x12\"\n\x04tool\x18\x01 \x01(\x0b\x32\x12.pdp.v1.ToolTargetH\x00\x12*\n\x08resource\x18\x02 \x01(\x0b\x32\x16.pdp.v1.ResourceTargetH\x00\x12&\n\x06prompt\x18\x03 \x01(\x0b\x32\x14.pdp.v1.PromptTargetH\x00\x12(\n\x07generic\x18\x04 \x01(\x0b\x32\x15.pdp.v1.GenericTargetH\x00\x42\x06\n\x04kind\"\x87\x01\n\nToolTarget\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x19\n\x0f\x64\x65\x66inition_json\x18\x03 \x01(\x0cH\x00\x12\x1b\n\x11\x64\x65\x66inition_digest\x18\x04 \x01(\tH\x00\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x42\x0b\n\tpresented\"-\n\x0eResourceTarget\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\"D\n\x0cPromptTarget\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\x0c\"B\n\rGenericTarget\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x17\n\x0fproperties_json\x18\x03 \x01(\x0c\"L\n\nServerPeer\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12\x13\n\x0bspki_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x63ommand_digest\x18\x03 \x01(\t\"P\n\nCredential\x12\x10\n\x06\x62\x65\x61rer\x18\x01 \x01(\tH\x00\x12(\n\x06\x63laims\x18\x02 \x01(\x0b\x32\x16.pdp.v1.AssertedClaimsH\x00\x42\x06\n\x04kind\"F\n\x0e\x41ssertedClaims\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x13\n\x0b\x63laims_json\x18\x03 \x01(\x0c\"\x85\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x15\n\rtask_by_agent\x18\x03 \x01(\x08\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x12\n\ntask_token\x18\x05 \x01(\t\x12\x0e\n\x06handle\x18\x06 \x01(\t\x12\x15\n\rcontext_reset\x18\x07 \x01(\x08\"]\n\x07\x43ontext\x12\x16\n\x0e\x63lient_address\x18\x01 \x01(\t\x12\x13\n\x0bobservation\x18\x02 \x01(\t\x12\x12\n\nextra_json\x18\x03 \x01(\x0c\x12\x11\n\tmeta_json\x18\x04 \x01(\x0c\"T\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0c\n\x04pack\x18\x05 \x01(\t\"A\n\nObligation\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\x0c\"\xb5\x02\n\x0bRequirement\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.pdp.v1.RequirementKind\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.pdp.v1.RequirementState\x12\x0b\n\x03url\x18\x04 \x01(\t\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nshort_code\x18\x06 \x01(\t\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x08 \x01(\t\x12\r\n\x05stage\x18\t \x01(\r\x12\x0c\n\x04pack\x18\n \x01(\t\x12(\n\rmin_assurance\x18\x0b \x01(\x0e\x32\x11.pdp.v1.Assurance\x12\x13\n\x0b\x61pproval_id\x18\x0c \x01(\t\"z\n\x07Pending\x12)\n\x0crequirements\x18\x01 \x03(\x0b\x32\x13.pdp.v1.Requirement\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\tPolicyRef\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\":\n\tRecordRef\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x11\n\tleaf_hash\x18\x03 \x01(\x0c\"V\n\x0eInclusionProof\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x04 \x01(\t*W\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x12\x12\n\x0e\x45\x46\x46\x45\x43T_PENDING\x10\x03*^\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NFORCEMENT_ENFORCED\x10\x01\x12\x18\n\x14\x45NFORCEMENT_OBSERVED\x10\x02*]\n\x04Risk\x12\x14\n\x10RISK_UNSPECIFIED\x10\x00\x12\x0c\n\x08RISK_LOW\x10\x01\x12\x0f\n\x0bRISK_MEDIUM\x10\x02\x12\r\n\tRISK_HIGH\x10\x03\x12\x11\n\rRISK_CRITICAL\x10\x04*\xaf\x01\n\x0fRequirementKind\x12 \n\x1cREQUIREMENT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16REQUIREMENT_KIND_JUDGE\x10\x01\x12!\n\x1dREQUIREMENT_KIND_CONFIRMATION\x10\x02\x12\x1d\n\x19REQUIREMENT_KIND_APPROVAL\x10\x03\x12\x1c\n\x18REQUIREMENT_KIND_CONSENT\x10\x04*\xc8\x01\n\x10RequirementState\x12!\n\x1dREQUIREMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REQUIREMENT_STATE_OPEN\x10\x01\x12\x19\n\x15REQUIREMENT_STATE_MET\x10\x02\x12\x1d\n\x19REQUIREMENT_STATE_REFUSED\x10\x03\x12\x1c\n\x18REQUIREMENT_STATE_FAILED\x10\x04\x12\x1d\n\x19REQUIREMENT_STATE_EXPIRED\x10\x05*u\n\tAssurance\x12\x19\n\x15\x41SSURANCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41SSURANCE_CLIENT_ASSERTED\x10\x01\x12\x17\n\x13\x41SSURANCE_SIGNED_IN\x10\x02\x12\x15\n\x11\x41SSURANCE_PASSKEY\x10\x03\x42\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12pdp/v1/types.proto\x12\x06pdp.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\tPrincipal\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\xb2\x01\n\x06Target\x12\"\n\x04tool\x18\x01 \x01(\x0b\x32\x12.pdp.v1.ToolTargetH\x00\x12*\n\x08resource\x18\x02 \x01(\x0b\x32\x16.pdp.v1.ResourceTargetH\x00\x12&\n\x06prompt\x18\x03 \x01(\x0b\x32\x14.pdp.v1.PromptTargetH\x00\x12(\n\x07generic\x18\x04 \x01(\x0b\x32\x15.pdp.v1.GenericTargetH\x00\x42\x06\n\x04kind\"\x87\x01\n\nToolTarget\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x19\n\x0f\x64\x65\x66inition_json\x18\x03 \x01(\x0cH\x00\x12\x1b\n\x11\x64\x65\x66inition_digest\x18\x04 \x01(\tH\x00\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x42\x0b\n\tpresented\"^\n\x0eResourceTarget\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x65\x66inition_json\x18\x03 \x01(\x0c\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\x0c\"]\n\x0cPromptTarget\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\x0c\x12\x17\n\x0f\x64\x65\x66inition_json\x18\x04 \x01(\x0c\"B\n\rGenericTarget\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x17\n\x0fproperties_json\x18\x03 \x01(\x0c\"L\n\nServerPeer\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12\x13\n\x0bspki_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x63ommand_digest\x18\x03 \x01(\t\"P\n\nCredential\x12\x10\n\x06\x62\x65\x61rer\x18\x01 \x01(\tH\x00\x12(\n\x06\x63laims\x18\x02 \x01(\x0b\x32\x16.pdp.v1.AssertedClaimsH\x00\x42\x06\n\x04kind\"F\n\x0e\x41ssertedClaims\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x13\n\x0b\x63laims_json\x18\x03 \x01(\x0c\"\x85\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x15\n\rtask_by_agent\x18\x03 \x01(\x08\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x12\n\ntask_token\x18\x05 \x01(\t\x12\x0e\n\x06handle\x18\x06 \x01(\t\x12\x15\n\rcontext_reset\x18\x07 \x01(\x08\"]\n\x07\x43ontext\x12\x16\n\x0e\x63lient_address\x18\x01 \x01(\t\x12\x13\n\x0bobservation\x18\x02 \x01(\t\x12\x12\n\nextra_json\x18\x03 \x01(\x0c\x12\x11\n\tmeta_json\x18\x04 \x01(\x0c\"T\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0c\n\x04pack\x18\x05 \x01(\t\"A\n\nObligation\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\x0c\"\xb5\x02\n\x0bRequirement\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.pdp.v1.RequirementKind\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.pdp.v1.RequirementState\x12\x0b\n\x03url\x18\x04 \x01(\t\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nshort_code\x18\x06 \x01(\t\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x08 \x01(\t\x12\r\n\x05stage\x18\t \x01(\r\x12\x0c\n\x04pack\x18\n \x01(\t\x12(\n\rmin_assurance\x18\x0b \x01(\x0e\x32\x11.pdp.v1.Assurance\x12\x13\n\x0b\x61pproval_id\x18\x0c \x01(\t\"z\n\x07Pending\x12)\n\x0crequirements\x18\x01 \x03(\x0b\x32\x13.pdp.v1.Requirement\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\tPolicyRef\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\":\n\tRecordRef\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x11\n\tleaf_hash\x18\x03 \x01(\x0c\"V\n\x0eInclusionProof\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x04 \x01(\t*W\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x12\x12\n\x0e\x45\x46\x46\x45\x43T_PENDING\x10\x03*^\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NFORCEMENT_ENFORCED\x10\x01\x12\x18\n\x14\x45NFORCEMENT_OBSERVED\x10\x02*]\n\x04Risk\x12\x14\n\x10RISK_UNSPECIFIED\x10\x00\x12\x0c\n\x08RISK_LOW\x10\x01\x12\x0f\n\x0bRISK_MEDIUM\x10\x02\x12\r\n\tRISK_HIGH\x10\x03\x12\x11\n\rRISK_CRITICAL\x10\x04*\xaf\x01\n\x0fRequirementKind\x12 \n\x1cREQUIREMENT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16REQUIREMENT_KIND_JUDGE\x10\x01\x12!\n\x1dREQUIREMENT_KIND_CONFIRMATION\x10\x02\x12\x1d\n\x19REQUIREMENT_KIND_APPROVAL\x10\x03\x12\x1c\n\x18REQUIREMENT_KIND_CONSENT\x10\x04*\xc8\x01\n\x10RequirementState\x12!\n\x1dREQUIREMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REQUIREMENT_STATE_OPEN\x10\x01\x12\x19\n\x15REQUIREMENT_STATE_MET\x10\x02\x12\x1d\n\x19REQUIREMENT_STATE_REFUSED\x10\x03\x12\x1c\n\x18REQUIREMENT_STATE_FAILED\x10\x04\x12\x1d\n\x19REQUIREMENT_STATE_EXPIRED\x10\x05*u\n\tAssurance\x12\x19\n\x15\x41SSURANCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41SSURANCE_CLIENT_ASSERTED\x10\x01\x12\x17\n\x13\x41SSURANCE_SIGNED_IN\x10\x02\x12\x15\n\x11\x41SSURANCE_PASSKEY\x10\x03\x42\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pdp.v1.types_pb2', _globals
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\014pdp/v1;pdpv1'
-  _globals['_EFFECT']._serialized_start=1917
-  _globals['_EFFECT']._serialized_end=2004
-  _globals['_ENFORCEMENT']._serialized_start=2006
-  _globals['_ENFORCEMENT']._serialized_end=2100
-  _globals['_RISK']._serialized_start=2102
-  _globals['_RISK']._serialized_end=2195
-  _globals['_REQUIREMENTKIND']._serialized_start=2198
-  _globals['_REQUIREMENTKIND']._serialized_end=2373
-  _globals['_REQUIREMENTSTATE']._serialized_start=2376
-  _globals['_REQUIREMENTSTATE']._serialized_end=2576
-  _globals['_ASSURANCE']._serialized_start=2578
-  _globals['_ASSURANCE']._serialized_end=2695
+  _globals['_EFFECT']._serialized_start=1991
+  _globals['_EFFECT']._serialized_end=2078
+  _globals['_ENFORCEMENT']._serialized_start=2080
+  _globals['_ENFORCEMENT']._serialized_end=2174
+  _globals['_RISK']._serialized_start=2176
+  _globals['_RISK']._serialized_end=2269
+  _globals['_REQUIREMENTKIND']._serialized_start=2272
+  _globals['_REQUIREMENTKIND']._serialized_end=2447
+  _globals['_REQUIREMENTSTATE']._serialized_start=2450
+  _globals['_REQUIREMENTSTATE']._serialized_end=2650
+  _globals['_ASSURANCE']._serialized_start=2652
+  _globals['_ASSURANCE']._serialized_end=2769
   _globals['_PRINCIPAL']._serialized_start=95
   _globals['_PRINCIPAL']._serialized_end=148
   _globals['_TARGET']._serialized_start=151
@@ -53,33 +53,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLTARGET']._serialized_start=332
   _globals['_TOOLTARGET']._serialized_end=467
   _globals['_RESOURCETARGET']._serialized_start=469
-  _globals['_RESOURCETARGET']._serialized_end=514
-  _globals['_PROMPTTARGET']._serialized_start=516
-  _globals['_PROMPTTARGET']._serialized_end=584
-  _globals['_GENERICTARGET']._serialized_start=586
-  _globals['_GENERICTARGET']._serialized_end=652
-  _globals['_SERVERPEER']._serialized_start=654
-  _globals['_SERVERPEER']._serialized_end=730
-  _globals['_CREDENTIAL']._serialized_start=732
-  _globals['_CREDENTIAL']._serialized_end=812
-  _globals['_ASSERTEDCLAIMS']._serialized_start=814
-  _globals['_ASSERTEDCLAIMS']._serialized_end=884
-  _globals['_SESSION']._serialized_start=887
-  _globals['_SESSION']._serialized_end=1020
-  _globals['_CONTEXT']._serialized_start=1022
-  _globals['_CONTEXT']._serialized_end=1115
-  _globals['_REASON']._serialized_start=1117
-  _globals['_REASON']._serialized_end=1201
-  _globals['_OBLIGATION']._serialized_start=1203
-  _globals['_OBLIGATION']._serialized_end=1268
-  _globals['_REQUIREMENT']._serialized_start=1271
-  _globals['_REQUIREMENT']._serialized_end=1580
-  _globals['_PENDING']._serialized_start=1582
-  _globals['_PENDING']._serialized_end=1704
-  _globals['_POLICYREF']._serialized_start=1706
-  _globals['_POLICYREF']._serialized_end=1767
-  _globals['_RECORDREF']._serialized_start=1769
-  _globals['_RECORDREF']._serialized_end=1827
-  _globals['_INCLUSIONPROOF']._serialized_start=1829
-  _globals['_INCLUSIONPROOF']._serialized_end=1915
+  _globals['_RESOURCETARGET']._serialized_end=563
+  _globals['_PROMPTTARGET']._serialized_start=565
+  _globals['_PROMPTTARGET']._serialized_end=658
+  _globals['_GENERICTARGET']._serialized_start=660
+  _globals['_GENERICTARGET']._serialized_end=726
+  _globals['_SERVERPEER']._serialized_start=728
+  _globals['_SERVERPEER']._serialized_end=804
+  _globals['_CREDENTIAL']._serialized_start=806
+  _globals['_CREDENTIAL']._serialized_end=886
+  _globals['_ASSERTEDCLAIMS']._serialized_start=888
+  _globals['_ASSERTEDCLAIMS']._serialized_end=958
+  _globals['_SESSION']._serialized_start=961
+  _globals['_SESSION']._serialized_end=1094
+  _globals['_CONTEXT']._serialized_start=1096
+  _globals['_CONTEXT']._serialized_end=1189
+  _globals['_REASON']._serialized_start=1191
+  _globals['_REASON']._serialized_end=1275
+  _globals['_OBLIGATION']._serialized_start=1277
+  _globals['_OBLIGATION']._serialized_end=1342
+  _globals['_REQUIREMENT']._serialized_start=1345
+  _globals['_REQUIREMENT']._serialized_end=1654
+  _globals['_PENDING']._serialized_start=1656
+  _globals['_PENDING']._serialized_end=1778
+  _globals['_POLICYREF']._serialized_start=1780
+  _globals['_POLICYREF']._serialized_end=1841
+  _globals['_RECORDREF']._serialized_start=1843
+  _globals['_RECORDREF']._serialized_end=1901
+  _globals['_INCLUSIONPROOF']._serialized_start=1903
+  _globals['_INCLUSIONPROOF']._serialized_end=1989
 # @@protoc_insertion_point(module_scope)

@@ -275,11 +275,13 @@ class Target(_message.Message):
 
     @_builtins.property
     def resource(self) -> Global___ResourceTarget:
-        """A read of a resource; method `resources/read`. DENY `target.unsupported` unless the server supports it."""
+        """A read of a resource; method `resources/read`, `resources/subscribe` or `resources/unsubscribe`. A resource
+        template; method `completion/complete`.
+        """
 
     @_builtins.property
     def prompt(self) -> Global___PromptTarget:
-        """A prompt; method `prompts/get`. DENY `target.unsupported` unless the server supports it."""
+        """A prompt; method `prompts/get` or `completion/complete`."""
 
     @_builtins.property
     def generic(self) -> Global___GenericTarget:
@@ -362,19 +364,33 @@ class ResourceTarget(_message.Message):
 
     SERVER_FIELD_NUMBER: _builtins.int
     URI_FIELD_NUMBER: _builtins.int
+    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """Id of the server in the registry. Mandatory."""
     uri: _builtins.str
-    """The resource's URI as the caller would read it. Mandatory. Observed."""
+    """The resource's URI as the caller would read it; of a completion, the URI template. Mandatory. Observed.
+    It is compared byte for byte with the pinned URIs, then with the pinned templates. Unknown, or of two templates: DENY `target.*`.
+    """
+    definition_json: _builtins.bytes
+    """The whole object of the server's `resources/list`, or `resources/templates/list` where the URI is one of a
+    template's, as UTF-8 JSON; as in ToolTarget.
+    """
+    arguments_json: _builtins.bytes
+    """Of a completion: the values so far of the template's variables, a UTF-8 JSON object. Otherwise empty: the
+    variables are read from the URI. Observed.
+    """
     def __init__(
         self,
         *,
         server: _builtins.str = ...,
         uri: _builtins.str = ...,
+        definition_json: _builtins.bytes = ...,
+        arguments_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "definition_json", b"definition_json", "server", b"server", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,22 +405,26 @@ class PromptTarget(_message.Message):
     SERVER_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """Id of the server in the registry. Mandatory."""
     name: _builtins.str
-    """The prompt's name at that server. Mandatory."""
+    """The prompt's name at that server. Mandatory. Unknown: DENY `target.*`."""
     arguments_json: _builtins.bytes
-    """Its arguments: a UTF-8 JSON object; empty bytes read as `{}`. Observed."""
+    """Its arguments, of a completion those so far: a UTF-8 JSON object; empty bytes read as `{}`. Observed."""
+    definition_json: _builtins.bytes
+    """The whole object of the server's `prompts/list`, as UTF-8 JSON; as in ToolTarget."""
     def __init__(
         self,
         *,
         server: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments_json: _builtins.bytes = ...,
+        definition_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "name", b"name", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "definition_json", b"definition_json", "name", b"name", "server", b"server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -38,6 +38,7 @@ loaded_packs := {p |
 	is_object(meta)
 	is_array(meta.servers)
 	is_string(meta.owner)
+	is_array(kinds_of(meta))
 }
 
 # The elements that every pack has, by phase; a pack without a rule has none of its kind.

@@ -56,7 +56,14 @@ test_pack_without_meta_closes_the_gate if {
 }
 
 test_meta_without_owner_or_servers_closes_the_gate if {
-	every meta in {{"owner": "x"}, {"servers": ["git"]}, {"servers": "git", "owner": "x"}, "git"} {
+	every meta in {
+		{"owner": "x"},
+		{"servers": ["git"]},
+		{"servers": "git", "owner": "x"},
+		{"servers": ["git"], "owner": "x", "kinds": "tool"},
+		{"servers": ["git"], "owner": "x", "kinds": null},
+		"git",
+	} {
 		stripped := object.union(json.remove(packs({}), ["acme/meta"]), {"acme": {"meta": meta}})
 		decision := composed_of(stripped, call({}))
 		denied_for(decision, "policy.packs")

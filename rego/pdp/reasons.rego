@@ -15,9 +15,10 @@ reasons := allow_reasons if {
 
 allow_reasons contains element_reason(p, "allow", element) if {
 	some p, pack in packs
-	input.server.id in pack.meta.servers
+	grantable_here := within_reach(pack.meta)
 	some element in pack.allow
 	element.target == input.targets[0].key
+	element.target in grantable_here
 }
 
 pending_reasons contains reason(

@@ -1,13 +1,25 @@
 package pdp
 
-# What packs grant, each only on the servers that its `meta` names.
+# What packs grant, each only where it may.
 granted contains element.target if {
 	some pack in packs
-	input.server.id in pack.meta.servers
+	grantable_here := within_reach(pack.meta)
 	some element in pack.allow
 	has_text(element, "code")
 	has_text(element, "target")
+	element.target in grantable_here
 }
+
+# METADATA
+# title: Where a pack's grants count
+# description: |
+#   On the servers that its `meta` names, for targets of the kinds that it names: tools, unless it says otherwise. So a
+#   rule that was written for tools grants no prompt or resource that happens to have a tool's name.
+within_reach(meta) := {t.key | some t in input.targets; t.kind in kinds_of(meta)} if {
+	input.server.id in meta.servers
+}
+
+kinds_of(meta) := object.get(meta, "kinds", ["tool"]) if is_object(meta)
 
 # Targets whose own checks passed, on the server that was asked.
 offered := {t.key |

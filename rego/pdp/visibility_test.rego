@@ -6,6 +6,48 @@ test_grant_counts_only_on_the_servers_of_its_pack if {
 	denied_for(decide({"meta": {"servers": ["mail"]}}, call({})), "policy.not_granted")
 }
 
+a_prompt := testing.tool({"kind": "prompt", "key": "prompt:git_status"})
+
+grants_of_kinds(kinds) := {
+	"meta": {"servers": ["git"], "owner": "security", "kinds": kinds},
+	"allow": {{"target": "tool:git_status", "code": "a.1"}, {"target": "prompt:git_status", "code": "a.2"}},
+}
+
+test_grant_of_a_pack_that_names_no_kind_counts_only_for_tools if {
+	rules := {"allow": {{"target": "prompt:git_status", "code": "acme.granted"}}}
+	denied_for(decide(rules, call({"targets": [a_prompt]})), "policy.not_granted")
+	listed := decide(rules, list({"targets": [a_prompt, testing.tool({})]}))
+	listed.visible == set()
+}
+
+test_grant_counts_only_for_the_kinds_of_its_pack if {
+	both := list({"targets": [a_prompt, testing.tool({})]})
+	every kinds, visible in {
+		["prompt"]: {"prompt:git_status"},
+		["tool"]: {"tool:git_status"},
+		["tool", "prompt"]: {"tool:git_status", "prompt:git_status"},
+		["resource"]: set(),
+		[]: set(),
+	} {
+		decision := decide(grants_of_kinds(kinds), both)
+		decision.visible == visible
+	}
+	decide(grants_of_kinds(["prompt"]), call({"targets": [a_prompt]})).effect == "allow"
+	denied_for(decide(grants_of_kinds(["prompt"]), call({})), "policy.not_granted")
+}
+
+test_allow_is_told_with_the_grants_that_count if {
+	others := {
+		"meta": {"servers": ["git"], "owner": "others"},
+		"allow": {{"target": "prompt:git_status", "code": "others.granted"}},
+	}
+	elements := object.union(packs(grants_of_kinds(["prompt"])), {"others": object.union(silent, others)})
+	question := object.union(call({"targets": [a_prompt]}), {"policy": {"packs": ["acme", "baseline", "others"]}})
+	decision := composed_of(elements, question)
+	decision.effect == "allow"
+	codes(decision) == {"a.2"}
+}
+
 test_baseline_cannot_grant_by_naming_no_server if {
 	generous := object.union(packs({}), {"baseline": {"allow": {{"target": "tool:git_reset", "code": "x"}}}})
 	decision := composed_of(generous, list({}))

@@ -57,6 +57,7 @@ GATE = _in(
         "some elements in [input.elements]",
         "elements on what was asserted are held to the same form",
     ),
+    ("gate-kinds-of-any-form", "\tis_array(kinds_of(meta))\n", "", "kinds that are no list close the gate"),
     ("gate-malformed-ignored", "\tcount(malformed) == 0\n", "", "an element that cannot be weighed closes the gate"),
     (
         "gate-open-by-default",
@@ -177,9 +178,27 @@ VISIBILITY = _in(
     "visibility",
     (
         "visible-outside-meta-servers",
-        "\tinput.server.id in pack.meta.servers\n",
-        "",
+        "\tinput.server.id in meta.servers\n",
+        "\tis_array(meta.servers)\n",
         "a pack grants only on its own servers",
+    ),
+    (
+        "visible-any-kind",
+        "; t.kind in kinds_of(meta)}",
+        "}",
+        "a pack grants only targets of its kinds",
+    ),
+    (
+        "visible-every-kind-unless-said",
+        '"kinds", ["tool"])',
+        '"kinds", ["tool", "prompt", "resource"])',
+        "a pack that names no kind grants tools only",
+    ),
+    (
+        "visible-reach-ignored",
+        "\telement.target in grantable_here\n",
+        "",
+        "a pack grants only within its reach",
     ),
     ("visible-hide-ignored", "((spoilt | concealed)", "(spoilt", "what is hidden is neither seen nor called"),
     ("visible-failed-target", "((spoilt | concealed)", "(concealed", "one failed check of a key spoils it"),

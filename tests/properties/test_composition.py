@@ -9,6 +9,7 @@ checks times 41^2 pairs of requirements times the rest). It is split where the c
   deny, every way in which a waiver can apply or not, lists and calls.
 - C *requirements*: two of them, each absent or for people or a judge, in one of four states, with no `otherwise`
   or one in each of four states, at stage 1 or 2, with and without a deny.
+- E *kinds*: the kind of the target against those that the pack may grant, with all else that decides visibility.
 - D *together*: each seam reduced to the classes that A to C show to be all there is, and then the full product.
 
 An error in a seam shows in D; an error within a part in A, B or C. The numbers of combinations are asserted.
@@ -38,6 +39,12 @@ CALL_CHECKS = ("arguments", "session")
 # The elements of two packs, as their evaluation would give them.
 KINDS = ("allow", "hide", "deny", "require", "oblige", "label")
 METAS: dict[str, Any] = {"acme": {"servers": ["s"], "owner": "o"}, "baseline": {"servers": [], "owner": "o"}}
+GRANTED_KINDS: dict[str, list[str]] = {
+    "tool": ["tool"],
+    "other": ["prompt", "resource"],
+    "both": ["tool", "prompt"],
+    "none": [],
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Case:
     call_checks: tuple[str, ...] = ("ok",) * 2
     target: str = "ok"
     allow: bool = True
+    kind: str = "tool"  # of the target
+    kinds: str = ""  # of what the pack grants: a name of GRANTED_KINDS, "" for a pack that does not say
     hide: str = ""
     deny: str = ""
     waiver: str = ""  # "" | "live" | "expired" | "code" | "server" (another code, another server)
@@ -80,7 +89,8 @@ def model(case: Case) -> Result:
     waived = {name for name in ("hide", "deny") if live and getattr(case, name) == "waivable"}
     stands = {name for name in ("hide", "deny") if getattr(case, name)} - waived
     gate = all(status == "ok" for status in case.checks)
-    visible = gate and case.target == "ok" and case.allow and "hide" not in stands
+    granted = case.allow and case.kind in GRANTED_KINDS[case.kinds or "tool"]
+    visible = gate and case.target == "ok" and granted and "hide" not in stands
     if case.phase == "list":  # of denials only those that would deny the call whatever its arguments are
         return Result("deny", visible and "deny" not in stands, waived=frozenset(waived))
     wanted: list[tuple[str, tuple[bool, int], str]] = []  # id, when it is opened (judges first), state
@@ -110,6 +120,8 @@ def question(case: Case) -> dict[str, Any]:
     packs: dict[str, dict[str, Any]] = {
         name: {"meta": meta, **{kind: [] for kind in KINDS}} for name, meta in METAS.items()
     }
+    if case.kinds:
+        packs["acme"]["meta"] = {**METAS["acme"], "kinds": GRANTED_KINDS[case.kinds]}
     if case.allow:
         packs["acme"]["allow"].append({"target": KEY, "code": "granted"})
     for rule, where in (("hide", case.hide), ("deny", case.deny)):
@@ -134,7 +146,7 @@ def question(case: Case) -> dict[str, Any]:
         "checks": {k: {"status": s, "code": ""} for k, s in zip(GATE, case.checks, strict=True)},
         "call_checks": {k: {"status": s, "code": ""} for k, s in zip(CALL_CHECKS, case.call_checks, strict=True)},
         "server": {"id": "s"},
-        "targets": [{"key": KEY, "status": case.target, "code": "", "server": "s"}],
+        "targets": [{"key": KEY, "kind": case.kind, "status": case.target, "code": "", "server": "s"}],
         "call": {"digest": CALL},
         "judge": {"prompts": {"p": PROMPT}},
         "session": {"task_source": "caller"},
@@ -278,9 +290,18 @@ def joint_cases() -> Iterator[Case]:
             yield replace(seam, hide=hide, deny=deny, waiver=waiver, acme=acme, baseline=baseline)
 
 
+def kind_cases() -> Iterator[Case]:
+    parts = (("call", "list"), ("tool", "prompt", "resource"), ("", *GRANTED_KINDS), (True, False), ("ok", "failed"))
+    for (phase, kind, kinds, allow, target), hide, deny, acme in itertools.product(
+        itertools.product(*parts), ("", "acme"), ("", "acme"), (None, OPEN)
+    ):
+        yield Case(phase, target=target, allow=allow, kind=kind, kinds=kinds, hide=hide, deny=deny, acme=acme)
+
+
 @pytest.mark.parametrize(
     ("cases", "count"),
     [
+        pytest.param(kind_cases, 2 * 3 * 5 * 2 * 2 * 2 * 2 * 2, id="E-kinds"),
         pytest.param(gate_cases, 3**8 * 3, id="A-gate"),
         pytest.param(element_cases, 2 * 2 * 4 * 4 * 5 * 2 * 2, id="B-elements"),
         pytest.param(requirement_cases, 81 * 81 * 2, id="C-requirements"),

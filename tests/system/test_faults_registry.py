@@ -126,13 +126,12 @@ def test_arguments_that_break_the_schema(server: Served, arguments: Any, pointer
 def test_what_this_release_does_not_decide(server: Served, kind: str) -> None:
     request = ask(bearer=server.alice())
     match kind:
-        case "resource":
-            request.method = "resources/read"
+        case "resource":  # with the method of a tool
             request.target.CopyFrom(
                 types_pb2.Target(resource=types_pb2.ResourceTarget(server="git", uri="file:///etc/passwd"))
             )
         case "prompt":
-            request.method = "prompts/get"
+            request.method = "resources/read"
             request.target.CopyFrom(types_pb2.Target(prompt=types_pb2.PromptTarget(server="git", name="commit")))
         case "generic":
             request.target.CopyFrom(types_pb2.Target(generic=types_pb2.GenericTarget(type="queue", id="jobs")))
@@ -142,6 +141,21 @@ def test_what_this_release_does_not_decide(server: Served, kind: str) -> None:
     if kind != "generic":  # which names no server, so no token can be for it
         assert "target.unsupported" in codes(answer)
     assert record["target"]["code"] == "target.unsupported"
+
+
+@pytest.mark.parametrize("kind", ["resource", "prompt"])
+def test_what_is_not_pinned_is_neither_read_nor_got(server: Served, kind: str) -> None:
+    request = ask(bearer=server.alice())
+    if kind == "resource":
+        request.method = "resources/read"
+        found = types_pb2.Target(resource=types_pb2.ResourceTarget(server="git", uri="file:///etc/passwd"))
+    else:  # though a tool has the name
+        request.method = "prompts/get"
+        found = types_pb2.Target(prompt=types_pb2.PromptTarget(server="git", name="git_status"))
+    request.target.CopyFrom(found)
+    answer, record = denied(server, request)
+    assert codes(answer)[0] == "target.unknown"
+    assert (record["target"]["kind"], record["target"]["code"]) == (kind, "target.unknown")
 
 
 def test_a_session_that_belongs_to_someone_else(server: Served) -> None:

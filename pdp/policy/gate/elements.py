@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.codes import is_service_code
+from pdp.core.methods import TARGET_KINDS
 from pdp.core.names import did_you_mean
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding
@@ -64,6 +65,7 @@ OTHERWISE_EXAMPLE = (
     '"min_assurance": "signed_in"}'
 )
 _MAY_BE_EMPTY = frozenset({"message", "control", "scope"})
+_META = ("servers", "owner", "kinds", "description")
 _NAMING = frozenset({"label", "prompt", "target", "purpose"})  # `kind`, `code` and `id` are looked at by themselves
 _GRANT = frozenset({"minutes", "uses", "session"})
 NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")
@@ -377,14 +379,21 @@ def meta(rules: list[RegoRule]) -> Iterator[GateFinding]:
         yield _shape(rule, rule.span, "`meta` is one object, written out, without conditions.", "meta.shape")
         return
     fields = {string(key): item for _, key, item in kind(value)[1]["fields"]}
-    for key in sorted(str(k) for k in set(fields) - {"servers", "owner", "description"}):
-        hint = did_you_mean(key, ["servers", "owner", "description"])
+    for key in sorted(str(k) for k in set(fields) - set(_META)):
+        hint = did_you_mean(key, _META)
         yield rule.unit.finding(span_of(value), "meta.shape", f"`meta` has no field `{key}`.", hint)
     servers, owner = fields.get("servers"), fields.get("owner")
     if servers is None or kind(servers)[0] != "Array" or not all(string(s) for s in kind(servers)[1]["items"]):
         yield _shape(rule, rule.span, "`servers` must list the servers that the pack is for, as text.", "meta.shape")
     if owner is None or not string(owner):
         yield _shape(rule, rule.span, "`owner` must say, as text, who answers for the pack.", "meta.shape")
+
+    kinds = fields.get("kinds")
+    if kinds is not None and (
+        kind(kinds)[0] != "Array" or not {string(item) for item in kind(kinds)[1]["items"]} <= set(TARGET_KINDS)
+    ):
+        text = f"`kinds` lists what the pack may grant, as text: {', '.join(TARGET_KINDS)}."
+        yield _shape(rule, span_of(kinds), text, "meta.shape")
 
 
 def pack(name: str, rules: list[RegoRule]) -> Pack:

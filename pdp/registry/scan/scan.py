@@ -35,14 +35,16 @@ _SECRET_WORD = re.compile(r"\b(?:credentials?|passwords?|api keys?|private keys?
 
 @dataclass(frozen=True, slots=True)
 class ScannedTool:
-    """One tool: its server and its definition as listed. The name is the definition's."""
+    """One tool, prompt or resource: its server and its definition as listed. Without a label the name is the
+    definition's."""
 
     server: str
     definition: Mapping[str, Json]
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return str(self.definition.get("name", ""))
+        return self.label or str(self.definition.get("name", ""))
 
 
 def scan(tools: Sequence[ScannedTool]) -> tuple[ScanFinding, ...]:

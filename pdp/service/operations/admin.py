@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from pdp.core.digest import Json, canonical, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest
+from pdp.core.methods import TARGET_KINDS, label_of
 from pdp.core.names import did_you_mean
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
@@ -192,7 +193,12 @@ class Admin:
         view, status = self.registry.view(at_ns), self.registry.status(at_ns)
         tenants = (row.tenant,) if row.tenant else tuple(status)
         servers = {server for tenant in tenants for server in view.servers(tenant)}
-        tools = {tool for tenant in tenants for tool in view.tools(tenant, row.server)}
+        tools = {
+            label_of(kind, name)
+            for tenant in tenants
+            for kind in TARGET_KINDS
+            for name in view.tools(tenant, row.server, kind)
+        }
         if row.value in tools if row.scope == "tool" else row.server in servers:
             return True
         if not tenants or any(_unread(status.get(tenant)) for tenant in tenants):

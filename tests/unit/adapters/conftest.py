@@ -131,15 +131,20 @@ class View:
     def servers(self, _tenant: Any) -> Any:
         return ("git",)
 
-    def tools(self, _tenant: Any, _server: Any) -> Any:
-        return TOOLS
+    def tools(self, _tenant: Any, _server: Any, kind: Any = "tool") -> Any:
+        return TOOLS if kind == "tool" else ()
 
-    def target(self, _tenant: Any, server: Any, name: Any, _presented: Any, _at_ns: Any, **_: Any) -> Any:
-        if name not in TOOLS:
+    def located(self, _tenant: Any, _server: Any, uri: Any) -> Any:
+        return uri, OK
+
+    def target(
+        self, _tenant: Any, server: Any, name: Any, _presented: Any, _at_ns: Any, kind: Any = "tool", **_: Any
+    ) -> Any:
+        if name not in TOOLS or kind != "tool":
             return TargetFact(failed("tool.unknown", "Unknown."), f"tool:{name}", "tool", name, server)
         return TargetFact(OK, f"tool:{name}", "tool", name, server, risk="low", manifest_sha256="0" * 64)
 
-    def pinned(self, _tenant: Any, server: Any, name: Any) -> Any:
+    def pinned(self, _tenant: Any, server: Any, name: Any, _kind: Any = "tool") -> Any:
         schema = {"type": "object"}
         return (
             PinnedTool(server, name, "0" * 64, schema, {"name": name, "inputSchema": schema})

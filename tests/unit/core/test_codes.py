@@ -55,6 +55,8 @@ def made_of_parts() -> Iterator[str]:
     yield from (f"{kind}.{state}" for kind in ("server", "tool") for state in ("unknown", "stale", "expired"))
     yield from (f"switch.{scope}" for scope in ("everything", "tenant", "server", "tool", "agent", "subject"))
     yield from (f"check.{name}" for name in ("caller", "subject", "agent", "server", "switch", "target"))
+    # of a prompt or a resource what is said of a tool
+    yield from (f"target.{code.removeprefix('tool.')}" for code in in_python() if code.startswith("tool."))
     yield from ("check.arguments", "check.session", "record.too_large")
 
 

@@ -57,6 +57,17 @@ def test_a_grant_for_other_servers_is_none(servers: tuple[str, ...]) -> None:
     assert elements({"a": pack(*servers, allow=[ALLOW], deny=[DENY])}) == [("a", "deny", "a.no", "")]
 
 
+@pytest.mark.parametrize(
+    ("meta", "counts"),
+    [({}, False), ({"kinds": ["tool"]}, False), ({"kinds": ["tool", "prompt"]}, True), ({"kinds": "prompt"}, False)],
+)
+def test_a_grant_for_other_kinds_is_none(meta: dict[str, Any], counts: bool) -> None:
+    said = pack("git", allow=[{"target": "prompt:p", "code": "a.p"}])
+    said["meta"] |= meta
+    found = elements_of(answer({"a": said}), "git", {"prompt:p"})
+    assert [each.code for each in found] == ["a.p"] * counts
+
+
 def test_what_grants_or_hides_other_targets_is_left_out() -> None:
     other = {"target": "tool:other", "code": "a.o"}
     assert elements({"a": pack("git", allow=[other], hide=[other])}) == []

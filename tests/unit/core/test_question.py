@@ -64,7 +64,9 @@ def test_packs_see_facts_and_the_composition_sees_the_rest(facts: Any, at: int, 
     composed, phase, (told,) = parts(ask(unasserting, at, valid, evidence).payload)
     assert phase == "call"
     assert json.loads(told) == {"schema": "pdp.facts/1"} | {name: whole[name] for name in (*FACTS, "asserted")}
-    told_of_calls = {"targets": [{name: whole["targets"][0][name] for name in ("key", "status", "code", "server")}]}
+    told_of_calls = {
+        "targets": [{name: whole["targets"][0][name] for name in ("key", "status", "code", "server", "kind")}]
+    }
     told_of_calls |= {"time": {"ns": at}, "server": {"id": "git"}, "call": {"digest": "d1"}}
     told_of_calls |= {"session": {"task_source": whole["session"]["task_source"]}, "schema": "pdp.composition/1"}
     assert json.loads(composed) == json.loads(json.dumps({n: whole[n] for n in COMPOSED} | told_of_calls))

@@ -119,4 +119,4 @@ def test_only_what_a_model_needs() -> None:
 
 def test_review_of_an_unknown_tool_names_the_nearest() -> None:
     with pytest.raises(RegistryFault, match=r"did you mean `read_file`"):
-        Review.model_validate({"tools": {"raed_file": {}}}).check_names(["read_file", "write_file"])
+        Review.model_validate({"tools": {"raed_file": {}}}).check_names("tool", ["read_file", "write_file"])

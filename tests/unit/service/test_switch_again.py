@@ -32,7 +32,7 @@ class Nothing:
     def servers(self, _tenant: str) -> tuple[str, ...]:
         return ()
 
-    def tools(self, _tenant: str, _server: str) -> tuple[str, ...]:
+    def tools(self, _tenant: str, _server: str, _kind: str = "tool") -> tuple[str, ...]:
         return ()
 
 

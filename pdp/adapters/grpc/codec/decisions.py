@@ -23,6 +23,7 @@ from pdp.adapters.grpc.codec.fields import MAX_TOKEN, MAX_URI, MAX_WORD, data_at
 from pdp.core.answer import SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
+from pdp.core.methods import TOOL_LIST
 from pdp.core.outcome import Effect, Reason
 from pdp.core.request import (
     Ask,
@@ -43,9 +44,7 @@ from pdp.core.request import (
 from pdp.core.stored import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 
-METHOD_TOOL_LIST = "tools/list"
 _PACKS = "packs."
-_TOOL = "tool:"
 
 _CALL = (
     name_at("call_id"),
@@ -87,11 +86,14 @@ _TOOL_TARGET = (
 _RESOURCE = (
     name_at("target.resource.uri", MAX_URI, mandatory=True),
     name_at("target.resource.server", mandatory=True),
+    data_at("target.resource.definition_json"),
+    data_at("target.resource.arguments_json", fields.MAX_ARGUMENTS_BYTES),
 )
 _PROMPT = (
     name_at("target.prompt.server", mandatory=True),
     name_at("target.prompt.name", mandatory=True),
-    data_at("target.prompt.arguments_json"),
+    data_at("target.prompt.arguments_json", fields.MAX_ARGUMENTS_BYTES),
+    data_at("target.prompt.definition_json"),
 )
 _GENERIC = (
     name_at("target.generic.type", mandatory=True),
@@ -146,7 +148,7 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
         credential=credential(request.credential),
         session=_session(request.session),
         presented_only=request.presented_only,
-        method=request.method or METHOD_TOOL_LIST,
+        method=request.method or TOOL_LIST,
         asserted=(
             ("client_capabilities_json", request.client_capabilities_json),
             ("context.extra_json", context.extra_json),
@@ -171,10 +173,14 @@ def _target(target: types_pb2.Target) -> Target:
             )
         case "resource":
             fields.check(target.resource, _RESOURCE)
-            return ResourceTarget(target.resource.server, target.resource.uri)
+            resource = target.resource
+            return ResourceTarget(
+                resource.server, resource.uri, resource.definition_json or None, resource.arguments_json
+            )
         case "prompt":
             fields.check(target.prompt, _PROMPT)
-            return PromptTarget(target.prompt.server, target.prompt.name, target.prompt.arguments_json)
+            prompt = target.prompt
+            return PromptTarget(prompt.server, prompt.name, prompt.arguments_json, prompt.definition_json or None)
         case "generic":
             fields.check(target.generic, _GENERIC)
             return GenericTarget(target.generic.type, target.generic.id, target.generic.properties_json)
@@ -265,7 +271,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
             for name, definition in sorted(answer.tools, key=lambda tool: tool[0])
         ),
         hidden=(
-            decision_pb2.HiddenTool(name=h.key.removeprefix(_TOOL), reasons=map(reason, h.reasons))
+            decision_pb2.HiddenTool(name=h.key.partition(":")[2], reasons=map(reason, h.reasons))
             for h in answer.hidden
         ),
         enforcement=types_pb2.ENFORCEMENT_ENFORCED,

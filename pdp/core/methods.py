@@ -1,0 +1,55 @@
+"""Methods of MCP: what each is decided about (protocol versions 2024-11-05 to 2026-07-28).
+
+A method that stands nowhere here is denied, unless whoever enforces knows that it carries neither data nor action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.uri_template import is_template
+
+TARGET_KINDS = ("tool", "prompt", "resource")
+TOOL_CALL, TOOL_LIST = "tools/call", "tools/list"
+PROMPT_GET, RESOURCE_READ = "prompts/get", "resources/read"
+COMPLETE = "completion/complete"
+
+# The kinds of target that a method may name. A completion is a read of the prompt, or of the resource template, whose
+# argument it completes; a subscription a read of the resource.
+CALLS: Mapping[str, tuple[str, ...]] = {
+    TOOL_CALL: ("tool",),
+    PROMPT_GET: ("prompt",),
+    RESOURCE_READ: ("resource",),
+    "resources/subscribe": ("resource",),
+    "resources/unsubscribe": ("resource",),
+    COMPLETE: ("prompt", "resource"),
+}
+DEFAULT_CALL: Mapping[str, str] = {"tool": TOOL_CALL, "prompt": PROMPT_GET, "resource": RESOURCE_READ}  # by kind
+
+
+@dataclass(frozen=True, slots=True)
+class ListMethod:
+    """A method that lists what a server has. `member` of its result holds the definitions, each of which has its name
+    under `identity`."""
+
+    kind: str
+    member: str
+    identity: str
+
+    def lists(self, name: str) -> bool:
+        """Whether it lists what has this name, rather than another method of the same kind."""
+        return self.kind != "resource" or is_template(name) == (self.identity == "uriTemplate")
+
+
+LISTS: Mapping[str, ListMethod] = {
+    TOOL_LIST: ListMethod("tool", "tools", "name"),
+    "prompts/list": ListMethod("prompt", "prompts", "name"),
+    "resources/list": ListMethod("resource", "resources", "uri"),
+    "resources/templates/list": ListMethod("resource", "resourceTemplates", "uriTemplate"),
+}
+
+
+def label_of(kind: str, name: str) -> str:
+    """What a target is called where only a tool has a name of its own: in approvals, switches and review files."""
+    return name if kind == "tool" else f"{kind}:{name}"

@@ -1,0 +1,64 @@
+"""URI templates (RFC 6570) read backwards: which values make a URI of a template.
+
+Only simple expansions `{name}` with text between them are read, and only in the one way in which every reader would:
+values hold unreserved characters, the rest percent-encoded, and no character that follows a variable anywhere in the
+template. So no URI can be split in two ways, and nothing in a value ends a path segment. What is spelled otherwise is
+no match, though a server might take it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import pairwise
+from urllib.parse import quote, unquote
+
+_PART = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|([^{}]+)")
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+# of a decoded value: what ends a segment, what a second decoding would change, what no text shows
+_FOREIGN = re.compile(r"[/\\%\x00-\x1f\x7f-\x9f]")
+_DOTS = frozenset({".", ".."})
+
+
+def is_template(name: str) -> bool:
+    """Whether this is a URI template and no URI."""
+    return "{" in name or "}" in name
+
+
+def variables(template: str) -> tuple[str, ...] | None:
+    """Names in their order; None for a template that no URI is matched with."""
+    compiled = _compiled(template)
+    return None if compiled is None else compiled[1]
+
+
+def match(template: str, uri: str) -> Mapping[str, str] | None:
+    """The decoded values of the variables; None for a URI that is not one of the template's."""
+    compiled = _compiled(template)
+    found = compiled[0].fullmatch(uri) if compiled is not None else None
+    if compiled is None or found is None:
+        return None
+    values: dict[str, str] = {}
+    for name, raw in zip(compiled[1], found.groups(), strict=True):
+        value = unquote(raw, errors="replace")
+        if quote(value, safe="") != raw or _FOREIGN.search(value):
+            return None
+        values[name] = value
+    segments = re.split(r"[/?#]", unquote(uri))
+    return None if _DOTS.intersection(segments) else values
+
+
+@lru_cache(maxsize=4096)
+def _compiled(template: str) -> tuple[re.Pattern[str], tuple[str, ...]] | None:
+    parts = [(found.group(1), found.group(2)) for found in _PART.finditer(template)]
+    names = tuple(name for name, _ in parts if name)
+    spelled = "".join(f"{{{name}}}" if name else text for name, text in parts)
+    apart = all(not (a and b) for (a, _), (b, _) in pairwise(parts))
+    if spelled != template or not names or len(set(names)) != len(names) or not apart:
+        return None
+    ends = {text[0] for (name, _), (_, text) in pairwise(parts) if name and text}
+    if "%" in ends:
+        return None
+    plain = "".join(re.escape(c) for c in _UNRESERVED if c not in ends)
+    value = rf"((?:[{plain}]|%[0-9A-F]{{2}})+)"
+    return re.compile("".join(value if name else re.escape(text) for name, text in parts)), names
