@@ -89,7 +89,7 @@ def scanned_tools(folder: Path, draft: Draft) -> tuple[ScannedTool, ...]:
     """The tools of a set to scan: all but withdrawn ones, which cannot be called. All manifests are read:
     text that cannot be read is not signed. Raises RegistryFault (`tool.*`)."""
     held = [(entry, load_manifest(folder, entry, draft.tenant)) for entry in draft.tools]
-    return tuple(ScannedTool(e.server, m.definition, e.label) for e, m in held if e.state != "withdrawn")
+    return tuple(ScannedTool(e.server, m.definition, e.target_kind) for e, m in held if e.state != "withdrawn")
 
 
 def load_manifest(folder: Path, entry: ToolEntry, tenant: str) -> Manifest:

@@ -139,7 +139,7 @@ def _tools(folder: Path, index: SetIndex, report: VerificationReport) -> None:
 def _findings(folder: Path, report: VerificationReport) -> None:
     """Notes, not problems: a set that was signed counts; its findings were accepted, or are newer than the rules."""
     tools = [
-        ScannedTool(line.server, line.manifest.definition, line.name)
+        ScannedTool(line.server, line.manifest.definition, line.manifest.target_kind)
         for line in report.tools
         if line.manifest is not None and line.state != "withdrawn"
     ]

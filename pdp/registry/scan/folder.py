@@ -7,12 +7,10 @@ from pathlib import Path
 
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.methods import label_of
 from pdp.core.strict_json import parse
 from pdp.registry import documents, files
 from pdp.registry.documents import SetIndex
 from pdp.registry.draft import Draft, load_draft, load_envelope, of_index
-from pdp.registry.manifest import name_of
 from pdp.registry.scan.scan import ScannedTool
 from pdp.registry.sign import scanned_tools
 
@@ -58,8 +56,7 @@ def definitions(
 ) -> tuple[ScannedTool, ...]:
     """The definitions of a live server: tools, and `others`, each with its kind."""
     tools = tuple(ScannedTool(server, definition) for definition in listed)
-    labelled = ((label_of(kind, str(name_of(kind, definition)[0])), definition) for kind, definition in others)
-    return tools + tuple(ScannedTool(server, definition, label) for label, definition in labelled)
+    return tools + tuple(ScannedTool(server, definition, kind) for kind, definition in others)
 
 
 def _listed(server: str, value: Json, where: str) -> tuple[ScannedTool, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pdp.core.digest import Json
+from pdp.core.methods import label_of
+from pdp.registry.manifest import name_of
 from pdp.registry.scan import behaviour, names
 from pdp.registry.scan.finding import ScanFinding, TextPlace, excerpt_of, finding, visible
 from pdp.registry.scan.hidden import hidden
@@ -35,16 +37,16 @@ _SECRET_WORD = re.compile(r"\b(?:credentials?|passwords?|api keys?|private keys?
 
 @dataclass(frozen=True, slots=True)
 class ScannedTool:
-    """One tool, prompt or resource: its server and its definition as listed. Without a label the name is the
-    definition's."""
+    """One tool, or a prompt or resource where `kind` says so: its server and its definition as listed."""
 
     server: str
     definition: Mapping[str, Json]
-    label: str = ""
+    kind: str = "tool"
 
     @property
     def name(self) -> str:
-        return self.label or str(self.definition.get("name", ""))
+        """Unique within the server."""
+        return label_of(self.kind, str(name_of(self.kind, self.definition)[0] or ""))
 
 
 def scan(tools: Sequence[ScannedTool]) -> tuple[ScanFinding, ...]:
@@ -58,7 +60,9 @@ def scan(tools: Sequence[ScannedTool]) -> tuple[ScanFinding, ...]:
 
 def _across(tools: Sequence[ScannedTool]) -> Iterator[ScanFinding]:
     once: dict[tuple[str, str, str], ScanFinding] = {}
-    for (server, name), rule, other in names.clashes([(tool.server, tool.name) for tool in tools]):
+    # nothing is called by a URI, and it has signs of its own
+    named = [(tool.server, tool.name) for tool in tools if tool.kind != "resource"]
+    for (server, name), rule, other in names.clashes(named):
         excerpt = visible(f"{name}, like {other}" if other else name)
         once.setdefault((server, name, rule.code), finding(rule, TextPlace(server, name, "/name"), name, excerpt))
     yield from once.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,12 @@ class Bench:
         review: dict[str, Any] | None = None,
         server: str = "files",
         peer: str | None = None,
+        others: Sequence[tuple[str, dict[str, Any]]] = (),
+        **reviews: Any,
     ) -> Pinned:
         described = PinnedServer(self.tenant, server, f"https://{server}.example/mcp", "platform", peer)
-        return pin(self.folder, described, definitions, Review.model_validate({"tools": review or {}}), at_ns=self.at)
+        said = Review.model_validate({"tools": review or {}, **reviews})
+        return pin(self.folder, described, definitions, said, at_ns=self.at, others=others)
 
     def sign(self, *names: str, days: int = 30, renew: bool = False) -> None:
         for index, name in enumerate(names or ("author", "reviewer")):

@@ -7,8 +7,8 @@ package packs.acme
 
 # METADATA
 # title: Contract data of this pack
-# description: What this pack grants counts only on these servers.
-meta := {"servers": ["git"], "owner": "security@acme.example"}
+# description: What this pack grants counts only on these servers, for targets of these kinds.
+meta := {"servers": ["git"], "owner": "security@acme.example", "kinds": ["tool", "prompt", "resource"]}
 
 # METADATA
 # title: Roles
@@ -44,6 +44,43 @@ tools_granted_for_now contains tool if {
 	grant.server == input.server.id
 	input.time.ns < grant.until_ns
 	some tool in grant.tools
+}
+
+# METADATA
+# title: What only reads is open to every role
+# description: Prompts and resources whose reviewer found them harmless. A resource template is one target for all its URIs.
+allow contains {"target": t.key, "code": "acme.reads"} if {
+	some t in input.targets
+	t.kind in {"prompt", "resource"}
+	t.annotations.read_only == true
+	t.risk_level == 1
+	has_role
+}
+
+has_role if {
+	some role in data.org.roles
+	some group in role.groups
+	group in input.subject.groups
+}
+
+# METADATA
+# title: Of notes only those that are meant for everybody
+# description: |
+#   The variables of a template are arguments. While a client completes one, it may not be there yet: a rule that says
+#   what may pass holds then, too.
+deny contains {
+	"code": "acme.notes.private",
+	"message": "Only notes whose name begins with `public-` may be read.",
+	"control": "",
+} if {
+	some t in input.targets
+	t.key == "resource:notes://{name}"
+	not public_note
+}
+
+public_note if {
+	is_string(input.arguments.value.name)
+	startswith(input.arguments.value.name, "public-")
 }
 
 # METADATA

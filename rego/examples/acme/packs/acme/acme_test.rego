@@ -37,6 +37,42 @@ test_stranger_may_do_nothing if {
 		with data.org as testing.org
 }
 
+# Prompts and resources
+
+reading(kind, name, target) := object.union({"kind": kind, "key": sprintf("%s:%s", [kind, name])}, target)
+
+test_every_role_reads_what_is_harmless if {
+	every kind in {"prompt", "resource"} {
+		key := sprintf("%s:summary", [kind])
+		question := asks("auditors", "summary", reading(kind, "summary", {}))
+		acme.allow == {{"target": key, "code": "acme.reads"}} with input as question
+			with data.org as testing.org
+	}
+}
+
+test_nobody_else_reads_and_nothing_else_is_read if {
+	acme.allow == set() with input as asks("guests", "summary", reading("prompt", "summary", {}))
+		with data.org as testing.org
+	every bend in [{"risk_level": 2}, {"annotations": {"read_only": false}}] {
+		acme.allow == set() with input as asks("auditors", "summary", reading("prompt", "summary", bend))
+			with data.org as testing.org
+	}
+}
+
+a_note(arguments) := object.union(
+	asks("developers", "notes", reading("resource", "notes://{name}", {})),
+	{"call": {"method": "resources/read"}, "arguments": {"value": arguments}},
+)
+
+test_only_public_notes_are_read if {
+	count(acme.deny) == 0 with input as a_note({"name": "public-holidays"})
+		with data.org as testing.org
+	every arguments in [{"name": "salaries"}, {"name": "not-public-x"}, {}] {
+		"acme.notes.private" in testing.codes(acme.deny) with input as a_note(arguments)
+			with data.org as testing.org
+	}
+}
+
 test_role_on_git_says_nothing_about_another_server if {
 	elsewhere := object.union(asks("developers", "git_status", {}), {"server": {"id": "mail"}})
 	acme.allow == set() with input as elsewhere
@@ -44,7 +80,7 @@ test_role_on_git_says_nothing_about_another_server if {
 }
 
 test_a_prompt_is_not_the_tool_of_the_same_name if {
-	acme.allow == set() with input as asks("developers", "git_status", {"kind": "prompt"})
+	acme.allow == set() with input as asks("developers", "git_status", {"kind": "prompt", "annotations": {"read_only": false}})
 		with data.org as testing.org
 }
 
