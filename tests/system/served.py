@@ -79,17 +79,35 @@ REVIEW: Mapping[str, Any] = {
 }
 
 
+# Prompts and resources of the same server; what asks for people is said to destroy.
+PROMPTS: Mapping[str, Mapping[str, Any]] = {
+    "summary": {"name": "summary", "description": "Sums up.", "arguments": [{"name": "path", "required": True}]},
+    "rewrite": {"name": "rewrite", "description": "Rewrites.", "arguments": [{"name": "path"}]},
+}
+RESOURCES: Mapping[str, Mapping[str, Any]] = {
+    "file:///readme": {"uri": "file:///readme", "name": "readme"},
+    "file:///plans": {"uri": "file:///plans", "name": "plans"},
+    "notes://{name}": {"uriTemplate": "notes://{name}", "name": "notes"},
+}
+OTHERS = (*(("prompt", one) for one in PROMPTS.values()), *(("resource", one) for one in RESOURCES.values()))
+_OTHERS_REVIEW: Mapping[str, Any] = {
+    "prompts": {"summary": _READ, "rewrite": _DESTROYS | {"risk": "low"}},
+    "resources": {"file:///readme": _READ, "file:///plans": _READ | {"risk": "critical"}, "notes://{name}": _READ},
+}
+
+
 def make_world(
     folder: Path,
     over: Mapping[str, Any] | None = None,
     *,
+    others: bool = False,
     policy: Path | None = None,
     tools: Mapping[str, Mapping[str, Any]] = TOOLS,
     days: int = 30,
     definition_check: str = "presented",
 ) -> Sandbox:
-    """A sandbox with the test server's tools pinned and signed. The callers of `sandbox.CALLERS`, and `root` (an
-    operator and auditor of every tenant)."""
+    """A sandbox with the test server's tools pinned and signed, with its `others` too where they are wanted. The
+    callers of `sandbox.CALLERS`, and `root` (an operator and auditor of every tenant)."""
     everywhere = {"match": {"sans": ["uri:test:root"]}, "tenant": "*", "roles": ["operate", "audit"]}
     base: dict[str, Any] = {
         "identity": {"callers": {"root": everywhere, "second": caller_options("second")}},
@@ -104,9 +122,10 @@ def make_world(
     )
     check = {"definition_check": definition_check}
     reviewed = {name: {**entry, **check} for name, entry in REVIEW["tools"].items() if name in tools}
-    review = Review.model_validate({**REVIEW, "tools": reviewed})
+    review = Review.model_validate({**REVIEW, "tools": reviewed, **(_OTHERS_REVIEW if others else {})})
     now = time.time_ns()
-    sandbox.pin(world.registry, world.server, list(tools.values()), review, at_ns=now)
+    further = OTHERS if others else ()
+    sandbox.pin(world.registry, world.server, list(tools.values()), review, at_ns=now, others=further)
     world.sign(now, days=days)
     return world
 
