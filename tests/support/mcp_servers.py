@@ -13,7 +13,7 @@ import mcp_types
 import pytest
 from mcp.client.client import Client
 from mcp.server import Server
-from served import TOOLS, Served
+from served import PROMPTS, RESOURCES, TOOLS, Served
 from support.gateways import approve
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
@@ -25,13 +25,58 @@ MODERN = VERSIONS[-1]
 LIMIT = 60.0  # seconds a cell may take on a busy machine; an answer takes a fraction of one
 
 
+def prompts_and_resources(served: Called) -> dict[str, Any]:
+    """Handlers of the test server's prompts and resources, which note what they carry out among the calls."""
+
+    async def list_prompts(_ctx: Any, _params: Any) -> mcp_types.ListPromptsResult:
+        return mcp_types.ListPromptsResult(prompts=[mcp_types.Prompt.model_validate(p) for p in PROMPTS.values()])
+
+    async def list_resources(_ctx: Any, _params: Any) -> mcp_types.ListResourcesResult:
+        found = [mcp_types.Resource.model_validate(r) for r in RESOURCES.values() if "uri" in r]
+        return mcp_types.ListResourcesResult(resources=found)
+
+    async def list_templates(_ctx: Any, _params: Any) -> mcp_types.ListResourceTemplatesResult:
+        found = [mcp_types.ResourceTemplate.model_validate(r) for r in RESOURCES.values() if "uriTemplate" in r]
+        return mcp_types.ListResourceTemplatesResult(resource_templates=found)
+
+    async def get_prompt(_ctx: Any, params: Any) -> mcp_types.GetPromptResult:
+        served.calls.append((f"prompt:{params.name}", params.arguments or {}))
+        text = mcp_types.TextContent(type="text", text="got")
+        return mcp_types.GetPromptResult(messages=[mcp_types.PromptMessage(role="user", content=text)])
+
+    async def read(_ctx: Any, params: Any) -> mcp_types.ReadResourceResult:
+        served.calls.append((f"resource:{params.uri}", {}))
+        content = mcp_types.TextResourceContents(uri=params.uri, text="read")
+        return mcp_types.ReadResourceResult(contents=[content])
+
+    async def complete(_ctx: Any, params: Any) -> mcp_types.CompleteResult:
+        served.calls.append(("complete", {params.argument.name: params.argument.value}))
+        return mcp_types.CompleteResult(completion=mcp_types.Completion(values=["public-a"]))
+
+    async def subscribe(_ctx: Any, params: Any) -> mcp_types.EmptyResult:
+        served.calls.append((f"subscribe:{params.uri}", {}))
+        return mcp_types.EmptyResult()
+
+    return {
+        "on_list_prompts": list_prompts,
+        "on_get_prompt": get_prompt,
+        "on_list_resources": list_resources,
+        "on_list_resource_templates": list_templates,
+        "on_read_resource": read,
+        "on_completion": complete,
+        "on_subscribe_resource": subscribe,
+        "on_unsubscribe_resource": subscribe,
+    }
+
+
 class Called:
     """A server of the SDK's low level that lists the test server's tools, and notes what it carries out."""
 
-    def __init__(self, tools: Sequence[Any] | None = None, **options: Any) -> None:
+    def __init__(self, tools: Sequence[Any] | None = None, *, others: bool = False, **options: Any) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.tools = list(TOOLS.values()) if tools is None else list(tools)
         self.answers: Callable[[Any, Any], Any] | None = None
+        options |= prompts_and_resources(self) if others else {}
         self.server: Server[Any] = Server("git", on_list_tools=self._list, on_call_tool=self._call, **options)
 
     async def _list(self, _ctx: Any, params: Any) -> mcp_types.ListToolsResult:

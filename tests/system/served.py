@@ -92,7 +92,7 @@ RESOURCES: Mapping[str, Mapping[str, Any]] = {
 OTHERS = (*(("prompt", one) for one in PROMPTS.values()), *(("resource", one) for one in RESOURCES.values()))
 _OTHERS_REVIEW: Mapping[str, Any] = {
     "prompts": {"summary": _READ, "rewrite": _DESTROYS | {"risk": "low"}},
-    "resources": {"file:///readme": _READ, "file:///plans": _READ | {"risk": "critical"}, "notes://{name}": _READ},
+    "resources": {"file:///readme": _READ, "file:///plans": _DESTROYS | {"risk": "low"}, "notes://{name}": _READ},
 }
 
 

@@ -256,17 +256,29 @@ async def test_a_question_of_the_server_itself_passes_through(monkeypatch: pytes
 async def test_a_method_without_a_decision_is_denied(
     monkeypatch: pytest.MonkeyPatch, found: Served, version: str
 ) -> None:
-    async def resources(_ctx: Any, _params: Any) -> mcp_types.ListResourcesResult:
-        return mcp_types.ListResourcesResult(resources=[])
+    async def secret(_ctx: Any, _params: Any) -> mcp_types.EmptyResult:
+        behind.calls.append(("secret", {}))
+        return mcp_types.EmptyResult()
 
-    async with enforced(monkeypatch, found, version, called=Called(on_list_resources=resources)) as (client, _):
-        with pytest.raises(MCPError) as refused:
-            await client.list_resources()
-        assert refused.value.code == DENIED
-    lets = frozenset({"resources/list"})
+    async def resources(_ctx: Any, _params: Any) -> mcp_types.ListResourcesResult:
+        unpinned = mcp_types.Resource(uri="file:///unpinned", name="unpinned")
+        return mcp_types.ListResourcesResult(resources=[unpinned])
+
     behind = Called(on_list_resources=resources)
-    async with enforced(monkeypatch, found, version, called=behind, passes=lets) as (client, _):
+    behind.server.add_request_handler("acme/secret", mcp_types.RequestParams, secret)
+    asked: Any = mcp_types.Request(method="acme/secret", params=mcp_types.RequestParams())
+    async with enforced(monkeypatch, found, version, called=behind) as (client, _):
+        with pytest.raises(MCPError) as refused:
+            await client.session.send_request(asked, mcp_types.EmptyResult)
+        assert (refused.value.code, refused.value.data) == (DENIED, {"status": "deny"})
         assert (await client.list_resources()).resources == []
+    assert behind.calls == []
+    behind = Called(on_list_resources=resources)
+    async with enforced(monkeypatch, found, version, called=behind, passes=frozenset({"resources/list"})) as (
+        client,
+        _,
+    ):
+        assert len((await client.list_resources()).resources) == 1
 
 
 async def test_a_list_that_does_not_end_denies(monkeypatch: pytest.MonkeyPatch, found: Served) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from served import OTHERS, PROMPTS, RESOURCES, TOOLS, Refused, Served, make_world, served
 
-from pdp.authoring.sandbox import ALICE, BOB
+from pdp.authoring.sandbox import ALICE, BOB, Sandbox
 from pdp.v1 import admin_pb2, decision_pb2, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
@@ -30,7 +30,8 @@ import data.lib.testing
 import data.packs.everything
 
 test_developers if {
-	"everything.all" in testing.codes(everything.allow) with input as testing.call({"subject": {"groups": ["developers"]}})
+	question := testing.call({"subject": {"groups": ["developers"]}})
+	"everything.all" in testing.codes(everything.allow) with input as question
 }
 
 test_nobody_else if {
@@ -39,14 +40,19 @@ test_nobody_else if {
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    world = make_world(tmp_path_factory.mktemp("s") / "w", others=True)
+def add_everything(world: Sandbox) -> None:
+    """Put the pack into the world's policy."""
     pack = world.folder / "policy" / "packs" / "everything"
     pack.mkdir(mode=0o755)
     for name, text in (("everything.rego", EVERYTHING), ("everything_test.rego", TESTS)):
         (pack / name).write_text(text, encoding="utf-8")
         (pack / name).chmod(0o644)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    world = make_world(tmp_path_factory.mktemp("s") / "w", others=True)
+    add_everything(world)
     with served(world) as found:
         yield found
 

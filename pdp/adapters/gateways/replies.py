@@ -22,7 +22,7 @@ def error(id_: str | int | None, number: int, message: str, data: Mapping[str, J
 
 def listed(tools: Iterable[Tool], prefix: str, message: McpMessage, milliseconds: int) -> bytes:
     """The answer to a list of tools, by their names at the gateway. It is one subject's, for as long as it holds."""
-    return _result(message, answers.tools(tools, _client(message), milliseconds, prefix=prefix))
+    return _result(message, answers.listed(tools, _client(message), milliseconds, prefix=prefix))
 
 
 def refused(decision: Decision, message: McpMessage) -> bytes:

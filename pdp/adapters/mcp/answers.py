@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdp.client.values import Decision, Elicited, Tool
+from pdp.client.values import Decision, Elicited, Kind, Tool
+from pdp.core.methods import COMPLETE, LISTS, PROMPT_GET, TOOL_CALL, TOOL_LIST
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name
@@ -60,24 +61,52 @@ class McpClient:
 
 @dataclass(frozen=True, slots=True)
 class CallParameters:
-    """The parameters of `tools/call` on which a decision rests."""
+    """The parameters of a request on which a decision rests: what of which kind, by its name or URI, with what."""
 
     name: str
     arguments: Mapping[str, Any] = field(repr=False)
     meta: Mapping[str, Any] = field(repr=False)
+    kind: Kind = "tool"
+    method: str = TOOL_CALL
 
 
-def call_parameters(params: Mapping[str, Any] | None) -> CallParameters:
-    """What is called, with what. Raises NotACallError."""
+def call_parameters(params: Mapping[str, Any] | None, method: str = TOOL_CALL) -> CallParameters:
+    """What is called, with what, by a method of `CALLS`. Raises NotACallError."""
     given = params or {}
-    name, arguments, meta = given.get("name"), given.get("arguments"), given.get("_meta")
-    if not isinstance(name, str) or not name:
-        raise NotACallError("params.name: a call needs the name of a tool")
-    if not isinstance(arguments, dict | None):
-        raise NotACallError("params.arguments: must be an object")
+    meta = given.get("_meta")
     if not isinstance(meta, dict | None):
         raise NotACallError("params._meta: must be an object")
-    return CallParameters(name, arguments or {}, meta or {})
+    kind: Kind
+    name: Any
+    arguments: Any
+    if method == COMPLETE:
+        kind, name, arguments = _completed(given)
+    elif method in (TOOL_CALL, PROMPT_GET):
+        kind, name, arguments = "tool" if method == TOOL_CALL else "prompt", given.get("name"), given.get("arguments")
+    else:
+        kind, name, arguments = "resource", given.get("uri"), None
+    if not isinstance(name, str) or not name:
+        raise NotACallError(f"params.{'uri' if kind == 'resource' else 'name'}: must name a {kind}")
+    if not isinstance(arguments, dict | None):
+        raise NotACallError("params.arguments: must be an object")
+    return CallParameters(name, arguments or {}, meta or {}, kind, method)
+
+
+def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
+    """The prompt or URI template of a completion, and the values so far, the one to be completed among them."""
+    ref, argument, context = given.get("ref"), given.get("argument"), given.get("context")
+    known = (context or {}).get("arguments") if isinstance(context, dict | None) else ...
+    if not isinstance(ref, dict) or not isinstance(argument, dict) or not isinstance(known, dict | None):
+        raise NotACallError("params: a completion has ref, argument and context, each an object")
+    name, value = argument.get("name"), argument.get("value")
+    if not isinstance(name, str) or not isinstance(value, str) or (known or {}).get(name, value) != value:
+        raise NotACallError("params.argument: needs a name, and one value")
+    arguments = {**(known or {}), name: value}
+    if ref.get("type") == "ref/prompt":
+        return "prompt", ref.get("name"), arguments
+    if ref.get("type") == "ref/resource":
+        return "resource", ref.get("uri"), arguments
+    raise NotACallError("params.ref.type: is neither ref/prompt nor ref/resource")
 
 
 def data(decision: Decision) -> dict[str, Any]:
@@ -154,11 +183,14 @@ def answered(params: Mapping[str, Any], name: str = QUESTION) -> Elicited | None
     return action if action in ("accept", "decline", "cancel") else None
 
 
-def tools(shown: Iterable[Tool], client: McpClient, milliseconds: int, *, prefix: str = "") -> dict[str, Any]:
-    """The result of `tools/list`, whole. It is one subject's, for as long as it holds. A gateway may put a `prefix`
-    before the names."""
+def listed(
+    shown: Iterable[Tool], client: McpClient, milliseconds: int, *, method: str = TOOL_LIST, prefix: str = ""
+) -> dict[str, Any]:
+    """The result of a method of `LISTS`, whole. It is one subject's, for as long as it holds. A gateway may put a
+    `prefix` before the names."""
+    member, identity = LISTS[method].member, LISTS[method].identity
     found = [(tool.name, json.loads(tool.definition)) for tool in shown]
-    result: dict[str, Any] = {"tools": [{**definition, "name": prefix + name} for name, definition in found]}
+    result: dict[str, Any] = {member: [{**definition, identity: prefix + name} for name, definition in found]}
     if client.modern:
         result |= {"resultType": "complete", "ttlMs": max(0, milliseconds), "cacheScope": "private"}
     return result

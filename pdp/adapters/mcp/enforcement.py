@@ -21,7 +21,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, ElicitResult
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ElicitResult
 from mcp_types.methods import is_input_required
 from pydantic import BaseModel
 
@@ -30,14 +30,18 @@ from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, W
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.values import Credential, Elicited
+from pdp.core.methods import CALLS, COMPLETE, LISTS, PROMPT_GET, RESOURCE_READ, TOOL_CALL, TOOL_LIST
+from pdp.core.uri_template import match
 
 logger = logging.getLogger(__name__)
 
-CALL, LIST = "tools/call", "tools/list"
+CALL, LIST = TOOL_CALL, TOOL_LIST
 # what a connection needs; it carries neither the server's data nor its actions
 HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
-MAX_PAGES, MAX_TOOLS = 1_000, 10_000
 MAX_KEPT, MAX_KEPT_BYTES = 1_000, 100_000  # definitions that searches showed, and of one of them
+SUBSCRIBE, LISTEN = "resources/subscribe", "subscriptions/listen"
+_ROUNDS = frozenset({TOOL_CALL, PROMPT_GET, RESOURCE_READ})  # methods whose result may be `input_required`
+MAX_PAGES, MAX_TOOLS, MAX_SUBSCRIPTIONS = 1_000, 10_000, 100
 _VERSIONS = "fastmcp"
 _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
@@ -152,9 +156,12 @@ class Enforcement:
         """See `ServerMiddleware`. Raises MCPError for what is not allowed."""
         if ctx.request_id is None or ctx.method in HARMLESS or ctx.method in self.options.passes:
             return await call_next(ctx)
-        if ctx.method == LIST:
+        if ctx.method in LISTS:
             return await self._closed(self._list(ctx, call_next))
-        if ctx.method != CALL:
+        if ctx.method == LISTEN:
+            await self._closed(self._subscribed(ctx, call_next))
+            return await call_next(ctx)
+        if ctx.method not in CALLS:
             raise _denied({"status": "deny"})
 
         async def sealed(plain: Context) -> HandlerResult:
@@ -166,29 +173,31 @@ class Enforcement:
 
     async def _list(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """The server's whole list in one page, without what the subject may not see."""
-        definitions = await self._definitions(ctx, call_next)
-        shown = await self.visible(definitions, ctx)
+        definitions = await self._definitions(ctx, call_next, ctx.method)
+        shown = await self.visible(definitions, ctx, ctx.method)
         if not shown.allowed or shown.valid_until is None:
             logger.warning("list of %s denied: %s", self.server, shown.code)
             raise _denied({"status": "deny"}, shown.safe_message)
-        return answers.tools(shown.tools, _mcp_client(ctx), int((shown.valid_until - time.time()) * 1000))
+        left = int((shown.valid_until - time.time()) * 1000)
+        return answers.listed(shown.tools, _mcp_client(ctx), left, method=ctx.method)
 
-    async def visible(self, definitions: Sequence[bytes], ctx: Context) -> ToolList:
-        """Which of these tools the subject of `ctx` may see."""
-        listing = Listing(self.server, definitions, ctx.protocol_version)
+    async def visible(self, definitions: Sequence[bytes], ctx: Context, method: str = LIST) -> ToolList:
+        """Which of these tools, or of what else `method` lists, the subject of `ctx` may see."""
+        listing = Listing(self.server, definitions, ctx.protocol_version, method=method)
         return await self.client.filter_tools(
             listing, self.options.credential(ctx), session=self.options.session(ctx)
         )
 
-    async def _definitions(self, ctx: Context, call_next: CallNext) -> list[bytes]:
-        """Every tool as the server lists it now, on all pages: asked of the server itself, within this request."""
+    async def _definitions(self, ctx: Context, call_next: CallNext, method: str) -> list[bytes]:
+        """All that the server lists now by this method, on all pages: asked of the server itself, within this
+        request."""
         found: list[bytes] = []
         cursor: str | None = None
         meta = {"_meta": ctx.params["_meta"]} if ctx.params and "_meta" in ctx.params else {}
         for _ in range(MAX_PAGES):
             params = meta if cursor is None else {**meta, "cursor": cursor}
-            page = _wire(await call_next(replace(ctx, method=LIST, params=params)))
-            found += [json.dumps(tool, ensure_ascii=False).encode() for tool in page.get("tools", ())]
+            page = _wire(await call_next(replace(ctx, method=method, params=params)))
+            found += [json.dumps(one, ensure_ascii=False).encode() for one in page.get(LISTS[method].member, ())]
             cursor = page.get("nextCursor")
             if len(found) > MAX_TOOLS:
                 break
@@ -197,15 +206,51 @@ class Enforcement:
         logger.error("the list of %s does not end; its paging is broken", self.server)
         raise _denied({"status": "deny"})
 
+    async def _definition(self, ctx: Context, call_next: CallNext, call: CallParameters) -> bytes | None:
+        """The definition of what is asked for, as the server lists it; None if it lists none, or several."""
+        if call.kind != "resource":
+            method = "prompts/list" if call.kind == "prompt" else LIST
+            return _one(await self._definitions(ctx, call_next, method), lambda one: one.get("name") == call.name)
+        if call.method != COMPLETE:
+            listed = await self._definitions(ctx, call_next, "resources/list")
+            if found := _one(listed, lambda one: one.get("uri") == call.name):
+                return found
+        try:
+            templates = await self._definitions(ctx, call_next, "resources/templates/list")
+        except MCPError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise
+            return None
+        return _one(templates, lambda one: _is_of(one.get("uriTemplate"), call))
+
     # calls
+
+    async def _subscribed(self, ctx: Context, call_next: CallNext) -> None:
+        """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed. That
+        a list has changed is no secret: the list is decided."""
+        wanted = (ctx.params or {}).get("notifications")
+        uris = wanted.get("resourceSubscriptions") if isinstance(wanted, Mapping) else None
+        if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:
+            raise MCPError(INVALID_PARAMS, f"params.notifications: {MAX_SUBSCRIPTIONS} resources at most")
+        for uri in uris or ():
+            call = self._parameters({"uri": uri}, SUBSCRIBE)
+            decision = await self.decide(await self._asked(ctx, call_next, call, _Round.read(None)), ctx)
+            if not decision.allowed:
+                raise _denied(answers.data(decision), decision.safe_message)
+            await self._reported(decision, done=True)
+
+    @staticmethod
+    def _parameters(params: Mapping[str, Any], method: str) -> CallParameters:
+        try:
+            return answers.call_parameters(params, method)
+        except NotACallError as error:
+            raise MCPError(INVALID_PARAMS, str(error)) from None
 
     async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
-        try:
-            call = answers.call_parameters(params)
-        except NotACallError as error:
-            raise MCPError(INVALID_PARAMS, str(error)) from None
-        before = _Round.read(params.get("requestState"))
+        call = self._parameters(params, ctx.method)
+        # of another method the state came as the client wrote it: it is none
+        before = _Round.read(params.get("requestState") if call.method in _ROUNDS else None)
         decision = await self._closed(self._decided(ctx, call_next, call, before))
         if not decision.allowed:
             return self._not_allowed(ctx, decision, call, before)
@@ -215,29 +260,26 @@ class Enforcement:
         if before.of_server:
             passed |= {k: params[k] for k in ("inputResponses",) if k in params}
             passed |= {} if before.server_state is None else {"requestState": before.server_state}
-        return await self._executed(replace(ctx, params=passed), call_next, decision, before)
+        return await self._executed(replace(ctx, params=passed), call_next, call, decision, before)
 
-    async def _executed(self, ctx: Context, call_next: CallNext, decision: Decision, before: _Round) -> HandlerResult:
+    async def _executed(
+        self, ctx: Context, call_next: CallNext, call: CallParameters, decision: Decision, before: _Round
+    ) -> HandlerResult:
         """The server's own result. What became of a call that used up an answer is reported."""
         if not decision.holds(time.time()):
             logger.warning("an allow for %s expired before the call could be made", self.server)
             raise _denied({"status": "deny"})
         done = False
-        token = executing.set(Execution(ctx, (ctx.params or {})["name"]))
+        # of a tool the server enters it itself; whatever tool anything else calls is nested
+        token = executing.set(Execution(ctx, call.name, begun=call.kind != "tool"))
         try:
             result = _wire(await call_next(ctx))
             done = not result.get("isError") and not is_input_required(result)
-            if self.searches and (ctx.params or {})["name"] in self.options.search.find:
+            if self.searches and call.kind == "tool" and call.name in self.options.search.find:
                 result = await self._closed(self._searched(ctx, result))
         finally:
             executing.reset(token)
-            if decision.redemption_id:
-                with anyio.CancelScope(shield=True):
-                    await self.client.report_outcome(
-                        decision.decision_id,
-                        "done" if done else "unknown",
-                        redemption_id=decision.redemption_id,
-                    )
+            await self._reported(decision, done=done)
         if not is_input_required(result):
             return result
         state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
@@ -265,7 +307,7 @@ class Enforcement:
     async def _nested(self, ctx: Context, call: CallParameters) -> None:
         """Decide the call that `call` means, if it means another one. It must be allowed at once: raises MCPError."""
         try:
-            meant = self.options.search.meant(call) if self.searches else None
+            meant = self.options.search.meant(call) if self.searches and call.kind == "tool" else None
         except NotACallError as error:
             raise MCPError(INVALID_PARAMS, str(error)) from None
         if meant is None:
@@ -277,21 +319,33 @@ class Enforcement:
         if not decision.allowed:
             raise _denied(answers.data(decision), decision.safe_message)
 
-    async def _decided(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> Decision:
-        """The decision, after people had their time where this round or this version lets us wait for them."""
-        await self._nested(ctx, call)
-        definition = _named(await self._definitions(ctx, call_next), call.name)
-        asked = ToolCall(
+    async def _reported(self, decision: Decision, *, done: bool) -> None:
+        if decision.redemption_id:
+            with anyio.CancelScope(shield=True):
+                await self.client.report_outcome(
+                    decision.decision_id, "done" if done else "unknown", redemption_id=decision.redemption_id
+                )
+
+    async def _asked(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> ToolCall:
+        completes = call.method == COMPLETE or call.kind != "resource"  # of a URI the arguments are in it
+        return ToolCall(
             self.server,
             call.name,
-            call.arguments,
-            definition,
+            call.arguments if completes else None,
+            await self._definition(ctx, call_next, call),
             call_id=before.call_id,
             resume_token=before.resume,
             protocol_version=ctx.protocol_version,
             client_capabilities=_capabilities(ctx),
             meta=call.meta,
+            kind=call.kind,
+            method=call.method,
         )
+
+    async def _decided(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> Decision:
+        """The decision, after people had their time where this round or this version lets us wait for them."""
+        await self._nested(ctx, call)
+        asked = await self._asked(ctx, call_next, call, before)
         params = ctx.params or {}
         action = answers.answered(params) if before.resume and not before.of_server else None
         confirmed = answers.answered(params, answers.CONFIRMATION) if before.confirmed else None
@@ -366,7 +420,7 @@ class Enforcement:
 
     def _not_allowed(self, ctx: Context, decision: Decision, call: CallParameters, before: _Round) -> HandlerResult:
         client = _mcp_client(ctx)
-        if client.modern and decision.pending is not None:
+        if client.modern and decision.pending is not None and call.method in _ROUNDS:
             state = _Round(before.call_id, decision.pending.resume_token, confirmed=before.confirmed)
             if (question := answers.confirmation(decision, client, self.server, call, before.confirmed)) is not None:
                 state = replace(state, confirmed=(*before.confirmed, question[0]))
@@ -423,10 +477,17 @@ def _wire(result: HandlerResult) -> dict[str, Any]:
     return dict(result or {})
 
 
-def _named(definitions: Sequence[bytes], name: str) -> bytes | None:
-    """The one definition of this name; None if the server lists none, or several."""
-    found = [raw for raw in definitions if json.loads(raw).get("name") == name]
+def _one(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:
+    """The one definition that is meant; None if there is none, or several."""
+    found = [raw for raw in definitions if meant(json.loads(raw))]
     return found[0] if len(found) == 1 else None
+
+
+def _is_of(template: object, call: CallParameters) -> bool:
+    """Whether this is the template of a completion, or that of a resource's URI."""
+    if not isinstance(template, str) or call.method == COMPLETE:
+        return template == call.name
+    return match(template, call.name) is not None
 
 
 def _capabilities(ctx: Context) -> dict[str, Any] | None:

@@ -158,8 +158,8 @@ def test_nothing_else_is_confirmed_by_a_client(
 
 def test_a_list_is_private_and_never_longer_than_it_holds() -> None:
     tool = Tool("a", b'{"name":"a","inputSchema":{}}')
-    assert answers.tools([tool], McpClient("2025-11-25"), 500) == {"tools": [{"name": "a", "inputSchema": {}}]}
-    modern = answers.tools([tool], McpClient("2026-07-28"), -1)
+    assert answers.listed([tool], McpClient("2025-11-25"), 500) == {"tools": [{"name": "a", "inputSchema": {}}]}
+    modern = answers.listed([tool], McpClient("2026-07-28"), -1)
     assert (modern["cacheScope"], modern["ttlMs"], modern["resultType"]) == ("private", 0, "complete")
 
 
