@@ -1,6 +1,6 @@
 """Methods of MCP: what each is decided about (protocol versions 2024-11-05 to 2026-07-28).
 
-A method that stands nowhere here is denied, unless whoever enforces knows that it carries neither data nor action.
+A method that stands nowhere here is denied, unless the enforcing part knows it to carry neither data nor action.
 """
 
 from __future__ import annotations

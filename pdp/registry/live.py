@@ -64,7 +64,7 @@ class HttpServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class Definitions:
     """Definitions without `_meta`, in the server's order; `others` are prompts and resources, each with its kind."""
 
     tools: tuple[dict[str, Json], ...]
@@ -80,7 +80,7 @@ async def read_tools(
 
 async def read_listed(
     server: StdioServer | HttpServer, *, timeout_seconds: float = 30, legacy: bool = False
-) -> Listed:
+) -> Definitions:
     """All that the server lists.
 
     `legacy` keeps to the handshake of protocol versions before 2026, for gateways that speak those: a server may
@@ -104,7 +104,7 @@ async def read_listed(
         ) from None
     tools = _checked(TOOL_LIST, listed.pop(TOOL_LIST))
     others = tuple((kind, d) for kind, method in _OTHERS for d in _checked(method, listed.get(method, [])))
-    return Listed(tools, others)
+    return Definitions(tools, others)
 
 
 class _Bounded(httpx2.AsyncByteStream):

@@ -191,6 +191,7 @@ async def test_a_list_of_each_kind_is_the_subjects_own(
     assert behind.calls == []
 
 
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 @pytest.mark.parametrize("version", VERSIONS[:2])
 async def test_a_subscription_is_a_read(monkeypatch: pytest.MonkeyPatch, found: Served, version: str) -> None:
     async with enforced(monkeypatch, found, version, called=Called(others=True)) as (client, behind):
@@ -202,6 +203,37 @@ async def test_a_subscription_is_a_read(monkeypatch: pytest.MonkeyPatch, found: 
                 await client.session.subscribe_resource(uri)
             assert refused.value.code == DENIED
     assert len(behind.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("uris", "passes"),
+    [
+        (None, True),
+        ([], True),
+        (["file:///readme", "notes://public-a"], True),
+        (["file:///readme", "notes://salaries"], False),
+        (["file:///plans"], False),
+        (["file:///readme"] * 101, False),
+    ],
+)
+async def test_a_modern_client_hears_only_of_what_it_may_read(
+    monkeypatch: pytest.MonkeyPatch, found: Served, uris: list[str] | None, passes: bool
+) -> None:
+    behind = Called(others=True)
+
+    async def listen(_ctx: Any, params: Any) -> mcp_types.SubscriptionsListenResult:
+        behind.calls.append(("listen", {"uris": params.notifications.resource_subscriptions}))
+        raise MCPError(-1, "listened")
+
+    behind.server.add_request_handler("subscriptions/listen", mcp_types.SubscriptionsListenRequestParams, listen)
+    wanted = mcp_types.SubscriptionFilter(tools_list_changed=True, resource_subscriptions=uris)
+    asked = mcp_types.SubscriptionsListenRequest(
+        params=mcp_types.SubscriptionsListenRequestParams(notifications=wanted)
+    )
+    async with enforced(monkeypatch, found, MODERN, called=behind) as (client, _):
+        with pytest.raises(MCPError) as answer:
+            await client.session.send_request(asked, mcp_types.SubscriptionsListenResult)
+    assert (answer.value.message == "listened", behind.calls) == (passes, [("listen", {"uris": uris})] * passes)
 
 
 async def test_a_state_that_nobody_sealed_is_none(monkeypatch: pytest.MonkeyPatch, found: Served) -> None:
