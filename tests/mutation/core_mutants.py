@@ -155,9 +155,15 @@ ELEMENTS = (
         ),
         (
             "elements-granted-elsewhere",
-            "isinstance(servers, list) and server in servers",
-            "isinstance(servers, list)",
+            "or server not in servers or",
+            "or",
             "a grant counts on the servers of its pack",
+        ),
+        (
+            "elements-granted-of-any-kind",
+            'if key.partition(":")[0] in kinds]',
+            "]",
+            "a grant counts for the kinds of its pack",
         ),
         ("question-nan", "allow_nan=False", "allow_nan=True", "the question is JSON"),
         (

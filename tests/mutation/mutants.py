@@ -13,6 +13,7 @@ from gateway_mutants import GATEWAYS
 from identity_mutants import IDENTITY
 from judge_mutants import JUDGE
 from judge_process_mutants import JUDGE_PROCESS
+from kind_mutants import KINDS
 from mcp_mutants import MCP
 from notice_mutants import NOTICES
 from pack_mutants import GATED
@@ -40,4 +41,5 @@ MUTANTS = (
     *NOTICES,
     *GATEWAYS,
     *MCP,
+    *KINDS,
 )

@@ -102,7 +102,12 @@ CHECKS = (
         ("pdp/identity/", "pdp/adapters/grpc/"),
     ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/",)),
-    Check("registry", _pytest("tests/unit/registry/test_load.py"), ("pdp/registry/",)),
+    Check(
+        "registry",
+        _pytest("tests/unit/registry/test_load.py", "tests/unit/registry/test_other_kinds.py"),
+        ("pdp/registry/",),
+    ),
+    Check("other kinds", _pytest("tests/system/test_other_kinds.py"), ("pdp/service/facts", "pdp/registry/view")),
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
     Check(
         "redemption",
