@@ -17,7 +17,7 @@ from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Cast
-from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.request import ClientAnswer
 from pdp.core.stored import Commit
 from pdp.ports import Directories, Store
@@ -29,7 +29,7 @@ from pdp.service.decision import Decision
 
 ASSURANCE = "client_asserted"
 _CHOICES = {"accept": "approve", "decline": "deny"}  # "cancel", and what is unknown, answers nothing
-_NO_VOTE = (Forbidden, InvalidRequest, NotFound, Outdated, Overloaded)  # what refuses one
+_NO_VOTE = (Forbidden, InvalidRequest, NotFound, Outdated)  # what refuses one; faults of the store go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ClientAnswers:
 
     async def __call__(self, decision: Decision) -> None:
         """Make the votes of a request durable, and read the call again. Raises Conflict when somebody else has
-        answered meanwhile; Unavailable."""
+        answered meanwhile; Unavailable, Overloaded."""
         given = _given(decision)
         if not given:
             return
