@@ -139,8 +139,8 @@ LOADING = (
         "policy/gate/flow",
         (
             "gate-optional-by-anything",
-            "self.evaluate(node, env, context)) & context.guards:",
-            "self.evaluate(node, env, context)) and context.guards:",
+            "self.key_of(node, value) & context.guards:",
+            "self.key_of(node, value) and context.guards:",
             "an argument in an element is asked for by the body",
         ),
     ),

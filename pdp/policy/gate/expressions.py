@@ -32,6 +32,7 @@ from pdp.policy.gate.syntax import (
 )
 from pdp.policy.gate.value import (
     ANY,
+    REFUSED,
     Collection,
     ObjectValue,
     Scalar,
@@ -226,7 +227,7 @@ class Expressions(References):
         name = ".".join(names)
         if name not in self.policy.builtins.declarations:
             self._refused(name, body, self.policy.names(self.unit.package))
-            return Unknown()
+            return REFUSED
         self._builtin(name, body, values, context)
         if name == "sprintf" and len(values) > 1:
             self._worded(body["params"], env, context)
@@ -327,7 +328,7 @@ class Expressions(References):
         return f"Give it a name, `x := {text}`, and use that. ", "x"
 
     def _wrong(self, wrong: list[Value], taken: frozenset[str], finding: GateFinding) -> None:
-        parameters = [option.parameter for option in wrong if isinstance(option, Unknown) and option.parameter]
+        parameters = [option for option in wrong if isinstance(option, Unknown) and option.parameter]
         if len(parameters) == len(wrong):  # then the callers are checked
             self.analysis.needed += [RequiredType(parameter, taken, finding) for parameter in parameters]
         else:

@@ -39,6 +39,7 @@ from pdp.policy.gate.syntax import (
 )
 from pdp.policy.gate.value import (
     COLLECTIONS,
+    REFUSED,
     Collection,
     ObjectValue,
     Scalar,
@@ -112,7 +113,8 @@ class Negation(Binding, ABC):
 
     def _sure(self, node: Node, env: Env, context: Context) -> bool:
         """Whether a reference has a value: always, or because the body asks for it elsewhere."""
-        if self.key_of(node, self.evaluate(node, env, context)) & context.guards:
+        value = self.evaluate(node, env, context)
+        if value == REFUSED or self.key_of(node, value) & context.guards:
             return True
         base, steps = flatten(node)
         if kind(base)[0] != "Var":
@@ -120,7 +122,9 @@ class Negation(Binding, ABC):
         found, steps = self.resolve(node, env)
         if isinstance(found, tuple):
             return self._always(found) and (not steps or _leads(self.analyse(found).value, steps))
-        return found is not None and _leads(found, steps)
+        if found is None:
+            return is_pack(self.unit)  # where that is refused
+        return _leads(found, steps)
 
     def _always(self, key: RuleKey) -> bool:
         """Whether a rule has a value for every input: a set, a map, one with a default, or one without conditions

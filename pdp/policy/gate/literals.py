@@ -22,6 +22,7 @@ from pdp.policy.gate.value import (
     Collection,
     ObjectValue,
     OpenValue,
+    Parameter,
     Scalar,
     SchemaValue,
     Unknown,
@@ -80,27 +81,19 @@ def of_parameters(analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]
                 yield from never(each.unit, each.span, each.value, handed)
 
 
-def facts_of(place: Value, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Value]:
-    """The place itself, or the arguments of all calls for a parameter."""
-    parameter = place.parameter if isinstance(place, Unknown) else None
-    yield from handed_over(parameter, analyses) if parameter else (place,)
-
-
-def handed_over(
-    parameter: tuple[RuleKey, int],
-    analyses: Mapping[RuleKey, Analysis],
-    seen: frozenset[tuple[RuleKey, int]] = frozenset(),
+def facts_of(
+    place: Value, analyses: Mapping[RuleKey, Analysis], seen: frozenset[Parameter] = frozenset()
 ) -> Iterator[Value]:
-    """The arguments of all calls for a parameter, through functions that pass on their own parameters."""
-    key, index = parameter
+    """The place itself, or the arguments of all calls for a parameter, through functions that pass on their own."""
+    parameter = place.parameter if isinstance(place, Unknown) else None
+    if parameter is None or parameter in seen:
+        yield place
+        return
+    function, index = parameter
     for analysis in analyses.values():
         for called, values in analysis.calls:
-            for value in options(values[index]) if called == key and index < len(values) else ():
-                passed_on = value.parameter if isinstance(value, Unknown) else None
-                if passed_on is None or passed_on in seen:
-                    yield value
-                else:
-                    yield from handed_over(passed_on, analyses, seen | {parameter})
+            for value in options(values[index]) if called == function and index < len(values) else ():
+                yield from facts_of(value, analyses, seen | {parameter})
 
 
 def _unholdable(value: Value, facts: Value) -> Iterator[Value]:

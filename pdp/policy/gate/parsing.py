@@ -38,14 +38,23 @@ _TOKEN = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"|[()\[\]{}"`]')
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 # the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
 _IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
+_SYNTAX_HINTS = (  # by the parser's words; the first for all others
+    ("keyword `if`", "Rego v1: `name contains {...} if { ... }`; every body needs `if`."),
+    ("input cannot be shadowed", "Choose another name."),
+    ("data cannot be shadowed", "Choose another name."),
+    ("keyword `import`", "Imports stand above all rules."),
+    ("keyword `some`", "A comprehension begins with one name or value: [y | some x in xs; y := x.n * x.price]."),
+    ("while parsing object", "Look for a comma that is missing between two fields."),
+    ("while parsing array", "Look for a comma that is missing between two items."),
+    ("invalid character", 'Text stands in double quotes, "x"; a name is of letters, digits and `_`.'),
+    ("expecting expression", "Conditions stand one to a line, and all must hold; for `or` write a rule for each."),
+)
 _PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
 
 def scan(module: Module) -> list[GateFinding]:
     """Size, line length, bracket depth and balance of one module."""
-    findings = list(_sizes(module))
-    findings += _brackets(module)
-    return findings
+    return [*_sizes(module), *_brackets(module)]
 
 
 def _text_finding(module: Module, line: int, column: int, code: str, message: str, hint: str) -> GateFinding:
@@ -72,28 +81,31 @@ def _sizes(module: Module) -> Iterator[GateFinding]:
 
 def _brackets(module: Module) -> list[GateFinding]:
     """Depth and balance, outside of comments and text."""
-    stack: list[str] = []
+    stack: list[re.Match[str]] = []
     for token in _TOKEN.finditer(module.text):
         char = token[0]
         if char in _PAIRS:
-            if not stack or stack.pop() != _PAIRS[char]:
-                return [_unbalanced(module, token.start())]
+            if not stack or stack[-1][0] != _PAIRS[char]:
+                return [_unbalanced(module, token)]
+            stack.pop()
         elif char in ('"', "`"):  # not closed, or it would have matched as a whole
-            return [_unbalanced(module, token.start())]
+            return [_unbalanced(module, token)]
         elif char in ("(", "[", "{"):
-            stack.append(char)
+            stack.append(token)
         if len(stack) > MAX_DEPTH:
             message = f"Brackets are nested deeper than {MAX_DEPTH}."
             hint = "Give the inner part a name: a helper rule or a variable of its own."
             return [_text_finding(module, *_position(module.text, token.start()), "size.depth", message, hint)]
-    return [_unbalanced(module, len(module.text))] if stack else []
+    return [_unbalanced(module, stack[-1])] if stack else []
 
 
-def _unbalanced(module: Module, offset: int) -> GateFinding:
-    message = "Brackets or quotes do not match."
-    return _text_finding(
-        module, *_position(module.text, offset), "syntax.brackets", message, "Close what was opened."
+def _unbalanced(module: Module, token: re.Match[str]) -> GateFinding:
+    closing = token[0] in _PAIRS
+    message = (
+        f"This `{token[0]}` closes nothing, or something else." if closing else f"This `{token[0]}` is not closed."
     )
+    hint = "Open it before, or close what was opened last." if closing else "Close what was opened."
+    return _text_finding(module, *_position(module.text, token.start()), "syntax.brackets", message, hint)
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:
@@ -182,13 +194,7 @@ def _syntax_error(module: Module, text: str) -> GateFinding:
             line, column = int(place[1]), int(place[2])
         elif row.startswith("error:"):
             message = row.removeprefix("error:").strip()
-    hint = "Rego v1: `name contains {...} if { ... }`; every body needs `if`."
-    if "input cannot be shadowed" in message or "data cannot be shadowed" in message:
-        hint = "Choose another name."
-    elif "keyword `import`" in message:
-        hint = "Imports stand above all rules."
-    elif "keyword `some`" in message:
-        hint = "A comprehension begins with one name or value: [y | some x in xs; y := x.n * x.price]."
+    hint = next((hint for words, hint in _SYNTAX_HINTS if words in message), _SYNTAX_HINTS[0][1])
     return GateFinding(module.path, line, column, "syntax.error", ERROR, f"Not valid Rego: {message}.", hint)
 
 

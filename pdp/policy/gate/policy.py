@@ -13,7 +13,7 @@ from pdp.core.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, RegoRule, Unit
-from pdp.policy.gate.value import Parameter, Schema, Unknown, Value
+from pdp.policy.gate.value import Schema, Unknown, Value
 
 CONTRACT = ("meta", "allow", "hide", "deny", "require", "oblige", "label")
 NAMED = {  # facts that stand for what the registry has
@@ -72,7 +72,7 @@ class ComparedValue:
 class RequiredType:
     """The types that a parameter must have wherever its function is called; or else the finding."""
 
-    parameter: Parameter
+    place: Unknown
     types: frozenset[str]
     finding: GateFinding
 

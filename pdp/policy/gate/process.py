@@ -33,24 +33,14 @@ _GATE_REPORT, _TEST_REPORT = TypeAdapter(GateReport), TypeAdapter(TestReport)
 _PLACES = TypeAdapter(tuple[tuple[str, int], ...])
 
 
-def check(
-    bundle: Bundle,
-    *,
-    capabilities: Path | None = None,
-    time_limit: float = TIME_LIMIT,
-) -> GateReport:
+def check(bundle: Bundle, *, capabilities: Path | None = None, time_limit: float = TIME_LIMIT) -> GateReport:
     """Whether `bundle` may become active: the static half, then its packs' own tests.
 
     `capabilities` is the list of allowed builtins (ours by default). Blocks up to `time_limit` seconds; call it off
     the event loop. A bundle that takes longer or kills the process is refused like any other (`gate.time`,
     `gate.died`).
     """
-    path = capabilities or shipped_rego() / "capabilities.json"
-    job: dict[str, Json] = {
-        "job": "check",
-        "capabilities": str(path.resolve()),
-    }
-    answer = _run(bundle, job, time_limit)
+    answer = _run(bundle, {"job": "check"}, time_limit, capabilities)
     return GateReport((answer,)) if isinstance(answer, GateFinding) else _GATE_REPORT.validate_json(answer)
 
 
@@ -61,9 +51,7 @@ def run_tests(
 
     With `coverage` the report says what those tests reached.
     """
-    capabilities = str((shipped_rego() / "capabilities.json").resolve())
-    job: dict[str, Json] = {"job": "test", "filter": name_filter, "coverage": coverage, "capabilities": capabilities}
-    answer = _run(bundle, job, time_limit)
+    answer = _run(bundle, {"job": "test", "filter": name_filter, "coverage": coverage}, time_limit)
     return TestReport(faults=(answer,)) if isinstance(answer, GateFinding) else _TEST_REPORT.validate_json(answer)
 
 
@@ -72,22 +60,19 @@ def places(
 ) -> tuple[tuple[str, int], ...]:
     """Where elements and checks of the gate stand in a bundle that once passed the gate (`KeptPolicies.places`).
     Blocks. Raises EngineFault when that cannot be found out in time."""
-    capabilities = str((shipped_rego() / "capabilities.json").resolve())
-    job: dict[str, Json] = {
-        "job": "places",
-        "document": document.decode(),
-        "named": [list(each) for each in named],
-        "capabilities": capabilities,
-    }
+    job: dict[str, Json] = {"job": "places", "document": document.decode(), "named": [list(each) for each in named]}
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, GateFinding):
         raise EngineFault("policy.untraced", "The rules' places cannot be found out.", detail=answer.message)
     return _PLACES.validate_json(answer)
 
 
-def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> bytes | GateFinding:
+def _run(
+    bundle: Bundle, job: Mapping[str, Json], time_limit: float, capabilities: Path | None = None
+) -> bytes | GateFinding:
     version()
-    text = json.dumps({**job, "bundle": json.loads(bundle.to_bytes())})
+    allowed = str((capabilities or shipped_rego() / "capabilities.json").resolve())
+    text = json.dumps({**job, "capabilities": allowed, "bundle": json.loads(bundle.to_bytes())})
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
     try:
         done = subprocess.run(

@@ -12,12 +12,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from pdp.core.names import did_you_mean
+from pdp.core.names import did_you_mean, nearest
 from pdp.policy.gate import literals
 from pdp.policy.gate.policy import NAMED, Analysis, ComparedValue, InputRead, Policy, RuleKey, RuleUse, is_pack
 from pdp.policy.gate.report import ERROR, WARNING
 from pdp.policy.gate.syntax import REFERENCES, Body, Node, Unit, flatten, kind, span_of
 from pdp.policy.gate.value import (
+    REFUSED,
     Collection,
     ObjectValue,
     OpenValue,
@@ -32,6 +33,11 @@ from pdp.policy.gate.value import (
 )
 
 LOST_HINT = "Read each fact by its full path, for example input.subject.groups, so that the gate can check it."
+_OTHER_NAMES = {  # what others call a fact, with the fact
+    **dict.fromkeys(("user", "principal", "identity", "claims"), "`input.subject`"),
+    **dict.fromkeys(("tool", "target", "resource", "action"), "`some t in input.targets` and read t.name"),
+    **dict.fromkeys(("args", "params", "parameters"), "`input.arguments.value`"),
+}
 _BASE = re.compile(r"[.\[]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r'\[([^\]"]+)\]')
@@ -83,42 +89,41 @@ class Paths:
             return self._property(value, key, span)
         if isinstance(value, OpenValue):
             return OpenValue(member(value.label, key))
+        if isinstance(value, ObjectValue):
+            fields = dict(value.fields)
+            hint = did_you_mean(key, fields)
+            return fields[key] if key in fields else self._missing(span, f"This object has no `{key}`.", hint)
         if isinstance(value, Collection) and value.shape == "object":
             return value.item
-        fields = dict(value.fields) if isinstance(value, ObjectValue) else {}
-        if key in fields:
-            return fields[key]
-        if isinstance(value, ObjectValue):
-            self.note(span, "path.unknown", f"This object has no `{key}`.", did_you_mean(key, fields))
-        elif isinstance(value, Collection):
-            self.note(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
-        elif isinstance(value, Scalar):
-            self.note(span, "path.unknown", f"A {value.type} has no members.", "Read a path that the schema has.")
-        else:
+        if isinstance(value, Collection | Scalar):
+            what = "list or set" if isinstance(value, Collection) else value.type
+            return self._missing(span, f"A {what} has no member `{key}`.", "Take items with some … in.")
+        if value != REFUSED:
             self.unfollowed(
                 whole,
                 "flow.unknown",
                 "A field is read from a value whose origin the gate cannot follow (a parameter or a result).",
                 "Hand single facts to functions, for example may_write(t.risk), and read fields in the rule itself.",
             )
-        return Unknown()
+        return self._item(value, span)
 
     def _property(self, place: SchemaValue, key: str, span: Body) -> Value:
-        message, hint = f"`{place.label}` has no `{key}`.", ""
         if "array" in place.types:
-            message = f"`{place.label}` is a list; it has no `{key}`."
             hint = f"Write `some item in {place.label}` and read item.{key}."
-        elif "object" not in place.types:
-            message = f"`{place.label}` is a {' or '.join(sorted(place.types))}; nothing stands below it."
-        elif key in place.properties:
+            return self._missing(span, f"`{place.label}` is a list; it has no `{key}`.", hint)
+        if "object" not in place.types:
+            what = " or ".join(sorted(place.types))
+            return self._missing(span, f"`{place.label}` is a {what}; nothing stands below it.")
+        if key in place.properties:
             return SchemaValue(place.properties[key], member(place.label, key))
-        elif (any_member := _any_member(place)) is not None:
+        if (any_member := _any_member(place)) is not None:
             self.compared(place, Scalar("string", value=key), span)
             return OpenValue(member(place.label, key)) if isinstance(any_member, OpenValue) else any_member
-        else:
-            hint = did_you_mean(key, place.properties, f"There is: {', '.join(sorted(place.properties))}.")
+        return self._missing(span, f"`{place.label}` has no `{key}`.", _instead(place, key))
+
+    def _missing(self, span: Body, message: str, hint: str = "") -> Value:
         self.note(span, "path.unknown", message, hint)
-        return Unknown()
+        return REFUSED
 
     def item(self, value: Value, span: Body) -> Value:
         """The value of any item or member of `value`."""
@@ -131,17 +136,21 @@ class Paths:
             return value.item
         if isinstance(value, ObjectValue):
             return any_of([held for _, held in value.fields])
-        if isinstance(value, SchemaValue) and "array" in value.types:
-            return _any_item(value)
-        if isinstance(value, SchemaValue) and "object" in value.types:
-            return _any_member(value) or self._any_of_named(value, span)
+        if isinstance(value, SchemaValue) and value.types & {"array", "object"}:
+            return self._within(value, span)
         if isinstance(value, SchemaValue | Scalar):
             name = f"`{value.label}`" if isinstance(value, SchemaValue) else f"A {value.type}"
             self.note(span, "path.not_iterable", f"{name} is no list; nothing can be taken from it.")
-        return Unknown()
+            return REFUSED
+        return value if value == REFUSED else Unknown()
 
-    def _any_of_named(self, place: SchemaValue, span: Body) -> Value:
-        """Any member of an object whose names the schema lists."""
+    def _within(self, place: SchemaValue, span: Body) -> Value:
+        """An item of an array, or a member of an object with any name."""
+        if "array" in place.types:
+            items, label = place.schema.get("items"), f"{place.label}[_]"
+            return SchemaValue(items, label) if isinstance(items, dict) else OpenValue(label)
+        if (any_member := _any_member(place)) is not None:
+            return any_member
         self.unfollowed(
             span,
             "flow.dynamic_key",
@@ -153,6 +162,16 @@ class Paths:
         return Unknown()
 
 
+def _instead(place: SchemaValue, key: str) -> str:
+    """A hint for a name that an object does not have."""
+    if place.label == "input" and key in _OTHER_NAMES:
+        return f"Write {_OTHER_NAMES[key]}."
+    within = next((name for name, schema in place.properties.items() if SchemaValue(schema, "").open), None)
+    if within is not None and not nearest(key, place.properties):
+        return f"Did you mean `{member(place.label, within)}.{key}`?"
+    return did_you_mean(key, place.properties, f"There is: {', '.join(sorted(place.properties))}.")
+
+
 def _root(node: Node) -> str:
     """The name that a reference begins with."""
     return str(kind(flatten(node)[0])[1]["value"])
@@ -161,12 +180,6 @@ def _root(node: Node) -> str:
 def _names(steps: list[Step]) -> tuple[str, ...]:
     """The steps up to the first that is no literal name."""
     return tuple(str(key) for key, _ in itertools.takewhile(lambda step: isinstance(step[0], str), steps))
-
-
-def _any_item(place: SchemaValue) -> Value:
-    """An item of an array."""
-    items, label = place.schema.get("items"), f"{place.label}[_]"
-    return SchemaValue(items, label) if isinstance(items, dict) else OpenValue(label)
 
 
 def _any_member(place: SchemaValue) -> Value | None:
@@ -284,11 +297,10 @@ class References(Paths, ABC):
             short = root != "data" and root not in self.unit.imports
             return self.use(found, span_of(node), short=short), steps
         if found is None or isinstance(found, tuple):
-            self._unknown(node, env)
-            return Unknown(), []
+            return self._unknown(node, env), []
         return found, steps
 
-    def _unknown(self, node: Node, env: Env) -> None:
+    def _unknown(self, node: Node, env: Env) -> Value:
         """Say why a name is nothing that may be read."""
         root, whole = _root(node), span_of(node)
         imported = self.unit.imports.get(root, ((root,), {}))[0]
@@ -296,7 +308,8 @@ class References(Paths, ABC):
         if imported[0] != "data":
             names = [*env, *self.unit.imports, *self.policy.names(self.unit.package), "input", "data"]
             if not self.unit.package[0].endswith("_test"):
-                hint = did_you_mean(root, names, "Declare variables with `some`, or define the rule.")
+                otherwise = "Declare it, as `t` by `some t in input.targets`, or define a rule of that name."
+                hint = did_you_mean(root, names, otherwise)
                 self.note(whole, "names.unknown", f"Nothing is called `{root}` here.", hint)
         elif path[:1] == ("lib",) and self.policy.library(path) is None:
             library = [".".join((*package[1:], name)) for package, name in self.policy.groups if package[0] == "lib"]
@@ -304,7 +317,10 @@ class References(Paths, ABC):
             self.note(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
         elif is_pack(self.unit) or path[:1] not in (("packs",), ("pdp",)):
             hint = "A pack reads its own package, data.lib and data.org; the input has everything else."
-            self.note(whole, "reads.foreign", f"`data.{'.'.join(path)}` may not be read here.", hint)
+            self.note(whole, "reads.foreign", f"`{'.'.join(('data', *path))}` may not be read here.", hint)
+        else:
+            return Unknown()  # the composition, or a test
+        return Unknown() if self.quiet else REFUSED  # a variable may have its value from further down
 
     def _input(self, root: SchemaValue, steps: list[Step], whole: Body) -> Value:
         if not steps:

@@ -13,11 +13,11 @@ from pdp.core.names import did_you_mean
 from pdp.policy.gate import elements, listed, literals
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.literals import handed_over
+from pdp.policy.gate.literals import facts_of
 from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, chain, closure
 from pdp.policy.gate.report import GateFinding
-from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, span_of, string, trees, walk
-from pdp.policy.gate.value import ObjectValue, SchemaValue, is_number, options, types
+from pdp.policy.gate.syntax import RegoRule, Unit, dotted, kind, members, span_of, string, trees, walk
+from pdp.policy.gate.value import REFUSED, ObjectValue, SchemaValue, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
 _COUNTED = ("stage", "ttl_seconds", "deny_quorum", "min_confidence")
@@ -63,7 +63,7 @@ def untyped(analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     """Parameters that are not of the type that their function needs, wherever it is called."""
     for analysis in analyses.values():
         for needed in analysis.needed:
-            if not all(types(value) <= needed.types for value in handed_over(needed.parameter, analyses)):
+            if not all(types(value) <= needed.types for value in facts_of(needed.place, analyses)):
                 yield needed.finding
 
 
@@ -172,7 +172,8 @@ def _values(key: RuleKey, analysis: Analysis) -> Iterator[GateFinding]:
         nodes = members(rule.key)
         for name, value in head.fields:
             if name == "target" and not all(
-                isinstance(o, SchemaValue) and o.label == "input.targets[_].key" for o in options(value)
+                o == REFUSED or (isinstance(o, SchemaValue) and o.label == "input.targets[_].key")
+                for o in options(value)
             ):
                 message = "The target is not the key of a target that was asked for."
                 hint = f'Write: some t in input.targets, and "target": t.key in `{key[1]}`.'
@@ -206,18 +207,11 @@ def _unique(shipped: list[Element], checked: list[Element]) -> Iterator[GateFind
             seen.setdefault((what, text), element)
 
 
-def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[GateFinding]:
+def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> Iterator[GateFinding]:
     """Tests may do what they like with facts, but call nothing that engines differ on."""
-    calls = (node for rule in unit.rules for node in walk(trees(rule)) if set(node) == {"Call"})
-    return [finding for call in calls for finding in _test_call(policy, unit, call, own)]
-
-
-def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[GateFinding]:
-    body: Body = kind(node)[1]
-    names = dotted(body["fcn"])
-    if names is None or names[0] in own or names[0] in unit.imports or names[0] in ("data", "print"):
-        return []
-    name = ".".join(names)
-    if name in policy.builtins.declarations:
-        return []
-    return [policy.builtins.refuse(unit, name, span_of(body["fcn"]), sorted(own))]
+    called = (node["Call"]["fcn"] for rule in unit.rules for node in walk(trees(rule)) if set(node) == {"Call"})
+    for function in called:
+        names = dotted(function) or ("data",)
+        known = names[0] in own or names[0] in unit.imports or names[0] in ("data", "print")
+        if not known and ".".join(names) not in policy.builtins.declarations:
+            yield policy.builtins.refuse(unit, ".".join(names), span_of(function), sorted(own))

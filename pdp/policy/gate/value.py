@@ -24,6 +24,9 @@ class Unknown:
     types: frozenset[str] = TYPES  # of which one it has
 
 
+REFUSED: Final = Unknown(types=frozenset())  # of an expression with an error: nothing more is to be said of it
+
+
 @dataclass(frozen=True, slots=True)
 class Scalar:
     """A scalar of a known type (`number`, `string`, `boolean`, `null`, or `any`), with its value if written out."""

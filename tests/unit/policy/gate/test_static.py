@@ -271,6 +271,14 @@ REFUSED = {
     ),
     "misspelt data.org": deny("count(data.org.limts) > 0", "path.unknown", "limts", "`limits`"),
     "misspelt in data.org": deny('some l in data.org.limits; l.nam == "x"', "path.unknown", "nam ", "`name`"),
+    "a fact by another name": deny('input.user.id == "x"', "path.unknown", "user", "Write `input.subject`"),
+    "a target by another name": deny('input.tool.name == "x"', "path.unknown", "tool", "some t in input.targets"),
+    "an argument without `value`": deny(
+        "input.arguments.limit > 5", "path.unknown", "limit", "`input.arguments.value.limit`"
+    ),
+    "a target that nothing takes": Sample(
+        'allow contains {"target": t.key, "code": "a"} if t.name == "x"', "names.unknown", "t.key", "some t in"
+    ),
     "a list as an object": deny('input.targets.name == "x"', "path.unknown", "name", "some item in"),
     "below a text": deny('input.subject.kind.x == "x"', "path.unknown", "x ==", ""),
     "iterating a text": deny("some x in input.subject.kind; x", "path.not_iterable", "input.subject.kind", ""),
@@ -747,11 +755,23 @@ REFUSED = {
         "another name",
     ),
     "a variable called as a builtin": deny("some count in [1]; count == 1", "names.shadowed", "count in", "another"),
-    "unicode identifier": Sample("dény := 1", "syntax.error", "", "Rego v1"),
+    "unicode identifier": Sample("dény := 1", "syntax.error", "", "of letters"),
     "a bare carriage return": Sample("# x\r" + DENY % "true", "text.invisible", "\r", "Remove"),
     "invisible character": Sample(DENY % 'input.server.id == "a\u200bb"', "text.invisible", "\u200b", "Remove"),
     "deep nesting": Sample(DENY % ("x := " + "[" * 12 + "]" * 12), "size.depth", "[[[", "name"),
     "long line": Sample(DENY % f'input.server.id in {{"{"x" * 600}"}}', "size.line", "", "data/org.json"),
+    "a body that is not closed": Sample(
+        'deny contains {"code": "a", "message": "m"} if {\n\tinput.server.id == "x"\n\nh := {1}\n',
+        "syntax.brackets",
+        "{",
+        "Close what",
+    ),
+    "a bracket that closes another": deny('count([1, 2) > "x"', "syntax.brackets", ') > "', "opened last"),
+    "a comma that is missing": Sample(
+        'deny contains {"code": "a" "message": "m"}', "syntax.error", 'message"', "comma"
+    ),
+    "single quotes": Sample("deny contains {'code': 'a'}", "syntax.error", "'code'", "double quotes"),
+    "conditions joined": deny("true && true", "syntax.error", "&", "one to a line"),
     "open bracket": Sample("deny contains {", "syntax.brackets", "", "Close"),
     "open text": Sample('x := "abc\n', "syntax.brackets", '"abc', "Close"),
     # reported in organisations' packs
@@ -795,6 +815,26 @@ def test_is_found_where_it_stands_with_what_to_write_instead(
 def _in_library(found: list[GateFinding]) -> bool:
     """A read by the library is shown there; its text is not ours to repeat here."""
     return all(f.path.startswith("lib/") and f.line > 1 for f in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "misspelt input",
+            "misspelt data.org",
+            "in a message",
+            "unknown name",
+            "misspelt library",
+            "clock",
+            "network",
+        ),
+        *("misspelt builtin", "a fact by another name", "a target by another name", "an argument without `value`"),
+        *("evidence", "misspelt by bracket"),
+    ],
+)
+def test_one_mistake_is_one_finding(walk: Static, name: str) -> None:
+    assert [finding.code for finding in walk(REFUSED[name].body)] == [REFUSED[name].code]
 
 
 ACCEPTED = {
