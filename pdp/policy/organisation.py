@@ -7,12 +7,14 @@ a `deny` vanish without a word (DESIGN section 4).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jsonschema_rs
 
 from pdp.core import strict_json
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import BundleFault, InvalidRequest
+from pdp.core.names import nearest
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
 from pdp.files.trusted_files import Folder
@@ -88,12 +90,26 @@ def _validate(value: dict[str, Json], schema: dict[str, Json], where: str) -> No
         validator = jsonschema_rs.validator_for(schema)
     except ValueError as error:
         raise BundleFault("bundle.data", f"{SCHEMA}: is not a JSON Schema.", detail=str(error)) from None
-    for broken in validator.iter_errors(value):
+    # what is missing first: it is named, for it is a name of the schema; words about others would show values
+    errors = sorted(
+        validator.iter_errors(value), key=lambda broken: [str(p) for p in broken.schema_path][-1:] != ["required"]
+    )
+    for broken in errors[:1]:
         pointer = "/" + "/".join(str(p) for p in broken.instance_path)
         keyword = [str(p) for p in broken.schema_path]
-        # the message of `required` names a key of the schema; others would show values
         which = f" ({broken.message[:120]})" if keyword[-1:] == ["required"] else ""
-        raise BundleFault("bundle.data", f"{where} at {pointer}: breaks {SCHEMA} at {'/'.join(keyword)}{which}.")
+        message = f"{where} at {pointer}: breaks {SCHEMA} at {'/'.join(keyword)}{which}."
+        raise BundleFault("bundle.data", message, detail=_misspelt(value, schema, broken) if which else "")
+
+
+def _misspelt(value: Any, schema: Any, broken: jsonschema_rs.ValidationError) -> str:
+    """A hint where a key that the schema does not have is much like the one that is missing."""
+    missing = broken.message.partition('"')[2].partition('"')[0]
+    for step in broken.instance_path:
+        value = value[step]
+        schema = schema["items"] if isinstance(step, int) else schema["properties"][step]
+    close = nearest(missing, set(value) - set(schema["properties"]))
+    return f"Is `{close}` meant to be `{missing}`?" if close else ""
 
 
 def _closed(node: object, at: str) -> None:

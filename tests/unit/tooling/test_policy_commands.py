@@ -70,6 +70,25 @@ def test_check_of_a_folder_that_is_no_bundle(folder: Path) -> None:
     assert json.loads(pdp("check", folder, "--json").output)["digest"] is None
 
 
+@pytest.mark.parametrize(
+    ("key", "instead", "hint"),
+    [
+        ("limits", "limit", "Is `limit` meant to be `limits`?"),
+        ("max_actors", "maxactors", "Is `maxactors`"),
+        ("limits", "x", ""),
+        ("to_minute", "till", ""),
+    ],
+)
+def test_check_names_the_key_of_the_data_that_is_misspelt(folder: Path, key: str, instead: str, hint: str) -> None:
+    (folder / "data").mkdir()
+    data = (shipped_rego() / "data/org.json").read_text()
+    assert f'"{key}"' in data
+    (folder / "data/org.json").write_text(data.replace(f'"{key}"', f'"{instead}"'))
+    [finding] = json.loads(pdp("check", folder, "--json").output)["findings"]
+    assert (finding["code"], hint in finding["hint"], bool(finding["hint"])) == ("bundle.data", True, bool(hint))
+    assert f'"{key}"' in finding["message"]
+
+
 def test_warnings_do_not_refuse(folder: Path) -> None:
     (folder / "packs/acme/acme.rego").write_text(
         GOOD + '\noblige contains {"kind": "log", "code": "a"} if { x := input; x.session.known }\n'
