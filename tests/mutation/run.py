@@ -70,6 +70,8 @@ CHECKS = (
     Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
     Check("rego", _pytest("tests/unit/rego"), ("rego",)),
     Check("gate", _pytest("tests/unit/policy/gate"), ("pdp/policy", "pdp/files")),
+    Check("reads", _pytest("tests/unit/policy/gate/test_reads.py"), ("pdp/policy/gate/reads",)),
+    Check("kept results", _pytest("tests/unit/policy/test_kept.py"), ("pdp/policy/kept",)),
     Check(
         "policy worker",
         _pytest("tests/unit/policy/test_worker.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest_asyncio
 from support.environment import SeededEntropy
 from support.gate import reads_of, with_listed
 
-from pdp.core.check import OK
+from pdp.core.check import OK, Check
 from pdp.core.digest import sha256_hex
 from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
@@ -27,13 +28,14 @@ from pdp.core.facts import (
     SessionFact,
     SubjectFact,
     TargetFact,
+    Waiver,
     document,
 )
-from pdp.core.policy import EVERYTHING, Bundle
+from pdp.core.policy import EVERYTHING, Bundle, Module, Reads
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
-from pdp.policy.kept import KeptAnswers, KeptEngine
+from pdp.policy.kept import AnswerKey, KeptAnswers, KeptEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BUDGET = 1 << 20
@@ -72,7 +74,7 @@ def kept(engine: EmbeddedEngine, answers: KeptAnswers, bundle: Bundle) -> KeptEn
     return KeptEngine(engine, answers, bundle, reads_of(bundle))
 
 
-def call(bundle: Bundle, arguments: Mapping[str, Any], *evidence: Mapping[str, Any], **changes: Any) -> EngineQuery:
+def call(bundle: Bundle, value: Mapping[str, Any], *evidence: Mapping[str, Any], **changes: Any) -> EngineQuery:
     """A developer's call of git_log."""
     subject = SubjectFact(OK, "verified", "ada", "i", "human", ("developers",), ("git:read",))
     target = TargetFact(OK, "tool:git_log", "tool", "git_log", "git", risk="low", schema_open=False)
@@ -84,12 +86,13 @@ def call(bundle: Bundle, arguments: Mapping[str, Any], *evidence: Mapping[str, A
         server=ServerFact(OK, "git"),
         switch=OK,
         targets=(target,),
-        arguments=ArgumentsFact(OK, arguments, (), 2, 1),
+        arguments=ArgumentsFact(OK, value, (), 2, 1),
         session=SessionFact(OK),
         asserted=Asserted(),
         call_digest="d",
     )
-    made = document(replace(facts, **changes), evidence, 1, revision=bundle.revision, packs=bundle.packs)
+    at = changes.pop("at", 1)
+    made = document(replace(facts, **changes), evidence, at, revision=bundle.revision, packs=bundle.packs)
     return EngineQuery.of(made, {})
 
 
@@ -221,6 +224,55 @@ async def test_off_keeps_nothing(engine: EmbeddedEngine, bundle: Bundle, told: l
         await kept.evaluate(call(bundle, {}))
     assert not told
     assert not answers.status.on
+
+
+READS = Reads(
+    (("arguments", "value", "a", "b"), ("arguments", "value", "v"), ("asserted", "task")),
+    (("ns", (1, 9)),),
+)
+ENDING = Waiver("w", "c", "git", "o", "", 5)
+APART: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+    *(
+        ({"arguments": ArgumentsFact(OK, {"v": one})}, {"arguments": ArgumentsFact(OK, {"v": other})})
+        for one, other in itertools.combinations((1, 1.0, "1", True, None, "", [], {}, [1], "a\0b", "a"), 2)
+    ),
+    ({"arguments": ArgumentsFact(OK, {"v": None})}, {"arguments": ArgumentsFact(OK, {})}),
+    ({"arguments": ArgumentsFact(OK, {"a": {"b": "x"}})}, {"arguments": ArgumentsFact(OK, {"a": "x"})}),
+    ({"arguments": ArgumentsFact(OK, {"a": {"b": [1, "x"]}})}, {"arguments": ArgumentsFact(OK, {"a": "x"})}),
+    ({"arguments": ArgumentsFact(OK, {"a": {"b": None}})}, {"arguments": ArgumentsFact(OK, {"a": {}})}),
+    ({"arguments": ArgumentsFact(OK, {"a": None})}, {"arguments": ArgumentsFact(OK, {})}),
+    ({"waivers": (ENDING,), "at": 4}, {"waivers": (ENDING,), "at": 5}),
+    *(({"at": one}, {"at": other}) for one, other in itertools.pairwise((0, 1, 2, 9, 10))),
+    ({"caller": CallerFact(OK, "gateway", "globex", ("decide",))}, {}),
+    ({"asserted": Asserted(observation="x")}, {}),
+    ({"phase": "list"}, {}),
+    ({"switch": Check("failed", "switch.tenant")}, {}),
+)
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+async def test_what_may_be_answered_otherwise_has_another_key(
+    bundle: Bundle, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    asserting = replace(bundle, modules=(*bundle.modules, Module("packs/x/x.rego", "# asserted")))
+    key = AnswerKey(b"k" * 32, "embedded", asserting, READS)
+    keys = {key.of(call(bundle, {}, **dict(changes))) for changes in (one, other)}
+    assert len(keys - {None}) == 2
+
+
+async def test_moments_between_the_same_two_have_one_key(bundle: Bundle) -> None:
+    key = AnswerKey(b"k" * 32, "embedded", bundle, READS)
+    assert len({key.of(call(bundle, {}, at=at)) for at in range(2, 9)}) == 1
+
+
+async def test_only_what_reads_the_subject_keeps_subjects_apart(bundle: Bundle) -> None:
+    def of(name: str) -> EngineQuery:
+        subject = SubjectFact(OK, "verified", name, "i", "human")
+        return call(bundle, {}, identity=Identity(subject, AgentFact(OK)))
+
+    for path, apart in ((("subject", "kind"), 2), (("actors",), 2), (("agent", "id"), 1)):
+        key = AnswerKey(b"k" * 32, "embedded", bundle, Reads((path,)))
+        assert len({key.of(of(name)) for name in ("ada", "bob")}) == apart
 
 
 COMPARED = {
