@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
-from pdp.core.policy import FIXTURES, INSTANTS, Reads
+from pdp.core.policy import INSTANTS, Reads
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.policy import Analysis, ComparedInstant, Policy
 from pdp.policy.gate.syntax import REFERENCES, Unit, flatten, kind, span_of, trees, walk
@@ -21,7 +21,7 @@ _Read = tuple[tuple[str, ...], Unit, int]  # a path, and where it stands
 
 def reads(policy: Policy, org: Json) -> Reads:
     """What packs, and the library, read; `org` is what `data.org` holds."""
-    units = [u for u in policy.units if not u.module.composes and u.module.path != FIXTURES]
+    units = [unit for unit in policy.units if not unit.module.composes]
     found = [read for unit in units for read in _of(unit)]
     compared = _compared(Analyses(policy).all().values())
     instants: dict[str, tuple[float, ...]] = {}

@@ -116,14 +116,15 @@ async def test_what_nothing_reads_finds_the_kept_answer(
     assert 0 < status.size_bytes < BUDGET
 
 
-async def test_a_call_with_evidence_is_always_evaluated(
+async def test_a_call_with_evidence_and_a_replay_are_always_evaluated(
     kept: KeptEngine, bundle: Bundle, host: EngineHost, told: list[str]
 ) -> None:
     evidence = {"for": {}, "call": "d", "kind": "approval", "state": "met", "expires_ns": 2**62}
     before = asked_engine(host)
     for _ in range(2):
         await kept.evaluate(call(bundle, {}, evidence))
-    assert (asked_engine(host), told) == (before + 2, [])
+        await kept.evaluate(replace(call(bundle, {}), fresh=True))
+    assert (asked_engine(host), told) == (before + 4, [])
 
 
 async def test_without_knowing_what_is_read_nothing_is_kept(
