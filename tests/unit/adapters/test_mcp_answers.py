@@ -4,9 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import McpClient, NotACallError, Way
+from pdp.adapters.mcp.enforcement import Enforcement
 from pdp.client.values import Decision, Pending, Reason, Requirement, Tool
 
 PAGE = "https://approvals.acme.example/r/1"
@@ -170,3 +173,10 @@ def test_parameters_of_a_call() -> None:
     for broken in (None, {}, {"name": ""}, {"name": 1}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}):
         with pytest.raises(NotACallError):
             answers.call_parameters(broken)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("params", [{}, {"name": 3}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}])
+def test_what_is_no_call_is_the_clients_error(params: dict[str, Any]) -> None:
+    with pytest.raises(MCPError) as caught:
+        Enforcement._parameters(params, "tools/call")
+    assert caught.value.error.code == INVALID_PARAMS
