@@ -246,6 +246,7 @@ def proxy_command(stage: DemoStage) -> list[str]:
         "--target", stage.world.socket,
         "--caller-token-file", str(asks / "gateway.token"),
         "--bearer-file", str(asks / "alice.token"),
+        "--allow-read", str(stage.repository),
         "--", stage.command.command, *stage.command.args,
     ]  # fmt: skip
 

@@ -28,6 +28,7 @@ from pydantic import Field, ValidationError
 
 from pdp.authoring.installation import DESK, Installation, ListedPerson, configuration, write
 from pdp.authoring.scaffold import new_pack
+from pdp.confinement import Confinement
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import development
@@ -43,6 +44,7 @@ from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools
 LOCAL_ISSUER = "urn:pdp:local"  # of whom the proxy vouches for
 TENANT = "local"
 PROXY = "proxy"
+_SOCKET_BYTES = 107  # of a path that the kernel takes
 DAYS = 90  # for which what was read holds
 GROUPS: Mapping[str, str] = {"approvers": "You", "operators": "You", "security": "You"}
 CALLERS: Mapping[str, Mapping[str, Any]] = {
@@ -54,7 +56,11 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
 # programs that start the server named in their arguments
 _LAUNCHERS = frozenset({"uvx", "uv", "npx", "bunx", "pipx", "python", "python3", "node", "deno", "bun", "docker"})
 _LAUNCHERS |= {"run", "tool", "exec", "podman", "poetry"}
-_SCHEMA_OPEN = "schema.open"
+# What the baseline asks of everybody and nobody could answer here, and why it may rest.
+_WAIVED = {
+    "schema.open": "Read by the user at pinning; arguments that are not declared are refused all the same.",
+    "sink.tainted": "The server's own policy has the user approve what may leave the machine.",
+}
 
 Answer = Literal["reads", "asks", "never"]
 
@@ -68,7 +74,18 @@ class LocalServer(Closed):
     read: list[str] = Field(default_factory=list)
     write: list[str] = Field(default_factory=list)
     network: bool = False
+    unconfined: bool = False
     env: list[str] = Field(default_factory=list)  # names of variables that are passed on
+
+    @property
+    def confinement(self) -> Confinement | None:
+        """What its process may reach; None for all."""
+        return None if self.unconfined else Confinement(tuple(self.read), tuple(self.write), self.network)
+
+    @property
+    def online(self) -> bool:
+        """Whether anything can leave by it."""
+        return self.confinement is None or not self.confinement.offline
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
@@ -137,7 +154,7 @@ class LocalInstallation(Installation):
         pinned_server = PinnedServer(TENANT, server.id, f"{LOCAL_ISSUER}:{server.id}", self.user)
         review = Review(
             reviewed_by=self.user,
-            tools={name: _review(answer, network=server.network) for name, answer in answers.items()},
+            tools={name: _review(answer, network=server.online) for name, answer in answers.items()},
         )
         pinned = pin(self.registry, pinned_server, [without_meta(d) for d in definitions], review, at_ns=at_ns)
         self.sign(at_ns, renew=pinned.draft is None, days=DAYS)
@@ -148,15 +165,15 @@ class LocalInstallation(Installation):
         return pinned
 
     def _waive(self, server: str, at_ns: int) -> None:
-        """Open schemas, which few servers close: the user has read them, and what they do not declare is refused."""
+        """Waive `_WAIVED` for all servers: few close their schemas, and without a session each counts as tainted."""
         path = self.registry / WAIVERS_DRAFT
         before = yaml.safe_load(path.read_text())["waivers"] if path.exists() else []
         known = {waiver["server"] for waiver in before} | {server}
-        reason = "Read by the user at pinning; arguments that are not declared are refused all the same."
         self.waive(
             [
-                {"id": f"local-{each}", "code": _SCHEMA_OPEN, "server": each, "owner": self.user, "reason": reason}
+                {"id": f"{code}-{each}", "code": code, "server": each, "owner": self.user, "reason": reason}
                 for each in sorted(known)
+                for code, reason in _WAIVED.items()
             ],
             at_ns,
             days=DAYS,
@@ -221,10 +238,14 @@ def load(folder: Path) -> LocalInstallation:
 def create(folder: Path) -> LocalInstallation:
     """Make an installation; `folder` appears whole. Raises ConfigurationFault `local.folder`."""
     user = _user()
+    if len(os.fsencode(folder.resolve() / "pdp.sock")) > _SOCKET_BYTES:
+        raise ConfigurationFault(
+            "local.folder", "The state folder's path is too long for a socket in it; give a shorter one by --state."
+        )
     new = folder.with_name(f".{folder.name}.{os.getpid()}")
     person = ListedPerson(user, user, f"{user}@localhost", tuple(GROUPS))
     settings = configuration(TENANT, CALLERS)
-    settings["policy"]["workers"] = 1
+    settings["policy"] |= {"workers": 1, "deadline_ms": 3_000}  # of a machine that does other things besides
     try:
         write(new, [person], GROUPS, settings)
         (new / "policy").mkdir(mode=0o755)

@@ -16,10 +16,12 @@ from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOption
 from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.adapters.mcp.proxy import proxy as proxy_server
 from pdp.cli.commands import PLAINTEXT
+from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.connection import read_token, tls_of
 from pdp.cli.proxy_own import OwnProxy
 from pdp.client import AsyncClient, PlaintextRefusedError
 from pdp.client.values import Credential
+from pdp.confinement import Confinement
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -44,6 +46,7 @@ _BEARER = "bearer "
 @click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
 @click.option("--certificate", type=_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
 @click.option("--key", type=_FILE, help="Its private key.")
+@confinement_options
 def proxy(
     command: tuple[str, ...],
     server: str | None,
@@ -59,6 +62,7 @@ def proxy(
     ca: Path | None,
     certificate: Path | None,
     key: Path | None,
+    confinement: Confinement | None,
 ) -> None:
     """Put a decision point in front of an MCP server: `pdp proxy -- COMMAND`.
 
@@ -73,7 +77,7 @@ def proxy(
     named = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file, "--url": url, "--listen": listen}
     named |= {"--ca": ca, "--certificate": certificate, "--key": key}
     if target is None:
-        _own(OwnProxy(command, state, server, env_names, patience), named, pinning=pinning)
+        _own(OwnProxy(command, state, server, env_names, patience, confinement), named, pinning=pinning)
         return
     if pinning or state is not None or server is None:
         raise click.UsageError("with --target give --server, and neither --pin nor --state")
@@ -85,11 +89,16 @@ def proxy(
         token = None if caller_token_file is None else lambda: read_token(caller_token_file, "--caller-token-file")
         return AsyncClient(target, tls=tls, token=token)
 
-    upstream = Upstream(tuple(command), url, {name: os.environ[name] for name in env_names if name in os.environ})
+    upstream = Upstream(
+        tuple(command),
+        url,
+        {name: os.environ[name] for name in env_names if name in os.environ},
+        confinement=confinement,
+    )
     options = EnforcementOptions(credential=_credential(bearer_file), patience=patience)
     click.echo(f"pdp proxy: {server} is decided at {target}.", err=True)
     if command:
-        click.echo("pdp proxy: the server's process has your rights: nothing confines it.", err=True)
+        say_confinement(confinement, server)
     try:
         asyncio.run(_serve(Enforcement(server, connect, options), upstream, address))
     except PlaintextRefusedError:

@@ -19,15 +19,20 @@ from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
+from pdp.cli.confining import say_confinement
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.values import Credential
+from pdp.confinement import Confinement
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.live import StdioServer, read_tools
+from pdp.registry.live import StdioServer, read_listed
 from pdp.registry.scan.finding import visible
 from pdp.runtime.embedded import decision_point
 from pdp.telemetry import logs
 
 _START_SECONDS = 60.0  # that a server may take to list its tools
+_FETCHING = frozenset({"uvx", "npx", "bunx", "pipx"})
+_ENGINES = frozenset({"docker", "podman", "nerdctl"})
+_ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 # codes of what is not, or no longer, as it was pinned
 _UNPINNED = frozenset({"tool.drifted", "tool.unknown", "registry.expired"})
 
@@ -41,25 +46,39 @@ class OwnProxy:
     server: str | None
     env: tuple[str, ...]
     patience: float
+    confinement: Confinement | None
 
     def pin(self) -> None:
         """Have the user read what the server offers, and sign it."""
         proxy_pin.at_a_terminal()
+        self._startable()
         home = self._opened(make=True)
         server = self._described(home)
-        source = StdioServer(server.command[0], tuple(server.command[1:]), _environment(server), Path(server.folder))
-        definitions = asyncio.run(read_tools(source, timeout_seconds=_START_SECONDS))
-        proxy_pin.pin(home, server, definitions)
+        _apart(home, server)
+        source = StdioServer(
+            server.command[0],
+            tuple(server.command[1:]),
+            _environment(server),
+            Path(server.folder),
+            server.confinement,
+        )
+        say_confinement(server.confinement, server.id)
+        listed = asyncio.run(read_listed(source, timeout_seconds=_START_SECONDS))
+        proxy_pin.pin(home, server, listed.tools)
         _say(f"the agent starts: {shlex.join(['pdp', 'proxy', *self._state(), '--', *self.command])}")
 
     def serve(self) -> None:
         """Serve the agent until it hangs up. Raises Fault."""
+        if self.confinement != Confinement():
+            raise click.UsageError("what the server may reach is said when it is pinned: with --pin")
         logs.configure("error", "text")
         home = self._opened(make=False)
         server = home.server_of(self.command, Path.cwd())
         if server is None or (self.server or server.id) != server.id:
             raise self._not_pinned()
         _say(f"{server.id} is decided by a decision point of your own, in development mode.")
+        _apart(home, server)
+        say_confinement(server.confinement, f"pdp proxy: {server.id}")
         _say("what only reads goes through; the rest waits for you, and is listed by " + self._approvals("list"))
         _say(f"policy, keys and records are in {home.folder}; who can write there decides.")
         asyncio.run(self._serve(home, server))
@@ -67,7 +86,7 @@ class OwnProxy:
     async def _serve(self, home: LocalInstallation, server: LocalServer) -> None:
         claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
         options = EnforcementOptions(credential=lambda _ctx: claims, patience=self.patience)
-        upstream = Upstream(tuple(server.command), None, _environment(server), server.folder)
+        upstream = Upstream(tuple(server.command), None, _environment(server), server.folder, server.confinement)
         async with decision_point(home.config, home.socket) as started:
             enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, started), options)
             ended = asyncio.Event()
@@ -77,7 +96,7 @@ class OwnProxy:
             await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
             ending.cancel()
             if serving.done():
-                serving.result()
+                _ended(serving)
                 return
         os._exit(128 + signal.SIGTERM)  # a thread still reads what nobody sends
 
@@ -101,7 +120,30 @@ class OwnProxy:
         if self.server in taken and (known is None or known.id != self.server):
             raise click.UsageError("--server: this is the name of another command; choose another")
         name = self.server or (known.id if known is not None else local.server_id(self.command, taken))
-        return LocalServer(id=name, command=list(self.command), folder=str(here), env=list(self.env))
+        allowed = self.confinement or Confinement()
+        return LocalServer(
+            id=name,
+            command=list(self.command),
+            folder=str(here),
+            read=list(allowed.read),
+            write=list(allowed.write),
+            network=allowed.network,
+            unconfined=self.confinement is None,
+            env=list(self.env),
+        )
+
+    def _startable(self) -> None:
+        """Raises UsageError for a launcher that needs more than it is allowed."""
+        program, allowed = Path(self.command[0]).name, self.confinement
+        if allowed is None:
+            return
+        if program in _ENGINES:
+            raise click.UsageError(f"{program} starts the server elsewhere, so it cannot be confined: --unconfined")
+        if program in _FETCHING and not allowed.network:
+            raise click.UsageError(
+                f"{program} fetches the server whenever it starts, so what runs may differ from what you read: "
+                "install the server and give its own command. Or let it: --allow-network"
+            )
 
     def _not_pinned(self) -> ConfigurationFault:
         command = shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
@@ -131,7 +173,7 @@ class _PatientClient(AsyncClient):
     """The client of a user's own decision point: says what waits, and waits for the user as long as its patience."""
 
     def __init__(self, home: LocalInstallation, own: OwnProxy, started: Awaitable[None]) -> None:
-        super().__init__(home.socket, token=lambda: home.proxy_token(time.time_ns()))
+        super().__init__(home.socket, token=lambda: home.proxy_token(time.time_ns()), timeout=_ANSWER_SECONDS)
         self._own, self._started = own, asyncio.ensure_future(started)
 
     @override
@@ -175,6 +217,30 @@ class _PatientClient(AsyncClient):
             elif waited.gone or waited.reasons:
                 break
         return decision
+
+
+def _ended(serving: asyncio.Task[None]) -> None:
+    """Raises ConfigurationFault `proxy.server` where the client did not end it."""
+    try:
+        serving.result()
+    except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
+        raise ConfigurationFault(
+            "proxy.server",
+            "The server did not start, or ended. Confined, it may need more: --allow-read, --allow-write or "
+            "--allow-network, said with --pin.",
+            detail=repr(error),
+        ) from None
+
+
+def _apart(home: LocalInstallation, server: LocalServer) -> None:
+    """Raises UsageError for a server that could read the keys of its own decision point."""
+    rules = server.confinement
+    for path in rules.reached(server.command, server.folder) if rules is not None else ():
+        if home.folder.is_relative_to(Path(path).resolve()):
+            raise click.UsageError(
+                "the server may read where your decision point keeps its keys: allow less, start it in another "
+                "folder, or give another --state"
+            )
 
 
 def _environment(server: LocalServer) -> Mapping[str, str]:

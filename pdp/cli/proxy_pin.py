@@ -110,7 +110,9 @@ def _text(value: object) -> str:
 def _summary(server: LocalServer, answers: Mapping[str, Answer], gone: Sequence[str]) -> None:
     click.echo("")
     for name, answer in answers.items():
-        click.echo(f"  {_text(name)}: {_SAID[answer]}")
+        leaves = answer == "reads" and server.online
+        said = "you are asked: what it is told may leave this machine" if leaves else _SAID[answer]
+        click.echo(f"  {_text(name)}: {said}")
     for name in gone:
         click.echo(f"  {_text(name)}: not there any more")
-    click.echo(f"Started in {server.folder}, which it may read unless it holds your home.")
+    click.echo(f"Started in {server.folder}, which it may read unless your home lies in it.")

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import click
 
 from pdp.cli.commands import Commands, Duration
+from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import (
     before_signing,
@@ -29,6 +30,7 @@ from pdp.cli.tools_folder import (
     withdraw,
 )
 from pdp.cli.tools_scan import SECONDS, scan_command, shadow
+from pdp.confinement import Confinement
 from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.check import NS
 from pdp.core.digest import Json
@@ -97,6 +99,7 @@ for _command in (diff, prune, quarantine, restore, review, scan_command, shadow,
 @click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@confinement_options
 def pin(
     tenant: str,
     server: str,
@@ -111,18 +114,22 @@ def pin(
     legacy: bool,
     as_json: bool,
     command: tuple[str, ...],
+    confinement: Confinement | None,
 ) -> None:
     """Read what a live server lists, tools, prompts and resources, and write manifests and a draft of the set.
 
-    COMMAND starts a server that speaks stdio; put it after `--`. Nothing is usable before it is signed.
+    COMMAND starts a server that speaks stdio; put it after `--`. It runs confined, without your home and the network
+    (docs/mcp-proxy.md). Nothing is usable before it is signed.
     """
     if bool(url) == bool(command):
         raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
     review = load_review(review_file) if review_file else Review()
     env = {name: os.environ[name] for name in env_names if name in os.environ}
-    source = HttpServer(url) if url else StdioServer(command[0], command[1:], env)
+    source = HttpServer(url) if url else StdioServer(command[0], command[1:], env, confinement=confinement)
     described = PinnedServer(tenant, server, resource, owner, peer)
     described.entry()  # a misspelt option is told before anything is started
+    if command:
+        say_confinement(confinement, server)
     listed = asyncio.run(read_listed(source, timeout_seconds=timeout, legacy=legacy))
     pinned = pin_tools(out, described, listed.tools, review, at_ns=time.time_ns(), others=listed.others)
     if as_json:
@@ -213,10 +220,14 @@ def watch(plan: Path, key: Path, out: Path, once: bool) -> None:
       tenant: acme
       interval_seconds: 60
       servers:
-        - {id: git, command: [mcp-server-git, --repository, /srv/repo], env: [PATH]}
+        - {id: git, command: [mcp-server-git, --repository, /srv/repo], allow_read: [/srv/repo]}
         - {id: crm, url: https://mcp.acme.example/crm}
     """
-    watcher = Watcher(load_plan(plan), out, read_private(key), time.time_ns)
+    whole = load_plan(plan)
+    for server in whole.servers:
+        if server.command is not None:
+            say_confinement(server.confinement, server.id)
+    watcher = Watcher(whole, out, read_private(key), time.time_ns)
     if once:
         looks = asyncio.run(watcher.round())
         _print_looks(looks)

@@ -17,8 +17,10 @@ from rich.table import Table
 
 from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 from pdp.cli.commands import Duration
+from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
+from pdp.confinement import Confinement
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.registry.live import HttpServer, StdioServer, read_listed
@@ -27,7 +29,7 @@ from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding, visible
 from pdp.registry.scan.rules import SEVERITIES, Severity
 from pdp.registry.scan.sarif import sarif
-from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.scan.scan import scan
 from pdp.secrets.reference import secret
 from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, records_with
@@ -58,6 +60,7 @@ _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"
 )
 @click.option("--sarif", "as_sarif", is_flag=True, help="SARIF 2.1.0, for code-scanning views.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
+@confinement_options
 def scan_command(
     source: tuple[str, ...],
     url: str | None,
@@ -71,6 +74,7 @@ def scan_command(
     fail_on: Severity,
     as_sarif: bool,
     as_json: bool,
+    confinement: Confinement | None,
 ) -> None:
     """Look for poison in tool definitions, and accept what is harmless.
 
@@ -86,7 +90,11 @@ def scan_command(
     """
     if url or stdio:
         env = {name: os.environ[name] for name in env_names if name in os.environ}
-        tools = _live(source, url, server, env, timeout=timeout, legacy=legacy)
+        live = _live(source, url, env, confinement)
+        if stdio:
+            say_confinement(confinement, server)
+        listed = asyncio.run(read_listed(live, timeout_seconds=timeout, legacy=legacy))
+        tools = folder.definitions(server, listed.tools, listed.others)
         path = None
     else:
         path = _path(source)
@@ -112,13 +120,11 @@ def _path(source: tuple[str, ...]) -> Path:
 
 
 def _live(
-    source: tuple[str, ...], url: str | None, server: str, env: dict[str, str], *, timeout: float, legacy: bool
-) -> tuple[ScannedTool, ...]:
+    source: tuple[str, ...], url: str | None, env: dict[str, str], confinement: Confinement | None
+) -> HttpServer | StdioServer:
     if bool(url) == bool(source):
         raise click.UsageError("give either --url URL or --stdio -- COMMAND ARGS...")
-    live = HttpServer(url) if url else StdioServer(source[0], source[1:], env)
-    listed = asyncio.run(read_listed(live, timeout_seconds=timeout, legacy=legacy))
-    return folder.definitions(server, listed.tools, listed.others)
+    return HttpServer(url) if url else StdioServer(source[0], source[1:], env, confinement=confinement)
 
 
 def _acceptances(

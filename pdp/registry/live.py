@@ -26,6 +26,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from pdp import __version__
+from pdp.confinement import Confinement
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.methods import LISTS, TOOL_LIST
@@ -48,12 +49,14 @@ class _Page(BaseModel, extra="allow"):
 
 @dataclass(frozen=True, slots=True)
 class StdioServer:
-    """A server started as a command. It inherits only a few harmless variables, and `env`."""
+    """A server started as a command, confined unless `confinement` is None. It inherits only a few harmless
+    variables, and `env`."""
 
     command: str
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: Path | None = None
+    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ async def read_listed(
         raise RegistryFault(
             "pin.unreachable",
             "What the server has could not be listed; check the command or the URL, and that it speaks MCP "
-            f"(answers plain, of {MAX_ANSWERS >> 20} MiB at most).",
+            f"(answers plain, of {MAX_ANSWERS >> 20} MiB at most). A command runs confined: it may need "
+            "--allow-read, --allow-write or --allow-network.",
             detail=repr(error),
         ) from None
     tools = _checked(TOOL_LIST, listed.pop(TOOL_LIST))
@@ -200,9 +204,11 @@ def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: 
     mode = "legacy" if legacy else "auto"
     if isinstance(server, HttpServer):
         return Client(_http(server.url), cache=None, client_info=info, mode=mode)
-    parameters = StdioServerParameters(
-        command=server.command, args=list(server.args), env=dict(server.env) or None, cwd=server.cwd
-    )
+    command, env = [server.command, *server.args], dict(server.env)
+    if server.confinement is not None:
+        command, own = stack.enter_context(server.confinement.around(command, str(server.cwd or os.curdir)))
+        env |= own
+    parameters = StdioServerParameters(command=command[0], args=command[1:], env=env or None, cwd=server.cwd)
     # what the server says about itself on stderr is not ours to print
     quiet = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
     return Client(stdio_client(parameters, errlog=quiet), cache=None, client_info=info, mode=mode)

@@ -12,12 +12,15 @@ from typing import Annotated, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
 
+from pdp.confinement import Confinement
 from pdp.core.errors import RegistryFault
 from pdp.registry.draft import write_file
 from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
 from pdp.registry.observation import file_of, observation_of, seal
 from pdp.registry.review import load_yaml
+
+AbsolutePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")]
 
 
 class WatchedServer(Closed):
@@ -28,6 +31,11 @@ class WatchedServer(Closed):
     url: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s]+$")] | None = None
     env: list[Word] = Field(default_factory=list)  # names of variables to pass on to the command
     legacy: bool = False  # as in `pdp tools pin --legacy`
+    # as in `pdp tools pin --allow-read`, and so on; paths are absolute
+    allow_read: list[AbsolutePath] = Field(default_factory=list)
+    allow_write: list[AbsolutePath] = Field(default_factory=list)
+    allow_network: bool = False
+    unconfined: bool = False
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -35,7 +43,19 @@ class WatchedServer(Closed):
             raise ValueError("give exactly one of `command` and `url`")
         if self.env and self.command is None:
             raise ValueError("`env` goes with `command`")
+        allowed = bool(self.allow_read or self.allow_write or self.allow_network)
+        if (allowed or self.unconfined) and self.command is None:
+            raise ValueError("what a server is allowed goes with `command`")
+        if allowed and self.unconfined:
+            raise ValueError("an `unconfined` server is allowed everything; leave the rest out")
         return self
+
+    @property
+    def confinement(self) -> Confinement | None:
+        """What its process may reach; None for all."""
+        if self.unconfined:
+            return None
+        return Confinement(tuple(self.allow_read), tuple(self.allow_write), self.allow_network)
 
     def source(self, environment: Mapping[str, str]) -> StdioServer | HttpServer:
         """The transport to the server."""
@@ -43,11 +63,12 @@ class WatchedServer(Closed):
             return HttpServer(self.url)
         command = self.command or [""]
         env = {name: environment[name] for name in self.env if name in environment}
-        return StdioServer(command[0], tuple(command[1:]), env)
+        return StdioServer(command[0], tuple(command[1:]), env, confinement=self.confinement)
 
 
 class WatchPlan(Closed):
-    """`watch.yaml`: {tenant, servers: [{id, command | url, env?, legacy?}], interval_seconds?, timeout_seconds?}."""
+    """`watch.yaml`: {tenant, servers: [{id, command | url, env?, legacy?, allow_read?, allow_write?, allow_network?,
+    unconfined?}], interval_seconds?, timeout_seconds?}."""
 
     tenant: Name
     servers: Annotated[list[WatchedServer], Field(min_length=1, max_length=1000)]

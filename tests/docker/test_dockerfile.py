@@ -133,6 +133,7 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
         "_judge_prompts/task-fit.md",
         "audit/record.schema.json",
         "authoring/pack_template/pack.rego",
+        "authoring/starter_pack/pack.rego",
     ):
         assert (package / name).is_file(), name
 

@@ -80,4 +80,47 @@ MCP = (
         ("mcp-public-list", '"cacheScope": "private"', '"cacheScope": "public"', "a list is one subject's"),
         ("mcp-any-scheme", 'in ("https", "http"):', "is not None:", "a page is a page"),
     ),
+    *(
+        Mutant(f"confine-{name}", "pdp/confinement.py", old, new, attacks)
+        for name, old, new, attacks in (
+            ("home", "() if home.is_relative_to(place) else (str(place),)", "(str(place),)", "a home is not opened"),
+            ("unix", "(_AF_INET, _AF_INET6, _AF_NETLINK)", "(_AF_INET, _AF_INET6, _AF_UNIX)", "no Unix socket, ever"),
+            ("pairs", "for kind in (_SOCK_STREAM, _SOCK_SEQPACKET):", "for kind in (1, 2, 5):", "pairs stay pairs"),
+            ("scopes", "scoped = _SCOPE_ABSTRACT | _SCOPE_SIGNAL if", "scoped = 0 if", "other processes"),
+            ("modes", "() if rules.write else calls.modes", "()", "modes of files"),
+            ("io-uring", "425, 304", "304", "no socket past the filter"),
+            (
+                "anyway",
+                "        os._exit(_FAILED)",
+                "        os.execvp(command[0], command)",
+                "or not at all",
+            ),
+            ("imports", '"-I", "-S", __file__', "__file__", "modules of a hostile folder"),
+            (
+                "prefix",
+                "str(prefix / part) for part in _PARTS",
+                "str(prefix) for part in _PARTS",
+                "not all of it",
+            ),
+        )
+    ),
+    Mutant("own-terminal", "pdp/cli/proxy_pin.py", "sys.stdin.isatty() and sys.stdout.isatty()", "True", "a person"),
+    Mutant(
+        "own-foreign-folder", "pdp/authoring/local.py", "or stat.S_IMODE(status.st_mode) & 0o077", "", "yours alone"
+    ),
+    Mutant("own-two-writers", "pdp/runtime/embedded.py", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", "one"),
+    Mutant(
+        "own-any-command",
+        "pdp/authoring/local.py",
+        "if server.command == list(command)",
+        "if command",
+        "what was read",
+    ),
+    Mutant(
+        "own-unread",
+        "pdp/authoring/starter_pack/pack.rego",
+        "t.risk_level <= 2",
+        "t.risk_level <= 4",
+        "what was not read",
+    ),
 )

@@ -147,6 +147,12 @@ CHECKS = (
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),
     ),
+    Check("confinement", _pytest("tests/system/test_confinement.py"), ("pdp/confinement",)),
+    Check(
+        "own proxy",
+        _pytest("tests/system/test_proxy_own.py", "-k", "not readme"),
+        ("pdp/authoring/local", "pdp/authoring/starter_pack", "pdp/runtime/embedded", "pdp/cli/proxy_"),
+    ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 

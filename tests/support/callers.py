@@ -111,7 +111,16 @@ def proxy_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
     (folder / "token").write_text("of.the.doctor")
     token = str(folder / "token")
     said = ["-m", "pdp", "proxy", "--server", "any", "--target", "{target}", "--caller-token-file", token]
-    said += ["--bearer-file", token, "--env", "PDP_DOCTOR_RAN", "--", sys.executable, str(folder / "server.py")]
+    said += [
+        "--bearer-file",
+        token,
+        "--env",
+        "PDP_DOCTOR_RAN",
+        "--unconfined",
+        "--",
+        sys.executable,
+        str(folder / "server.py"),
+    ]
     (folder / "said").write_text("\n".join(said))
     plant(folder / "said", planted)
     return mcp_caller(folder, *(folder / "said").read_text().split("\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -77,7 +78,8 @@ class OwnProxy:
     async def client(self, *options: str) -> AsyncIterator[Client]:
         """An agent that starts the proxy. What it says on standard error is kept."""
         args = ["-m", "pdp", "proxy", "--state", str(self.state), *options, *self.command]
-        parameters = StdioServerParameters(command=sys.executable, args=args, cwd=self.project, env=self.env or None)
+        env = {**{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}, **self.env}
+        parameters = StdioServerParameters(command=sys.executable, args=args, cwd=self.project, env=env or None)
         with self.errors.open("a") as errors:
             async with Client(stdio_client(parameters, errlog=errors), cache=None) as client:
                 yield client

@@ -46,7 +46,7 @@ def command(made: stage.DemoStage, *more: str, target: str = "") -> list[str]:
     return [
         "-m", "pdp", "proxy", "--server", "git", "--target", target or made.world.socket,
         "--caller-token-file", str(made.world.folder / "asks" / "gateway.token"), *more,
-        "--", made.command.command, *made.command.args,
+        "--allow-read", str(made.repository), "--", made.command.command, *made.command.args,
     ]  # fmt: skip
 
 
@@ -142,7 +142,7 @@ META = {
 
 async def test_the_command_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, played: stage.DemoStage) -> None:
     page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    words = page.partition("    pdp proxy ")[2].partition("\n\n")[0].replace("\\\n", " ")
+    words = "--server" + page.partition("    pdp proxy --server")[2].partition("\n\n")[0].replace("\\\n", " ")
     words = words.replace(".venv-demo/bin/mcp-server-git", str(GIT_SERVER))
     words = words.replace("var/demo/", f"{played.world.folder}/")
     parameters = StdioServerParameters(command=sys.executable, args=["-m", "pdp", "proxy", *words.split()])

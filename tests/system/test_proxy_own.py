@@ -2,17 +2,32 @@
 
 import asyncio
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from support.own_proxy import ANSWER, SIGN, OwnProxy, tool
+from support.terminal import at_terminal
+
+from devtools.demo.stage import scratch_repository
 
 pytestmark = pytest.mark.starts_server
 LIMIT = 180.0
+ROOT = Path(__file__).parents[2]
+CHANGING = {"git_commit", "git_add", "git_reset", "git_create_branch", "git_checkout"}
+# the tools of mcp-server-git in the order in which it lists them
+LISTED = (
+    "git_status", "git_diff_unstaged", "git_diff_staged", "git_diff", "git_commit", "git_add", "git_reset", "git_log",
+    "git_create_branch", "git_checkout", "git_show", "git_branch",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +38,7 @@ async def limit() -> Any:
 
 @pytest.fixture
 def own(tmp_path: Path) -> OwnProxy:
-    made = OwnProxy(tmp_path)
+    made = OwnProxy(tmp_path, options=("--allow-write", str(tmp_path / "project")))
     made.lists(tool("here"), tool("put", "path"), tool("variables"))
     return made
 
@@ -70,6 +85,49 @@ async def test_the_user_answers_while_the_call_waits(own: OwnProxy) -> None:
         code = own.errors.read_text().partition("pdp approvals approve ")[2].split()[0]
         await asyncio.to_thread(own.approvals, "deny", code)
         assert (await refused(waiting))["status"] == "deny"
+
+
+async def test_what_may_leave_the_machine_is_asked_about(own: OwnProxy) -> None:
+    own.options = ("--allow-network",)
+    code, screen = await asyncio.to_thread(own.pin, "r", "a", "n", (SIGN, "y"))
+    assert code == 0, screen
+    assert "here: you are asked: what it is told may leave" in screen
+    async with own.client("--patience", "0") as client:
+        assert (await refused(client.call_tool("here", {})))["status"] == "pending"
+        said = own.errors.read_text().partition("pdp approvals approve ")[2].split()[0]
+        answer = [("Type the code shown above to approve", said)]
+        left, screen = await asyncio.to_thread(own.approvals, "approve", said, answers=answer)
+        assert left == 0, screen
+        assert not (await client.call_tool("here", {})).is_error
+
+
+def test_a_server_may_not_read_the_keys_of_its_own_decision_point(own: OwnProxy) -> None:
+    own.options = ("--allow-read", str(own.folder))
+    code, screen = own.pin("r", "r", "r", (SIGN, "y"))
+    assert code == 2
+    assert "keeps its keys" in screen
+    assert "proxy.not_pinned" in run(own).stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "advice"), [("uvx", "--allow-network"), ("npx", "--allow-network"), ("docker", "--unconfined")]
+)
+def test_launchers_are_told_what_they_need(program: str, advice: str, tmp_path: Path) -> None:
+    """Instead of a server that does not answer."""
+    whole = ["proxy", "--pin", "--state", str(tmp_path / "state"), "--", program, "mcp-server-git"]
+    code, screen = at_terminal(whole, [], folder=tmp_path)
+    assert code == 2
+    assert advice in screen
+    assert not (tmp_path / "state").exists()
+
+
+def test_what_a_server_may_reach_is_said_by_the_person_who_pins(own: OwnProxy) -> None:
+    own.options = ("--allow-write", ".")
+    pinned(own)
+    server = json.loads((own.state / "servers" / "trying_server.py.json").read_text())
+    assert (server["write"], server["network"], server["unconfined"]) == ([str(own.project)], False, False)
+    widened = run(own, "--allow-network")
+    assert (widened.returncode, "with --pin" in widened.stderr) == (2, True)
 
 
 async def test_a_changed_definition_is_refused_until_it_was_read_again(own: OwnProxy) -> None:
@@ -200,3 +258,45 @@ def test_the_questions_show_all_that_the_server_says(own: OwnProxy) -> None:
     assert "line one line⟨U+200B⟩two ⟨U+001B⟩[2J" in screen
     assert "outputSchema, in its own words" in screen
     assert ANSWER in screen
+
+
+def test_a_folder_too_deep_for_a_socket_is_told(own: OwnProxy) -> None:
+    deep = str(own.folder / ("d" * 90))
+    code, screen = at_terminal(["proxy", "--pin", "--state", deep, *own.command], [], folder=own.project)
+    assert code == 1
+    assert "too long" in screen
+
+
+async def test_the_three_commands_of_the_readme(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The first is what this environment was made by; the others run as they stand, in a newcomer's repository."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    install, pin, add = page.partition("    pip install ")[2].split("\n    ")[:3]
+    add = add.partition("\n")[0]
+    assert install == "'.[server]' mcp-server-git"
+    assert "mcp-server-git" in (ROOT / "requirements-demo.lock").read_text()
+    home = tmp_path_factory.mktemp("h")  # short: a socket will be in it
+    repository = scratch_repository(home / "work")
+    places = [str(ROOT / ".venv-demo" / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    env = {"HOME": str(home), "PATH": ":".join(places), "XDG_STATE_HOME": ""}
+    answers = [(ANSWER, "a" if name in CHANGING else "r") for name in LISTED]
+    code, screen = await asyncio.to_thread(
+        at_terminal, shlex.split(pin)[1:], [*answers, (SIGN, "y")], folder=repository, env=env
+    )
+    assert code == 0, screen
+    assert shlex.split(pin)[0] == "pdp"
+    program, *arguments = shlex.split(add.partition(" -- ")[2])
+    parameters = StdioServerParameters(command=program, args=[*arguments], cwd=repository, env=env)
+    parameters.args[1:1] = ["--patience", "0"]
+    with (home / "errors").open("w") as errors:
+        async with Client(stdio_client(parameters, errlog=errors), cache=None) as client:
+            status = await client.call_tool("git_status", {"repo_path": str(repository)})
+            assert "greeting.txt" in status.content[0].text  # type: ignore[union-attr]
+            asked = {"repo_path": str(repository), "files": ["greeting.txt"]}
+            assert (await refused(client.call_tool("git_add", asked)))["status"] == "pending"
+            said = (home / "errors").read_text()
+            words = shlex.split(said.partition("waits for you: pdp ")[2].partition("\n")[0])
+            answer = [("Type the code shown above to approve", words[-1])]
+            left, screen = await asyncio.to_thread(at_terminal, words, answer, folder=repository, env=env)
+            assert left == 0, screen
+            assert not (await client.call_tool("git_add", asked)).is_error
+    assert (home / ".local" / "state" / "pdp" / "store").is_dir()

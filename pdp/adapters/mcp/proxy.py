@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult
 from pydantic import BaseModel, Field
 
 from pdp.adapters.mcp.enforcement import LIST, Context, Enforcement, attach
+from pdp.confinement import Confinement
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The server behind: a command that is started in `folder`, or an address."""
+    """The server behind: a command that is started in `folder`, confined unless that is None, or an address."""
 
     command: tuple[str, ...] = ()
     url: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: str | None = None
+    confinement: Confinement | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Client]:
@@ -38,11 +40,13 @@ class Upstream:
             async with Client(self.url, cache=None) as client:
                 yield client
             return
-        program, *arguments = self.command
-        parameters = StdioServerParameters(
-            command=program, args=arguments, env=dict(self.env) or None, cwd=self.folder
-        )
-        with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
+        with ExitStack() as left:
+            command, env = list(self.command), dict(self.env)
+            if self.confinement is not None:
+                command, own = left.enter_context(self.confinement.around(command, self.folder or os.curdir))
+                env |= own
+            quiet = left.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: ASYNC230 - the null device
+            parameters = StdioServerParameters(command=command[0], args=command[1:], env=env or None, cwd=self.folder)
             async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
                 yield client
 

@@ -24,6 +24,25 @@ allow contains {"target": t.key, "code": "newpack.local"} if {
 }
 
 # METADATA
+# title: You are asked before something leaves this machine
+# description: Of a server that has the network. What an agent has read elsewhere could leave with a question.
+require contains {
+	"kind": "approval",
+	"id": "newpack.leaves",
+	"code": "newpack.leaves",
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": "approvers", "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.key in data.lib.targets.outward
+	not t.key in data.lib.targets.changing
+}
+
+# METADATA
 # title: You are asked before something is changed
 # description: For what destroys, the baseline asks in any case.
 require contains {

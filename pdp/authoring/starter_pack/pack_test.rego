@@ -24,6 +24,12 @@ test_changing_is_asked_about if {
 	testing.codes(newpack.require) == {"newpack.changes"} with input as asks(changing)
 }
 
+test_what_leaves_is_asked_about if {
+	online := {"sinks": [{"kind": "network", "argument": ""}]}
+	testing.codes(newpack.require) == {"newpack.leaves"} with input as asks(online)
+	testing.codes(newpack.require) == {"newpack.changes"} with input as asks(object.union(online, changing))
+}
+
 test_for_what_destroys_the_baseline_asks if {
 	newpack.require == set() with input as asks(destroying)
 }
@@ -44,4 +50,5 @@ test_a_prompt_is_no_tool if {
 
 test_another_server_is_not_asked_about if {
 	newpack.require == set() with input as asks(object.union(changing, {"server": "mail"}))
+	newpack.require == set() with input as asks({"server": "mail", "sinks": [{"kind": "network", "argument": ""}]})
 }

@@ -69,7 +69,7 @@ def verify(home: Path, *more: Any) -> Result:
 
 def accept(home: Path) -> list[str]:
     """Accept what the scan finds in the bench's server, which has a hidden character on purpose."""
-    found = json.loads(run("scan", home / "set", "--json").output)["findings"]
+    found = json.loads(run("scan", home / "set", "--json").stdout)["findings"]
     ids = [one["id"] for one in found if one["severity"] == "high"]
     args = [part for one in ids for part in ("--accept", one)]
     assert run("scan", home / "set", *args, "--reason", "hidden on purpose").exit_code == 0
@@ -79,7 +79,7 @@ def accept(home: Path) -> list[str]:
 def test_from_pin_to_verified(home: Path) -> None:
     pinned = pin(home, "--json")
     assert pinned.exit_code == 0, pinned.output
-    shown = json.loads(pinned.output)
+    shown = json.loads(pinned.stdout)
     assert shown["serial"] == 1
     by_name = {t["name"]: t for t in shown["tools"]}
     assert by_name["read"]["risk"] == "low"
@@ -99,7 +99,7 @@ def test_from_pin_to_verified(home: Path) -> None:
     assert f"accepted finding {accepted} (hidden.zero_width) of srv/read: hidden on purpose" in signed.output
     half = verify(home, "--json")
     assert half.exit_code == 10
-    assert json.loads(half.output)["problems"][0]["code"] == "registry.unsigned"
+    assert json.loads(half.stdout)["problems"][0]["code"] == "registry.unsigned"
     late = run("sign", home / "set", "--key", home / "keys/bob.pem", "--expires", "90d")
     assert late.exit_code == 0
     assert "had no effect" in late.output
@@ -125,7 +125,7 @@ def test_text_of_any_length_and_a_plain_resource_are_warned_of(home: Path) -> No
     (home / "server.py").write_text(SERVER.replace("tools=[", f"tools=[{listed}"))
     fixed = ("--tenant", "acme", "--server", "srv", "--resource", "http://srv.example", "--owner", "platform")
     shown = json.loads(
-        run("pin", *fixed, "--out", home / "set", "--json", "--", sys.executable, home / "server.py").output
+        run("pin", *fixed, "--out", home / "set", "--json", "--", sys.executable, home / "server.py").stdout
     )
     [write] = [t["warnings"] for t in shown["tools"] if t["name"] == "write"]
     assert write == ["text of any length: lines, text"]
@@ -160,7 +160,7 @@ def test_waivers(home: Path) -> None:
     assert run("sign", home / "set", "--waivers", "--key", home / "keys/alice.pem").exit_code == 0
     assert verify(home).exit_code == 10
     signed = run("sign", home / "set", "--waivers", "--key", home / "keys/bob.pem", "--json")
-    assert json.loads(signed.output)["signatures"] == 2
+    assert json.loads(signed.stdout)["signatures"] == 2
     assert verify(home).exit_code == 0
 
 

@@ -39,7 +39,7 @@ def document(folder: Path, value: Any) -> Path:
 def test_a_file(tmp_path: Path, wrap: Any) -> None:
     found = run(document(tmp_path, wrap([POISONED, CLEAN])), "--json")
     assert found.exit_code == 10
-    shown = json.loads(found.output)
+    shown = json.loads(found.stdout)
     assert shown["tools"] == 2
     assert {one["tool"] for one in shown["findings"]} == {"add"}
     assert {"hidden.bidi", "instruction.conceal"} <= {one["code"] for one in shown["findings"]}
@@ -62,7 +62,7 @@ def test_the_table_hides_nothing(tmp_path: Path) -> None:
 def test_the_table_shows_whole_ids_on_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     path = document(tmp_path, [POISONED])
-    findings = json.loads(run(path, "--json").output)["findings"]
+    findings = json.loads(run(path, "--json").stdout)["findings"]
     shown = run(path).output
     assert findings
     assert all(one["id"] in shown and one["code"] in shown for one in findings)
@@ -80,13 +80,13 @@ def test_a_live_server(tmp_path: Path) -> None:
     )
     found = run("--stdio", "--json", "--", sys.executable, server)
     assert found.exit_code == 10, found.output
-    assert {one["tool"] for one in json.loads(found.output)["findings"]} == {"add"}
+    assert {one["tool"] for one in json.loads(found.stdout)["findings"]} == {"add"}
 
 
 def test_sarif(tmp_path: Path) -> None:
     found = run(document(tmp_path, [POISONED, MILD]), "--sarif")
     assert found.exit_code == 10
-    log = json.loads(found.output)
+    log = json.loads(found.stdout)
     assert log["version"] == "2.1.0"
     (one,) = log["runs"]
     rules = one["tool"]["driver"]["rules"]
@@ -104,7 +104,7 @@ def test_sarif(tmp_path: Path) -> None:
 
 def test_sarif_names_any_file_by_a_uri(tmp_path: Path) -> None:
     path = document(tmp_path, [POISONED]).rename(tmp_path / "a b: 50%.json")
-    (one,) = json.loads(run(path, "--sarif").output)["runs"]
+    (one,) = json.loads(run(path, "--sarif").stdout)["runs"]
     uris = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in one["results"]}
     assert uris == {"a%20b%3A%2050%25.json"}
 
@@ -113,11 +113,11 @@ def test_a_folder_is_scanned_accepted_and_then_clean(tmp_path: Path) -> None:
 
     folder = tmp_path / "set"
     pin(folder, PinnedServer("acme", "srv", "https://s.example/", "al"), [POISONED], Review(), at_ns=10**18)
-    found = json.loads(run(folder, "--json").output)["findings"]
+    found = json.loads(run(folder, "--json").stdout)["findings"]
     args = [part for one in found for part in ("--accept", one["id"])]
     accepted = run(folder, *args, "--reason", "a test", "--sarif")
     assert accepted.exit_code == 0, accepted.output
-    results = json.loads(accepted.output)["runs"][0]["results"]
+    results = json.loads(accepted.stdout)["runs"][0]["results"]
     assert all(one["suppressions"][0]["justification"] == "a test" for one in results)
     assert "accepted: " + str(len(found)) in run(folder).output.replace("\n", " ")
 

@@ -1,0 +1,297 @@
+"""The confinement of an MCP server that we start: what of the machine its process, and all that it starts, can reach.
+
+By default the system's programs and libraries, the server's own, its working folder (to read), and a home of its own
+that is empty and goes with it. No network, no Unix socket (of a container engine, a key agent, our own decision
+point), no other process. Linux alone has the means: Landlock (kernel 5.13) for files, and seccomp for system calls.
+They need no right and no further program. `lacking` says in words what this machine cannot do.
+
+This file is also the program that confines itself and then becomes the server: `python -I -S confinement.py SPEC
+-- COMMAND`. It imports the standard library only, and no folder of the caller's is searched for modules. Confining
+between fork and exec would be shorter, but a fork with gRPC loaded can abort.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import platform
+import shutil
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# system folders and files that programs need, to read and to run
+_SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime",
+    "/etc/timezone", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf",
+    "/etc/host.conf", "/etc/services", "/etc/protocols", "/etc/gai.conf", "/etc/mime.types", "/etc/gitconfig",
+    "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls", "/etc/pki/ca-trust", "/etc/ca-certificates",
+    "/run/systemd/resolve/stub-resolv.conf", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/filesystems",
+    "/sys/devices/system/cpu",
+)  # fmt: skip
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_PARTS = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")  # of where a program is installed
+_SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh")
+_SHEBANG = 256  # bytes that a kernel reads of the first line
+_LINKS = 8  # from a name to a program, and from a script to its interpreter
+_DESCRIPTORS = 1 << 16  # that we might have been started with
+_FAILED = 126  # exit code of a program that could not be run
+
+# linux/landlock.h
+_CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REFER, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 13, 1 << 14, 1 << 15
+_FILES_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL  # what a rule about a file may say
+_BIND_TCP, _CONNECT_TCP, _NET_ABI = 1, 2, 4
+_SCOPE_ABSTRACT, _SCOPE_SIGNAL, _SCOPE_ABI = 1, 2, 6
+_PATH_BENEATH = 1
+
+# linux/seccomp.h, filter.h
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_GET_SECCOMP, _MODE_FILTER = 38, 22, 21, 2
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_LOAD, _JEQ, _JGE, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in struct seccomp_data, little-endian
+_X32 = 0x40000000
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE = 1, 5, 0xF
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Numbers of system calls of one architecture."""
+
+    arch: int
+    socket: int
+    socketpair: int
+    never: tuple[int, ...]
+    modes: tuple[int, ...]
+
+
+# never: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, bpf, perf_event_open, userfaultfd, add_key,
+#   request_key, keyctl, io_uring_setup (sockets past this filter), open_by_handle_at
+# modes: chmod, fchmod, fchmodat, fchmodat2, chown, fchown, lchown, fchownat, the setxattr and removexattr families:
+#   Landlock does not see them
+_ARCHITECTURES = {
+    "x86_64": _Calls(
+        0xC000003E, 41, 53,
+        (101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304),
+        (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466),
+    ),
+    "aarch64": _Calls(
+        0xC00000B7, 198, 199,
+        (117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265),
+        (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a server may reach besides what it needs to run. Paths are absolute; `write` means reading too."""
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    network: bool = False
+
+    @property
+    def offline(self) -> bool:
+        """Whether nothing can leave by a network."""
+        return not self.network and _can_filter()
+
+    def lacking(self) -> tuple[str, ...]:
+        """What cannot be held on this machine: sentences without a full stop, none when all of it holds."""
+        abi, filtering = _landlock_abi(), _can_filter()
+        found = []
+        if not abi:
+            found.append("its files are not confined: it may do what you may (this system has no Landlock)")
+        if not filtering and not self.network:
+            tcp = "TCP is refused, nothing else is" if abi >= _NET_ABI else "it may use it"
+            found.append(f"its network is not confined: {tcp} (no filter of system calls for this system)")
+        if not filtering:
+            found.append("local sockets are open to it: a container engine, a key agent, this decision point")
+        if (abi and not filtering) or self.write:
+            found.append("it may change modes and owners of your files, whatever it may not read or write")
+        if abi < _SCOPE_ABI:
+            found.append("it may end other processes of yours (this system's Landlock has no scopes)")
+        return tuple(found)
+
+    def reached(self, command: Sequence[str], folder: str) -> tuple[str, ...]:
+        """What of the machine, the system's own apart, the server of `command` in `folder` may read."""
+        return (*_installed(command), *_safe_folder(Path(folder)), *self.read, *self.write)
+
+    @contextlib.contextmanager
+    def around(self, command: Sequence[str], folder: str) -> Iterator[tuple[list[str], dict[str, str]]]:
+        """The command that starts `command` confined in `folder`, and variables to set for it. Its home is there as
+        long as this lasts. On a system without any means it is the command itself."""
+        with tempfile.TemporaryDirectory(prefix="pdp-server-", ignore_cleanup_errors=True) as home:
+            variables = {"HOME": home, "TMPDIR": home}
+            if not _landlock_abi() and not _can_filter():
+                yield list(command), variables
+                return
+            read = (*_SYSTEM, *self.reached(command, folder))
+            spec = json.dumps({**asdict(self), "read": read, "home": home})
+            yield [sys.executable, "-I", "-S", __file__, spec, "--", *command], variables
+
+
+def _safe_folder(folder: Path) -> tuple[str, ...]:
+    """A folder that needs not be named, unless it holds the user's home."""
+    home, place = Path.home().resolve(), folder.resolve()
+    return () if home.is_relative_to(place) else (str(place),)
+
+
+def _installed(command: Sequence[str], links: int = _LINKS) -> Iterator[str]:
+    """Where the command's program is installed, and the interpreters that it names; scripts among the arguments."""
+    found = shutil.which(command[0])
+    program = Path(found) if found is not None else Path(command[0])
+    for _ in range(links):
+        yield from _parts(program)
+        if not program.is_symlink():
+            break
+        program = program.parent / program.readlink()
+    with contextlib.suppress(OSError), program.open("rb") as file:
+        first = file.read(_SHEBANG).split(b"\n")[0]
+        if links and first.startswith(b"#!") and (words := os.fsdecode(first[2:]).split()):
+            named = [word for word in words[1:] if not word.startswith("-")]
+            yield from _installed(named[:1] if Path(words[0]).name == "env" and named else words[:1], links - 1)
+    for argument in command[1:]:
+        if Path(argument).is_absolute() and Path(argument).suffix in _SCRIPTS:
+            yield from _safe_folder(Path(argument).parent)
+
+
+def _parts(program: Path) -> Iterator[str]:
+    """A program and what is installed beside it: of /opt/x/bin/y parts of /opt/x, never all of it."""
+    yield str(program)
+    if program.parent.name != "bin":
+        return
+    prefix = program.parent.parent
+    yield from (str(prefix / part) for part in _PARTS)
+    with contextlib.suppress(OSError):
+        for line in (prefix / "pyvenv.cfg").read_text().splitlines():
+            key, _, value = line.partition("=")
+            if key.strip() == "home":  # of the Python that the environment was made from
+                base = Path(value.strip()).resolve()
+                yield from (str(base.parent / part) for part in _PARTS)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _landlock_abi() -> int:
+    """The version of Landlock, 0 without."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, int(_libc().syscall(_CREATE, None, 0, 1)))
+
+
+def _can_filter() -> bool:
+    """Whether system calls can be filtered here."""
+    known = sys.platform == "linux" and sys.byteorder == "little" and platform.machine() in _ARCHITECTURES
+    return known and int(_libc().prctl(_PR_GET_SECCOMP, 0, 0, 0, 0)) >= 0
+
+
+def confine(rules: Confinement, home: str) -> None:
+    """Confine this process and all that it starts, for good. Raises OSError where what this machine can do fails."""
+    libc = _libc()
+    _done(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if abi := _landlock_abi():
+        _restrict_files(libc, abi, rules, home)
+    if _can_filter():
+        _filter_calls(libc, rules)
+
+
+def _restrict_files(libc: ctypes.CDLL, abi: int, rules: Confinement, home: str) -> None:
+    everything = max(mask for version, mask in _FILES_BY_ABI.items() if version <= abi)
+    net = 0 if rules.network or abi < _NET_ABI else _BIND_TCP | _CONNECT_TCP
+    scoped = _SCOPE_ABSTRACT | _SCOPE_SIGNAL if abi >= _SCOPE_ABI else 0
+    attributes = struct.pack("=QQQ", everything, net, scoped)
+    size = 24 if abi >= _SCOPE_ABI else 16 if abi >= _NET_ABI else 8
+    ruleset = _done(libc.syscall(_CREATE, attributes, ctypes.c_size_t(size), 0))
+    reading = _EXECUTE | _READ_FILE | _READ_DIR
+    own = f"/proc/{os.getpid()}"  # stays ours over exec
+    for access, paths in (
+        (reading, (*rules.read, own)),
+        (everything & ~_IOCTL, (home, *rules.write)),
+        (_READ_FILE | _WRITE_FILE | _TRUNCATE, _DEVICES),
+    ):
+        for path in paths:
+            _allow(libc, ruleset, path, access & everything)
+    _done(libc.syscall(_RESTRICT, ruleset, 0))
+    os.close(ruleset)
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
+    """A rule for a path and what lies beneath. One that is not there, or not to be looked at, gets none."""
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        allowed = access if Path(path).is_dir() else access & _ON_FILES
+        rule = struct.pack("=Qi", allowed, place)
+        _done(libc.syscall(_ADD, ruleset, _PATH_BENEATH, rule, 0))
+    finally:
+        os.close(place)
+
+
+def _filter_calls(libc: ctypes.CDLL, rules: Confinement) -> None:
+    code = b"".join(struct.pack("=HBBI", *line) for line in _program(_ARCHITECTURES[platform.machine()], rules))
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))  # struct sock_fprog
+    _done(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, program, 0, 0))
+
+
+def _program(calls: _Calls, rules: Confinement) -> list[tuple[int, int, int, int]]:
+    """The filter, in BPF. Families of addresses: with a network those of the internet; never Unix sockets but pairs
+    that are connected from the start, since one of datagrams could be pointed elsewhere."""
+    refuse = (_RETURN, 0, 0, _ERRNO | errno.EACCES)
+    families = (_AF_INET, _AF_INET6, _AF_NETLINK) if rules.network else ()
+    refused = calls.never + (() if rules.write else calls.modes)
+    lines = [
+        (_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, calls.arch), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+        (_LOAD, 0, 0, _NR), (_JGE, 0, 1, _X32), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+    ]  # fmt: skip
+    for number in refused:
+        lines += [(_JEQ, 0, 1, number), refuse]
+    of_socket = [(_LOAD, 0, 0, _ARG0)]
+    for family in families:
+        of_socket += [(_JEQ, 0, 1, family), (_RETURN, 0, 0, _ALLOW)]
+    of_socket.append(refuse)
+    lines += [(_JEQ, 0, len(of_socket), calls.socket), *of_socket]
+    of_pair = [(_LOAD, 0, 0, _ARG1), (_AND, 0, 0, _SOCK_TYPE)]
+    for kind in (_SOCK_STREAM, _SOCK_SEQPACKET):
+        of_pair += [(_JEQ, 0, 1, kind), (_RETURN, 0, 0, _ALLOW)]
+    of_pair.append(refuse)
+    lines += [(_JEQ, 0, len(of_pair), calls.socketpair), *of_pair]
+    lines.append((_RETURN, 0, 0, _ALLOW))
+    return lines
+
+
+def _done(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Confine this process as SPEC says, and become COMMAND. Ends with exit code 126 when either fails."""
+    spec, _, *command = arguments
+    given = json.loads(spec)
+    os.closerange(3, _DESCRIPTORS)
+    try:
+        confine(Confinement(tuple(given["read"]), tuple(given["write"]), given["network"] is True), given["home"])
+        os.execvp(command[0], command)  # noqa: S606 - that is what it is for
+    except OSError as error:
+        sys.stderr.write(f"the server could not be confined and started: {error.strerror}\n")
+        os._exit(_FAILED)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
