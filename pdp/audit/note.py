@@ -139,7 +139,8 @@ def split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
             data = base64.b64decode(encoded, validate=True)
         except ValueError:
             data = b""
-        if not line.startswith(_DASH) or not name or "+" in name or len(data) <= _ID_BYTES:
+        whole = len(data) > _ID_BYTES and base64.b64encode(data).decode() == encoded
+        if not line.startswith(_DASH) or not name or "+" in name or not whole:
             raise NoteFault("log.note", "is no signed note: a line of a signature is malformed")
         signatures.append((name, data))
     if len(signatures) > _MAX_SIGNATURES:

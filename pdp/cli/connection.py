@@ -54,14 +54,24 @@ class AdminConnection:
     certificate: Path | None
     key: Path | None
 
-    def call(self, method: str, request: Message) -> Any:
-        """The response of `AdminService`. Without one, ends the command with exit code 1 and the server's words."""
+    def call(
+        self,
+        method: str,
+        request: Message,
+        *,
+        stub: Callable[[grpc.Channel], Any] = admin_pb2_grpc.AdminServiceStub,
+        but: grpc.StatusCode | None = None,
+    ) -> Any:
+        """The response of `AdminService`, or of the service of `stub`; None for a refusal with the status `but`.
+        Without one, ends the command with exit code 1 and the server's words."""
         tls, metadata = tls_of(self.ca, self.certificate, self.key), self._metadata()
         with open_channel(self.target, tls) as channel:
             try:
-                send = getattr(admin_pb2_grpc.AdminServiceStub(channel), method)
+                send = getattr(stub(channel), method)
                 return send(request, timeout=SECONDS, metadata=metadata)
             except grpc.RpcError as error:
+                if but is not None and isinstance(error, grpc.Call) and error.code() == but:
+                    return None
                 details = error.details() if isinstance(error, grpc.Call) else ""
                 click.echo(f"{method}: {details or 'the server did not answer'}", err=True)
                 code, _, server_code = failure(error)

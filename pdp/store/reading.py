@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,15 +12,17 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Select, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.errors import ConfigurationFault, Unavailable
-from pdp.store.alchemy import said
+from pdp.store.alchemy import on, said
 from pdp.store.opening import postgres_missing
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import FILE
-from pdp.store.tables import records
+from pdp.store.tables import people, records
 
 _PAGE = 2_000  # each page is a transaction of its own: a long one would keep the writer's log from being emptied
+_DIGITS = 19  # of an index; more are beyond every log
 _NAME = "reader"  # among the server's sessions
 
 
@@ -89,6 +91,74 @@ def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Iter
             raise _unreadable(error) from None
         finally:
             bridge.run(engine.dispose)
+
+
+class StoreReader:
+    """Records and people of a store that processes may be writing. `rows` runs one query."""
+
+    def __init__(self, rows: Callable[[Select[Any]], Sequence[Any]]) -> None:
+        self._rows = rows
+
+    def size(self) -> int:
+        """The number of records."""
+        (row,) = self._rows(select(func.coalesce(func.max(records.c.idx) + 1, 0).label("n")))
+        return int(row.n)
+
+    def records(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """All of them in order, as (index, leaf hash, bytes)."""
+        c = records.c
+        for start in range(0, self.size(), _PAGE):
+            page = select(c.idx, c.leaf, c.bytes).where(c.idx.between(start, start + _PAGE - 1)).order_by(c.idx)
+            yield from ((row.idx, bytes(row.leaf), bytes(row.bytes)) for row in self._rows(page))
+
+    def record(self, name: str) -> bytes | None:
+        """The bytes of a record, by id or index."""
+        c, by_index = records.c, name.isascii() and name.isdecimal() and len(name) < _DIGITS
+        found = self._rows(select(c.bytes).where(c.idx == int(name) if by_index else c.id == name))
+        return bytes(found[0].bytes) if found else None
+
+    def person(self, pseudonym: str) -> str | None:
+        """The id of a person; "" for one who was erased, None for a pseudonym that nobody has."""
+        found = self._rows(select(people.c.id).where(people.c.pseudonym == pseudonym))
+        return str(found[0].id) if found else None
+
+
+@contextmanager
+def reading(options: StoreOptions, password: bytes = b"") -> Iterator[StoreReader]:
+    """Raises Unavailable `store.unreadable`, ConfigurationFault `store.distribution`."""
+    if options.url is None:
+        with _reading_file(options.path) as reader:
+            yield reader
+        return
+    try:
+        from pdp.store.postgres.connection import Bridge, DatabaseErrors, reading  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise postgres_missing() from None
+    engine = reading(options, password, _NAME)
+
+    def rows(query: Select[Any]) -> Sequence[Any]:
+        with engine.connect() as db:
+            return db.execute(query).all()
+
+    with closing(Bridge("pdp-store-reader")) as bridge:
+        try:
+            yield StoreReader(lambda query: bridge.run(partial(rows, query)))
+        except DatabaseErrors as error:
+            raise _unreadable(error) from None
+        finally:
+            bridge.run(engine.dispose)
+
+
+@contextmanager
+def _reading_file(directory: Path) -> Iterator[StoreReader]:
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(directory / FILE))}?mode=ro", uri=True, isolation_level=None)
+        ) as db:
+            connection = on(db)
+            yield StoreReader(lambda query: connection.execute(query).all())
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        raise _unreadable(error) from None
 
 
 def _unreadable(error: Exception) -> Unavailable:

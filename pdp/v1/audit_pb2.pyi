@@ -140,7 +140,7 @@ class GetProofRequest(_message.Message):
     first_size: _builtins.int
     """That the tree of this size is a prefix of the later one; from 1."""
     tree_size: _builtins.int
-    """Size of the (later) tree. 0: that of the latest checkpoint."""
+    """Size of the (later) tree. 0: that of the latest checkpoint; any other is OUT_OF_RANGE."""
     def __init__(
         self,
         *,

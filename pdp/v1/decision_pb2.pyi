@@ -149,8 +149,9 @@ class DecideRequest(_message.Message):
     is open for it. One that expired is DENY `requirement.expired`.
     """
     wait_receipt: _builtins.bool
-    """True: answer only when a signed checkpoint covers the record, and send the proof as `receipt`; costs
-    up to about a second. Reserved; a caller that needs the proof checks that `receipt` is there.
+    """True: wait until a signed checkpoint covers the record, and send the proof as `receipt`; costs up to about
+    a second. Where none comes in time, or nothing is signed, the answer has none: a caller that needs the proof
+    checks that `receipt` is there. Ignored in a batch.
     """
     @_builtins.property
     def target(self) -> _types_pb2.Target:
@@ -311,7 +312,7 @@ class DecideResponse(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _types_pb2.InclusionProof:
-        """Proof that the record is in the log; only where `wait_receipt` was asked for and is supported. Reserved."""
+        """Proof that the record is in the log; only where `wait_receipt` was asked for."""
 
     def __init__(
         self,

@@ -16,8 +16,10 @@ from support.stored import AT, an_id
 from pdp.audit.note import NoteFault
 from pdp.audit.publisher import Publisher
 from pdp.audit.tiles import LogFolder
-from pdp.core.errors import NotFound, OutOfRange
+from pdp.core.errors import NotFound, OutOfRange, Unsupported
+from pdp.core.request import Caller, Role
 from pdp.core.stored import Commit
+from pdp.service.records import Records
 from pdp.store.opening import AnyStore
 from pdp.store.sqlite.opening import FILE
 
@@ -153,6 +155,20 @@ async def test_two_writers_give_one_log(place: Any, database: str, tmp_path: Pat
     entries = [verified(tmp_path / name, log) for name, log in zip(("one", "two"), logs, strict=True)]
     assert entries[0] == entries[1]
     assert sorted(entries[0]) == sorted(map(record, range(800)))
+
+
+async def test_a_proof_is_for_the_tenant_of_its_record(store: AnyStore, tmp_path: Path) -> None:
+    await write(store, 0, 3)
+    log = publisher(store, tmp_path)
+    await log.publish()
+    records, roles = Records(store, log), frozenset({Role.AUDIT})
+    mine, other = (Caller("auditor", tenant, roles, frozenset()) for tenant in ("acme", "other"))
+    assert (await records.inclusion(mine, 1, 0)).number == 1
+    with pytest.raises(NotFound):
+        await records.inclusion(other, 1, 0)
+    assert await records.receipt(7, 0.05) is None  # nothing of the sort comes
+    with pytest.raises(Unsupported):
+        await Records(store).inclusion(mine, 1, 0)
 
 
 async def test_who_waits_is_told_at_once(store: AnyStore, tmp_path: Path) -> None:

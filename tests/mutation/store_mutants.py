@@ -333,4 +333,55 @@ PSEUDONYMS = (
         "a record names nobody",
     ),
 )
-STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS)
+SIGNED = (
+    Mutant(
+        "inclusion-in-any-tree",
+        "pdp/core/merkle.py",
+        "    return not last and found == expected",
+        "    return found == found",
+        "a receipt proves its record",
+    ),
+    Mutant(
+        "consistent-with-anything",
+        "pdp/core/merkle.py",
+        "    return not last and before == old and after == new",
+        "    return not last and after == new",
+        "a later tree extends the earlier one",
+    ),
+    Mutant(
+        "any-signature-will-do",
+        "pdp/audit/note.py",
+        "        good = good or key.name == found.origin\n    if not good:",
+        "        good = good or key.name == found.origin\n    if False:",
+        "a checkpoint is signed by the log's key",
+    ),
+    Mutant(
+        "signs-over-another-log",
+        "pdp/audit/publisher.py",
+        "            if await asyncio.to_thread(self._root) != before.root:\n                self._folder.begin()",
+        "            if not before.root:\n                self._folder.begin()",
+        "nothing is signed that the last checkpoint is no prefix of",
+    ),
+    Mutant(
+        "cut-tails-pass",
+        "pdp/audit/verification.py",
+        "        if self._open:\n",
+        "        if False:\n",
+        "a cut tail under a later checkpoint is found",
+    ),
+    Mutant(
+        "log-files-by-any-name",
+        "pdp/adapters/log_files.py",
+        "        if hosts not in (",
+        "        if False and hosts not in (",
+        "a page of another name reads no records",
+    ),
+    Mutant(
+        "proofs-for-any-tenant",
+        "pdp/service/records.py",
+        "        await self.get(caller, index=index)\n",
+        "",
+        "another tenant's records do not exist",
+    ),
+)
+STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED)

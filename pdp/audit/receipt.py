@@ -1,0 +1,53 @@
+"""Receipts (C2SP tlog-proof): that a record is in the log, for a verifier with the public key of the log alone."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+
+from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
+from pdp.core.digest import leaf_hash
+from pdp.core.merkle import included
+
+HEADER = "c2sp.org/tlog-proof@v1"
+_EXTRA, _INDEX = "extra ", "index "
+_MAX_LINES = 66  # an index, something extra, and a path in a tree of 2**63 leaves
+
+
+def text(index: int, hashes: Sequence[bytes], note: str) -> str:
+    """The receipt of a leaf: its path to the root, and the checkpoint of that root."""
+    path = "".join(f"{base64.b64encode(each).decode()}\n" for each in hashes)
+    return f"{HEADER}\n{_INDEX}{index}\n{path}\n{note}"
+
+
+def verify(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[int, Checkpoint]:
+    """The index of the record, and the checkpoint that covers it. Raises NoteFault."""
+    head, blank, note = receipt.partition("\n\n")
+    first, *lines = head.split("\n")
+    if lines and lines[0].startswith(_EXTRA):  # of others, and vouched for by nobody
+        lines = lines[1:]
+    if not blank or first != HEADER or not lines or len(lines) > _MAX_LINES:
+        raise NoteFault("log.proof", "is no receipt of the form c2sp.org/tlog-proof@v1")
+    number = lines[0].removeprefix(_INDEX)
+    if (
+        not lines[0].startswith(_INDEX)
+        or not number.isascii()
+        or not number.isdecimal()
+        or str(int(number)) != number
+    ):
+        raise NoteFault("log.proof", "the receipt names no index")
+    path = [_hash(line) for line in lines[1:]]
+    found, index = opened(note, keys), int(number)
+    if not included(leaf_hash(record), index, found.size, path, found.root):
+        raise NoteFault("log.proof", f"the record is not leaf {index} of the log: it, or the receipt, was changed")
+    return index, found
+
+
+def _hash(line: str) -> bytes:
+    try:
+        data = base64.b64decode(line, validate=True)
+    except ValueError:
+        data = b""
+    if len(data) != HASH_BYTES or base64.b64encode(data).decode() != line:
+        raise NoteFault("log.proof", "a line of the receipt's path is no hash")
+    return data

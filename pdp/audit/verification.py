@@ -1,0 +1,132 @@
+"""Verification of whole logs: a folder of tiles, or the records of a store, against a signed checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
+from pdp.audit.tiles import CHECKPOINT, ENTRIES, HEIGHT, WIDTH, entries, tile_path, tiles
+from pdp.core.digest import leaf_hash
+from pdp.core.merkle import Frontier, node_hash
+
+Row = tuple[int, bytes, bytes]  # index, leaf hash as the store has it, bytes
+Progress = Callable[[int], None]  # is told how many more leaves were looked at
+
+
+def read_checkpoint(folder: Path, keys: Iterable[LogKey]) -> Checkpoint:
+    """The signed checkpoint of a folder. Raises NoteFault, OSError."""
+    return opened((folder / CHECKPOINT).read_text(encoding="utf-8"), keys)
+
+
+def verify_folder(folder: Path, head: Checkpoint, marks: Iterable[Checkpoint], progress: Progress) -> None:
+    """Every entry and every tile of a log's files. `marks` are earlier checkpoints, which the log must extend. Raises
+    NoteFault that names the first leaf or tile that is wrong."""
+    frontier, seen = Frontier(), _Marks(marks)
+    levels: list[list[bytes]] = []
+    for number in range(-(-head.size // WIDTH)):
+        width = min(WIDTH, head.size - WIDTH * number)
+        records, hashes = _bundle(folder, number, width), _tile(folder, 0, number, width)
+        for n, (record, expected) in enumerate(zip(records, hashes, strict=True)):
+            found = leaf_hash(record)
+            if found != expected:
+                raise wrong(f"leaf {WIDTH * number + n}: the record is not the one of its tile")
+            frontier.append(found)
+            seen.look(frontier)
+        _keep(levels, 0, hashes)
+        progress(width)
+    _upper(folder, head.size, levels)
+    if frontier.root() != head.root:
+        raise wrong("the records are not those of the checkpoint: records and tiles were both changed, or cut")
+    seen.all_met()
+
+
+def verify_records(
+    rows: Iterable[Row], head: Checkpoint | None, marks: Iterable[Checkpoint], progress: Progress
+) -> int:
+    """Every record of a store, and that the tree over them is that of the checkpoint. Returns how many there are."""
+    frontier, seen = Frontier(), _Marks([*marks, *([head] if head is not None and head.size else [])])
+    for index, expected, record in rows:
+        if index != frontier.size:
+            raise wrong(f"leaf {frontier.size}: the record is missing")
+        if (found := leaf_hash(record)) != expected:
+            raise wrong(f"leaf {index}: the record is not the one that was written")
+        frontier.append(found)
+        seen.look(frontier)
+        progress(1)
+    seen.all_met()
+    return frontier.size
+
+
+def wrong(problem: str) -> NoteFault:
+    """What does not verify."""
+    return NoteFault("log.wrong", problem)
+
+
+class _Marks:
+    """Checkpoints that a growing tree must pass."""
+
+    def __init__(self, marks: Iterable[Checkpoint]) -> None:
+        self._open = sorted(marks, key=lambda mark: mark.size)
+
+    def look(self, frontier: Frontier) -> None:
+        while self._open and self._open[0].size <= frontier.size:
+            mark = self._open.pop(0)
+            if mark.size == frontier.size and mark.root != frontier.root():
+                raise wrong(f"the first {mark.size} records are not those of the checkpoint of that size")
+
+    def all_met(self) -> None:
+        if self._open:
+            raise wrong(
+                f"the log is shorter than a checkpoint of {self._open[-1].size} records: its tail was cut off"
+            )
+
+
+def _bundle(folder: Path, number: int, width: int) -> list[bytes]:
+    path = tile_path(ENTRIES, number, width)
+    try:
+        records = entries((folder / path).read_bytes())
+    except (OSError, ValueError):
+        records = []
+    if len(records) != width:
+        raise wrong(f"leaves {WIDTH * number} to {WIDTH * number + width - 1}: {path} is missing or not whole")
+    return records
+
+
+def _tile(folder: Path, level: int, number: int, width: int) -> list[bytes]:
+    path = tile_path(level, number, width)
+    try:
+        data = (folder / path).read_bytes()
+    except OSError:
+        data = b""
+    if len(data) != HASH_BYTES * width:
+        raise wrong(f"{path}: is missing or not {width} hashes")
+    return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
+
+
+def _keep(levels: list[list[bytes]], level: int, hashes: list[bytes]) -> None:
+    """Add the hash of a full tile to the level above."""
+    if len(levels) == level:
+        levels.append([])
+    if len(hashes) == WIDTH:
+        levels[level].append(_top(hashes))
+
+
+def _top(hashes: list[bytes]) -> bytes:
+    for _ in range(HEIGHT):
+        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
+    return hashes[0]
+
+
+def _upper(folder: Path, size: int, levels: list[list[bytes]]) -> None:
+    """Tiles above the leaves', each made again of those below it."""
+    for level, number, width in _above(size):
+        hashes = _tile(folder, level, number, width)
+        start = WIDTH * number
+        if hashes != levels[level - 1][start : start + width]:
+            raise wrong(f"{tile_path(level, number, width)}: is not made of the tiles below it")
+        _keep(levels, level, hashes)
+
+
+def _above(size: int) -> Iterator[tuple[int, int, int]]:
+    return ((level, number, width) for level, number, width in tiles(size) if level)

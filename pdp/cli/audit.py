@@ -1,0 +1,180 @@
+"""`pdp audit`: prove a record, and verify proofs and whole logs. Exit codes: 0 it verifies, 10 it does not, 2 usage,
+1 fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+
+from pdp.audit import receipt
+from pdp.audit.note import LogKey, NoteFault, opened, read_private
+from pdp.audit.tiles import CHECKPOINT
+from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
+from pdp.cli.connection import AdminConnection, admin_options
+from pdp.config import settings
+from pdp.core.errors import ConfigurationFault
+from pdp.secrets.reference import secret
+from pdp.store.options import StoreOptions
+from pdp.store.reading import StoreReader, reading
+from pdp.store.sqlite.opening import FILE
+from pdp.v1 import audit_pb2, audit_pb2_grpc
+
+WRONG = 10
+PATIENCE = 10.0  # seconds for a checkpoint that covers a record
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PLACE = click.Path(exists=True, path_type=Path)
+_ERASED = "(erased)"
+
+
+@click.group()
+def audit() -> None:
+    """Prove a record, verify receipts and whole logs, look a record up."""
+
+
+@audit.command()
+@click.argument("decision_id")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
+@admin_options
+def prove(*, decision_id: str, out: Path, connection: AdminConnection) -> None:
+    """Get the record of a decision and its receipt, as DECISION_ID.json and DECISION_ID.tlog-proof.
+
+    The token is an auditor's. `pdp audit verify` needs the log's key and these two files.
+    """
+    stub = audit_pb2_grpc.AuditServiceStub
+    found = connection.call("GetRecord", audit_pb2.GetRecordRequest(decision_id=decision_id), stub=stub)
+    index, until = found.record.index, time.monotonic() + PATIENCE
+    while True:
+        response = connection.call(
+            "GetProof", audit_pb2.GetProofRequest(index=index), stub=stub, but=grpc.StatusCode.OUT_OF_RANGE
+        )
+        if response is not None:
+            break
+        if time.monotonic() > until:
+            click.echo("GetProof: no signed checkpoint covers the record; does the server sign?", err=True)
+            sys.exit(1)
+        time.sleep(0.2)
+    proof = response.inclusion
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{decision_id}.json").write_bytes(found.record_json)
+    text = receipt.text(proof.index, proof.hashes, proof.checkpoint)
+    (out / f"{decision_id}.tlog-proof").write_text(text, encoding="utf-8")
+    click.echo(f"record {proof.index} of {proof.tree_size}: {decision_id}.json, {decision_id}.tlog-proof")
+
+
+@audit.command()
+@click.argument("key", type=_FILE)
+@click.argument("origin")
+def key(key: Path, origin: str) -> None:  # noqa: A002, RUF100 - its name for users
+    """Print the verifier key of a log: its signing KEY (PEM) and its ORIGIN, which `pdp status` shows.
+
+    Give it to auditors by another way than the log.
+    """
+    click.echo(LogKey(origin, read_private(key.read_bytes()).public_key()).text())
+
+
+@audit.command()
+@click.argument("place", type=_PLACE, required=False)
+@click.option("--config", type=_FILE, help="Instead of PLACE: the server's configuration, which names its store.")
+@click.option(
+    "--key", "keys", multiple=True, help="The log's verifier key, or a file with it; several after a rotation."
+)
+@click.option("--record", type=_FILE, help="The record of a receipt; by default the .json beside it.")
+@click.option(
+    "--checkpoint", "marks", type=_FILE, multiple=True, help="A checkpoint kept earlier, which the log must extend."
+)
+def verify(
+    *, place: Path | None, config: Path | None, keys: tuple[str, ...], record: Path | None, marks: tuple[Path, ...]
+) -> None:
+    """Verify PLACE: a receipt (.tlog-proof), a log's folder, or a store's folder. Names what is wrong.
+
+    Offline: of the log it needs the verifier key alone. A store without its folder of tiles is held against
+    --checkpoint.
+
+    Exit codes: 0 it verifies, 10 it does not, 2 usage, 1 fault.
+    """
+    if (place is None) == (config is None):
+        raise click.UsageError("Give either PLACE or --config.")
+    known = [LogKey.read(Path(each).read_text() if Path(each).is_file() else each) for each in keys]
+    if not known:
+        raise click.UsageError("--key: which key does the log sign with? `pdp audit key` prints it.")
+    try:
+        earlier = [opened(each.read_text(encoding="utf-8"), known) for each in marks]
+        if place is not None and place.is_file():
+            data = (record or place.with_suffix(".json")).read_bytes()
+            index, head = receipt.verify(place.read_text(encoding="utf-8"), data, known)
+            click.echo(f"verified: record {index} of {head.size} of {head.origin}")
+        elif place is not None and (place / CHECKPOINT).is_file():
+            head = read_checkpoint(place, known)
+            with _bar(head.size) as progress:
+                verify_folder(place, head, earlier, progress)
+            click.echo(f"verified: {head.size} records of {head.origin}")
+        else:
+            if not earlier:
+                raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
+            with _store(place, config) as reader, _bar(reader.size()) as progress:
+                size = verify_records(reader.records(), None, earlier, progress)
+            click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
+    except NoteFault as fault:
+        click.echo(f"{fault.code}: {fault.message}", err=True)
+        sys.exit(WRONG)
+    except (OSError, UnicodeDecodeError) as error:
+        click.echo(f"cannot be read: {error}", err=True)
+        sys.exit(1)
+
+
+@audit.command()
+@click.argument("name")
+@click.argument("store", type=_PLACE, required=False)
+@click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
+def show(*, name: str, store: Path | None, config: Path | None) -> None:
+    """Show a record of a store, by decision id or index, with the people that its pseudonyms stand for.
+
+    Reads only, while the service runs. Who was erased is shown as such.
+    """
+    if (store is None) == (config is None):
+        raise click.UsageError("Give either STORE or --config.")
+    with _store(store, config) as reader:
+        data = reader.record(name)
+        if data is None:
+            click.echo("record.unknown: There is no such record.", err=True)
+            sys.exit(1)
+        click.echo(json.dumps(_named(json.loads(data), reader), indent=2, ensure_ascii=True))
+
+
+def _named(value: Any, reader: StoreReader) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _named(each, reader) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_named(each, reader) for each in value]
+    known = reader.person(value) if isinstance(value, str) and value.startswith("p-") else None
+    return value if known is None else f"{known or _ERASED} [{value}]"
+
+
+@contextmanager
+def _store(place: Path | None, config: Path | None) -> Iterator[StoreReader]:
+    if config is not None:
+        loaded = settings.load(config, os.environ)
+        reference = loaded.store.password
+        password = secret(reference, loaded.vault, where="store.password", at_least=1) if reference else b""
+        options = loaded.store
+    else:
+        options, password = StoreOptions(path=place or Path()), b""
+        if not (options.path / FILE).is_file():
+            raise ConfigurationFault("store.path", f"there is neither {FILE} nor {CHECKPOINT} here.")
+    with reading(options, password) as reader:
+        yield reader
+
+
+@contextmanager
+def _bar(size: int) -> Iterator[Progress]:
+    with click.progressbar(length=size, label="records", file=sys.stderr, update_min_steps=1 + size // 200) as bar:
+        yield bar.update
