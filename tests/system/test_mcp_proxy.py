@@ -113,7 +113,10 @@ async def test_over_http_each_user_brings_a_token_and_pages_of_others_are_refuse
         alice, bob, nobody = [await _answered(url, played, who) for who in (ALICE, BOB, None)]
         assert (alice, len(bob), nobody) == (set(played.tools), 4, set())
         async with httpx.AsyncClient() as client:
-            for headers, status in (({"host": "evil.example"}, 421), ({"origin": "http://evil.example"}, 403)):
+            hosts = ("evil.example", f"127.0.0.1.evil.example:{port}", f"127.0.0.1:{port + 1}")
+            origins = ("http://evil.example", "null", f"https://127.0.0.1:{port}", f"http://127.0.0.1:{port}.example")
+            foreign = [({"host": host}, 421) for host in hosts] + [({"origin": origin}, 403) for origin in origins]
+            for headers, status in foreign:
                 answer = await client.post(url, headers={**headers, "content-type": "application/json"}, json={})
                 assert answer.status_code == status
     finally:
