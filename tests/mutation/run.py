@@ -143,7 +143,10 @@ CHECKS = (
         _pytest(
             "tests/unit/adapters/test_mcp_answers.py",
             "tests/unit/adapters/test_tool_search.py",
-            *(f"tests/system/test_mcp_{n}.py" for n in ("enforcement", "confirmation", "fastmcp", "proxy")),
+            *(
+                f"tests/system/test_mcp_{n}.py"
+                for n in ("enforcement", "confirmation", "fastmcp", "proxy", "other_kinds")
+            ),
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),
     ),

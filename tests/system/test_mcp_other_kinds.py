@@ -12,11 +12,12 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from served import PROMPTS, SAFE, Served, make_world, served
-from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, enforced
+from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
 from test_ext_authz import OVER
 from test_other_kinds import add_everything
 
 from pdp.adapters.mcp.answers import DENIED
+from pdp.adapters.mcp.proxy import proxy
 
 AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)
@@ -234,6 +235,48 @@ async def test_a_modern_client_hears_only_of_what_it_may_read(
         with pytest.raises(MCPError) as answer:
             await client.session.send_request(asked, mcp_types.SubscriptionsListenResult)
     assert (answer.value.message == "listened", behind.calls) == (passes, [("listen", {"uris": uris})] * passes)
+
+
+@versions
+async def test_the_proxy_passes_on_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
+) -> None:
+    behind, guard = Called(others=True), enforcement(found.world)
+    async with (
+        Client(behind.server, cache=None) as upstream,
+        connected(monkeypatch, proxy(guard, upstream), version) as client,
+    ):
+        await client.get_prompt("summary", {"path": "/src"})
+        await client.read_resource("notes://public-a")
+        done = await client.complete(SUMMARY, {"name": "path", "value": "/s"})
+        assert done.completion.values == ["public-a"]
+        assert {p.name for p in (await client.list_prompts()).prompts} == set(PROMPTS)
+        assert len((await client.list_resource_templates()).resource_templates) == 1
+        for asking in (get("summary"), read("notes://salaries"), read("file:///plans"), get("git_status")):
+            with pytest.raises(MCPError) as refused:
+                await asking(client)
+            assert refused.value.code == DENIED
+    await guard.close()
+    assert behind.calls == [
+        ("prompt:summary", {"path": "/src"}),
+        ("resource:notes://public-a", {}),
+        ("complete", {"path": "/s"}),
+    ]
+
+
+async def test_the_proxy_of_a_server_of_tools_has_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, found: Served
+) -> None:
+    guard = enforcement(found.world)
+    async with (
+        Client(Called().server, cache=None) as upstream,
+        connected(monkeypatch, proxy(guard, upstream), MODERN) as client,
+    ):
+        assert client.server_capabilities.prompts is None
+        assert client.server_capabilities.resources is None
+        with pytest.raises(MCPError):
+            await client.get_prompt("summary", {"path": "/src"})
+    await guard.close()
 
 
 async def test_a_state_that_nobody_sealed_is_none(monkeypatch: pytest.MonkeyPatch, found: Served) -> None:

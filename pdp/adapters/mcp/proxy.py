@@ -1,4 +1,4 @@
-"""An MCP proxy: a server of tools that carries out nothing itself and passes what is allowed on to another server."""
+"""An MCP proxy: a server that carries out nothing itself and passes what is allowed on to another server."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ from mcp.client.stdio import stdio_client
 from mcp.server import Server
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.stdio import stdio_server
-from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, ListToolsResult
-from pydantic import BaseModel, Field
+from mcp.shared.exceptions import MCPError
+from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, InputRequiredResult
+from pydantic import BaseModel, TypeAdapter
 
-from pdp.adapters.mcp.enforcement import LIST, Context, Enforcement, attach
+from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
 from pdp.confinement import Confinement
+
+_REQUESTS: Mapping[str, type[Any]] = {
+    "tools/list": mcp_types.ListToolsRequest,
+    "prompts/list": mcp_types.ListPromptsRequest,
+    "prompts/get": mcp_types.GetPromptRequest,
+    "resources/list": mcp_types.ListResourcesRequest,
+    "resources/templates/list": mcp_types.ListResourceTemplatesRequest,
+    "resources/read": mcp_types.ReadResourceRequest,
+    "completion/complete": mcp_types.CompleteRequest,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +62,31 @@ class Upstream:
                 yield client
 
 
-class _Page(BaseModel):
-    """One page of `tools/list`, its tools as the server wrote them: the SDK's models drop what they do not know."""
+_HANDLERS: Mapping[str, str] = {
+    "tools/list": "on_list_tools",
+    "prompts/list": "on_list_prompts",
+    "prompts/get": "on_get_prompt",
+    "resources/list": "on_list_resources",
+    "resources/templates/list": "on_list_resource_templates",
+    "resources/read": "on_read_resource",
+    "completion/complete": "on_completion",
+}
 
-    tools: list[Any]
-    next_cursor: str | None = Field(default=None, alias="nextCursor")
+
+def _has(upstream: Client, method: str) -> bool:
+    """Whether the server says that it has such. Tools are always asked for."""
+    told = upstream.server_capabilities
+    of = {"prompts": told.prompts, "resources": told.resources, "completion": told.completions}
+    return of.get(method.partition("/")[0], told) is not None
+
+
+class _Result(BaseModel, extra="allow"):
+    """A result as the server wrote it: the SDK's models drop what they do not know."""
 
 
 def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
-    """A server that enforces before `upstream`, which is connected. Only tools pass: no other method exists here."""
+    """A server that enforces before `upstream`, which is connected. It has what that server says it has of tools,
+    prompts, resources and completions; subscriptions, and all other methods, do not exist here."""
 
     async def call(_ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         return await upstream.session.call_tool(
@@ -70,21 +97,24 @@ def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
             allow_input_required=True,
         )
 
-    async def nothing(_ctx: Context, _params: Any) -> ListToolsResult:
-        """For the capability; `raw_lists` answers before it."""
-        return ListToolsResult(tools=[])
+    async def nothing(_ctx: Context, _params: Any) -> Any:
+        """For the capability; `raw` answers before it."""
+        raise MCPError(METHOD_NOT_FOUND, "Method not found")
 
-    async def raw_lists(ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Pages for the enforcement, which makes the client's list of them."""
-        if ctx.method != LIST:
+    async def raw(ctx: Context, call_next: CallNext) -> HandlerResult:
+        """What has been decided, and pages for the enforcement, which makes the client's list of them."""
+        asked = _REQUESTS.get(ctx.method)
+        if asked is None or not _has(upstream, ctx.method):
             return await call_next(ctx)
-        params: Mapping[str, Any] = ctx.params or {}
-        asked = mcp_types.PaginatedRequestParams(cursor=params.get("cursor"))
-        page = await upstream.session.send_request(mcp_types.ListToolsRequest(params=asked), _Page)
-        return {"tools": page.tools, "nextCursor": page.next_cursor}
+        given = {name: value for name, value in (ctx.params or {}).items() if name != "_meta"}
+        params = asked.model_fields["params"].annotation
+        request = asked(params=TypeAdapter(params).validate_python(given, by_alias=True))
+        result = await upstream.session.send_request(request, _Result)
+        return result.model_extra or {}
 
-    server: Server[Any] = Server(f"pdp-{enforcement.server}", on_list_tools=nothing, on_call_tool=call)
-    server.middleware.append(raw_lists)
+    handlers: dict[str, Any] = {name: nothing for method, name in _HANDLERS.items() if _has(upstream, method)}
+    server: Server[Any] = Server(f"pdp-{enforcement.server}", on_call_tool=call, **handlers)
+    server.middleware.append(raw)
     attach(server, enforcement)
     return server
 
