@@ -83,9 +83,10 @@ ECHO = 'oblige contains {{"kind": "e{n}", "code": "edges.e{n}", "value": value}}
 
 def edges() -> Bundle:
     """The shipped packs, the example's, and one that says back what it reads."""
-    text = EDGES + "".join(ECHO.format(n=n, path=path) for n, path in enumerate(ECHOED))
     shipped = shipped_rego()
     bundle = read_bundle(shipped, shipped / "examples" / "acme")
+    theirs = ("input" + "".join(f"[{json.dumps(name)}]" for name in path) for path in reads_of(bundle).paths)
+    text = EDGES + "".join(ECHO.format(n=n, path=path) for n, path in enumerate((*ECHOED, *theirs)))
     module = Module("packs/edges/edges.rego", text)
     return with_listed(replace(bundle, modules=(*bundle.modules, module), packs=(*bundle.packs, "edges")))
 
@@ -200,19 +201,23 @@ UNREAD = [
 ]
 
 
-def documents(bundle: Bundle, count: int) -> Iterator[Document]:
+def documents(bundle: Bundle, reads: Reads, count: int) -> Iterator[Document]:
     """A good call with up to three facts changed, most of them together; and always something that nothing reads."""
+    named = {
+        path[2] for path in reads.paths if path[:2] == ("arguments", "value")
+    }  # of which some are the packs' own
+    pools = {**POOLS, ("arguments", "value"): (*VALUES, *({name: n} for name in sorted(named) for n in (1, 2, 3)))}
     drawn = random.Random(5)
     made = document(good_call(), (), NOON, revision=bundle.revision, packs=bundle.packs)
     good: Document = json.loads(json.dumps(made))
     for _ in range(count):
         changed = deepcopy(good)
         _aim(changed, drawn)
-        for path in (*drawn.sample(sorted(POOLS), drawn.choice((1, 1, 1, 2, 3))), drawn.choice(UNREAD)):
+        for path in (*drawn.sample(sorted(pools), drawn.choice((1, 1, 1, 2, 3))), drawn.choice(UNREAD)):
             at: Any = changed
             for name in path[:-1]:
                 at = at[name][0] if name == "targets" else at[name]
-            at[path[-1]] = deepcopy(drawn.choice(POOLS[path]))
+            at[path[-1]] = deepcopy(drawn.choice(pools[path]))
         yield changed
 
 
@@ -278,8 +283,8 @@ def reads(bundle: Bundle) -> Reads:
 
 
 @pytest.fixture(scope="module")
-def asked(bundle: Bundle) -> list[Asked]:
-    made = list(documents(bundle, DOCUMENTS))
+def asked(bundle: Bundle, reads: Reads) -> list[Asked]:
+    made = list(documents(bundle, reads, DOCUMENTS))
     valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema))
     assert all(map(valid.is_valid, made))
     return ask(bundle, (EngineQuery.of(each, {}) for each in made))
