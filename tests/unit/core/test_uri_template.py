@@ -5,7 +5,7 @@ import time
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdp.core.uri_template import is_template, match, variables
@@ -89,10 +89,11 @@ def test_a_long_uri_is_read_in_linear_time() -> None:
     assert time.process_time() - began < 5
 
 
-PIECES = st.lists(st.sampled_from(["a", "b", "-", ".", "/", "%41", "%20", "?", "1"]), max_size=7).map("".join)
+PIECES = st.lists(st.sampled_from(["a", "b", "-", ".", "/", "%41", "%20", "?", "1"]), max_size=5).map("".join)
 TEMPLATES = ["x:{a}", "x:{a}/{b}", "x:{a}-{b}", "x:{a}.b", "x:a{a}", "x:{a}?{b}"]
 
 
+@settings(deadline=None)  # every way to cut takes its time
 @given(PIECES, st.sampled_from(TEMPLATES))
 def test_a_match_is_the_only_split_there_is(tail: str, template: str) -> None:
     """Against a model that tries every way to cut the URI into the template's texts and values."""
