@@ -142,8 +142,8 @@ def test_meta_is_part_of_what_is_repeated(server: Served) -> None:
     assert caught.value.code == "request.reused"
 
 
-@pytest.mark.parametrize("method", ["resources/list", "prompts/list", "tools/call", "x"])
-def test_a_list_of_anything_but_tools_is_denied(server: Served, method: str) -> None:
+@pytest.mark.parametrize("method", ["completion/complete", "resources/read", "tools/call", "x"])
+def test_what_is_no_list_is_denied_as_one(server: Served, method: str) -> None:
     before = len(server.records())
     answer = server.filter(method=method, definitions_json=[b'{"uri":"file:///etc/passwd"}'])
     assert (answer.effect, codes(answer), list(answer.tools), list(answer.hidden)) == (
