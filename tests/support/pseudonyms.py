@@ -21,7 +21,10 @@ def person(kind: str, issuer: str, name: str) -> str:
 
 
 def revealed(value: Any, store: Any = None) -> Any:
-    """The JSON of a record with ids instead of pseudonyms, as the store, a store's file or else `KNOWN` tells."""
+    """The JSON of a record with ids instead of pseudonyms, as the store, a store's file or else `KNOWN` tells.
+
+    As it is where the file lies on a disk that only the server sees.
+    """
     if isinstance(value, dict):
         return {key: revealed(each, store) for key, each in value.items()}
     if isinstance(value, list):
@@ -29,6 +32,8 @@ def revealed(value: Any, store: Any = None) -> Any:
     if not isinstance(value, str) or not re.fullmatch("p-[0-9a-f]{32}", value):
         return value
     if isinstance(store, Path):
+        if not store.exists():
+            return value
         with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
             found = db.execute("SELECT id FROM people WHERE pseudonym = ?", (value,)).fetchone()
             return json.loads(found[0])
