@@ -253,7 +253,14 @@ class Recorder:
         reason = canonical(row.reason) if row.reason else b""
         data = events.switch(stamp, events.Switched(*what), commitment(salt, "reason", reason) if reason else None)
         values = (ValueRow(stamp.id, row.tenant, "", "reason", salt, reason),) if reason else ()
-        return await self._commit(self._entry(stamp, "switch", data, values=values, switch=row, reply=kept))
+        entry = self._entry(stamp, "switch", data, values=values, switch=row, reply=kept)
+        try:
+            return await self._commit(entry)
+        except Unavailable:
+            if not values:
+                raise
+            # nothing stops a switch that it can do without: the reason then stands with the switch alone
+            return await self._commit(replace(entry, values=()))
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
         """Commit the record of an explanation."""
