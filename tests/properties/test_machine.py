@@ -83,7 +83,9 @@ class Drawn:
         return document
 
     def pack(self, name: str) -> dict[str, Any]:
-        meta = {"servers": ["s"] if name == "acme" else [], "owner": "o"}
+        meta: dict[str, Any] = {"servers": ["s"] if name == "acme" else [], "owner": "o"}
+        if self.chance(0.2):
+            meta["kinds"] = self.one((["tool", "prompt"], ["tool"], [], *JUNK))
         whole = {"meta": meta, **{kind: self.elements(kind) for kind in LISTS}}
         if self.chance(0.9):
             whole["allow"].append({"target": KEYS[0], "code": "granted"})
@@ -152,7 +154,7 @@ class Drawn:
         return {"status": self.one(("ok",) * 90 + ("failed",)), "code": self.one(("", "x.y"))}
 
     def target(self) -> dict[str, Any]:
-        return {"key": KEYS[0], "server": "s", **self.check()}
+        return {"key": KEYS[0], "kind": self.one(("tool",) * 20 + ("prompt",)), "server": "s", **self.check()}
 
     def bent(self, value: dict[str, Any]) -> Any:
         """One member gone or of another form, or all of it."""
