@@ -19,6 +19,7 @@ from pdp.audit import receipt
 from pdp.audit.note import LogKey, NoteFault, opened, read_private
 from pdp.audit.tiles import CHECKPOINT
 from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
+from pdp.cli.commands import Commands
 from pdp.cli.connection import AdminConnection, admin_options
 from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
@@ -35,7 +36,7 @@ _PLACE = click.Path(exists=True, path_type=Path)
 _ERASED = "(erased)"
 
 
-@click.group()
+@click.group(cls=Commands)
 def audit() -> None:
     """Prove a record, verify receipts and whole logs, look a record up."""
 
