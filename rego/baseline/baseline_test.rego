@@ -421,6 +421,18 @@ test_filter_before_a_destructive_call if {
 		with data.org as org_with_filter
 }
 
+test_filter_before_everybody_who_is_asked if {
+	email := {"sinks": [{"kind": "email", "argument": "/to"}]}
+	every question in [
+		testing.call_of({"risk_level": 3, "annotations": {"read_only": true, "destructive": false}}),
+		testing.call_of({"risk_level": 4, "annotations": {"read_only": true, "destructive": false}}),
+		testing.call({"subject": {"kind": "service"}, "targets": [testing.tool({"annotations": {"read_only": false}})]}),
+		testing.call({"session": {"labels": ["sensitive"]}, "targets": [testing.tool(email)]}),
+	] {
+		"judge.filter" in testing.codes(baseline.require) with input as question with data.org as org_with_filter
+	}
+}
+
 test_no_filter_where_nobody_is_asked if {
 	not "judge.filter" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 2, "annotations": {"read_only": true, "destructive": false}})
 		with data.org as org_with_filter
@@ -447,9 +459,4 @@ test_advice_before_a_destructive_call if {
 test_no_advice_where_nobody_is_asked if {
 	not "judge.advice" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 2, "annotations": {"read_only": true, "destructive": false}})
 		with data.org as org_with_advice
-}
-
-test_no_advice_where_the_organisation_wants_none if {
-	not "judge.advice" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 4, "annotations": {"read_only": false, "destructive": true}})
-		with data.org as testing.org
 }
