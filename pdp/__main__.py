@@ -17,7 +17,8 @@ def main() -> None:
             raise
         sys.stderr.write(
             f"pdp: the command line needs more than the client ({error.name} is missing); "
-            "install pdp[server], with the extras of what you use\n"
+            "install the extra `server`, and those of what you use, from the repository "
+            "(on package indexes `pdp` is another's)\n"
         )
         sys.exit(1)
 

@@ -201,4 +201,7 @@ def key_text(key: bytes) -> str:
 
 def distribution_missing() -> ConfigurationFault:
     """The fault where the openai package is not installed."""
-    return ConfigurationFault("judge.distribution", "The judge needs the openai package; install pdp[server,judge].")
+    return ConfigurationFault(
+        "judge.distribution",
+        "The judge needs the openai package; install the extras server and judge from the repository.",
+    )

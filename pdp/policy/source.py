@@ -54,7 +54,8 @@ def deciding_host(
         from pdp.policy.opa.engine import OpaHost  # noqa: PLC0415 - an extra, and half a second of imports
     except ImportError:
         raise ConfigurationFault(
-            "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
+            "engine.distribution",
+            "policy.engine: opa needs opa-python-client; install the extras server and opa from the repository.",
         ) from None
     return OpaHost(
         opa, entropy, token=token, memory_mb=embedded.memory_bytes >> 20, watch_seconds=watch_seconds, on_kill=on_kill

@@ -67,5 +67,7 @@ def _extra() -> None:
         import webauthn  # noqa: F401, PLC0415
     except ImportError:
         raise ConfigurationFault(
-            "console.distribution", "The section console needs Starlette and others; install pdp[server,console]."
+            "console.distribution",
+            "The section console needs Starlette and others; "
+            "install the extras server and console from the repository.",
         ) from None

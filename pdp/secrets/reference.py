@@ -38,7 +38,8 @@ def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
         from pdp.secrets.vault import Vault  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationFault(
-            "vault.distribution", "the secret is in Vault, which needs hvac; install pdp[server,vault]."
+            "vault.distribution",
+            "the secret is in Vault, which needs hvac; install the extras server and vault from the repository.",
         ) from None
     try:
         token = _from_file(options.token)

@@ -25,5 +25,6 @@ def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b""
 def postgres_missing() -> ConfigurationFault:
     """The fault for a missing driver."""
     return ConfigurationFault(
-        "store.distribution", "store.url: PostgreSQL needs asyncpg; install pdp[server,postgres]."
+        "store.distribution",
+        "store.url: PostgreSQL needs asyncpg; install the extras server and postgres from the repository.",
     )

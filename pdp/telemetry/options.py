@@ -119,5 +119,6 @@ def beyond_this_machine(address: str) -> bool:
 def distribution_missing() -> ConfigurationFault:
     """The fault for a missing SDK."""
     return ConfigurationFault(
-        "telemetry.distribution", "telemetry.enabled needs OpenTelemetry; install pdp[server,telemetry]."
+        "telemetry.distribution",
+        "telemetry.enabled needs OpenTelemetry; install the extras server and telemetry from the repository.",
     )
