@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -76,6 +76,9 @@ language: .venv/ready ## all of OPA's own language tests on both engines (needs 
 
 races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py
+
+reexecution: .venv/ready ## 1,000 recorded decisions evaluated again from their receipts, on both engines (needs opa; minutes)
+	CI=true REEXECUTED=1000 $(BIN)/python -m pytest -q -s -p no:randomly tests/system/test_reexecution.py
 
 exposure: .venv/ready ## what the shipped policy leaves to a judge, on all labelled cases (a minute or two)
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --at-most 0.1

@@ -16,9 +16,8 @@ import click
 import grpc
 
 from pdp.audit import receipt
-from pdp.audit.note import LogKey, NoteFault, opened, read_private
-from pdp.audit.tiles import CHECKPOINT
-from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
+from pdp.audit.note import LogKey, read_private
+from pdp.audit.verification import Progress
 from pdp.cli.commands import Commands
 from pdp.cli.connection import AdminConnection, admin_options
 from pdp.config import settings
@@ -36,7 +35,19 @@ _PLACE = click.Path(exists=True, path_type=Path)
 _ERASED = "(erased)"
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    lazy={
+        "open": (
+            "pdp.cli.audit_verify:open_",
+            "Open what records of STORE are committed to, so that others can evaluate their decisions again.",
+        ),
+        "verify": (
+            "pdp.cli.audit_verify:verify",
+            "Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.",
+        ),
+    },
+)
 def audit() -> None:
     """Prove a record, verify receipts and whole logs, look a record up."""
 
@@ -83,56 +94,6 @@ def key(key: Path, origin: str) -> None:  # noqa: A002, RUF100 - its name for us
 
 
 @audit.command()
-@click.argument("place", type=_PLACE, required=False)
-@click.option("--config", type=_FILE, help="Instead of PLACE: the server's configuration, which names its store.")
-@click.option(
-    "--key", "keys", multiple=True, help="The log's verifier key, or a file with it; several after a rotation."
-)
-@click.option("--record", type=_FILE, help="The record of a receipt; by default the .json beside it.")
-@click.option(
-    "--checkpoint", "marks", type=_FILE, multiple=True, help="A checkpoint kept earlier, which the log must extend."
-)
-def verify(
-    *, place: Path | None, config: Path | None, keys: tuple[str, ...], record: Path | None, marks: tuple[Path, ...]
-) -> None:
-    """Verify PLACE: a receipt (.tlog-proof), a log's folder, or a store's folder. Names what is wrong.
-
-    Offline: of the log it needs the verifier key alone. A store without its folder of tiles is held against
-    --checkpoint.
-
-    Exit codes: 0 it verifies, 10 it does not, 2 usage, 1 fault.
-    """
-    if (place is None) == (config is None):
-        raise click.UsageError("Give either PLACE or --config.")
-    known = [LogKey.read(Path(each).read_text() if Path(each).is_file() else each) for each in keys]
-    if not known:
-        raise click.UsageError("--key: which key does the log sign with? `pdp audit key` prints it.")
-    try:
-        earlier = [opened(each.read_text(encoding="utf-8"), known) for each in marks]
-        if place is not None and place.is_file():
-            data = (record or place.with_suffix(".json")).read_bytes()
-            index, head = receipt.verify(place.read_text(encoding="utf-8"), data, known)
-            click.echo(f"verified: record {index} of {head.size} of {head.origin}")
-        elif place is not None and (place / CHECKPOINT).is_file():
-            head = read_checkpoint(place, known)
-            with _bar(head.size) as progress:
-                verify_folder(place, head, earlier, progress)
-            click.echo(f"verified: {head.size} records of {head.origin}")
-        else:
-            if not earlier:
-                raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
-            with _store(place, config) as reader, _bar(reader.size()) as progress:
-                size = verify_records(reader.records(), None, earlier, progress)
-            click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
-    except NoteFault as fault:
-        click.echo(f"{fault.code}: {fault.message}", err=True)
-        sys.exit(WRONG)
-    except (OSError, UnicodeDecodeError) as error:
-        click.echo(f"cannot be read: {error}", err=True)
-        sys.exit(1)
-
-
-@audit.command()
 @click.argument("name")
 @click.argument("store", type=_PLACE, required=False)
 @click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
@@ -143,7 +104,7 @@ def show(*, name: str, store: Path | None, config: Path | None) -> None:
     """
     if (store is None) == (config is None):
         raise click.UsageError("Give either STORE or --config.")
-    with _store(store, config) as reader:
+    with store_reader(store, config) as reader:
         data = reader.record(name)
         if data is None:
             click.echo("record.unknown: There is no such record.", err=True)
@@ -161,7 +122,8 @@ def _named(value: Any, reader: StoreReader) -> Any:
 
 
 @contextmanager
-def _store(place: Path | None, config: Path | None) -> Iterator[StoreReader]:
+def store_reader(place: Path | None, config: Path | None) -> Iterator[StoreReader]:
+    """The records of a store, by its folder or a server's configuration. Raises ConfigurationFault `store.path`."""
     if config is not None:
         loaded = settings.load(config, os.environ)
         reference = loaded.store.password
@@ -170,12 +132,15 @@ def _store(place: Path | None, config: Path | None) -> Iterator[StoreReader]:
     else:
         options, password = StoreOptions(path=place or Path()), b""
         if not (options.path / FILE).is_file():
-            raise ConfigurationFault("store.path", f"there is neither {FILE} nor {CHECKPOINT} here.")
+            raise ConfigurationFault(
+                "store.path", f"there is no {FILE} here; give the folder that `store.path` names"
+            )
     with reading(options, password) as reader:
         yield reader
 
 
 @contextmanager
-def _bar(size: int) -> Iterator[Progress]:
-    with click.progressbar(length=size, label="records", file=sys.stderr, update_min_steps=1 + size // 200) as bar:
-        yield bar.update
+def bar(size: int, label: str = "records") -> Iterator[Progress]:
+    """A progress bar on standard error."""
+    with click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=1 + size // 200) as shown:
+        yield shown.update

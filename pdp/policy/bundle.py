@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pdp.core.digest import canonical
-from pdp.core.errors import BundleFault
+from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.core.names import did_you_mean
 from pdp.core.policy import Bundle, Module
 from pdp.files.trusted_files import Folder
@@ -194,3 +194,17 @@ def _packs(modules: list[Module]) -> tuple[str, ...]:
         if not module.is_test and parts[0] in ("packs", BASELINE):
             names.add(BASELINE if module.shipped else parts[1])
     return tuple(sorted(names))
+
+
+def named_by_digest(data: bytes, digest: str, revision: str) -> Bundle:
+    """A kept bundle, with nothing in it that its digest does not cover: what people call it is the record's, and what
+    the load gate reads off the modules counts for lists alone. Raises BundleFault `bundle.other`."""
+    try:
+        bundle = Bundle.from_bytes(data)
+        modules = tuple(replace(m, shipped=m.path.split("/")[0] in SHIPPED_FOLDERS) for m in bundle.modules)
+        bundle = replace(bundle, modules=modules, revision=revision, packs=_packs(list(modules)))
+        if bundle.digest == digest:
+            return replace(bundle, listed=(), together=False)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRequest):
+        pass
+    raise BundleFault("bundle.other", "It is not the policy bundle that the record names.")

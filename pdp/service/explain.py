@@ -21,12 +21,12 @@ from pdp.core import changes, explain
 from pdp.core.answer import PolicyRef
 from pdp.core.changes import FactChange
 from pdp.core.check import NS
-from pdp.core.digest import canonical, commitment
+from pdp.core.digest import commitment
 from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
 from pdp.core.events import Explained
 from pdp.core.explain import FiredRule, withheld, withheld_in, withheld_text
-from pdp.core.outcome import Effect, Outcome, denied
+from pdp.core.outcome import Effect, Outcome
 from pdp.core.policy import Bundle
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef, StoredRecord
@@ -38,7 +38,8 @@ from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
 from pdp.service.facts import FactBuilder
 from pdp.service.operations.admin import ANY_TENANT
-from pdp.service.simulate import ExplainedCase, KnownEvidence, evaluated, search
+from pdp.service.replay import RecordedDecision, replay, same
+from pdp.service.simulate import ExplainedCase, KnownEvidence, search
 from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
@@ -47,7 +48,6 @@ WINDOW_NS = 60 * NS
 PER_MINUTE = 60
 AT_ONCE = 2  # each starts processes
 MOST_WAITING = 64
-_UNSUPPORTED = "obligation.unsupported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,11 @@ class Explain:
             raise NotFound("record.unknown", "There is no such decision.")
         document, pinned = await self._document(stored, record), record["policy"]["digest"]
         async with self._policy(pinned) as policy:
-            case = await _replay(policy, document, record)
+            recorded = RecordedDecision(record, document)
+            outcome, answer = await replay(policy, recorded)
+            case = ExplainedCase(policy, document, outcome, recorded.supported, answer)
             found = await self._explained(case, find_changes, self._failed(caller))
-        found = replace(found, reproduced=_same(case.outcome, record), explained=stored.ref)
+        found = replace(found, reproduced=same(outcome, record), explained=stored.ref)
         target = (record["server"]["id"] or "", record["target"]["key"] or "")
         return found, (stored.tenant, _entry(caller, decision_id, target, found))
 
@@ -297,24 +299,3 @@ def _entry(caller: Caller, decision_id: str, target: tuple[str, str], found: Exp
         reproduced=found.reproduced,
         evaluations=found.changes.evaluations if found.changes else 0,
     )
-
-
-async def _replay(policy: LoadedPolicy, document: bytes, record: Mapping[str, Any]) -> ExplainedCase:
-    """Evaluate a recorded document again. What the caller supported is not recorded: everything, unless the
-    recorded denial says otherwise."""
-    supported = frozenset[str]() if any(r["code"] == _UNSUPPORTED for r in record["reasons"]) else None
-    advice = {r["code"]: r["message"] for r in record["reasons"] if r["rule"] == "pdp.gate" and r["message"]}
-    answer = b""
-    try:
-        outcome, answer = await evaluated(policy, document, supported, advice)
-    except EngineFault as fault:
-        outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
-    return ExplainedCase(policy, document, outcome, supported, answer)
-
-
-def _same(outcome: Outcome, record: Mapping[str, Any]) -> bool:
-    """Whether a replay came to what was recorded."""
-    reasons = {(r.code, r.rule) for r in outcome.reasons} == {(r["code"], r["rule"]) for r in record["reasons"]}
-    requirements = sorted(canonical(dict(r)) for r in outcome.requirements)
-    wanted = sorted(canonical(r) for r in record["requirements"])
-    return outcome.effect.value == record["effect"] and reasons and requirements == wanted

@@ -18,10 +18,12 @@ from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import on, said
 from pdp.store.opening import postgres_missing
 from pdp.store.options import StoreOptions
+from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.sqlite.opening import FILE
-from pdp.store.tables import people, records
+from pdp.store.tables import artefacts, people, records, values
 
 _PAGE = 2_000  # each page is a transaction of its own: a long one would keep the writer's log from being emptied
+_DECISIONS = 500  # of a page with their values, which may be large
 _DIGITS = 19  # of an index; more are beyond every log
 _NAME = "reader"  # among the server's sessions
 
@@ -116,6 +118,40 @@ class StoreReader:
         c, by_index = records.c, name.isascii() and name.isdecimal() and len(name) < _DIGITS
         found = self._rows(select(c.bytes).where(c.idx == int(name) if by_index else c.id == name))
         return bytes(found[0].bytes) if found else None
+
+    def decision(self, decision_id: str) -> tuple[bytes, dict[str, tuple[bytes, bytes]]] | None:
+        """The record of a decision, and salt and value of each commitment that was not erased, by path."""
+        c = records.c
+        found = self._rows(select(c.idx, c.bytes).where(c.id == decision_id))
+        if not found:
+            return None
+        return bytes(found[0].bytes), self._values(found[0].idx, found[0].idx).get(found[0].idx, {})
+
+    def decisions(
+        self, since_ns: int, progress: Callable[[int], None]
+    ) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]]]]:
+        """All since then, in order, likewise. `progress` is told how many more records were looked at."""
+        c = records.c
+        wanted = select(c.idx, c.bytes).where(c.kind == "decision", c.time_ns >= since_ns)
+        for start in range(0, (size := self.size()), _DECISIONS):
+            rows = self._rows(wanted.where(c.idx.between(start, start + _DECISIONS - 1)).order_by(c.idx))
+            held = self._values(rows[0].idx, rows[-1].idx) if rows else {}
+            yield from ((bytes(row.bytes), held.get(row.idx, {})) for row in rows)
+            progress(min(_DECISIONS, size - start))
+
+    def _values(self, first: int, last: int) -> dict[int, dict[str, tuple[bytes, bytes]]]:
+        """Salt and value by index and path."""
+        c = values.c
+        span = c.seq.between(first * VALUES_PER_RECORD, (last + 1) * VALUES_PER_RECORD - 1)
+        held: dict[int, dict[str, tuple[bytes, bytes]]] = {}
+        for row in self._rows(select(c.seq, c.path, c.salt, c.data).where(span)):
+            held.setdefault(row.seq // VALUES_PER_RECORD, {})[row.path] = (bytes(row.salt), bytes(row.data))
+        return held
+
+    def artefact(self, digest: str) -> bytes | None:
+        """A thing kept by digest, such as a policy bundle."""
+        found = self._rows(select(artefacts.c.data).where(artefacts.c.digest == digest))
+        return bytes(found[0].data) if found else None
 
     def person(self, pseudonym: str) -> str | None:
         """The id of a person; "" for one who was erased, None for a pseudonym that nobody has."""

@@ -18,6 +18,7 @@ from mcp_mutants import MCP
 from notice_mutants import NOTICES
 from pack_mutants import GATED
 from redeeming_mutants import REDEEMING
+from replay_mutants import REPLAY
 from requirement_mutants import WANTED
 from rule_mutants import TESTED
 from store_mutants import STORE
@@ -42,4 +43,5 @@ MUTANTS = (
     *GATEWAYS,
     *MCP,
     *KINDS,
+    *REPLAY,
 )

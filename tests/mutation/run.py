@@ -103,6 +103,11 @@ CHECKS = (
         ),
         ("pdp/identity/", "pdp/adapters/grpc/"),
     ),
+    Check(
+        "replays",
+        _pytest("tests/unit/service/test_replay.py", "tests/system/test_reexecution.py"),
+        ("pdp/service/replay", "pdp/policy/bundle", "pdp/audit/opened", "pdp/authoring/re"),
+    ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/",)),
     Check(
         "registry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from served import ALLOW, Served, ask, make_world, served
 from support import c2sp
+from support.opa import opa_or_skip
 
 from pdp.cli.main import cli
 from pdp.v1 import audit_pb2, audit_pb2_grpc, decision_pb2
@@ -274,14 +276,19 @@ def test_a_proof_needs_the_token_of_an_auditor(proved: Proved) -> None:
     assert made.exit_code == 1
 
 
-def test_the_commands_of_the_page(proved: Proved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "commands"), [("signed-log", 7), ("replay", 4)])
+def test_the_commands_of_the_page(
+    proved: Proved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str, commands: int
+) -> None:
     """As they stand there, with this server's names."""
-    text = (ROOT / "docs/signed-log.md").read_text()
+    monkeypatch.setenv("PATH", f"{opa_or_skip().parent}:{os.environ['PATH']}")
+    text = (ROOT / f"docs/{page}.md").read_text()
     found = re.findall(r"^    \$ (?!openssl)(.*)$", text, re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").mkdir()
     (tmp_path / "var/demo").symlink_to(proved.server.world.folder)
     (tmp_path / "auditor.token").write_text((proved.out / "token").read_text())
+    (tmp_path / "log.vkey").write_text(proved.key)
     real = {"pdp/045d51323ae389c9": proved.key.split("+")[0]}
     real["01a1fddb-dc98-7ef8-8804-45b866975f3c"] = proved.answer.decision_id
     for line in found:
@@ -294,4 +301,4 @@ def test_the_commands_of_the_page(proved: Proved, monkeypatch: pytest.MonkeyPatc
         assert (first, done.exit_code) == ("pdp", 0), (line, done.output)
         if into:
             (tmp_path / into).write_text(done.output)
-    assert len(found) == 7
+    assert len(found) == commands

@@ -1,0 +1,244 @@
+"""`pdp audit verify` and `pdp audit open`: proofs and logs, and decisions that a third party evaluates again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from pdp.audit import opened as opened_file
+from pdp.audit import receipt
+from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened
+from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
+from pdp.audit.tiles import CHECKPOINT
+from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
+from pdp.authoring.reexecution import Policies, differences, policies, program, reexecute
+from pdp.cli.audit import WRONG, bar, store_reader
+from pdp.cli.commands import Duration
+from pdp.core.check import NS
+from pdp.runtime.environment import SystemEntropy
+from pdp.service import replay
+from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
+from pdp.store.reading import StoreReader
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PLACE = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("place", type=_PLACE, required=False)
+@click.option("--config", type=_FILE, help="Instead of PLACE: the server's configuration, which names its store.")
+@click.option(
+    "--key", "keys", multiple=True, help="The log's verifier key, or a file with it; several after a rotation."
+)
+@click.option("--record", type=_FILE, help="The record of a receipt; by default the .json beside it.")
+@click.option(
+    "--checkpoint", "marks", type=_FILE, multiple=True, help="A checkpoint kept earlier, which the log must extend."
+)
+@click.option("--execute", "executed", is_flag=True, help="Also evaluate the decisions of receipts again.")
+@click.option("--bundle", type=_PLACE, help="With --execute: the policy bundle, or a folder of bundles.")
+@click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
+@click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
+def verify(
+    *,
+    place: Path | None,
+    config: Path | None,
+    keys: tuple[str, ...],
+    record: Path | None,
+    marks: tuple[Path, ...],
+    executed: bool,
+    bundle: Path | None,
+    engine: str,
+    opa: str | None,
+) -> None:
+    """Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.
+
+    Names what is wrong. Offline: of the log it needs the verifier key alone. A store without its folder of tiles is
+    held against --checkpoint. With --execute, decisions are evaluated again with what `pdp audit open` wrote beside
+    the receipts.
+
+    Exit codes: 0 it verifies, 10 it does not, 2 usage, 1 fault.
+    """
+    if (place is None) == (config is None):
+        raise click.UsageError("Give either PLACE or --config.")
+    known = [LogKey.read(Path(each).read_text() if Path(each).is_file() else each) for each in keys]
+    if not known:
+        raise click.UsageError("--key: which key does the log sign with? `pdp audit key` prints it.")
+    try:
+        earlier = [opened(each.read_text(encoding="utf-8"), known) for each in marks]
+        if receipts := _receipts(place):
+            presented = _verified(receipts, record, known)
+            if executed:
+                sys.exit(_execute(presented, bundle or receipts[0].parent, program(engine, opa)))
+        elif executed:
+            raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
+        else:
+            _verify_log(place, config, known, earlier)
+    except (NoteFault, OpenedFault) as fault:
+        click.echo(f"{fault.code}: {fault.message}", err=True)
+        sys.exit(WRONG)
+    except (OSError, UnicodeDecodeError) as error:
+        click.echo(f"cannot be read: {error}", err=True)
+        sys.exit(1)
+
+
+def _receipts(place: Path | None) -> list[Path]:
+    """A receipt, or those of a folder that has some."""
+    if place is None or place.is_file():
+        return [] if place is None else [place]
+    return sorted(place.glob("*.tlog-proof"))
+
+
+def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey]) -> list[Presented]:
+    """The records that receipts prove. Raises NoteFault."""
+    presented, told = [], ""
+    for proof in receipts:
+        file = record or proof.with_suffix(".json")
+        data = file.read_bytes()
+        try:
+            index, head = receipt.verify(proof.read_text(encoding="utf-8"), data, keys)
+        except NoteFault as fault:
+            raise NoteFault(fault.code, f"{proof.name}: {fault.message}") from None
+        presented.append(Presented(data, file.with_suffix(SUFFIX)))
+        told = f"record {index} of {head.size} of {head.origin}"
+    click.echo(f"verified: {told if len(receipts) == 1 else f'{len(receipts)} receipts'}")
+    return presented
+
+
+def _verify_log(place: Path | None, config: Path | None, keys: list[LogKey], earlier: list[Checkpoint]) -> None:
+    """A log's folder, or a store. Raises NoteFault."""
+    if place is not None and (place / CHECKPOINT).is_file():
+        head = read_checkpoint(place, keys)
+        with bar(head.size) as progress:
+            verify_folder(place, head, earlier, progress)
+        click.echo(f"verified: {head.size} records of {head.origin}")
+        return
+    if not earlier:
+        raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
+    with store_reader(place, config) as reader, bar(reader.size()) as progress:
+        size = verify_records(reader.records(), None, earlier, progress)
+    click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
+
+
+@click.command("open")
+@click.argument("store", type=_PLACE, required=False)
+@click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
+@click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
+@click.option("--since", type=Duration("hd", "7d"), help="Instead: all decisions of the last hours or days, like 7d.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
+def open_(
+    *, store: Path | None, config: Path | None, decisions: tuple[str, ...], since: int | None, out: Path
+) -> None:
+    """Open what records of STORE are committed to, so that others can evaluate their decisions again.
+
+    Writes, for each decision, its record as ID.json and the values and salts behind it as ID.opened.json, and each
+    policy bundle as DIGEST.bundle.json. Those files hold arguments and people in clear: give them to whom may see
+    them. Reads only, while the service runs.
+
+    Exit codes: 0 done, 10 values of some decisions are erased, 2 usage, 1 fault.
+    """
+    if (store is None) == (config is None):
+        raise click.UsageError("Give either STORE or --config.")
+    if bool(decisions) == (since is not None):
+        raise click.UsageError("Give either --decision or --since.")
+    out.mkdir(parents=True, exist_ok=True)
+    written, erased, bundles = 0, 0, set[str]()
+    with store_reader(store, config) as reader, bar(reader.size() if since else len(decisions)) as progress:
+        for data, values in _chosen(reader, decisions, since, progress):
+            record = parsed(data)
+            _write(out / f"{record['id']}.json", data)
+            _write(out / f"{record['id']}{SUFFIX}", opened_file.text(record["id"], values))
+            written, erased = written + 1, erased + ("input" not in values)
+            bundles.add(record["policy"]["digest"])
+        for digest in sorted(bundles):
+            artefact = reader.artefact(digest)
+            if artefact is None:
+                click.echo(f"{NOT_REPLAYABLE['replay.policy']} {digest}", err=True)
+            else:
+                _write(out / f"{digest}{BUNDLE_SUFFIX}", artefact)
+    click.echo(f"opened {written} decisions, values of {erased} are erased; {len(bundles)} policy bundles")
+    sys.exit(WRONG if erased else 0)
+
+
+def _chosen(
+    reader: StoreReader, decisions: Sequence[str], since: int | None, progress: Progress
+) -> Iterator[tuple[bytes, Opened]]:
+    if since is not None:
+        yield from reader.decisions(time.time_ns() - since * NS, progress)
+    for name in decisions:
+        found = reader.decision(name)
+        if found is None or parsed(found[0])["kind"] != "decision":
+            raise click.ClickException(f"record.unknown: There is no such decision: {name}")
+        yield found
+        progress(1)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """For the user alone: arguments stand in it."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A record that a receipt proves, and the file of its opened values."""
+
+    record: bytes
+    values: Path
+
+
+def _execute(presented: Sequence[Presented], bundles: Path, opa: Path | None) -> int:
+    """Evaluate decisions again, tell what they came to, and return the exit code. `bundles` is a bundle, or a folder
+    of bundles by digest."""
+    engine = "opa" if opa is not None else "embedded"
+    with bar(len(presented)) as progress:
+        told = asyncio.run(_executed([_decision(each) for each in presented], bundles, opa, progress))
+    for name, said in told:
+        click.echo(f"{name}: {said}", err=True)
+    as_recorded = len(presented) - len(told)
+    click.echo(f"re-executed on {engine}: {as_recorded} of {len(presented)} as recorded")
+    return WRONG if told else 0
+
+
+def _decision(files: Presented) -> tuple[str, RecordedDecision | NotReplayable]:
+    record = parsed(files.record)
+    name, values = opened_file.read(files.values.read_bytes()) if files.values.is_file() else (record["id"], {})
+    if name != record["id"]:
+        return record["id"], NotReplayable("replay.altered")
+    return record["id"], replay.opened(record, values)
+
+
+async def _executed(
+    decisions: Sequence[tuple[str, RecordedDecision | NotReplayable]],
+    bundles: Path,
+    opa: Path | None,
+    progress: Progress,
+) -> list[tuple[str, str]]:
+    """What is to be said of those that did not come to what was recorded."""
+
+    def artefact(digest: str) -> bytes | None:
+        file = bundles / f"{digest}{BUNDLE_SUFFIX}" if bundles.is_dir() else bundles
+        return file.read_bytes() if file.is_file() else None
+
+    told: list[tuple[str, str]] = []
+    async with policies(artefact, SystemEntropy(), opa) as found:
+        for name, decision in decisions:
+            if said := await _said(found, decision):
+                told.append((name, said))
+            progress(1)
+    return told
+
+
+async def _said(found: Policies, decision: RecordedDecision | NotReplayable) -> str:
+    result = decision if isinstance(decision, NotReplayable) else await reexecute(found, decision)
+    if isinstance(result, NotReplayable):
+        return f"{result.code}: not re-executed. {NOT_REPLAYABLE[result.code]}"
+    if result.same or isinstance(decision, NotReplayable):
+        return ""
+    return f"replay.differs: {differences(result.outcome, decision.record)}"

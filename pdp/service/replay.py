@@ -1,0 +1,155 @@
+"""Replays: recorded decisions, evaluated again. Pure but for the engine; they change nothing.
+
+What a decision rested on is its input document, which the record is committed to, and the policy bundle, which the
+record names by digest. Of neither is anything believed that does not fit the record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.digest import canonical, commitment
+from pdp.core.errors import EngineFault
+from pdp.core.outcome import Outcome, denied
+from pdp.core.record import cut
+from pdp.ports import LoadedPolicy
+from pdp.service.simulate import evaluated
+
+UNSUPPORTED = "obligation.unsupported"
+_COMMITTED = ("input", "arguments")
+
+Opened = Mapping[str, tuple[bytes, bytes]]  # salt and value of each commitment, by its path
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """A recorded decision with its input document."""
+
+    record: Mapping[str, Any]
+    document: bytes
+
+    @property
+    def id(self) -> str:
+        """The decision id."""
+        return str(self.record["id"])
+
+    @property
+    def policy(self) -> str:
+        """The digest of the bundle that decided."""
+        return str(self.record["policy"]["digest"])
+
+    @property
+    def supported(self) -> frozenset[str] | None:
+        """The kinds of obligations that the caller supported, which are not recorded: all (None), unless the recorded
+        denial says otherwise."""
+        return frozenset() if _unsupported(self.record) else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotReplayable:
+    """Why a recorded decision cannot be evaluated again; `code` is one of `NOT_REPLAYABLE`."""
+
+    code: str
+
+
+NOT_REPLAYABLE: Mapping[str, str] = {
+    "replay.kind": "It is no answer to a Decide.",
+    "replay.erased": "Its values were erased, or were not opened.",
+    "replay.altered": "A value is not the one that the record is committed to.",
+    "replay.other": "The input document is about another call than the record.",
+    "replay.no_input": "No policy saw the call; the record says why.",
+    "replay.service": "The service denied, whatever policy said.",
+    "replay.policy": "The policy bundle is not there.",
+    "replay.bundle": "The policy bundle is not the one that the record names.",
+    "replay.gate": "The policy bundle does not pass the load gate of this release.",
+    "replay.schema": "The input document is not one that this policy reads.",
+    "replay.engine": "The policy could not be evaluated now.",
+    "replay.judge": "This policy asks a judge what it was not asked then.",
+    "replay.people": "This policy asks people what they were not asked then.",
+}
+"""Sentences for `NotReplayable.code`."""
+
+
+def opened(record: Mapping[str, Any], values: Opened) -> RecordedDecision | NotReplayable:
+    """The decision of a record, when the opened values are those that it is committed to."""
+    if record["kind"] != "decision":
+        return NotReplayable("replay.kind")
+    if "input" not in values:
+        return NotReplayable("replay.erased")
+    committed = {"input": record["input"], "arguments": record["arguments"]["commitment"]}
+    for path in _COMMITTED:
+        if path in values and committed[path] is not None and commitment_of(path, values) != committed[path]:
+            return NotReplayable("replay.altered")
+    document = values["input"][1]
+    if committed["input"] is None or not document:
+        return NotReplayable("replay.no_input")
+    if not _about(json.loads(document), record):
+        return NotReplayable("replay.other")
+    return RecordedDecision(record, document)
+
+
+def _about(document: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a document is of the call that its record tells of: a record commits to whatever its writer chose."""
+    (target,) = document["targets"]
+    pairs = (
+        (document["time"]["ns"], record["time_ns"]),
+        (document["caller"]["tenant"], record["tenant"]),
+        (document["caller"]["name"], record["caller"]),
+        (document["call"]["method"], record["method"]),
+        (document["call"]["digest"] or None, record["call_digest"]),
+        (document["server"]["id"], record["server"]["id"]),
+        (target["key"], record["target"]["key"]),
+        (document["policy"]["revision"], record["policy"]["revision"]),
+    )
+    return all((cut(fact) if isinstance(fact, str) else fact) == told for fact, told in pairs)
+
+
+def commitment_of(path: str, values: Opened) -> str:
+    """The commitment that an opened value makes."""
+    salt, value = values[path]
+    return commitment(salt, path, value)
+
+
+async def replay(policy: LoadedPolicy, decision: RecordedDecision) -> tuple[Outcome, bytes]:
+    """Evaluate a decision again: its outcome and the engine's answer. A failure of the engine denies."""
+    record = decision.record
+    advice = {r["code"]: r["message"] for r in record["reasons"] if r["rule"] == "pdp.gate" and r["message"]}
+    try:
+        return await evaluated(policy, decision.document, decision.supported, advice)
+    except EngineFault as fault:
+        return denied(fault.code, "The policy could not be evaluated; the operator's log says why."), b""
+
+
+def by_service(record: Mapping[str, Any]) -> bool:
+    """Whether the service denied beside policy, so that no evaluation can come to this answer."""
+    return record["decided_by"] == "service" and not _unsupported(record)
+
+
+def failed(outcome: Outcome) -> bool:
+    """Whether an outcome is that of an engine that could not evaluate."""
+    return any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons)
+
+
+def same(outcome: Outcome, record: Mapping[str, Any]) -> bool:
+    """Whether a replay came to what was recorded: effect, reasons, requirements, obligations."""
+    reasons = {(r.code, r.rule) for r in outcome.reasons} == {(r["code"], r["rule"]) for r in record["reasons"]}
+    requirements = _set(outcome.requirements) == _set(record["requirements"])
+    obligations = _set(outcome.obligations) == _set(record["obligations"])
+    return outcome.effect.value == record["effect"] and reasons and requirements and obligations
+
+
+def _set(elements: Iterable[Mapping[str, Any]]) -> list[bytes]:
+    return sorted(canonical(dict(each)) for each in elements)
+
+
+def _unsupported(record: Mapping[str, Any]) -> bool:
+    return any(r["code"] == UNSUPPORTED for r in record["reasons"])
+
+
+def parsed(record: bytes) -> dict[str, Any]:
+    """A record's fields."""
+    found: dict[str, Any] = json.loads(record)
+    return found

@@ -1,0 +1,55 @@
+"""Bugs planted in the replay of recorded decisions."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+REPLAY = (
+    *_in(
+        "service/replay",
+        (
+            "replay-any-value",
+            "if path in values and committed[path] is not None and commitment_of(path, values) != committed[path]:",
+            "if False:",
+            "only what the record is committed to is evaluated",
+        ),
+        (
+            "replay-another-call",
+            "    return all((cut(fact) if isinstance(fact, str) else fact) == told for fact, told in pairs)\n",
+            "    return bool(pairs)\n",
+            "the document is of the record's call",
+        ),
+        (
+            "replay-effect-unread",
+            'return outcome.effect.value == record["effect"] and reasons and requirements and obligations',
+            "return reasons and requirements and obligations",
+            "another effect is a difference",
+        ),
+        (
+            "replay-obligations-unread",
+            "and reasons and requirements and obligations",
+            "and reasons and requirements",
+            "other obligations are a difference",
+        ),
+    ),
+    *_in(
+        "policy/bundle",
+        (
+            "replay-any-bundle",
+            "        if bundle.digest == digest:\n",
+            "        if bundle.digest:\n",
+            "the policy is the one that the record names",
+        ),
+        (
+            "replay-packs-believed",
+            "revision=revision, packs=_packs(list(modules)))",
+            "revision=revision)",
+            "what the digest does not cover is not believed",
+        ),
+    ),
+)
