@@ -14,6 +14,7 @@ TARGET_KINDS = ("tool", "prompt", "resource")
 TOOL_CALL, TOOL_LIST = "tools/call", "tools/list"
 PROMPT_GET, RESOURCE_READ = "prompts/get", "resources/read"
 COMPLETE = "completion/complete"
+SUBSCRIBE, UNSUBSCRIBE, LISTEN = "resources/subscribe", "resources/unsubscribe", "subscriptions/listen"
 
 # The kinds of target that a method may name. A completion is a read of the prompt, or of the resource template, whose
 # argument it completes; a subscription a read of the resource.
@@ -21,10 +22,12 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     TOOL_CALL: ("tool",),
     PROMPT_GET: ("prompt",),
     RESOURCE_READ: ("resource",),
-    "resources/subscribe": ("resource",),
-    "resources/unsubscribe": ("resource",),
+    SUBSCRIBE: ("resource",),
+    UNSUBSCRIBE: ("resource",),
     COMPLETE: ("prompt", "resource"),
 }
+ROUNDS = frozenset({TOOL_CALL, PROMPT_GET, RESOURCE_READ})  # methods whose result may be `input_required`
+MAX_SUBSCRIPTIONS = 100  # resources of one `LISTEN`, of which each is decided as a subscription
 DEFAULT_CALL: Mapping[str, str] = {"tool": TOOL_CALL, "prompt": PROMPT_GET, "resource": RESOURCE_READ}  # by kind
 
 

@@ -13,7 +13,18 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 DECIDING = _in(
     "deciding",
-    ("gateway-nested", "if not inner.allowed:", "if False:", "what is meant is decided"),
+    (
+        "gateway-nested",
+        "for each in (call,) if meant is None else (meant, call):",
+        "for each in (call,):",
+        "what is meant is decided",
+    ),
+    (
+        "gateway-one-of-all",
+        "                if not decision.allowed:\n                    return decision\n",
+        "",
+        "a listener hears of nothing that it may not read",
+    ),
 )
 
 EXT_AUTHZ = _in(
@@ -72,12 +83,46 @@ EXT_AUTHZ = _in(
 
 NAMES = _in(
     "ext_authz",
-    ("authz-any-prefix", "if prefix and name == called:", "if False:", "a tool of another backend is not this one's"),
+    (
+        "authz-any-prefix",
+        "if not all(call.name.startswith(prefix) and",
+        "if not all(True and",
+        "a tool of another backend is not this one's",
+    ),
+    (
+        "authz-prefixed-uri",
+        '(not prefix or call.kind != "resource")',
+        "True",
+        "a URI is spelled in one way",
+    ),
+    (
+        "authz-list-passes",
+        "if message.method in LISTS and",
+        'if message.method == "tools/list" and',
+        "lists of every kind are the subject's own",
+    ),
 )
 
 HTTP_MESSAGE = _in(
     "http_message",
-    ("message-strange-parameters", "if not set(params) <= _CALL:", "if False:", "parameters are those of a call"),
+    (
+        "message-strange-parameters",
+        "or not (known is None or set(value) <= known):",
+        "or False:",
+        "parameters are those of a call",
+    ),
+    (
+        "message-versions",
+        'if _VERSIONS in params.get("_meta", {}):',
+        "if False:",
+        "the listed version is the one called",
+    ),
+    (
+        "message-two-names",
+        'if {"name", "uri"} <= set(params.get("ref", {})):',
+        "if False:",
+        "a completion is of one thing",
+    ),
     (
         "message-partial",
         "whole = http.size == len(body) and",
@@ -153,8 +198,8 @@ FAULTS = (
         ),
         (
             "mcp-list-request",
-            "if request.method == LIST and LIST not in",
-            "if False and LIST not in",
+            "if request.method in LISTS and request.method not in",
+            "if False and request.method not in",
             "lists are filtered",
         ),
         (
@@ -181,6 +226,18 @@ FAULTS = (
             '"cacheScope": "private"',
             '"cacheScope": listed.get("cacheScope")',
             "a list is one subject's",
+        ),
+        (
+            "mcp-uri-prefix",
+            "prefixed = several if by_uri else",
+            "prefixed = False if by_uri else",
+            "URIs of several backends are told apart",
+        ),
+        (
+            "mcp-result-passes",
+            "        if response.method in DECIDED:\n",
+            '        if response.method == "tools/call":\n',
+            "a result that nobody decided is withheld",
         ),
         (
             "mcp-method-passes",

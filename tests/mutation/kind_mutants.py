@@ -77,7 +77,7 @@ KINDS = (
     ),
     *_in(
         "adapters/mcp/enforcement",
-        ("mcp-unsealed-state", "if call.method in _ROUNDS else None)", ")", "a state is sealed"),
-        ("mcp-hears-of-all", "for uri in uris or ():", "for uri in ():", "a subscription is a read"),
+        ("mcp-unsealed-state", "if call.method in ROUNDS else None)", ")", "a state is sealed"),
+        ("mcp-hears-of-all", "for call in wanted:", "for call in ():", "a subscription is a read"),
     ),
 )

@@ -139,7 +139,9 @@ CHECKS = (
     Check(
         "gateways",
         _pytest(
-            "tests/unit/adapters/test_http_message.py", *(f"tests/system/test_ext_{n}.py" for n in ("authz", "mcp"))
+            "tests/unit/adapters/test_http_message.py",
+            "tests/system/test_gateway_kinds.py",
+            *(f"tests/system/test_ext_{n}.py" for n in ("authz", "mcp")),
         ),
         ("pdp/adapters/gateways/",),
     ),

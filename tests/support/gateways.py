@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from mcp.shared.inbound import NAME_BEARING_METHODS
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 
 from pdp.authoring.sandbox import CAROL, ERIN, Sandbox
@@ -87,7 +88,8 @@ def _stated(body: Any) -> dict[str, str | None]:
         "mcp-protocol-version": params["_meta"][PROTOCOL_VERSION_META_KEY],
         "mcp-method": str(body.get("method")),
     }
-    return found | ({"mcp-name": params["name"]} if "name" in params else {})
+    named = NAME_BEARING_METHODS.get(str(body.get("method")), "")
+    return found | ({"mcp-name": params[named]} if named in params else {})
 
 
 def approve(world: Sandbox, url: str) -> None:

@@ -122,7 +122,8 @@ def make_world(
     )
     check = {"definition_check": definition_check}
     reviewed = {name: {**entry, **check} for name, entry in REVIEW["tools"].items() if name in tools}
-    review = Review.model_validate({**REVIEW, "tools": reviewed, **(_OTHERS_REVIEW if others else {})})
+    more = {of: {name: {**entry, **check} for name, entry in found.items()} for of, found in _OTHERS_REVIEW.items()}
+    review = Review.model_validate({**REVIEW, "tools": reviewed, **(more if others else {})})
     now = time.time_ns()
     further = OTHERS if others else ()
     sandbox.pin(world.registry, world.server, list(tools.values()), review, at_ns=now, others=further)

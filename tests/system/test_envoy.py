@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import mcp_types
 import pytest
 import yaml
 from mcp import Client, MCPError
@@ -101,6 +102,8 @@ def test_an_allowed_call_is_carried_out(envoy: GitEnvoy, pdp: Spawned, mode: str
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_denied_never_reaches_the_server(envoy: GitEnvoy, pdp: Spawned, mode: str) -> None:
+    unknown: Any = mcp_types.Request(method="tasks/list", params=mcp_types.RequestParams())
+
     async def work() -> None:
         async with envoy.client(mode) as alice:
             for arguments in (at(envoy, files="all of them"), at(envoy), at(envoy, files=["greeting.txt"], force=1)):
@@ -110,8 +113,12 @@ def test_what_is_denied_never_reaches_the_server(envoy: GitEnvoy, pdp: Spawned, 
                 assert caught.value.error.data["status"] == "deny"
             async with refused(-32001):
                 await alice.call_tool("git_log", at(envoy, max_count=10_000))
+            assert (await alice.list_resources()).resources == []  # what is pinned, and nothing is
+            for asked in (alice.read_resource("file:///etc/passwd"), alice.get_prompt("nothing")):
+                async with refused(-32001):
+                    await asked
             async with refused(-32601):
-                await alice.list_resources()
+                await alice.session.send_request(unknown, mcp_types.EmptyResult)
         async with envoy.client(mode, BOB) as bob, refused(-32001):
             await bob.call_tool("git_add", at(envoy, files=["greeting.txt"]))
         async with envoy.client(mode, None) as nobody, refused(-32001):

@@ -249,7 +249,7 @@ def test_a_tool_has_the_name_that_the_gateway_gives_it(server: Served, route: st
 
 @pytest.mark.parametrize(
     "method",
-    ["resources/list", "resources/read", "prompts/get", "completion/complete", "logging/setLevel", "tools/CALL", "x"],
+    ["tasks/get", "roots/list", "sampling/createMessage", "resources/readAll", "logging/setLevel", "tools/CALL", "x"],
 )
 def test_an_unknown_method_is_denied(server: Served, method: str) -> None:
     answer = asked(server, alice(server, message(method, {"uri": "a", "name": "b"}, version=HANDSHAKE)))

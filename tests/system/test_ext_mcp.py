@@ -197,7 +197,7 @@ def test_a_request_in_another_form_is_invalid_and_recorded(server: Served, asked
     assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
 
 
-@pytest.mark.parametrize("method", ["resources/read", "prompts/get", "tools/CALL", "", "x" * 2000])
+@pytest.mark.parametrize("method", ["tasks/get", "logging/setLevel", "tools/CALL", "", "x" * 2000])
 def test_an_unknown_method_is_denied_in_both_phases(server: Served, method: str) -> None:
     denied(checked(server, request(method=method, bearer=server.alice())), ERRORS.UNKNOWN)
     result = server.call(stub(server).CheckResponse, ext_mcp_pb2.McpResponse(service_names=("git",), method=method))

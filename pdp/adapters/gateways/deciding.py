@@ -7,7 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from pdp.adapters.gateways.options import GatewayOptions
@@ -16,14 +16,13 @@ from pdp.adapters.grpc.interceptors import Context, logged, time_left
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.adapters.mcp.answers import CallParameters, NotACallError
 from pdp.adapters.mcp.tool_search import ToolSearch
-from pdp.client import responses
-from pdp.client.values import Decision, ToolList
+from pdp.client.requests_decide import CallQuestion, ListQuestion
+from pdp.client.values import Claims, Credential, Decision, Listing, ToolCall, ToolList
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import Caller, Role
 from pdp.ports import Clock, Entropy
-from pdp.v1 import decision_pb2, types_pb2
 
 _NOTHING: frozenset[str] = frozenset()  # a gateway honours no obligation by these calls
 _MARGIN = 0.2  # of a gateway's deadline, in which the answer travels
@@ -37,10 +36,9 @@ class Asked:
     """What belongs to a call or a list besides its target."""
 
     server: str
-    credential: types_pb2.Credential
+    credential: Credential
     version: str = ""
     capabilities: Mapping[str, Json] | None = None
-    meta: Mapping[str, Json] = field(default_factory=dict)
     client_address: str = ""
 
 
@@ -71,54 +69,59 @@ class Deciding:
             raise error
         return logged(error, method, self._entropy).code
 
-    async def call(
-        self, asked: Asked, name: str, arguments: Mapping[str, Json], caller: Caller, seconds: float
-    ) -> Decision:
-        """The decision about one call of a tool, ready within `seconds`; where it means a call of another tool, about
-        that one first. Raises what `Decide` raises."""
-        try:
-            meant = _SEARCH.meant(CallParameters(name, arguments, {}))
-        except NotACallError as error:
-            raise InvalidRequest("arguments", str(error)) from None
-        if meant is not None:
-            inner = await self._decided(replace(asked, meta={}), meant.name, meant.arguments, caller, seconds)
-            if not inner.allowed:
-                return inner
-        return await self._decided(asked, name, arguments, caller, seconds)
+    async def calls(
+        self, asked: Asked, calls: Sequence[CallParameters], caller: Caller, seconds: float
+    ) -> Decision | None:
+        """The decision about requests that pass together or not at all, ready within `seconds`: the last one, or the
+        first that is no allow; None for none. Where a call of a tool means another tool, about that one first. Raises
+        what `Decide` raises."""
+        decision: Decision | None = None
+        for call in calls:
+            try:
+                meant = _SEARCH.meant(call) if call.kind == "tool" else None
+            except NotACallError as error:
+                raise InvalidRequest("arguments", str(error)) from None
+            for each in (call,) if meant is None else (meant, call):
+                decision = await self._decided(asked, each, caller, seconds)
+                if not decision.allowed:
+                    return decision
+        return decision
 
-    async def _decided(
-        self, asked: Asked, name: str, arguments: Mapping[str, Json], caller: Caller, seconds: float
-    ) -> Decision:
-        request = decision_pb2.DecideRequest(
-            request_id=self.new_id(),
-            method="tools/call",
-            target=types_pb2.Target(
-                tool=types_pb2.ToolTarget(server=asked.server, name=name, arguments_json=canonical(arguments))
+    async def _decided(self, asked: Asked, call: CallParameters, caller: Caller, seconds: float) -> Decision:
+        question = CallQuestion(
+            self.new_id(),
+            ToolCall(
+                asked.server,
+                call.name,
+                canonical(call.stated) if call.stated is not None else None,
+                client_address=_address(asked.client_address),
+                protocol_version=asked.version,
+                client_capabilities=canonical(asked.capabilities) if asked.capabilities is not None else None,
+                meta=canonical(call.meta) if call.meta else None,
+                kind=call.kind,
+                method=call.method,
             ),
-            credential=asked.credential,
-            protocol_version=asked.version,
-            client_capabilities_json=canonical(asked.capabilities) if asked.capabilities is not None else b"",
-            context=_context(asked),
+            asked.credential,
+            None,
+            _NOTHING,
         )
-        ask = decisions.ask(request, self._services.admission.until(seconds))
+        ask = decisions.ask(question.request(), self._services.admission.until(seconds))
         answer, record = await self._services.decide(ask, caller)
-        return responses.decision(decisions.response(answer, record), request.request_id, _NOTHING, self.now())
+        return question.read(decisions.response(answer, record), self.now())
 
-    async def tools(self, asked: Asked, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller) -> ToolList:
-        """The tools that the subject may see, of those that the server listed, or without `definitions` of the pinned
-        ones. Raises what `FilterTools` raises."""
-        presented = await asyncio.to_thread(lambda: [canonical(definition) for definition in definitions or ()])
-        request = decision_pb2.FilterToolsRequest(
-            request_id=self.new_id(),
-            server=asked.server,
-            definitions_json=presented,
-            presented_only=definitions is not None,
-            credential=asked.credential,
-            protocol_version=asked.version,
-            context=_context(asked),
+    async def listed(
+        self, asked: Asked, method: str, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller
+    ) -> ToolList:
+        """What the subject may see of what `method` lists: of what the server listed, or without `definitions` of
+        what is pinned. Raises what `FilterTools` raises."""
+        presented: list[bytes] | None = None
+        if definitions is not None:
+            presented = await asyncio.to_thread(lambda: [canonical(definition) for definition in definitions])
+        question = ListQuestion(
+            self.new_id(), Listing(asked.server, presented, asked.version, method=method), asked.credential, None
         )
-        answer, record = await self._services.filter(decisions.list_ask(request), caller)
-        return responses.tool_list(decisions.filter_response(answer, record), request.request_id, self.now())
+        answer, record = await self._services.filter(decisions.list_ask(question.request()), caller)
+        return question.read(decisions.filter_response(answer, record), self.now())
 
     def input_schema(self, server: str, name: str, caller: Caller) -> Json:
         """The pinned schema of a tool's arguments; None for an unknown tool."""
@@ -134,22 +137,20 @@ class Deciding:
         return self._clock.now_ns() / NS
 
 
-def _context(asked: Asked) -> types_pb2.Context:
+def _address(stated: str) -> str:
     try:
-        address = str(ip_address(asked.client_address))
+        return str(ip_address(stated))
     except ValueError:
-        address = ""  # a Unix socket, or what a gateway makes up
-    return types_pb2.Context(client_address=address, meta_json=canonical(asked.meta) if asked.meta else b"")
+        return ""  # a Unix socket, or what a gateway makes up
 
 
-def claimed(issuer: str, subject: str, claims: Mapping[str, Json]) -> types_pb2.Credential:
+def claimed(issuer: str, subject: str, claims: Mapping[str, Json]) -> Credential:
     """A subject on the gateway's word, which counts where `may_assert.claims` has the issuer."""
-    stated = types_pb2.AssertedClaims(issuer=issuer, subject=subject, claims_json=canonical(claims))
-    return types_pb2.Credential(claims=stated)
+    return Claims(issuer, subject, canonical(claims))
 
 
-def credential(authorization: str) -> types_pb2.Credential:
+def credential(authorization: str) -> Credential:
     """The subject's credential from a header `authorization`; nothing, which is denied, for another scheme."""
     if authorization[: len(_BEARER)].lower() != _BEARER:
-        return types_pb2.Credential()
-    return types_pb2.Credential(bearer=authorization[len(_BEARER) :].strip(" "))
+        return None
+    return authorization[len(_BEARER) :].strip(" ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import grpc.aio
@@ -22,20 +22,22 @@ from pdp.adapters.gateways.http_message import (
     HttpRequest,
     Malformed,
     McpMessage,
+    calls,
     http_request,
     mcp_message,
     parameters_agree,
-    tool_call,
 )
-from pdp.adapters.gateways.options import DECIDED, HEADER_URL, LIST
+from pdp.adapters.gateways.options import DECIDED, HEADER_URL
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.mcp import answers
+from pdp.adapters.mcp.answers import CallParameters
+from pdp.client.values import Credential
 from pdp.core.answer import SAFE_MESSAGES
 from pdp.core.errors import Forbidden, InvalidRequest
+from pdp.core.methods import LISTS, TOOL_CALL
 from pdp.core.outcome import Effect
 from pdp.core.request import Caller
 from pdp.service.admission import require_server
-from pdp.v1 import types_pb2
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 
 SERVICE = "envoy.service.auth.v3.Authorization"
@@ -132,15 +134,17 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 self._credential(request, attributes.source.principal),
                 message.version,
                 message.capabilities,
-                message.meta,
                 attributes.source.address.socket_address.address,
             )
-            if message.method == DECIDED:
-                reply, name = await self._call(asked, message, route.prefix, caller, seconds)
-                if reply.passes:  # only then, or who may not see a tool could ask for its schema
-                    parameters_agree(request, message, self._deciding.input_schema(route.server, name, caller))
+            if message.method in DECIDED:
+                called = _called(message, route.prefix)
+                reply = await self._call(asked, message, called, caller, seconds)
+                if reply.passes and message.method == TOOL_CALL:
+                    # only then, or who may not see a tool could ask for its schema
+                    schema = self._deciding.input_schema(route.server, called[0].name, caller)
+                    parameters_agree(request, message, called[0].arguments, schema)
                 return _challenged(reply, route)
-            if message.method == LIST and LIST not in self._deciding.options.passes:
+            if message.method in LISTS and message.method not in self._deciding.options.passes:
                 return _challenged(await self._list(asked, message, route.prefix, caller), route)
             return self._undecided(message)
 
@@ -162,7 +166,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         require_server(caller, route.server)
         return route
 
-    def _credential(self, request: HttpRequest, principal: str) -> types_pb2.Credential:
+    def _credential(self, request: HttpRequest, principal: str) -> Credential:
         """The subject by its token; without one, where that is configured, by its certificate."""
         authorization, issuer = request.header("authorization"), self._deciding.options.principals_issuer
         if authorization or not principal or issuer is None:
@@ -176,25 +180,22 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         return Reply(405, replies.error(None, METHOD_NOT_FOUND, _SAFE), {"effect": "deny", "code": "gateway.method"})
 
     async def _call(
-        self, asked: Asked, message: McpMessage, prefix: str, caller: Caller, seconds: float
-    ) -> tuple[Reply, str]:
-        """The answer to a call, and the server's own name of the tool."""
-        if message.id is None:
-            raise Malformed("id", "is missing; a call has one", number=INVALID_PARAMS)
-        called, arguments = tool_call(message.params, message.id)
-        name = called.removeprefix(prefix)
-        if prefix and name == called:
-            raise Malformed("params.name", "is not available", id_=message.id, number=INVALID_PARAMS)
-        decision = await self._deciding.call(asked, name, arguments, caller, seconds)
+        self, asked: Asked, message: McpMessage, called: Sequence[CallParameters], caller: Caller, seconds: float
+    ) -> Reply:
+        decision = await self._deciding.calls(asked, called, caller, seconds)
+        if decision is None:  # a listener that wants to hear of lists alone
+            return _passed()
         noted = {"effect": decision.effect, "code": decision.code, "decision_id": decision.decision_id}
-        return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed), name
+        return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed)
 
     async def _list(self, asked: Asked, message: McpMessage, prefix: str, caller: Caller) -> Reply:
         """What the server itself would list passes by a request filter: so the list is answered here, from what is
         pinned."""
         if message.id is None or message.params.get("cursor") is not None:
             raise Malformed("params", "are not those of a list's first page", id_=message.id, number=INVALID_PARAMS)
-        found = await self._deciding.tools(asked, None, caller)
+        if prefix and LISTS[message.method].kind == "resource":
+            return Reply(200, replies.listed((), "", message, 0), {"effect": "list"})
+        found = await self._deciding.listed(asked, message.method, None, caller)
         noted = {"effect": "deny", "code": found.code, "decision_id": found.decision_id}
         if not found.allowed or found.valid_until is None:
             return Reply(200, replies.error(message.id, answers.DENIED, found.safe_message), noted)
@@ -215,6 +216,16 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 "method", "is not available", id_=message.id, number=METHOD_NOT_FOUND, code="gateway.method"
             )
         return _passed()
+
+
+def _called(message: McpMessage, prefix: str) -> tuple[CallParameters, ...]:
+    """What a message asks for, by the server's own names. Raises Malformed."""
+    if message.id is None:
+        raise Malformed("id", "is missing; a call has one", number=INVALID_PARAMS)
+    found = calls(message.method, message.params, message.id)
+    if not all(call.name.startswith(prefix) and (not prefix or call.kind != "resource") for call in found):
+        raise Malformed("params", "name what is not available", id_=message.id, number=INVALID_PARAMS)
+    return tuple(replace(call, name=call.name.removeprefix(prefix)) for call in found)
 
 
 def _challenged(reply: Reply, route: _Route) -> Reply:

@@ -20,24 +20,25 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from typing_extensions import override
 
 from pdp.adapters.gateways.deciding import Asked, Deciding, claimed, credential
-from pdp.adapters.gateways.http_message import MESSAGE_DEPTH, tool_call
-from pdp.adapters.gateways.options import DECIDED, LIST
+from pdp.adapters.gateways.http_message import MESSAGE_DEPTH, calls
+from pdp.adapters.gateways.options import DECIDED
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.mcp import answers
-from pdp.client.values import ToolList
+from pdp.client.values import Credential, ToolList
 from pdp.core.answer import SAFE_MESSAGES
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
+from pdp.core.methods import LISTS, ListMethod
 from pdp.core.outcome import Effect
 from pdp.core.request import Caller
 from pdp.core.strict_json import parse_object
-from pdp.v1 import types_pb2
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 
 SERVICE = "agentgateway.dev.ext_mcp.ExtMcp"
 _AUTHORIZATION = "authorization"  # a header, or a key of the gateway's metadata
 _CLAIMS = "claims"  # a key of the metadata
-_DELIMITER = "_"  # of a backend's name and a tool's, at its first place
+# of a backend's name and what it lists, at its first place; URIs have theirs wherever there are several backends
+_DELIMITER, _URI_DELIMITER = "_", "+"
 _MAX_LIST_BYTES, _MAX_LIST_VALUES = 4 << 20, 1 << 18
 _LIST_DEPTH = 66  # two around a definition of 64
 _EXACT = 2**53
@@ -110,22 +111,20 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
     async def _request(
         self, request: ext_mcp_pb2.McpRequest, caller: Caller, seconds: float
     ) -> ext_mcp_pb2.AuthorizationError | None:
-        if request.method == LIST and LIST not in self._deciding.options.passes:
-            raise InvalidRequest("method", "lists are filtered in the response phase; have tools/list: response")
-        if request.method != DECIDED:
+        if request.method in LISTS and request.method not in self._deciding.options.passes:
+            raise InvalidRequest("method", f"lists are filtered in their response; have {request.method}: response")
+        if request.method not in DECIDED:
             return self._undecided(request.method)
         if not request.mcp_request:
-            raise InvalidRequest("mcp_request", "is missing; a call has parameters")
+            raise InvalidRequest("mcp_request", "is missing; what is decided has parameters")
         params, _ = parse_object(
             request.mcp_request,
             "mcp_request",
             max_bytes=self._deciding.options.max_body_bytes,
             max_depth=MESSAGE_DEPTH,
         )
-        name, arguments = tool_call(params)
-        meta = params.get("_meta", {})
-        if not isinstance(meta, dict):
-            raise InvalidRequest("mcp_request", "has a _meta that is no object")
+        called = calls(request.method, params)
+        meta: Any = params.get("_meta", {})
         (server,) = self._servers(request.service_names, 1)
         headers = _headers(request.headers)
         asked = Asked(
@@ -133,39 +132,42 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             _credential(headers, request.metadata_context),
             _text(meta.get(PROTOCOL_VERSION_META_KEY)) or headers.get(MCP_PROTOCOL_VERSION_HEADER, ""),
             capabilities if isinstance(capabilities := meta.get(CLIENT_CAPABILITIES_META_KEY), dict) else None,
-            meta,
         )
-        decision = await self._deciding.call(asked, name, arguments, caller, seconds)
-        if decision.allowed:
+        decision = await self._deciding.calls(asked, called, caller, seconds)
+        if decision is None or decision.allowed:
             return None
         return _denied(_Code.PERMISSION_DENIED, decision.safe_message, answers.data(decision))
 
     async def _response(
         self, response: ext_mcp_pb2.McpResponse, caller: Caller
     ) -> ext_mcp_pb2.AuthorizationError | bytes | None:
-        if response.method == DECIDED:
-            raise InvalidRequest("method", "results are not inspected by this release; have tools/call: request")
-        if response.method != LIST:
+        if response.method in DECIDED:
+            raise InvalidRequest(
+                "method", f"results are not inspected by this release; have {response.method}: request"
+            )
+        if response.method not in LISTS:
             return self._undecided(response.method)
+        of = LISTS[response.method]
         servers = dict(zip(response.service_names, self._servers(response.service_names), strict=True))
         given = _credential({}, response.metadata_context)
         # in threads: a tool server that lists much must not hold decisions up
-        listed = await asyncio.to_thread(_list, response.mcp_response)
+        listed = await asyncio.to_thread(_list, response.mcp_response, of)
         seen: dict[str, list[Mapping[str, Any]]] = {}
         until = float("inf")
         for service, server in servers.items():
-            native = self._native(listed["tools"], service, several=len(servers) > 1)
-            found = await self._deciding.tools(Asked(server, given), list(native.values()), caller)
+            native = self._native(listed[of.member], of, service, several=len(servers) > 1)
+            found = await self._deciding.listed(Asked(server, given), response.method, list(native.values()), caller)
             if not found.allowed or found.valid_until is None:
                 return _denied(_Code.PERMISSION_DENIED, found.safe_message, _data(found))
             until = min(until, found.valid_until)
             definitions = {tool.name: json.loads(tool.definition) for tool in found.tools}
             for shown, definition in native.items():
-                if (pinned := definitions.get(definition["name"])) is not None:
-                    seen.setdefault(shown, []).append({**pinned, "name": shown})
+                if (pinned := definitions.get(definition[of.identity])) is not None:
+                    seen.setdefault(shown, []).append({**pinned, of.identity: shown})
         # what several servers could have listed is nobody's
-        visible = [seen[tool["name"]][0] for tool in listed["tools"] if len(seen.get(tool["name"], ())) == 1]
-        return await asyncio.to_thread(canonical, {**listed, "tools": visible, **self._caching(listed, until)})
+        names = [one[of.identity] for one in listed[of.member]]
+        visible = [seen[name][0] for name in names if len(seen.get(name, ())) == 1]
+        return await asyncio.to_thread(canonical, {**listed, of.member: visible, **self._caching(listed, until)})
 
     def _undecided(self, method: str) -> ext_mcp_pb2.AuthorizationError | None:
         if method in self._deciding.options.passes:
@@ -178,21 +180,22 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         return tuple(self._deciding.options.backends.get(service, service) for service in services)
 
     def _native(
-        self, tools: Sequence[Mapping[str, Any]], service: str, *, several: bool
+        self, listed: Sequence[Mapping[str, Any]], of: ListMethod, service: str, *, several: bool
     ) -> dict[str, Mapping[str, Any]]:
-        """The tools of a list that can be this backend's, by the name in the list, with the backend's own name of
-        each. Raises InvalidRequest for a name that stands there twice."""
-        mode = self._deciding.options.prefix_mode
-        prefixed = mode == "always" or (mode == "conditional" and several)
+        """What of a list can be this backend's, by the name or URI in the list, with the backend's own of each.
+        Raises InvalidRequest for a name that stands there twice."""
+        mode, by_uri = self._deciding.options.prefix_mode, of.kind == "resource"
+        prefixed = several if by_uri else mode == "always" or (mode == "conditional" and several)
         found: dict[str, Mapping[str, Any]] = {}
-        for tool in tools:
-            backend, _, rest = tool["name"].partition(_DELIMITER)
-            if tool["name"] in found:
-                raise InvalidRequest("mcp_response", "has two tools of one name")
+        for one in listed:
+            name = one[of.identity]
+            backend, _, rest = name.partition(_URI_DELIMITER if by_uri else _DELIMITER)
+            if name in found:
+                raise InvalidRequest("mcp_response", f"has two {of.kind}s of one {of.identity}")
             if not prefixed:
-                found[tool["name"]] = tool
+                found[name] = one
             elif backend == service and rest:
-                found[tool["name"]] = {**tool, "name": rest}
+                found[name] = {**one, of.identity: rest}
         return found
 
     def _caching(self, listed: Mapping[str, Json], until: float) -> dict[str, Json]:
@@ -203,14 +206,16 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         return {"cacheScope": "private", "ttlMs": max(0, min(left, stated)) if isinstance(stated, int) else left}
 
 
-def _list(raw: bytes) -> dict[str, Any]:
-    """The result of a list, whose tools have names. Raises InvalidRequest."""
+def _list(raw: bytes, of: ListMethod) -> dict[str, Any]:
+    """The result of a list, of which each member has its name or URI. Raises InvalidRequest."""
     listed, _ = parse_object(
         raw, "mcp_response", max_bytes=_MAX_LIST_BYTES, max_depth=_LIST_DEPTH, max_values=_MAX_LIST_VALUES
     )
-    tools = listed.get("tools")
-    if not isinstance(tools, list) or not all(isinstance(t, dict) and isinstance(t.get("name"), str) for t in tools):
-        raise InvalidRequest("mcp_response", "is no list of tools")
+    found = listed.get(of.member)
+    if not isinstance(found, list) or not all(
+        isinstance(d, dict) and isinstance(d.get(of.identity), str) for d in found
+    ):
+        raise InvalidRequest("mcp_response", f"is no list of {of.kind}s")
     return dict(listed)
 
 
@@ -229,7 +234,7 @@ def _headers(given: Sequence[ext_mcp_pb2.McpHeader]) -> dict[str, str]:
     return found
 
 
-def _credential(headers: Mapping[str, str], metadata: Struct) -> types_pb2.Credential:
+def _credential(headers: Mapping[str, str], metadata: Struct) -> Credential:
     """The subject by its token, from the headers or the gateway's metadata; or by claims, on the gateway's word.
     Nothing where there is none of them: denied. Raises InvalidRequest for two tokens that differ."""
     stated = {key: value for key, value in MessageToDict(metadata).items() if key in (_AUTHORIZATION, _CLAIMS)}
@@ -240,10 +245,10 @@ def _credential(headers: Mapping[str, str], metadata: Struct) -> types_pb2.Crede
         return credential(tokens[0])
     claims = stated.get(_CLAIMS)
     if not isinstance(claims, dict):
-        return types_pb2.Credential()
+        return None
     issuer, subject = _text(claims.get("iss")), _text(claims.get("sub"))
     if not issuer or not subject:
-        return types_pb2.Credential()
+        return None
     return claimed(issuer, subject, {key: _whole(value) for key, value in claims.items()})
 
 

@@ -27,8 +27,11 @@ from mcp_types import (
 )
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from pdp.adapters.mcp import answers
+from pdp.adapters.mcp.answers import CallParameters, NotACallError
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
+from pdp.core.methods import COMPLETE, LISTEN, PROMPT_GET, RESOURCE_READ, SUBSCRIBE, TOOL_CALL, UNSUBSCRIBE
 from pdp.core.strict_json import MAX_DEPTH, parse_object
 from pdp.vendored import ext_authz_pb2
 
@@ -37,7 +40,31 @@ MESSAGE_DEPTH = MAX_DEPTH + 2  # the message and its parameters stand around the
 _PARTIAL, _WHOLE = "x-envoy-auth-partial-body", ("false",)
 _REPLACED = "\N{REPLACEMENT CHARACTER}".encode()  # for what is no UTF-8, where the body is shown as text
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
-_CALL = frozenset({"name", "arguments", "_meta", "inputResponses", "requestState", "task"})
+_VERSIONS = "fastmcp"  # FastMCP's choice among versions of a tool: the one that it lists is decided
+# members of the parameters of each decided method, in any version
+_ROUND = frozenset({"_meta", "inputResponses", "requestState"})
+_MEMBERS: Mapping[str, frozenset[str]] = {
+    TOOL_CALL: _ROUND | {"name", "arguments", "task"},
+    PROMPT_GET: _ROUND | {"name", "arguments"},
+    RESOURCE_READ: _ROUND | {"uri"},
+    SUBSCRIBE: frozenset({"uri", "_meta"}),
+    UNSUBSCRIBE: frozenset({"uri", "_meta"}),
+    COMPLETE: frozenset({"ref", "argument", "context", "_meta"}),
+    LISTEN: frozenset({"notifications", "_meta"}),
+}
+# and of the objects in them: what another reader might take for the name, or for another value
+_WITHIN: Mapping[str, Mapping[str, frozenset[str]]] = {
+    COMPLETE: {
+        "ref": frozenset({"type", "name", "title", "uri"}),
+        "argument": frozenset({"name", "value"}),
+        "context": frozenset({"arguments"}),
+    },
+    LISTEN: {
+        "notifications": frozenset(
+            {"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"}
+        )
+    },
+}
 _REQUEST = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWER = (frozenset({"jsonrpc", "id", "result"}), frozenset({"jsonrpc", "id", "error"}))
 # of one header two copies could be read differently; a list joined by a comma is none of these values
@@ -163,14 +190,22 @@ def _message(body: Mapping[str, Any]) -> McpMessage:
     return McpMessage(id_, method, params, version, capabilities)
 
 
-def tool_call(params: Mapping[str, Any], id_: str | int | None = None) -> tuple[str, Mapping[str, Json]]:
-    """Name and arguments in the parameters of a call, of which every member is known. Raises Malformed."""
-    name, arguments = params.get("name"), params.get("arguments")
-    if not isinstance(name, str) or not isinstance(arguments, dict | None):
-        raise Malformed("params", "are not those of a call", id_=id_, number=INVALID_PARAMS)
-    if not set(params) <= _CALL:
-        raise Malformed("params", "have a member that no version knows", id_=id_, number=INVALID_PARAMS)
-    return name, arguments or {}
+def calls(method: str, params: Mapping[str, Any], id_: str | int | None = None) -> tuple[CallParameters, ...]:
+    """What a request of a method of `DECIDED` asks for, of which every member is known: one call, or as many
+    subscriptions as a listener wants. Raises Malformed."""
+    parts = {"": (params, _MEMBERS[method]), "._meta": (params.get("_meta", {}), None)}
+    parts |= {f".{name}": (params.get(name, {}), known) for name, known in _WITHIN.get(method, {}).items()}
+    for part, (value, known) in parts.items():
+        if not isinstance(value, dict) or not (known is None or set(value) <= known):
+            raise Malformed(f"params{part}", "is no object whose members are known", id_=id_, number=INVALID_PARAMS)
+    if _VERSIONS in params.get("_meta", {}):
+        raise Malformed("params._meta", "chooses what was not decided", id_=id_, number=INVALID_PARAMS)
+    if {"name", "uri"} <= set(params.get("ref", {})):
+        raise Malformed("params.ref", "names two things", id_=id_, number=INVALID_PARAMS)
+    try:
+        return answers.subscriptions(params) if method == LISTEN else (answers.call_parameters(params, method),)
+    except NotACallError as error:
+        raise Malformed(*str(error).split(": ", 1), id_=id_, number=INVALID_PARAMS) from None
 
 
 def _agree(request: HttpRequest, body: Mapping[str, Any], message: McpMessage) -> None:
@@ -194,10 +229,10 @@ def _agree(request: HttpRequest, body: Mapping[str, Any], message: McpMessage) -
         raise _mismatch(_PARAM + "*", message)
 
 
-def parameters_agree(request: HttpRequest, message: McpMessage, schema: Any) -> None:
+def parameters_agree(request: HttpRequest, message: McpMessage, arguments: Mapping[str, Json], schema: Any) -> None:
     """Raises Malformed where the headers that a tool's schema declares (`x-mcp-header`) are not its arguments."""
     if message.version in MODERN_PROTOCOL_VERSIONS and validate_mcp_param_headers(
-        schema, dict(tool_call(message.params)[1]), {name: values[0] for name, values in request.headers.items()}
+        schema, dict(arguments), {name: values[0] for name, values in request.headers.items()}
     ):
         raise _mismatch(_PARAM + "*", message)
 

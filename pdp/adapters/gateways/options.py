@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from pdp.core.methods import CALLS, LISTEN
 from pdp.files.options import Options
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Path = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/[A-Za-z0-9._~/-]*$")]
 HEADER_URL = r"^https?://[!#-\[\]-~]{1,1000}$"  # a URL that is fit for a quoted string in a header
 Url = Annotated[str, StringConstraints(pattern=HEADER_URL)]
-DECIDED = "tools/call"  # never passes without a decision
-LIST = "tools/list"
+DECIDED = frozenset({*CALLS, LISTEN})  # never pass without a decision
 PASSES = ("initialize", "server/discover", "ping", "notifications/initialized", "notifications/cancelled")
 
 
@@ -26,7 +26,10 @@ class RouteOptions(Options):
     )
     server: Name = Field(description="Id of the server in the registry.", examples=["git"])
     tool_prefix: Name | Literal[""] = Field(
-        "", description="What the gateway puts before the server's own names of tools.", examples=["git__"]
+        "",
+        description="What the gateway puts before the server's own names of tools and prompts. Of a route with it no "
+        "resource is available: gateways spell URIs each in its own way.",
+        examples=["git__"],
     )
     resource_metadata: Url | None = Field(
         None,
@@ -57,9 +60,9 @@ class GatewayOptions(Options):
     )
     passes: tuple[Name, ...] = Field(
         PASSES,
-        description="MCP methods that pass without a decision. tools/list among them passes unfiltered; without it, "
-        "external authorization answers it with the pinned tools that the subject may see. Every other method but "
-        "tools/call is denied.",
+        description="MCP methods that pass without a decision. A list among them (tools/list) passes unfiltered; "
+        "without it, external authorization answers with what is pinned and the subject may see. Methods of which no "
+        "decision is made are denied.",
     )
     principals_issuer: Name | None = Field(
         None,
@@ -80,8 +83,8 @@ class GatewayOptions(Options):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if DECIDED in self.passes:
-            raise ValueError(f"`passes`: {DECIDED} is always decided; leave it out")
+        if undecided := sorted(DECIDED.intersection(self.passes)):
+            raise ValueError(f"`passes`: {undecided[0]} is always decided; leave it out")
         addresses = [(route.host, route.path) for route in self.routes]
         if len(set(addresses)) != len(addresses):
             raise ValueError("`routes`: one address stands there twice; keep one entry")

@@ -10,6 +10,7 @@ from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import McpClient, Way
 from pdp.client.values import Decision, Tool
 from pdp.core.digest import Json, canonical
+from pdp.core.methods import ROUNDS
 
 
 def error(id_: str | int | None, number: int, message: str, data: Mapping[str, Json] | None = None) -> bytes:
@@ -20,16 +21,18 @@ def error(id_: str | int | None, number: int, message: str, data: Mapping[str, J
     return canonical({"jsonrpc": "2.0", "id": id_, "error": told})
 
 
-def listed(tools: Iterable[Tool], prefix: str, message: McpMessage, milliseconds: int) -> bytes:
-    """The answer to a list of tools, by their names at the gateway. It is one subject's, for as long as it holds."""
-    return _result(message, answers.listed(tools, _client(message), milliseconds, prefix=prefix))
+def listed(shown: Iterable[Tool], prefix: str, message: McpMessage, milliseconds: int) -> bytes:
+    """The answer to a list, by the names at the gateway. It is one subject's, for as long as it holds."""
+    return _result(
+        message, answers.listed(shown, _client(message), milliseconds, method=message.method, prefix=prefix)
+    )
 
 
 def refused(decision: Decision, message: McpMessage) -> bytes:
     """The answer to a call that is denied or pending. A page where the user can answer is shown to a client that can
     open one; no state is made up, since the server behind would take it for its own."""
     client = _client(message)
-    if client.shows("url") and answers.way(decision, client) is Way.INPUT_REQUIRED:
+    if message.method in ROUNDS and client.shows("url") and answers.way(decision, client) is Way.INPUT_REQUIRED:
         return _result(message, answers.input_required(answers.elicitation(decision, client)))
     return error(message.id, answers.DENIED, decision.safe_message, answers.data(decision))
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdp.client.values import Decision, Elicited, Kind, Tool
-from pdp.core.methods import COMPLETE, LISTS, PROMPT_GET, TOOL_CALL, TOOL_LIST
+from pdp.core.methods import COMPLETE, LISTS, MAX_SUBSCRIPTIONS, PROMPT_GET, SUBSCRIBE, TOOL_CALL, TOOL_LIST
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name
@@ -69,6 +69,11 @@ class CallParameters:
     kind: Kind = "tool"
     method: str = TOOL_CALL
 
+    @property
+    def stated(self) -> Mapping[str, Any] | None:
+        """The arguments, where they stand beside the name; None for a URI, which has them in it."""
+        return self.arguments if self.kind != "resource" or self.method == COMPLETE else None
+
 
 def call_parameters(params: Mapping[str, Any] | None, method: str = TOOL_CALL) -> CallParameters:
     """What is called, with what, by a method of `CALLS`. Raises NotACallError."""
@@ -107,6 +112,16 @@ def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
     if ref.get("type") == "ref/resource":
         return "resource", ref.get("uri"), arguments
     raise NotACallError("params.ref.type: is neither ref/prompt nor ref/resource")
+
+
+def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...]:
+    """The resources of which a modern client wants to hear, each as the subscription that is decided. That a list has
+    changed is no secret: the list is decided. Raises NotACallError."""
+    wanted = (params or {}).get("notifications")
+    uris = wanted.get("resourceSubscriptions") if isinstance(wanted, Mapping) else None
+    if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:
+        raise NotACallError(f"params.notifications: {MAX_SUBSCRIPTIONS} resources at most")
+    return tuple(call_parameters({"uri": uri}, SUBSCRIBE) for uri in uris or ())
 
 
 def data(decision: Decision) -> dict[str, Any]:

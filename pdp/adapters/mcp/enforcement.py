@@ -11,7 +11,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, W
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.values import Credential, Elicited
-from pdp.core.methods import CALLS, COMPLETE, LISTS, PROMPT_GET, RESOURCE_READ, TOOL_CALL, TOOL_LIST
+from pdp.core.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
 from pdp.core.uri_template import match
 
 logger = logging.getLogger(__name__)
@@ -39,9 +40,7 @@ CALL, LIST = TOOL_CALL, TOOL_LIST
 # what a connection needs; it carries neither the server's data nor its actions
 HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
 MAX_KEPT, MAX_KEPT_BYTES = 1_000, 100_000  # definitions that searches showed, and of one of them
-SUBSCRIBE, LISTEN = "resources/subscribe", "subscriptions/listen"
-_ROUNDS = frozenset({TOOL_CALL, PROMPT_GET, RESOURCE_READ})  # methods whose result may be `input_required`
-MAX_PAGES, MAX_TOOLS, MAX_SUBSCRIPTIONS = 1_000, 10_000, 100
+MAX_PAGES, MAX_TOOLS = 1_000, 10_000
 _VERSIONS = "fastmcp"
 _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
@@ -226,31 +225,21 @@ class Enforcement:
     # calls
 
     async def _subscribed(self, ctx: Context, call_next: CallNext) -> None:
-        """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed. That
-        a list has changed is no secret: the list is decided."""
-        wanted = (ctx.params or {}).get("notifications")
-        uris = wanted.get("resourceSubscriptions") if isinstance(wanted, Mapping) else None
-        if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:
-            raise MCPError(INVALID_PARAMS, f"params.notifications: {MAX_SUBSCRIPTIONS} resources at most")
-        for uri in uris or ():
-            call = self._parameters({"uri": uri}, SUBSCRIBE)
+        """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed."""
+        with _readable():
+            wanted = answers.subscriptions(ctx.params)
+        for call in wanted:
             decision = await self.decide(await self._asked(ctx, call_next, call, _Round.read(None)), ctx)
             if not decision.allowed:
                 raise _denied(answers.data(decision), decision.safe_message)
             await self._reported(decision, done=True)
 
-    @staticmethod
-    def _parameters(params: Mapping[str, Any], method: str) -> CallParameters:
-        try:
-            return answers.call_parameters(params, method)
-        except NotACallError as error:
-            raise MCPError(INVALID_PARAMS, str(error)) from None
-
     async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
-        call = self._parameters(params, ctx.method)
+        with _readable():
+            call = answers.call_parameters(params, ctx.method)
         # of another method the state came as the client wrote it: it is none
-        before = _Round.read(params.get("requestState") if call.method in _ROUNDS else None)
+        before = _Round.read(params.get("requestState") if call.method in ROUNDS else None)
         decision = await self._closed(self._decided(ctx, call_next, call, before))
         if not decision.allowed:
             return self._not_allowed(ctx, decision, call, before)
@@ -306,10 +295,8 @@ class Enforcement:
 
     async def _nested(self, ctx: Context, call: CallParameters) -> None:
         """Decide the call that `call` means, if it means another one. It must be allowed at once: raises MCPError."""
-        try:
+        with _readable():
             meant = self.options.search.meant(call) if self.searches and call.kind == "tool" else None
-        except NotACallError as error:
-            raise MCPError(INVALID_PARAMS, str(error)) from None
         if meant is None:
             return
         definition, version = self._found.get(meant.name), ctx.protocol_version
@@ -327,11 +314,10 @@ class Enforcement:
                 )
 
     async def _asked(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> ToolCall:
-        completes = call.method == COMPLETE or call.kind != "resource"  # of a URI the arguments are in it
         return ToolCall(
             self.server,
             call.name,
-            call.arguments if completes else None,
+            call.stated,
             await self._definition(ctx, call_next, call),
             call_id=before.call_id,
             resume_token=before.resume,
@@ -420,7 +406,7 @@ class Enforcement:
 
     def _not_allowed(self, ctx: Context, decision: Decision, call: CallParameters, before: _Round) -> HandlerResult:
         client = _mcp_client(ctx)
-        if client.modern and decision.pending is not None and call.method in _ROUNDS:
+        if client.modern and decision.pending is not None and call.method in ROUNDS:
             state = _Round(before.call_id, decision.pending.resume_token, confirmed=before.confirmed)
             if (question := answers.confirmation(decision, client, self.server, call, before.confirmed)) is not None:
                 state = replace(state, confirmed=(*before.confirmed, question[0]))
@@ -464,6 +450,15 @@ def attach(server: Any, enforcement: Enforcement) -> None:
 
         enforcement.searches = False
         server.middleware.insert(0, NestedCalls(enforcement))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raises MCPError, the client's own fault, for parameters that cannot be read."""
+    try:
+        yield
+    except NotACallError as error:
+        raise MCPError(INVALID_PARAMS, str(error)) from None
 
 
 def _denied(data: Mapping[str, Any], message: str = answers.SAFE_MESSAGE) -> MCPError:

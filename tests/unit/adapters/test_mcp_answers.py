@@ -8,8 +8,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
 from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import McpClient, NotACallError, Way
-from pdp.adapters.mcp.enforcement import Enforcement
+from pdp.adapters.mcp.answers import McpClient, NotACallError, Way, call_parameters
+from pdp.adapters.mcp.enforcement import _readable
 from pdp.client.values import Decision, Pending, Reason, Requirement, Tool
 
 PAGE = "https://approvals.acme.example/r/1"
@@ -177,6 +177,6 @@ def test_parameters_of_a_call() -> None:
 
 @pytest.mark.parametrize("params", [{}, {"name": 3}, {"name": "a", "arguments": []}, {"name": "a", "_meta": 1}])
 def test_what_is_no_call_is_the_clients_error(params: dict[str, Any]) -> None:
-    with pytest.raises(MCPError) as caught:
-        Enforcement._parameters(params, "tools/call")
+    with pytest.raises(MCPError) as caught, _readable():
+        call_parameters(params, "tools/call")
     assert caught.value.error.code == INVALID_PARAMS
