@@ -24,8 +24,8 @@ from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall
 from pdp.client.values import Credential
 from pdp.confinement import Confinement
 from pdp.core.errors import ConfigurationFault
+from pdp.injection.excerpt import visible
 from pdp.registry.live import StdioServer, read_listed
-from pdp.registry.scan.finding import visible
 from pdp.runtime.embedded import decision_point
 from pdp.telemetry import logs
 

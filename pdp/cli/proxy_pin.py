@@ -12,9 +12,10 @@ import click
 
 from pdp.authoring.local import Answer, LocalInstallation, LocalServer
 from pdp.core.digest import Json, digest
+from pdp.injection.excerpt import visible
 from pdp.registry.manifest import Hints, without_meta, worse
 from pdp.registry.scan import accept, folder
-from pdp.registry.scan.finding import ScanFinding, visible
+from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.scan import scan
 
 _ANSWERS: Mapping[str, Answer] = {"r": "reads", "a": "asks", "n": "never"}

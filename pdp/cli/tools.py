@@ -37,6 +37,7 @@ from pdp.core.digest import Json
 from pdp.core.patterns import hidden_in
 from pdp.core.schema import is_open, unbounded
 from pdp.core.uri_template import is_template, variables
+from pdp.injection.excerpt import visible
 from pdp.registry import keys as signing_keys
 from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
@@ -46,7 +47,6 @@ from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
-from pdp.registry.scan.finding import visible
 from pdp.registry.sign import Signing, SigningTerm, sign_set, sign_waivers
 from pdp.registry.watcher import Look, Watcher, load_plan
 

@@ -23,11 +23,12 @@ from pdp.config import settings
 from pdp.confinement import Confinement
 from pdp.core.check import NS
 from pdp.core.digest import Json
+from pdp.injection.excerpt import visible
+from pdp.injection.rules import SEVERITIES, Severity
 from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
-from pdp.registry.scan.finding import ScanFinding, visible
-from pdp.registry.scan.rules import SEVERITIES, Severity
+from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import scan
 from pdp.secrets.reference import secret

@@ -68,6 +68,8 @@ SERVED: Mapping[str, str] = {
     "requirement.expired": "MB-2.3",
     "requirement.malformed": "MB-1.3",
     "requirement.too_long": "MB-2.3",
+    "result": "MCP10",
+    "result.malformed": "MB-4.1",
     "resume": "MB-2.1",
     "resume.mismatch": "MB-2.2",
     "server": "MCP09",

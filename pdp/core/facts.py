@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from pdp.core.check import NS, WORST_COUNT, Check
+from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
 
 
@@ -180,9 +180,9 @@ class TargetFact:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something noticed in the arguments. `pointer` is a JSON Pointer; the value itself is never kept."""
+    """Something noticed in arguments or in a result. `pointer` is a JSON Pointer; the value itself is never kept."""
 
-    kind: str  # "secret" | "bearer_token" | "undeclared" | "hidden_unicode"
+    kind: str  # as `rego/schemas/input.json` lists them
     pointer: str
     detail: str = ""  # for example which secret pattern, or the schema keyword
 
@@ -209,6 +209,26 @@ class ArgumentsFact:
             "depth": self.depth,
         }
 
+
+@dataclass(frozen=True, slots=True)
+class ResultFact:
+    """What a tool returned. Without a result (a call, a list) the check is "missing", and nothing is found."""
+
+    check: Check
+    is_error: bool = False
+    findings: tuple[Finding, ...] = ()
+    size: int = 0  # bytes as received
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "status": self.check.status,
+            "is_error": self.is_error,
+            "findings": list(map(Finding.fact, self.findings)),
+            "size": self.size,
+        }
+
+
+NO_RESULT = ResultFact(missing("result.missing", "There is no result in a call or a list."))
 
 WORST_LABELS = ("untrusted", "sensitive")  # what an unobserved session must be assumed to hold
 

@@ -7,6 +7,7 @@ linear time on hostile text: repeats are bounded, or cannot start inside their o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -72,6 +73,21 @@ def secrets_in(text: str) -> tuple[Pattern, ...]:
     return tuple({p.name: p for p in PATTERNS if p.text.search(text)}.values())
 
 
+# what a credential goes on with, once its first characters have shown it
+_TAIL = re.compile(r"[A-Za-z0-9._~+/=-]*")
+
+
+def secret_spans(text: str) -> Iterator[tuple[Pattern, int, int]]:
+    """Every credential in `text`: its format, where it begins, and where the run of its characters ends."""
+    for pattern in PATTERNS if _HINT.search(text) is not None else ():
+        end = 0
+        for match in pattern.text.finditer(text):
+            if match.start() >= end:  # or it stands in the run before
+                tail = _TAIL.match(text, match.end())
+                end = match.end() if tail is None else tail.end()
+                yield pattern, match.start(), end
+
+
 def secret_in(text: str) -> Pattern | None:
     """The first format that stands in `text`."""
     return next(iter(secrets_in(text)), None)
@@ -86,12 +102,12 @@ _HIDDEN = (
     ("filler", "\u115f\u1160\u3164\uffa0\u206a-\u206f\ufff9-\ufffb"),
     ("control", "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"),
 )
-_ANY_HIDDEN = re.compile("[" + "".join(ranges for _, ranges in _HIDDEN) + "]")
+ANY_HIDDEN = re.compile("[" + "".join(ranges for _, ranges in _HIDDEN) + "]")
 _EACH_HIDDEN = tuple((name, re.compile(f"[{ranges}]")) for name, ranges in _HIDDEN)
 
 
 def hidden_in(text: str) -> tuple[str, ...]:
     """The classes of invisible or direction-changing characters in `text`."""
-    if _ANY_HIDDEN.search(text) is None:
+    if ANY_HIDDEN.search(text) is None:
         return ()
     return tuple(name for name, ranges in _EACH_HIDDEN if ranges.search(text))

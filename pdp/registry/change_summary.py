@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.schema import declared_names, is_open
+from pdp.injection.excerpt import visible
 from pdp.registry.manifest import Manifest, SinkEntry
-from pdp.registry.scan.finding import visible
 
 Severity = Literal["danger", "attention", "note"]
 """`danger`: it may do more, or less is asked of it. `attention`: a model or a caller sees something else. `note`: the

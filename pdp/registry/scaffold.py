@@ -13,11 +13,11 @@ from typing import Any, get_args
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
 from pdp.core.methods import TARGET_KINDS
+from pdp.injection.excerpt import visible
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
 from pdp.registry.manifest import Manifest, Risk, SinkKind
 from pdp.registry.pin import REVIEWED, UNREVIEWED
-from pdp.registry.scan.finding import visible
 
 _WIDTH = 100
 _HEAD = """\

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
+from pdp.injection.excerpt import visible
 from pdp.registry import documents, dsse, files
 from pdp.registry.documents import SetIndex, WaiverSet
 from pdp.registry.draft import load_draft, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
 from pdp.registry.scan import accept
-from pdp.registry.scan.finding import visible
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.sign import load_manifest
 from pdp.registry.tenant import SKEW_NS

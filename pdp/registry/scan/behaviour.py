@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from pdp.core.digest import Json
-from pdp.registry.scan.rules import Rule, shape, words
+from pdp.injection.rules import Rule, shape, words
 
 READ_ONLY = Rule(
     "behaviour.read_only",

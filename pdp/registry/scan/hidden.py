@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 
 from pdp.core.patterns import hidden_in
-from pdp.registry.scan.finding import excerpt_of
-from pdp.registry.scan.rules import Rule
+from pdp.injection.excerpt import excerpt_of
+from pdp.injection.rules import Rule
 
 _SHOW = "Text that a reviewer cannot see has no business in a definition; have the server corrected."
 TAGS = Rule("hidden.tags", "high", f"Unicode tag characters spell invisible ASCII. {_SHOW}")

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pdp.core.digest import Json
-from pdp.registry.scan.finding import excerpt_of
-from pdp.registry.scan.normalize import letters
-from pdp.registry.scan.rules import Rule
-from pdp.registry.scan.rules import words as word_list
+from pdp.injection.excerpt import excerpt_of
+from pdp.injection.normalize import letters
+from pdp.injection.rules import Rule
+from pdp.injection.rules import words as word_list
 
 _ONE = "Rename it, or keep the two servers in different sets."
 COLLISION = Rule("name.collision", "medium", f"Another server has a tool of this very name. {_ONE}")

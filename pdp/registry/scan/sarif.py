@@ -6,9 +6,10 @@ from urllib.parse import quote
 
 from pdp import __version__
 from pdp.core.digest import Json
+from pdp.injection.excerpt import visible
+from pdp.injection.rules import Severity
 from pdp.registry.scan.accept import AcceptanceReview
-from pdp.registry.scan.finding import ScanFinding, visible
-from pdp.registry.scan.rules import Severity
+from pdp.registry.scan.finding import ScanFinding
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: dict[Severity, str] = {"high": "error", "medium": "warning", "low": "note"}

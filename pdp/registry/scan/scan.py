@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 from pdp.core.digest import Json
 from pdp.core.methods import label_of
+from pdp.injection.excerpt import excerpt_of, visible
+from pdp.injection.instructions import MAX_SENTENCES, TOGETHER, cooccurrence, instructions, sentences, together
+from pdp.injection.normalize import decoded, letters, phrase
+from pdp.injection.patterns import addresses, markers, secrets
+from pdp.injection.rules import Rule
 from pdp.registry.manifest import name_of
 from pdp.registry.scan import behaviour, names
-from pdp.registry.scan.finding import ScanFinding, TextPlace, excerpt_of, finding, visible
+from pdp.registry.scan.finding import ScanFinding, TextPlace, finding
 from pdp.registry.scan.hidden import hidden
-from pdp.registry.scan.instructions import MAX_SENTENCES, TOGETHER, cooccurrence, instructions, sentences, together
 from pdp.registry.scan.names import NameReferences
-from pdp.registry.scan.normalize import decoded, letters, phrase
-from pdp.registry.scan.patterns import addresses, markers, secrets
-from pdp.registry.scan.rules import Rule
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
 
 LIMIT = Rule(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdp.registry.scan.finding import excerpt_of, visible
+from pdp.injection.excerpt import excerpt_of, visible
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS
 

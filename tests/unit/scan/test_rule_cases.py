@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pdp.registry import scan as package
-from pdp.registry.scan.instructions import RULES, compiled
-from pdp.registry.scan.normalize import phrase
-from pdp.registry.scan.rules import CONCEPTS, SENTENCES, Rule
+from pdp import injection
+from pdp.injection.instructions import RULES, compiled
+from pdp.injection.normalize import phrase
+from pdp.injection.rules import CONCEPTS, SENTENCES, Rule
+from pdp.registry import scan as scan_package
 from pdp.registry.scan.scan import ScannedTool, scan
 
 CASES: dict[str, dict[str, list[Any]]] = yaml.safe_load(
@@ -25,7 +26,9 @@ CASES: dict[str, dict[str, list[Any]]] = yaml.safe_load(
 def codes() -> set[str]:
     """Of all rules: constants of the scan's modules, and those of its tables."""
     modules = [
-        importlib.import_module(f"{package.__name__}.{each.name}") for each in pkgutil.iter_modules(package.__path__)
+        importlib.import_module(f"{package.__name__}.{each.name}")
+        for package in (scan_package, injection)
+        for each in pkgutil.iter_modules(package.__path__)
     ]
     constants = {value.code for module in modules for value in vars(module).values() if isinstance(value, Rule)}
     return constants | {each.rule.code for each in RULES} | {f"sentence.{table['code']}" for table in SENTENCES}

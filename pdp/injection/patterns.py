@@ -11,8 +11,8 @@ from ipaddress import ip_address
 
 from pdp.core.control_tokens import control_tokens
 from pdp.core.patterns import secrets_in
-from pdp.registry.scan.finding import excerpt_of
-from pdp.registry.scan.rules import Rule, shape
+from pdp.injection.excerpt import excerpt_of
+from pdp.injection.rules import Rule, shape
 
 SECRET = Rule("secret.format", "high", "A credential stands in the definition: revoke it, and have it taken out.")
 DROP = Rule("address.drop", "high", "A service made to receive data from anywhere; no definition needs one.")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
-from pdp.registry.scan.rules import LOOKALIKES, shape
+from pdp.injection.rules import LOOKALIKES, shape
 
 _FOLDED = {ord(char): latin for latin, chars in LOOKALIKES.items() for char in chars}
 _CONTROLS = dict.fromkeys((*range(0x9), *range(0xE, 0x20), 0x7F))

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.registry.scan.finding import excerpt_of
-from pdp.registry.scan.normalize import letters
-from pdp.registry.scan.rules import CONCEPTS, PHRASES, SENTENCES, SETS, Rule, Severity, phrase
+from pdp.injection.excerpt import excerpt_of
+from pdp.injection.normalize import letters
+from pdp.injection.rules import CONCEPTS, PHRASES, SENTENCES, SETS, Rule, Severity, phrase
 
 _GAP = r"(?:[^ ]{{0,39}}[^ .!?;] ){{0,{}}}"
 _USES = re.compile(r"\{([A-Z_]+)\}")

@@ -1,0 +1,208 @@
+"""Passages of one text that a result should not carry, as kind, detail and span: credentials, hidden characters,
+active content, personal data, and what errors leak.
+
+All run in linear time on hostile text: repeats are bounded or cannot start inside their own run, and a text is looked
+at in windows, so that no single search holds up other threads for long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from pdp.core.patterns import ANY_HIDDEN, hidden_in, secret_spans
+
+WINDOW, OVERLAP = 32_768, 2_048  # characters; nothing that is found is longer than the overlap, keys apart
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TextSpan:
+    """One passage: from `start` to before `end`, in characters."""
+
+    start: int
+    end: int
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    kind: str
+    detail: str
+    text: re.Pattern[str]
+    holds: Callable[[str], bool] = lambda _: True
+
+
+def _active(detail: str, text: str) -> _Shape:
+    return _Shape("active_content", detail, re.compile(text, re.IGNORECASE))
+
+
+def _internal(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_global and not address.is_unspecified and not address.is_multicast
+
+
+_SHAPES = (
+    _active("script", r"<\s{0,8}script\b"),
+    _active("embedded", r"<\s{0,8}(?:iframe|object|embed|applet|foreignobject|base|meta\s{1,8}http-equiv)\b"),
+    _active("event_handler", r"<[a-z][^<>]{0,512}?[\s/\"']on[a-z]{3,20}\s{0,8}="),
+    _active("script_url", r"\b(?:javascript|vbscript)\s{0,4}:(?=\s{0,8}[^\s])"),
+    _active("data_url", r"\bdata:[a-z]{1,16}/[a-z0-9.+-]{1,64}[;,]"),
+    _active("terminal_escape", r"\x1b[\[\]()PX^_c]|\x9b"),
+    # what is fetched without a click tells its host whatever the address holds
+    _active("remote_image", r"!\[[^\[\]\n]{0,200}\](?:\(\s{0,4}<?(?:https?:)?//[^\s)]{1,1024}|\[)"),
+    _active("remote_image", r"<\s{0,8}img\b[^<>]{0,512}?\bsrc\s{0,8}=\s{0,8}[\"']?(?:https?:)?//[^\s\"'>]{1,1024}"),
+    _Shape(
+        "leak",
+        "connection_string",
+        # the credentials between scheme and host
+        re.compile(r"(?<=://)[^\s/@:\"'<>]{0,100}:[^\s/@\"'<>]{1,200}@(?=[A-Za-z0-9\[])"),
+    ),
+    _Shape(
+        "leak",
+        "connection_string",
+        re.compile(
+            r"(?i)(?<![a-z])(?:password|pwd|accountkey|sharedaccesskey)\s{0,4}=\s{0,4}[^;\s\"']{1,200}(?=;|\"|'|$)"
+        ),
+    ),
+)
+# what an error tells of the machine it happened on; elsewhere a path or a host is just content
+_OF_ERRORS = (
+    _Shape(
+        "leak",
+        "stack_trace",
+        re.compile(
+            r"Traceback \(most recent call last\)|(?<=\n)[ \t]{1,8}at [\w.$<>/]{1,200}[ (]"
+            r"|File \"[^\"\n]{1,300}\", line \d|goroutine \d{1,9} \["
+            r"|Exception in thread|thread '[^'\n]{1,80}' panicked at"
+        ),
+    ),
+    _Shape(
+        "leak",
+        "path",
+        re.compile(
+            r"(?<![\w/.:])/(?:home|root|usr|etc|var|opt|srv|tmp|Users|app|mnt|proc|run|data)/[\w.@+/-]{1,512}"
+            r"|(?<![\w])[A-Za-z]:\\(?:Users|Windows|Program Files|ProgramData|inetpub)\\[\w.\\-]{0,512}"
+        ),
+    ),
+    _Shape("leak", "internal_host", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)"), _internal),
+    _Shape(
+        "leak",
+        "internal_host",
+        re.compile(
+            r"(?i)(?<![a-z0-9.-])(?:[a-z0-9-]{1,63}\.){1,6}(?:internal|corp|intranet|lan|local|localdomain)(?![\w-])"
+            r"|\blocalhost:\d{1,5}"
+        ),
+    ),
+)
+
+
+def passages(text: str, *, of_error: bool) -> Iterator[TextSpan]:
+    """Every passage of a text, in no order; `of_error` is whether the text is what an error says."""
+    shapes = (*_SHAPES, *_OF_ERRORS) if of_error else _SHAPES
+    seen: set[TextSpan] = set()
+    keys_end = 0
+    for offset, window in windows(text):
+        for span in _of_window(window, shapes):
+            placed = TextSpan(span.start + offset, span.end + offset, span.kind, span.detail)
+            if placed in seen or (placed.detail == _KEY and placed.start < keys_end):
+                continue
+            seen.add(placed)
+            if placed.detail == _KEY:
+                keys_end = _end_of_key(text, placed.end)
+                placed = TextSpan(placed.start, keys_end, placed.kind, placed.detail)
+            yield placed
+
+
+def windows(text: str, size: int = WINDOW, overlap: int = OVERLAP) -> Iterator[tuple[int, str]]:
+    """Overlapping pieces of a text, each with where it begins."""
+    yield 0, text[:size]
+    for offset in range(size - overlap, len(text) - overlap, size - overlap):
+        yield offset, text[offset : offset + size]
+
+
+def _of_window(text: str, shapes: tuple[_Shape, ...]) -> Iterator[TextSpan]:
+    for pattern, start, end in secret_spans(text):
+        yield TextSpan(start, end, pattern.kind, pattern.name)
+    if not text.isascii() or not text.isprintable():
+        for run in ANY_HIDDEN.finditer(text):
+            for name in hidden_in(run[0]):
+                yield TextSpan(run.start(), run.end(), "hidden_unicode", name)
+    for shape in shapes:
+        for match in shape.text.finditer(text):
+            if shape.holds(match[0]):
+                yield TextSpan(match.start(), match.end(), shape.kind, shape.detail)
+    yield from _cards(text)
+    yield from _ibans(text)
+
+
+_KEY = "private_key"
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+
+
+def _end_of_key(text: str, begun: int) -> int:
+    """A private key goes on to its last line, or to the end of the text."""
+    ends = _KEY_END.search(text, begun)
+    return ends.end() if ends is not None else len(text)
+
+
+_DIGITS = re.compile(r"(?<![\w.])\d{3,19}(?:[ -]\d{3,7}){0,63}+(?!\w)")
+_GROUP = re.compile(r"\d+")
+_ISSUERS = re.compile(
+    r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
+    r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-5]|[689]\d)\d{11}"
+)
+_CARD = range(14, 20)  # digits
+
+
+def _cards(text: str) -> Iterator[TextSpan]:
+    """Numbers of payment cards: whole groups of digits, by issuer and check digit (ISO/IEC 7812, Luhn)."""
+    for run in _DIGITS.finditer(text):
+        groups = [(group.start(), group.end()) for group in _GROUP.finditer(text, *run.span())]
+        for first, (start, _) in enumerate(groups):
+            digits = ""
+            for begin, end in groups[first:]:
+                digits += text[begin:end]
+                if len(digits) >= _CARD.stop:
+                    break
+                if len(digits) in _CARD and _ISSUERS.fullmatch(digits) and _luhn(digits):
+                    yield TextSpan(start, end, "personal_data", "card")
+
+
+def _luhn(digits: str) -> bool:
+    doubled = (int(each) * (1 + place % 2) for place, each in enumerate(reversed(digits)))
+    return sum(each // 10 + each % 10 for each in doubled) % 10 == 0
+
+
+# length by country (SWIFT IBAN registry, release 99)
+_COUNTRIES = """
+AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24
+DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27
+GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20
+LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28
+PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28
+TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
+"""
+_LENGTHS = {text[:2]: int(text[2:]) for text in _COUNTRIES.split()}
+_IBAN = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}")
+_RESTS = {
+    length: re.compile(rf"(?:[ -]?[A-Z0-9]){{{length - 4}}}(?![A-Za-z0-9])") for length in set(_LENGTHS.values())
+}
+
+
+def _ibans(text: str) -> Iterator[TextSpan]:
+    """International bank account numbers: length by country, check digits (ISO 13616, modulo 97)."""
+    for begun in _IBAN.finditer(text):
+        length = _LENGTHS.get(begun[1])
+        rest = _RESTS[length].match(text, begun.end()) if length is not None else None
+        if rest is not None and _mod97(begun[0] + rest[0].replace(" ", "").replace("-", "")):
+            yield TextSpan(begun.start(), rest.end(), "personal_data", "iban")
+
+
+def _mod97(number: str) -> bool:
+    return int("".join(str(int(char, 36)) for char in number[4:] + number[:4])) % 97 == 1

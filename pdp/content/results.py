@@ -1,0 +1,261 @@
+"""The result of a tool: parsed within a bound, checked with the pinned output schema, searched for what should not
+reach a model or a person unseen.
+
+A result is what MCP calls one: content blocks and structured content of a tool, messages of a prompt, contents of a
+resource; or plain text. Findings say kind and place, never a value, and rules say what they are worth. `Inspection`
+also keeps where exactly each passage stands, so that it can be cut out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pdp.content.arguments import MAX_PER_KIND, Compiled, harmless, pointer
+from pdp.content.passages import TextSpan, passages, windows
+from pdp.core.check import OK, failed
+from pdp.core.digest import Json
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import Finding, ResultFact
+from pdp.core.inspection import Inspection, Passage
+from pdp.core.schema import Path
+from pdp.core.strict_json import parse_object
+from pdp.injection.instructions import RULES, TOGETHER, cooccurrence, instructions, sentences, together
+from pdp.injection.normalize import decoded, letters, phrase
+from pdp.injection.patterns import markers
+
+FIELD = "result"
+MAX_DEPTH = 60
+MAX_VALUES = 262_144
+JSON_TYPES = frozenset({"", "application/json"})
+SPANS = 64  # of one text; where there are more, the text as a whole is meant
+PLACES = 1_024  # texts with passages; where there are more, the result as a whole is meant
+_TEXT_WINDOW, _TEXT_OVERLAP = 4_096, 512  # characters that are searched for instructions at once
+_ACTIVE_TYPES = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/javascript", "application/javascript")
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript", "image/svg+xml")
+# what definitions have no need of and results do: praise, and secrets that are handed over in the ordinary way
+_WEAK = frozenset({"instruction.preference", "sentence.secret"})
+_HIGH = {TOGETHER.code, *(phrases.rule.code for phrases in RULES if phrases.rule.severity == "high")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """One text of a result. `place` is what is replaced with it: for the name of a member, the object around."""
+
+    path: Path
+    place: Path
+    value: str
+    whole: bool = False  # its spans are not those of what stands at `place`
+
+
+def inspect(raw: bytes, content_type: str, output: Compiled | None, *, max_bytes: int) -> Inspection:
+    """One result. Without `output` no schema of structured content is pinned. The check is `result.malformed` for
+    what is no strict JSON object, or no text where that is its type. Takes seconds for a megabyte: for a thread."""
+    try:
+        value, depth = _parsed(raw, content_type, max_bytes)
+    except InvalidRequest:
+        check = failed("result.malformed", "The result is not one that can be read in one way only.")
+        return Inspection(ResultFact(check, size=len(raw)), {}, ())
+    is_error = isinstance(value, Mapping) and value.get("isError") is True
+    found = list(_schema(value, output, len(raw), depth) if isinstance(value, Mapping) else ())
+    texts = list(_texts(value))
+    found += _types(value)
+    found += _passages(texts, is_error=is_error)
+    found += _instructions(texts)
+    fact = ResultFact(OK, is_error, _findings(found), len(raw))
+    return Inspection(fact, value, tuple(_bounded(found)))
+
+
+def _parsed(raw: bytes, content_type: str, max_bytes: int) -> tuple[Json, int]:
+    media = content_type.partition(";")[0].strip().lower()
+    if media in JSON_TYPES:
+        return parse_object(raw, FIELD, max_bytes=max_bytes, max_depth=MAX_DEPTH, max_values=MAX_VALUES)
+    try:
+        return raw.decode("utf-8"), 0
+    except UnicodeDecodeError:
+        raise InvalidRequest(FIELD, "is not UTF-8") from None
+
+
+def _schema(value: Mapping[str, Json], output: Compiled | None, size: int, depth: int) -> Iterator[Passage]:
+    """A tool with an output schema returns structured content that satisfies it, or an error."""
+    if output is None or (value.get("isError") is True and "structuredContent" not in value):
+        return
+    content = value.get("structuredContent")
+    path: Path = ("structuredContent",)
+    if not isinstance(content, Mapping):
+        yield Passage("schema", "missing", path)
+    elif not output.check(content, size=size, depth=depth).ok:
+        yield Passage("schema", "output", path)
+
+
+def _texts(root: Json) -> Iterator[_Text]:
+    """Every text in document order, names of members and texts in base64 among them."""
+    pending: list[tuple[Path, Json]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield _Text(path, path, value)
+        elif isinstance(value, Mapping):
+            for key in value:
+                if not _usual(key):
+                    yield _Text((*path, key), path, key, whole=True)
+            yield from _encoded(path, value)
+            inner = [((*path, key), member) for key, member in value.items() if not _is_blob(key, value)]
+            pending.extend(reversed(inner))
+        elif isinstance(value, list):
+            pending.extend(reversed([((*path, i), member) for i, member in enumerate(value)]))
+
+
+def _usual(key: str) -> bool:
+    """A short name of one word: there is no room in it for anything."""
+    return len(key) <= 24 and key.isascii() and key.isidentifier()
+
+
+def _is_blob(key: str, around: Mapping[str, Json]) -> bool:
+    return key in ("data", "blob") and isinstance(around.get("mimeType"), str) and isinstance(around.get(key), str)
+
+
+def _encoded(path: Path, value: Mapping[str, Json]) -> Iterator[_Text]:
+    """A block in base64 whose type is one of text: what it says. Of one that is no base64, its characters."""
+    for key in ("data", "blob"):
+        if not _is_blob(key, value):
+            continue
+        here, raw = (*path, key), str(value[key])
+        try:
+            said = base64.b64decode(raw, validate=True)
+        except (binascii.Error, ValueError):
+            yield _Text(here, here, raw)
+            continue
+        if str(value["mimeType"]).lower().startswith(_TEXT_TYPES):
+            yield _Text(here, here, said.decode("utf-8", "replace"), whole=True)
+
+
+def _types(root: Json) -> Iterator[Passage]:
+    """Blocks that a client might run, by what they say they are."""
+    pending: list[tuple[Path, Json]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, Mapping):
+            said = value.get("mimeType")
+            if isinstance(said, str) and said.partition(";")[0].strip().lower() in _ACTIVE_TYPES:
+                yield Passage("active_content", "type", path)
+            pending.extend(((*path, key), member) for key, member in value.items())
+        elif isinstance(value, list):
+            pending.extend(((*path, i), member) for i, member in enumerate(value))
+
+
+def _passages(texts: Iterable[_Text], *, is_error: bool) -> Iterator[Passage]:
+    for text in texts:
+        by_kind: dict[tuple[str, str], list[TextSpan]] = {}
+        for span in passages(text.value, of_error=is_error):
+            by_kind.setdefault((span.kind, span.detail), []).append(span)
+        for (kind, detail), spans in by_kind.items():
+            exact = (
+                () if text.whole or len(spans) > SPANS else tuple(sorted((each.start, each.end) for each in spans))
+            )
+            yield Passage(kind, detail, text.place, exact, text.path)
+
+
+def _instructions(texts: list[_Text]) -> Iterator[Passage]:
+    """What speaks to the model: texts are searched joined, so that one in pieces is found, then each by itself."""
+    for joined, members in _joined(texts):
+        said = _says(joined)
+        if not said:
+            continue
+        alone: set[str] = set()
+        for text in members if len(members) > 1 else ():
+            here = _says(text.value)
+            alone |= here
+            yield from (_spoken(code, text) for code in sorted(here))
+        for code in sorted(said - alone):
+            if len(members) == 1:
+                yield _spoken(code, members[0])
+            elif _strong(code):  # in pieces
+                yield Passage("instruction", code, _common(members))
+
+
+def _spoken(code: str, text: _Text) -> Passage:
+    return Passage("instruction" if _strong(code) else "directive", code, text.place, (), text.path)
+
+
+def _strong(code: str) -> bool:
+    return code not in _WEAK and (code in _HIGH or code.startswith(("sentence.", "marker.")))
+
+
+def _joined(texts: list[_Text]) -> Iterator[tuple[str, list[_Text]]]:
+    """Windows of about the same size: several short texts, or a piece of a long one."""
+    short: list[_Text] = []
+    size = 0
+    for text in texts:
+        if len(text.value) > _TEXT_WINDOW:
+            for _, piece in windows(text.value, _TEXT_WINDOW, _TEXT_OVERLAP):
+                yield piece, [text]
+            continue
+        if size + len(text.value) > _TEXT_WINDOW:
+            yield "\n\n".join(each.value for each in short), short
+            short, size = [], 0
+        short.append(text)
+        size += len(text.value) + 2
+    if short:
+        yield "\n\n".join(each.value for each in short), short
+
+
+def _common(members: list[_Text]) -> Path:
+    """The innermost container of all of them."""
+    common = members[0].place[:-1]
+    for text in members[1:]:
+        same = 0
+        while same < min(len(common), len(text.place)) and common[same] == text.place[same]:
+            same += 1
+        common = common[:same]
+    return common
+
+
+_SHORTEST = 12  # of a text that could tell a model anything
+
+
+def _says(text: str) -> set[str]:
+    """Codes of the rules that hold of a text, or of one of its readings."""
+    if len(text) < _SHORTEST:
+        return set()
+    found = _reading(text)
+    for spelled in decoded(text):
+        found |= _reading(spelled.text)
+    return found
+
+
+def _reading(text: str) -> set[str]:
+    found, signs = set(), set()
+    for phrases, _ in instructions(phrase(text)):
+        found.add(phrases.rule.code)
+        signs.add(phrases.sign)
+    for sentence in sentences(text):
+        found |= {rule.code for rule, _ in cooccurrence(phrase(sentence), of_property=False)}
+    found |= {rule.code for rule, _ in markers(letters(text))}
+    if together(frozenset(signs - {""})):
+        found.add(TOGETHER.code)
+    return found
+
+
+def _findings(found: Iterable[Passage]) -> tuple[Finding, ...]:
+    """At most `MAX_PER_KIND` of a kind; pointers show harmless names only."""
+    distinct: dict[Finding, None] = {}
+    counts: Counter[str] = Counter()
+    for passage in found:
+        finding = Finding(passage.kind, pointer(passage.shown, harmless), passage.detail)
+        if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
+            counts[finding.kind] += 1
+            distinct[finding] = None
+    return tuple(distinct)
+
+
+def _bounded(found: list[Passage]) -> Iterator[Passage]:
+    """Too many places are one: the result as a whole."""
+    if len(found) <= PLACES:
+        yield from found
+        return
+    for kind, detail in dict.fromkeys((passage.kind, passage.detail) for passage in found):
+        yield Passage(kind, detail, ())
