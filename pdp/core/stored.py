@@ -10,6 +10,7 @@ from pdp.core.approvals.steps import Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
+PEOPLE_AT_ONCE = 2  # of one read for a call: its subject and the actor; a longer chain of actors takes another read
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ class CallKeys:
     call: Call | None = None
     redeemed: str = ""  # of the kept answer that redeemed an approval of the call
     asker: str = ""  # of the judge's refusals; empty where there is no judge
+    people: tuple[str, ...] = ()  # `PersonRow.subject` of at most `PEOPLE_AT_ONCE` whose pseudonyms are not in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +188,4 @@ class StoredCall:
     delegations: tuple[Delegation, ...] = ()  # of the tenant, where there are votes
     seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
     answers: tuple[Answered, ...] = ()  # the judge's
+    people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`

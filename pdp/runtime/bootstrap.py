@@ -192,7 +192,6 @@ def _build(
     evidence = environment.evidence or approvals.evidence
     decide = Decide(
         state,
-        ports.store,
         facts,
         idempotency,
         evidence,

@@ -26,6 +26,7 @@ from pdp.core.stored import (
     RefusalCount,
     ReplyRow,
     SessionRow,
+    StoredCall,
     SwitchRow,
     ValueRow,
 )
@@ -99,13 +100,9 @@ class Recorder:
             return await self._commit(entries[0])
         return (await self.commit_all(entries))[0]
 
-    async def meet(self, tenant: str, identity: Identity) -> None:
-        """Have the people of a request keep their pseudonyms; waits for nothing where they are in memory."""
-        subject = identity.subject
-        if not subject.check.ok:
-            return
-        keys: list[Key] = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
-        await self._people.meet((("account", tenant, subject.issuer or "", subject.id or ""), *keys))
+    async def for_call(self, decision: Decision) -> StoredCall:
+        """The store's data about a call, read so that its people keep their pseudonyms."""
+        return await self._people.for_call(decision.keys, _people(decision.caller.tenant, decision.identity))
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Make entries durable together, or none of them. Raises Conflict."""
@@ -171,7 +168,7 @@ class Recorder:
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
-        await self.meet(made.caller.tenant, made.facts.identity)
+        await self._people.meet(_people(made.caller.tenant, made.facts.identity))
         stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
         salt = self._entropy.bytes(SALT_BYTES)
         sealed = Sealed(
@@ -390,6 +387,15 @@ class Recorder:
             session=session,
             people=tuple(stamp.person.rows.values()),
         )
+
+
+def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
+    """Whom a record of this identity names; nobody where it was not verified."""
+    subject = identity.subject
+    if not subject.check.ok:
+        return ()
+    actors = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
+    return ("account", tenant, subject.issuer or "", subject.id or ""), *actors
 
 
 def _token(salt: bytes, identity: Identity) -> str | None:

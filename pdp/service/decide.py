@@ -12,7 +12,7 @@ from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
-from pdp.ports import Clock, EvidenceSource, Sessions, Store
+from pdp.ports import Clock, EvidenceSource, Sessions
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.resolve import Resolve
@@ -31,7 +31,6 @@ class Decide:
     """`DecisionService.Decide`."""
 
     state: ServiceState
-    store: Store
     facts: FactBuilder
     idempotency: Idempotency
     evidence: EvidenceSource
@@ -63,11 +62,10 @@ class Decide:
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
                 self.facts.prepare(decision)
-                decision.stored = await self.store.for_call(decision.keys)
+                decision.stored = await self.recorder.for_call(decision)
                 cached = self.idempotency.cached(claim, decision.stored.reply, snapshot, at)
                 if cached is not None:
                     return cached, await self.recorder.locate(cached.decision_id)
-                await self.recorder.meet(caller.tenant, identity)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
                     await self.client_answers(decision)

@@ -1,19 +1,20 @@
 """Pseudonyms of people in records: random, each with an erasable row that says whom it stands for.
 
-A pseudonym is found in memory, else in the store, else drawn; the commit of its first record writes the row, and so
-does every one after it until one of them is known to be durable. Two processes that meet somebody at the same time
-draw two pseudonyms: both stand, and one of them is used from the next look on. So nothing has to be decided again,
-and a record never waits for a row. After an erasure every process forgets what it knew (the mark `erasures`).
+A pseudonym is found in memory, else in the store (of a call's people by the read for it), else drawn; the commit of
+its first record writes the row, and so does every one after it until one of them is known to be durable. Two
+processes that meet somebody at the same time draw two pseudonyms: both stand, and one of them is used from the next
+look on. So nothing has to be decided again, and a record never waits for a row. After an erasure every process
+forgets what it knew (the mark `erasures`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from pdp.core.digest import keyed_index
-from pdp.core.stored import Commit, PersonRow
+from pdp.core.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
 from pdp.ports import Entropy, Store
 
 ERASURES = "erasures"  # high-water mark: how often somebody was erased
@@ -74,12 +75,27 @@ class Pseudonyms:
         if erasures != self._erasures or max(map(len, (self.known, self.drawn, self.absent))) > MOST:
             self._forget(erasures)
 
+    async def for_call(self, keys: CallKeys, people: Iterable[Key]) -> StoredCall:
+        """The store's read for a call, and with it a look for its people who are not in memory."""
+        missing = self._missing(people)
+        if not missing:
+            return await self._store.for_call(keys)
+        wanted = {self._index(key): key for key in missing[:PEOPLE_AT_ONCE]}
+        erasures = self._erasures
+        stored = await self._store.for_call(replace(keys, people=tuple(wanted)))
+        self._learn(wanted, stored.people, erasures)
+        if len(missing) > PEOPLE_AT_ONCE:
+            await self.meet(missing[PEOPLE_AT_ONCE:])
+        return stored
+
     async def meet(self, keys: Iterable[Key]) -> None:
         """Look for those that are not in memory, so that they keep the pseudonym they have."""
-        self._refresh()
-        missing = [key for key in keys if key not in self.known and key not in self.drawn]
-        if missing:
+        if missing := self._missing(keys):
             await self._store.read(lambda: self.look(missing))
+
+    def _missing(self, keys: Iterable[Key]) -> list[Key]:
+        self._refresh()
+        return [key for key in keys if key not in self.known and key not in self.drawn]
 
     async def find(self, keys: Iterable[Key]) -> None:
         """Look for people of an event in another thread; what was drawn for them without a look is not used."""
@@ -92,11 +108,19 @@ class Pseudonyms:
         erasures = self._store.high_water(ERASURES)
         wanted = {self._index(key): key for key in keys}
         rows = self._store.people_of(tuple(wanted))
+        found = {row.subject: row.pseudonym for row in reversed(rows)}  # of several the same one everywhere
+        self._learn(wanted, found, erasures)
+
+    def _learn(self, wanted: Mapping[str, Key], found: Mapping[str, str], erasures: int) -> None:
+        """What a read found, by index, that began when there were so many erasures."""
         if erasures != self._store.high_water(ERASURES):
             return  # what was read may be erased
-        found = {wanted[row.subject]: row for row in reversed(rows)}  # of several the same one everywhere
-        self.known.update(found)
-        self.absent.update(key for key in wanted.values() if key not in found)
+        for index, key in wanted.items():
+            if index in found:
+                kind, tenant, issuer, name = key
+                self.known[key] = PersonRow(found[index], tenant, index, kind, issuer, name)
+            else:
+                self.absent.add(key)
 
     def draw(self, key: Key) -> PersonRow:
         """A new pseudonym."""

@@ -1,4 +1,5 @@
-"""The store's data about one call, by one statement that is the same for either database.
+"""The store's data about one call, by one statement that is the same for either database; another one where people
+are looked for as well.
 
 Answers of people and the judge follow by another read, and only for a call about which they were asked: their tables
 are not touched for any other, so whatever holds them up holds up no other decision.
@@ -10,13 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.stored import CallKeys, CallRow, ReplyRow, SessionRow, StoredCall
+from pdp.core.stored import PEOPLE_AT_ONCE, CallKeys, CallRow, ReplyRow, SessionRow, StoredCall
 from pdp.store.columns import storable
 
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
 _REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, 3
+_PSEUDONYM = "(SELECT min(pseudonym) FROM people WHERE subject = ${})"  # of several the same one everywhere
+_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(13, 13 + PEOPLE_AT_ONCE))
 
-STATEMENT = f"""
+_STATEMENT = f"""
 SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, sessions.idx, sessions.owner, sessions.until_ns,
   calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
@@ -26,7 +29,7 @@ SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, sessions.idx, sessi
       WHERE tenant = $1 AND asker = $11 AND created_ns >= $5 AND evidence.refused = 1)
   END,
   EXISTS (SELECT 1 FROM approvals WHERE tenant = $1 AND call_digest = calls.digest)
-    OR EXISTS (SELECT 1 FROM evidence WHERE tenant = $1 AND call_digest = calls.digest)
+    OR EXISTS (SELECT 1 FROM evidence WHERE tenant = $1 AND call_digest = calls.digest){{people}}
 FROM (
   SELECT count(*) FILTER (WHERE resolution <> 'approval.cancelled') AS refused,
     count(*) FILTER (WHERE resolution = 'approval.cancelled') AS withdrawn, coalesce(max(resolved_ns), 0) AS last_ns
@@ -40,13 +43,14 @@ LEFT JOIN sessions ON sessions.idx = $3
 LEFT JOIN calls ON calls.idx = $4
 LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
 """  # noqa: S608 - names of columns
+STATEMENT, WITH_PEOPLE = (_STATEMENT.format(people=people) for people in ("", _PSEUDONYMS))
 
 
 Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
 
 
-def arguments(keys: CallKeys) -> tuple[str | int, ...]:
-    """The parameters of `STATEMENT`."""
+def arguments(keys: CallKeys) -> tuple[str | int | None, ...]:
+    """The parameters of `STATEMENT`, or of `WITH_PEOPLE` where the keys name any."""
     call = keys.call
     like = ("",) * 5 if call is None else (
         call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
@@ -54,15 +58,16 @@ def arguments(keys: CallKeys) -> tuple[str | int, ...]:
     texts: tuple[str, ...] = (keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed)
     if not storable("".join(texts)):
         texts = tuple(map(storable, texts))
-    return *texts[:4], keys.since_ns, *texts[4:]
+    people = (*keys.people, *(None,) * (PEOPLE_AT_ONCE - len(keys.people))) if keys.people else ()
+    return *texts[:4], keys.since_ns, *texts[4:], *people
 
 
-def stored_call(row: tuple[Any, ...], lasting: Lasting) -> tuple[StoredCall, bool]:
-    """What a row of `STATEMENT` says, and whether people or the judge were asked about the call. `lasting` makes a
-    session of its row, unless its time is over."""
+def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple[StoredCall, bool]:
+    """What a row of either says, and whether people or the judge were asked about the call. `lasting` makes a session
+    of its row, unless its time is over."""
     kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
     session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
-    call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked) = (
+    call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, *pseudonyms) = (
         rest[:_CALL_COLUMNS],
         rest[_CALL_COLUMNS:],
     )
@@ -74,5 +79,6 @@ def stored_call(row: tuple[Any, ...], lasting: Lasting) -> tuple[StoredCall, boo
         unknown_outcomes=unknown,
         turned_down=TurnedDown(refusals, withdrawals, last_ns),
         judge_refusals=judge_refusals,
+        people={who: name for who, name in zip(keys.people, pseudonyms, strict=False) if name is not None},
     )
     return stored, bool(asked)

@@ -172,8 +172,8 @@ class Rows(ABC):
     def commit_plain(
         self, entries: Sequence[Commit], head: Head, last: Last | None, ages: Ages
     ) -> tuple[RecordRef, ...] | None:
-        """Entries with only records, values, calls, replies and sessions, durable in one round trip; None where
-        nothing was changed. Only where `plain` says so of each."""
+        """Entries with only records, values, calls, replies, sessions and people, durable in one round trip; None
+        where nothing was changed. Only where `plain` says so of each."""
 
     @abstractmethod
     def plain(self, entry: Commit) -> bool:

@@ -13,7 +13,7 @@ from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note, Open, PutAnswer, See, Step
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
-from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
+from pdp.core.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall
 from pdp.store.opening import AnyStore
 
 ROW = CallRow("call-index", "acme", "alice-index", b"s" * 32, "digest", AT)
@@ -116,6 +116,18 @@ async def test_of_many_requests_about_a_call_the_newest_are_read_and_all_but_can
     stored = await store.for_call(KEYS)
     assert stored.approvals == tuple(reversed(requests[-32:]))
     assert stored.turned_down == TurnedDown(33, 0, AT + 3)
+
+
+async def test_people_are_found_by_their_indexes_and_of_several_pseudonyms_the_first(store: AnyStore) -> None:
+    """Whom nobody asks about, and who was erased, is nobody."""
+    people = [
+        PersonRow(f"p-{n}", "acme", who, "account", "i", who) for n, who in enumerate(("a", "a", "b", "c", "gone"))
+    ]
+    await store.commit(replace(entry(1), people=tuple(reversed(people))))
+    await store.erase_subject("acme", "gone")
+    for asked, found in ((("a", "b"), {"a": "p-0", "b": "p-2"}), (("c",), {"c": "p-3"}), (("gone", "x"), {})):
+        assert (await store.for_call(CallKeys("acme", AT, AT, people=asked))).people == found
+    assert (await store.for_call(CallKeys("acme", AT, AT))).people == {}
 
 
 async def test_a_closed_store_tells_nothing(store: AnyStore) -> None:

@@ -9,8 +9,9 @@ from support.stored import AT, Entropy
 
 from pdp.core.digest import keyed_index
 from pdp.core.record import Stamp, encode
+from pdp.core.stored import CallKeys, StoredCall
 from pdp.service.commit import Recorder
-from pdp.service.pseudonyms import ERASURES
+from pdp.service.pseudonyms import ERASURES, Key, Pseudonyms
 from pdp.store.opening import AnyStore
 from pdp.store.tables import people
 
@@ -86,6 +87,59 @@ async def test_one_process_tells_another_what_it_drew(place: Any, database: str)
     assert [name_of(one, each) for each in pseudonyms] == ["bob", "bob"]
     third = recording(two, "5")
     assert await recorded(third, two, "bob") == [min(pseudonyms)]
+
+
+def account(name: str) -> Key:
+    return ("account", "acme", ISSUER, name)
+
+
+async def test_the_read_for_a_call_finds_its_people(place: Any) -> None:
+    """However many; and where there are none it says so, so that no record looks again."""
+    store = place.open()
+    names = ("alice", "bob", "carol", "dave")
+    pseudonyms = await recorded(recording(store), store, *names)
+    later = Pseudonyms(store, Entropy("later"), KEY)
+    keys = CallKeys("acme", AT, AT)
+    await later.for_call(keys, [account(name) for name in (*names, "eve")])
+    assert [later.of("acme")("account", ISSUER, name) for name in names] == pseudonyms
+    assert set(later.known) | later.absent == {account(name) for name in (*names, "eve")}
+    assert (await later.for_call(keys, map(account, names))).people == {}  # they are in memory
+
+
+async def test_an_erasure_during_the_read_for_a_call_counts(place: Any) -> None:
+    store = place.open()
+    await recorded(recording(store), store, "alice")
+    later = Pseudonyms(store, Entropy("later"), KEY)
+
+    class Slow:
+        high_water = staticmethod(store.high_water)
+
+        async def for_call(self, keys: CallKeys) -> StoredCall:
+            stored = await store.for_call(keys)
+            assert stored.people
+            await store.erase_subject("acme", index("alice"))
+            return stored
+
+    slow: Any = Slow()
+    later._store = slow
+    await later.for_call(CallKeys("acme", AT, AT), [account("alice")])
+    assert not later.known
+
+
+async def test_a_new_person_costs_no_transaction_of_several_statements(place: Any, database: str) -> None:
+    if database == "sqlite":
+        return  # has no round trips
+    store = place.open()
+    recorder = recording(store)
+    begun = []
+    begin = store._database.begin
+    store._database.begin = lambda: (begun.append(1), begin())
+    (alice,) = await recorded(recorder, store, "alice")
+    twice = [recorder.event("acme", "reload", naming("bob"), (), AT) for _ in range(2)]  # in one statement
+    await recorder.commit_all(tuple(twice))
+    assert not begun
+    bob = json.loads(twice[1].record)["by"][0]["id"]
+    assert [name_of(store, each) for each in (alice, bob)] == ["alice", "bob"]
 
 
 async def test_an_erased_person_is_nobody(place: Any) -> None:

@@ -326,6 +326,27 @@ PSEUDONYMS = (
         "nothing can be computed from a pseudonym",
     ),
     Mutant(
+        "pseudonym-of-one-who-was-erased-meanwhile",
+        "pdp/service/pseudonyms.py",
+        "            return  # what was read may be erased",
+        "            pass",
+        "an erasure during a read counts",
+    ),
+    Mutant(
+        "pseudonym-that-nobody-looks-for",
+        "pdp/service/pseudonyms.py",
+        "if len(missing) > PEOPLE_AT_ONCE:",
+        "if False:",
+        "everybody of a chain of actors keeps a pseudonym",
+    ),
+    Mutant(
+        "any-pseudonym-of-several",
+        "pdp/store/calls.py",
+        "(SELECT min(pseudonym) FROM people",
+        "(SELECT max(pseudonym) FROM people",
+        "processes agree on the pseudonym of somebody who has several",
+    ),
+    Mutant(
         "record-names-its-subject",
         "pdp/core/record.py",
         '"id": None if shown.id is None else stamp.person("account", shown.issuer or "", shown.id),',

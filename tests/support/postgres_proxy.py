@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Bind of the prepared statement `pdp.store.postgres.plain.NAME`, and what the server says when it is carried out.
+# Bind of the prepared statement `pdp.store.postgres.plain.PLAIN`, and what the server says when it is carried out.
 _PLAIN, _PLAIN_DONE = re.compile(rb"B.{4}\0pdp_commit\0", re.DOTALL), b"SELECT 1\0"
 
 

@@ -16,7 +16,7 @@ from pdp.core.stored import CallKeys, StoredCall
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
 from pdp.store.approvals.tables import from_row
-from pdp.store.calls import STATEMENT, Lasting, arguments, stored_call
+from pdp.store.calls import STATEMENT, WITH_PEOPLE, Lasting, arguments, stored_call
 
 T = TypeVar("T")
 
@@ -72,8 +72,8 @@ class CallReads:
             db.terminate()
 
     async def _read(self, db: Any, keys: CallKeys) -> StoredCall:
-        (row,) = await db.fetch(STATEMENT, *arguments(keys))
-        stored, asked = stored_call(tuple(row), self._lasting)
+        (row,) = await db.fetch(WITH_PEOPLE if keys.people else STATEMENT, *arguments(keys))
+        stored, asked = stored_call(tuple(row), keys, self._lasting)
         if stored.row is None or not asked:
             return stored
         return _answered(stored, (await db.fetch(ANSWERED, keys.tenant, stored.row.digest, keys.at_ns))[0])

@@ -1,6 +1,6 @@
 """The commit of plain entries in one statement, and so in one round trip.
 
-A plain entry has a record, values, a call, a reply and a session, and nothing else. The statement is its own
+A plain entry has a record, values, a call, a reply, a session and people, and nothing else. The statement is its own
 transaction: it locks and moves the head row, writes the rows of a whole batch from arrays, and deletes what is too
 old. It changes nothing at all (no row of the result) where the head says that another process changed switches or
 marks, or the log is not the one that was written; and it fails as a whole where a salt, a reply's key or a session is
@@ -18,6 +18,7 @@ from pdp.core.stored import CallRow, Commit, SessionRow
 from pdp.store.rows import (
     CALLS,
     OLD,
+    PEOPLE,
     RECORDS,
     REPLIES,
     SESSIONS,
@@ -26,6 +27,7 @@ from pdp.store.rows import (
     Head,
     Insert,
     call_row,
+    person_row,
     record_row,
     reply_row,
     session_row,
@@ -33,8 +35,6 @@ from pdp.store.rows import (
 )
 from pdp.store.shared import Last
 from pdp.store.tables import metadata
-
-NAME = "pdp_commit"  # of the prepared statement
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call] # types ask for one
 
@@ -51,9 +51,10 @@ def _columns(into: Insert, rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence
     return zip(*rows, strict=True) if rows else [()] * len(into.columns)
 
 
-# $1 to $30 are the columns of new rows. Every change joins `moved`, so none is made before the head is locked. Rows
-# that are renewed in the statement are not deleted in it, for PostgreSQL changes a row only once in a statement.
-STATEMENT = f"""
+# $1 to $30 and $40 to $45 are the columns of new rows. Every change joins `moved`, so none is made before the head is
+# locked. Rows that are renewed in the statement are not deleted in it, for PostgreSQL changes a row only once in a
+# statement.
+_STATEMENT = f"""
 WITH moved AS (
   UPDATE head SET size = size + cardinality($1::bigint[])
   WHERE changes = $31 AND size > $32
@@ -72,7 +73,7 @@ WITH moved AS (
 ), new_sessions AS (
   {_new(SESSIONS, 28)}
   RETURNING 1
-), old_replies AS (
+){{people}}, old_replies AS (
   DELETE FROM replies USING moved
   WHERE {OLD["replies"].format(limit="$35", before="$36")} AND key <> ALL($20::text[])
 ), old_calls AS (
@@ -92,18 +93,24 @@ SELECT first + cardinality($1::bigint[]) - 1 AS last, 1 / CASE
   ELSE 0 END AS whole -- a division by zero undoes everything
 FROM moved
 """  # noqa: S608 - statements of ours
+# By the names that they are prepared under. A lock on people holds up only who writes some.
+PLAIN, WITH_PEOPLE = "pdp_commit", "pdp_commit_people"
+STATEMENTS = {
+    PLAIN: _STATEMENT.format(people=""),
+    WITH_PEOPLE: _STATEMENT.format(people=f", new_people AS (\n  {_new(PEOPLE, 40)}\n)"),
+}
 
 
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has only what the statement writes."""
-    return not (entry.artefacts or entry.switch or entry.high_water or entry.steps or entry.refusals or entry.people)
+    return not (entry.artefacts or entry.switch or entry.high_water or entry.steps or entry.refusals)
 
 
 def statement_arguments(
     entries: Sequence[Commit], leaves: Sequence[bytes], head: Head, last: Last | None, ages: Ages
-) -> tuple[Any, ...] | None:
-    """The arguments of `STATEMENT`; None where two entries change the same row in different ways. Raises Fault
-    `store.entry` as `rows.value_rows` does."""
+) -> tuple[str, tuple[Any, ...]] | None:
+    """The name and the arguments of the statement; None where two entries change the same row in different ways.
+    Raises Fault `store.entry` as `rows.value_rows` does."""
     calls: dict[str, CallRow] = {}
     sessions: dict[str, SessionRow] = {}
     for entry in entries:
@@ -126,7 +133,8 @@ def statement_arguments(
         REPLIES: list(map(reply_row, replies.values())),
         SESSIONS: list(map(session_row, sessions.values())),
     }
-    return (
+    people = [person_row(person) for entry in entries for person in entry.people]
+    arguments = (
         *(column for into, rows in new.items() for column in _columns(into, rows)),
         head.changes,
         -1 if last is None else last.index,
@@ -138,3 +146,4 @@ def statement_arguments(
         ages.values_ns,
         ages.sessions_ns,
     )
+    return (WITH_PEOPLE, (*arguments, *_columns(PEOPLE, people))) if people else (PLAIN, arguments)

@@ -62,8 +62,8 @@ class PostgresRows(Rows):
         self, entries: Sequence[Commit], head: Head, last: Last | None, ages: Ages
     ) -> tuple[RecordRef, ...] | None:
         leaves = [leaf_hash(entry.record) for entry in entries]
-        arguments = statement_arguments(entries, leaves, head, last, ages)
-        index = self._database.commit_plain(arguments, entries[-1].record_id) if arguments is not None else None
+        statement = statement_arguments(entries, leaves, head, last, ages)
+        index = self._database.commit_plain(*statement, entries[-1].record_id) if statement is not None else None
         if index is None:
             return None
         first = index - len(entries) + 1

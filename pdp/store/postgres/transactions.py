@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only
 
 from pdp.store.alchemy import state
 from pdp.store.postgres import connection as server
-from pdp.store.postgres.plain import NAME, STATEMENT
+from pdp.store.postgres.plain import STATEMENTS
 from pdp.store.rows import Head
 from pdp.store.shared import Last, LogWentBack
 from pdp.store.tables import head, records
@@ -50,7 +50,7 @@ class PostgresTransactions:
         self._durable: Written | None = None
         self._under_way: RootTransaction | None = None
         self._savepoint: NestedTransaction | None = None
-        self._plain: Any = None  # `plain.STATEMENT`, prepared on the connection
+        self._plain: dict[str, Any] = {}  # of `plain.STATEMENTS`, prepared on the connection
         self.db = engine.connect()
 
     def run(self, work: Callable[[], T]) -> T:
@@ -70,14 +70,14 @@ class PostgresTransactions:
                 raise
         self._durable = self.last or self._durable
 
-    def commit_plain(self, arguments: tuple[Any, ...], last_id: str) -> int | None:
-        """Run `plain.STATEMENT`, which is durable when it returns; the index of its last record, None where it
-        changed nothing."""
+    def commit_plain(self, name: str, arguments: tuple[Any, ...], last_id: str) -> int | None:
+        """Run one of `plain.STATEMENTS`, which is durable when it returns; the index of its last record, None where
+        it changed nothing."""
         try:
-            if self._plain is None:
+            if name not in self._plain:
                 driver = self.db.connection.driver_connection
-                self._plain = await_only(driver.prepare(STATEMENT, name=NAME))  # type: ignore[union-attr] # asyncpg's
-            rows = await_only(self._plain.fetch(*arguments))
+                self._plain[name] = await_only(driver.prepare(STATEMENTS[name], name=name))  # type: ignore[union-attr] # asyncpg's
+            rows = await_only(self._plain[name].fetch(*arguments))
             index: int | None = rows[0]["last"] if rows else None
         except server.DatabaseErrors as e:
             index = self._found_after_all(last_id) if server.lost(e) else None
@@ -136,7 +136,7 @@ class PostgresTransactions:
 
     def _disconnect(self) -> None:
         """A transaction that is under way is rolled back by the server."""
-        self._plain = None
+        self._plain.clear()
         try:
             self.db.close()
         except server.DatabaseErrors:

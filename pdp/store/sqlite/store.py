@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -20,7 +21,7 @@ from pdp.core.stored import CallKeys, StoredCall
 from pdp.ports import Entropy
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
-from pdp.store.calls import STATEMENT, arguments, stored_call
+from pdp.store.calls import STATEMENT, WITH_PEOPLE, arguments, stored_call
 from pdp.store.erasing import erase
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
@@ -34,7 +35,7 @@ from pdp.store.writer import Writer, pace
 
 T = TypeVar("T")
 
-_CALL = numbered(STATEMENT)
+_CALL, _CALL_AND_PEOPLE = map(numbered, (STATEMENT, WITH_PEOPLE))
 
 
 class SqliteStore(LogStore):
@@ -90,34 +91,34 @@ class SqliteStore(LogStore):
     @override
     async def for_call(self, keys: CallKeys) -> StoredCall:
         """One statement is consistent by itself; what people answered is read with it in one transaction."""
-        parameters = arguments(keys)
         with self._reader_lock:
             self._check_readable()
             try:
-                stored, asked = self._stored(parameters)
+                stored, asked = self._stored(keys)
                 if stored.row is None or not asked:
                     return stored
                 self._reader.execute("BEGIN")
-                stored, asked = self._stored(parameters)
+                stored, asked = self._stored(keys)
                 if stored.row is None or not asked:
                     return stored
                 return self._in_reader.answered(keys, stored.row.digest, stored)
             except sqlite3.Error as e:
-                self._failed(partial(self._read_again, parameters))
+                self._failed(partial(self._read_again, keys))
                 raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
             finally:
                 if self._reader.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         self._reader.rollback()
 
-    def _stored(self, parameters: tuple[str | int, ...]) -> tuple[StoredCall, bool]:
-        (row,) = self._reader.execute(_CALL, parameters).fetchall()  # none holds on to an old snapshot
-        return stored_call(row, self._lasting)
+    def _stored(self, keys: CallKeys) -> tuple[StoredCall, bool]:
+        statement = _CALL_AND_PEOPLE if keys.people else _CALL
+        (row,) = self._reader.execute(statement, arguments(keys)).fetchall()  # none holds on to an old snapshot
+        return stored_call(row, keys, self._lasting)
 
-    def _read_again(self, parameters: tuple[str | int, ...]) -> None:
-        """The same read on another thread's connection."""
+    def _read_again(self, keys: CallKeys) -> None:
+        """The same read on another thread's connection, but for the people."""
         with self._engine.connect() as db:
-            db.exec_driver_sql(_CALL, parameters).fetchall()
+            db.exec_driver_sql(_CALL, arguments(replace(keys, people=()))).fetchall()
 
     @override
     async def read(self, reads: Callable[[], T]) -> T:

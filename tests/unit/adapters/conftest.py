@@ -262,9 +262,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     )
     source = wired.evidence
     heard, resolve = wired.services.client_answers, wired.resolve
-    decide = Decide(
-        state, store, establish, repeats, source, heard, resolve, recorder, sessions, clock, kills, Terms()
-    )
+    decide = Decide(state, establish, repeats, source, heard, resolve, recorder, sessions, clock, kills, Terms())
     yield Services(
         admission=Admission(edges.callers, store, recorder, clock, Limits()),
         decide=decide,
