@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
+from pdp.core.origins import OriginsFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,7 @@ class ArgumentsFact:
     findings: tuple[Finding, ...] = ()
     size: int = WORST_COUNT  # bytes as received
     depth: int = WORST_COUNT
+    origins: OriginsFact = field(default_factory=OriginsFact)
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -207,6 +209,7 @@ class ArgumentsFact:
             "findings": list(map(Finding.fact, self.findings)),
             "size": self.size,
             "depth": self.depth,
+            "origins": (self.origins if self.check.ok else OriginsFact()).fact(),
         }
 
 

@@ -176,6 +176,7 @@ require contains {
 	some t in input.targets
 	t.risk_level == 3
 	not t.key in data.lib.targets.destructive
+	not t.key in data.lib.judge.instead_of_subject
 }
 
 # METADATA
@@ -197,6 +198,7 @@ require contains {
 	t.risk_level == 2
 	t.key in data.lib.targets.changing
 	not t.key in data.lib.targets.destructive
+	not t.key in data.lib.judge.instead_of_subject
 }
 
 # METADATA
@@ -216,6 +218,7 @@ require contains {
 	data.lib.session.tainted
 	some t in input.targets
 	t.key in data.lib.targets.outward
+	not t.key in data.lib.judge.instead_of_subject
 }
 
 # METADATA
@@ -248,6 +251,65 @@ require contains {
 }
 
 # METADATA
+# title: A judge looks at a call of high risk instead of the subject
+# description: |
+#   In the balanced profile, where nothing untrusted was read, or all values that bind stand in the task. When the judge
+#   cannot tell, the subject confirms after all, with a passkey.
+require contains {
+	"kind": "judge",
+	"id": "judge.high",
+	"code": "judge.high",
+	"control": "MCP06",
+	"stage": 1,
+	"ttl_seconds": 120,
+	"prompt": "task-fit",
+	"accepts": ["allow"],
+	"min_confidence": 0.8,
+	"otherwise": {
+		"kind": "confirmation",
+		"id": "judge.high.confirm",
+		"code": "judge.high.confirm",
+		"control": "MCP06",
+		"ttl_seconds": 300,
+		"min_assurance": "passkey",
+	},
+} if {
+	some t in input.targets
+	t.key in data.lib.judge.instead_of_subject
+	t.risk_level == 3
+}
+
+# METADATA
+# title: A judge looks at a lesser call instead of the subject
+# description: |
+#   In the balanced profile: a change of medium risk, and what leaves a tainted session, where nothing untrusted was read
+#   or the values that bind are the user's own. When the judge cannot tell, the subject confirms after all.
+require contains {
+	"kind": "judge",
+	"id": "judge.origins",
+	"code": "judge.origins",
+	"control": "MCP06",
+	"stage": 1,
+	"ttl_seconds": 120,
+	"prompt": "task-fit",
+	"accepts": ["allow"],
+	"min_confidence": 0.8,
+	"otherwise": {
+		"kind": "confirmation",
+		"id": "judge.origins.confirm",
+		"code": "judge.origins.confirm",
+		"control": "MCP06",
+		"ttl_seconds": 300,
+		"min_assurance": "signed_in",
+	},
+} if {
+	some t in input.targets
+	t.key in data.lib.judge.instead_of_subject
+	t.risk_level < 3
+	not t.key in data.lib.judge.medium
+}
+
+# METADATA
 # title: A judge is heard before people are asked
 # description: |
 #   Its denial ends the matter, so that people, the subject among them, never see what is plainly not the task. Its allow
@@ -267,6 +329,7 @@ require contains {
 	some t in input.targets
 	t.key in data.lib.targets.put_to_people
 	not t.key in data.lib.judge.medium
+	not t.key in data.lib.judge.instead_of_subject
 }
 
 # METADATA
@@ -288,4 +351,5 @@ require contains {
 	some t in input.targets
 	t.key in data.lib.targets.put_to_people
 	not t.key in data.lib.judge.medium
+	not t.key in data.lib.judge.instead_of_subject
 }

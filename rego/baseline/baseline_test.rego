@@ -460,3 +460,101 @@ test_no_advice_where_nobody_is_asked if {
 	not "judge.advice" in testing.codes(baseline.require) with input as testing.call_of({"risk_level": 2, "annotations": {"read_only": true, "destructive": false}})
 		with data.org as org_with_advice
 }
+
+balanced := object.union(testing.org, {"profile": "balanced"})
+
+high_change := {"risk_level": 3, "annotations": {"read_only": false, "destructive": false}}
+
+mail := {"risk_level": 2, "annotations": {"read_only": false, "destructive": false}, "sinks": [{"kind": "email", "argument": "/to"}]}
+
+valued(target, labels, origins) := object.union(vouched(target), {
+	"session": object.union(vouched(target).session, {"labels": labels}),
+	"arguments": {"origins": {"traced": true, "values": [{"pointer": sprintf("/%d", [i]), "origin": o} | some i, o in origins]}},
+})
+
+asked(question) := codes if {
+	codes := testing.codes(baseline.require) with input as question with data.org as balanced
+}
+
+test_a_judge_at_high_risk_where_nothing_untrusted_was_read if {
+	asked(valued(high_change, ["sensitive"], [])) == {"judge.high"}
+}
+
+test_a_judge_at_high_risk_where_the_task_says_every_value if {
+	asked(valued(high_change, ["untrusted"], ["task", "task"])) == {"judge.high"}
+}
+
+test_the_subject_at_high_risk_where_a_value_is_of_another_origin if {
+	every origin in ["own", "external", "none"] {
+		asked(valued(high_change, ["untrusted"], ["task", origin])) == {"risk.high"}
+	}
+}
+
+test_the_subject_where_nothing_binds_after_an_untrusted_read if {
+	asked(valued(high_change, ["untrusted"], [])) == {"risk.high"}
+}
+
+test_a_judge_at_medium_risk_where_the_values_are_the_users_own if {
+	asked(valued(medium_change, ["untrusted"], ["own", "task"])) == {"judge.origins"}
+}
+
+test_own_values_send_nothing_after_an_untrusted_read if {
+	asked(valued(mail, ["untrusted"], ["own"])) == {"risk.medium", "sink.tainted"}
+}
+
+test_a_judge_where_the_task_says_to_whom if {
+	asked(valued(mail, ["untrusted"], ["task"])) == {"judge.origins"}
+}
+
+test_one_judge_in_the_balanced_profile if {
+	org := object.union(balanced, {"judge": {"people": "filter", "medium": "instead"}})
+	medium := testing.codes(baseline.require) with input as valued(mail, [], ["task"]) with data.org as org
+	medium == {"judge.medium"}
+	high := testing.codes(baseline.require) with input as valued(high_change, [], ["task"]) with data.org as org
+	high == {"judge.high"}
+}
+
+test_people_for_critical_and_destructive_ones_in_the_balanced_profile if {
+	asked(valued({"risk_level": 4}, [], ["task"])) == {"risk.critical"}
+	destroying := {"risk_level": 3, "annotations": {"read_only": false, "destructive": true}}
+	asked(valued(destroying, [], ["task"])) == {"annotations.destructive"}
+}
+
+test_people_for_what_was_refused_today if {
+	every counter in ["judge_refusals", "people_refusals"] {
+		question := object.union(valued(high_change, [], ["task"]), {"call": object.union(testing.call({}).call, {counter: 3})})
+		asked(question) == {"risk.high"}
+	}
+}
+
+test_people_on_the_agents_own_statement if {
+	every source in ["agent", "none"] {
+		question := object.union(valued(high_change, [], ["task"]), {"session": object.union(testing.call({}).session, {"task_source": source})})
+		asked(question) == {"risk.high"}
+	}
+}
+
+test_the_subject_in_the_strict_profile_whatever_the_origin if {
+	codes := testing.codes(baseline.require) with input as valued(high_change, [], ["task"])
+		with data.org as testing.org
+	codes == {"risk.high"}
+}
+
+test_the_subject_where_the_labels_may_be_incomplete if {
+	every fact in ["known", "observed"] {
+		question := object.union(valued(high_change, [], ["own"]), {"session": object.union(vouched(high_change).session, {fact: false})})
+		asked(question) == {"risk.high"}
+	}
+}
+
+test_the_subject_where_origins_are_not_traced if {
+	untraced := {"arguments": {"origins": {"traced": false, "values": [{"pointer": "/a", "origin": "task"}]}}}
+	asked(object.union(valued(high_change, ["untrusted"], ["task"]), untraced)) == {"risk.high"}
+	asked(object.union(valued(medium_change, ["untrusted"], ["own"]), untraced)) == {"risk.medium"}
+}
+
+test_no_origin_but_task_and_own_is_the_users if {
+	every origin in ["external", "none", "else"] {
+		asked(valued(medium_change, ["untrusted"], ["own", origin])) == {"risk.medium"}
+	}
+}

@@ -35,5 +35,41 @@ medium contains t.key if {
 }
 
 # METADATA
+# title: Calls that a judge looks at instead of the subject, in the balanced profile
+# description: |
+#   The task licenses the action, as the judge reads it, and nobody else can have led the agent to it or chosen its
+#   values. Never what is critical or destructive, and nothing like what was refused today.
+instead_of_subject contains t.key if {
+	data.org.profile == "balanced"
+	data.lib.subject.attended
+	input.session.task_source in {"subject_signed", "caller"}
+	not shopping
+	input.call.people_refusals == 0
+	some t in input.targets
+	t.key in data.lib.targets.put_to_people
+	not t.key in data.lib.targets.approved
+	t.key in users_own
+}
+
+# Nobody untrusted can have led the agent here, or the user said each value.
+users_own contains t.key if {
+	data.lib.session.unled
+	some t in input.targets
+}
+
+users_own contains t.key if {
+	data.lib.origins.stated
+	some t in input.targets
+}
+
+# After something untrusted was read, the user's own values license only what can be undone.
+users_own contains t.key if {
+	data.lib.origins.traced
+	some t in input.targets
+	t.risk_level <= 2
+	not t.key in data.lib.targets.outward
+}
+
+# METADATA
 # title: The judge refused this subject's agent three times with this tool
 shopping if input.call.judge_refusals >= 3

@@ -14,4 +14,5 @@ complete if {
 	is_string(org.approvals.unattended)
 	is_string(org.judge.people)
 	is_string(org.judge.medium)
+	is_string(org.profile)
 }

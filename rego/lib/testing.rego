@@ -109,7 +109,7 @@ base := {
 	"server": {"status": "ok", "id": "git", "resource": "https://git.example/mcp", "owner": "platform"},
 	"targets": [base_tool],
 	"call": {"method": "tools/call", "digest": "call-1", "judge_refusals": 0, "unknown_outcomes": 0, "people_refusals": 0, "people_withdrawals": 0},
-	"arguments": {"status": "ok", "value": {}, "findings": [], "size": 2, "depth": 1},
+	"arguments": {"status": "ok", "value": {}, "findings": [], "size": 2, "depth": 1, "origins": {"traced": true, "values": []}},
 	"session": {
 		"status": "ok",
 		"known": true,
@@ -147,7 +147,7 @@ listing := object.union(base, {
 		"session": {"status": "missing", "code": "session.missing"},
 	},
 	"call": {"method": "tools/list", "digest": ""},
-	"arguments": {"status": "missing", "size": worst_count, "depth": worst_count},
+	"arguments": {"status": "missing", "size": worst_count, "depth": worst_count, "origins": {"traced": false}},
 	"session": {
 		"status": "missing",
 		"known": false,
@@ -165,6 +165,7 @@ listing := object.union(base, {
 # title: Organisation data with every key of schemas/org.json
 org := {
 	"approvals": {"destructive": "approvers", "critical": "security", "unattended": "operators"},
+	"profile": "strict",
 	"judge": {"people": "none", "medium": "none"},
 	"delegation": {"max_actors": 2},
 	"roles": [

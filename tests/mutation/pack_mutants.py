@@ -57,8 +57,8 @@ GATED = (
     Mutant(
         "pack-nested-otherwise",
         BASELINE,
-        '"min_assurance": "passkey",\n',
-        '"min_assurance": "passkey",\n\t"otherwise": ' + NESTED,
+        '"min_assurance": "passkey",\n} if',
+        '"min_assurance": "passkey",\n\t"otherwise": ' + NESTED + "} if",
         "otherwise is one level deep",
     ),
     Mutant(

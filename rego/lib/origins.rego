@@ -1,0 +1,29 @@
+# METADATA
+# title: Where the binding values of a call come from
+# description: |
+#   Positive only: a call of which nothing is known, or that binds no value, is neither stated nor traced. An origin says
+#   where values stand, never that the user wanted the call.
+package lib.origins
+
+# METADATA
+# title: Every binding value stands in the task, which somebody else than the agent vouches for
+default stated := false
+
+stated if {
+	some_value
+	count({v.pointer | some v in input.arguments.origins.values; v.origin != "task"}) == 0
+}
+
+# METADATA
+# title: Every binding value stands in the task or in a result of the user's own tools
+default traced := false
+
+traced if {
+	some_value
+	count({v.pointer | some v in input.arguments.origins.values; not v.origin in {"task", "own"}}) == 0
+}
+
+some_value if {
+	input.arguments.origins.traced == true
+	count(input.arguments.origins.values) > 0
+}

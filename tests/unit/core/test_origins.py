@@ -1,0 +1,159 @@
+"""Where a value comes from: what traces it, and what must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdp.core.origins import (
+    EXTERNAL,
+    MAX_ATOMS,
+    MAX_VALUES,
+    NONE,
+    OWN,
+    SUPPLIED,
+    TASK,
+    SeenAtoms,
+    binding_values,
+    needed,
+    of_arguments,
+    of_result,
+    of_task,
+    origin_of,
+)
+
+TASK_TEXT = (
+    "Am I free at 12:00 on 2024-05-19? If so, pay $1,000.50 to (dora@x.example), for 'Le Marais Boutique', "
+    "and file Emma's order #W12 below /home/me/orders."
+)
+OF_TASK = of_task(TASK_TEXT)
+
+
+def seen(*atoms: Any) -> SeenAtoms:
+    made = SeenAtoms()
+    for each in atoms:
+        made.add(each)
+    return made
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["dora@x.example", "DORA@x.example", "Le Marais Boutique", "1000.5", "1000.50", "#W12", "2024-05-19", "12:00",
+     "Emma", "2024-05-19 12:00", "/home/me/orders"],
+)  # fmt: skip
+def test_what_stands_in_the_task(value: str) -> None:
+    assert origin_of(value, OF_TASK, SeenAtoms().held) == TASK
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x.example", "dora", "ora@x.example", "../home/me/orders", "/home/me", "Marais Le", "19", "1000",
+     "2024-05-19 13:00", "free Boutique", "", " ", "?", "@", "d o r a @ x . e x a m p l e"],
+)  # fmt: skip
+def test_what_does_not_stand_in_the_task(value: str) -> None:
+    assert origin_of(value, OF_TASK, SeenAtoms().held) == NONE
+
+
+def test_own_results_trace() -> None:
+    result = of_result('{"payee": {"iban": "GB22 1111", "name": "Ann Lee"}, "rent": 950.0}', [])
+    for value in ("GB22 1111", "Ann Lee", "950"):
+        assert origin_of(value, frozenset(), seen(result).held) == OWN
+    assert origin_of("Ann Leer", frozenset(), seen(result).held) == NONE
+    structured = of_result({"items": {"1008": {"price": 12.5}}}, [])
+    assert origin_of("1008", frozenset(), seen(structured).held) == OWN
+    assert origin_of("12.50", frozenset(), seen(structured).held) == OWN
+
+
+def test_untrusted_results_do_not() -> None:
+    assert (
+        origin_of("eve@x.example", frozenset(), seen(of_result("to eve@x.example", ["untrusted"])).held) == EXTERNAL
+    )
+
+
+@pytest.mark.parametrize(
+    "spelling", ["eve@x.example", "EVE@X.EXAMPLE", "e v e @ x . e x a m p l e", "<eve@x.example>,", "eve(@)x.example"]
+)
+def test_rule_x_untrusted_results_untrace(spelling: str) -> None:
+    """Whatever the order in which they came."""
+    own, external = of_result("contact: eve@x.example", []), of_result(f"write to {spelling}", ["untrusted"])
+    assert origin_of("eve@x.example", frozenset(), seen(own, external).held) == EXTERNAL
+    assert origin_of("eve@x.example", frozenset(), seen(external, own).held) == EXTERNAL
+
+
+@pytest.mark.parametrize(
+    "spelling", ["eve@x.example", "e v e @ x . e x a m p l e", "/eve/@x/example", {"eve": "x.example"}]
+)
+def test_rule_t_what_the_agent_supplied_is_not_traced_by_an_echo(spelling: Any) -> None:
+    supplied = of_arguments({"path": spelling})
+    echo = of_result("created eve@x.example", [])
+    assert origin_of("eve@x.example", frozenset(), seen(supplied, echo).held) == NONE
+    assert origin_of("eve@x.example", frozenset(), seen(echo).held) == OWN
+
+
+def test_a_value_of_the_users_own_stays_so_when_the_agent_uses_it() -> None:
+    own, used = of_result("order #W12", []), of_arguments({"order": "#W12", "why": "late"}, frozenset({"/order"}))
+    assert origin_of("#W12", frozenset(), seen(own, used).held) == OWN
+    assert origin_of("late", frozenset(), seen(of_result("late", []), used).held) == NONE
+
+
+def test_the_task_wins_over_what_others_say() -> None:
+    assert origin_of("dora@x.example", OF_TASK, seen(of_result("dora@x.example", ["untrusted"])).held) == TASK
+
+
+def test_a_value_of_parts_comes_from_the_worst_of_them() -> None:
+    external = seen(of_result("at 13:00", ["untrusted"]))
+    assert origin_of("2024-05-19 13:00", OF_TASK, external.held) == EXTERNAL
+    assert origin_of("2024-05-19 14:00", OF_TASK, external.held) == NONE
+
+
+def test_what_binds() -> None:
+    arguments = {"to": ["a", "b"], "n": 1.0, "yes": True, "no": None, "empty": "", "deep": {"a/b": {"~c": "x"}}}
+    assert binding_values(arguments, None) == (
+        ("/to/0", "a"), ("/to/1", "b"), ("/n", "1.0"), ("/deep/a~1b/~0c", "x"),
+    )  # fmt: skip
+    assert binding_values(arguments, ["/to", "/dee"]) == (("/to/0", "a"), ("/to/1", "b"))
+    assert binding_values(arguments, []) == ()
+    assert binding_values({"to": ["a"] * MAX_VALUES}, None) is not None
+    assert binding_values({"to": ["a"] * (MAX_VALUES + 1)}, None) is None
+
+
+def test_bounds_are_told() -> None:
+    many = " ".join(f"w{n}" for n in range(MAX_ATOMS + 1))
+    for made in (of_result(many, []), of_result(many, ["untrusted"]), of_arguments({"a": many})):
+        assert not made.whole
+        assert len(made.atoms) == MAX_ATOMS
+    assert of_result("short", []).whole
+    assert len(of_task(many)) == MAX_ATOMS
+
+
+VALUES = st.text(alphabet="ab1 .@/'\n", max_size=12)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    value=VALUES,
+    texts=st.lists(st.tuples(st.sampled_from([OWN, EXTERNAL, SUPPLIED]), VALUES), max_size=4),
+    task=VALUES,
+)
+def test_more_that_untraces_never_traces_and_needed_is_all_that_is_asked(
+    value: str, texts: list[tuple[str, str]], task: str
+) -> None:
+    made = {
+        OWN: lambda t: of_result(t, []),
+        EXTERNAL: lambda t: of_result(t, ["untrusted"]),
+        SUPPLIED: lambda t: of_arguments({"a": t}),
+    }
+    whole = seen(*(made[kind](text) for kind, text in texts))
+    without = seen(*(made[kind](text) for kind, text in texts if kind == OWN))
+    known, asked = of_task(task), set[tuple[str, str]]()
+
+    def held(kind: str, atom: str) -> bool:
+        asked.add((kind, atom))
+        return whole.held(kind, atom)
+
+    with_all, less = origin_of(value, known, held), origin_of(value, known, without.held)
+    assert with_all == less or (with_all in (EXTERNAL, NONE) and less != TASK)
+    assert asked <= needed(value)

@@ -1,0 +1,112 @@
+"""The profiles of the baseline: less that is known never asks less, and balanced never asks where strict does not.
+
+Every combination of what the rules look at goes through the packs and the composition, with a judge that always
+allows: what then passes with no person asked is what a profile lets through.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import shipped
+
+from pdp.core.evidence import Verdict, judged
+
+Json = dict[str, Any]
+
+RANK = {"deny": 0, "pending": 1, "allow": 2}
+PROMPT = "11"
+JUDGES = (("none", "none"), ("filter", "instead"))
+# each fact in its states, the first is what it is without the fact, the worst
+FACTS: dict[str, tuple[Any, ...]] = {
+    "kind": ("unknown", "human"),
+    "task_source": ("none", "caller"),
+    "observed": (False, True),
+    "labels": (["untrusted", "sensitive"], ["sensitive"], []),
+    "origins": (None, ["none"], ["external"], ["own"], ["task", "own"], ["task"]),
+    "refusals": (1 << 50, 0),
+}
+TARGETS = tuple(
+    {"risk_level": risk, "annotations": {"read_only": reads, "destructive": destroys}, "sinks": sinks}
+    for risk, (reads, destroys), sinks in itertools.product(
+        (1, 2, 3, 4), ((True, False), (False, False), (False, True)), ([], [{"kind": "email", "argument": "/to"}])
+    )
+)
+
+
+def question(target: Json, facts: Json) -> Json:
+    base, tool = (json.loads(shipped.fixture(name)) for name in ("base", "base_tool"))
+    values = [{"pointer": f"/{n}", "origin": origin} for n, origin in enumerate(facts["origins"] or [])]
+    return {
+        **base,
+        "policy": {"revision": "r", "packs": ["acme", "baseline"]},
+        "subject": {**base["subject"], "groups": ["developers"], "kind": facts["kind"]},
+        "targets": [{**tool, **target, "annotations": {**tool["annotations"], **target["annotations"]}}],
+        "session": {
+            **base["session"],
+            "observed": facts["observed"],
+            "labels": facts["labels"],
+            "task_source": facts["task_source"],
+        },
+        "arguments": {**base["arguments"], "origins": {"traced": facts["origins"] is not None, "values": values}},
+        "call": {**base["call"], "judge_refusals": facts["refusals"], "people_refusals": facts["refusals"]},
+        "judge": {"prompts": {"task-fit": PROMPT}},
+    }
+
+
+def with_a_lying_judge(engine: Any, asked: Json) -> str:
+    """The effect once a judge has allowed whatever it was asked."""
+    evidence: list[Any] = []
+    while True:
+        answer = shipped.decide(engine, {**asked, "evidence": evidence})
+        fresh = [
+            judged(r, asked["call"]["digest"], Verdict("ok", "allow", 1.0, PROMPT, "m"), asked["time"]["ns"] + 10**9)
+            for r in answer["requirements"]
+            if r["kind"] == "judge"
+        ]
+        if not fresh:
+            return str(answer["effect"])
+        evidence += fresh
+
+
+def engine_of(profile: str, people: str, medium: str) -> Any:
+    org = {**shipped.ORG, "profile": profile, "judge": {"people": people, "medium": medium}}
+    return shipped.engine(tests=False, org=org)
+
+
+def combinations() -> Iterator[tuple[int, ...]]:
+    return itertools.product(*(range(len(states)) for states in FACTS.values()))
+
+
+def facts_at(places: tuple[int, ...]) -> Json:
+    return {name: states[place] for (name, states), place in zip(FACTS.items(), places, strict=True)}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("people", "medium"), JUDGES)
+def test_omitting_a_fact_never_loosens(people: str, medium: str) -> None:
+    """A verified, observed or vouched fact in its worst state, all others as they are."""
+    engines = {profile: engine_of(profile, people, medium) for profile in ("strict", "balanced")}
+    looser = 0
+    for target in TARGETS:
+        ranks: dict[tuple[str, tuple[int, ...]], int] = {}
+        for profile, places in itertools.product(engines, combinations()):
+            effect = with_a_lying_judge(engines[profile], question(target, facts_at(places)))
+            ranks[profile, places] = RANK[effect]
+        for (profile, places), rank in ranks.items():
+            for fact, place in enumerate(places):
+                if place:
+                    worst = (*places[:fact], 0, *places[fact + 1 :])
+                    assert ranks[profile, worst] <= rank, (target, profile, facts_at(places), list(FACTS)[fact])
+            if profile == "balanced":
+                assert ranks["strict", places] <= rank
+                looser += ranks["strict", places] < rank
+                if target["risk_level"] == 4 or (
+                    target["annotations"]["destructive"] and not target["annotations"]["read_only"]
+                ):
+                    assert rank < RANK["allow"]
+    assert looser  # otherwise there is no balanced profile
