@@ -1,4 +1,4 @@
-"""Configuration of the signed log (`audit.*`)."""
+"""Configuration of the signed log and of the search (`audit.*`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdp.files.options import Options
 
 
 class AuditOptions(Options):
-    """The signed tree over the records."""
+    """The signed tree over the records, and their index."""
 
     folder: Path | None = Field(
         None,
@@ -31,6 +31,13 @@ class AuditOptions(Options):
         description="HOST:PORT where the folder is served, on a literal loopback address only: its readers see "
         "the records of every tenant.",
         examples=["127.0.0.1:8081"],
+    )
+
+    index: Path | None = Field(
+        None,
+        description="Folder for the index that `SearchRecords` and `pdp audit search` need; each process has its "
+        "own, and makes it again where it is lost. Absent: beside the store where that is a folder, else no search.",
+        examples=["index"],
     )
 
     @field_validator("listen")

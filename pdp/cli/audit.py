@@ -1,5 +1,5 @@
-"""`pdp audit`: prove a record, and verify proofs and whole logs. Exit codes: 0 it verifies, 10 it does not, 2 usage,
-1 fault."""
+"""`pdp audit`: find and prove records, and verify proofs and whole logs. Exit codes: 0 it verifies, 10 it does not,
+2 usage, 1 fault."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ _ERASED = "(erased)"
             "pdp.cli.audit_verify:open_",
             "Open what records of STORE are committed to, so that others can evaluate their decisions again.",
         ),
+        "search": (
+            "pdp.cli.audit_search:search",
+            "Find records of the auditor's tenant, newest first.",
+        ),
         "verify": (
             "pdp.cli.audit_verify:verify",
             "Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.",
@@ -49,7 +53,7 @@ _ERASED = "(erased)"
     },
 )
 def audit() -> None:
-    """Prove a record, verify receipts and whole logs, look a record up."""
+    """Find records, prove one, verify receipts and whole logs, look a record up."""
 
 
 @audit.command()

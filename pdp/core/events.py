@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.record import Fields, Stamp, cut, encode, portion
 
@@ -135,6 +136,52 @@ def explain(stamp: Stamp, explained: Explained) -> bytes:
             "reproduced": explained.reproduced,
             "evaluations": explained.evaluations,
         },
+    )
+
+
+READS = ("GetRecord", "SearchRecords")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Readings of records of one tenant: of a caller, by an account where a person reads at the console, from when to
+    when, how many requests by name, and how many records they showed."""
+
+    caller: str
+    account: Account | None
+    from_ns: int
+    until_ns: int
+    reads: Mapping[str, int]
+    records: int
+
+
+def reading(stamp: Stamp, read: Reading, narrowed: Sequence[str], people: Sequence[str]) -> bytes:
+    """Somebody read records. `narrowed` are fields of searches, `people` the pseudonyms of those who were looked
+    for, as many as fit."""
+    account = read.account
+    return encode(
+        stamp,
+        "reading",
+        {
+            "caller": read.caller,
+            "account": None if account is None else stamp.account(account.issuer, account.id),
+            "from_ns": read.from_ns,
+            "until_ns": read.until_ns,
+            "reads": {rpc: read.reads.get(rpc, 0) for rpc in READS},
+            "records": read.records,
+            "narrowed": list(narrowed),
+            "people": portion(list(people)),
+        },
+    )
+
+
+def erasure(stamp: Stamp, *, by: str, people: Sequence[str], reason: str, records: int) -> bytes:
+    """What was kept of somebody is deleted with this record: of whom these pseudonyms stood for, in a log of so many
+    records. `reason` is the commitment to why."""
+    return encode(
+        stamp,
+        "erasure",
+        {"by": cut(by), "people": portion(list(people)), "reason": reason, "records": records},
     )
 
 

@@ -14,6 +14,7 @@ from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
 from pdp.core.judge.judge_input import JudgeInput, Opinion
+from pdp.core.record_search import RecordQuery
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import Proof, SessionRow, SignedCheckpoint
@@ -38,6 +39,7 @@ __all__ = [
     "LoadedPolicy",
     "Passkeys",
     "PolicySource",
+    "RecordIndex",
     "Registry",
     "RegistryView",
     "ResumeTokens",
@@ -363,4 +365,17 @@ class SignedLog(Protocol):
 
     async def consistency(self, first: int, size: int = 0) -> Proof:
         """That the latest tree extends the one of `first` leaves; faults as of `inclusion`."""
+        ...
+
+
+class RecordIndex(Protocol):
+    """Which records a search is about. What it names must be looked at again."""
+
+    async def caught_up(self) -> None:
+        """Cover all that is durable now. Raises Unavailable `search.behind` where that is far."""
+        ...
+
+    async def find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
+        """At most `most` indexes below `before` of records that seem to match, newest first; and the index below
+        which to go on, 0 at the end. Raises Unavailable."""
         ...

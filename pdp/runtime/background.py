@@ -15,6 +15,7 @@ from pdp.runtime.approvals import WiredApprovals
 from pdp.service.commit import Recorder
 from pdp.service.operations.reload import Part, Reloads
 from pdp.service.operations.runs import Runs
+from pdp.service.search import Readings
 from pdp.store.clock import StoreClock
 
 log = logging.getLogger("pdp")
@@ -29,6 +30,7 @@ class RunningProcess(Protocol):
     runs: Runs
     approvals: WiredApprovals
     clock: StoreClock
+    readings: Readings
     levels: telemetry.Levels
 
 
@@ -86,6 +88,9 @@ async def tend(process: RunningProcess) -> NoReturn:
     async def refusals() -> None:
         await process.runs.refusals()
 
+    async def readings() -> None:
+        await process.readings.flush()
+
     async def sweep() -> None:
         await process.approvals.services.sweep.run_once(process.clock.now_ns())
 
@@ -101,4 +106,4 @@ async def tend(process: RunningProcess) -> NoReturn:
             log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "recovered")
 
     seconds = process.settings.service.watch_seconds
-    await again_and_again(seconds, refusals=refusals, sweep=sweep, levels=levels, clock=clock)
+    await again_and_again(seconds, refusals=refusals, readings=readings, sweep=sweep, levels=levels, clock=clock)

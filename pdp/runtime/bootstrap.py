@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pdp import __version__
 from pdp.adapters.grpc.server import GrpcServer, ServedBeside
 from pdp.adapters.grpc.servicer import Services
+from pdp.audit.index import SearchIndex
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
@@ -32,7 +33,7 @@ from pdp.runtime import background, console
 from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
-from pdp.runtime.signed_log import WiredLog, record_key, signed_log
+from pdp.runtime.signed_log import WiredLog, record_key, search_index, signed_log
 from pdp.runtime.telemetry import KeptCounts, Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
@@ -47,6 +48,7 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
+from pdp.service.search import Readings, Search
 from pdp.service.simulate import ReadOnlySessions
 from pdp.service.state import ServiceState
 from pdp.sessions.memory import MemorySessions
@@ -81,8 +83,10 @@ class Process:
     levels: Levels
     approvals: WiredApprovals
     judge: Judge | None
+    readings: Readings
     console: ConsoleServer | None = None
     signed: WiredLog | None = None
+    index: SearchIndex | None = None
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
@@ -203,7 +207,8 @@ def _build(
         crash_quota,
         terms,
     )
-    signed = signed_log(settings, store)
+    signed, index = signed_log(settings, store), search_index(settings, store, index_key)
+    readings = Readings(recorder, clock)
     services = Services(
         admission=admission,
         decide=decide,
@@ -211,7 +216,12 @@ def _build(
         filter=Filter(state, facts, recorder, clock, crash_quota, terms),
         admin=admin,
         reloads=reloads,
-        records=Records(store, signed.publisher if signed is not None else None),
+        records=Records(
+            store,
+            readings,
+            signed.publisher if signed is not None else None,
+            Search(store, index, index_key) if index is not None else None,
+        ),
         explain=Explain(
             state,
             FactBuilder(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
@@ -264,8 +274,10 @@ def _build(
         levels,
         approvals,
         judge,
+        readings,
         console.server(settings, approvals.services, clock, entropy, index_key),
         signed,
+        index,
     )
 
 
@@ -357,6 +369,8 @@ def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
         yield background.watch_prompts(process.judge, max(PROMPTS_SECONDS, process.settings.service.watch_seconds))
     if process.signed is not None:
         yield process.signed.publisher.run()
+    if process.index is not None:
+        yield process.index.run()
 
 
 async def _started(process: Process, stop: asyncio.Event) -> bool:
@@ -389,6 +403,8 @@ async def close(process: Process, *, reason: str) -> None:
         for part in (process.store, process.identity, process.host, process.state, process.judge, process.approvals):
             if part is not None:
                 left.push_async_callback(part.close)
+        if process.index is not None:
+            left.callback(process.index.close)
         if process.signed is not None and process.signed.files is not None:
             await process.signed.files.drain()
         if process.console is not None:
@@ -397,6 +413,7 @@ async def close(process: Process, *, reason: str) -> None:
         try:
             if process.store.healthy():
                 await process.runs.refusals()
+                await process.readings.flush(all_of_them=True)
                 await process.runs.stopped(reason)
         except Fault as fault:
             log.error("the stop record could not be written: %s", fault.code)

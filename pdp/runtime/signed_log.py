@@ -1,4 +1,4 @@
-"""Wiring of the signed log: the key, the folder, the publisher and the listener."""
+"""Wiring of the signed log (the key, the folder, the publisher and the listener) and of the search index."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.adapters.log_files import LogFiles
+from pdp.audit.index import SearchIndex
 from pdp.audit.note import read_private
 from pdp.audit.options import AuditOptions
 from pdp.audit.publisher import Publisher
@@ -52,6 +53,19 @@ def signed_log(settings: Settings, store: Store) -> WiredLog | None:
         return None
     publisher = Publisher(store, LogFolder(options.folder), _key(settings, options.key))
     return WiredLog(publisher, LogFiles(options.listen, options.folder) if options.listen else None)
+
+
+def search_index(settings: Settings, store: Store, index_key: bytes) -> SearchIndex | None:
+    """The index, not yet running; None where there is no place for it, which is said. Raises ConfigurationFault."""
+    folder = settings.audit.index or (settings.store.path if settings.store.url is None else None)
+    if folder is None:
+        log.warning("no search: audit.index is not set, so nobody can search records")
+        return None
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationFault("audit.index", f"audit.index: cannot be made ({error.strerror}).") from None
+    return SearchIndex(store, folder, index_key)
 
 
 async def record_key(wired: WiredLog, store: Store, recorder: Recorder, at_ns: int) -> None:

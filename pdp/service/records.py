@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 
 from pdp.core.errors import Fault, NotFound, Unsupported
@@ -10,19 +11,46 @@ from pdp.core.request import Caller
 from pdp.core.stored import Proof, SignedCheckpoint, StoredRecord
 from pdp.ports import SignedLog, Store
 from pdp.service.operations.admin import ANY_TENANT
+from pdp.service.search import Found, Reader, Readings, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint
 
 
 class Records:
-    """`AuditService`. Without a log's key there are records, and no proofs."""
+    """`AuditService`. Without a log's key there are records, and no proofs; without `search`, no searches. Who reads
+    is recorded before anything is shown."""
 
-    def __init__(self, store: Store, signed: SignedLog | None = None) -> None:
+    def __init__(
+        self, store: Store, readings: Readings, signed: SignedLog | None = None, search: Search | None = None
+    ) -> None:
         self._store = store
+        self._readings = readings
         self._signed = signed
+        self._search = search
 
     async def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
         """One record by decision id or index. Raises NotFound, in the same words for absent and another's."""
+        found = await self._find(caller, decision_id, index)
+        await self._readings.note(Reader(caller.name), "GetRecord", {found.tenant: 1})
+        return found
+
+    async def search(
+        self, caller: Caller, ask: SearchAsk, size: int, before: int = 0, reader: Reader | None = None
+    ) -> Found:
+        """A page of records, newest first; faults as of `Search.find`. `reader` is a person at the console."""
+        if self._search is None:
+            raise Unsupported(
+                "search.off", "This server keeps no index of its records; its operator sets audit.index."
+            )
+        found, people = await self._search.find(caller, ask, size, before)
+        tenants = Counter(match.stored.tenant for match in found.matches)
+        if not tenants:
+            tenants["" if caller.tenant == ANY_TENANT else caller.tenant] = 0
+        fields = {*ask.wanted, *ask.people, *(["session"] if ask.session else ())}
+        await self._readings.note(reader or Reader(caller.name), "SearchRecords", tenants, fields, people)
+        return found
+
+    async def _find(self, caller: Caller, decision_id: str, index: int | None) -> StoredRecord:
         store = self._store
         found = await store.read(lambda: store.record(decision_id) if index is None else store.record_at(index))
         # what belongs to no tenant (start, policy, configuration) concerns every auditor
@@ -37,7 +65,7 @@ class Records:
     async def inclusion(self, caller: Caller, index: int, size: int) -> Proof:
         """That a record of the caller's is in the log. Raises NotFound, OutOfRange, Unsupported."""
         signed = self._log()
-        await self.get(caller, index=index)
+        await self._find(caller, "", index)
         return await signed.inclusion(index, size)
 
     async def consistency(self, first: int, size: int) -> Proof:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import Engine, RowMapping, Select, select
 from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
@@ -70,10 +70,17 @@ class LogStore(PeopleReads, ABC):
         rows = self._rows(select(c.leaf, c.bytes).where(c.idx.between(index, index + count - 1)).order_by(c.idx))
         return tuple((bytes(row["leaf"]), bytes(row["bytes"])) for row in rows)
 
+    def records_at(self, indexes: tuple[int, ...]) -> tuple[StoredRecord, ...]:
+        """Records by index, newest first; without those that are not there."""
+        c = t.records.c
+        rows = self._rows(select(t.records).where(c.idx.in_(indexes)).order_by(c.idx.desc()))
+        return tuple(self._stored_record(row) for row in rows)
+
     def _record(self, query: Select[Any]) -> StoredRecord | None:
         row = self._one(query)
-        if row is None:
-            return None
+        return None if row is None else self._stored_record(row)
+
+    def _stored_record(self, row: RowMapping) -> StoredRecord:
         return StoredRecord(RecordRef(self.origin, row["idx"], row["leaf"]), row["id"], row["tenant"], row["bytes"])
 
     def value(self, record_id: str, path: str) -> ValueRow | None:
@@ -117,6 +124,13 @@ class LogStore(PeopleReads, ABC):
         """Whom a pseudonym stands for: with an empty id somebody who was erased; None for one never written."""
         row = self._one(select(t.people).where(t.people.c.pseudonym == pseudonym))
         return None if row is None else PersonRow(**row)
+
+    def people_named(self, tenant: str | None, name: str) -> tuple[PersonRow, ...]:
+        """All people with an id, whatever their issuer and kind; of every tenant where that is None."""
+        c = t.people.c
+        found = select(t.people).where(c.id == name, c.kind != "").order_by(c.pseudonym)
+        rows = self._rows(found if tenant is None else found.where(c.tenant == tenant))
+        return tuple(PersonRow(**row) for row in rows)
 
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """AdminService answers callers that hold the role `operate`. Reload and SetSwitch are recorded.
+    """AdminService answers callers that hold the role `operate`. Reload, SetSwitch and EraseSubject are recorded.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,15 @@ class AdminServiceStub:
                 request_serializer=pdp_dot_v1_dot_admin__pb2.SetSwitchRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_admin__pb2.SetSwitchResponse.FromString,
                 _registered_method=True)
+        self.EraseSubject = channel.unary_unary(
+                '/pdp.v1.AdminService/EraseSubject',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.EraseSubjectRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.EraseSubjectResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """AdminService answers callers that hold the role `operate`. Reload and SetSwitch are recorded.
+    """AdminService answers callers that hold the role `operate`. Reload, SetSwitch and EraseSubject are recorded.
     """
 
     def GetStatus(self, request, context):
@@ -79,6 +84,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseSubject(self, request, context):
+        """EraseSubject deletes what is kept of a person besides records, and records that. Proofs still verify.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +109,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=pdp_dot_v1_dot_admin__pb2.SetSwitchRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_admin__pb2.SetSwitchResponse.SerializeToString,
             ),
+            'EraseSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubject,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.EraseSubjectRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.EraseSubjectResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'pdp.v1.AdminService', rpc_method_handlers)
@@ -106,7 +123,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """AdminService answers callers that hold the role `operate`. Reload and SetSwitch are recorded.
+    """AdminService answers callers that hold the role `operate`. Reload, SetSwitch and EraseSubject are recorded.
     """
 
     @staticmethod
@@ -180,6 +197,33 @@ class AdminService:
             '/pdp.v1.AdminService/SetSwitch',
             pdp_dot_v1_dot_admin__pb2.SetSwitchRequest.SerializeToString,
             pdp_dot_v1_dot_admin__pb2.SetSwitchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/EraseSubject',
+            pdp_dot_v1_dot_admin__pb2.EraseSubjectRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.EraseSubjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService answers callers that hold the role `operate`. Reload and SetSwitch are recorded."""
+    """AdminService answers callers that hold the role `operate`. Reload, SetSwitch and EraseSubject are recorded."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -43,10 +43,12 @@ class AdminServiceStub:
     """
     SetSwitch: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetSwitchRequest, _admin_pb2.SetSwitchResponse]
     """SetSwitch engages or releases a kill switch; every answer within a second obeys it."""
+    EraseSubject: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EraseSubjectRequest, _admin_pb2.EraseSubjectResponse]
+    """EraseSubject deletes what is kept of a person besides records, and records that. Proofs still verify."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService answers callers that hold the role `operate`. Reload and SetSwitch are recorded."""
+    """AdminService answers callers that hold the role `operate`. Reload, SetSwitch and EraseSubject are recorded."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -58,9 +60,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     SetSwitch: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetSwitchRequest, _admin_pb2.SetSwitchResponse]  # type: ignore[assignment]
     """SetSwitch engages or releases a kill switch; every answer within a second obeys it."""
+    EraseSubject: _aio.UnaryUnaryMultiCallable[_admin_pb2.EraseSubjectRequest, _admin_pb2.EraseSubjectResponse]  # type: ignore[assignment]
+    """EraseSubject deletes what is kept of a person besides records, and records that. Proofs still verify."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService answers callers that hold the role `operate`. Reload and SetSwitch are recorded."""
+    """AdminService answers callers that hold the role `operate`. Reload, SetSwitch and EraseSubject are recorded."""
 
     @_abc_1.abstractmethod
     def GetStatus(
@@ -88,5 +92,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetSwitchResponse, _abc.Awaitable[_admin_pb2.SetSwitchResponse]]:
         """SetSwitch engages or releases a kill switch; every answer within a second obeys it."""
+
+    @_abc_1.abstractmethod
+    def EraseSubject(
+        self,
+        request: _admin_pb2.EraseSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.EraseSubjectResponse, _abc.Awaitable[_admin_pb2.EraseSubjectResponse]]:
+        """EraseSubject deletes what is kept of a person besides records, and records that. Proofs still verify."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

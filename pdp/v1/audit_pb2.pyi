@@ -302,12 +302,17 @@ class SearchRecordsRequest(_message.Message):
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    WITH_RECORDS_FIELD_NUMBER: _builtins.int
     caller: _builtins.str
     """Name of the caller."""
     agent: _builtins.str
     """Agent id."""
     session: _builtins.str
-    """Session id."""
+    """Session id of the caller that `caller` names; INVALID_ARGUMENT without."""
     server: _builtins.str
     """Server id."""
     tool: _builtins.str
@@ -320,6 +325,10 @@ class SearchRecordsRequest(_message.Message):
     """At most this many; 0 means 50, and never more than 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first. INVALID_ARGUMENT with another filter."""
+    decision_id: _builtins.str
+    """Id of a decision: its record, and those of what was answered, spent and reported for it."""
+    with_records: _builtins.bool
+    """True: also return each record's exact bytes."""
     @_builtins.property
     def from_time(self) -> _timestamp_pb2.Timestamp:
         """Only records at or after this instant."""
@@ -342,7 +351,19 @@ class SearchRecordsRequest(_message.Message):
 
     @_builtins.property
     def subject(self) -> _types_pb2.Principal:
-        """Subject; an empty issuer matches every issuer."""
+        """Subject, by id or pseudonym; an empty issuer matches every issuer."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules, as records name them, such as `data.packs.acme.deny`."""
+
+    @_builtins.property
+    def approver(self) -> _types_pb2.Principal:
+        """Who voted, issued a grant or ended one; an empty issuer matches every issuer, and humans of the directory."""
+
+    @_builtins.property
+    def person(self) -> _types_pb2.Principal:
+        """Anybody whom a record names in whatever role; as `approver`."""
 
     def __init__(
         self,
@@ -362,10 +383,15 @@ class SearchRecordsRequest(_message.Message):
         approval_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
+        approver: _types_pb2.Principal | None = ...,
+        person: _types_pb2.Principal | None = ...,
+        decision_id: _builtins.str = ...,
+        with_records: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "subject", b"subject", "to_time", b"to_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "from_time", b"from_time", "person", b"person", "subject", b"subject", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_id", b"approval_id", "call_digest", b"call_digest", "caller", b"caller", "codes", b"codes", "effects", b"effects", "from_time", b"from_time", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "server", b"server", "session", b"session", "subject", b"subject", "to_time", b"to_time", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_id", b"approval_id", "approver", b"approver", "call_digest", b"call_digest", "caller", b"caller", "codes", b"codes", "decision_id", b"decision_id", "effects", b"effects", "from_time", b"from_time", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "person", b"person", "rules", b"rules", "server", b"server", "session", b"session", "subject", b"subject", "to_time", b"to_time", "tool", b"tool", "with_records", b"with_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +442,7 @@ class RecordSummary(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
+    RECORD_JSON_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Kind of the record."""
     decision_id: _builtins.str
@@ -430,6 +457,8 @@ class RecordSummary(_message.Message):
     """Server id."""
     tool: _builtins.str
     """Tool name at that server."""
+    record_json: _builtins.bytes
+    """The record's exact bytes, as `GetRecordResponse.record_json`; empty unless `with_records`."""
     @_builtins.property
     def record(self) -> _types_pb2.RecordRef:
         """Where the record stands."""
@@ -444,7 +473,7 @@ class RecordSummary(_message.Message):
 
     @_builtins.property
     def subject(self) -> _types_pb2.Principal:
-        """Subject, without name; absent where none was verified or vouched for."""
+        """Subject, without name, its id as in the record (a pseudonym); absent where none was verified or vouched for."""
 
     def __init__(
         self,
@@ -460,10 +489,11 @@ class RecordSummary(_message.Message):
         agent: _builtins.str = ...,
         server: _builtins.str = ...,
         tool: _builtins.str = ...,
+        record_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "subject", b"subject", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "caller", b"caller", "codes", b"codes", "decision_id", b"decision_id", "effect", b"effect", "kind", b"kind", "record", b"record", "server", b"server", "subject", b"subject", "time", b"time", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "caller", b"caller", "codes", b"codes", "decision_id", b"decision_id", "effect", b"effect", "kind", b"kind", "record", b"record", "record_json", b"record_json", "server", b"server", "subject", b"subject", "time", b"time", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,7 +86,8 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchRecords(self, request, context):
-        """SearchRecords lists records, newest first.
+        """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
+        `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

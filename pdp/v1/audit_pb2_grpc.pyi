@@ -45,7 +45,9 @@ class AuditServiceStub:
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointRequest, _audit_pb2.GetCheckpointResponse]
     """GetCheckpoint returns the latest signed checkpoint. NOT_FOUND before the first one."""
     SearchRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.SearchRecordsRequest, _audit_pb2.SearchRecordsResponse]
-    """SearchRecords lists records, newest first."""
+    """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
+    `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -63,7 +65,9 @@ class AuditServiceAsyncStub(AuditServiceStub):
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointRequest, _audit_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """GetCheckpoint returns the latest signed checkpoint. NOT_FOUND before the first one."""
     SearchRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.SearchRecordsRequest, _audit_pb2.SearchRecordsResponse]  # type: ignore[assignment]
-    """SearchRecords lists records, newest first."""
+    """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
+    `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """AuditService answers callers that hold the role `audit`, for their own tenant only: another tenant's
@@ -102,6 +106,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.SearchRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.SearchRecordsResponse, _abc.Awaitable[_audit_pb2.SearchRecordsResponse]]:
-        """SearchRecords lists records, newest first."""
+        """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
+        `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
-from support.stored import AT, an_id
+from support.stored import AT, Entropy, an_id
 
 from pdp.audit.note import NoteFault
 from pdp.audit.publisher import Publisher
@@ -19,7 +19,10 @@ from pdp.audit.tiles import LogFolder
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
 from pdp.core.request import Caller, Role
 from pdp.core.stored import Commit
+from pdp.service.commit import Recorder
 from pdp.service.records import Records
+from pdp.service.search import Readings
+from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 from pdp.store.sqlite.opening import FILE
 
@@ -38,6 +41,11 @@ async def write(store: AnyStore, first: int, last: int) -> None:
 
 def publisher(store: AnyStore, folder: Path, key: Ed25519PrivateKey = KEY) -> Publisher:
     return Publisher(store, LogFolder(folder), key, now_ns=lambda: AT)
+
+
+def readings(store: AnyStore) -> Readings:
+    clock = StoreClock(lambda: AT, lambda: AT, 0)
+    return Readings(Recorder(store, clock, Entropy(), boot=store.boot, index_key=b"k" * 32), clock)
 
 
 def reading(folder: Path) -> Any:
@@ -161,14 +169,14 @@ async def test_a_proof_is_for_the_tenant_of_its_record(store: AnyStore, tmp_path
     await write(store, 0, 3)
     log = publisher(store, tmp_path)
     await log.publish()
-    records, roles = Records(store, log), frozenset({Role.AUDIT})
+    records, roles = Records(store, readings(store), log), frozenset({Role.AUDIT})
     mine, other = (Caller("auditor", tenant, roles, frozenset()) for tenant in ("acme", "other"))
     assert (await records.inclusion(mine, 1, 0)).number == 1
     with pytest.raises(NotFound):
         await records.inclusion(other, 1, 0)
     assert await records.receipt(7, 0.05) is None  # nothing of the sort comes
     with pytest.raises(Unsupported):
-        await Records(store).inclusion(mine, 1, 0)
+        await Records(store, readings(store)).inclusion(mine, 1, 0)
 
 
 async def test_who_waits_is_told_at_once(store: AnyStore, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import admin, audit
+from pdp.adapters.grpc.codec import admin, audit, pages
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.core.request import Role
@@ -34,6 +34,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
         async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
             return admin.switch_response(await self._admin.set_switch(admin.switch_ask(request), caller))
+
+    @override
+    async def EraseSubject(
+        self, request: admin_pb2.EraseSubjectRequest, context: Context
+    ) -> admin_pb2.EraseSubjectResponse:
+        await self._admission.refuse(context, Role.OPERATE, "EraseSubject")
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
@@ -70,4 +76,10 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     async def SearchRecords(
         self, request: audit_pb2.SearchRecordsRequest, context: Context
     ) -> audit_pb2.SearchRecordsResponse:
-        await self._admission.refuse(context, Role.AUDIT, "SearchRecords")
+        async with self._admission.admit(context, Role.AUDIT, "SearchRecords") as caller:
+            ask, size, before = audit.search_ask(request)
+            found = await self._records.search(caller, ask, size, before)
+            return audit_pb2.SearchRecordsResponse(
+                records=(audit.match(each, whole=request.with_records) for each in found.matches),
+                next_page_token=pages.token(str(found.before), request) if found.before else "",
+            )

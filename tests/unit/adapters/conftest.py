@@ -41,6 +41,7 @@ from pdp.service.idempotency import Idempotency
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
+from pdp.service.search import Readings
 from pdp.service.state import ServiceState
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
@@ -270,7 +271,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         filter=Filter(state, establish, recorder, clock, kills, Terms()),
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0", b"k" * 32, lambda: 3),
         reloads=reloads,
-        records=Records(store),
+        records=Records(store, Readings(recorder, clock)),
         explain=Explain(state, establish, source, SimpleNamespace(), store, recorder, clock, kills),
         waiting=wired.waiting,
         outcomes=wired.outcomes,

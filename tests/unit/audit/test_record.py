@@ -17,7 +17,7 @@ from support.pseudonyms import person
 
 from pdp.audit.check import check
 from pdp.core import events, record
-from pdp.core.approvals.rows import Answered
+from pdp.core.approvals.rows import Account, Answered
 from pdp.core.check import OK, failed, missing
 from pdp.core.digest import canonical, digest
 from pdp.core.elements import SaidElement
@@ -161,6 +161,21 @@ def cases() -> Any:
         ),
         "explain a request": events.explain(
             STAMP, events.Explained("security", "", "git", "tool:git_reset", "pending", HEX, None, 0)
+        ),
+        "reading": events.reading(
+            STAMP,
+            events.Reading("auditor", None, AT, AT + 60, {"SearchRecords": 3, "GetRecord": 1}, 57),
+            ["kind", "subject"],
+            [STAMP.person("account", "", "mallory")],
+        ),
+        "reading at the console": events.reading(
+            STAMP,
+            events.Reading("console", Account("https://id.example", "ada"), AT, AT, {"SearchRecords": 1}, 0),
+            [],
+            [],
+        ),
+        "erasure": events.erasure(
+            STAMP, by="ops", people=[STAMP.person("account", "", "mallory")], reason=HEX, records=4711
         ),
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
         **approval_records.cases(STAMP),

@@ -62,7 +62,7 @@ SERVICES = {
     },
     "ConsentService": {"ListConsents", "GrantConsent", "RevokeConsent"},
     "AuditService": {"GetRecord", "GetProof", "GetCheckpoint", "SearchRecords"},
-    "AdminService": {"GetStatus", "Reload", "SetSwitch"},
+    "AdminService": {"GetStatus", "Reload", "SetSwitch", "EraseSubject"},
 }
 
 # DESIGN section 3, the fields of the question and the answer, the reserved ones included.

@@ -13,6 +13,7 @@ from pdp.core.request import Caller, Role
 from pdp.service.commit import CLOCK, CLOCK_STEP_NS
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
+from pdp.service.search import Readings
 from pdp.service.state import ServiceState
 
 T = 1_800_000_000_000_000_000
@@ -26,7 +27,7 @@ async def test_an_auditor_reads_its_own_tenant_and_what_concerns_all(store: Any,
     await Runs(recorder, store, clock).stopped("test")
     await recorder.refusal(auditor("acme"), Forbidden("caller.role", "m"), "Decide", T)
     await recorder.refusal(auditor("beta"), Forbidden("caller.role", "m"), "Decide", T)
-    records = Records(store)
+    records = Records(store, Readings(recorder, clock))
     assert (await records.get(auditor("acme"), index=0)).ref.index == 0
     assert (await records.get(auditor("acme"), index=1)).tenant == "acme"
     assert (await records.get(auditor("*"), index=2)).tenant == "beta"

@@ -9,14 +9,17 @@ from typing import TypeAlias
 
 from pdp.core.approvals.queries import Page
 from pdp.core.errors import InvalidRequest
-from pdp.v1 import approval_pb2, consent_pb2
+from pdp.v1 import approval_pb2, audit_pb2, consent_pb2
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 200
 _MARK_BYTES = 12
 _MAX_TOKEN = 512
 ListRequest: TypeAlias = (
-    approval_pb2.ListApprovalsRequest | approval_pb2.ListGrantsRequest | consent_pb2.ListConsentsRequest
+    approval_pb2.ListApprovalsRequest
+    | approval_pb2.ListGrantsRequest
+    | audit_pb2.SearchRecordsRequest
+    | consent_pb2.ListConsentsRequest
 )
 
 
@@ -44,8 +47,7 @@ def _after(request: ListRequest) -> str:
 def _mark(request: ListRequest) -> bytes:
     """Digest of a list's filter: the request without credential, size and token."""
     bare = type(request).FromString(request.SerializeToString())
-    bare.ClearField("credential")
-    bare.ClearField("page_size")
-    bare.ClearField("page_token")
+    for field in bare.DESCRIPTOR.fields_by_name.keys() & {"credential", "page_size", "page_token", "with_records"}:
+        bare.ClearField(field)  # type: ignore[arg-type] # of this message
     content = bare.DESCRIPTOR.full_name.encode() + bare.SerializeToString(deterministic=True)
     return hashlib.sha256(content).digest()[:_MARK_BYTES]

@@ -1,0 +1,344 @@
+"""The search index: which records have a term, as bitmaps over blocks of records, in a file of this process.
+
+It is made of the log by a task behind it, so no commit waits for it, and a folder that is lost is made again. Terms
+are keyed hashes of 64 bits, so the file tells nothing that the log does not. A block is written when it is full; the
+open one is in memory. What the index names is looked at again by who asks (`core.record_search`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import sqlite3
+import time
+from array import array
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from threading import Lock
+
+from pdp.core.digest import leaf_hash
+from pdp.core.errors import Fault, Unavailable
+from pdp.core.record_search import RecordQuery, terms
+from pdp.ports import Store
+
+log = logging.getLogger("pdp.search")
+
+FILE = "search.sqlite3"
+VERSION = "1"  # of the file and of the terms; another one is made anew
+BLOCK = 4096  # records
+EVERY = 0.25  # seconds between looks for new records
+PAGE = 256  # records of one read
+AT_ONCE = 8 * PAGE  # new records that a search itself waits for
+SCANNED = 2048  # blocks that one look goes through
+_CHUNK = 64  # blocks of one statement
+_REMEMBERED = 20_000  # hashes in memory
+_UNLIKE = frozenset({"decision", "call", "session", "approval"})  # fields whose values hardly come again
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocks (block INTEGER PRIMARY KEY, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,
+  leaf BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS postings (block INTEGER, term INTEGER, bits BLOB NOT NULL, PRIMARY KEY (block, term))
+  STRICT, WITHOUT ROWID;
+"""
+# By block first, so that a new block is written at the end; a look seeks once in each block.
+_POSTINGS = """SELECT p.block, p.bits FROM blocks b CROSS JOIN postings p ON p.block = b.block AND p.term = ?
+  WHERE b.block BETWEEN ? AND ?"""
+
+
+@dataclass(slots=True)
+class _Open:
+    """The block that is being filled: offsets by term, and the range of its records' times."""
+
+    number: int
+    count: int = 0
+    first_ns: int = 2**63 - 1
+    last_ns: int = 0
+    leaf: bytes = b""  # of its last record
+    offsets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+
+class SearchIndex:
+    """Implements `ports.RecordIndex`. `run` keeps it up; `find` may be asked at any time."""
+
+    def __init__(self, store: Store, folder: Path, key: bytes) -> None:
+        self._store = store
+        self._path = folder / FILE
+        self._key = hashlib.sha256(b"pdp search index" + key).digest()
+        self._hashes: dict[str, int] = {}
+        self._open = _Open(0)
+        self._db: sqlite3.Connection | None = None
+        self._lock = Lock()  # of the connection and the open block
+        self._taking = Lock()  # one thread changes them: one that nobody waits for any more goes on
+        self._growing = asyncio.Lock()
+        self._told = ""
+
+    @property
+    def size(self) -> int:
+        """How many records it covers."""
+        return self._open.number * BLOCK + self._open.count
+
+    async def run(self) -> None:
+        """Follow the log, again and again; at most half of the time, where there is much to do."""
+        while True:
+            began, problem = time.monotonic(), ""
+            try:
+                await self._grow(PAGE)
+            except Fault as fault:
+                problem = f"{fault.code}: {fault.message}"
+            except (sqlite3.Error, OSError) as error:
+                problem = f"cannot be written ({type(error).__name__}); it is made again"
+            except Exception:
+                log.exception("search index: internal error; it is made again")
+            if problem != self._told:
+                self._told = problem
+                log.log(logging.ERROR if problem else logging.INFO, "search index: %s", problem or "recovered")
+            behind = not problem and self.size < self._store.size()
+            await asyncio.sleep(time.monotonic() - began if behind else EVERY)
+
+    async def caught_up(self) -> None:
+        """Cover all that is durable now. Raises Unavailable `search.behind` where that is far."""
+        size = self._store.size()
+        try:
+            if self._db is None or size - self.size > AT_ONCE:
+                await self._grow(0)
+            if size - self.size <= AT_ONCE:
+                await self._grow(AT_ONCE)
+        except (sqlite3.Error, OSError):
+            raise Unavailable("search.behind", "The search index cannot be read; it is made again.") from None
+        if self.size < size:
+            raise Unavailable(
+                "search.behind", f"The search index is being made: {self.size} of {size} records. Ask again later."
+            )
+
+    async def _grow(self, most: int) -> None:
+        """Take in at most so many further records."""
+        async with self._growing:
+            try:
+                if self._db is None:
+                    await self._resume()
+                until = min(self._store.size(), self.size + most)
+                while (start := self.size) < until:
+                    rows = await self._read(start, min(until - start, PAGE))
+                    await asyncio.to_thread(self._take, start, rows)
+            except Fault:
+                raise
+            except Exception:
+                await asyncio.to_thread(self._discard)
+                raise
+
+    async def _read(self, start: int, count: int) -> Sequence[tuple[bytes, bytes]]:
+        rows = await self._store.in_thread(self._store.records_from, start, count)
+        if not rows:
+            raise Unavailable("store.unreadable", "records are missing; look at the store")
+        return rows
+
+    async def _resume(self) -> None:
+        """Go on where the file ends; make it anew where it is of another log, or of one that went back."""
+        await asyncio.to_thread(self._connect)
+        known = await asyncio.to_thread(self._last_block)
+        if known is not None:
+            number, leaf = known
+            last = (number + 1) * BLOCK - 1
+            rows = await self._store.in_thread(self._store.records_from, last, 1)
+            if rows and rows[0][0] == leaf:
+                self._open = _Open(number + 1)
+                return
+            await asyncio.to_thread(self._discard)
+            await asyncio.to_thread(self._connect)
+        self._open = _Open(0)
+
+    def _connect(self) -> None:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            self._path.chmod(0o600)
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-4096"):
+                db.execute(f"PRAGMA {pragma}").fetchall()
+            db.executescript(_TABLES)
+            about = {"version": VERSION, "log": self._store.origin, "key": hashlib.sha256(self._key).hexdigest()}
+            known = dict(db.execute("SELECT name, value FROM about").fetchall())
+            if known != about:
+                db.execute("BEGIN IMMEDIATE")
+                for table in ("about", "blocks", "postings"):
+                    db.execute(f"DELETE FROM {table}")  # noqa: S608 - of ours
+                db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+                db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+
+    def _last_block(self) -> tuple[int, bytes] | None:
+        row = self._connected().execute("SELECT block, leaf FROM blocks ORDER BY block DESC LIMIT 1").fetchone()
+        return None if row is None else (row[0], bytes(row[1]))
+
+    def _discard(self) -> None:
+        """Begin anew, with another file."""
+        with self._taking, self._lock:
+            self._open = _Open(0)
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+                with contextlib.suppress(OSError):
+                    (self._path.parent / name).unlink()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise Unavailable("search.behind", "The search index is being made; ask again later.")
+        return self._db
+
+    def _take(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Records from `start` on, of which some may be covered already."""
+        with self._taking:
+            self._extend(max(start, self.size), rows[max(0, self.size - start) :])
+
+    def _extend(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        for index, (leaf, data) in enumerate(rows, start):
+            if leaf != leaf_hash(data):
+                raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
+            record = json.loads(data)
+            numbers = {self._number(name, value) for name, value in terms(record, data)}
+            with self._lock:
+                block = self._open
+                for number in numbers:
+                    block.offsets[number].append(block.count)
+                block.first_ns, block.last_ns = (
+                    min(block.first_ns, record["time_ns"]),
+                    max(block.last_ns, record["time_ns"]),
+                )
+                block.leaf, block.count = leaf, block.count + 1
+            if block.count == BLOCK:
+                self._write(block)
+
+    def _write(self, block: _Open) -> None:
+        """A full block; it is the file's or the open one, at any time."""
+        rows = [(block.number, number, _packed(found)) for number, found in sorted(block.offsets.items())]
+        with self._lock:
+            db = self._connected()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                db.executemany("INSERT INTO postings VALUES (?, ?, ?)", rows)
+                about = (block.number, block.first_ns, block.last_ns, block.leaf)
+                db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", about)
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            self._open = _Open(block.number + 1)
+
+    def _number(self, name: str, value: str) -> int:
+        text = f"{name}\0{value}"
+        number = self._hashes.get(text)
+        if number is None:
+            hashed = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=8).digest()
+            number = int.from_bytes(hashed, "big", signed=True)
+            if name not in _UNLIKE:
+                if len(self._hashes) >= _REMEMBERED:
+                    self._hashes = {}
+                self._hashes[text] = number
+        return number
+
+    async def find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
+        """At most `most` indexes below `before` of records that seem to match, newest first; and the index below
+        which to go on, 0 at the end. Raises Unavailable."""
+        try:
+            return await asyncio.to_thread(self._find, query, before, most)
+        except sqlite3.Error:
+            raise Unavailable("search.behind", "The search index cannot be read; it is made again.") from None
+
+    def _find(self, query: RecordQuery, before: int, most: int) -> tuple[tuple[int, ...], int]:
+        groups = [frozenset(self._number(name, value) for value in values) for name, values in query.wanted.items()]
+        found: list[int] = []
+        least = max(0, -(-before // BLOCK) - SCANNED)
+        for number, bits in self._blocks(groups, query, -(-before // BLOCK), least):
+            left = bits & ((1 << max(0, before - number * BLOCK)) - 1)
+            while left:
+                offset = left.bit_length() - 1
+                left ^= 1 << offset
+                found.append(number * BLOCK + offset)
+                if len(found) == most:
+                    return tuple(found), found[-1]
+        return tuple(found), least * BLOCK
+
+    def _blocks(
+        self, groups: Sequence[Collection[int]], query: RecordQuery, end: int, least: int
+    ) -> Iterator[tuple[int, int]]:
+        """Blocks from `end` down to `least`, each with the bits of the records that have a term of each group."""
+        for last in range(end - 1, least - 1, -_CHUNK):
+            first = max(least, last - _CHUNK + 1)
+            with self._lock:
+                here = self._stored(groups, query, first, last)
+                block = self._open
+                if first <= block.number <= last and block.count and _meets(query, block.first_ns, block.last_ns):
+                    here[block.number] = _both(
+                        [_either(block.offsets.get(n, ()) for n in group) for group in groups], block.count
+                    )
+            for number in sorted(here, reverse=True):
+                if here[number]:
+                    yield number, here[number]
+
+    def _stored(self, groups: Sequence[Collection[int]], query: RecordQuery, first: int, last: int) -> dict[int, int]:
+        db = self._connected()
+        spans = db.execute(
+            "SELECT block, first_ns, last_ns FROM blocks WHERE block BETWEEN ? AND ?", (first, last)
+        ).fetchall()
+        wanted = [block for block, first_ns, last_ns in spans if _meets(query, first_ns, last_ns)]
+        if not wanted:
+            return {}
+        postings = [self._postings(group, wanted[0], wanted[-1]) for group in groups]
+        return {block: _both([each.get(block, 0) for each in postings], BLOCK) for block in wanted}
+
+    def _postings(self, group: Collection[int], first: int, last: int) -> Mapping[int, int]:
+        """The bits of each block that has one of the terms."""
+        found: dict[int, int] = {}
+        for number in group:
+            for block, packed in self._connected().execute(_POSTINGS, (number, first, last)).fetchall():
+                found[block] = found.get(block, 0) | _unpacked(packed)
+        return found
+
+
+def _meets(query: RecordQuery, first_ns: int, last_ns: int) -> bool:
+    return last_ns >= query.since_ns and (not query.until_ns or first_ns < query.until_ns)
+
+
+def _both(groups: Sequence[int], count: int) -> int:
+    return reduce(lambda one, other: one & other, groups, (1 << count) - 1)
+
+
+def _either(lists: Iterator[Sequence[int]]) -> int:
+    return reduce(lambda bits, offsets: bits | _bits(offsets), lists, 0)
+
+
+def _bits(offsets: Sequence[int]) -> int:
+    made = bytearray(BLOCK // 8)
+    for offset in offsets:
+        made[offset >> 3] |= 1 << (offset & 7)
+    return int.from_bytes(made, "little")
+
+
+def _packed(offsets: Sequence[int]) -> bytes:
+    """Few as numbers of 16 bits, many as a bitmap; the length tells which."""
+    if len(offsets) < BLOCK // 16:
+        return array("H", offsets).tobytes()
+    return _bits(offsets).to_bytes(BLOCK // 8, "little")
+
+
+def _unpacked(packed: bytes) -> int:
+    if len(packed) == BLOCK // 8:
+        return int.from_bytes(packed, "little")
+    return _bits(array("H", packed))

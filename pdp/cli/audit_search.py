@@ -1,0 +1,140 @@
+"""`pdp audit search`: records of a server by what they are about. Exit codes: 0 it answered, 2 usage, 1 fault."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from typing_extensions import override
+
+from pdp.cli.connection import AdminConnection, admin_options
+from pdp.core.approvals.text_safety import visible
+from pdp.v1 import audit_pb2, audit_pb2_grpc, types_pb2
+
+_PAGE = 200
+_EFFECTS = {"allow": types_pb2.EFFECT_ALLOW, "deny": types_pb2.EFFECT_DENY, "pending": types_pb2.EFFECT_PENDING}
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Instant(click.ParamType[Timestamp]):
+    """An instant: `2026-11-01`, `2026-11-01T12:00:00Z`, or how long ago: `30m`, `24h`, `7d`."""
+
+    name = "time"
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
+        if isinstance(value, Timestamp):
+            return value
+        found = Timestamp()
+        if (ago := _AGO.fullmatch(value)) is not None:
+            at = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        else:
+            try:
+                at = datetime.fromisoformat(value)
+            except ValueError:
+                self.fail(
+                    "is an instant such as 2026-11-01T12:00:00Z, or how long ago, such as 24h or 7d", param, ctx
+                )
+            at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        found.FromDatetime(at.astimezone(UTC))
+        return found
+
+
+def principal(_context: click.Context, _parameter: click.Parameter, value: str) -> types_pb2.Principal | None:
+    """`ID`, or `ISSUER ID` in one word of the shell."""
+    if not value:
+        return None
+    issuer, _, name = value.rpartition(" ")
+    return types_pb2.Principal(issuer=issuer, id=name)
+
+
+_WHO: dict[str, Any] = {"default": "", "callback": principal, "metavar": "ID"}
+
+
+@click.command()
+@click.option("--subject", help="For whom: the id, or its pseudonym; 'ISSUER ID' for one issuer's.", **_WHO)
+@click.option("--approver", help="Who voted, or agreed to a grant or ended one.", **_WHO)
+@click.option("--person", help="Anybody whom a record names, in whatever role.", **_WHO)
+@click.option("--agent", default="", help="Id of the agent.")
+@click.option("--caller", default="", help="Name of the gateway or program that asked.")
+@click.option("--session", default="", help="Id of a session of --caller.")
+@click.option("--server", default="", help="Id of the MCP server.")
+@click.option("--tool", default="", help="Name of the tool.")
+@click.option("--effect", "effects", multiple=True, type=click.Choice(list(_EFFECTS)), help="allow, deny or pending.")
+@click.option("--code", "codes", multiple=True, help="Reason code; one that ends in a point is a beginning.")
+@click.option("--rule", "rules", multiple=True, help="Rule, as records name it: packs.acme.deny.")
+@click.option("--kind", "kinds", multiple=True, help="Kind of record: decision, approval, policy …")
+@click.option("--approval", "approval_id", default="", help="Id of a request for people.")
+@click.option("--decision", "decision_id", default="", help="Id of a decision: what became of it.")
+@click.option("--call", "call_digest", default="", help="Digest of a call: all that was decided about it.")
+@click.option("--since", type=Instant(), help="At or after: 2026-11-01T12:00:00Z, or 24h, 7d ago.")
+@click.option("--until", type=Instant(), help="Before; as --since.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, newest first.")
+@click.option("--records", is_flag=True, help="Print whole records, one in a line, instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object in each line.")
+@admin_options
+def search(
+    *,
+    effects: tuple[str, ...],
+    since: Timestamp | None,
+    until: Timestamp | None,
+    limit: int,
+    records: bool,
+    as_json: bool,
+    connection: AdminConnection,
+    **wanted: Any,
+) -> None:
+    """Find records of the auditor's tenant, newest first. Options are combined by and, repeated ones by or.
+
+    Records name people by pseudonyms: a person is given by its id, or by a pseudonym. That you searched is
+    recorded.
+
+    Exit codes: 0 it answered, 2 usage, 1 fault.
+    """
+    request = audit_pb2.SearchRecordsRequest(
+        effects=[_EFFECTS[each] for each in effects],
+        from_time=since,
+        to_time=until,
+        with_records=records,
+        **{name: value for name, value in wanted.items() if value},
+    )
+    left = limit
+    while left:
+        request.page_size = min(left, _PAGE)
+        page = connection.call("SearchRecords", request, stub=audit_pb2_grpc.AuditServiceStub)
+        for each in page.records:
+            click.echo(_line(each, records=records, as_json=as_json))
+        left -= len(page.records)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    if left:
+        return
+    if request.page_token:
+        click.echo(f"more than {limit} records match; --limit shows more", err=True)
+
+
+def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> str:
+    if records:
+        return visible(found.record_json.decode())
+    if as_json:
+        return json.dumps(MessageToDict(found, preserving_proto_field_name=True))
+    effect = types_pb2.Effect.Name(found.effect).removeprefix("EFFECT_").lower() if found.effect else found.kind
+    what = "/".join(filter(None, (found.server, found.tool)))
+    words = (
+        f"{found.record.index:>8}",
+        found.time.ToJsonString()[:19],
+        f"{effect:8}",
+        found.decision_id or "-",
+        what or "-",
+        found.subject.id or found.caller or "-",
+        found.agent or "-",
+        ",".join(found.codes[:3]),
+    )
+    return visible("  ".join(words)).rstrip()

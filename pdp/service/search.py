@@ -1,0 +1,189 @@
+"""Searching the records of an auditor's tenant, and recording who read what.
+
+A person is searched for by id: the table `people` has the pseudonyms, and records have nothing else. Of somebody who
+was erased nothing is found by id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdp.core import events
+from pdp.core.approvals.rows import Account
+from pdp.core.check import NS
+from pdp.core.digest import keyed_index
+from pdp.core.errors import InvalidRequest
+from pdp.core.record_search import OF_NONE, PSEUDONYM, RecordQuery
+from pdp.core.request import Caller
+from pdp.core.stored import PersonRow, StoredRecord
+from pdp.ports import Clock, RecordIndex, Store
+from pdp.service.commit import Recorder
+from pdp.service.operations.admin import ANY_TENANT
+
+WINDOW_NS = 60 * NS  # what somebody reads within it, after the first time, is one record
+_MOST_NAMED = 200  # people of one such record
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAsk:
+    """What is searched for. Fields are combined by and, the values of a set by or; empty ones do not narrow. `people`
+    are by field: `subject`, `approver`, `person`. Instants are Unix nanoseconds; `until_ns` is excluded, 0 open."""
+
+    since_ns: int = 0
+    until_ns: int = 0
+    wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    people: Mapping[str, Account] = field(default_factory=dict)
+    session: str = ""  # of the caller that `wanted` names
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A record that was found, and its fields."""
+
+    stored: StoredRecord
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page, newest first; `before` is the index below which the next one begins, 0 on the last."""
+
+    matches: tuple[Match, ...]
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads: a caller, or a person at the console."""
+
+    caller: str
+    account: Account | None = None
+
+
+@dataclass(slots=True)
+class _Window:
+    """The further readings of somebody in one tenant."""
+
+    from_ns: int
+    reads: dict[str, int] = field(default_factory=dict)
+    records: int = 0
+    fields: set[str] = field(default_factory=set)
+    people: set[str] = field(default_factory=set)
+
+
+class Readings:
+    """Records who read records. The first reading is durable before its answer leaves; those of the next minute are
+    one record more. So who follows the log makes two records a minute, and not one of each that it reads."""
+
+    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._windows: dict[tuple[str, Reader], _Window] = {}
+
+    async def note(
+        self,
+        reader: Reader,
+        rpc: str,
+        tenants: Mapping[str, int],
+        fields: Iterable[str] = (),
+        people: Iterable[PersonRow] = (),
+    ) -> None:
+        """Somebody reads `tenants[t]` records of tenant t. Raises Unavailable: then nothing may be shown."""
+        at, named, narrowed = self._clock.now_ns(), tuple(people), tuple(fields)
+        for tenant, records in tenants.items():
+            theirs = {row.pseudonym for row in named if row.tenant == tenant}
+            window = self._windows.get((tenant, reader))
+            if window is None:
+                made = _Window(at, {rpc: 1}, records, set(narrowed), theirs)
+                # from here on, so that many at once are not as many records
+                self._windows[tenant, reader] = _Window(at)
+                try:
+                    await self._write(tenant, reader, made, at)
+                except BaseException:
+                    self._windows.pop((tenant, reader), None)
+                    raise
+                continue
+            window.reads[rpc] = window.reads.get(rpc, 0) + 1
+            window.records += records
+            window.fields.update(narrowed)
+            if len(window.people) < _MOST_NAMED:
+                window.people |= theirs
+
+    async def flush(self, *, all_of_them: bool = False) -> None:
+        """Write down what was counted in windows that are over."""
+        at = self._clock.now_ns()
+        for key, window in tuple(self._windows.items()):
+            if all_of_them or at - window.from_ns >= WINDOW_NS or at < window.from_ns:
+                if window.reads:
+                    await self._write(*key, window, at)
+                if self._windows.get(key) is window:
+                    del self._windows[key]
+
+    async def _write(self, tenant: str, reader: Reader, window: _Window, at_ns: int) -> None:
+        read = events.Reading(
+            reader.caller, reader.account, window.from_ns, at_ns, dict(window.reads), window.records
+        )
+        narrowed, people = sorted(window.fields), sorted(window.people)
+        await self._recorder.commit_event(
+            tenant, "reading", lambda stamp: events.reading(stamp, read, narrowed, people), (), at_ns
+        )
+
+
+class Search:
+    """`SearchRecords`, by an index that names what is then looked at."""
+
+    def __init__(self, store: Store, index: RecordIndex, index_key: bytes) -> None:
+        self._store = store
+        self._index = index
+        self._index_key = index_key
+
+    async def find(
+        self, caller: Caller, ask: SearchAsk, size: int, before: int
+    ) -> tuple[Found, tuple[PersonRow, ...]]:
+        """At most `size` records below the index `before` (0: from the newest on), and the people who were searched
+        for. A page may end early. Raises Unavailable `search.behind`, InvalidRequest."""
+        index = self._index
+        await index.caught_up()
+        query, people = await self._query(caller, ask)
+        before = before or self._store.size()
+        found, after = await index.find(query, before, size) if before else ((), 0)
+        rows = await self._store.in_thread(self._store.records_at, found) if found else ()
+        matches = [Match(row, json.loads(row.record)) for row in rows]
+        seen = [m for m in matches if _sees(caller, m.stored) and query.matches(m.fields, m.stored.record)]
+        return Found(tuple(seen), after), people
+
+    async def _query(self, caller: Caller, ask: SearchAsk) -> tuple[RecordQuery, tuple[PersonRow, ...]]:
+        wanted = dict(ask.wanted)
+        people: list[PersonRow] = []
+        for name, account in ask.people.items():
+            rows = await self._store.in_thread(self._named, caller.tenant, account)
+            people += rows
+            # records of older releases have the id itself
+            wanted[name] = frozenset({account.id, *(row.pseudonym for row in rows)})
+        if ask.session:
+            (named,) = wanted.get("caller") or ("",)
+            if not named or caller.tenant == ANY_TENANT:
+                raise InvalidRequest("session", "is looked for by an auditor of its tenant, with `caller`")
+            index = keyed_index(self._index_key, "session", caller.tenant, named, ask.session)
+            wanted["session"] = frozenset({index})
+        if caller.tenant != ANY_TENANT:
+            wanted["tenant"] = frozenset({caller.tenant, OF_NONE})
+        return RecordQuery(wanted, ask.since_ns, ask.until_ns), tuple(people)
+
+    def _named(self, tenant: str, account: Account) -> tuple[PersonRow, ...]:
+        """The people whom an id, or a pseudonym, may mean; blocks."""
+        everywhere, store = tenant == ANY_TENANT, self._store
+        if PSEUDONYM.fullmatch(account.id):
+            row = store.person(account.id)
+            return (row,) if row is not None and (everywhere or row.tenant == tenant) else ()
+        if account.issuer and not everywhere:
+            return store.people_of((keyed_index(self._index_key, "subject", tenant, account.issuer, account.id),))
+        rows = store.people_named(None if everywhere else tenant, account.id)
+        return tuple(row for row in rows if not account.issuer or row.issuer == account.issuer)
+
+
+def _sees(caller: Caller, stored: StoredRecord) -> bool:
+    return not stored.tenant or caller.tenant in (ANY_TENANT, stored.tenant)
