@@ -14,7 +14,7 @@ FAULT = 1
 # each with the first sentence of its help, which `pdp --help` prints without importing it
 _COMMANDS = {
     "approvals": ("pdp.cli.approvals:approvals", "Calls that wait for people: look at them, approve or deny them."),
-    "audit": ("pdp.cli.audit:audit", "Prove a record, verify receipts and whole logs, look a record up."),
+    "audit": ("pdp.cli.audit:audit", "Find records, prove one, verify receipts and whole logs, look a record up."),
     "bench": ("devtools.bench.cli:bench", "Measure what a decision costs, as ratios within this run."),
     "config": ("pdp.cli.config:config", "Look at a configuration."),
     "consent": (
