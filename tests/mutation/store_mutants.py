@@ -400,9 +400,77 @@ SIGNED = (
     Mutant(
         "proofs-for-any-tenant",
         "pdp/service/records.py",
-        "        await self.get(caller, index=index)\n",
+        '        await self._find(caller, "", index)\n',
         "",
         "another tenant's records do not exist",
     ),
 )
-STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED)
+SEARCH = tuple(
+    Mutant(name, f"pdp/{file}.py", old, new, attacks)
+    for name, file, old, new, attacks in (
+        (
+            "search-of-any-tenant",
+            "service/search",
+            "if _sees(caller, m.stored) and query",
+            "if query",
+            "another tenant's records do not exist, whatever the index says",
+        ),
+        (
+            "search-of-what-the-index-says",
+            "service/search",
+            " and query.matches(m.fields, m.stored.record)]",
+            "]",
+            "the record decides",
+        ),
+        (
+            "reading-unrecorded",
+            "service/records",
+            'note(reader or Reader(caller.name), "SearchRecords", tenants, fields, people)',
+            'note(reader or Reader(caller.name), "SearchRecords", {}, fields, people)',
+            "audit the auditors",
+        ),
+        (
+            "reading-recorded-each",
+            "service/search",
+            "                self._windows[tenant, reader] = _Window(at)\n",
+            "",
+            "who follows the log makes no record for each record",
+        ),
+        (
+            "search-behind-the-log",
+            "audit/index",
+            "        if self.size < size:\n",
+            "        if False:\n",
+            "a list that lacks records says so",
+        ),
+        (
+            "index-of-another-log",
+            "audit/index",
+            "            if known != about:\n",
+            "            if not known:\n",
+            "an index is of this log and key",
+        ),
+        (
+            "index-of-a-log-that-went-back",
+            "audit/index",
+            "            if rows and rows[0][0] == leaf:\n",
+            "            if rows:\n",
+            "what it covers is what the log holds",
+        ),
+        (
+            "index-unkeyed",
+            "audit/index",
+            ", key=self._key, digest_size=8",
+            ", digest_size=8",
+            "the file tells nothing",
+        ),
+        (
+            "search-of-the-first-page",
+            "audit/index",
+            "                    return tuple(found), found[-1]\n",
+            "                    return tuple(found), 0\n",
+            "pages go on",
+        ),
+    )
+)
+STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH)
