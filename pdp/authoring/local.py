@@ -31,11 +31,12 @@ from pdp.authoring.scaffold import new_pack
 from pdp.confinement import Confinement
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
+from pdp.core.methods import TARGET_KINDS
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.diff import newest_version
 from pdp.registry.draft import write_file
-from pdp.registry.manifest import Closed, ServerId, first_problem, without_meta
+from pdp.registry.manifest import Closed, ServerId, first_problem, name_of, without_meta
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.scan.scan import ScannedTool
@@ -124,7 +125,7 @@ class LocalInstallation(Installation):
         return here[0] if here else same[0] if len(same) == 1 else None
 
     def answers(self, server: str) -> dict[str, tuple[str, Answer]]:
-        """What was said of each tool of a server that is pinned: its definition's digest, and the answer."""
+        """What was said of all that is pinned of a server, by label: its definition's digest, and the answer."""
         version = newest_version(self.registry)
         found: dict[str, tuple[str, Answer]] = {}
         for entry in version.draft.tools if version.draft is not None else ():
@@ -132,7 +133,7 @@ class LocalInstallation(Installation):
             if manifest is not None:
                 read_only = manifest.annotations.read_only
                 answer: Answer = "never" if entry.state != "active" else "reads" if read_only else "asks"
-                found[entry.name] = (manifest.definition_sha256, answer)
+                found[entry.label] = (manifest.definition_sha256, answer)
         return found
 
     def tools(self) -> tuple[ScannedTool, ...]:
@@ -143,20 +144,28 @@ class LocalInstallation(Installation):
     def keep(
         self,
         server: LocalServer,
-        definitions: Sequence[Mapping[str, Json]],
+        offered: Sequence[ScannedTool],
         answers: Mapping[str, Answer],
         at_ns: int,
     ) -> Pinned:
-        """Pin and sign definitions as their user answered, and write a starter policy where there is none.
+        """Pin and sign tools, prompts and resources as their user answered, by label, and write a starter policy
+        where there is none.
 
         How the server is started is written last: before, no proxy starts it.
         """
         pinned_server = PinnedServer(TENANT, server.id, f"{LOCAL_ISSUER}:{server.id}", self.user)
-        review = Review(
-            reviewed_by=self.user,
-            tools={name: _review(answer, network=server.online) for name, answer in answers.items()},
+        said: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
+        for each in offered:
+            review = _review(answers[each.name], leaves=server.online and is_told(each))
+            said[each.kind][str(name_of(each.kind, each.definition)[0])] = review
+        pinned = pin(
+            self.registry,
+            pinned_server,
+            [without_meta(each.definition) for each in offered if each.kind == "tool"],
+            Review(reviewed_by=self.user, tools=said["tool"], prompts=said["prompt"], resources=said["resource"]),
+            at_ns=at_ns,
+            others=[(each.kind, without_meta(each.definition)) for each in offered if each.kind != "tool"],
         )
-        pinned = pin(self.registry, pinned_server, [without_meta(d) for d in definitions], review, at_ns=at_ns)
         self.sign(at_ns, renew=pinned.draft is None, days=DAYS)
         self._waive(server.id, at_ns)
         self._policy(server.id)
@@ -185,15 +194,22 @@ class LocalInstallation(Installation):
             new_pack(name, self.policy, shipped_rego(), server=server, owner=self.user, template="starter_pack")
 
 
-def _review(answer: Answer, *, network: bool) -> ToolReview:
+def is_told(offered: ScannedTool) -> bool:
+    """Whether the server learns what an agent writes, and not only which of its prompts or resources it takes."""
+    if offered.kind == "prompt":
+        return bool(offered.definition.get("arguments"))
+    return offered.kind == "tool" or "uriTemplate" in offered.definition
+
+
+def _review(answer: Answer, *, leaves: bool) -> ToolReview:
     """What an answer comes to. Nobody was asked whether a tool that changes something also destroys, so it does.
-    Where the server has no network nothing leaves by a tool; else everything may."""
+    Where the server has no network nothing leaves by a tool; else everything that it is told may."""
     reads = answer == "reads"
     return ToolReview(
         risk="low" if reads else "medium",
         permissions=[],
-        sinks=None if network else [],
-        annotations=ReviewedHints(read_only=reads or None, open_world=network),
+        sinks=None if leaves else [],
+        annotations=ReviewedHints(read_only=reads or None, open_world=leaves),
         state="withdrawn" if answer == "never" else "active",
     )
 

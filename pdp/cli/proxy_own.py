@@ -24,6 +24,7 @@ from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall
 from pdp.client.values import Credential
 from pdp.confinement import Confinement
 from pdp.core.errors import ConfigurationFault
+from pdp.core.methods import TARGET_KINDS, label_of
 from pdp.injection.excerpt import visible
 from pdp.registry.live import StdioServer, read_listed
 from pdp.runtime.embedded import decision_point
@@ -34,7 +35,7 @@ _FETCHING = frozenset({"uvx", "npx", "bunx", "pipx"})
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
 _ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 # codes of what is not, or no longer, as it was pinned
-_UNPINNED = frozenset({"tool.drifted", "tool.unknown", "registry.expired"})
+_UNPINNED = frozenset({"tool.drifted", "tool.unknown", "target.drifted", "target.unknown", "registry.expired"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class OwnProxy:
         )
         say_confinement(server.confinement, server.id)
         listed = asyncio.run(read_listed(source, timeout_seconds=_START_SECONDS))
-        proxy_pin.pin(home, server, listed.tools)
+        proxy_pin.pin(home, server, listed)
         _say(f"the agent starts: {shlex.join(['pdp', 'proxy', *self._state(), '--', *self.command])}")
 
     def serve(self) -> None:
@@ -79,6 +80,7 @@ class OwnProxy:
         _say(f"{server.id} is decided by a decision point of your own, in development mode.")
         _apart(home, server)
         say_confinement(server.confinement, f"pdp proxy: {server.id}")
+        _say(f"it may offer {_counted(home, server)}, which you have read; all else is refused.")
         _say("what only reads goes through; the rest waits for you, and is listed by " + self._approvals("list"))
         _say(f"policy, keys and records are in {home.folder}; who can write there decides.")
         asyncio.run(self._serve(home, server))
@@ -154,12 +156,14 @@ class OwnProxy:
     def said_pending(self, call: ToolCall, decision: Decision) -> None:
         """Tell the user, on standard error, what waits and how to answer."""
         for wanted in decision.pending.requirements if decision.pending is not None else ():
-            _say(f"{visible(call.tool)} waits for you: {self._approvals('approve', wanted.short_code)}")
+            name = visible(label_of(call.kind, call.tool))
+            _say(f"{name} waits for you: {self._approvals('approve', wanted.short_code)}")
 
     def said_unpinned(self, call: ToolCall) -> None:
-        """Tell the user that a tool is not what was read."""
+        """Tell the user that something is not what was read."""
         again = shlex.join(["pdp", "proxy", "--pin", *self._state(), "--", *self.command])
-        _say(f"{visible(call.tool)} is not what you read, and was refused. To read it again: {again}")
+        name = visible(label_of(call.kind, call.tool))
+        _say(f"{name} is not what you read, and was refused. To read it again: {again}")
 
     def _approvals(self, *words: str) -> str:
         state = () if self.state is None else ("--proxy-state", str(self.state.absolute()))
@@ -241,6 +245,12 @@ def _apart(home: LocalInstallation, server: LocalServer) -> None:
                 "the server may read where your decision point keeps its keys: allow less, start it in another "
                 "folder, or give another --state"
             )
+
+
+def _counted(home: LocalInstallation, server: LocalServer) -> str:
+    """How many of each kind are pinned and not refused."""
+    kinds = [each.kind for each in home.tools() if each.server == server.id]
+    return ", ".join(f"{kinds.count(kind)} {kind}s" for kind in TARGET_KINDS)
 
 
 def _environment(server: LocalServer) -> Mapping[str, str]:

@@ -1,4 +1,5 @@
-"""`pdp proxy --pin`: a person reads what a server offers and says what each tool may do; then it is signed."""
+"""`pdp proxy --pin`: a person reads what a server offers and says what each tool, prompt and resource may do; then
+it is signed."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ from typing import Any
 
 import click
 
-from pdp.authoring.local import Answer, LocalInstallation, LocalServer
+from pdp.authoring.local import Answer, LocalInstallation, LocalServer, is_told
 from pdp.core.digest import Json, digest
+from pdp.core.methods import TARGET_KINDS
 from pdp.injection.excerpt import visible
+from pdp.registry.live import Definitions
 from pdp.registry.manifest import Hints, without_meta, worse
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.finding import ScanFinding
-from pdp.registry.scan.scan import scan
+from pdp.registry.scan.scan import ScannedTool, scan
 
 _ANSWERS: Mapping[str, Answer] = {"r": "reads", "a": "asks", "n": "never"}
 _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "you are asked", "never": "refused"}
@@ -30,29 +33,30 @@ def at_a_terminal() -> None:
         raise click.UsageError("--pin shows you each tool and asks: run it yourself, at a terminal")
 
 
-def pin(home: LocalInstallation, server: LocalServer, definitions: Sequence[Mapping[str, Json]]) -> None:
+def pin(home: LocalInstallation, server: LocalServer, listed: Definitions) -> None:
     """Show what is new or changed, ask about each, sign what was answered. Ends the command when the person stops."""
     before = home.answers(server.id)
     others = [tool for tool in home.tools() if tool.server != server.id]
-    findings = scan([*others, *folder.definitions(server.id, definitions)])
+    offered = folder.definitions(server.id, listed.tools, listed.others)
+    findings = scan([*others, *offered])
     answers: dict[str, Answer] = {}
-    click.echo(f"{server.id} lists {len(definitions)} tools. Its words are its own: judge by what a tool is for.")
-    for number, definition in enumerate(definitions, 1):
-        name = str(definition["name"])
-        known = before.get(name)
-        if known is not None and known[0] == digest(without_meta(definition)):
-            answers[name] = known[1]
+    counts = ", ".join(f"{sum(each.kind == kind for each in offered)} {kind}s" for kind in TARGET_KINDS)
+    click.echo(f"{server.id} lists {counts}. Its words are its own: judge by what a tool is for.")
+    for number, each in enumerate(offered, 1):
+        known = before.get(each.name)
+        if known is not None and known[0] == digest(without_meta(each.definition)):
+            answers[each.name] = known[1]
             continue
-        click.echo(f"\n[{number}/{len(definitions)}] " + ("changed since you read it" if known else "new"))
-        _show(definition, [one for one in findings if (one.server, one.tool) == (server.id, name)])
-        answers[name] = _ask(definition)
+        click.echo(f"\n[{number}/{len(offered)}] " + ("changed since you read it" if known else "new"))
+        _show(each, [one for one in findings if (one.server, one.tool) == (server.id, each.name)])
+        answers[each.name] = _ask(each.definition)
     reasons = _reasons(home, server, findings, answers)
-    _summary(server, answers, [name for name in before if name not in answers])
+    _summary(server, offered, answers, [name for name in before if name not in answers])
     click.confirm("Sign this as read by you?", abort=True)
     for id_, reason in reasons.items():
         accept.accept(home.registry, findings, [id_], reason)
-    home.keep(server, definitions, answers, time.time_ns())
-    click.echo(f"Signed. {server.id} may be started now; a tool that changes is refused until you pin again.")
+    home.keep(server, offered, answers, time.time_ns())
+    click.echo(f"Signed. {server.id} may be started now; what changes is refused until you pin again.")
 
 
 def _reasons(
@@ -86,9 +90,10 @@ def _ask(definition: Mapping[str, Json]) -> Answer:
     return answer
 
 
-def _show(definition: Mapping[str, Json], findings: Sequence[ScanFinding]) -> None:
-    """All that the server says of a tool, so that nothing acts on it unseen."""
-    click.secho(f"  {_text(definition['name'])}", bold=True)
+def _show(offered: ScannedTool, findings: Sequence[ScanFinding]) -> None:
+    """All that the server says of a tool, a prompt or a resource, so that nothing acts on it unseen."""
+    definition = offered.definition
+    click.secho(f"  {_text(offered.name)}", bold=True)
     for key in ("title", "description"):
         if definition.get(key):
             click.echo(f"  {_text(definition[key])}")
@@ -96,7 +101,7 @@ def _show(definition: Mapping[str, Json], findings: Sequence[ScanFinding]) -> No
     properties: Any = schema.get("properties") if isinstance(schema, Mapping) else None
     for name, of in (properties if isinstance(properties, Mapping) else {}).items():
         click.echo(f"    {_text(name)}: {_text(json.dumps(of, ensure_ascii=False))}")
-    shown = {"name", "title", "description", "inputSchema"}
+    shown = {"title", "description"} | ({"name", "inputSchema"} if offered.kind == "tool" else set())
     for key in sorted(definition.keys() - shown):
         click.echo(f"    {_text(key)}, in its own words: {_text(json.dumps(definition[key], ensure_ascii=False))}")
     for one in findings:
@@ -108,12 +113,14 @@ def _text(value: object) -> str:
     return visible(str(value))
 
 
-def _summary(server: LocalServer, answers: Mapping[str, Answer], gone: Sequence[str]) -> None:
+def _summary(
+    server: LocalServer, offered: Sequence[ScannedTool], answers: Mapping[str, Answer], gone: Sequence[str]
+) -> None:
     click.echo("")
-    for name, answer in answers.items():
-        leaves = answer == "reads" and server.online
-        said = "you are asked: what it is told may leave this machine" if leaves else _SAID[answer]
-        click.echo(f"  {_text(name)}: {said}")
+    for each in offered:
+        leaves = answers[each.name] == "reads" and server.online and is_told(each)
+        said = "you are asked: what it is told may leave this machine" if leaves else _SAID[answers[each.name]]
+        click.echo(f"  {_text(each.name)}: {said}")
     for name in gone:
         click.echo(f"  {_text(name)}: not there any more")
     click.echo(f"Started in {server.folder}, which it may read unless your home lies in it.")

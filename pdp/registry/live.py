@@ -22,6 +22,8 @@ from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import METHOD_NOT_FOUND
 from pydantic import BaseModel, Field
 from typing_extensions import override
 
@@ -172,7 +174,12 @@ async def _pages(client: Client, method: str) -> list[Any] | str:
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         request = _REQUESTS[method](params=mcp_types.PaginatedRequestParams(cursor=cursor))
-        page = await client.session.send_request(request, _Page)
+        try:
+            page = await client.session.send_request(request, _Page)
+        except MCPError as error:
+            if method == TOOL_LIST or error.code != METHOD_NOT_FOUND:
+                raise
+            return []  # a server of resources need not know templates
         found = (page.model_extra or {}).get(LISTS[method].member)
         if not isinstance(found, list):
             return f"The answer to {method} holds no list; the server must be corrected."

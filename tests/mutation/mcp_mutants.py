@@ -117,6 +117,13 @@ MCP = (
         "what was read",
     ),
     Mutant(
+        "own-told",
+        "pdp/authoring/local.py",
+        'return bool(offered.definition.get("arguments"))',
+        "return False",
+        "what may leave is asked about",
+    ),
+    Mutant(
         "own-unread",
         "pdp/authoring/starter_pack/pack.rego",
         "t.risk_level <= 2",

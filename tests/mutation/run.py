@@ -160,7 +160,7 @@ CHECKS = (
     Check("confinement", _pytest("tests/system/test_confinement.py"), ("pdp/confinement",)),
     Check(
         "own proxy",
-        _pytest("tests/system/test_proxy_own.py", "-k", "person or state_folder or another or starter"),
+        _pytest("tests/system/test_proxy_own.py", "-k", "person or state_folder or another or starter or network"),
         ("pdp/authoring/local", "pdp/authoring/starter_pack", "pdp/runtime/embedded", "pdp/cli/proxy_"),
     ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),

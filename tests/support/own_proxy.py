@@ -59,9 +59,9 @@ class OwnProxy:
     def command(self) -> list[str]:
         return ["--", sys.executable, str(SERVER), str(self.listed)]
 
-    def lists(self, *tools: Mapping[str, Any]) -> None:
-        """What the server lists from now on."""
-        self.listed.write_text(json.dumps(tools))
+    def lists(self, *tools: Mapping[str, Any], **others: Sequence[Mapping[str, Any]]) -> None:
+        """What the server lists from now on; `others` by the names of the wire."""
+        self.listed.write_text(json.dumps({"tools": tools, **others}))
 
     def pin(self, *answers: tuple[str, str] | str) -> tuple[int, str]:
         """Pin at a terminal; a plain answer is one about a tool."""

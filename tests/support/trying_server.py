@@ -1,6 +1,7 @@
 """An MCP server over stdio that tries what it is asked to: reads, writes, dials out. Run as a script.
 
-usage: trying_server.py LISTS, a JSON file with the tools that it lists; read for every list.
+usage: trying_server.py LISTS, a JSON file with an object of lists by the names of the wire, read for every list.
+Prompts, resources and templates it has if the file has some at its start.
 """
 
 from __future__ import annotations
@@ -80,11 +81,32 @@ TRIES: dict[str, Callable[..., str]] = {
 }
 
 
-async def main(listed: Path) -> None:
-    async def tools(_ctx: Any, _params: Any) -> mcp_types.ListToolsResult:
-        found = json.loads(look(str(listed)))
-        return mcp_types.ListToolsResult(tools=[mcp_types.Tool.model_validate(tool) for tool in found])
+LISTS: dict[str, tuple[str, type[Any]]] = {
+    "tools": ("on_list_tools", mcp_types.ListToolsResult),
+    "prompts": ("on_list_prompts", mcp_types.ListPromptsResult),
+    "resources": ("on_list_resources", mcp_types.ListResourcesResult),
+    "resourceTemplates": ("on_list_resource_templates", mcp_types.ListResourceTemplatesResult),
+}
 
+
+def lister(listed: Path, member: str) -> Callable[..., Any]:
+    async def answered(_ctx: Any, _params: Any) -> Any:
+        return LISTS[member][1].model_validate({member: json.loads(look(str(listed))).get(member, [])})
+
+    return answered
+
+
+async def prompt(_ctx: Any, params: Any) -> mcp_types.GetPromptResult:
+    text = mcp_types.TextContent(type="text", text=json.dumps(params.arguments or {}))
+    return mcp_types.GetPromptResult(messages=[mcp_types.PromptMessage(role="user", content=text)])
+
+
+async def read(_ctx: Any, params: Any) -> mcp_types.ReadResourceResult:
+    text = mcp_types.TextResourceContents(uri=params.uri, text=f"of {params.uri}")
+    return mcp_types.ReadResourceResult(contents=[text])
+
+
+async def main(listed: Path) -> None:
     async def call(_ctx: Any, params: Any) -> mcp_types.CallToolResult:
         failed, text = False, ""
         try:
@@ -93,7 +115,11 @@ async def main(listed: Path) -> None:
             failed, text = True, f"{type(error).__name__}: {error}"
         return mcp_types.CallToolResult(content=[mcp_types.TextContent(type="text", text=text)], is_error=failed)
 
-    server: Server[Any] = Server("trying", on_list_tools=tools, on_call_tool=call)
+    has = json.loads(look(str(listed)))
+    handlers: dict[str, Any] = {on: lister(listed, member) for member, (on, _) in LISTS.items() if has.get(member)}
+    handlers |= {"on_get_prompt": prompt} if has.get("prompts") else {}
+    handlers |= {"on_read_resource": read} if has.get("resources") else {}
+    server: Server[Any] = Server("trying", on_call_tool=call, **handlers)
     async with stdio_server() as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
 

@@ -300,3 +300,56 @@ async def test_the_three_commands_of_the_readme(tmp_path_factory: pytest.TempPat
             assert left == 0, screen
             assert not (await client.call_tool("git_add", asked)).is_error
     assert (home / ".local" / "state" / "pdp" / "store").is_dir()
+
+
+OTHERS: dict[str, Any] = {
+    "prompts": [{"name": "summary", "arguments": [{"name": "path", "required": True}]}, {"name": "rewrite"}],
+    "resources": [{"uri": "notes://readme", "name": "readme"}, {"uri": "notes://secret", "name": "secret"}],
+    "resourceTemplates": [{"uriTemplate": "notes://of/{day}", "name": "day"}],
+}
+
+
+async def test_prompts_and_resources_are_read_and_decided_like_tools(own: OwnProxy) -> None:
+    own.lists(tool("here"), **OTHERS)
+    code, screen = await asyncio.to_thread(own.pin, "r", "r", "a", "r", "n", "r", (SIGN, "y"))
+    assert code == 0, screen
+    assert "lists 1 tools, 2 prompts, 3 resources" in screen
+    for said in ("prompt:summary: goes through", "prompt:rewrite: you are asked", "resource:notes://secret: refused"):
+        assert said in screen
+    async with own.client("--patience", "0") as client:
+        assert "may offer 1 tools, 2 prompts, 2 resources" in own.errors.read_text()
+        assert {each.name for each in (await client.list_prompts()).prompts} == {"summary", "rewrite"}
+        assert [each.uri for each in (await client.list_resources()).resources] == ["notes://readme"]
+        assert len((await client.list_resource_templates()).resource_templates) == 1
+        got = await client.get_prompt("summary", {"path": "/src"})
+        assert got.messages[0].content.text == '{"path": "/src"}'  # type: ignore[union-attr]
+        for uri in ("notes://readme", "notes://of/monday"):
+            assert (await client.read_resource(uri)).contents[0].text == f"of {uri}"  # type: ignore[union-attr]
+        for uri in ("notes://secret", "notes://of/a%2Fb", "notes://of/../secret", "file:///etc/passwd"):
+            assert (await refused(client.read_resource(uri)))["status"] == "deny"
+        assert "resource:file:///etc/passwd is not what you read" in own.errors.read_text()
+        assert (await refused(client.get_prompt("rewrite")))["status"] == "pending"
+        said = own.errors.read_text().partition("prompt:rewrite waits for you: pdp ")[2].splitlines()[0]
+        answer = [("Type the code shown above to approve", shlex.split(said)[2])]
+        left, screen = await asyncio.to_thread(own.approvals, "approve", shlex.split(said)[2], answers=answer)
+        assert left == 0, screen
+        await client.get_prompt("rewrite")  # once
+        assert (await refused(client.get_prompt("rewrite")))["status"] == "pending"
+    changed = [{**OTHERS["prompts"][0], "description": "And then some."}]
+    own.lists(tool("here"), **{**OTHERS, "prompts": changed})
+    async with own.client("--patience", "0") as client:
+        assert (await client.list_prompts()).prompts == []
+        assert (await refused(client.get_prompt("summary", {"path": "/src"})))["status"] == "deny"
+        assert "prompt:summary is not what you read" in own.errors.read_text()
+
+
+async def test_of_a_server_with_the_network_only_what_tells_it_something_is_asked_about(own: OwnProxy) -> None:
+    own.options = ("--allow-network",)
+    own.lists(tool("here"), **{**OTHERS, "resourceTemplates": []})  # it does not even know the method
+    code, screen = await asyncio.to_thread(own.pin, "n", "r", "r", "r", "n", (SIGN, "y"))
+    assert code == 0, screen
+    assert "prompt:summary: you are asked: what it is told may leave" in screen
+    async with own.client("--patience", "0") as client:
+        await client.read_resource("notes://readme")
+        await client.get_prompt("rewrite")
+        assert (await refused(client.get_prompt("summary", {"path": "/src"})))["status"] == "pending"

@@ -1,25 +1,24 @@
 # METADATA
 # title: What agents may do with newserver
 # description: |
-#   The starter policy of `pdp proxy`: tools that only read, as you said when you pinned them, go through; for the rest
-#   you are asked. Yours to change. Facts that rules may read: docs/policy-input.md. Tests are beside it; `pdp policy
+#   The starter policy of `pdp proxy`: tools, prompts and resources that only read, as you said when you pinned them, go
+#   through; for the rest you are asked. Yours to change. Facts that rules may read: docs/policy-input.md. Tests are beside it; `pdp policy
 #   check` and `pdp policy test` say whether the folder may become active. What the baseline denies or requires holds
 #   in addition.
 package packs.newpack
 
 # METADATA
 # title: Contract data of this pack
-# description: What this pack grants counts only on these servers.
-meta := {"servers": ["newserver"], "owner": "newowner"}
+# description: What this pack grants counts only on these servers, for targets of these kinds.
+meta := {"servers": ["newserver"], "owner": "newowner", "kinds": ["tool", "prompt", "resource"]}
 
 # METADATA
-# title: The person at this machine may use every tool that was read
-# description: A tool that nobody has read is critical, and its permission is one that nobody holds.
+# title: The person at this machine may use whatever was read
+# description: What nobody has read is critical, and its permission is one that nobody holds.
 allow contains {"target": t.key, "code": "newpack.local"} if {
 	input.subject.source == "vouched"
 	input.subject.kind == "human"
 	some t in input.targets
-	t.kind == "tool"
 	t.risk_level <= 2
 }
 

@@ -44,8 +44,13 @@ test_nobody_else_is_granted_anything if {
 	}
 }
 
-test_a_prompt_is_no_tool if {
-	newpack.allow == set() with input as asks({"kind": "prompt"})
+test_prompts_and_resources_are_like_tools if {
+	every kind in ["prompt", "resource"] {
+		testing.codes(newpack.allow) == {"newpack.local"} with input as asks({"kind": kind})
+		newpack.require == set() with input as asks({"kind": kind})
+		testing.codes(newpack.require) == {"newpack.changes"} with input as asks(object.union(changing, {"kind": kind}))
+		newpack.allow == set() with input as asks({"kind": kind, "risk": "critical", "risk_level": 4})
+	}
 }
 
 test_another_server_is_not_asked_about if {
