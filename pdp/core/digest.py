@@ -79,9 +79,12 @@ def _is_plain(root: Json) -> bool:  # noqa: C901 - one walk
             elif kind is list:
                 groups.append(value)  # type: ignore[arg-type] # as above
             elif kind is dict:
-                for key in value:  # type: ignore[union-attr] # as above
-                    if type(key) is not str or not key.isascii():  # RFC 8785 sorts others in another way
-                        return False
+                try:
+                    names = "".join(value)  # type: ignore[arg-type] # as above
+                except TypeError:  # a key that is no text
+                    return False
+                if not names.isascii():  # RFC 8785 sorts others in another way
+                    return False
                 groups.append(value.values())  # type: ignore[union-attr] # as above
             else:
                 return False

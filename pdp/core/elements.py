@@ -181,15 +181,12 @@ def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, Sai
     say."""
     said: dict[bytes, SaidElement] = {}
     for pack, rules in _object_of(elements).items():
-        reach = _reach(_object_of(_object_of(rules).get("meta")), server, keys)
-        for kind in KINDS["call"]:
-            if kind == "allow" and not reach:
-                continue
-            found = _object_of(rules).get(kind)
-            for fields in filter(None, map(_object_of, found if isinstance(found, list) else ())):
+        for kind in filter(_object_of(rules).get, KINDS["call"]):  # most have said nothing
+            reach = keys if kind != "allow" else _reach(_object_of(rules.get("meta")), server, keys)
+            found = rules[kind] if reach and isinstance(rules[kind], list) else ()
+            for fields in filter(None, map(_object_of, found)):
                 target = fields.get("target")
-                meant = reach if kind == "allow" else keys
-                if kind not in KINDS["list"] or not isinstance(target, str) or target in meant:
+                if kind not in KINDS["list"] or not isinstance(target, str) or target in reach:
                     said.setdefault(*_keyed(SaidElement(pack, kind, fields)))
     return said
 
@@ -209,8 +206,8 @@ def _keyed(said: SaidElement) -> tuple[bytes, SaidElement]:
         return _keyed(replace(said, fields={}))
 
 
-def _object_of(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
+def _object_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def excerpts_of(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -288,13 +288,14 @@ def _element(said: SaidElement) -> Fields:
 
 def portion(items: Sequence[Json], room: int = LIST_BYTES) -> Fields:
     """As many of the items as fit, the number of all, and the digest of all."""
+    encoded = list(map(canonical, items))
     shown: list[Json] = []
-    for item in items:
-        room -= len(canonical(item)) + 1
+    for item, text in zip(items, encoded, strict=True):
+        room -= len(text) + 1
         if room < 0:
             break
         shown.append(item)
-    return {"count": len(items), "sha256": digest(items), "items": shown}
+    return {"count": len(items), "sha256": sha256_hex(b"[" + b",".join(encoded) + b"]"), "items": shown}
 
 
 def _bounded(fields: Fields) -> Fields:

@@ -12,12 +12,12 @@ import hashlib
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from cachetools import LRUCache
 
-from pdp.core.digest import Json
 from pdp.core.elements import COMPOSED, NOTHING_ASSERTED, EngineQuery, encode
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle, Reads
@@ -33,6 +33,7 @@ _KEY_BYTES = 32
 COMPOSED_PATHS = (("server", "id"), ("session", "task_source"))
 _composed = itemgetter(*COMPOSED, "targets")
 _SUBJECT = (("subject", "id"), ("subject", "issuer"))
+_MEMBER = ("", "")  # a path of so many steps ends at a member of a fact, and the input document is total
 
 
 class AnswerKey:
@@ -46,7 +47,10 @@ class AnswerKey:
         paths = {*reads.paths, *COMPOSED_PATHS, ("caller", "tenant")}
         if any(path[0] in ("subject", "actors") for path in reads.paths if path):
             paths |= set(_SUBJECT)  # nothing is shared between subjects
-        self._paths = sorted(path for path in paths if path != ("targets",))
+        paths.discard(("targets",))
+        self._paths = sorted(path for path in paths if len(path) != len(_MEMBER))
+        by_member = groupby(sorted(path for path in paths if len(path) == len(_MEMBER)), itemgetter(0))
+        self._members = [(name, itemgetter(*[path[1] for path in found])) for name, found in by_member]
 
     def of(self, asked: EngineQuery) -> bytes | None:
         """The key; None for a question whose answer is not kept."""
@@ -54,7 +58,12 @@ class AnswerKey:
         if self._all or asked.fresh or not document or document["evidence"]:
             return None
         instant = document["time"]
-        rest: list[Json] = [
+        try:  # what every document has
+            members = [read(document[name]) for name, read in self._members]
+        except (KeyError, TypeError):
+            return None
+        rest: list[Any] = [
+            members,
             [_at(document, path) for path in self._paths],
             [
                 (bisect_left(among, instant[name]), bisect_right(among, instant[name]))

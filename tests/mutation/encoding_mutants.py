@@ -36,7 +36,7 @@ DIGEST = _in(
         "            if value is None:  #",
         "integers lie within int64",
     ),
-    ("plain-keys-of-any-script", " or not key.isascii():", ":", "keys sort by UTF-16 (RFC 8785)"),
+    ("plain-keys-of-any-script", "if not names.isascii():", "if False:", "keys sort by UTF-16 (RFC 8785)"),
     (
         "plain-keys-unsorted",
         "check_circular=False, sort_keys=True, sep",

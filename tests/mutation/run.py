@@ -87,7 +87,7 @@ CHECKS = (
         _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("parts", "opinions", "process"))),
         ("pdp/judge", "pdp/cli/judge"),
     ),
-    Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/",)),
+    Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/", "pdp/service/pseudonyms")),
     Check(
         "store on PostgreSQL",
         _pytest(*(f"tests/contract/test_{n}.py" for n in ("log", "for_call", "sharing")), "-k", "not sqlite"),
