@@ -52,7 +52,24 @@ MCP = (
     ),
     *_in(
         "fastmcp_calls",
-        ("mcp-nested-free", "if running.begun or running.name != name:", "if False:", "a nested call is decided"),
+        (
+            "mcp-nested-free",
+            "if running.begun or (running.kind, running.name) != (kind, name):",
+            "if False:",
+            "a nested call is decided",
+        ),
+        (
+            "mcp-nested-read",
+            'return await self._entered("resource", str(context.message.uri), context, call_next)',
+            "return await call_next(context)",
+            "what a tool reads is decided",
+        ),
+        (
+            "mcp-nested-list-of-tools",
+            "running.ctx, method)",
+            "running.ctx)",
+            "what a tool lists is of its own kind",
+        ),
         (
             "mcp-nested-lists",
             "is None:\n            return listed",

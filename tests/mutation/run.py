@@ -152,7 +152,7 @@ CHECKS = (
             "tests/unit/adapters/test_tool_search.py",
             *(
                 f"tests/system/test_mcp_{n}.py"
-                for n in ("enforcement", "confirmation", "fastmcp", "proxy", "other_kinds")
+                for n in ("enforcement", "confirmation", "fastmcp", "fastmcp_kinds", "proxy", "other_kinds")
             ),
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),

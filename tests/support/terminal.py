@@ -19,11 +19,12 @@ def at_terminal(
     *,
     folder: Path,
     env: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable, "-m", "pdp"),
 ) -> tuple[int, str]:
     """Exit code and screen of `pdp ARGUMENTS`. Each answer is typed when its question has appeared, in this order."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pdp", *arguments],
+        [*program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -30,7 +30,7 @@ from pdp.adapters.mcp import answers, tool_search
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
-from pdp.client.values import Credential, Elicited
+from pdp.client.values import Credential, Elicited, Kind
 from pdp.core.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
 from pdp.core.uri_template import match
 
@@ -54,11 +54,13 @@ class UnsafeServerError(ValueError):
 
 @dataclass(slots=True)
 class Execution:
-    """The call that the server carries out. `begun` once its tool has been entered; what it calls then is nested."""
+    """The call that the server carries out. `begun` once its tool, prompt or resource has been entered; what that one
+    calls, gets or reads is nested."""
 
     ctx: Context
+    kind: Kind
     name: str
-    begun: bool = False
+    begun: bool
 
 
 executing: ContextVar[Execution | None] = ContextVar("pdp_executing", default=None)
@@ -259,8 +261,8 @@ class Enforcement:
             logger.warning("an allow for %s expired before the call could be made", self.server)
             raise _denied({"status": "deny"})
         done = False
-        # of a tool the server enters it itself; whatever tool anything else calls is nested
-        token = executing.set(Execution(ctx, call.name, begun=call.kind != "tool"))
+        # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
+        token = executing.set(Execution(ctx, call.kind, call.name, begun=call.method not in ROUNDS))
         try:
             result = _wire(await call_next(ctx))
             done = not result.get("isError") and not is_input_required(result)
