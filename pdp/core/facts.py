@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
 from pdp.core.origins import OriginsFact
+from pdp.core.stored import LabelRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +242,17 @@ class SessionFact:
     """Labels and counters of the session. No session means the worst labels and counters."""
 
     check: Check
-    known: bool = False
-    observed: bool = False  # results of this session passed InspectResult, so its labels are complete
+    known: bool = False  # an earlier call of it was answered, and counted
+    observed: bool = False  # all results that subject and agent got passed InspectResult, so the labels are complete
     labels: tuple[str, ...] = WORST_LABELS
+    label_sources: tuple[LabelRow, ...] = ()  # which decisions put the labels there, the oldest first
     task: str | None = None
     task_source: str = "none"  # "subject_signed" | "caller" | "agent" | "none"
     calls: int = WORST_COUNT
     denials: int = WORST_COUNT
     started_ns: int = 0
+    tree: str = ""  # keyed index of the pair whose labels it shares; not for policy
+    reset: bool = False  # the agent's context was emptied before this call, as the caller vouches; not for policy
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -256,6 +260,16 @@ class SessionFact:
             "known": self.known,
             "observed": self.observed,
             "labels": list(self.labels),
+            "label_sources": [
+                {
+                    "label": row.label,
+                    "code": row.code,
+                    "pack": row.pack,
+                    "decision_id": row.decision_id,
+                    "at_ns": row.at_ns,
+                }
+                for row in self.label_sources
+            ],
             # a statement that only the agent made is not a fact; it stands in `asserted`
             "task": self.task if self.task_source in ("subject_signed", "caller") else None,
             "task_source": self.task_source,

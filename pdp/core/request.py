@@ -44,6 +44,7 @@ class Caller:
     resources: tuple[str, ...] = ()  # audiences of the gateway itself, when it fronts servers
     may_assert: MayAssert = field(default_factory=MayAssert)
     dedupes_redemptions: bool = False
+    inspects_results: bool = False  # every result passes InspectResult before an agent sees it
     max_worker_kills_per_minute: int = 6
     person_clients: frozenset[str] = frozenset()  # clients of the tokens that people act with here
 

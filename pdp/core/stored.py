@@ -48,11 +48,46 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """The owner of a session: its keyed index, that of the owner (subject and agent), and how long it is kept."""
+    """A session, by keyed indexes: whose it is, how long that is kept, and its state.
+
+    In a commit `calls` and `denials` are what comes to them; a task, a parent and a tree stay what they were first.
+    """
 
     index: str
-    owner: str
-    until_ns: int
+    owner: str  # subject and agent, for this session alone
+    until_ns: int  # the row is kept until then
+    state: str = "open"  # "open" | "ended"
+    opened_ns: int = 0  # 0: by an older release, which counted nothing
+    used_ns: int = 0
+    over_ns: int = 0  # an open one is over from then on
+    calls: int = 0
+    denials: int = 0
+    parent: str = ""  # the session that started it
+    tree: str = ""  # the pair of the first session of its task: its own, unless another agent started it
+    task: str = ""  # keyed digest of the vouched task statement
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A label of a pair (subject and agent), and which decision put it there first. `pair` is a keyed index."""
+
+    pair: str
+    label: str
+    code: str
+    pack: str
+    decision_id: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairChange:
+    """Changes of what is known about a pair besides its labels. `awaits` are decisions whose results are to be
+    inspected, `inspected` those whose were. `reset`: all labels and awaited results go first."""
+
+    pair: str
+    reset: bool = False
+    awaits: tuple[str, ...] = ()
+    inspected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +160,8 @@ class Commit:
     session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
     refusals: tuple[RefusalCount, ...] = ()  # that the record tells of; they are counted no longer once it is durable
     people: tuple[PersonRow, ...] = ()  # new pseudonyms that the record uses; one that is there stays
+    labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
+    pairs: tuple[PairChange, ...] = ()  # before the labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +202,9 @@ class CallKeys:
     since_ns: int  # from when on refusals and withdrawals count
     reply: str = ""  # of the kept answer to a repeated request
     session: str = ""  # keyed index
+    parent: str = ""  # of the session that a new one is started by
+    pair: str = ""  # keyed index of subject and agent; `also`, whose labels count too
+    also: str = ""
     index: str = ""  # the call's keyed index; the fields below go with it
     call: Call | None = None
     redeemed: str = ""  # of the kept answer that redeemed an approval of the call
@@ -179,6 +219,9 @@ class StoredCall:
     reply: ReplyRow | None = None
     redeemed: ReplyRow | None = None
     session: SessionRow | None = None
+    parent: SessionRow | None = None  # of the session, or of the one to come
+    labels: tuple[LabelRow, ...] = ()  # of the pairs of the keys, of the session's tree and of its parent's
+    awaited: int = 0  # results that they were allowed to get and that have not been inspected
     row: CallRow | None = None
     unknown_outcomes: int = 0
     turned_down: TurnedDown = NEVER

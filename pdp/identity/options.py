@@ -197,6 +197,11 @@ class CallerOptions(Options):
     dedupes_redemptions: bool = Field(
         default=False, description="It promises to carry out an allow that it gets twice only once."
     )
+    inspects_results: bool = Field(
+        default=False,
+        description="It has every result inspected (`InspectResult`) before an agent sees it. Without this, the "
+        "agents that it asks for count as having seen the worst.",
+    )
     max_worker_kills_per_minute: int = Field(
         6, ge=0, le=1000, description="Lost policy workers, after which its calls are denied for a while."
     )
@@ -220,6 +225,7 @@ class CallerOptions(Options):
                 may.client_answers,
             ),
             dedupes_redemptions=self.dedupes_redemptions,
+            inspects_results=self.inspects_results,
             max_worker_kills_per_minute=self.max_worker_kills_per_minute,
             person_clients=frozenset(self.person_clients),
         )

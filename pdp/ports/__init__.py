@@ -17,7 +17,7 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.record_search import RecordQuery
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
-from pdp.core.stored import Proof, SessionRow, SignedCheckpoint
+from pdp.core.stored import CallKeys, Proof, SessionRow, SignedCheckpoint, StoredCall
 from pdp.core.term import Term
 from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
@@ -287,37 +287,20 @@ class Content(Protocol):
 
 
 class Sessions(Protocol):
-    """Session state (sessions/memory)."""
+    """Session state (sessions/stored)."""
 
-    def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
-        """The keyed index of a session of which only the store can know whose it is; else empty."""
+    def keys(
+        self, keys: CallKeys, caller: Caller, identity: Identity, ask: SessionAsk, target: TargetFact
+    ) -> CallKeys:
+        """With the keys under which the store knows the session, and subject and agent."""
         ...
 
     def look(
-        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
-    ) -> SessionFact:
-        """The session's facts; `session.identity_mismatch` when it belongs to someone else. `row`: what the store has
-        by `key`."""
-        ...
-
-    def peek(
-        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
-    ) -> SessionFact:
-        """The result of `look`, without binding a new id or counting a use."""
-        ...
-
-    def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
-        """After `look`: what must become durable with the record of the answer, so that the session stays this
-        identity's over a restart and in other processes. None where it is, or where there is none of its own."""
-        ...
-
-    def release(self, row: SessionRow) -> None:
-        """After `binding`, on success or failure: without a call of `note` the session has no owner, or the one in
-        the store."""
-        ...
-
-    def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
-        """Count an answered call, whose record is durable with what `binding` gave."""
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, keys: CallKeys, stored: StoredCall
+    ) -> tuple[SessionFact, SessionRow | None]:
+        """The session's facts, by what the store has; `session.identity_mismatch` when it belongs to someone else.
+        The row is to become durable with the record of the answer: it counts the call, and binds a new session. None
+        where there is no session of its own."""
         ...
 
 

@@ -49,9 +49,8 @@ from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
 from pdp.service.search import Readings, Search
-from pdp.service.simulate import ReadOnlySessions
 from pdp.service.state import ServiceState
-from pdp.sessions.memory import MemorySessions
+from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.shared import Fingerprints
@@ -128,7 +127,7 @@ def _build(
     identity = IdentityComponent(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
-    sessions = MemorySessions(settings.sessions, index_key)
+    sessions = StoredSessions(settings.sessions, index_key)
     losses = Losses(telemetry)
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
@@ -202,7 +201,6 @@ def _build(
         approvals.services.client_answers,
         approvals.resolve,
         recorder,
-        sessions,
         clock,
         crash_quota,
         terms,
@@ -224,7 +222,7 @@ def _build(
         ),
         explain=Explain(
             state,
-            FactBuilder(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
+            FactBuilder(identity.subjects, content, sessions, **keyed),
             evidence,
             KeptBundles(replaying_host(host, opa, engines)),
             store,

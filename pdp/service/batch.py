@@ -17,14 +17,15 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from pdp.core.answer import Answer
-from pdp.core.check import WORST_COUNT
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
-from pdp.core.facts import Identity, SessionFact
+from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller, Credential
-from pdp.core.stored import Commit, RecordRef, ReplyRow
+from pdp.core.sessions import Left, after
+from pdp.core.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
 from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide
 from pdp.service.decision import Decision
@@ -44,17 +45,14 @@ Question = Ask | InvalidRequest  # a request, or its decoding error
 Answered = tuple[Answer, RecordRef] | Fault
 
 
-Counter = tuple[str, str | None, str | None, str | None]  # session id, issuer, subject, agent
-
-
 @dataclass(slots=True)
 class OpenItem:
-    """A decision with its facts, to be evaluated. Its randomness is drawn in the order of the items. `session` is its
-    session without what this batch counted; `guess`: the counters rest on answers that are not there yet."""
+    """A decision with its facts, to be evaluated. Its randomness is drawn in the order of the items. `stored` is what
+    the store says without this batch; `guess`: its session rests on answers that are not there yet."""
 
     place: int
     decision: Decision
-    session: SessionFact
+    stored: StoredCall
     guess: bool
     denied: Outcome | None = None  # without an evaluation
 
@@ -70,8 +68,7 @@ class Run:
     entries: dict[int, tuple[Commit, ...]] = field(default_factory=dict)
     replies: dict[str, ReplyRow] = field(default_factory=dict)
     begun: list[Decision] = field(default_factory=list)
-    counts: dict[Counter, tuple[int, int]] = field(default_factory=dict)  # calls, denials
-    answered: list[Decision] = field(default_factory=list)
+    left: list[tuple[CallKeys, Left]] = field(default_factory=list)  # what its answers leave behind
     waiting: list[OpenItem] = field(default_factory=list)
     outdated: bool = False  # a judge took so long that an allow rests on what is history by now
     end: int | None = None  # the item after which the rest is left to another commit
@@ -205,18 +202,18 @@ class Batch:
             run.results[place] = cached
             return
         await decide.client_answers(decision)
+        stored, guesses = decision.stored, [each.decision for each in run.waiting]
+        guesses = [each for each in guesses if _related(each.keys, decision.keys)]
+        supposed = [(each.keys, decide.recorder.left(each, passes=True)) for each in guesses]
+        decision.stored = _after(decision, stored, (*run.left, *supposed))
         decide.facts.build(decision)
         run.begun.append(decision)
         kept = decide.approvals.resume(decision)
         if isinstance(kept, Answer):
             run.results[place] = kept
             return
-        session = decision.facts.session
-        before = sum(counter(decision) == counter(other.decision) for other in run.waiting)
-        guessed = counted(session, run.counts.get(counter(decision), (0, 0)), guess=before)
-        decision.facts = replace(decision.facts, session=guessed)
         decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
-        run.waiting.append(OpenItem(place, decision, session, guessed != session and before > 0, kept))
+        run.waiting.append(OpenItem(place, decision, stored, bool(guesses), kept))
 
     async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
@@ -246,7 +243,8 @@ class Batch:
         """Evaluate again what does not rest on what has come about by now. Raises what its evaluation failed with."""
         decision = each.decision
         if each.guess:
-            session = counted(each.session, run.counts.get(counter(decision), (0, 0)))
+            decision.stored = _after(decision, each.stored, run.left)
+            session, decision.session = self.decide.facts.session(decision)
             unsure = failure is not None or decision.outcome.effect is Effect.PENDING
             if unsure or session != decision.facts.session:
                 if failure is None:
@@ -269,9 +267,7 @@ class Batch:
             run.end = each.place
         if (kept := entries[0].reply) is not None:
             run.replies[kept.key] = kept
-        calls, denials = run.counts.get(counter(decision), (0, 0))
-        run.counts[counter(decision)] = (calls + 1, denials + (decision.answer.effect is Effect.DENY))
-        run.answered.append(decision)
+        run.left.append((decision.keys, decide.recorder.left(decision)))
 
     def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
         """The entries of one item. Only now is a refusal counted: before, it might be found again."""
@@ -286,8 +282,6 @@ class Batch:
         places = [place for place in sorted(run.results) if run.end is None or place <= run.end]
         entries = [entry for place in places for entry in self._entries(run, place)]
         refs = await self.decide.recorder.commit_all(tuple(entries))
-        for decision in run.answered:
-            self.decide.note(decision)
         known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
         return tuple([await self._answered(run, place, known) for place in places])
 
@@ -307,14 +301,13 @@ def _enough(waiting: Sequence[OpenItem]) -> bool:
     return len(waiting) == TOGETHER or sum(each.decision.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES
 
 
-def counter(decision: Decision) -> Counter:
-    """The key of the session's counter: a session belongs to its first user."""
-    identity = decision.identity
-    return decision.ask.session.id, identity.subject.issuer, identity.subject.id, identity.agent.id
+def _related(keys: CallKeys, others: CallKeys) -> bool:
+    """Whether what one call leaves behind may be a fact of the other."""
+    return keys.pair == others.pair or keys.session == others.session
 
 
-def counted(session: SessionFact, counts: tuple[int, int], *, guess: int = 0) -> SessionFact:
-    """A session with its own counters and what this batch has added to them, or will by a guess."""
-    if not session.check.ok or session.calls == WORST_COUNT:
-        return session
-    return replace(session, calls=session.calls + counts[0] + guess, denials=session.denials + counts[1])
+def _after(decision: Decision, stored: StoredCall, left: Sequence[tuple[CallKeys, Left]]) -> StoredCall:
+    """What the store will say once the batch is durable."""
+    mine = decision.keys
+    related = (each for keys, each in left if _related(keys, mine))
+    return reduce(lambda found, each: after(found, mine, each), related, stored)

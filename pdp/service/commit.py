@@ -14,14 +14,16 @@ from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import Facts, Identity
-from pdp.core.outcome import Outcome, denied
+from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
+from pdp.core.sessions import Left, allowed
 from pdp.core.stored import (
     Artefact,
     CallRow,
     Commit,
+    PairChange,
     RecordRef,
     RefusalCount,
     ReplyRow,
@@ -155,6 +157,7 @@ class Recorder:
                 redemption_id="",
                 resume_token="",
             )
+        left = self.left(decision)
         entry = self._entry(
             stamp,
             "decision",
@@ -162,9 +165,24 @@ class Recorder:
             values=values,
             call=decision.row,
             reply=decision.reply,
-            session=decision.session,
+            session=left.session,
         )
-        return (entry, *decision.entries)
+        return (replace(entry, labels=left.labels, pairs=left.pairs), *decision.entries)
+
+    @staticmethod
+    def left(decision: Decision, *, passes: bool = False) -> Left:
+        """What the answer leaves behind on those who asked; `passes`: what an allow would."""
+        session, row, keys = decision.facts.session, decision.session, decision.keys
+        if not keys.pair or not session.check.ok:
+            return Left()
+        denies = not passes and decision.answer.effect is Effect.DENY
+        row = replace(row, denials=int(denies)) if row is not None else None
+        left = Left()
+        if passes or decision.answer.effect is Effect.ALLOW or decision.answer.enforcement != "enforced":
+            args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
+            left = allowed(*args, inspects=decision.caller.inspects_results)
+        reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
+        return replace(left, session=row, pairs=(*reset, *left.pairs))
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""

@@ -12,7 +12,7 @@ from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
-from pdp.ports import Clock, EvidenceSource, Sessions
+from pdp.ports import Clock, EvidenceSource
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.resolve import Resolve
@@ -37,7 +37,6 @@ class Decide:
     client_answers: ClientAnswers
     approvals: Resolve
     recorder: Recorder
-    sessions: Sessions
     clock: Clock
     crash_quota: WorkerCrashQuota
     terms: Terms
@@ -96,7 +95,6 @@ class Decide:
             await self.approvals.resolve(decision, self.terms)
             decision.input_salt = self.recorder.new_salt()
             ref = await self.recorder.decision(decision)
-            self.note(decision)
         finally:
             self.facts.release(decision)
         self.check_late(decision.answer, decision.at_ns)
@@ -109,11 +107,6 @@ class Decide:
             return False
         unlocks = any(isinstance(held.source, Answered) for held in decision.evidence)
         return unlocks and self.state.outdated(decision.snapshot, decision.at_ns, self.clock.now_ns())
-
-    def note(self, decision: Decision) -> None:
-        """Count an answer, whose record is durable, in its session."""
-        effect, at = decision.answer.effect.value, decision.at_ns
-        self.sessions.note(decision.caller, decision.identity, decision.ask.session, effect, at)
 
     def check_late(self, answer: Answer, at_ns: int) -> None:
         """Raises DeadlineTooShort for an allow that held when it was decided, and no longer does."""

@@ -49,7 +49,7 @@ class Decision:
     commitment: str = field(init=False)
     call: CallContext | None = field(init=False)  # None for a call without a digest
     row: CallRow | None = field(init=False)  # to be stored with the record; None when it is stored, and young
-    session: SessionRow | None = field(init=False)  # likewise: whose the session is
+    session: SessionRow | None = field(init=False)  # with this call counted; None where there is none of its own
 
     # evaluate: the outcome, the input document it is of, the engine's answer, and the evidence that was weighed
     outcome: Outcome = field(init=False)

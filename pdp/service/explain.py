@@ -77,7 +77,7 @@ class Explanation:
 
 @dataclass(slots=True)
 class Explain:
-    """`ExplainService.Explain`. `facts` is one of its own, made with `ReadOnlySessions`."""
+    """`ExplainService.Explain`. `facts` is one of its own: nothing of it is committed."""
 
     state: ServiceState
     facts: FactBuilder

@@ -26,7 +26,7 @@ from pdp.core.request import (
     ServerPeer,
     ToolTarget,
 )
-from pdp.core.stored import CallKeys, CallRow
+from pdp.core.stored import CallKeys, CallRow, SessionRow
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.uri_template import is_template, match
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
@@ -99,13 +99,9 @@ class FactBuilder:
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
         raw, arguments = self._arguments(ask, target.name, pinned)
-        keys = CallKeys(
-            tenant,
-            at_ns,
-            at_ns - REFUSALS_NS,
-            reply=decision.claim.key if decision.claim is not None else "",
-            session=self._sessions.key(caller, identity, ask.session, at_ns),
-        )
+        reply = decision.claim.key if decision.claim is not None else ""
+        keys = CallKeys(tenant, at_ns, at_ns - REFUSALS_NS, reply=reply)
+        keys = self._sessions.keys(keys, caller, identity, ask.session, target)
         bound: tuple[Json, ...] = ()
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
         if all(check.ok for check in checks):
@@ -119,6 +115,7 @@ class FactBuilder:
     def build(self, decision: Decision) -> None:
         """The facts, the call's digest and the rows to store. Raises InvalidRequest for what is malformed."""
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
+        session, decision.session = self.session(decision)
         decision.facts = Facts(
             phase="call",
             method=ask.method,
@@ -128,12 +125,16 @@ class FactBuilder:
             switch=_switch(decision.snapshot, caller, decision.target.server, identity, at_ns),
             targets=(decision.target,),
             arguments=decision.checked,
-            session=self._sessions.look(caller, identity, ask.session, at_ns, decision.stored.session),
+            session=session,
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
         )
         self._bind(decision)
-        decision.session = self._sessions.binding(caller, identity, ask.session, at_ns)
+
+    def session(self, decision: Decision) -> tuple[SessionFact, SessionRow | None]:
+        """The session of a request, and its row with this call; see the port."""
+        ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
+        return self._sessions.look(caller, identity, ask.session, at_ns, decision.keys, decision.stored)
 
     def list(
         self,
@@ -198,8 +199,6 @@ class FactBuilder:
         """Its rows are durable (or given up): later asks read them from the store."""
         if decision.row is not None:
             self._fresh.pop(decision.row.index, None)
-        if decision.session is not None:
-            self._sessions.release(decision.session)
 
     def _target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
         target, tenant, registry = ask.target, caller.tenant, snapshot.registry

@@ -14,12 +14,9 @@ from pdp.core.changes import alternatives
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery, decision_of
 from pdp.core.errors import EngineFault
-from pdp.core.facts import Identity, SessionFact
 from pdp.core.outcome import Outcome, conclude, denied, read
 from pdp.core.policy import Bundle
-from pdp.core.request import Caller, SessionAsk
-from pdp.core.stored import SessionRow
-from pdp.ports import EvidenceSource, LoadedPolicy, Sessions
+from pdp.ports import EvidenceSource, LoadedPolicy
 
 EVALUATIONS = 600  # the most that one search for changes may try
 SEARCH_BYTES = 32 << 20  # of documents, likewise: a search shares workers and event loop with decisions
@@ -37,38 +34,6 @@ class ExplainedCase:
     outcome: Outcome
     supported: frozenset[str] | None
     answer: bytes = b""
-
-
-class ReadOnlySessions:
-    """Sessions as they are: looking at one neither starts nor counts anything."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-
-    def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
-        """See the port."""
-        return self._sessions.key(caller, identity, ask, at_ns)
-
-    def look(
-        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
-    ) -> SessionFact:
-        """As `peek`."""
-        return self._sessions.peek(caller, identity, ask, at_ns, row)
-
-    def peek(
-        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
-    ) -> SessionFact:
-        """See the port."""
-        return self._sessions.peek(caller, identity, ask, at_ns, row)
-
-    def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> None:
-        """Nothing will be durable."""
-
-    def release(self, row: SessionRow) -> None:
-        """Nothing was bound."""
-
-    def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
-        """Nothing happened."""
 
 
 class KnownEvidence:

@@ -7,20 +7,31 @@ are not touched for any other, so whatever holds them up holds up no other decis
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from itertools import starmap
 from typing import Any
 
 from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.stored import PEOPLE_AT_ONCE, CallKeys, CallRow, ReplyRow, SessionRow, StoredCall
+from pdp.core.sessions import MOST_LABELS, ordered
+from pdp.core.stored import PEOPLE_AT_ONCE, CallKeys, CallRow, LabelRow, ReplyRow, SessionRow, StoredCall
 from pdp.store.columns import storable
+from pdp.store.rows import LABELS, SESSIONS
 
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
-_REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, 3
+_REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, len(SESSIONS.columns)
 _PSEUDONYM = "(SELECT min(pseudonym) FROM people WHERE subject = ${})"  # of several the same one everywhere
-_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(13, 13 + PEOPLE_AT_ONCE))
+_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(16, 16 + PEOPLE_AT_ONCE))
+_SESSION, _PARENT = (", ".join(f"{table}.{name}" for name in SESSIONS.columns) for table in ("sessions", "parent"))
+_NONE = (None, "[]")
+_LABEL = ", ".join(LABELS.columns)
+_PAIRS = "IN ($13, $14, sessions.tree, parent.tree)"
+_ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(json_build_array({0}))::text"}
 
 _STATEMENT = f"""
-SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, sessions.idx, sessions.owner, sessions.until_ns,
+SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {_SESSION}, {_PARENT},
+  (SELECT {{rows}} FROM (SELECT * FROM labels WHERE pair {_PAIRS} LIMIT {MOST_LABELS + 1}) AS those),
+  (SELECT count(*) FROM awaited WHERE pair {_PAIRS}),
   calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
   refused, withdrawn, last_ns,
@@ -40,22 +51,29 @@ FROM (
 ) AS like_this
 LEFT JOIN replies AS kept ON kept.key = $2
 LEFT JOIN sessions ON sessions.idx = $3
+LEFT JOIN sessions AS parent ON parent.idx = CASE WHEN $15 <> '' THEN $15 ELSE sessions.parent END
 LEFT JOIN calls ON calls.idx = $4
 LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
 """  # noqa: S608 - names of columns
-STATEMENT, WITH_PEOPLE = (_STATEMENT.format(people=people) for people in ("", _PSEUDONYMS))
-
+# By the dialect; without people, and with.
+STATEMENTS = {
+    dialect: tuple(_STATEMENT.format(people=people, rows=rows.format(_LABEL)) for people in ("", _PSEUDONYMS))
+    for dialect, rows in _ROWS.items()
+}
 
 Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
 
 
 def arguments(keys: CallKeys) -> tuple[str | int | None, ...]:
-    """The parameters of `STATEMENT`, or of `WITH_PEOPLE` where the keys name any."""
+    """The parameters of the statement, with people or without."""
     call = keys.call
     like = ("",) * 5 if call is None else (
         call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
     )  # fmt: skip
-    texts: tuple[str, ...] = (keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed)
+    texts: tuple[str, ...] = (
+        *(keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed),
+        *(keys.pair, keys.also, keys.parent),
+    )
     if not storable("".join(texts)):
         texts = tuple(map(storable, texts))
     people = (*keys.people, *(None,) * (PEOPLE_AT_ONCE - len(keys.people))) if keys.people else ()
@@ -67,6 +85,11 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
     of its row, unless its time is over."""
     kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
     session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
+    parent, (labels, awaited), rest = (
+        rest[:_SESSION_COLUMNS],
+        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 2],
+        rest[_SESSION_COLUMNS + 2 :],
+    )
     call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, *pseudonyms) = (
         rest[:_CALL_COLUMNS],
         rest[_CALL_COLUMNS:],
@@ -75,6 +98,9 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
         reply=None if kept[0] is None else ReplyRow(*kept),
         redeemed=None if redeemed[0] is None else ReplyRow(*redeemed),
         session=None if session[0] is None else lasting(session),
+        parent=None if parent[0] is None else lasting(parent),
+        labels=() if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels))),
+        awaited=awaited,
         row=None if call[0] is None else CallRow(*call),
         unknown_outcomes=unknown,
         turned_down=TurnedDown(refusals, withdrawals, last_ns),

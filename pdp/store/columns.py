@@ -122,9 +122,9 @@ class Accounts(TypeDecorator[tuple[Account, ...]]):
         return () if value is None else tuple(Account(issuer, id_) for issuer, id_ in json.loads(value))
 
 
-def text(name: str) -> Column[str]:
+def text(name: str, server_default: str | None = None) -> Column[str]:
     """A text that is there."""
-    return Column(name, Words, nullable=False)
+    return Column(name, Words, nullable=False, server_default=server_default)
 
 
 def prose(name: str) -> Column[str]:
@@ -132,9 +132,9 @@ def prose(name: str) -> Column[str]:
     return Column(name, Prose, nullable=False)
 
 
-def number(name: str) -> Column[int]:
+def number(name: str, server_default: str | None = None) -> Column[int]:
     """A whole number of at most 64 bits."""
-    return Column(name, Integer, nullable=False)
+    return Column(name, Integer, nullable=False, server_default=server_default)
 
 
 def data(name: str) -> Column[bytes]:

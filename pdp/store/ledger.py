@@ -43,7 +43,7 @@ class Ledger:
         self._touched = False  # switches, marks or what is in force changed in this batch
         self._switched = False  # a switch changed in this batch
         self._told: Mapping[Key, int] = {}  # counted refusals that records of this batch tell of
-        self._bound = 0  # entries of this batch that bind a session
+        self._bound = 0  # entries of this batch that open a session
         self._answers = 0  # entries that changed what people or the judge answered, since some was last forgotten
         self._forgot = False  # in this batch
 
@@ -53,7 +53,7 @@ class Ledger:
         self._wrote = Last(ref.index, ref.leaf_hash)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
-        self._bound += entry.session is not None
+        self._bound += entry.session is not None and entry.session.opened_ns == entry.session.used_ns
         self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
         self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)

@@ -108,8 +108,7 @@ class LogStore(PeopleReads, ABC):
 
     def session(self, index: str) -> SessionRow | None:
         """The owner of a session; None for one without an owner, or with an expired one."""
-        c = t.sessions.c
-        row = self._one(select(c.idx, c.owner, c.until_ns).where(c.idx == index))
+        row = self._one(select(t.sessions).where(t.sessions.c.idx == index))
         return None if row is None else self._lasting(tuple(row.values()))
 
     def people_of(self, subjects: tuple[str, ...]) -> tuple[PersonRow, ...]:

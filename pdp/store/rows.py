@@ -15,7 +15,17 @@ from sqlalchemy import Connection, select
 
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Conflict, Fault, InvalidRequest
-from pdp.core.stored import CallRow, Commit, PersonRow, RecordRef, RefusalCount, ReplyRow, SessionRow, SwitchRow
+from pdp.core.stored import (
+    CallRow,
+    Commit,
+    LabelRow,
+    PersonRow,
+    RecordRef,
+    RefusalCount,
+    ReplyRow,
+    SessionRow,
+    SwitchRow,
+)
 from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
 from pdp.store.erasing import forget
@@ -68,14 +78,40 @@ REPLIES = Insert(
   WHERE replies.content = excluded.content""",
 )
 # A session is its owner's until it has not been used for long. When that is, the believed clock says: a wrong leap
-# makes nobody's session another's.
+# makes nobody's session another's. One that has ended, or whose task is another, refuses what was decided before that
+# was known; one that is over begins anew.
+_OVER = "sessions.owner <> excluded.owner OR sessions.state <> 'open' OR sessions.over_ns <= excluded.used_ns"
 SESSIONS = Insert(
     "sessions",
-    ("idx", "owner", "until_ns"),
-    """ON CONFLICT (idx) DO UPDATE SET owner = excluded.owner,
-    until_ns = CASE WHEN sessions.until_ns > excluded.until_ns THEN sessions.until_ns ELSE excluded.until_ns END
-  WHERE sessions.owner = excluded.owner OR sessions.until_ns < {now}""",
+    (
+        *("idx", "owner", "until_ns", "state", "opened_ns", "used_ns", "over_ns", "calls", "denials"),
+        *("parent", "tree", "task"),
+    ),
+    f"""ON CONFLICT (idx) DO UPDATE SET owner = excluded.owner, state = excluded.state,
+    until_ns = CASE WHEN sessions.until_ns > excluded.until_ns THEN sessions.until_ns ELSE excluded.until_ns END,
+    opened_ns = CASE WHEN {_OVER} OR sessions.opened_ns > excluded.opened_ns THEN excluded.opened_ns
+      ELSE sessions.opened_ns END,
+    used_ns = CASE WHEN sessions.used_ns > excluded.used_ns THEN sessions.used_ns ELSE excluded.used_ns END,
+    over_ns = CASE WHEN {_OVER} OR sessions.over_ns < excluded.over_ns OR excluded.state <> 'open'
+      THEN excluded.over_ns ELSE sessions.over_ns END,
+    calls = CASE WHEN {_OVER} THEN 0 ELSE sessions.calls END + excluded.calls,
+    denials = CASE WHEN {_OVER} THEN 0 ELSE sessions.denials END + excluded.denials,
+    parent = CASE WHEN {_OVER} THEN excluded.parent ELSE sessions.parent END,
+    tree = CASE WHEN {_OVER} THEN excluded.tree ELSE sessions.tree END,
+    task = CASE WHEN {_OVER} OR sessions.task = '' THEN excluded.task ELSE sessions.task END
+  WHERE sessions.until_ns < {{now}} OR sessions.owner = excluded.owner AND sessions.state = 'open' AND (
+    sessions.over_ns <= excluded.used_ns
+    OR sessions.parent = excluded.parent AND (excluded.task IN ('', sessions.task) OR sessions.task = ''))""",
 )
+# A label is its first decision's.
+LABELS = Insert(
+    "labels",
+    ("pair", "label", "code", "pack", "decision_id", "at_ns"),
+    "ON CONFLICT (pair, label) DO NOTHING",
+)
+AWAITED = Insert("awaited", ("pair", "decision_id"), "ON CONFLICT (pair, decision_id) DO NOTHING")
+_RESET = ("DELETE FROM labels WHERE pair = $1", "DELETE FROM awaited WHERE pair = $1")
+_INSPECTED = "DELETE FROM awaited WHERE pair = $1 AND decision_id = $2"
 ARTEFACTS = Insert("artefacts", ("digest", "kind", "data"), "ON CONFLICT (digest) DO NOTHING")
 SWITCHES = Insert(
     "switches",
@@ -144,7 +180,19 @@ class Rows(ABC):
 
     def __init__(self, origin: str, dialect: str) -> None:
         self._origin = origin
-        inserts = (RECORDS, VALUES, CALLS, REPLIES, SESSIONS, ARTEFACTS, SWITCHES, HIGH_WATER, PEOPLE)
+        inserts = (
+            RECORDS,
+            VALUES,
+            CALLS,
+            REPLIES,
+            SESSIONS,
+            ARTEFACTS,
+            SWITCHES,
+            HIGH_WATER,
+            PEOPLE,
+            LABELS,
+            AWAITED,
+        )
         self._inserts = {each.table: self._parameters(each.one(dialect)) for each in inserts}
         deletes = {table: old.format(limit="$1", before="$2") for table, old in OLD.items()}
         self._deletes = {
@@ -216,12 +264,26 @@ class Rows(ABC):
         if entry.people:
             self._insert(PEOPLE, *map(person_row, entry.people))
         self._keep(entry)
+        self._mark(entry)
         for artefact in entry.artefacts:
             self._insert(ARTEFACTS, (artefact.digest, artefact.kind, artefact.data))
         if entry.switch is not None:
             self._insert(SWITCHES, _switch_row(entry.switch))
             self._execute(self._parameters(_EPOCH), (SWITCH_EPOCH,))
         return RecordRef(self._origin, index, leaf)
+
+    def _mark(self, entry: Commit) -> None:
+        """What is known from now on about subjects and their agents."""
+        for change in entry.pairs:
+            if change.reset:
+                for text in _RESET:
+                    self._execute(self._parameters(text), (change.pair,))
+            if change.awaits:
+                self._insert(AWAITED, *((change.pair, decision_id) for decision_id in change.awaits))
+            for decision_id in change.inspected:
+                self._execute(self._parameters(_INSPECTED), (change.pair, decision_id))
+        if entry.labels:
+            self._insert(LABELS, *map(label_row, entry.labels))
 
     def _keep(self, entry: Commit) -> None:
         """What the same call, or the same request, is to find again."""
@@ -294,9 +356,15 @@ def person_row(p: PersonRow) -> tuple[Any, ...]:
     return p.pseudonym, p.tenant, p.subject, p.kind, json.dumps(p.issuer), json.dumps(p.id)
 
 
-def session_row(session: SessionRow) -> tuple[Any, ...]:
+def session_row(s: SessionRow) -> tuple[Any, ...]:
     """Its columns."""
-    return session.index, session.owner, session.until_ns
+    times = s.until_ns, s.state, s.opened_ns, s.used_ns, s.over_ns
+    return s.index, s.owner, *times, s.calls, s.denials, s.parent, s.tree, s.task
+
+
+def label_row(label: LabelRow) -> tuple[Any, ...]:
+    """Its columns."""
+    return label.pair, label.label, label.code, label.pack, label.decision_id, label.at_ns
 
 
 def _switch_row(s: SwitchRow) -> tuple[Any, ...]:

@@ -99,7 +99,29 @@ sessions = Table(
     key("idx"),
     text("owner"),
     number("until_ns"),
+    text("state", server_default="open"),
+    *(number(name, server_default="0") for name in ("opened_ns", "used_ns", "over_ns", "calls", "denials")),
+    *(text(name, server_default="") for name in ("parent", "tree", "task")),
     Index("sessions_by_age", "until_ns"),
+    Index("sessions_by_parent", "parent"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    *(key(name) for name in ("pair", "label")),
+    *(text(name) for name in ("code", "pack", "decision_id")),
+    number("at_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+awaited = Table(
+    "awaited",
+    metadata,
+    *(key(name) for name in ("pair", "decision_id")),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

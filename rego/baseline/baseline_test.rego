@@ -328,8 +328,8 @@ test_unobserved_session_counts_as_tainted if {
 		with data.org as testing.org
 }
 
-test_unknown_session_counts_as_tainted if {
-	"sink.tainted" in testing.codes(baseline.require) with input as testing.call({
+test_first_call_of_the_observed_is_not_tainted if {
+	not "sink.tainted" in testing.codes(baseline.require) with input as testing.call({
 		"subject": {"kind": "human"},
 		"session": {"known": false, "observed": true, "labels": []},
 		"targets": [testing.tool({"sinks": [{"kind": "email", "argument": "/to"}]})],
@@ -541,10 +541,8 @@ test_the_subject_in_the_strict_profile_whatever_the_origin if {
 }
 
 test_the_subject_where_the_labels_may_be_incomplete if {
-	every fact in ["known", "observed"] {
-		question := object.union(valued(high_change, [], ["own"]), {"session": object.union(vouched(high_change).session, {fact: false})})
-		asked(question) == {"risk.high"}
-	}
+	question := object.union(valued(high_change, [], ["own"]), {"session": object.union(vouched(high_change).session, {"observed": false})})
+	asked(question) == {"risk.high"}
 }
 
 test_the_subject_where_origins_are_not_traced if {

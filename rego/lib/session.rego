@@ -4,17 +4,16 @@ package lib.session
 
 # METADATA
 # title: The labels are complete
-# description: Only of a session that is known and fully observed. Any other may have read anything.
+# description: Of a session whose results were all inspected. Any other may have read anything.
 default observed := false
 
 observed if {
-	input.session.known == true
 	input.session.observed == true
 }
 
 # METADATA
 # title: The session has seen sensitive or untrusted content
-# description: A session that is not known, or not fully observed, counts as if it had, because its labels may be incomplete.
+# description: Where not all results were inspected, its labels may be incomplete, and it counts as if it had.
 default tainted := true
 
 tainted := false if {

@@ -76,24 +76,36 @@ CREDENTIALS = (
 )
 
 SESSIONS = _in(
-    "sessions/memory",
+    "sessions/stored",
     (
         "session-of-whoever-comes",
-        "            if row.owner != session.owner:\n",
-        "            if False:\n",
-        "whose a session is holds over a restart",
+        "        if known.owner != row.owner:\n",
+        "        if False:\n",
+        "somebody else's session reads like an unknown one",
     ),
     (
-        "session-of-the-first-who-knocks",
-        "if session.identity is None and session.owner == self._owner_index(caller, identity, name):",
-        "if session.identity is None:",
-        "only its owner takes a session up again",
+        "ended-session-goes-on",
+        'if known.state != "open":',
+        'if known.state == "":',
+        "what has ended is refused",
     ),
     (
-        "session-kept-undurable",
-        "            sessions.pop(name, None)\n",
-        "            pass\n",
-        "a session that nothing made durable is nobody's",
+        "task-of-whoever-came-last",
+        "known.task and row.task and known.task != row.task",
+        "known.task and row.task and False",
+        "a changed task needs a new session",
+    ),
+    (
+        "context-reset-by-anybody",
+        "reset = ask.context_reset and caller.may_assert.context_reset",
+        "reset = ask.context_reset",
+        "only a caller that may says that the context is empty",
+    ),
+    (
+        "labels-complete-uninspected",
+        "bool(ask.id) and caller.inspects_results and observed(rows, awaited)",
+        "bool(ask.id) and observed(rows, awaited)",
+        "who has no results inspected stays at the worst",
     ),
 )
 

@@ -96,14 +96,14 @@ ENTRIES = (
         "rows",
         (
             "session-of-the-last-who-came",
-            "WHERE sessions.owner = excluded.owner OR sessions.until_ns < {now}",
-            "WHERE {now} = {now}",
+            "OR sessions.owner = excluded.owner AND sessions.state = 'open' AND (",
+            "OR sessions.state = 'open' AND (",
             "a session stays whose it was first",
         ),
         (
             "session-is-never-over",
-            " OR sessions.until_ns < {now}",
-            " OR {now} < 0",
+            "WHERE sessions.until_ns < {{now}} OR",
+            "WHERE {{now}} < 0 OR",
             "an id that was not used for long is free",
         ),
         (
@@ -232,20 +232,20 @@ POSTGRES = (
         ),
         (
             "batch-on-another-log",
-            "($32 < 0 OR (SELECT leaf FROM records WHERE idx = $32) = $33::bytea)",
-            "($32 < 0 OR $33::bytea IS NOT NULL)",
+            "($41 < 0 OR (SELECT leaf FROM records WHERE idx = $41) = $42::bytea)",
+            "($41 < 0 OR $42::bytea IS NOT NULL)",
             "nothing is written behind another log",
         ),
         (
             "batch-by-old-switches",
-            "WHERE changes = $31 AND size > $32",
-            "WHERE changes >= $31 AND size > $32",
+            "WHERE changes = $40 AND size > $41",
+            "WHERE changes >= $40 AND size > $41",
             "a commit sees the switches of other processes",
         ),
         (
             "batch-prunes-young-calls",
-            'OLD["calls"].format(limit="$35", before="$37")',
-            'OLD["calls"].format(limit="$35", before="greatest($36, $37)")',
+            'OLD["calls"].format(limit="$44", before="$46")',
+            'OLD["calls"].format(limit="$44", before="greatest($45, $46)")',
             "what is asked about is kept as long as the options say",
         ),
         (
@@ -256,8 +256,8 @@ POSTGRES = (
         ),
         (
             "two-owners-of-a-batch",
-            "if first.owner != row.owner:",
-            "if not row.owner:",
+            "if (joined := row if first is None else together(first, row)) is None:",
+            "if (joined := row) is None:",
             "a session stays whose it was first",
         ),
     ),

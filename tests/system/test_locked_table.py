@@ -41,7 +41,16 @@ WAITING = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
 
 TABLES = sorted(tables.metadata.tables)
 LOG = {"head", "records"}  # nothing at all can be committed
-READ_BY_ALL = {"approvals", "calls", "evidence", "outcomes", "replies", "sessions"}  # by the one read of a Decide
+READ_BY_ALL = {
+    "approvals",
+    "calls",
+    "evidence",
+    "labels",
+    "awaited",
+    "outcomes",
+    "replies",
+    "sessions",
+}  # by the one read of a Decide
 WRITTEN_BY_ALL = {"values"}
 OF_SWITCHES = {"high_water", "in_force", "switches"}
 IN_TIME = 0.7  # a caller's deadline

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 11
+VERSION = 12
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -16,12 +16,13 @@ from pdp.core.stored import CallKeys, StoredCall
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
 from pdp.store.approvals.tables import from_row
-from pdp.store.calls import STATEMENT, WITH_PEOPLE, Lasting, arguments, stored_call
+from pdp.store.calls import STATEMENTS, Lasting, arguments, stored_call
 
 T = TypeVar("T")
 
 CONNECTIONS = 16
 
+_STATEMENTS = STATEMENTS["postgresql"]
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call] # types ask for one
 
 ANSWERED = f"""
@@ -72,7 +73,7 @@ class CallReads:
             db.terminate()
 
     async def _read(self, db: Any, keys: CallKeys) -> StoredCall:
-        (row,) = await db.fetch(WITH_PEOPLE if keys.people else STATEMENT, *arguments(keys))
+        (row,) = await db.fetch(_STATEMENTS[bool(keys.people)], *arguments(keys))
         stored, asked = stored_call(tuple(row), keys, self._lasting)
         if stored.row is None or not asked:
             return stored

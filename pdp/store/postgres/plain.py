@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy.dialects import postgresql
 
+from pdp.core.sessions import together
 from pdp.core.stored import CallRow, Commit, SessionRow
 from pdp.store.rows import (
     CALLS,
@@ -44,21 +45,21 @@ def _new(into: Insert, first: int, row: str = "new.*") -> str:
     columns = [metadata.tables[into.table].c[name] for name in into.columns]
     arrays = ", ".join(f"${n}::{c.type.compile(_DIALECT)}[]" for n, c in enumerate(columns, first))
     source = f"SELECT {row} FROM moved, unnest({arrays}) AS new ({', '.join(into.columns)})"  # noqa: S608 - of ours
-    return into.text(source, "postgresql", now="$34")
+    return into.text(source, "postgresql", now="$43")
 
 
 def _columns(into: Insert, rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[Any]]:
     return zip(*rows, strict=True) if rows else [()] * len(into.columns)
 
 
-# $1 to $30 and $40 to $45 are the columns of new rows. Every change joins `moved`, so none is made before the head is
+# $1 to $39 and $49 to $54 are the columns of new rows. Every change joins `moved`, so none is made before the head is
 # locked. Rows that are renewed in the statement are not deleted in it, for PostgreSQL changes a row only once in a
 # statement.
 _STATEMENT = f"""
 WITH moved AS (
   UPDATE head SET size = size + cardinality($1::bigint[])
-  WHERE changes = $31 AND size > $32
-    AND ($32 < 0 OR (SELECT leaf FROM records WHERE idx = $32) = $33::bytea)
+  WHERE changes = $40 AND size > $41
+    AND ($41 < 0 OR (SELECT leaf FROM records WHERE idx = $41) = $42::bytea)
   RETURNING size - cardinality($1::bigint[]) AS first
 ), new_records AS (
   {_new(RECORDS, 1, "first + idx, id, kind, tenant, time_ns, leaf, bytes")}
@@ -75,16 +76,16 @@ WITH moved AS (
   RETURNING 1
 ){{people}}, old_replies AS (
   DELETE FROM replies USING moved
-  WHERE {OLD["replies"].format(limit="$35", before="$36")} AND key <> ALL($20::text[])
+  WHERE {OLD["replies"].format(limit="$44", before="$45")} AND key <> ALL($20::text[])
 ), old_calls AS (
   DELETE FROM calls USING moved
-  WHERE {OLD["calls"].format(limit="$35", before="$37")} AND idx <> ALL($14::text[])
+  WHERE {OLD["calls"].format(limit="$44", before="$46")} AND idx <> ALL($14::text[])
 ), old_values AS (
   DELETE FROM "values" USING moved
-  WHERE {OLD["values"].format(limit="CASE WHEN $38::bigint IS NULL THEN 0 ELSE 2 * $35 END", before="$38")}
+  WHERE {OLD["values"].format(limit="CASE WHEN $47::bigint IS NULL THEN 0 ELSE 2 * $44 END", before="$47")}
 ), old_sessions AS (
   DELETE FROM sessions USING moved
-  WHERE {OLD["sessions"].format(limit="2 * cardinality($28::text[])", before="$39")} AND idx <> ALL($28::text[])
+  WHERE {OLD["sessions"].format(limit="2 * cardinality($28::text[])", before="$48")} AND idx <> ALL($28::text[])
 )
 SELECT first + cardinality($1::bigint[]) - 1 AS last, 1 / CASE
   WHEN (SELECT count(*) FROM new_calls) = cardinality($14::text[])
@@ -97,13 +98,14 @@ FROM moved
 PLAIN, WITH_PEOPLE = "pdp_commit", "pdp_commit_people"
 STATEMENTS = {
     PLAIN: _STATEMENT.format(people=""),
-    WITH_PEOPLE: _STATEMENT.format(people=f", new_people AS (\n  {_new(PEOPLE, 40)}\n)"),
+    WITH_PEOPLE: _STATEMENT.format(people=f", new_people AS (\n  {_new(PEOPLE, 49)}\n)"),
 }
 
 
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has only what the statement writes."""
-    return not (entry.artefacts or entry.switch or entry.high_water or entry.steps or entry.refusals)
+    changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs)
+    return not (entry.switch or any(changes))
 
 
 def statement_arguments(
@@ -119,10 +121,10 @@ def statement_arguments(
         if call is not None:
             calls[call.index] = call
         if (row := entry.session) is not None:
-            first = sessions.setdefault(row.index, row)
-            if first.owner != row.owner:
+            first = sessions.get(row.index)
+            if (joined := row if first is None else together(first, row)) is None:
                 return None
-            sessions[row.index] = max(first, row, key=lambda each: each.until_ns)
+            sessions[row.index] = joined
     replies = {entry.reply.key: entry.reply for entry in entries if entry.reply is not None}
     if len(replies) < sum(entry.reply is not None for entry in entries):
         return None

@@ -21,7 +21,7 @@ from pdp.core.stored import CallKeys, StoredCall
 from pdp.ports import Entropy
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
-from pdp.store.calls import STATEMENT, WITH_PEOPLE, arguments, stored_call
+from pdp.store.calls import STATEMENTS, arguments, stored_call
 from pdp.store.erasing import erase
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
@@ -35,7 +35,7 @@ from pdp.store.writer import Writer, pace
 
 T = TypeVar("T")
 
-_CALL, _CALL_AND_PEOPLE = map(numbered, (STATEMENT, WITH_PEOPLE))
+_CALL, _CALL_AND_PEOPLE = map(numbered, STATEMENTS["sqlite"])
 
 
 class SqliteStore(LogStore):

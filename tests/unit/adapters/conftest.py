@@ -43,8 +43,8 @@ from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
 from pdp.service.search import Readings
 from pdp.service.state import ServiceState
-from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
+from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
@@ -246,7 +246,7 @@ async def store(tmp_path: Any) -> Any:
 async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
-    sessions = MemorySessions(SessionOptions(), key)
+    sessions = StoredSessions(SessionOptions(), key)
     state, kills = ServiceState(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = FactBuilder(subjects, ArgumentContent(), sessions, entropy=entropy, index_key=key)
@@ -263,7 +263,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     )
     source = wired.evidence
     heard, resolve = wired.services.client_answers, wired.resolve
-    decide = Decide(state, establish, repeats, source, heard, resolve, recorder, sessions, clock, kills, Terms())
+    decide = Decide(state, establish, repeats, source, heard, resolve, recorder, clock, kills, Terms())
     yield Services(
         admission=Admission(edges.callers, store, recorder, clock, Limits()),
         decide=decide,

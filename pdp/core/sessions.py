@@ -1,0 +1,132 @@
+"""What an allowed call leaves behind on those who made it: labels, and a result that is to be inspected.
+
+Labels belong to the pair of subject and agent, not to a session: no new session launders them. A session that another
+agent's session started shares the labels of the first one of its task, in both directions. What was written into a
+`memory` sink keeps the labels that its writer had, and an agent that calls its server for the same subject gets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from pdp.core.facts import SessionFact, TargetFact
+from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+
+MOST_LABELS = 64  # of one call; where there are more it has the worst
+MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobody inspects
+
+UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
+MEMORY = "memory"  # the kind of sink that brings back what it was given
+
+_PUT = ("manifest.labels", "")  # code and pack of what manifests say
+_UNSEEN = ("session.unobserved", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an answer leaves behind in the store."""
+
+    session: SessionRow | None = None
+    labels: tuple[LabelRow, ...] = ()
+    pairs: tuple[PairChange, ...] = ()
+
+
+def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
+    """Whether the labels are all there may be."""
+    rows = tuple(labels)
+    return not awaited and len(rows) <= MOST_LABELS and all(row.label != UNOBSERVED for row in rows)
+
+
+def allowed(  # noqa: PLR0913 - the parts of one allow
+    decision_id: str,
+    at_ns: int,
+    target: TargetFact,
+    session: SessionFact,
+    keys: CallKeys,
+    stored: StoredCall,
+    *,
+    inspects: bool,
+) -> Left:
+    """New labels and awaited results with an allow, of a call whose session is sound. `inspects`: its caller will
+    have the result inspected."""
+    places = places_of(keys, session)
+    there = () if session.reset else stored.labels
+    put = [(label, *_PUT, decision_id, at_ns) for label in target.labels]
+    if keys.also:  # of a memory: what went in comes out
+        put += [
+            (row.label, row.code, row.pack, row.decision_id, row.at_ns)
+            for row in stored.labels
+            if row.pair == keys.also
+        ]
+    inspects = inspects and stored.awaited < MOST_AWAITED
+    if not inspects:
+        put.append((UNOBSERVED, *_UNSEEN, decision_id, at_ns))
+    labels = list(_new(places, put, there))
+    if keys.also and any(sink.kind == MEMORY for sink in target.sinks):
+        written = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
+        named = {label for label, *_ in written}
+        written += [(label, *_UNSEEN, decision_id, at_ns) for label in session.labels if label not in named]
+        labels += _new((keys.also,), written, stored.labels)
+    changes = [PairChange(place, awaits=(decision_id,)) for place in places] if inspects else []
+    return Left(labels=tuple(labels), pairs=tuple(changes))
+
+
+def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
+    """A session after two changes; None where one of them may refuse the other."""
+    fixed = (first.owner, first.state, first.parent, first.tree) == (then.owner, then.state, then.parent, then.tree)
+    if not fixed or first.state != "open" or (first.task and then.task and first.task != then.task):
+        return None
+    return replace(
+        first,
+        until_ns=max(first.until_ns, then.until_ns),
+        opened_ns=min(first.opened_ns, then.opened_ns),
+        used_ns=max(first.used_ns, then.used_ns),
+        over_ns=max(first.over_ns, then.over_ns),
+        calls=first.calls + then.calls,
+        denials=first.denials + then.denials,
+        task=first.task or then.task,
+    )
+
+
+def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
+    """What the store would say of a call once something else was committed."""
+    session, row = stored.session, left.session
+    if row is not None and row.index == keys.session:
+        over = session is None or session.over_ns <= row.used_ns
+        session = row if session is None or over else together(session, row) or session
+    trees = {each.tree for each in (session, stored.parent) if each is not None}
+    pairs = {keys.pair, keys.also, *trees} - {""}
+    labels, awaited = stored.labels, stored.awaited
+    for change in left.pairs:
+        if change.reset:
+            labels = tuple(each for each in labels if each.pair != change.pair)
+            awaited = 0 if pairs <= {change.pair, keys.also} else awaited  # whose the others are is not known here
+        if change.pair in pairs:
+            awaited = max(0, awaited + len(change.awaits) - len(change.inspected))
+    there = {(each.pair, each.label): each for each in labels}
+    for label in left.labels:
+        if label.pair in pairs:
+            there.setdefault((label.pair, label.label), label)
+    return replace(stored, session=session, labels=ordered(there.values()), awaited=awaited)
+
+
+def ordered(labels: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
+    """The oldest first."""
+    return tuple(sorted(labels, key=lambda each: (each.at_ns, each.label, each.pair)))
+
+
+def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
+    """The pairs that the labels of a call are put on."""
+    return tuple(dict.fromkeys(filter(None, (keys.pair, session.tree))))
+
+
+def _new(
+    places: Iterable[str], put: Iterable[tuple[str, str, str, str, int]], there: Iterable[LabelRow]
+) -> Iterator[LabelRow]:
+    known = {(row.pair, row.label) for row in there}
+    for place in places:
+        for label in put:
+            if (place, label[0]) not in known:
+                known.add((place, label[0]))
+                yield LabelRow(place, *label)
