@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Policies:
 
     async def of(self, decision: RecordedDecision) -> LoadedPolicy | NotReplayable:
         """The policy of a decision."""
-        key = decision.policy, str(decision.record["policy"]["revision"])
+        key = _pinned(decision)
         if key not in self._open:
             found = await self._opened(*key)
             if len(self._open) >= AT_ONCE:
@@ -113,11 +114,35 @@ async def policies(
         await host.close()
 
 
-async def reexecute(found: Policies, decision: RecordedDecision) -> Reexecuted | NotReplayable:
-    """Evaluate a decision again under its own policy."""
-    if by_service(decision.record):
+async def reexecute(
+    found: Policies, decisions: Sequence[RecordedDecision | NotReplayable]
+) -> list[Reexecuted | NotReplayable]:
+    """Evaluate decisions again, each under its own policy; those that follow each other under one, at once."""
+    results: list[Reexecuted | NotReplayable] = []
+    for _, those in groupby(decisions, key=_pinned):
+        together = list(those)
+        policy: LoadedPolicy | NotReplayable | None = None
+        for each in together:
+            if policy is None and isinstance(each, RecordedDecision) and not by_service(each.record):
+                policy = await found.of(each)
+        results += await asyncio.gather(*(_reexecuted(policy, each) for each in together))
+    return results
+
+
+def _pinned(decision: RecordedDecision | NotReplayable) -> tuple[str, str]:
+    """The policy of a decision, as `Policies` knows it."""
+    if isinstance(decision, NotReplayable):
+        return "", ""
+    return decision.policy, str(decision.record["policy"]["revision"])
+
+
+async def _reexecuted(
+    policy: LoadedPolicy | NotReplayable | None, decision: RecordedDecision | NotReplayable
+) -> Reexecuted | NotReplayable:
+    if isinstance(decision, NotReplayable):
+        return decision
+    if policy is None or by_service(decision.record):
         return NotReplayable("replay.service")
-    policy = await found.of(decision)
     if isinstance(policy, NotReplayable):
         return policy
     outcome, _ = await replay(policy, decision)

@@ -113,14 +113,15 @@ def show(*, name: str, store: Path | None, config: Path | None) -> None:
         if data is None:
             click.echo("record.unknown: There is no such record.", err=True)
             sys.exit(1)
-        click.echo(json.dumps(_named(json.loads(data), reader), indent=2, ensure_ascii=True))
+        click.echo(json.dumps(named(json.loads(data), reader), indent=2, ensure_ascii=True))
 
 
-def _named(value: Any, reader: StoreReader) -> Any:
+def named(value: Any, reader: StoreReader) -> Any:
+    """A value with the people that its pseudonyms stand for."""
     if isinstance(value, Mapping):
-        return {key: _named(each, reader) for key, each in value.items()}
+        return {key: named(each, reader) for key, each in value.items()}
     if isinstance(value, list):
-        return [_named(each, reader) for each in value]
+        return [named(each, reader) for each in value]
     known = reader.person(value) if isinstance(value, str) and value.startswith("p-") else None
     return value if known is None else f"{known or _ERASED} [{value}]"
 

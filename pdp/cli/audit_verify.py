@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened
 from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.audit.tiles import CHECKPOINT
 from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
-from pdp.authoring.reexecution import Policies, differences, policies, program, reexecute
+from pdp.authoring.reexecution import Reexecuted, differences, policies, program, reexecute
 from pdp.cli.audit import WRONG, bar, store_reader
 from pdp.cli.commands import Duration
 from pdp.core.check import NS
@@ -27,6 +26,7 @@ from pdp.service import replay
 from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
 from pdp.store.reading import StoreReader
 
+TOGETHER = 64  # decisions that are evaluated at once
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, path_type=Path)
 
@@ -130,7 +130,9 @@ def _verify_log(place: Path | None, config: Path | None, keys: list[LogKey], ear
 @click.argument("store", type=_PLACE, required=False)
 @click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
 @click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
-@click.option("--since", type=Duration("hd", "7d"), help="Instead: all decisions of the last hours or days, like 7d.")
+@click.option(
+    "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
 def open_(
     *, store: Path | None, config: Path | None, decisions: tuple[str, ...], since: int | None, out: Path
@@ -170,7 +172,7 @@ def _chosen(
     reader: StoreReader, decisions: Sequence[str], since: int | None, progress: Progress
 ) -> Iterator[tuple[bytes, Opened]]:
     if since is not None:
-        yield from reader.decisions(time.time_ns() - since * NS, progress)
+        yield from reader.since(reader.newest_ns() - since * NS, ("decision",), progress)
     for name in decisions:
         found = reader.decision(name)
         if found is None or parsed(found[0])["kind"] != "decision":
@@ -182,6 +184,7 @@ def _chosen(
 def _write(path: Path, data: bytes) -> None:
     """For the user alone: arguments stand in it."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)  # of one that was there already
         file.write(data)
 
 
@@ -228,15 +231,20 @@ async def _executed(
 
     told: list[tuple[str, str]] = []
     async with policies(artefact, SystemEntropy(), opa) as found:
-        for name, decision in decisions:
-            if said := await _said(found, decision):
-                told.append((name, said))
-            progress(1)
+        for start in range(0, len(decisions), TOGETHER):
+            some = decisions[start : start + TOGETHER]
+            results = await reexecute(found, [decision for _, decision in some])
+            told += [
+                (name, said)
+                for (name, each), result in zip(some, results, strict=True)
+                if (said := _said(each, result))
+            ]
+            progress(len(some))
     return told
 
 
-async def _said(found: Policies, decision: RecordedDecision | NotReplayable) -> str:
-    result = decision if isinstance(decision, NotReplayable) else await reexecute(found, decision)
+def _said(decision: RecordedDecision | NotReplayable, result: Reexecuted | NotReplayable) -> str:
+    """Nothing, of a decision that came to what was recorded."""
     if isinstance(result, NotReplayable):
         return f"{result.code}: not re-executed. {NOT_REPLAYABLE[result.code]}"
     if result.same or isinstance(decision, NotReplayable):

@@ -27,7 +27,19 @@ _shipped = click.option("--shipped", type=_FOLDER, default=None, help="Other Reg
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    lazy={
+        "diff": (
+            "pdp.cli.policy_replay:diff",
+            "Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.",
+        ),
+        "replay": (
+            "pdp.cli.policy_replay:replay",
+            "Evaluate recorded decisions again under the policy that made them, and say which come out otherwise.",
+        ),
+    },
+)
 def policy() -> None:
     """Check and test policy. Exit codes: 0 ok, 10 findings or failing tests, 2 usage, 1 fault."""
 

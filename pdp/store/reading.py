@@ -23,7 +23,7 @@ from pdp.store.sqlite.opening import FILE
 from pdp.store.tables import artefacts, people, records, values
 
 _PAGE = 2_000  # each page is a transaction of its own: a long one would keep the writer's log from being emptied
-_DECISIONS = 500  # of a page with their values, which may be large
+_OPENED = 500  # of a page with their values, which may be large
 _DIGITS = 19  # of an index; more are beyond every log
 _NAME = "reader"  # among the server's sessions
 
@@ -127,17 +127,23 @@ class StoreReader:
             return None
         return bytes(found[0].bytes), self._values(found[0].idx, found[0].idx).get(found[0].idx, {})
 
-    def decisions(
-        self, since_ns: int, progress: Callable[[int], None]
-    ) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]]]]:
-        """All since then, in order, likewise. `progress` is told how many more records were looked at."""
+    def newest_ns(self) -> int:
+        """The instant of the last record; 0 without any."""
         c = records.c
-        wanted = select(c.idx, c.bytes).where(c.kind == "decision", c.time_ns >= since_ns)
-        for start in range(0, (size := self.size()), _DECISIONS):
-            rows = self._rows(wanted.where(c.idx.between(start, start + _DECISIONS - 1)).order_by(c.idx))
+        found = self._rows(select(c.time_ns).where(c.idx == self.size() - 1))
+        return int(found[0].time_ns) if found else 0
+
+    def since(
+        self, since_ns: int, kinds: tuple[str, ...], progress: Callable[[int], None]
+    ) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]]]]:
+        """All of these kinds since then, in order, likewise. `progress` is told how many more were looked at."""
+        c = records.c
+        wanted = select(c.idx, c.bytes).where(c.kind.in_(kinds), c.time_ns >= since_ns)
+        for start in range(0, (size := self.size()), _OPENED):
+            rows = self._rows(wanted.where(c.idx.between(start, start + _OPENED - 1)).order_by(c.idx))
             held = self._values(rows[0].idx, rows[-1].idx) if rows else {}
             yield from ((bytes(row.bytes), held.get(row.idx, {})) for row in rows)
-            progress(min(_DECISIONS, size - start))
+            progress(min(_OPENED, size - start))
 
     def _values(self, first: int, last: int) -> dict[int, dict[str, tuple[bytes, bytes]]]:
         """Salt and value by index and path."""

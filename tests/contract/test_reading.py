@@ -13,6 +13,7 @@ from support.stored import AT, entry
 
 from pdp.cli.tools import tools
 from pdp.core.errors import Unavailable
+from pdp.core.stored import Artefact
 from pdp.store import reading
 from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, records_with
@@ -86,3 +87,43 @@ def test_one_store_is_named(both: bool, tmp_path: Path) -> None:
     said = CliRunner().invoke(tools, ["shadow", *([str(tmp_path), "--config", str(config)] if both else [])])
     assert said.exit_code == 2
     assert "either STORE or --config" in said.output
+
+
+async def test_records_with_their_values(store: Any, where: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_OPENED", 3)  # several pages
+    entries = [entry(n) for n in range(8)]
+    entries[5] = replace(entry(5, kind="approval"), at_ns=AT + 1)
+    entries[7] = replace(entry(7), at_ns=AT + 9, artefacts=(Artefact("d" * 64, "bundle", b"{}"),))
+    for each in entries:
+        await store.commit(each)
+    seen: list[int] = []
+
+    def look() -> None:
+        with reading.reading(StoreOptions(**where)) as reader:
+            assert reader.newest_ns() == AT + 9
+            for kinds, since_ns in ((("decision",), 0), (("decision", "approval"), 0), (("decision",), AT + 9)):
+                wanted = [e for e in entries if e.kind in kinds and e.at_ns >= since_ns]
+                found = list(reader.since(since_ns, kinds, seen.append))
+                assert [data for data, _ in found] == [each.record for each in wanted]
+                held = [{row.path: (row.salt, row.data) for row in each.values} for each in wanted]
+                assert [dict(values) for _, values in found] == held
+                assert sum(seen) == len(entries)
+                seen.clear()
+            one = reader.decision(entries[2].record_id)
+            assert one is not None
+            assert one[0] == entries[2].record
+            assert one[1] == {row.path: (row.salt, row.data) for row in entries[2].values}
+            assert reader.decision("unknown") is None
+            assert (reader.artefact("d" * 64), reader.artefact("e" * 64)) == (b"{}", None)
+
+    await asyncio.to_thread(look)
+
+
+async def test_a_store_without_records(store: Any, where: dict[str, Any]) -> None:
+    def look() -> None:
+        with reading.reading(StoreOptions(**where)) as reader:
+            assert reader.newest_ns() == 0
+            assert list(reader.since(0, ("decision",), lambda _: None)) == []
+
+    assert store.size() == 0
+    await asyncio.to_thread(look)

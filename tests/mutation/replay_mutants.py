@@ -52,4 +52,46 @@ REPLAY = (
             "what the digest does not cover is not believed",
         ),
     ),
+    *_in(
+        "authoring/policy_diff",
+        (
+            "diff-without-service-denials",
+            "    if isinstance(decision, RecordedDecision) and by_service(record):\n",
+            "    if isinstance(decision, RecordedDecision) and not by_service(record):\n",
+            "what the service denied is counted, not compared",
+        ),
+        (
+            "diff-evidence-kept",
+            '    evidence = [each for each in document["evidence"] if each["kind"] not in _ASKED_AGAIN]\n',
+            '    evidence = list(document["evidence"])\n',
+            "people are asked again",
+        ),
+    ),
+    *_in(
+        "core/forecast",
+        (
+            "forecast-retries",
+            "        if place < 0 or call.at_ns - last_ns > DAY_NS:\n",
+            "        if place < 0 or call.at_ns - last_ns >= 0:\n",
+            "what is asked again is one call",
+        ),
+        (
+            "forecast-no-grants",
+            "            if timely and mine and grant.left:\n",
+            "            if False:\n",
+            "grants let calls through",
+        ),
+        (
+            "forecast-no-second-try",
+            "            if missed[0].again_ns is not None:\n",
+            "            if False:\n",
+            "agents ask again",
+        ),
+        (
+            "forecast-one-vote",
+            '        votes[seat["group_id"]] += seat["n"]\n',
+            '        votes[seat["group_id"]] += 1\n',
+            "a seat may want several",
+        ),
+    ),
 )

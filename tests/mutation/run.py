@@ -108,6 +108,11 @@ CHECKS = (
         _pytest("tests/unit/service/test_replay.py", "tests/system/test_reexecution.py"),
         ("pdp/service/replay", "pdp/policy/bundle", "pdp/audit/opened", "pdp/authoring/re"),
     ),
+    Check(
+        "forecast",
+        _pytest("tests/unit/core/test_forecast.py", "tests/system/test_policy_diff.py"),
+        ("pdp/core/forecast", "pdp/authoring/policy_diff"),
+    ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/",)),
     Check(
         "registry",

@@ -6,6 +6,7 @@ REEXECUTED=1000 says how many (`make reexecution`); each golden decision is amon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -136,9 +137,11 @@ def _executed(proved: Proved, proof: Path, *more: str) -> tuple[int, str]:
 
 def test_one_receipt(proved: Proved, one: Path) -> None:
     assert _executed(proved, one) == (0, "")
-    log = proved.records[one.stem]["log"]
-    key = next(key for key in proved.keys if key.startswith(f"{log}+"))
-    c2sp.verify_receipt(one.read_bytes(), one.with_suffix(".json").read_bytes(), key)
+    proven = []
+    for key in proved.keys[1::2]:
+        with contextlib.suppress(c2sp.Rejected):
+            proven.append(c2sp.verify_receipt(one.read_bytes(), one.with_suffix(".json").read_bytes(), key))
+    assert len(proven) == 1
 
 
 def _change(one: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -1,0 +1,318 @@
+"""`pdp policy replay` and `pdp policy diff`: recorded decisions under their own policy, and under others.
+
+Exit codes: 0 the same, 10 something differs, 2 usage, 1 fault (nothing could be compared, too).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from pdp.authoring.check import check_folder
+from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, compare, replayed
+from pdp.authoring.reexecution import differences, policies, program
+from pdp.cli.audit import bar, named, store_reader
+from pdp.cli.commands import Duration
+from pdp.core.approvals.text_safety import visible
+from pdp.core.check import NS
+from pdp.core.digest import Json
+from pdp.core.forecast import Forecast
+from pdp.core.policy import Bundle
+from pdp.policy.bundle import shipped_rego
+from pdp.ports import LoadedPolicy
+from pdp.runtime.environment import SystemEntropy
+from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, Opened
+from pdp.store.reading import StoreReader
+
+DIFFERS, FAULT = 10, 1
+RECORDED = "recorded"
+SHOWN = 40  # lines of changes
+_ROOM = 3  # names of rules on a line
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PLACE = click.Path(exists=True, file_okay=False, path_type=Path)
+_store = click.argument("store", type=_PLACE, required=False)
+_config = click.option(
+    "--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store."
+)
+_engine = click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
+_opa = click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_tenant = click.option("--tenant", default=None, help="Only the decisions of this tenant.")
+
+
+@click.command()
+@_store
+@_config
+@click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
+@click.option("--since", type=Duration("hd", "7d"), help="Instead: the last hours or days of the log, like 7d.")
+@_tenant
+@_engine
+@_opa
+@_json
+def replay(
+    *,
+    store: Path | None,
+    config: Path | None,
+    decisions: tuple[str, ...],
+    since: int | None,
+    tenant: str | None,
+    engine: str,
+    opa: str | None,
+    as_json: bool,
+) -> None:
+    """Evaluate recorded decisions of STORE again under the policy that made them, and say which come out otherwise.
+
+    Reads only, while the service runs. What cannot be evaluated again is counted, with the reason.
+
+    Exit codes: 0 all that could be evaluated is as recorded, 10 something is not, 2 usage, 1 fault, or nothing could
+    be evaluated.
+    """
+    _one_of(store, config)
+    if bool(decisions) == (since is not None):
+        raise click.UsageError("Give either --decision or --since.")
+    with store_reader(store, config) as reader, bar(reader.size() if since else len(decisions)) as progress:
+        if since is not None:
+            rows: Iterable[tuple[bytes, Opened]] = reader.since(
+                reader.newest_ns() - since * NS, ("decision",), progress
+            )
+        else:
+            rows = [_decision(reader, name) for name in decisions]
+        told, left_out, done = asyncio.run(_replayed(reader, _of(rows, tenant), program(engine, opa)))
+    if as_json:
+        found: Mapping[str, Json] = {
+            "schema": "pdp.policy-replay/1",
+            "replayed": done,
+            "differ": [{"decision": name, "difference": said} for name, said in told],
+            "not_replayable": dict(sorted(left_out.items())),
+        }
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(f"replayed on {engine}: {done - len(told)} as recorded, {len(told)} otherwise")
+        for name, said in told[:SHOWN]:
+            click.echo(f"  {name}  {said}")
+        _more(len(told))
+        _left_out(left_out)
+    sys.exit(_exit(done, bool(told)))
+
+
+async def _replayed(
+    reader: StoreReader, rows: Iterable[tuple[bytes, Opened]], opa: Path | None
+) -> tuple[list[tuple[str, str]], Counter[str], int]:
+    told: list[tuple[str, str]] = []
+    left_out: Counter[str] = Counter()
+    done = 0
+    async with policies(reader.artefact, SystemEntropy(), opa) as kept:
+        async for record, result in replayed(rows, kept):
+            if isinstance(result, NotReplayable):
+                left_out[result.code] += 1
+                continue
+            done += 1
+            if not result.same:
+                told.append((record["id"], differences(result.outcome, record)))
+    return told, left_out, done
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new", type=_PLACE)
+@_store
+@_config
+@click.option(
+    "--since", type=Duration("hd", "7d"), default="7d", show_default=True, help="The log's last hours or days."
+)
+@_tenant
+@click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
+@_engine
+@_opa
+@_json
+def diff(
+    *,
+    old: str,
+    new: Path,
+    store: Path | None,
+    config: Path | None,
+    since: int,
+    tenant: str | None,
+    names: bool,
+    engine: str,
+    opa: str | None,
+    as_json: bool,
+) -> None:
+    """Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.
+
+    OLD and NEW are folders of an organisation's policy; OLD may be the word `recorded`: what was answered then. Reads
+    STORE only, while the service runs.
+
+    The forecast is of votes a day for each group of approvers, by the calls of that time, and by how people answered
+    and agents asked again.
+
+    Exit codes: 0 the same answers, 10 some are others, 2 usage, 1 fault, or there was nothing to compare.
+    """
+    _one_of(store, config)
+    bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
+    with store_reader(store, config) as reader, bar(reader.size()) as progress:
+        rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
+        found = asyncio.run(_compared(_of(rows, tenant), bundles, program(engine, opa)))
+        shown = {each.subject: str(named(each.subject, reader)) if names else each.subject for each in found.changed}
+    digests = tuple(RECORDED if each is None else each.digest for each in bundles)
+    if as_json:
+        click.echo(json.dumps(_facts(found, digests, shown), indent=2))
+    else:
+        _print(found, digests, shown)
+    sys.exit(_exit(found.compared, bool(found.changed)))
+
+
+async def _compared(
+    rows: Iterable[tuple[bytes, Opened]], bundles: tuple[Bundle | None, Bundle], opa: Path | None
+) -> Comparison:
+    async with AsyncExitStack() as stack:
+        loaded: list[LoadedPolicy | None] = []
+        for bundle in bundles:
+            host = await stack.enter_async_context(policies(lambda _: None, SystemEntropy(), opa))
+            made = None if bundle is None else await host.load(bundle)
+            if isinstance(made, NotReplayable):
+                raise click.ClickException(f"{made.code}: {NOT_REPLAYABLE[made.code]}")
+            loaded.append(made)
+        before, after = loaded
+        assert after is not None  # noqa: S101 - NEW is a folder
+        return await compare(rows, before, after)
+
+
+def _bundle(folder: Path) -> Bundle:
+    """The policy of a folder, which may become active."""
+    if not folder.is_dir():
+        raise click.UsageError(f"{folder.name}: is no folder of policy.")
+    checked = check_folder(shipped_rego(), folder)
+    if checked.bundle is None or not checked.report.ok:
+        raise click.UsageError(f"{folder.name}: may not become active; `pdp policy check` says why.")
+    return checked.bundle
+
+
+def _decision(reader: StoreReader, name: str) -> tuple[bytes, Opened]:
+    found = reader.decision(name)
+    if found is None:
+        raise click.ClickException(f"record.unknown: There is no such decision: {name}")
+    return found
+
+
+def _of(rows: Iterable[tuple[bytes, Opened]], tenant: str | None) -> Iterable[tuple[bytes, Opened]]:
+    return rows if tenant is None else (row for row in rows if json.loads(row[0])["tenant"] == tenant)
+
+
+def _one_of(store: Path | None, config: Path | None) -> None:
+    if (store is None) == (config is None):
+        raise click.UsageError("Give either STORE or --config.")
+
+
+def _exit(done: int, differ: bool) -> int:
+    if not done:
+        click.echo("nothing could be evaluated, so nothing is known", err=True)
+        return FAULT
+    return DIFFERS if differ else 0
+
+
+def _more(lines: int) -> None:
+    if lines > SHOWN:
+        click.echo(f"  and {lines - SHOWN} more; --json has all")
+
+
+def _left_out(left_out: Counter[str]) -> None:
+    if left_out:
+        click.echo(f"not evaluated: {left_out.total()}")
+        for code, number in left_out.most_common():
+            click.echo(f"  {number}  {code}  {NOT_REPLAYABLE[code]}")
+
+
+def _at(ns: int) -> str:
+    return f"{datetime.fromtimestamp(ns // NS, UTC):%Y-%m-%d %H:%M}"
+
+
+def _print(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, str]) -> None:
+    click.echo(f"decisions  {found.decisions}, {_at(found.first_ns)} to {_at(found.last_ns)} UTC")
+    click.echo(f"policy     {digests[0][:12]} -> {digests[1][:12]}")
+    click.echo(f"changed    {len(found.changed)} of {found.compared} evaluated")
+    groups: dict[tuple[str, ...], list[ChangedDecision]] = {}
+    for each in found.changed:
+        what = f"{each.before} -> {each.after}" if each.part == "effect" else f"{each.after}, other {each.part}"
+        rules = ", ".join(each.rules[:_ROOM]) + (" ..." if len(each.rules) > _ROOM else "")
+        groups.setdefault((what, rules, each.target, subjects[each.subject] or "(nobody)"), []).append(each)
+    lines = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    for parts, those in lines[:SHOWN]:
+        click.echo(f"  {len(those)}  {'  '.join(map(visible, parts))}  first {those[0].decision}")
+    _more(len(lines))
+    if found.judged:
+        click.echo(
+            f"judge      {found.judged} would wait for a judge that did not see them; what follows is not known"
+        )
+    _left_out(found.left_out)
+    _print_forecast(found)
+
+
+def _print_forecast(found: Comparison) -> None:
+    groups = {each.group: each for each in found.after.groups} if found.after else {}
+    before = {each.group: each for each in found.before.groups} if found.before else {}
+    if not groups and not before and not found.asked:
+        click.echo("votes      people are asked nothing")
+        return
+    click.echo("votes a day: asked then, forecast for OLD, forecast for NEW")
+    for group in sorted({*groups, *before, *found.asked}):
+        old = f"{before[group].mean:.1f}" if group in before else "-" if found.before is None else "0.0"
+        new = groups.get(group)
+        said = f"{new.mean:.1f} ({new.low:.1f} to {new.high:.1f})" if new else "0.0"
+        click.echo(f"  {group}  {found.asked[group] / found.days:.1f}  {old}  {said}")
+    rests = found.after.settled if found.after else 0
+    click.echo(
+        f"  by how {rests} recorded requests went"
+        if rests
+        else "  no request was settled in that time: it is assumed that each call is approved, and no grant given"
+    )
+
+
+def _facts(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, str]) -> dict[str, Json]:
+    return {
+        "schema": "pdp.policy-diff/1",
+        "old": digests[0],
+        "new": digests[1],
+        "first_ns": found.first_ns,
+        "last_ns": found.last_ns,
+        "days": found.days,
+        "compared": found.compared,
+        "changed": [
+            {
+                "decision": each.decision,
+                "part": each.part,
+                "before": each.before,
+                "after": each.after,
+                "rules": list(each.rules),
+                "target": each.target,
+                "subject": subjects[each.subject],
+            }
+            for each in found.changed
+        ],
+        "judge": found.judged,
+        "not_replayable": dict(sorted(found.left_out.items())),
+        "votes_a_day": {
+            "asked": {group: votes / found.days for group, votes in sorted(found.asked.items())},
+            "old": _votes(found.before),
+            "new": _votes(found.after),
+        },
+    }
+
+
+def _votes(made: Forecast | None) -> Json:
+    if made is None:
+        return None
+    return {
+        "groups": {each.group: {"mean": each.mean, "low": each.low, "high": each.high} for each in made.groups},
+        "requests": made.requests,
+        "calls": made.calls,
+        "settled_requests": made.settled,
+    }

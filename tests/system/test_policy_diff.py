@@ -1,0 +1,158 @@
+"""`pdp policy replay` and `pdp policy diff` on stores that a real service wrote; the forecast against what comes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from support.week import DAYS, Week, pass_week, policy
+
+from pdp.cli.main import cli
+
+SEED = int(os.environ.get("WEEK", "14"))
+WITHIN = 0.1
+DIFFERS, USAGE, FAULT = 10, 2, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Weeks:
+    """The same week under two policies."""
+
+    old: Path
+    new: Path
+    store: Path
+    before: Week
+    after: Week
+
+
+def pdp(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["policy", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def weeks(tmp_path_factory: pytest.TempPathFactory) -> Weeks:
+    old = policy(tmp_path_factory.mktemp("old") / "p", stricter=False)
+    new = policy(tmp_path_factory.mktemp("new") / "p", stricter=True)
+    store, before = asyncio.run(pass_week(tmp_path_factory.mktemp("b"), old, SEED, stricter=False))
+    _, after = asyncio.run(pass_week(tmp_path_factory.mktemp("a"), new, SEED, stricter=True))
+    return Weeks(old, new, store, before, after)
+
+
+def test_the_forecast_of_votes_comes_true(weeks: Weeks) -> None:
+    done = pdp("diff", weeks.old, weeks.new, weeks.store, "--json")
+    assert done.exit_code == DIFFERS, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    forecast = {group: said["mean"] for group, said in found["votes_a_day"]["new"]["groups"].items()}
+    came = {group: votes / found["days"] for group, votes in weeks.after.asked.items()}
+    sys.stdout.write(f"\nforecast {forecast}, came {came}; then {weeks.before.ends}, now {weeks.after.ends}\n")
+    assert forecast.keys() == came.keys() == {"approvers", "security"}
+    for group, votes in came.items():
+        assert abs(forecast[group] - votes) <= WITHIN * votes, group
+    # and of what was in force it says what was
+    old = found["votes_a_day"]["old"]["groups"]["approvers"]["mean"]
+    asked = found["votes_a_day"]["asked"]["approvers"]
+    assert asked == pytest.approx(weeks.before.asked["approvers"] / found["days"])
+    assert abs(old - asked) <= WITHIN * asked
+    assert found["days"] == pytest.approx(DAYS, abs=1)
+
+
+def test_what_is_in_force_answers_as_it_did(weeks: Weeks) -> None:
+    done = pdp("replay", weeks.store, "--since", "7d", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["differ"], found["not_replayable"]) == ([], {})
+    assert found["replayed"] > len(weeks.before.seen)
+    for old in ("recorded", str(weeks.old)):
+        same = pdp("diff", old, weeks.old, weeks.store, "--since", "1d")
+        assert same.exit_code == 0, same.output
+        assert "changed    0 of" in same.stdout
+
+
+def test_changes_are_told_by_rule_tool_and_subject(weeks: Weeks) -> None:
+    done = pdp("diff", "recorded", weeks.new, weeks.store, "--since", "1d", "--names", "--json")
+    changed = json.loads(done.stdout)["changed"]
+    assert {each["target"] for each in changed} == {"ops/deploy", "ops/restart"}
+    for each in changed:
+        assert each["subject"].startswith("dev-")
+        assert each["subject"].endswith("]")
+        if each["target"] == "ops/restart":
+            assert (each["part"], each["before"], each["after"]) == ("effect", "allow", "pending")
+            assert each["rules"] == ["packs.ops.require ops.restart"]
+    # one vote more is another requirement, so the one that was given counts no more
+    allowed = [each for each in changed if each["target"] == "ops/deploy" and each["before"] == "allow"]
+    assert allowed
+    assert {each["after"] for each in allowed} == {"pending"}
+    plain = pdp("diff", "recorded", weeks.new, weeks.store, "--since", "1d")
+    assert plain.exit_code == DIFFERS
+    assert "allow -> pending  packs.ops.require ops.restart  ops/restart  p-" in plain.stdout
+    assert "dev-" not in plain.stdout
+    back = pdp("diff", weeks.new, weeks.old, weeks.store, "--since", "1d")
+    assert "pending -> allow  packs.ops.require ops.restart  ops/restart" in back.stdout
+
+
+@contextmanager
+def damaged(weeks: Weeks, folder: Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """A copy of the store, and a way into it."""
+    store = shutil.copytree(weeks.store, folder / "store")
+    with closing(sqlite3.connect(store / "pdp.sqlite3", isolation_level=None)) as db:
+        yield store, db
+
+
+def test_what_cannot_be_evaluated_is_counted(weeks: Weeks, tmp_path: Path) -> None:
+    with damaged(weeks, tmp_path) as (store, db):
+        (some,) = db.execute("SELECT max(idx) FROM records WHERE kind = 'decision'").fetchone()
+        (other,) = db.execute("SELECT max(idx) FROM records WHERE kind = 'decision' AND idx < ?", (some,)).fetchone()
+        db.execute('DELETE FROM "values" WHERE seq / 16 = ?', (some,))
+        db.execute(
+            """UPDATE "values" SET data = CAST(data || ' ' AS BLOB) WHERE seq / 16 = ? AND path = 'input'""", (other,)
+        )
+        found = json.loads(pdp("replay", store, "--since", "1d", "--json").stdout)
+        assert found["not_replayable"] == {"replay.altered": 1, "replay.erased": 1}
+        again = pdp("diff", "recorded", weeks.old, store, "--since", "1d")
+        assert (again.exit_code, "not evaluated: 2" in again.stdout) == (0, True)
+        assert "1  replay.erased" in again.stdout
+        db.execute("DELETE FROM artefacts WHERE kind = 'bundle'")
+        nothing = pdp("replay", store, "--since", "1d", "--json")
+        assert nothing.exit_code == FAULT  # not: the same
+        assert json.loads(nothing.stdout)["not_replayable"].keys() == {
+            "replay.policy",
+            "replay.altered",
+            "replay.erased",
+        }
+        assert pdp("diff", "recorded", weeks.old, store, "--since", "1d").exit_code == 0  # needs no kept bundle
+        db.execute('DELETE FROM "values"')
+        assert pdp("diff", "recorded", weeks.old, store, "--since", "1d").exit_code == FAULT
+        assert pdp("diff", "recorded", weeks.old, store, "--tenant", "globex").exit_code == FAULT
+
+
+def test_one_decision(weeks: Weeks) -> None:
+    with closing(sqlite3.connect(weeks.store / "pdp.sqlite3")) as db:
+        (name,) = db.execute("SELECT id FROM records WHERE kind = 'decision' LIMIT 1").fetchone()
+    done = pdp("replay", weeks.store, "--decision", name)
+    assert (done.exit_code, "1 as recorded, 0 otherwise" in done.stdout) == (0, True)
+    assert pdp("replay", weeks.store, "--decision", "x").exit_code == FAULT
+
+
+def test_usage(weeks: Weeks, tmp_path: Path) -> None:
+    refused = policy(tmp_path / "p", stricter=False)
+    (refused / "packs/ops/ops_test.rego").unlink()  # rules that no test has seen may not become active
+    for words in (
+        ("replay", weeks.store),
+        ("replay", "--since", "1d"),
+        ("diff", weeks.old, weeks.new),
+        ("diff", "none", weeks.new, weeks.store),
+        ("diff", weeks.old, refused, weeks.store),
+        ("diff", weeks.old, weeks.new, weeks.store, "--since", "soon"),
+    ):
+        assert pdp(*words).exit_code == USAGE, words
