@@ -211,15 +211,13 @@ class SearchIndex:
             if leaf != leaf_hash(data):
                 raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
             record = json.loads(data)
+            at_ns = record.get("time_ns", 0)
             numbers = {self._number(name, value) for name, value in terms(record, data)}
             with self._lock:
                 block = self._open
                 for number in numbers:
                     block.offsets[number].append(block.count)
-                block.first_ns, block.last_ns = (
-                    min(block.first_ns, record["time_ns"]),
-                    max(block.last_ns, record["time_ns"]),
-                )
+                block.first_ns, block.last_ns = min(block.first_ns, at_ns), max(block.last_ns, at_ns)
                 block.leaf, block.count = leaf, block.count + 1
             if block.count == BLOCK:
                 self._write(block)

@@ -38,6 +38,10 @@ _ERASED = "(erased)"
 @click.group(
     cls=Commands,
     lazy={
+        "erase": (
+            "pdp.cli.audit_search:erase",
+            "Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.",
+        ),
         "open": (
             "pdp.cli.audit_verify:open_",
             "Open what records of STORE are committed to, so that others can evaluate their decisions again.",

@@ -1,4 +1,5 @@
-"""`pdp audit search`: records of a server by what they are about. Exit codes: 0 it answered, 2 usage, 1 fault."""
+"""`pdp audit search` finds records of a server, `pdp audit erase` deletes what is kept of a person besides them. Exit
+codes: 0 it answered, 2 usage, 1 fault."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing_extensions import override
 
 from pdp.cli.connection import AdminConnection, admin_options
 from pdp.core.approvals.text_safety import visible
-from pdp.v1 import audit_pb2, audit_pb2_grpc, types_pb2
+from pdp.v1 import admin_pb2, audit_pb2, audit_pb2_grpc, types_pb2
 
 _PAGE = 200
 _EFFECTS = {"allow": types_pb2.EFFECT_ALLOW, "deny": types_pb2.EFFECT_DENY, "pending": types_pb2.EFFECT_PENDING}
@@ -138,3 +139,29 @@ def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> st
         ",".join(found.codes[:3]),
     )
     return visible("  ".join(words)).rstrip()
+
+
+@click.command()
+@click.argument("person", metavar="ID", callback=principal)
+@click.option("--reason", required=True, help="For the record: name a request or ticket, not the person.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@admin_options
+def erase(*, person: types_pb2.Principal, reason: str, yes: bool, connection: AdminConnection) -> None:
+    """Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.
+
+    ID is the subject's id at its issuer, or a human's of the directory; 'ISSUER ID' for one issuer's. It cannot be
+    undone. The token is an operator's; the erasure is recorded.
+
+    Exit codes: 0 it is done, or nothing was kept, 2 usage, 1 fault.
+    """
+    if not yes:
+        click.confirm(
+            "Values, salts, calls and the name behind the pseudonyms go for good. Erase?", abort=True, err=True
+        )
+    request = admin_pb2.EraseSubjectRequest(subject=person, reason=reason)
+    done = connection.call("EraseSubject", request)
+    if not done.rows:
+        click.echo("nothing was kept of that person")
+        return
+    records = ", ".join(str(each.index) for each in done.records)
+    click.echo(f"erased: {done.rows} rows (record {records}); who was {', '.join(done.pseudonyms) or 'in no record'}")

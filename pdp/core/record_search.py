@@ -52,7 +52,7 @@ class RecordQuery:
 
     def matches(self, record: Mapping[str, Any], data: bytes) -> bool:
         """Whether a record, given also as bytes, is one of them."""
-        at = record["time_ns"]
+        at = record.get("time_ns", 0)
         if at < self.since_ns or (self.until_ns and at >= self.until_ns):
             return False
         found = set(terms(record, data))

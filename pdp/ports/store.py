@@ -105,6 +105,13 @@ class Store(Answers, Protocol):
         """All people with an id, whatever their issuer and kind; of every tenant where that is None."""
         ...
 
+    async def erase_people(
+        self, people: tuple[PersonRow, ...], entries: tuple[Commit, ...]
+    ) -> tuple[int, tuple[RecordRef, ...]]:
+        """Delete what is kept of people besides records, and commit `entries` with it where there was anything.
+        Returns the number of rows, and where the entries stand. Raises Unavailable, Overloaded."""
+        ...
+
     def artefact(self, digest: str) -> Artefact | None: ...
 
     def switches(self) -> tuple[SwitchRow, ...]:

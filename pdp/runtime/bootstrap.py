@@ -45,6 +45,7 @@ from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
 from pdp.service.operations.admin import Admin
+from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
@@ -220,6 +221,7 @@ def _build(
             signed.publisher if signed is not None else None,
             Search(store, index, index_key) if index is not None else None,
         ),
+        erasures=Erasures(ports.store, recorder, clock, index_key),
         explain=Explain(
             state,
             FactBuilder(identity.subjects, content, sessions, **keyed),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, or_, select, update
+import json
+from collections.abc import Callable
+from typing import Any
 
+from sqlalchemy import Column, Connection, Table, Text, Update, cast, delete, or_, select, update
+
+from pdp.core.approvals.rows import Account
+from pdp.core.stored import PersonRow
 from pdp.store.approvals import tables as t
-from pdp.store.tables import calls, people, values
+from pdp.store.tables import calls, people, switches, values
 
 _NOTHING = b"false"  # the schema that no arguments satisfy
 
@@ -37,6 +43,68 @@ def erase(db: Connection, tenant: str, subject: str) -> int:
     advice = update(t.evidence).where(c.tenant == tenant, c.subject_index == subject, c.opinion != b"")
     changes = (said, emptied, advice.values(opinion=b""))
     return count + sum(db.execute(change).rowcount for change in changes)
+
+
+def unname(db: Connection, person: PersonRow) -> int:
+    """Have a person stand by its pseudonym in what is not erasable: in requests, grants, consents, votes and
+    deputies. None of it counts for that person any more, since an account of that name is none of a token's. Returns
+    how many rows changed."""
+    tenant, name, who = person.tenant, person.id, person.pseudonym
+    if person.kind == "account":
+        return _unname_account(db, tenant, person.issuer, name, who)
+    if person.kind == "name":
+        c = switches.c
+        of_subject = delete(switches).where(c.tenant == tenant, c.scope == "subject", c.value == name)
+        return db.execute(of_subject.where(c.engaged == 0)).rowcount
+    changes: list[Update] = []
+    for table, column in ((t.votes, t.votes.c.human), (t.votes, t.votes.c.behalf), (t.grants, t.grants.c.ended_by)):
+        changes.append(update(table).where(table.c.tenant == tenant, column == name).values({column: who}))
+    for column in (t.delegations.c.absent, t.delegations.c.deputy):
+        here = update(t.delegations).where(t.delegations.c.tenant == tenant, column == name)
+        changes.append(here.values({column: who, t.delegations.c.reason: ""}))
+    return sum(db.execute(change).rowcount for change in changes) + _unname_listed(
+        db, t.grants, t.grants.c.issued_by, tenant, name, lambda human: who if human == name else human
+    )
+
+
+def _unname_account(db: Connection, tenant: str, issuer: str, name: str, who: str) -> int:
+    g, v, a, s = t.grants.c, t.votes.c, t.approvals.c, t.seen.c
+    changes = (
+        update(t.approvals)
+        .where(a.tenant == tenant, a.call_subject_issuer == issuer, a.call_subject_id == name)
+        .values(call_subject_id=who, subject_index=""),
+        update(t.grants)
+        .where(g.tenant == tenant, g.subject_issuer == issuer, g.subject_id == name)
+        .values(subject_id=who, subject_index="", version=g.version + 1),
+        _of_consents(tenant, issuer, name).values(subject_id=who, subject_index="", version=t.consents.c.version + 1),
+        update(t.votes)
+        .where(v.tenant == tenant, v.account_issuer == issuer, v.account_id == name)
+        .values(account_id=who),
+        delete(t.seen).where(s.tenant == tenant, s.account_issuer == issuer, s.account_id == name),
+    )
+    known, hidden = Account(issuer, name), Account(issuer, who)
+    return sum(db.execute(change).rowcount for change in changes) + _unname_listed(
+        db, t.approvals, a.call_actors, tenant, name, lambda actor: hidden if actor == known else actor
+    )
+
+
+def _of_consents(tenant: str, issuer: str, name: str) -> Update:
+    c = t.consents.c
+    return update(t.consents).where(c.tenant == tenant, c.subject_issuer == issuer, c.subject_id == name)
+
+
+def _unname_listed(
+    db: Connection, table: Table, column: Column[Any], tenant: str, name: str, changed: Callable[[Any], Any]
+) -> int:
+    """In lists of people, which no index finds: every row that may have the name is looked at."""
+    count = 0
+    quoted = cast(column, Text).contains(json.dumps(name), autoescape=True)
+    for row_id, listed in db.execute(select(table.c.id, column).where(table.c.tenant == tenant, quoted)).all():
+        now = tuple(map(changed, listed))
+        if now != listed:
+            db.execute(update(table).where(table.c.id == row_id).values({column: now}))
+            count += 1
+    return count
 
 
 def forget(db: Connection, limit: int, calls_ns: int, refusals_ns: int, values_ns: int | None) -> None:

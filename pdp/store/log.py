@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, RowMapping, Select, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, select
 from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
@@ -27,6 +27,7 @@ from pdp.core.stored import (
 )
 from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
+from pdp.store.erasing import erase, unname
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.shared import Fingerprints, LogWentBack
@@ -215,8 +216,32 @@ class LogStore(PeopleReads, ABC):
 
         return await self._writer.submit(work, after=self._erased)
 
-    @abstractmethod
+    async def erase_people(
+        self, people: tuple[PersonRow, ...], entries: tuple[Commit, ...]
+    ) -> tuple[int, tuple[RecordRef, ...]]:
+        """As `erase_subject`, for people with all that names them, and commit `entries` with it, where anything was
+        there to be erased. Returns the number of rows, and where the entries stand."""
+        if not all(person.subject and person.id for person in people):
+            raise InvalidRequest("subject", "names nobody; give the person's id and keyed index")
+
+        def work() -> tuple[int, tuple[RecordRef, ...]]:
+            count = sum(self._erase(person.tenant, person.subject) + self._unname(person) for person in people)
+            if not count:
+                return 0, ()
+            refs = self._ledger.write_all(entries)
+            self._ledger.erased()
+            return count, refs
+
+        return await self._writer.submit(work, after=self._erased)
+
+    def _unname(self, person: PersonRow) -> int:
+        return self._on_writer(lambda db: unname(db, person))
+
     def _erase(self, tenant: str, subject: str) -> int:
+        return self._on_writer(lambda db: erase(db, tenant, subject))
+
+    @abstractmethod
+    def _on_writer(self, work: Callable[[Connection], T]) -> T:
         """In the writer's transaction."""
 
     def _erased(self) -> None:

@@ -89,6 +89,18 @@ CHECKS = (
     ),
     Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/", "pdp/service/pseudonyms")),
     Check(
+        "search and erasure",
+        _pytest("tests/contract/test_search.py", "tests/contract/test_erasure.py", "-k", "sqlite"),
+        (
+            "pdp/service/search",
+            "pdp/service/records",
+            "pdp/service/operations/erasure",
+            "pdp/audit/index",
+            "pdp/store/erasing",
+            "pdp/store/log",
+        ),
+    ),
+    Check(
         "store on PostgreSQL",
         _pytest(*(f"tests/contract/test_{n}.py" for n in ("log", "for_call", "sharing")), "-k", "not sqlite"),
         ("pdp/store/postgres/",),

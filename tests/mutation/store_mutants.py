@@ -473,4 +473,51 @@ SEARCH = tuple(
         ),
     )
 )
-STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH)
+ERASING = tuple(
+    Mutant(name, f"pdp/{file}.py", old, new, attacks)
+    for name, file, old, new, attacks in (
+        (
+            "erasure-leaves-names",
+            "store/log",
+            "self._erase(person.tenant, person.subject) + self._unname(person) for",
+            "self._erase(person.tenant, person.subject) for",
+            "nothing names an erased person",
+        ),
+        (
+            "erasure-leaves-voters",
+            "store/erasing",
+            "        .values(account_id=who),\n",
+            "        .values(account_id=v.account_id),\n",
+            "nothing names an erased person",
+        ),
+        (
+            "erasure-leaves-actors",
+            "store/erasing",
+            "hidden if actor == known else actor",
+            "actor",
+            "nothing names an erased person",
+        ),
+        (
+            "erasure-of-any-tenant",
+            "service/operations/erasure",
+            "tenant = self.clock.now_ns(), None if caller.tenant == ANY_TENANT else caller.tenant",
+            "tenant = self.clock.now_ns(), None",
+            "an operator acts on its own tenant",
+        ),
+        (
+            "erasure-of-whom-a-switch-stops",
+            "service/operations/erasure",
+            "if of_it and not ended(",
+            "if False and not ended(",
+            "that somebody is stopped is not forgotten",
+        ),
+        (
+            "erasure-kept-by-its-reason",
+            "service/operations/erasure",
+            "if who.id.casefold() in reason.casefold():",
+            "if False:",
+            "nothing names an erased person",
+        ),
+    )
+)
+STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH, *ERASING)

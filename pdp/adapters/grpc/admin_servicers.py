@@ -18,6 +18,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self._admission = RpcAdmission(services.admission)
         self._admin = services.admin
         self._reloads = services.reloads
+        self._erasures = services.erasures
 
     @override
     async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
@@ -39,7 +40,9 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def EraseSubject(
         self, request: admin_pb2.EraseSubjectRequest, context: Context
     ) -> admin_pb2.EraseSubjectResponse:
-        await self._admission.refuse(context, Role.OPERATE, "EraseSubject")
+        async with self._admission.admit(context, Role.OPERATE, "EraseSubject") as caller:
+            who, reason = admin.erase_ask(request)
+            return admin.erase_response(await self._erasures.erase(caller, who, reason))
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):

@@ -27,6 +27,7 @@ from pdp.service.decide import Decide
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.operations.admin import Admin
+from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.outcomes import Outcomes
 from pdp.service.records import Records
@@ -44,6 +45,7 @@ class Services:
     admin: Admin
     reloads: Reloads
     records: Records
+    erasures: Erasures
     explain: Explain
     waiting: Waiting
     outcomes: Outcomes

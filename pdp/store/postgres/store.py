@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
 from pdp.core.stored import CallKeys, StoredCall
 from pdp.ports import Entropy
 from pdp.store.alchemy import only_this, said
-from pdp.store.erasing import erase
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
@@ -119,8 +118,8 @@ class PostgresStore(LogStore):
         await asyncio.to_thread(self._end_reads)
 
     @override
-    def _erase(self, tenant: str, subject: str) -> int:
-        return erase(self._database.db, tenant, subject)
+    def _on_writer(self, work: Callable[[Connection], T]) -> T:
+        return work(self._database.db)
 
     @override
     def _look(self) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from threading import Lock
 from typing import TypeVar
 
+from sqlalchemy import Connection
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
@@ -22,7 +23,6 @@ from pdp.ports import Entropy
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import STATEMENTS, arguments, stored_call
-from pdp.store.erasing import erase
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
@@ -73,9 +73,9 @@ class SqliteStore(LogStore):
         return cls(opened, lock, options, boot)
 
     @override
-    def _erase(self, tenant: str, subject: str) -> int:
+    def _on_writer(self, work: Callable[[Connection], T]) -> T:
         with plain_faults():
-            return erase(self._opened.people, tenant, subject)
+            return work(self._opened.people)
 
     @override
     def _erased(self) -> None:

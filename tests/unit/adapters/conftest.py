@@ -39,6 +39,7 @@ from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
 from pdp.service.operations.admin import Admin
+from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
 from pdp.service.search import Readings
@@ -272,6 +273,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0", b"k" * 32, lambda: 3),
         reloads=reloads,
         records=Records(store, Readings(recorder, clock)),
+        erasures=Erasures(store, recorder, clock, b"k" * 32),
         explain=Explain(state, establish, source, SimpleNamespace(), store, recorder, clock, kills),
         waiting=wired.waiting,
         outcomes=wired.outcomes,

@@ -11,11 +11,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decisions import record_ref
 from pdp.adapters.grpc.codec.enums import RELOAD_PARTS, SERVING_STATES, SWITCH_SCOPES
+from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
 from pdp.service.operations.admin import ANY_TENANT, ServiceStatus, SwitchAsk, SwitchResult
+from pdp.service.operations.erasure import Erased
 from pdp.service.operations.reload import Failure, Part, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 
@@ -89,6 +91,22 @@ def switch_response(switched: SwitchResult) -> admin_pb2.SetSwitchResponse:
         switch_epoch=switched.epoch,
         record=record_ref(switched.ref),
         unchecked=not switched.checked,
+    )
+
+
+def erase_ask(request: admin_pb2.EraseSubjectRequest) -> tuple[Account, str]:
+    """Whom to erase, and why. Raises InvalidRequest naming the field."""
+    subject = request.subject
+    who = Account(
+        fields.name(subject.issuer, "subject.issuer"), fields.name(subject.id, "subject.id", mandatory=True)
+    )
+    return who, fields.text(request.reason, "reason", fields.MAX_REASON)
+
+
+def erase_response(erased: Erased) -> admin_pb2.EraseSubjectResponse:
+    """What was done."""
+    return admin_pb2.EraseSubjectResponse(
+        rows=erased.rows, pseudonyms=erased.pseudonyms, records=map(record_ref, erased.refs)
     )
 
 
