@@ -37,7 +37,7 @@ def facts() -> str:
             top = ".".join(path.split(".")[:2]).removesuffix("[_]")
             reserved += [] if top in reserved else [top]
             continue
-        phase = "lists and calls" if told.get("x-pdp-phase") == "tool" else "calls"
+        phase = {"tool": "lists and calls", "result": "results"}.get(str(told.get("x-pdp-phase")), "calls")
         lines.append(f"| `{path}` | {_type(node)} | {phase} | {told.get('x-pdp-trust', '')} |")
     lines += ["", f"Only the composition reads {', '.join(f'`{name}`' for name in reserved)}."]
     return "\n".join(lines)
@@ -53,7 +53,7 @@ def rules() -> str:
         for found in _RULE.finditer(text):
             titles = _TITLE.findall(text[: found.start()])
             field = dict(_FIELD.findall(found[2]))
-            kind = f"`{found[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "kind" in field else "")
+            kind = f"`{found[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "stage" in field else "")
             kind += ", by passkey" if field.get("min_assurance") == "passkey" else ""
             waivable = "yes" if field.get("waivable") == "true" else "no"
             lines.append(f"| `{field['code']}` | {field['control']} | {kind} | {waivable} | {titles[-1]} |")

@@ -48,7 +48,7 @@ def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[
     capabilities = own if own.is_file() else None
     report = gate.check(bundle, capabilities=capabilities)
     warnings = registry_names.compare(report.naming, registered)
-    passed = replace(bundle, listed=report.listed, together=report.together)
+    passed = report.told(bundle)
     return CheckResult(passed, replace(report, findings=(*report.findings, *warnings)))
 
 

@@ -22,6 +22,7 @@ from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ArgumentsFact, Finding
+from pdp.core.inspection import Inspection
 from pdp.core.patterns import hidden_in, secret_in, secrets_in
 from pdp.core.registered import PinnedTool
 from pdp.core.schema import Path, declared_names, undeclared
@@ -82,6 +83,20 @@ class ArgumentContent:
     def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:
         """See `ports.Content.definitions`."""
         return parse_objects(raws, field, max_depth=DEFINITION_DEPTH, max_values=LISTED * self._options.max_values)
+
+    def inspecting(self, tool: PinnedTool | None, content_type: str, *, error: bool) -> Callable[[bytes], Inspection]:
+        """See `ports.Content.inspecting`."""
+        from pdp.content.results import inspect  # noqa: PLC0415 - it rests on this module
+
+        schema = tool.definition.get("outputSchema") if tool is not None else None
+        output = None
+        if tool is not None and isinstance(schema, Mapping):
+            key = f"{tool.manifest_sha256}.output"
+            if key not in self._compiled:
+                self._compiled[key] = Compiled.of(schema)
+            output = self._compiled[key]
+        limit = self._options.max_result_bytes
+        return lambda raw: inspect(raw, content_type, output, max_bytes=limit, pinned=schema is not None, error=error)
 
     def _check(self, value: Mapping[str, Json], tool: PinnedTool | None, *, size: int, depth: int) -> Check:
         if tool is None:

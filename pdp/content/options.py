@@ -20,6 +20,18 @@ class ContentOptions(Options):
         description="Of a call's arguments; more is INVALID_ARGUMENT. With observation, task, extra and client "
         "capabilities: twice that, and 524288 at least.",
     )
+    max_result_bytes: int = Field(
+        default=1 << 20,
+        ge=1 << 10,
+        le=16 << 20,
+        description="Of one result (`InspectResult`); more is RESOURCE_EXHAUSTED.",
+    )
+    max_inspections: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Results inspected at once; each takes some twenty times its size in memory. More wait.",
+    )
     max_values: int = Field(
         default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
     )

@@ -51,19 +51,30 @@ class _Text:
     whole: bool = False  # its spans are not those of what stands at `place`
 
 
-def inspect(raw: bytes, content_type: str, output: Compiled | None, *, max_bytes: int) -> Inspection:
-    """One result. Without `output` no schema of structured content is pinned. The check is `result.malformed` for
-    what is no strict JSON object, or no text where that is its type. Takes seconds for a megabyte: for a thread."""
+def inspect(
+    raw: bytes,
+    content_type: str,
+    output: Compiled | None,
+    *,
+    max_bytes: int,
+    pinned: bool = False,
+    error: bool = False,
+) -> Inspection:
+    """One result. `pinned` is whether an output schema is, and `output` that schema if it compiles; `error` says that
+    an error is told, even where the result does not. The check is `result.malformed` for what is no strict JSON
+    object, or no text where that is its type. Takes seconds for a megabyte: for a thread."""
     try:
         value, depth = _parsed(raw, content_type, max_bytes)
     except InvalidRequest:
         check = failed("result.malformed", "The result is not one that can be read in one way only.")
-        return Inspection(ResultFact(check, size=len(raw)), {}, ())
+        return Inspection(ResultFact(check, size=len(raw)), None, ())
     is_error = isinstance(value, Mapping) and value.get("isError") is True
-    found = list(_schema(value, output, len(raw), depth) if isinstance(value, Mapping) else ())
+    found: list[Passage] = []
+    if pinned or output is not None:
+        found += _schema(value if isinstance(value, Mapping) else {}, output, len(raw), depth)
     texts = list(_texts(value))
     found += _types(value)
-    found += _passages(texts, is_error=is_error)
+    found += _passages(texts, is_error=is_error or error)
     found += _instructions(texts)
     fact = ResultFact(OK, is_error, _findings(found), len(raw))
     return Inspection(fact, value, tuple(_bounded(found)))
@@ -80,13 +91,15 @@ def _parsed(raw: bytes, content_type: str, max_bytes: int) -> tuple[Json, int]:
 
 
 def _schema(value: Mapping[str, Json], output: Compiled | None, size: int, depth: int) -> Iterator[Passage]:
-    """A tool with an output schema returns structured content that satisfies it, or an error."""
-    if output is None or (value.get("isError") is True and "structuredContent" not in value):
+    """A tool with an output schema returns structured content that satisfies it, or an error without any."""
+    if value.get("isError") is True and "structuredContent" not in value:
         return
     content = value.get("structuredContent")
     path: Path = ("structuredContent",)
     if not isinstance(content, Mapping):
         yield Passage("schema", "missing", path)
+    elif output is None:
+        yield Passage("schema", "invalid", path)
     elif not output.check(content, size=size, depth=depth).ok:
         yield Passage("schema", "output", path)
 

@@ -93,7 +93,7 @@ class Answer:
             return None
 
 
-def _encodable(value: Answer | Reason | OpenRequirement | PolicyRef) -> Json:
+def _encodable(value: Answer | ResultAnswer | PutLabel | Reason | OpenRequirement | PolicyRef) -> Json:
     if isinstance(value, PolicyRef):
         return [value.revision, value.digest, value.engine]
     return {name: getattr(value, name) for name in value.__slots__}
@@ -165,6 +165,51 @@ class ListAnswer:
     reasons: tuple[Reason, ...]
     valid_until_ns: int
     policy: PolicyRef
+
+
+RESULT_WITHHELD = "The result of this call is withheld."
+
+
+@dataclass(frozen=True, slots=True)
+class PutLabel:
+    """A label that a result puts on its session, and which rule of which pack says so; "" for the service."""
+
+    label: str
+    code: str
+    pack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAnswer:
+    """The answer about one result. Obligations name places in the result: `pdp.core.inspection`."""
+
+    decision_id: str
+    effect: Effect  # never pending
+    reasons: tuple[Reason, ...]
+    obligations: tuple[Mapping[str, Json], ...]
+    labels: tuple[PutLabel, ...]
+    policy: PolicyRef
+
+    @property
+    def safe_message(self) -> str:
+        return "" if self.effect is Effect.ALLOW else RESULT_WITHHELD
+
+    def to_bytes(self) -> bytes:
+        """The encoding in the reply store."""
+        return _encode(self).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> ResultAnswer:
+        """The inverse of `to_bytes`."""
+        kept: dict[str, Any] = json.loads(data)
+        return ResultAnswer(
+            kept["decision_id"],
+            Effect(kept["effect"]),
+            tuple(Reason(**each) for each in kept["reasons"]),
+            tuple(kept["obligations"]),
+            tuple(PutLabel(**each) for each in kept["labels"]),
+            PolicyRef(*kept["policy"]),
+        )
 
 
 def open_requirement(element: Mapping[str, Any], call_digest: str, at_ns: int) -> OpenRequirement:

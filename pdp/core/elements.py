@@ -14,13 +14,15 @@ from typing import Any
 
 from pdp.core.digest import Json, canonical, sha256_hex, text_encoder
 from pdp.core.errors import EngineFault, InvalidRequest
-from pdp.core.facts import Asserted
+from pdp.core.facts import NO_RESULT, Asserted
 from pdp.core.policy import Module
 
 FACTS_SCHEMA = "pdp.facts/1"
 COMPOSITION_SCHEMA = "pdp.composition/1"
 # what packs read; everything else is for the composition alone
-FACTS = ("time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session")
+FACTS = (
+    "time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session", "result",
+)  # fmt: skip
 ASSERTED = "asserted"  # likewise, where there is any
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
 # one member of a fact each, and of a target those that name it
@@ -28,6 +30,7 @@ _EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_so
 _TARGET = ("key", "status", "code", "server", "kind")
 _target = itemgetter(*_TARGET)
 RULE = "data.pdp.decision"  # of step 2
+ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what callers assert
 # JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
 encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
 NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
@@ -39,9 +42,10 @@ class EngineQuery:
     """What an engine is asked.
 
     `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
-    that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call the asserted facts vary: as
-    if nothing were asserted, and where something is, as they are. For a list the target: packs are asked about each
-    by itself, as they would be asked about a call of it, unless `Bundle.together` says that this makes no difference.
+    that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call or a result the asserted
+    facts vary: as if nothing were asserted, and where something is, as they are. For a list the target: packs are
+    asked about each by itself, as they would be asked about a call of it, unless `Bundle.together` says that this
+    makes no difference.
     The first part alone, its elements included, asks for the composition only. The answer is the decision, and the
     elements: of a call without asserted facts and with them, of a list of all targets. The engine echoes `sha256` of
     `payload`, so no answer can belong to another question.
@@ -67,8 +71,11 @@ class EngineQuery:
         except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
-        shared = dict(zip(FACTS, _facts_texts(texts), strict=True)) | _FACTS_SCHEMA
-        if phase == "call":
+        shared = (
+            dict(zip(FACTS, _facts_texts(texts if "result" in texts else _BEFORE_RESULTS | texts), strict=True))
+            | _FACTS_SCHEMA
+        )
+        if phase in ABOUT_ONE:
             varied = [_NOTHING_ASSERTED]
             if document[ASSERTED] != NOTHING_ASSERTED:
                 varied.append(texts[ASSERTED])
@@ -90,12 +97,13 @@ def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
     if not rest:
         return composed, "", b"", ()
     phase, facts, *varied = rest
-    if phase.decode() not in KINDS or (phase == b"call" and len(varied) not in (1, 2)):
+    if phase.decode() not in KINDS or (phase.decode() in ABOUT_ONE and len(varied) not in (1, 2)):
         raise ValueError("not a query")
     return composed, phase.decode(), facts, tuple(varied)
 
 
-_VARIED: Mapping[str, bytes] = {"call": b'%b,"asserted":%b}', "list": b'%b,"targets":[%b]}'}
+_ONE = b'%b,"asserted":%b}'
+_VARIED: Mapping[str, bytes] = {"call": _ONE, "list": b'%b,"targets":[%b]}', "result": _ONE}
 
 
 def documents(phase: str, facts: bytes, varied: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -135,6 +143,7 @@ def _object(texts: Mapping[str, str]) -> str:
 
 
 _NOTHING_ASSERTED = encode(NOTHING_ASSERTED)
+_BEFORE_RESULTS = {"result": encode(NO_RESULT.fact())}  # of a document that an older release kept
 _FACTS_SCHEMA = {"schema": encode(FACTS_SCHEMA)}
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
 
@@ -251,13 +260,14 @@ def _only(schema: Mapping[str, Any], members: tuple[str, ...]) -> dict[str, Any]
 
 
 PACKAGE = "elements"
-RULES: Mapping[str, str] = {"call": f"data.{PACKAGE}.call", "list": f"data.{PACKAGE}.list"}  # by phase
+RULES: Mapping[str, str] = {phase: f"data.{PACKAGE}.{phase}" for phase in ("call", "list", "result")}
 # both steps at once, for an engine that holds packs and composition; the second alone where there are no facts
 ANSWER = (PACKAGE, "answer")
 ANSWERED = ("decision", "elements", "asserted_elements")  # its members
 KINDS: Mapping[str, tuple[str, ...]] = {
     "call": ("allow", "hide", "deny", "require", "oblige", "label"),
     "list": ("allow", "hide", "deny"),
+    "result": ("allow", "hide", "deny", "require", "oblige", "label"),
 }
 MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
 PATH = f"{PACKAGE}/{PACKAGE}.rego"
@@ -282,6 +292,7 @@ _TOGETHER = """own(elements) := elements
 
 forbidding(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"""
 _ONE_BY_ONE = "asked_about(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]"
+_SAYING = "saying(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"
 # an empty object, which no list of elements is and which every engine iterates, for what is no set
 _SET = "set_or_nothing(value) := value if is_set(value) else := {}"
 _ASSERTED = 'elements_with(object.get(input, "asserted", null))'
@@ -291,7 +302,7 @@ _ANSWER = f"""answer := {{"decision": decision}} if {{
 }}
 
 answer := {{"decision": decision, "elements": plain, "asserted_elements": told}} if {{
-	input.composition.phase == "call"
+	input.composition.phase != "list"
 	plain := elements_of(input.facts)
 	told := {_ASSERTED}
 	decision := decided(plain, told)
@@ -311,7 +322,11 @@ decided(plain, told) := decision if {{
 elements_with(facts) := elements_of(facts) if is_object(facts) else := null
 
 elements_of(facts) := json.unmarshal(json.marshal(found)) if {{
+	input.composition.phase == "call"
 	found := call with input as facts
+}} else := json.unmarshal(json.marshal(found)) if {{
+	input.composition.phase == "result"
+	found := result with input as facts
 }}
 
 listed(facts, targets) := json.unmarshal(json.marshal(found)) if {{
@@ -334,13 +349,15 @@ whole(found, pack, name, _) := {{}} if {{
 
 
 Listed = Collection[tuple[str, str]]  # the denials that hold for lists: pack and code
+OfResults = Collection[tuple[str, str, str]]  # what is said of results: pack, kind and code
 
 
-def module(packs: Mapping[str, Collection[str]], listed: Listed, *, together: bool) -> Module:
+def module(packs: Mapping[str, Collection[str]], listed: Listed, results: OfResults, *, together: bool) -> Module:
     """The rules of `RULES` over these packs, each with the members that it defines.
 
     Elements are total: an empty set for every other kind. A rule that is no set, which JSON would make look like one,
-    leaves them undefined. Of denials, a list has those in `listed`; a pack with none of them is not asked for any.
+    leaves them undefined. Of denials, a list has those in `listed`; a pack with none of them is not asked for any. Of
+    denials and obligations, a result has those in `results`.
     `together` is whether packs are asked about all targets of a list at once.
     """
     blocks = [f"package {PACKAGE}"]
@@ -348,8 +365,8 @@ def module(packs: Mapping[str, Collection[str]], listed: Listed, *, together: bo
         rows, sets = [], []
         for pack, defined in sorted(packs.items()):
             meta = f"data.packs.{pack}.meta" if "meta" in defined else "null"
-            codes = _codes(pack, listed)
-            there = [kind for kind in kinds if kind in defined and (kind != "deny" or phase == "call" or codes)]
+            codes = _codes(phase, pack, listed, results)
+            there = [kind for kind in kinds if kind in defined and codes.get(kind) != ""]
             paths = {kind: f"data.packs.{pack}.{kind}" for kind in there}
             told = {kind: _told(phase, kind, path, codes) for kind, path in paths.items()}
             members = ", ".join(f'"{kind}": {told.get(kind, "set()")}' for kind in kinds)
@@ -357,10 +374,12 @@ def module(packs: Mapping[str, Collection[str]], listed: Listed, *, together: bo
             sets += [f"\tis_set({path})" for path in paths.values()]
         body = ["} if {", *sets, "}"] if sets else ["}"]
         blocks.append("\n".join((f"{phase} := {{", *rows, *body)))
-    return Module(PATH, "\n\n".join((*blocks, _TOGETHER if together else _ALONE)) + "\n", shipped=True)
+    return Module(PATH, "\n\n".join((*blocks, _TOGETHER if together else _ALONE, _SAYING)) + "\n", shipped=True)
 
 
-def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool, together: bool) -> Module:
+def total_module(
+    packs: Iterable[str], listed: Listed, results: OfResults, *, asserted: bool, together: bool
+) -> Module:
     """The same for an engine that is not asked which rules there are, and takes both steps at once (`ANSWER`).
 
     `asserted` is whether packs are evaluated with what callers assert as well.
@@ -370,26 +389,38 @@ def total_module(packs: Iterable[str], listed: Listed, *, asserted: bool, togeth
     for phase, kinds in KINDS.items():
         rows = []
         for pack in names:
-            codes = _codes(pack, listed)
+            codes = _codes(phase, pack, listed, results)
             told = [f'"{kind}": {_told(phase, kind, f"{pack}_{kind}", codes)}' for kind in kinds]
             rows.append(f'\t"{pack}": {{"meta": {pack}_meta, {", ".join(told)}}},')
         blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
     blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
     answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
     listing = (_TOGETHER, "asked_about(targets) := [targets]") if together else (_ALONE, _ONE_BY_ONE)
-    return Module(PATH, "\n\n".join((*blocks, *listing, _SET, answer)) + "\n", shipped=True)
+    return Module(PATH, "\n\n".join((*blocks, *listing, _SAYING, _SET, answer)) + "\n", shipped=True)
 
 
-def _codes(pack: str, listed: Listed) -> str:
-    """A set of Rego: the codes of the pack's denials that count for lists; nothing where there are none."""
-    codes = sorted(code for owner, code in listed if owner == pack)
-    return f"{{{', '.join(map(json.dumps, codes))}}}" if codes else ""
+def _codes(phase: str, pack: str, listed: Listed, results: OfResults) -> dict[str, str]:
+    """By kind, a set of Rego: the codes that count in the phase, "" for none; kinds that count whole are not here."""
+    if phase == "list":
+        return {"deny": _set_of(code for owner, code in listed if owner == pack)}
+    if phase == "result":
+        counted = (kind for kind in KINDS[phase] if kind != "label")
+        return {kind: _set_of(code for owner, k, code in results if (owner, k) == (pack, kind)) for kind in counted}
+    return {}
 
 
-def _told(phase: str, kind: str, path: str, codes: str) -> str:
-    if phase == "call":
+def _set_of(codes: Iterable[str]) -> str:
+    found = ", ".join(map(json.dumps, sorted(codes)))
+    return f"{{{found}}}" if found else ""
+
+
+def _told(phase: str, kind: str, path: str, codes: Mapping[str, str]) -> str:
+    if phase == "list" and kind != "deny":
+        return f"own({path})"
+    if kind not in codes:
         return path
-    return f"own({path})" if kind != "deny" else f"forbidding({path}, {codes})" if codes else "set()"
+    counted = codes[kind]
+    return f"{'forbidding' if phase == 'list' else 'saying'}({path}, {counted})" if counted else "set()"
 
 
 def _rule(pack: str, kind: str) -> str:

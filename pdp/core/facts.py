@@ -291,6 +291,7 @@ class Asserted:
     protocol_version: str | None = None
     client_capabilities: Mapping[str, Json] = field(default_factory=dict)
     extra: Mapping[str, Json] = field(default_factory=dict)
+    observed_effects: tuple[Mapping[str, Json], ...] = ()  # of a result: what the tool did, as its caller saw it
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -302,6 +303,7 @@ class Asserted:
             "protocol_version": self.protocol_version,
             "client_capabilities": dict(self.client_capabilities),
             "extra": dict(self.extra),
+            "observed_effects": list(map(dict, self.observed_effects)),
         }
 
 
@@ -349,7 +351,7 @@ class CallerFact:
 class Facts:
     """Everything established about one request. `call_digest` is empty for lists."""
 
-    phase: str  # "call" | "list"
+    phase: str  # "call" | "list" | "result"
     method: str
     caller: CallerFact
     identity: Identity
@@ -366,6 +368,7 @@ class Facts:
     unknown_outcomes: int = 0  # identical calls with outcome "unknown"
     people_refusals: int = WORST_COUNT  # of like calls within a day (`approvals.earlier`)
     people_withdrawals: int = WORST_COUNT
+    result: ResultFact = NO_RESULT
 
 
 SCHEMA = "pdp.input/1"
@@ -397,6 +400,7 @@ def document(
         "call_checks": {
             "arguments": facts.arguments.check.as_json,
             "session": facts.session.check.as_json,
+            "result": facts.result.check.as_json,
         },
         "subject": identity.subject.fact(),
         "actors": list(map(Actor.fact, identity.actors)) if identity.subject.check.ok else [],
@@ -413,6 +417,7 @@ def document(
         },
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),
+        "result": facts.result.fact(),
         "consents": [],
         "grants": [],
         "evidence": list(map(dict, evidence)),

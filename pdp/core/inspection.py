@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pdp.core.digest import Json
@@ -36,6 +36,24 @@ class Inspection:
     fact: ResultFact
     value: Json
     passages: tuple[Passage, ...]
+
+
+def carried_out(
+    obligations: Sequence[Mapping[str, Json]], passages: Sequence[Passage]
+) -> tuple[Mapping[str, Json], ...]:
+    """The obligations as a caller carries them out: all that say which findings to cut out as one, with the places.
+
+    Of two replacements for one kind the first counts, in the order of pack and code.
+    """
+    cutting = sorted((o for o in obligations if o["kind"] == REDACT), key=lambda o: (str(o["pack"]), str(o["code"])))
+    wanted: dict[str, str] = {}
+    for obligation in cutting:
+        kinds = obligation["findings"]
+        for kind in kinds if isinstance(kinds, list) else ():
+            wanted.setdefault(str(kind), str(obligation["replacement"]))
+    rest = tuple(o for o in obligations if o["kind"] != REDACT)
+    cut: list[Json] = list(redactions(passages, wanted))
+    return (*rest, {"kind": REDACT, "code": cutting[0]["code"], "redactions": cut}) if cut else rest
 
 
 def redactions(passages: Iterable[Passage], wanted: Mapping[str, str]) -> list[dict[str, Json]]:

@@ -90,7 +90,7 @@ def question(
     doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
     if not valid(doc):
         raise EngineFault("policy.input", "The input document does not match its schema.")
-    return EngineQuery.of(doc, _advice(facts))
+    return EngineQuery.of(doc, _advice(facts), fresh=facts.phase == "result")
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:
@@ -98,9 +98,14 @@ def _advice(facts: Facts) -> Mapping[str, str]:
     identity = facts.identity
     checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
     checks += [target.check for target in facts.targets]
-    if facts.phase == "call":
+    if facts.phase != "list":
         checks += [facts.arguments.check, facts.session.check]
+    if facts.phase == "result":
+        checks.append(facts.result.check)
     return {check.code: check.message for check in checks if not check.ok and check.message}
+
+
+_EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect.DENY})}  # nobody is asked of results
 
 
 def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
@@ -112,12 +117,12 @@ def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset
         outcome = replace(outcome, reasons=tuple(sorted(outcome.reasons, key=_place)))
     if not outcome.visible <= asked.keys:
         return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
-    if asked.phase != "call":
+    if asked.phase == "list":
         if outcome.effect is not Effect.DENY:
             return denied("policy.not_a_decision", "The policy decided a call where only a list was asked for.")
         return outcome
-    if outcome.effect is not Effect.DENY and not outcome.visible:
-        return denied("policy.not_a_decision", "The policy let a call pass that it does not grant.")
+    if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[asked.phase])):
+        return denied("policy.not_a_decision", "The policy let something pass that it does not grant.")
     unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations)
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."

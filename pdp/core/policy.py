@@ -56,8 +56,9 @@ class Bundle:
     `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
     `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them. `listed` names the
     denials, by pack and code, that rest on nothing which only a call has: they hold for lists too. `together` is
-    whether packs say the same of a target whatever others are asked about with it. The load gate reads both off the
-    modules, so they are no part of the digest.
+    whether packs say the same of a target whatever others are asked about with it. `results` names the denials and
+    obligations, by pack, kind and code, that may rest on a result. The load gate reads all of that off the modules,
+    so they are no part of the digest.
     """
 
     modules: tuple[Module, ...]
@@ -68,6 +69,7 @@ class Bundle:
     packs: tuple[str, ...]  # names of `package packs.<name>`, sorted
     listed: tuple[tuple[str, str], ...] = ()
     together: bool = False
+    results: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def live(self) -> tuple[Module, ...]:
@@ -111,6 +113,7 @@ class Bundle:
                 "packs": list(self.packs),
                 "listed": [list(denial) for denial in self.listed],
                 "together": self.together,
+                "results": [list(each) for each in self.results],
                 "modules": [
                     {"path": m.path, "text": m.text, "shipped": m.shipped}
                     for m in sorted(self.modules, key=lambda m: m.path)
@@ -138,4 +141,5 @@ class Bundle:
             packs=tuple(value["packs"]),
             listed=tuple((pack, code) for pack, code in value.get("listed", ())),  # before: none
             together=value.get("together", False),
+            results=tuple((pack, kind, code) for pack, kind, code in value.get("results", ())),
         )

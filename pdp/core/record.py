@@ -106,8 +106,8 @@ class Sealed:
     """Keyed indexes and salted commitments: they reveal nothing without what lies in erasable tables.
 
     `request` is the keyed HMAC of the request's content, `session` the keyed index of the session id,
-    `arguments`, `input` and `token` are commitments to the arguments, to the input document and, under the salt of
-    that, to the id of the subject's token. None: not there.
+    `arguments`, `input`, `result` and `token` are commitments to the arguments, to the input document, to the SHA-256
+    of a result and, under the salt of the document, to the id of the subject's token. None: not there.
     """
 
     request: str | None = None
@@ -115,6 +115,7 @@ class Sealed:
     arguments: str | None = None
     input: str | None = None
     token: str | None = None
+    result: str | None = None
 
 
 def decision(  # noqa: PLR0913 - what an answer is made of
@@ -179,6 +180,46 @@ def listing(
     visible: list[Json] = [cut(key) for key in sorted(outcome.visible)]
     answer = _answer(stamp, facts, outcome, pins, sealed, valid_until_ns, "enforced")
     return encode(stamp, "list", {**answer, "visible": portion(visible), "hidden": portion(hidden)})
+
+
+def inspection(  # noqa: PLR0913 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    *,
+    of_decision: str,
+    labels: Sequence[tuple[str, str, str]],
+    redactions: int,
+    elements: Iterable[SaidElement] = (),
+) -> bytes:
+    """The record of one InspectResult. Raises RecordTooLargeError. `labels` are (label, code, pack); `redactions`
+    counts the places that are cut out."""
+    target, result = facts.targets[0], facts.result
+    said: list[Json] = list(map(_element, elements))
+    put: list[Json] = [{"label": cut(label), "code": code, "pack": pack} for label, code, pack in sorted(labels)]
+    body: Fields = {
+        **_answer(stamp, facts, outcome, pins, sealed, 0, "enforced"),
+        "decision_id": of_decision,
+        "target": _bounded({**target.check.as_json, "key": target.key, "manifest_sha256": target.manifest_sha256}),
+        "call_digest": facts.call_digest or None,
+        "result": {
+            **result.check.as_json,
+            "commitment": sealed.result,
+            "size": result.size,
+            "is_error": result.is_error,
+            "findings": dict(Counter(f.kind for f in result.findings)),
+        },
+        "labels": put,
+        "redactions": redactions,
+        "obligations": list(outcome.obligations),
+        "elements": portion(said),
+    }
+    try:
+        return encode(stamp, "inspection", body)
+    except RecordTooLargeError:  # what is said besides must not withhold a result
+        return encode(stamp, "inspection", body | {"elements": portion(said, 0)})
 
 
 def _answer(  # noqa: PLR0913, PLR0917 - what an answer is made of

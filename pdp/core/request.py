@@ -197,6 +197,23 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultAsk:
+    """A result to be inspected, whole. `is_error` and `effects` are asserted: that the tool reported an error, and
+    what it was seen to do."""
+
+    request_id: str
+    decision_id: str
+    redemption_id: str
+    credential: Credential
+    session: SessionAsk
+    content_type: str = ""
+    supported_obligations: tuple[str, ...] = ()
+    data: bytes = field(default=b"", repr=False)
+    is_error: bool = False
+    effects: tuple[tuple[str, str, bytes], ...] = ()  # kind, object, detail as JSON
+
+
+@dataclass(frozen=True, slots=True)
 class ListAsk:
     """A request to filter a server's tool list for one subject."""
 

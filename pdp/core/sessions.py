@@ -72,6 +72,22 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     return Left(labels=tuple(labels), pairs=tuple(changes))
 
 
+def inspected(
+    decision_id: str,
+    at_ns: int,
+    labels: Iterable[tuple[str, str, str]],
+    keys: CallKeys,
+    session: SessionFact,
+    stored: StoredCall,
+) -> Left:
+    """New labels with the inspected result of an allowed call, which is awaited no longer. `labels`: with code and
+    pack."""
+    places = places_of(keys, session)
+    put = [(label, code, pack, decision_id, at_ns) for label, code, pack in labels]
+    changes = tuple(PairChange(place, inspected=(decision_id,)) for place in places)
+    return Left(labels=tuple(_new(places, put, stored.labels)), pairs=changes)
+
+
 def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
     """A session after two changes; None where one of them may refuse the other."""
     fixed = (first.owner, first.state, first.parent, first.tree) == (then.owner, then.state, then.parent, then.tree)

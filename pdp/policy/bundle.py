@@ -198,13 +198,13 @@ def _packs(modules: list[Module]) -> tuple[str, ...]:
 
 def named_by_digest(data: bytes, digest: str, revision: str) -> Bundle:
     """A kept bundle, with nothing in it that its digest does not cover: what people call it is the record's, and what
-    the load gate reads off the modules counts for lists alone. Raises BundleFault `bundle.other`."""
+    the load gate reads off the modules counts for lists and results alone. Raises BundleFault `bundle.other`."""
     try:
         bundle = Bundle.from_bytes(data)
         modules = tuple(replace(m, shipped=m.path.split("/")[0] in SHIPPED_FOLDERS) for m in bundle.modules)
         bundle = replace(bundle, modules=modules, revision=revision, packs=_packs(list(modules)))
         if bundle.digest == digest:
-            return replace(bundle, listed=(), together=False)
+            return replace(bundle, listed=(), together=False, results=())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRequest):
         pass
     raise BundleFault("bundle.other", "It is not the policy bundle that the record names.")

@@ -58,7 +58,7 @@ class EvaluationLimits:
     @property
     def caps(self) -> Mapping[str, int]:
         """The largest document of each phase, in bytes."""
-        return {"call": self.call_bytes, "list": self.list_bytes}
+        return {"call": self.call_bytes, "list": self.list_bytes, "result": self.call_bytes}
 
     def seconds(self, targets: int) -> float:
         """The deadline of a question about so many targets: a long list takes longer than a call, and must not cost

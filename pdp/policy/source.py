@@ -126,7 +126,7 @@ class FolderSource:
         if bundle.digest != self._passed:
             self._report = await self._gate(bundle)
             self._passed = bundle.digest
-        bundle = replace(bundle, listed=self._report.listed, together=self._report.together)
+        bundle = self._report.told(bundle)
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:

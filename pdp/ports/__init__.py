@@ -13,6 +13,7 @@ from pdp.core.check import Check
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
+from pdp.core.inspection import Inspection
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.record_search import RecordQuery
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
@@ -278,6 +279,12 @@ class Content(Protocol):
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
         """Parse an optional strict JSON object (empty bytes give {}), bounded as arguments are; InvalidRequest names
         `field`."""
+        ...
+
+    def inspecting(self, tool: PinnedTool | None, content_type: str, *, error: bool) -> Callable[[bytes], Inspection]:
+        """What inspects one result of this tool: parses it strictly, checks it with the pinned output schema, finds
+        what should not reach a model unseen. `error`: its caller says that it is one. The function is fit for a
+        thread, where it may take seconds."""
         ...
 
     def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:

@@ -44,11 +44,13 @@ from pdp.service.explain import Explain
 from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
+from pdp.service.inspect import Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
+from pdp.service.results import ResultFacts
 from pdp.service.search import Readings, Search
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
@@ -234,6 +236,19 @@ def _build(
         ),
         waiting=approvals.waiting,
         outcomes=approvals.outcomes,
+        inspect=Inspect(
+            state,
+            store,
+            ResultFacts(content, sessions),
+            facts,
+            decide.idempotency,
+            recorder,
+            clock,
+            crash_quota,
+            index_key,
+            settings.content.max_result_bytes,
+            settings.content.max_inspections,
+        ),
         approvals=approvals.services,
         telemetry=telemetry,
     )

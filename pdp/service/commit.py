@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from pdp.core import events, record
 from pdp.core.answer import ListAnswer
@@ -190,9 +191,9 @@ class Recorder:
         stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
         salt = self._entropy.bytes(SALT_BYTES)
         sealed = Sealed(
-            session=self._session(made.caller, made.ask.session.id),
+            session=self.session_index(made.caller, made.ask.session.id),
             input=commitment(salt, "input", made.document),
-            token=_token(salt, made.facts.identity),
+            token=token_of(salt, made.facts.identity),
         )
         pins, until_ns = pins_of(made.snapshot, made.caller.tenant), answer.valid_until_ns
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.document)
@@ -203,6 +204,15 @@ class Recorder:
             data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
             answer = replace(answer, tools=(), reasons=outcome.reasons)
         return answer, await self._commit(self._entry(stamp, "list", data, values=(value,)))
+
+    async def stamp(self, record_id: str, at_ns: int, tenant: str, identity: Identity) -> RecordStamp:
+        """The stamp of a record whose bytes another module makes; its people keep their pseudonyms."""
+        await self._people.meet(_people(tenant, identity))
+        return self._stamp(record_id, at_ns, tenant)
+
+    async def commit(self, stamp: RecordStamp, kind: str, data: bytes, **besides: Any) -> RecordRef:
+        """Commit such a record, with further fields of its `Commit`."""
+        return await self._commit(replace(self._entry(stamp, kind, data), **besides))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
         """A request that was not answered: code and caller, nothing of its content."""
@@ -348,16 +358,17 @@ class Recorder:
         document, salt, tenant = decision.document, decision.input_salt, decision.caller.tenant
         sealed = Sealed(
             request=decision.claim.content if decision.claim is not None else None,
-            session=self._session(decision.caller, decision.ask.session.id),
+            session=self.session_index(decision.caller, decision.ask.session.id),
             arguments=decision.commitment,
             input=commitment(salt, "input", document),
-            token=_token(salt, decision.identity),
+            token=token_of(salt, decision.identity),
         )
         rows = (("arguments", decision.salt, decision.arguments), ("input", salt, document))
         owner = decision.subject_index
         return sealed, tuple([ValueRow(decision.id, tenant, owner, path, key, data) for path, key, data in rows])
 
-    def _session(self, caller: Caller, session: str) -> str | None:
+    def session_index(self, caller: Caller, session: str) -> str | None:
+        """The keyed index of a session in records."""
         if not session:
             return None
         return keyed_index(self._index_key, "session", caller.tenant, caller.name, session)
@@ -416,7 +427,7 @@ def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
     return ("account", tenant, subject.issuer or "", subject.id or ""), *actors
 
 
-def _token(salt: bytes, identity: Identity) -> str | None:
+def token_of(salt: bytes, identity: Identity) -> str | None:
     """The commitment to the id of the subject's token, under the salt of the input; None without one."""
     token = identity.subject.token_id
     return None if token is None else commitment(salt, "token_id", canonical(token))

@@ -13,7 +13,16 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import Actor, ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact, TargetFact
+from pdp.core.facts import (
+    Actor,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Facts,
+    Identity,
+    SessionFact,
+    TargetFact,
+)
 from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
@@ -119,10 +128,10 @@ class FactBuilder:
         decision.facts = Facts(
             phase="call",
             method=ask.method,
-            caller=_caller(caller),
+            caller=caller_fact(caller),
             identity=identity,
             server=decision.server,
-            switch=_switch(decision.snapshot, caller, decision.target.server, identity, at_ns),
+            switch=switch_check(decision.snapshot, caller, decision.target.server, identity, at_ns),
             targets=(decision.target,),
             arguments=decision.checked,
             session=session,
@@ -160,14 +169,14 @@ class FactBuilder:
             registry.target(tenant, ask.server, name, shown.get(name), at_ns, kind=kind, listing=listing)
             for name in names
         )
-        targets = tuple(self._switched(fact, snapshot, tenant, at_ns) for fact in found)
+        targets = tuple(self.switched(fact, snapshot, tenant, at_ns) for fact in found)
         return Facts(
             phase="list",
             method=ask.method,
-            caller=_caller(caller),
+            caller=caller_fact(caller),
             identity=identity,
             server=registry.server(tenant, ask.server, at_ns, _peer(ask.server_peer, caller)),
-            switch=_switch(snapshot, caller, ask.server, identity, at_ns),
+            switch=switch_check(snapshot, caller, ask.server, identity, at_ns),
             targets=targets,
             arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
             session=SessionFact(OK),
@@ -212,10 +221,10 @@ class FactBuilder:
         if isinstance(target, GenericTarget) or not check.ok:
             return TargetFact(check, f"{target.kind}:{name}", target.kind, name, target.server)
         fact = registry.target(tenant, target.server, name, target.definition, at_ns, kind=target.kind)
-        return self._switched(fact, snapshot, caller.tenant, at_ns)
+        return self.switched(fact, snapshot, caller.tenant, at_ns)
 
     @staticmethod
-    def _switched(fact: TargetFact, snapshot: Snapshot, tenant: str, at_ns: int) -> TargetFact:
+    def switched(fact: TargetFact, snapshot: Snapshot, tenant: str, at_ns: int) -> TargetFact:
         if not snapshot.switches.tool_off(tenant, fact.server, label_of(fact.kind, fact.name), at_ns):
             return fact
         return replace(fact, check=failed("switch.tool", "An operator has switched this tool off."))
@@ -395,7 +404,8 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
     )
 
 
-def _caller(caller: Caller) -> CallerFact:
+def caller_fact(caller: Caller) -> CallerFact:
+    """The authenticated caller as a fact."""
     return CallerFact(OK, caller.name, caller.tenant, tuple(sorted(caller.roles)))
 
 
@@ -404,6 +414,7 @@ def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:
     return seen if caller.may_assert.server_peer else None
 
 
-def _switch(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
+def switch_check(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
+    """The check of the kill switches above a single tool."""
     agents = frozenset({identity.agent.id or "", *(actor.id for actor in identity.actors)} - {""})
     return snapshot.switches.check(caller.tenant, server, agents=agents, subject=identity.subject.id, at_ns=at_ns)

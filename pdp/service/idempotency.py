@@ -65,7 +65,7 @@ class Idempotency:
         key = keyed_index(
             self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
         )
-        return Claim(caller.tenant, key, self.content(ask), _rights(identity))
+        return Claim(caller.tenant, key, self.content(ask), rights_of(identity))
 
     @asynccontextmanager
     async def single_flight(self, claim: Claim | None) -> AsyncIterator[None]:
@@ -142,14 +142,14 @@ class Idempotency:
 
 
 def _epochs(asked: CallContext, snapshot: Snapshot) -> str:
-    return f"{snapshot.epochs(asked.tenant)}.{_rights(asked.facts.identity)}.{asked.call.digest}"
+    return f"{snapshot.epochs(asked.tenant)}.{rights_of(asked.facts.identity)}.{asked.call.digest}"
 
 
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token
 
 
 @lru_cache(1024)
-def _rights(identity: Identity) -> str:
+def rights_of(identity: Identity) -> str:
     """The digest of all that policy may ask of a verified identity."""
     subject = {name: value for name, value in identity.subject.fact().items() if name not in _TIMES}
     return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])

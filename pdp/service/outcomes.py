@@ -81,15 +81,15 @@ class Outcomes:
             raise NotFound("outcome.decision", "There is no such decision.")
         if found["effect"] != Effect.ALLOW or not found["call_digest"]:
             raise Outdated("outcome.not_allowed", "This decision allowed nothing, so nothing came of it.")
-        redemption = self._redemption(stored) if stored is not None else ""
+        redemption = redemption_of(self.store, stored) if stored is not None else ""
         if report.redemption_id not in ("", redemption):
             raise NotFound("outcome.decision", "There is no such decision.")
         noted = self.store.outcome(report.decision_id)
         return {"call_digest": found["call_digest"], "redemption_id": redemption}, noted
 
-    def _redemption(self, decision: StoredRecord) -> str:
-        """The redemption id of the decision, "" for none: the record of it comes next in the log, by the same
-        commit."""
-        following = self.store.record_at(decision.ref.index + 1)
-        spent = json.loads(following.record).get("spent") if following is not None else None
-        return str(spent["redemption_id"]) if spent and spent["decision_id"] == decision.record_id else ""
+
+def redemption_of(store: Store, decision: StoredRecord) -> str:
+    """The redemption id of a decision, "" for none: the record of it comes next in the log, by the same commit."""
+    following = store.record_at(decision.ref.index + 1)
+    spent = json.loads(following.record).get("spent") if following is not None else None
+    return str(spent["redemption_id"]) if spent and spent["decision_id"] == decision.record_id else ""

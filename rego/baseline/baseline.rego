@@ -353,3 +353,79 @@ require contains {
 	not t.key in data.lib.judge.medium
 	not t.key in data.lib.judge.instead_of_subject
 }
+
+# METADATA
+# title: Credentials are cut out of results
+# description: What a model reads it may repeat, to anybody; a credential has no business there.
+oblige contains {
+	"kind": "redact",
+	"code": "result.secret",
+	"control": "MB-5.2",
+	"findings": ["bearer_token", "secret"],
+	"replacement": "[credential removed]",
+} if {
+	some finding in input.result.findings
+	finding.kind in {"bearer_token", "secret"}
+}
+
+# METADATA
+# title: Structured results match the pinned output schema
+# description: What does not is of a tool that nobody reviewed, or of somebody in between.
+deny contains {
+	"code": "result.schema",
+	"message": "The result breaks the output schema that is pinned for the tool. Have the tool corrected, or pin it again.",
+	"control": "MB-4.1",
+	"waivable": true,
+} if {
+	some finding in input.result.findings
+	finding.kind == "schema"
+}
+
+# METADATA
+# title: Text that speaks to a model is untrusted
+# description: An order in what a tool returned is an attack, or reads like one.
+label contains {
+	"label": "untrusted",
+	"code": "result.instruction",
+	"control": "MCP06",
+} if {
+	some finding in input.result.findings
+	finding.kind == "instruction"
+}
+
+# METADATA
+# title: Text that people cannot see, or that runs, is untrusted
+# description: Whoever hides text from people speaks to the model; what runs acts for whoever wrote it.
+label contains {
+	"label": "untrusted",
+	"code": "result.hidden",
+	"control": "MB-4.2",
+} if {
+	some finding in input.result.findings
+	finding.kind in {"active_content", "hidden_unicode"}
+}
+
+# METADATA
+# title: What comes from outside is untrusted
+# description: A tool that reaches an open world returns what anybody may have written.
+label contains {
+	"label": "untrusted",
+	"code": "result.external",
+	"control": "MCP10",
+} if {
+	input.result.status == "ok"
+	some t in input.targets
+	t.annotations.open_world == true
+}
+
+# METADATA
+# title: Credentials, personal data and what errors tell are sensitive
+# description: Such a session is careful about what it sends out.
+label contains {
+	"label": "sensitive",
+	"code": "result.sensitive",
+	"control": "MCP10",
+} if {
+	some finding in input.result.findings
+	finding.kind in {"bearer_token", "leak", "personal_data", "secret"}
+}

@@ -15,6 +15,14 @@ call(overrides) := object.union(base, overrides)
 call_of(overrides) := object.union(base, {"targets": [tool(overrides)]})
 
 # METADATA
+# title: The result of a call, with nothing found in it
+result(overrides) := object.union(base_result, overrides)
+
+# METADATA
+# title: The result of a call in which these kinds of things were found
+result_with(kinds) := result({"result": {"findings": [{"kind": k, "pointer": "/content/0/text", "detail": ""} | some k in kinds]}})
+
+# METADATA
 # title: A list of tools, given by name
 # description: A list has no arguments, no session and no call digest; they hold their worst values.
 list(names) := object.union(listing, {"targets": [tool({"key": sprintf("tool:%s", [n]), "name": n}) | some n in names]})
@@ -55,6 +63,8 @@ now_ns := 1782907200000000000
 
 ok := {"status": "ok", "code": ""}
 
+no_result := {"status": "missing", "code": "result.missing"}
+
 base_tool := {
 	"status": "ok",
 	"code": "",
@@ -89,7 +99,7 @@ base := {
 	"policy": {"revision": "test", "packs": ["baseline"]},
 	"caller": {"status": "ok", "name": "gateway", "tenant": "acme", "roles": ["decide"]},
 	"checks": {"caller": ok, "subject": ok, "agent": ok, "server": ok, "switch": ok},
-	"call_checks": {"arguments": ok, "session": ok},
+	"call_checks": {"arguments": ok, "session": ok, "result": no_result},
 	"subject": {
 		"status": "ok",
 		"source": "verified",
@@ -122,6 +132,7 @@ base := {
 		"denials": 0,
 		"started_ns": now_ns - 60000000000,
 	},
+	"result": {"status": "missing", "is_error": false, "findings": [], "size": 0},
 	"consents": [],
 	"grants": [],
 	"evidence": [],
@@ -136,8 +147,15 @@ base := {
 		"protocol_version": null,
 		"client_capabilities": {},
 		"extra": {},
+		"observed_effects": [],
 	},
 }
+
+base_result := object.union(base, {
+	"phase": "result",
+	"call_checks": {"result": ok},
+	"result": {"status": "ok", "size": 100},
+})
 
 worst_count := 9007199254740991
 
@@ -146,6 +164,7 @@ listing := object.union(base, {
 	"call_checks": {
 		"arguments": {"status": "missing", "code": "arguments.missing"},
 		"session": {"status": "missing", "code": "session.missing"},
+		"result": no_result,
 	},
 	"call": {"method": "tools/list", "digest": ""},
 	"arguments": {"status": "missing", "size": worst_count, "depth": worst_count, "origins": {"traced": false}},

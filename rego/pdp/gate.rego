@@ -45,6 +45,7 @@ loaded_packs := {p |
 contract := {
 	"list": {"allow", "hide", "deny"},
 	"call": {"allow", "hide", "deny", "require", "oblige", "label"},
+	"result": {"allow", "hide", "deny", "require", "oblige", "label"},
 }
 
 # METADATA

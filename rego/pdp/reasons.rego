@@ -70,8 +70,8 @@ deny_reasons contains reason("policy.targets", "A call is about exactly one targ
 	not count(input.targets) == 1
 }
 
-deny_reasons contains reason("policy.input", "The phase is neither call nor list.", "pdp.gate", "") if {
-	not input.phase in {"call", "list"}
+deny_reasons contains reason("policy.input", "The phase is neither call, list nor result.", "pdp.gate", "") if {
+	not input.phase in {"call", "list", "result"}
 }
 
 element_reason(p, rule, element) := reason(

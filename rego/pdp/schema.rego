@@ -37,6 +37,7 @@ conforms("require", e) if {
 # What an obligation says besides is between pack and caller; the composition adds the pack.
 conforms("oblige", e) if {
 	has_text(e, "kind")
+	redacts(e)
 	not has_key(e, "pack")
 	worded(e)
 }
@@ -153,4 +154,17 @@ plain(rule, e) if {
 	e.target != ""
 	e.code != ""
 	count(e) == 2
+}
+
+# Of a result: which findings are cut out, and what takes their place.
+redacts(_) if not input.phase == "result"
+
+redacts(e) if e.kind != "redact"
+
+redacts(e) if {
+	only(e, {"kind", "code", "message", "control", "findings", "replacement"})
+	is_array(e.findings)
+	count(e.findings) > 0
+	count([f | some f in e.findings; not is_string(f)]) == 0
+	is_string(e.replacement)
 }

@@ -1,7 +1,9 @@
 package pdp
 
-# The checks that only a call has.
-call_checks := {"arguments", "session"}
+# The checks that a list does not have.
+default call_checks := {"arguments", "session"}
+
+call_checks := {"arguments", "session", "result"} if input.phase == "result"
 
 default call_checks_passed := false
 
@@ -25,5 +27,12 @@ vetoes contains {"pack": one.pack, "rule": "oblige", "element": {
 	some one in obligations
 	some other in obligations
 	one.kind == other.kind
+	not joins(one)
 	parameters(one) != parameters(other)
+}
+
+# Redactions of a result add up: what one pack has cut out, another cannot want to keep.
+joins(obligation) if {
+	input.phase == "result"
+	obligation.kind == "redact"
 }

@@ -10,6 +10,12 @@ granted contains element.target if {
 	element.target in grantable_here
 }
 
+# A result is of a call that was granted; nothing is granted again.
+granted contains t.key if {
+	input.phase == "result"
+	some t in input.targets
+}
+
 # METADATA
 # title: Where a pack's grants count
 # description: |

@@ -145,7 +145,12 @@ DECISION = _in(
     ("decision-call-checks-skipped", "\tcall_checks_passed\n", "", "arguments and session must pass"),
     ("decision-vetoes-skipped", "\tcount(vetoes) == 0\n", "", "any deny wins"),
     ("decision-blocked-skipped", "\tcount(blocked) == 0\n", "", "a refused requirement denies"),
-    ("decision-any-phase", '\tinput.phase == "call"\n\tgate_open', "\tgate_open", "an unknown phase denies"),
+    (
+        "decision-any-phase",
+        '\tinput.phase in {"call", "result"}\n\tgate_open',
+        "\tgate_open",
+        "an unknown phase denies",
+    ),
     (
         "decision-stage-order-dropped",
         "{r | some r in heard_first; r.stage == first_stage}",

@@ -108,8 +108,8 @@ DECIDE = _in(
     ),
     (
         "conclude-pending-without-grant",
-        "outcome.effect is not Effect.DENY and not outcome.visible",
-        "outcome.effect is Effect.ALLOW and not outcome.visible",
+        "(outcome.visible and outcome.effect in _EFFECTS[asked.phase])",
+        "((outcome.visible or outcome.effect is Effect.PENDING) and outcome.effect in _EFFECTS[asked.phase])",
         "nothing passes that is not visible",
     ),
     (
@@ -204,8 +204,8 @@ ELEMENTS = (
         ),
         (
             "elements-see-evidence",
-            '"arguments", "session")',
-            '"arguments", "session", "evidence")',
+            '"arguments", "session", "result",\n',
+            '"arguments", "session", "result", "evidence",\n',
             "packs see no evidence",
         ),
         (
@@ -239,8 +239,8 @@ ELEMENTS = (
     Mutant(
         "elements-never-asserted",
         "pdp/policy/embedded/worker.py",
-        'phase == "call" and not self._engines.asserted',
-        'phase == "call"',
+        "phase in ABOUT_ONE and not self._engines.asserted",
+        "phase in ABOUT_ONE",
         "packs that read what was asserted are evaluated with it",
     ),
     Mutant(

@@ -103,8 +103,8 @@ LOADING = (
         "policy/gate/static_check",
         (
             "gate-hide-by-arguments",
-            'if name in _TOOL_PHASE and read.phase == "call":',
-            'if name == "allow" and read.phase == "call":',
+            'if name in _TOOL_PHASE and read.phase != "tool":',
+            'if name == "allow" and read.phase != "tool":',
             "allow and hide read nothing that only a call has",
         ),
     ),

@@ -47,12 +47,12 @@ def gate_once(bundle: Bundle) -> GateReport:
 
 
 def with_listed(bundle: Bundle) -> Bundle:
-    """A bundle with its `listed` and `together`, as after the gate, whether or not it would pass."""
+    """A bundle with its `listed`, `together` and `results`, as after the gate, whether or not it would pass."""
     units, findings = parsing.read(bundle)
     assert not findings, findings
     policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
-    listed, together = inventory.of_lists(policy)
-    return replace(bundle, listed=tuple(listed), together=together)
+    listed, together, results = inventory.of_phases(policy)
+    return replace(bundle, listed=tuple(listed), together=together, results=tuple(results))
 
 
 def reads_of(bundle: Bundle) -> Reads:

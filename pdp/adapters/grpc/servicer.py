@@ -3,6 +3,7 @@ refused only then, so that a caller without the role learns nothing."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from typing import NoReturn
 from cryptography import x509
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import audit, batch, decisions, wait
-from pdp.adapters.grpc.interceptors import Context, time_left
+from pdp.adapters.grpc.codec import audit, batch, decisions, results, wait
+from pdp.adapters.grpc.interceptors import BODY_SECONDS, Context, time_left
 from pdp.core.check import NS
-from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
 from pdp.core.request import Caller, Peer, Role
 from pdp.core.stored import Proof, RecordRef
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -26,6 +27,7 @@ from pdp.service.batch import Batch
 from pdp.service.decide import Decide
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
+from pdp.service.inspect import Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
@@ -49,6 +51,7 @@ class Services:
     explain: Explain
     waiting: Waiting
     outcomes: Outcomes
+    inspect: Inspect
     approvals: ApprovalServices
     telemetry: Telemetry = SILENT
 
@@ -179,6 +182,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self._decide = services.decide
         self._batch = services.batch
         self._filter = services.filter
+        self._inspect = services.inspect
         self._waiting = services.waiting
         self._outcomes = services.outcomes
         self._records = services.records
@@ -223,7 +227,14 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     async def InspectResult(
         self, request_iterator: AsyncIterator[decision_pb2.InspectResultRequest], context: Context
     ) -> decision_pb2.InspectResultResponse:
-        await self._admission.refuse(context, Role.DECIDE, "InspectResult")
+        async with self._admission.admit(context, Role.DECIDE, "InspectResult", waits=True) as caller:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    asked = await results.result_ask(request_iterator, self._inspect.max_bytes)
+            except TimeoutError:
+                raise DeadlineTooShort("service.body", "The result did not arrive in time; withhold it.") from None
+            answer, record = await self._inspect(asked, caller)
+            return results.result_response(answer, record)
 
     @override
     async def WaitDecision(

@@ -12,7 +12,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.elements import RULE, RULES, SEPARATOR, parts, united
+from pdp.core.elements import ABOUT_ONE, RULE, RULES, SEPARATOR, parts, united
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress
@@ -75,7 +75,7 @@ class Evaluator:
             return Status.INPUT, b"not a query"
         if any(too_deep(document, self._caps.depth) for document in (composition, *facts)):
             return Status.INPUT, b"nested too deep"
-        if phase == "call" and not self._engines.asserted:
+        if phase in ABOUT_ONE and not self._engines.asserted:
             facts = facts[:1]
         try:
             return Status.OK, self._answer(composition, phase, facts)

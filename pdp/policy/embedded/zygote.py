@@ -81,7 +81,7 @@ def build(bundle: Bundle) -> Engines:
         _add(composition if live.composes else packs, live)
     packs.set_input_json("{}")
     defined = {pack: [kind for kind in MEMBERS if _defined(packs, pack, kind)] for pack in bundle.packs}
-    _add(packs, module(defined, bundle.listed, together=bundle.together))
+    _add(packs, module(defined, bundle.listed, bundle.results, together=bundle.together))
     try:
         packs.add_data_json(f'{{"org":{bundle.org.decode()}}}')
     except (RuntimeError, UnicodeDecodeError):

@@ -17,7 +17,7 @@ from pdp.core.digest import Json
 from pdp.core.policy import Bundle
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.listed import denials, together
+from pdp.policy.gate.listed import denials, of_results, together
 from pdp.policy.gate.policy import CONTRACT, NAMED, Analysis, ComparedValue, Policy, RuleKey, closure, extent
 from pdp.policy.gate.reads import reads
 from pdp.policy.gate.report import GateReport, RegistryName, RuleNames
@@ -30,10 +30,10 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(_|\"[^\"]*\")\]")
 
 def report(bundle: Bundle, policy: Policy) -> GateReport:
     """All of it, in a report without findings."""
-    org, (listed, seen_alone) = json.loads(bundle.org), of_lists(policy)
+    org, (listed, seen_alone, results) = json.loads(bundle.org), of_phases(policy)
     packs = tuple(pack(name, policy, org) for name in bundle.packs)
     names = tuple(names_of(policy, org))
-    return GateReport((), packs, names, tuple(listed), seen_alone, reads(policy, org))
+    return GateReport((), packs, names, tuple(listed), seen_alone, tuple(results), reads(policy, org))
 
 
 def pack(name: str, policy: Policy, org: Json) -> Pack:
@@ -100,11 +100,13 @@ def _known(node: Node, org: Json) -> Json:
     return value
 
 
-def of_lists(policy: Policy) -> tuple[list[tuple[str, str]], bool]:
-    """What lists rest on: `Bundle.listed` and `Bundle.together`."""
+def of_phases(policy: Policy) -> tuple[list[tuple[str, str]], bool, list[tuple[str, str, str]]]:
+    """What lists and results rest on: `Bundle.listed`, `Bundle.together` and `Bundle.results`."""
     analyses = Analyses(policy).all()
     found = (denial.element for denial in denials(policy, analyses))
-    return sorted((element.rule.unit.package[1], element.code) for element in found), together(policy, analyses)
+    listed = sorted((element.rule.unit.package[1], element.code) for element in found)
+    said = ((e.rule.unit.package[1], e.rule.name, e.code) for e in of_results(policy, analyses))
+    return listed, together(policy, analyses), sorted(said)
 
 
 def names_of(policy: Policy, org: Json) -> Iterator[RuleNames]:

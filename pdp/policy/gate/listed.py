@@ -1,4 +1,5 @@
-"""What lists rest on: denials that rest on nothing which only a call has, and whether targets are seen one by one.
+"""What lists and results rest on: denials that rest on nothing which only a call has, whether targets are seen one by
+one, and what is said of results.
 
 What such a denial says of a target it says of every call of it, so a list leaves the target out. Where it reads
 targets it must say which one it is about; otherwise it is about all of them.
@@ -39,6 +40,17 @@ def denials(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[De
             reads = [read for part in parts for read in part.reads]
             if not any(part.unfollowed for part in parts) and all(read.phase == "tool" for read in reads):
                 yield Denial(element, any(read.label.startswith(_TARGETS) for read in reads))
+
+
+def of_results(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Element]:
+    """Denials and obligations that may rest on a result. Where that cannot be told they hold for both."""
+    for key, rules in policy.groups.items():
+        if key[0][:1] != ("packs",) or key[1] not in {"deny", "oblige"}:
+            continue
+        for element in filter(None, (elements.of_rule(rule)[0] for rule in rules)):
+            parts = list(_rests_on(element, key, analyses))
+            if any(part.unfollowed or any(read.phase == "result" for read in part.reads) for part in parts):
+                yield element
 
 
 def _rests_on(element: Element, key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Analysis]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pdp.core.policy import EVERYTHING, Reads
+from pdp.core.policy import EVERYTHING, Bundle, Reads
 from pdp.ports import Pack
 
 ERROR = "error"  # the bundle cannot become active
@@ -59,7 +59,12 @@ class GateReport:
     naming: tuple[RuleNames, ...] = field(default=(), compare=False)  # likewise
     listed: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # its `Bundle.listed`
     together: bool = field(default=False, compare=False)  # its `Bundle.together`
+    results: tuple[tuple[str, str, str], ...] = field(default=(), compare=False)  # its `Bundle.results`
     reads: Reads = field(default=EVERYTHING, compare=False)  # what its packs read
+
+    def told(self, bundle: Bundle) -> Bundle:
+        """The bundle with what its rules rest on."""
+        return replace(bundle, listed=self.listed, together=self.together, results=self.results)
 
     @property
     def ok(self) -> bool:

@@ -155,8 +155,10 @@ def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Ga
     for used, way in closure(key, analyses).items():
         analysis = analyses.get(used)
         for read in analysis.reads if analysis else ():
-            if name in _TOOL_PHASE and read.phase == "call":
-                message = f"`{read.label}` exists only for calls, and {chain(way)} also decides what is listed."
+            if name in _TOOL_PHASE and read.phase != "tool":
+                message = (
+                    f"`{read.label}` exists only for {read.phase}s, and {chain(way)} also decides what is listed."
+                )
                 hint = "Deny or require on it instead: what is listed must be exactly what may be called."
                 yield read.unit.finding(read.span, "phase.call", message, hint)
         for lost in analysis.unfollowed if analysis and name in _TOOL_PHASE else ():

@@ -25,7 +25,9 @@ def archive(bundle: Bundle) -> bytes:
     elements, and the organisation's data at `org`."""
     modules = (
         *bundle.live,
-        elements.total_module(bundle.packs, bundle.listed, asserted=bundle.reads_asserted, together=bundle.together),
+        elements.total_module(
+            bundle.packs, bundle.listed, bundle.results, asserted=bundle.reads_asserted, together=bundle.together
+        ),
     )
     files = {module.path: module.text.encode() for module in modules}
     return pack({**files, "org/data.json": bundle.org}, revision=bundle.digest, roots=ROOTS)

@@ -21,7 +21,7 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from typing_extensions import override
 
 from pdp.core import strict_json
-from pdp.core.elements import ANSWER, documents, split
+from pdp.core.elements import ABOUT_ONE, ANSWER, documents, split
 
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -134,7 +134,7 @@ def input_of(asked: bytes) -> bytes:
     """The input of `ANSWER` for a query (`EngineQuery.payload`)."""
     composition, phase, facts, varied = split(asked)
     members = {b"composition": composition}
-    if phase == "call":
+    if phase in ABOUT_ONE:
         members |= zip((b"facts", b"asserted"), documents(phase, facts, varied), strict=False)
     elif phase:
         members |= {b"facts": facts, b"targets": b"[%b]" % b",".join(varied)}

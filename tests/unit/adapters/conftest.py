@@ -38,10 +38,12 @@ from pdp.service.explain import Explain
 from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
+from pdp.service.inspect import Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
+from pdp.service.results import ResultFacts
 from pdp.service.search import Readings
 from pdp.service.state import ServiceState
 from pdp.sessions.options import SessionOptions
@@ -250,7 +252,8 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     sessions = StoredSessions(SessionOptions(), key)
     state, kills = ServiceState(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
-    establish = FactBuilder(subjects, ArgumentContent(), sessions, entropy=entropy, index_key=key)
+    content = ArgumentContent()
+    establish = FactBuilder(subjects, content, sessions, entropy=entropy, index_key=key)
 
     async def reload_keys(_at_ns: Any) -> None:
         pass
@@ -277,6 +280,19 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         explain=Explain(state, establish, source, SimpleNamespace(), store, recorder, clock, kills),
         waiting=wired.waiting,
         outcomes=wired.outcomes,
+        inspect=Inspect(
+            state,
+            store,
+            ResultFacts(content, sessions),
+            establish,
+            repeats,
+            recorder,
+            clock,
+            kills,
+            key,
+            max_bytes=1 << 16,
+            at_once=1,
+        ),
         approvals=wired.services,
     )
     await wired.changes.close()

@@ -32,6 +32,7 @@ from pdp.core.facts import (
     Facts,
     Finding,
     Identity,
+    ResultFact,
     ServerFact,
     SessionFact,
     SubjectFact,
@@ -180,6 +181,29 @@ def cases() -> Any:
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
         **approval_records.cases(STAMP),
         **judge_cases(),
+        **inspection_cases(),
+    }
+
+
+def inspection_cases() -> dict[str, bytes]:
+    """A result that is passed on with a passage cut out, and one that is withheld."""
+    found = (Finding("secret", "/content/0/text", "jwt"), Finding("leak", "/content/0/text", "path"))
+    result = replace(facts(phase="result"), result=ResultFact(OK, True, found, 311))
+    cutting = {
+        "kind": "redact",
+        "code": "result.secret",
+        "pack": "baseline",
+        "findings": ["secret"],
+        "replacement": "-",
+    }
+    sealed = replace(SEALED, arguments=None, result=HEX)
+    of = {"of_decision": uuid7(AT, bytes(8)), "labels": [("untrusted", "result.external", "baseline")]}
+    passed = Outcome(Effect.ALLOW, obligations=(cutting,), visible=frozenset({"tool:x"}))
+    malformed = replace(result, result=ResultFact(failed("result.malformed", "…"), size=9))
+    no = denied("policy.timeout")
+    return {
+        "inspection": record.inspection(STAMP, result, passed, PINS, sealed, **of, redactions=2, elements=ELEMENTS),
+        "inspection withheld": record.inspection(STAMP, malformed, no, PINS, sealed, **of, redactions=0),
     }
 
 

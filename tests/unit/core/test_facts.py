@@ -189,9 +189,8 @@ def test_risks_are_ordered(facts: Any, at: int, risk: Any, level: Any) -> None:
 
 def test_each_check_stands_under_its_own_name(facts: Any, at: int) -> None:
     identity = facts.identity
-    checks = {
-        n: failed(f"x.{n}", "") for n in ("caller", "subject", "agent", "server", "switch", "arguments", "session")
-    }
+    names = ("caller", "subject", "agent", "server", "switch", "arguments", "session", "result")
+    checks = {n: failed(f"x.{n}", "") for n in names}
     bent = replace(
         facts,
         caller=replace(facts.caller, check=checks["caller"]),
@@ -204,6 +203,7 @@ def test_each_check_stands_under_its_own_name(facts: Any, at: int) -> None:
         switch=checks["switch"],
         arguments=replace(facts.arguments, check=checks["arguments"]),
         session=replace(facts.session, check=checks["session"]),
+        result=replace(facts.result, check=checks["result"]),
     )
     doc = made(bent, at)
     assert {n: c["code"] for n, c in {**doc["checks"], **doc["call_checks"]}.items()} == {n: f"x.{n}" for n in checks}

@@ -129,7 +129,7 @@ def test_a_document_that_is_not_valid_is_not_asked(facts: Any, at: int) -> None:
 @pytest.mark.parametrize(
     "bend",
     [
-        {"phase": "result"},
+        {"phase": "other"},
         {"judge_refusals": -1},
         {"judge_refusals": "2"},
         {"method": None},

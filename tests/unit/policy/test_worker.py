@@ -93,7 +93,7 @@ def two_steps(rego: Rego) -> Bundle:
     ("pack", "document", "status"),
     [
         ("deny contains {} if 1 / input.n > 0", b'{"c":1}\0call\0{"n":0}\0{}', Status.ERROR),
-        ("deny contains {}", b'{"c":1}\0result\0{"n":0}\0{}', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0other\0{"n":0}\0{}', Status.INPUT),
         ("deny contains {}", b'{"c":1}\0\xff\0{"n":0}\0{}', Status.INPUT),
         ("deny contains {}", b'{"c":1}\0call', Status.INPUT),
         ("deny contains {}", b'{"c":1}\0call\0{"n":0}', Status.INPUT),

@@ -14,6 +14,7 @@ from pdp.core.elements import RULE, RULES, EngineQuery, parts, total_module, uni
 
 PACKS = ("acme", "baseline")
 LISTED = tuple(("baseline", c) for c in ("delegation.depth", "org.incomplete", "schema.open", "scope.missing"))
+RESULTS = (("baseline", "deny", "result.schema"), ("baseline", "oblige", "result.secret"))
 REGO = Path(__file__).parents[3] / "rego"
 ACME = REGO / "examples" / "acme"
 FOLDERS = (REGO / "pdp", REGO / "baseline", REGO / "lib", ACME / "packs")
@@ -31,7 +32,7 @@ def engine(*, tests: bool, org: dict[str, Any] | None = ORG, extra: str = "") ->
     made = regorus.Engine()
     for path in files(tests=tests):
         made.add_policy(path.relative_to(REGO).as_posix(), path.read_text())
-    asking = total_module(PACKS, LISTED, asserted=True, together=False)
+    asking = total_module(PACKS, LISTED, RESULTS, asserted=True, together=False)
     made.add_policy(asking.path, asking.text)
     if extra:
         made.add_policy("extra.rego", extra)

@@ -114,7 +114,7 @@ def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
         method=request.method,
         target=_target(request.target),
         credential=credential(request.credential),
-        session=_session(request.session),
+        session=session(request.session),
         protocol_version=request.protocol_version,
         client_capabilities=request.client_capabilities_json,
         supported_obligations=fields.words(
@@ -146,7 +146,7 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
             fields.data(raw, f"definitions_json[{i}]") for i, raw in enumerate(request.definitions_json)
         ),
         credential=credential(request.credential),
-        session=_session(request.session),
+        session=session(request.session),
         presented_only=request.presented_only,
         method=request.method or TOOL_LIST,
         asserted=(
@@ -210,16 +210,17 @@ def credential(given: types_pb2.Credential) -> Credential:
             return NoCredential()
 
 
-def _session(session: types_pb2.Session) -> SessionAsk:
-    fields.check(session, _SESSION)
+def session(given: types_pb2.Session) -> SessionAsk:
+    """The session as the caller names it. Raises InvalidRequest."""
+    fields.check(given, _SESSION)
     return SessionAsk(
-        id=session.id,
-        task=session.task,
-        task_by_agent=session.task_by_agent,
-        parent=session.parent,
-        task_token=session.task_token,
-        handle=session.handle,
-        context_reset=session.context_reset,
+        id=given.id,
+        task=given.task,
+        task_by_agent=given.task_by_agent,
+        parent=given.parent,
+        task_token=given.task_token,
+        handle=given.handle,
+        context_reset=given.context_reset,
     )
 
 
@@ -242,7 +243,7 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
         decision_id=answer.decision_id,
         effect=EFFECTS.numbers[answer.effect],
         reasons=map(reason, answer.reasons),
-        obligations=map(_obligation, answer.obligations) if answer.effect is Effect.ALLOW else (),
+        obligations=map(obligation, answer.obligations) if answer.effect is Effect.ALLOW else (),
         risk=RISKS.numbers.get(answer.risk, RISKS.unspecified),
         call_digest=answer.call_digest,
         redemption_id=answer.redemption_id,
@@ -295,10 +296,11 @@ def reason(given: Reason) -> types_pb2.Reason:
     return types_pb2.Reason(code=given.code, message=given.message, rule=given.rule, control=given.control, pack=pack)
 
 
-def _obligation(obligation: Mapping[str, Json]) -> types_pb2.Obligation:
-    parameters = {k: v for k, v in obligation.items() if k not in ("kind", "code")}
+def obligation(given: Mapping[str, Json]) -> types_pb2.Obligation:
+    """One obligation; what it says besides are its parameters."""
+    parameters = {k: v for k, v in given.items() if k not in ("kind", "code")}
     return types_pb2.Obligation(
-        kind=str(obligation["kind"]), code=str(obligation["code"]), parameters_json=canonical(parameters)
+        kind=str(given["kind"]), code=str(given["code"]), parameters_json=canonical(parameters)
     )
 
 

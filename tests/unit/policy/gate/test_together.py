@@ -29,7 +29,7 @@ def together() -> Together:
         bundle: Bundle = replace(shipped, modules=modules, packs=("acme", "baseline", "x"))
         units, findings = parsing.read(bundle)
         assert not findings
-        return inventory.of_lists(Policy.of(bundle, units, shipped_rego() / "capabilities.json"))[1]
+        return inventory.of_phases(Policy.of(bundle, units, shipped_rego() / "capabilities.json"))[1]
 
     return judged
 

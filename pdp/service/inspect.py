@@ -1,0 +1,210 @@
+"""One result, top to bottom: find its call, inspect, build facts, evaluate, label, commit.
+
+What goes wrong on the way leaves the result awaited, so that the labels of those who asked hold their worst values
+(`pdp.core.sessions`): a stream that ends early, one that is late or too large, a fault of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdp.core.answer import PolicyRef, PutLabel, ResultAnswer
+from pdp.core.check import NS, failed
+from pdp.core.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
+from pdp.core.elements import SaidElement, elements_of
+from pdp.core.errors import NotFound, Outdated
+from pdp.core.facts import WORST_LABELS, Identity, ResultFact
+from pdp.core.inspection import Inspection, carried_out
+from pdp.core.outcome import Effect, Outcome
+from pdp.core.request import Caller, ResultAsk
+from pdp.core.stored import CallKeys, RecordRef, ReplyRow
+from pdp.ports import Clock, Store
+from pdp.service.admission import WorkerCrashQuota, require_server
+from pdp.service.commit import Recorder
+from pdp.service.evaluate import evaluate
+from pdp.service.facts import FactBuilder
+from pdp.service.idempotency import Claim, Idempotency, rights_of
+from pdp.service.outcomes import redemption_of
+from pdp.service.results import AllowedCall, ResultFacts, ResultRecording, recorded
+from pdp.service.state import ServiceState, Snapshot
+
+KIND = "inspect"
+LATEST_NS = 3_600 * NS  # after its decision; kept answers live at least as long (`store.replies_keep_seconds`)
+_UNKNOWN = ("result.decision", "There is no such decision.")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """`DecisionService.InspectResult`. A result that cannot be judged is withheld."""
+
+    state: ServiceState
+    store: Store
+    results: ResultFacts
+    facts: FactBuilder
+    idempotency: Idempotency
+    recorder: Recorder
+    clock: Clock
+    crash_quota: WorkerCrashQuota
+    index_key: bytes
+    max_bytes: int  # of one result
+    at_once: int
+    slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slots", asyncio.Semaphore(self.at_once))
+
+    async def __call__(self, ask: ResultAsk, caller: Caller) -> tuple[ResultAnswer, RecordRef]:
+        """Answer one result; the record, and what the result puts on its session, are durable when this returns.
+
+        Raises NotFound for a decision that is not this caller's, subject's and session's, in the same words as for
+        one that is unknown; Outdated (`result.not_allowed`, `result.inspected`, `result.too_late`), Forbidden,
+        InvalidRequest, Overloaded, Unavailable. Everything else is an answer.
+        """
+        at, snapshot = self.clock.now_ns(), self.state.snapshot()
+        self.crash_quota.check(caller, at)
+        call = await self.store.read(lambda: self._call(ask, caller, at))
+        require_server(caller, call.server)
+        identity = await self.facts.identity(ask.credential, caller, call.server, snapshot.registry, at)
+        self._check_mine(call, ask, caller, identity)
+        claim = self._claim(ask, caller, identity)
+        async with self.idempotency.single_flight(claim):
+            kept = (await self.store.for_call(CallKeys(caller.tenant, at, at, reply=claim.key))).reply
+            answer = self._kept(claim, kept, snapshot)
+            if answer is not None:
+                return answer, await self.recorder.locate(answer.decision_id)
+            inspection = await self._inspected(ask, caller, call, snapshot)
+            return await self._decided(ask, caller, identity, call, claim, inspection)
+
+    async def _decided(
+        self,
+        ask: ResultAsk,
+        caller: Caller,
+        identity: Identity,
+        call: AllowedCall,
+        claim: Claim,
+        inspection: Inspection,
+    ) -> tuple[ResultAnswer, RecordRef]:
+        at, snapshot = self.clock.now_ns(), self.state.snapshot()  # inspecting may have taken seconds
+        target, keys = self.results.result_keys(ask, call, caller, identity, snapshot, at)
+        stored = await self.store.for_call(keys)
+        session = self.results.session_of(ask, caller, identity, at, keys, stored)
+        facts = self.results.result(ask, call, inspection.fact, target, session, caller, identity, snapshot, at)
+        supported = frozenset(ask.supported_obligations)
+        outcome, document, said = await evaluate(snapshot.policy, facts, at, supported=supported)
+        self.crash_quota.note(caller, outcome, at)
+        elements = elements_of(said, facts.server.id, {target.key for target in facts.targets})
+        policy = snapshot.policy
+        answer = ResultAnswer(
+            self.recorder.new_id(at),
+            outcome.effect,
+            outcome.reasons,
+            carried_out(outcome.obligations, inspection.passages) if outcome.effect is Effect.ALLOW else (),
+            labels_of(outcome, elements),
+            PolicyRef(policy.revision, policy.digest, policy.engine.name),
+        )
+        reply = ReplyRow(
+            key=claim.key,
+            content=claim.content,
+            kind=KIND,
+            effect=answer.effect.value,
+            reply=answer.to_bytes(),
+            epochs=claim.epochs(snapshot),
+            valid_until_ns=0,
+            created_ns=at,
+        )
+        recording = ResultRecording(
+            ask, caller, facts, outcome, document, elements, snapshot, at, reply, call.subject_index, keys, stored
+        )
+        return await recorded(self.recorder, recording, answer)
+
+    def _call(self, ask: ResultAsk, caller: Caller, at_ns: int) -> AllowedCall:
+        """The allowed call that the result is of, by its record and by what is kept of its input."""
+        stored = self.store.record(ask.decision_id)
+        found = json.loads(stored.record) if stored is not None else {}
+        if stored is None or _whose(found) != ("decision", caller.tenant, caller.name):
+            raise NotFound(*_UNKNOWN)
+        kept = self.store.value(ask.decision_id, "input")
+        if kept is None or not kept.data or not kept.subject:
+            raise NotFound(*_UNKNOWN)
+        if ask.redemption_id not in ("", redemption_of(self.store, stored)):
+            raise NotFound(*_UNKNOWN)
+        return AllowedCall(
+            decision_id=ask.decision_id,
+            document=json.loads(kept.data),
+            subject_index=kept.subject,
+            session_index=found["session"]["index"] or "",
+            passed=found["effect"] == Effect.ALLOW or found["enforcement"] != "enforced",
+            late=at_ns - int(found["time_ns"]) > LATEST_NS,
+        )
+
+    def _check_mine(self, call: AllowedCall, ask: ResultAsk, caller: Caller, identity: Identity) -> None:
+        """Raises NotFound unless the call was asked for this subject, agent and session; Outdated."""
+        agent = call.document["agent"]["id"] if identity.agent.check.ok else None
+        mine = (
+            self.facts.subject_index(caller, identity) == call.subject_index
+            and identity.agent.id == agent
+            and (self.recorder.session_index(caller, ask.session.id) or "") == call.session_index
+        )
+        if not mine:
+            raise NotFound(*_UNKNOWN)
+        if not call.passed:
+            raise Outdated("result.not_allowed", "This decision allowed nothing, so it has no result.")
+        if call.late:
+            raise Outdated("result.too_late", "This decision is too old; withhold the result.")
+
+    def _claim(self, ask: ResultAsk, caller: Caller, identity: Identity) -> Claim:
+        """One result for each decision: a repeat gets the same answer, another one none."""
+        effects: list[Json] = [[kind, what, sha256_hex(detail)] for kind, what, detail in ask.effects]
+        content: list[Json] = [
+            ask.request_id,
+            ask.redemption_id,
+            ask.content_type,
+            sorted(ask.supported_obligations),
+            sha256_hex(ask.data),
+            ask.is_error,
+            effects,
+        ]
+        key = keyed_index(self.index_key, KIND, caller.tenant, caller.name, ask.decision_id)
+        return Claim(caller.tenant, key, keyed_hex(self.index_key, canonical([KIND, content])), rights_of(identity))
+
+    @staticmethod
+    def _kept(claim: Claim, row: ReplyRow | None, snapshot: Snapshot) -> ResultAnswer | None:
+        if row is None:
+            return None
+        if row.content != claim.content:
+            raise Outdated("result.inspected", "A result of this call was inspected already; withhold this one.")
+        return ResultAnswer.from_bytes(row.reply) if row.epochs == claim.epochs(snapshot) else None
+
+    async def _inspected(self, ask: ResultAsk, caller: Caller, call: AllowedCall, snapshot: Snapshot) -> Inspection:
+        pinned = snapshot.registry.pinned(caller.tenant, call.server, call.name, call.kind)
+        inspecting = self.results.content.inspecting(pinned, ask.content_type, error=ask.is_error)
+        async with self.slots:  # in a thread: a large result must not hold decisions up
+            inspection = await asyncio.to_thread(inspecting, ask.data)
+        if pinned is None or pinned.manifest_sha256 != call.manifest_sha256:
+            check = failed(
+                "result.tool_changed", "The tool is no longer the one that was called; withhold its result."
+            )
+            return Inspection(ResultFact(check, size=len(ask.data)), None, inspection.passages)
+        return inspection
+
+
+def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutLabel, ...]:
+    """The labels that packs put on the session; where they could not be asked or weighed, the worst besides."""
+    found = {
+        (str(said.fields["label"]), said.code, said.pack)
+        for said in elements
+        if said.kind == "label" and isinstance(said.fields.get("label"), str) and said.fields["label"]
+    }
+    if outcome.effect is not Effect.ALLOW:
+        code = outcome.reasons[0].code if outcome.reasons else "result.withheld"
+        if any(reason.rule in {"service", "pdp.gate"} for reason in outcome.reasons):
+            found |= {(label, code, "") for label in WORST_LABELS}
+    return tuple(PutLabel(*each) for each in sorted(found))
+
+
+def _whose(record: Mapping[str, Any]) -> tuple[object, object, object]:
+    return record.get("kind"), record.get("tenant"), record.get("caller")

@@ -1,0 +1,198 @@
+"""The facts of one result, and its record with what it puts on those who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdp.core import record
+from pdp.core.answer import PutLabel, ResultAnswer
+from pdp.core.check import OK
+from pdp.core.digest import Json, canonical, commitment, sha256_hex
+from pdp.core.elements import SaidElement
+from pdp.core.facts import (
+    WORST_LABELS,
+    ArgumentsFact,
+    Asserted,
+    Facts,
+    Finding,
+    Identity,
+    ResultFact,
+    SessionFact,
+    TargetFact,
+)
+from pdp.core.outcome import Outcome, denied
+from pdp.core.record import Sealed
+from pdp.core.request import Caller, ResultAsk
+from pdp.core.sessions import inspected
+from pdp.core.stored import CallKeys, RecordRef, ReplyRow, StoredCall, ValueRow
+from pdp.ports import Content, Sessions
+from pdp.service.commit import Recorder, pins_of, token_of
+from pdp.service.facts import FactBuilder, caller_fact, switch_check
+from pdp.service.state import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedCall:
+    """A call that was allowed, by its record and its kept input document, and whose it was."""
+
+    decision_id: str
+    document: Mapping[str, Any]
+    subject_index: str
+    session_index: str
+    passed: bool
+    late: bool
+
+    @property
+    def server(self) -> str:
+        return str(self.document["server"]["id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.document["targets"][0]["name"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.document["targets"][0]["kind"])
+
+    @property
+    def manifest_sha256(self) -> str:
+        return str(self.document["targets"][0]["manifest_sha256"])
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFacts:
+    """Composes the facts of results, like `FactBuilder` those of calls."""
+
+    content: Content
+    sessions: Sessions
+
+    def result_keys(
+        self, ask: ResultAsk, call: AllowedCall, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int
+    ) -> tuple[TargetFact, CallKeys]:
+        """What was called, as it is now, and the keys of what the store knows of those who asked."""
+        registry, tenant = snapshot.registry, caller.tenant
+        target = registry.target(tenant, call.server, call.name, None, at_ns, kind=call.kind, listing=True)
+        keys = self.sessions.keys(CallKeys(tenant, at_ns, at_ns), caller, identity, ask.session, target)
+        return FactBuilder.switched(target, snapshot, tenant, at_ns), keys
+
+    def result(  # noqa: PLR0913, PLR0917 - what the facts are made of
+        self,
+        ask: ResultAsk,
+        call: AllowedCall,
+        found: ResultFact,
+        target: TargetFact,
+        session: SessionFact,
+        caller: Caller,
+        identity: Identity,
+        snapshot: Snapshot,
+        at_ns: int,
+    ) -> Facts:
+        """The facts of one InspectResult: those of its call as they were, subject, tool, switches and session as they
+        are now. Raises InvalidRequest."""
+        registry, tenant, document = snapshot.registry, caller.tenant, call.document
+        arguments = document["arguments"]
+        return Facts(
+            phase="result",
+            method=document["call"]["method"],
+            caller=caller_fact(caller),
+            identity=identity,
+            server=registry.server(tenant, call.server, at_ns, None),
+            switch=switch_check(snapshot, caller, call.server, identity, at_ns),
+            targets=(target,),
+            arguments=ArgumentsFact(
+                OK,
+                arguments["value"],
+                tuple(Finding(each["kind"], each["pointer"], each["detail"]) for each in arguments["findings"]),
+                arguments["size"],
+                arguments["depth"],
+            ),
+            session=session,
+            asserted=Asserted(
+                observed_effects=tuple(
+                    {"kind": kind, "object": what, "detail": self.content.object(detail, "end.observed_effects")}
+                    for kind, what, detail in ask.effects
+                )
+            ),
+            waivers=registry.pins(tenant).waivers,
+            call_digest=document["call"]["digest"],
+            result=found,
+        )
+
+    def session_of(
+        self,
+        ask: ResultAsk,
+        caller: Caller,
+        identity: Identity,
+        at_ns: int,
+        keys: CallKeys,
+        stored: StoredCall,
+    ) -> SessionFact:
+        """The session that a result enters."""
+        return self.sessions.look(caller, identity, ask.session, at_ns, keys, stored)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecording:
+    """The input and answer of one inspected result, to be recorded with the answer that is kept."""
+
+    ask: ResultAsk
+    caller: Caller
+    facts: Facts
+    outcome: Outcome
+    document: bytes  # the input document
+    elements: tuple[SaidElement, ...]
+    snapshot: Snapshot
+    at_ns: int
+    reply: ReplyRow
+    subject_index: str
+    keys: CallKeys
+    stored: StoredCall
+
+
+async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnswer) -> tuple[ResultAnswer, RecordRef]:
+    """Commit one inspected result with what it puts on its session; returns what may leave. One too large for
+    the log withholds the result."""
+    caller, facts, outcome, reply = made.caller, made.facts, made.outcome, made.reply
+    stamp = await recorder.stamp(answer.decision_id, made.at_ns, caller.tenant, facts.identity)
+    salt, digest = recorder.new_salt(), canonical(sha256_hex(made.ask.data))
+    sealed = Sealed(
+        request=reply.content,
+        session=recorder.session_index(caller, made.ask.session.id),
+        input=commitment(salt, "input", made.document),
+        result=commitment(salt, "result", digest),
+        token=token_of(salt, facts.identity),
+    )
+    put = [(each.label, each.code, each.pack) for each in answer.labels]
+    pins, of = pins_of(made.snapshot, caller.tenant), made.ask.decision_id
+    cut = sum(len(redactions) for each in answer.obligations if (redactions := _redactions(each)))
+    try:
+        data = record.inspection(
+            stamp,
+            facts,
+            outcome,
+            pins,
+            sealed,
+            of_decision=of,
+            labels=put,
+            redactions=cut,
+            elements=made.elements,
+        )
+    except record.RecordTooLargeError as fault:
+        outcome = denied(fault.code, fault.message)
+        worst = tuple(PutLabel(label, fault.code) for label in WORST_LABELS)
+        answer = replace(answer, effect=outcome.effect, reasons=outcome.reasons, obligations=(), labels=worst)
+        put = [(each.label, each.code, each.pack) for each in worst]
+        data = record.inspection(stamp, facts, outcome, pins, sealed, of_decision=of, labels=put, redactions=0)
+        reply = replace(reply, effect=answer.effect.value, reply=answer.to_bytes())
+    values = [("input", made.document), ("result", digest)]
+    rows = tuple(ValueRow(stamp.id, caller.tenant, made.subject_index, path, salt, each) for path, each in values)
+    left = inspected(of, made.at_ns, put, made.keys, facts.session, made.stored)
+    besides = {"values": rows, "reply": reply, "labels": left.labels, "pairs": left.pairs}
+    return answer, await recorder.commit(stamp, "inspection", data, **besides)
+
+
+def _redactions(obligation: Mapping[str, Json]) -> Sequence[Json]:
+    found = obligation.get("redactions")
+    return found if isinstance(found, list) else ()

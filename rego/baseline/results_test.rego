@@ -1,0 +1,50 @@
+package baseline_test
+
+import data.lib.testing
+import data.packs.baseline
+
+test_credentials_are_cut_out_of_results if {
+	every kind in {"secret", "bearer_token"} {
+		given := testing.result_with([kind])
+		testing.codes(baseline.oblige) == {"result.secret"} with input as given
+	}
+	baseline.oblige == set() with input as testing.result({})
+	baseline.oblige == set() with input as testing.result_with(["personal_data"])
+}
+
+test_a_result_that_breaks_its_schema_is_withheld if {
+	"result.schema" in testing.codes(baseline.deny) with input as testing.result_with(["schema"]) with data.org as testing.org
+	not "result.schema" in testing.codes(baseline.deny) with input as testing.result_with(["secret"]) with data.org as testing.org
+}
+
+test_what_speaks_to_the_model_is_untrusted if {
+	labelled("result.instruction", "untrusted") with input as testing.result_with(["instruction"])
+	baseline.label == set() with input as testing.result_with(["directive"])
+}
+
+test_what_is_hidden_or_runs_is_untrusted if {
+	labelled("result.hidden", "untrusted") with input as testing.result_with(["hidden_unicode"])
+	labelled("result.hidden", "untrusted") with input as testing.result_with(["active_content"])
+	baseline.label == set() with input as testing.result({})
+}
+
+test_what_comes_from_outside_is_untrusted if {
+	outside := [testing.tool({"annotations": {"open_world": true}})]
+	labelled("result.external", "untrusted") with input as testing.result({"targets": outside})
+	baseline.label == set() with input as testing.call({"targets": outside})
+	baseline.label == set() with input as testing.result({})
+}
+
+test_credentials_personal_data_and_errors_are_sensitive if {
+	every kind in {"bearer_token", "leak", "personal_data", "secret"} {
+		given := testing.result_with([kind])
+		labelled("result.sensitive", "sensitive") with input as given
+	}
+	baseline.label == set() with input as testing.result_with(["schema"])
+}
+
+labelled(code, label) if {
+	some element in baseline.label
+	element.code == code
+	element.label == label
+}
