@@ -83,7 +83,11 @@ reexecution: .venv/ready ## 1,000 recorded decisions evaluated again from their 
 exposure: .venv/ready ## what the shipped policy leaves to a judge, on all labelled cases (a minute or two)
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --at-most 0.1
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --people none --medium none
+	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --profile balanced --at-most 0.1
 	CASES=all $(BIN)/python -m pytest -q tests/system/test_exposure.py
+
+sessions-exposure: .venv/ready ## whom the shipped policy asks in whole sessions, strict and balanced, and what it leaves to a judge (minutes)
+	$(BIN)/pdp sessions exposure tests/corpora/sessions/sessions_dev.jsonl.gz --review tests/corpora/sessions/review.yaml --at-most 0.1
 
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py

@@ -18,7 +18,7 @@ from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.core.request import Caller, Peer, Role
 from pdp.judge_eval.cases import Cases, LabelledCase, read_cases
-from pdp.judge_eval.exposure import AIM, WHO, CaseOutcome, Exposure, PermissiveJudge, course
+from pdp.judge_eval.exposure import AIM, PROFILES, WHO, CaseOutcome, Exposure, PermissiveJudge, course
 from pdp.judge_eval.figures import Share
 from pdp.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation, create, definition_of
 from pdp.registry.review import Review, load_review
@@ -41,6 +41,7 @@ _File = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.option(
     "--medium", type=click.Choice(MEDIUM), default="instead", show_default=True, help="data.org.judge.medium"
 )
+@click.option("--profile", type=click.Choice(PROFILES), default="strict", show_default=True, help="data.org.profile")
 @click.option("--at-most", type=click.FloatRange(0, 1), help="Exit 10 when the exposure is larger.")
 @click.option("--people-at-most", type=click.FloatRange(0, 1), help="Exit 10 when more benign calls need a person.")
 @click.option("--json", "as_json", type=OutFile(), help="Write everything to FILE.")
@@ -50,6 +51,7 @@ def exposure(
     review_file: Path,
     people: str,
     medium: str,
+    profile: str,
     at_most: float | None,
     people_at_most: float | None,
     as_json: Path | None,
@@ -62,7 +64,7 @@ def exposure(
     Exit codes: 0 measured, 10 beyond --at-most or --people-at-most, 2 usage, 1 fault, also when the engine or the
     judge failed on a case: that stops a call and no attack.
     """
-    measured = measure(read_cases(file), load_review(review_file), JudgePolicy(people, medium))
+    measured = measure(read_cases(file), load_review(review_file), JudgePolicy(people, medium, profile))
     if as_json is not None:
         as_json.write_text(json.dumps(measured.fact(), indent=1, ensure_ascii=False) + "\n")
     _show(measured)
@@ -117,7 +119,8 @@ def _beyond(share: Share, bound: float | None) -> bool:
 def _show(measured: Exposure) -> None:
     fact = measured.fact()
     click.echo(
-        f"{len(measured.cases.all)} cases; judge: people {measured.ways.people}, medium {measured.ways.medium}"
+        f"{len(measured.cases.all)} cases; judge: people {measured.ways.people}, medium {measured.ways.medium}; "
+        f"profile {measured.ways.profile}"
     )
     for label, name in (("attacks", "attacks"), ("benign", "calls that serve the task")):
         counts = ", ".join(f"{who} {fact[label][who]}" for who in WHO)
@@ -125,6 +128,7 @@ def _show(measured: Exposure) -> None:
     if measured.left_out:
         click.echo(f"not registered, since `pdp tools scan` objects: {', '.join(measured.left_out)}")
     click.echo(f"exposure (attacks allowed without a person): {_percent(measured.exposed)}")
+    click.echo(f"attacks through with a judge that misses and falsely denies 5 %: {_percent(measured.erring)}")
     click.echo(f"calls that serve the task and need a person: {_percent(measured.bothered)}")
     if (floor := measured.floor(AIM)) is not None:
         click.echo(f"the least that any choice by tool alone could come to at an exposure of {AIM:.0%}: {floor:.1%}")

@@ -89,9 +89,9 @@ for _command in (diff, prune, quarantine, restore, review, scan_command, shadow,
     "--review",
     "review_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, annotations, definition_check, "
-    "cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}}. What it leaves out stays at its "
-    "worst value.",
+    help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, annotations, "
+    "definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}}. What it leaves "
+    "out stays at its worst value.",
 )
 @click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")

@@ -74,6 +74,11 @@ class Atoms:
     atoms: frozenset[str]
     whole: bool = True
 
+    @property
+    def overflows(self) -> bool:
+        """Whether something that untraces is missing: then nothing but the task traces any value."""
+        return not self.whole and self.kind != OWN
+
 
 def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[str, str], ...] | None:
     """The texts and numbers that bind, with their JSON Pointers: below the pointers `binds`, all where that is None.
@@ -131,7 +136,7 @@ def needed(value: str) -> frozenset[tuple[str, str]]:
     for part in {value, *(words if len(words) <= _PARTS else ())}:
         asked.add((OWN, literal(part)))
         asked.update((EXTERNAL, _loose(word)) for word in _words(part))
-        asked.update((SUPPLIED, piece) for piece in pieces(part))
+        asked.update((SUPPLIED, piece) for piece in _LOOSE.findall(_folded(part)))
     return frozenset(asked)
 
 
@@ -143,7 +148,7 @@ def _origin(value: str, task: frozenset[str], held: Held) -> str:
         return NONE
     if all(held(EXTERNAL, _loose(word)) for word in _words(value)):  # X
         return EXTERNAL
-    if all(held(SUPPLIED, piece) for piece in pieces(value)):  # T
+    if all(held(SUPPLIED, piece) for piece in _LOOSE.findall(_folded(value))):  # T
         return NONE
     return OWN if held(OWN, atom) else NONE
 
@@ -176,8 +181,13 @@ def loose_words(text: str) -> Iterator[str]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Runs of letters and digits; those of a word that is spelled, too."""
-    return iter(_LOOSE.findall(_folded(_with_spelled(text))))
+    """Runs of letters and digits, and all that stands in what is spelled: nobody tells where a spelled word ends."""
+    folded = _folded(text)
+    yield from _LOOSE.findall(folded)
+    for run in _SPELLED.findall(folded):
+        spelled = _loose(run)
+        for start in range(len(spelled)):
+            yield from (spelled[start:end] for end in range(start + 2, len(spelled) + 1))
 
 
 @dataclass(slots=True)
@@ -185,12 +195,14 @@ class SeenAtoms:
     """What a (subject, agent) has seen, in memory: for replays of sessions. A decision keeps keyed hashes instead."""
 
     atoms: dict[str, set[str]] = field(default_factory=dict)
+    overflown: bool = False  # something that untraces was too long to keep, so no own result traces
 
     def add(self, seen: Atoms) -> None:
         self.atoms.setdefault(seen.kind, set()).update(seen.atoms)
+        self.overflown |= seen.overflows
 
     def held(self, kind: str, atom: str) -> bool:
-        return atom in self.atoms.get(kind, ())
+        return atom in self.atoms.get(kind, ()) and not (kind == OWN and self.overflown)
 
 
 def _folded(text: str) -> str:

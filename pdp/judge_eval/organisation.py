@@ -41,13 +41,14 @@ _WHY = "The servers of the cases do not close their schemas; their owners were a
 
 @dataclass(frozen=True, slots=True)
 class JudgePolicy:
-    """The organisation's use of the judge: `data.org.judge`."""
+    """The organisation's use of the judge: `data.org.judge`, and `data.org.profile`."""
 
     people: str
     medium: str
+    profile: str = "strict"
 
     def fact(self) -> dict[str, str]:
-        return {"people": self.people, "medium": self.medium}
+        return {"people": self.people, "medium": self.medium, "profile": self.profile}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _open_schemas(server: str) -> Mapping[str, Json]:
 def _grant(policy: Path, tools: Mapping[str, Mapping[str, object]], ways: JudgePolicy) -> None:
     organisation = policy / "data" / "org.json"
     data = json.loads(organisation.read_text())
-    data["judge"] = ways.fact()
+    data |= {"judge": {"people": ways.people, "medium": ways.medium}, "profile": ways.profile}
     data["roles"][0]["grants"] += [{"server": server, "tools": sorted(names)} for server, names in tools.items()]
     organisation.write_text(json.dumps(data))
     pack = policy / "packs" / "acme" / "acme.rego"

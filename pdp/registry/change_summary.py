@@ -50,6 +50,8 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
     """Everything in which two manifests of one tool differ, but for when they were pinned."""
     yield from _hints(old, new)
     yield from _sinks(old.sinks, new.sinks)
+    if old.binds != new.binds:
+        yield "danger", f"what binds changed from {_binding(old)} to {_binding(new)}"
     yield from _risk(old, new)
     yield from _lists(old, new)
     yield from _schema(old.input_schema, new.input_schema)
@@ -112,6 +114,12 @@ def _sinks(old: list[SinkEntry], new: list[SinkEntry]) -> Iterator[Difference]:
         yield "danger", f"now {_FLOWS[kind]}{_with(argument)}"
     for kind, argument in sorted(before - after):
         yield "danger", f"is no longer said to {_plain(_FLOWS[kind])}{_with(argument)}"
+
+
+def _binding(manifest: Manifest) -> str:
+    if manifest.binds is None:
+        return "every argument"
+    return ", ".join(map(_ascii, manifest.binds)) or "no argument"
 
 
 def _with(argument: str) -> str:

@@ -1,5 +1,5 @@
-"""Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource), and the value types that all registry
-documents share.
+"""Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`), and the value
+types that all registry documents share.
 
 A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
@@ -9,7 +9,7 @@ Instants are RFC 3339, UTC, whole seconds, in one spelling only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
@@ -54,6 +54,7 @@ RFC3339 = Annotated[str, AfterValidator(_checked)]
 
 
 SCHEMA, OTHER_SCHEMA = "pdp.manifest/1", "pdp.manifest/2"  # of tools, of prompts and resources
+BINDING_SCHEMA = "pdp.manifest/3"  # of any that says which arguments bind
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
 MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
@@ -106,11 +107,14 @@ class Pinnable(Closed):
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./:@-]{1,128}")
 
 
+Pointer = Annotated[str, Field(max_length=256, pattern=r"^(/([^~/]|~[01])*)*$")]  # RFC 6901
+
+
 class SinkEntry(Closed):
     """The destination of an argument; `argument` is a JSON Pointer, empty for the tool as a whole."""
 
     kind: SinkKind
-    argument: str = Field(default="", max_length=256, pattern=r"^(/([^~/]|~[01])*)*$")
+    argument: Pointer = ""
 
 
 class Hints(Closed):
@@ -128,7 +132,7 @@ class Hints(Closed):
 class Manifest(Pinnable):
     """One pinned tool, prompt, resource or resource template."""
 
-    schema_: Literal["pdp.manifest/1", "pdp.manifest/2"] = Field(alias="schema")
+    schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3"] = Field(alias="schema")
     tenant: Name
     definition: dict[str, Any]  # the whole object of the server's list, without `_meta`
     definition_sha256: Digest
@@ -141,6 +145,8 @@ class Manifest(Pinnable):
     definition_check: DefinitionCheck
     owner: Word
     cost: int = Field(ge=0, le=2**53 - 1)
+    # whom, what or how much a call is about; without it every text and number is
+    binds: list[Pointer] | None = None
     reviewed_by: Word | None = None
     pinned: RFC3339
 
@@ -148,8 +154,11 @@ class Manifest(Pinnable):
     def _holds_together(self) -> Self:
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
-        if self.schema_ != (SCHEMA if self.kind is None else OTHER_SCHEMA):
-            raise ValueError(f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource")
+        if self.schema_ != schema_of(self.target_kind, self.binds):
+            raise ValueError(
+                f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource, "
+                f"{BINDING_SCHEMA} with binds"
+            )
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
             raise ValueError(f"definition.{identity} is another name than the manifest's")
@@ -189,6 +198,11 @@ class Manifest(Pinnable):
     def digest(self) -> str:
         """SHA-256 of the canonical bytes, hex: the file's name and what the index signs."""
         return sha256_hex(self.encoded())
+
+
+def schema_of(kind: str, binds: Sequence[str] | None) -> str:
+    """The format of a manifest. What a release does not know it refuses, so each addition has one of its own."""
+    return BINDING_SCHEMA if binds is not None else SCHEMA if kind == "tool" else OTHER_SCHEMA
 
 
 def decode(raw: bytes) -> Manifest:

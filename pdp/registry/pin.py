@@ -25,14 +25,13 @@ from pdp.registry.diff import newest_version
 from pdp.registry.documents import ServerEntry, State, ToolEntry
 from pdp.registry.draft import Draft, base_of, write_file
 from pdp.registry.manifest import (
-    OTHER_SCHEMA,
-    SCHEMA,
     Hints,
     Manifest,
     decode,
     first_problem,
     name_of,
     render,
+    schema_of,
     worse,
 )
 from pdp.registry.peer import FORMS, is_peer
@@ -100,7 +99,7 @@ def manifest_of(
     try:
         return Manifest.model_validate(
             {
-                "schema": SCHEMA if kind == "tool" else OTHER_SCHEMA,
+                "schema": schema_of(kind, values.binds),
                 "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,
@@ -116,6 +115,7 @@ def manifest_of(
                 "labels": list(WORST_LABELS) if values.labels is None else values.labels,
                 "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],
                 "annotations": _hints(values.annotations, definition).model_dump(),
+                "binds": values.binds,
                 "definition_check": values.definition_check,
                 "owner": values.owner or server.owner,
                 "cost": WORST_COUNT if values.cost is None else values.cost,
@@ -185,7 +185,7 @@ def _propose(
     (folder, base), (kind, definition) = there, one
     tool_review = review.of(kind).get(str(name_of(kind, definition)[0]))
     manifest = manifest_of(server, definition, tool_review, reviewed_by=review.reviewed_by, at_ns=at_ns, kind=kind)
-    _check_sinks(manifest, tool_review)
+    _check_arguments(manifest, tool_review)
     entry = base.tool(server.id, manifest.label)
     state: State = (tool_review.state if tool_review is not None else None) or (
         entry.state if entry is not None else "active"
@@ -227,16 +227,18 @@ def _hints(reviewed_hints: ReviewedHints, definition: Mapping[str, Json]) -> Hin
     return worse(reviewed, definition)
 
 
-def _check_sinks(manifest: Manifest, review: ToolReview | None) -> None:
-    """A sink at an argument that does not exist would silently guard nothing."""
+def _check_arguments(manifest: Manifest, review: ToolReview | None) -> None:
+    """A sink at an argument that does not exist would silently guard nothing, and so would one that binds."""
     properties: Any = manifest.input_schema.get("properties")
     kind = manifest.target_kind
-    for sink in (review.sinks if review is not None else None) or ():
-        first = sink.argument[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
-        if sink.argument and first not in (properties or {}):
+    sinks = [("sinks", sink.argument) for sink in (review.sinks if review is not None else None) or ()]
+    binds = [("binds", pointer) for pointer in (review.binds if review is not None else None) or ()]
+    for field, pointer in (*sinks, *binds):
+        first = pointer[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
+        if pointer and first not in (properties or {}):
             raise RegistryFault(
                 "review.unknown_argument",
-                f"review.{kind}s.{manifest.name}.sinks: {sink.argument} is no argument of the {kind}; "
+                f"review.{kind}s.{manifest.name}.{field}: {pointer} is no argument of the {kind}; "
                 f"it has {', '.join(sorted(properties or {})) or 'none'}",
             )
 

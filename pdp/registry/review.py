@@ -16,7 +16,7 @@ from pdp.core.names import nearest
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
 from pdp.registry.documents import State
-from pdp.registry.manifest import Closed, DefinitionCheck, Risk, SinkEntry, Word, first_problem
+from pdp.registry.manifest import Closed, DefinitionCheck, Pointer, Risk, SinkEntry, Word, first_problem
 
 _MAX_BYTES = 1_048_576
 
@@ -39,6 +39,7 @@ class ToolReview(Closed):
     labels: list[Word] | None = None
     sinks: list[SinkEntry] | None = None
     annotations: ReviewedHints = Field(default_factory=ReviewedHints)
+    binds: list[Pointer] | None = None
     definition_check: DefinitionCheck = "presented"
     cost: int | None = Field(default=None, ge=0, le=2**53 - 1)
     version: Word | None = None

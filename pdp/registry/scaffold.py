@@ -84,7 +84,8 @@ def _notes(manifest: Manifest) -> Iterator[str]:
 
 def _values(entry: ToolEntry, manifest: Manifest, owner: str) -> dict[str, Any]:
     fields = manifest.model_dump(mode="json", exclude_none=True)
-    keys = ("risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner")
+    keys = ["risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner"]
+    keys += ["binds"] if manifest.binds is not None else []
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:
         left_out["version"] = UNREVIEWED

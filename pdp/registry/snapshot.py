@@ -114,6 +114,7 @@ def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
         permissions=tuple(manifest.permissions),
         labels=tuple(manifest.labels),
         sinks=manifest.sink_facts(),
+        binds=None if manifest.binds is None else tuple(manifest.binds),
         annotations=manifest.annotations.fact(),
         definition_check=manifest.definition_check,
         schema_open=is_open(schema),

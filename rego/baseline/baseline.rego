@@ -253,7 +253,7 @@ require contains {
 # METADATA
 # title: A judge looks at a call of high risk instead of the subject
 # description: |
-#   In the balanced profile, where nothing untrusted was read, or all values that bind stand in the task. When the judge
+#   In the balanced profile, where nothing untrusted was read, or the values that bind are the user's own. When the judge
 #   cannot tell, the subject confirms after all, with a passkey.
 require contains {
 	"kind": "judge",
@@ -282,8 +282,8 @@ require contains {
 # METADATA
 # title: A judge looks at a lesser call instead of the subject
 # description: |
-#   In the balanced profile: a change of medium risk, and what leaves a tainted session, where nothing untrusted was read
-#   or the values that bind are the user's own. When the judge cannot tell, the subject confirms after all.
+#   In the balanced profile: a change of medium risk that stays within, and what leaves a tainted session where nothing
+#   untrusted was read or the task says to whom. When the judge cannot tell, the subject confirms after all.
 require contains {
 	"kind": "judge",
 	"id": "judge.origins",

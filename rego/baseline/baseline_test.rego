@@ -485,21 +485,30 @@ test_a_judge_at_high_risk_where_the_task_says_every_value if {
 }
 
 test_the_subject_at_high_risk_where_a_value_is_of_another_origin if {
-	every origin in ["own", "external", "none"] {
+	every origin in ["external", "none", "else"] {
 		asked(valued(high_change, ["untrusted"], ["task", origin])) == {"risk.high"}
 	}
+}
+
+test_a_judge_at_high_risk_where_the_values_are_the_users_own if {
+	asked(valued(high_change, ["untrusted"], ["own", "task"])) == {"judge.high"}
+}
+
+test_own_results_alone_license_nothing_at_high_risk if {
+	asked(valued(high_change, ["untrusted"], ["own", "own"])) == {"risk.high"}
 }
 
 test_the_subject_where_nothing_binds_after_an_untrusted_read if {
 	asked(valued(high_change, ["untrusted"], [])) == {"risk.high"}
 }
 
-test_a_judge_at_medium_risk_where_the_values_are_the_users_own if {
-	asked(valued(medium_change, ["untrusted"], ["own", "task"])) == {"judge.origins"}
+test_a_judge_at_medium_risk_whatever_the_origin_where_nothing_leaves if {
+	asked(valued(medium_change, ["untrusted"], ["external", "none"])) == {"judge.origins"}
 }
 
 test_own_values_send_nothing_after_an_untrusted_read if {
 	asked(valued(mail, ["untrusted"], ["own"])) == {"risk.medium", "sink.tainted"}
+	asked(valued(mail, ["untrusted"], ["own", "task"])) == {"risk.medium", "sink.tainted"}
 }
 
 test_a_judge_where_the_task_says_to_whom if {
@@ -548,11 +557,5 @@ test_the_subject_where_the_labels_may_be_incomplete if {
 test_the_subject_where_origins_are_not_traced if {
 	untraced := {"arguments": {"origins": {"traced": false, "values": [{"pointer": "/a", "origin": "task"}]}}}
 	asked(object.union(valued(high_change, ["untrusted"], ["task"]), untraced)) == {"risk.high"}
-	asked(object.union(valued(medium_change, ["untrusted"], ["own"]), untraced)) == {"risk.medium"}
-}
-
-test_no_origin_but_task_and_own_is_the_users if {
-	every origin in ["external", "none", "else"] {
-		asked(valued(medium_change, ["untrusted"], ["own", origin])) == {"risk.medium"}
-	}
+	asked(object.union(valued(mail, ["untrusted"], ["task"]), untraced)) == {"risk.medium", "sink.tainted"}
 }

@@ -38,7 +38,8 @@ medium contains t.key if {
 # title: Calls that a judge looks at instead of the subject, in the balanced profile
 # description: |
 #   The task licenses the action, as the judge reads it, and nobody else can have led the agent to it or chosen its
-#   values. Never what is critical or destructive, and nothing like what was refused today.
+#   values, or it can be undone and stays within. Never what is critical or destructive, and nothing like what was
+#   refused today.
 instead_of_subject contains t.key if {
 	data.org.profile == "balanced"
 	data.lib.subject.attended
@@ -48,23 +49,28 @@ instead_of_subject contains t.key if {
 	some t in input.targets
 	t.key in data.lib.targets.put_to_people
 	not t.key in data.lib.targets.approved
-	t.key in users_own
+	t.key in licensed
 }
 
 # Nobody untrusted can have led the agent here, or the user said each value.
-users_own contains t.key if {
+licensed contains t.key if {
 	data.lib.session.unled
 	some t in input.targets
 }
 
-users_own contains t.key if {
+licensed contains t.key if {
 	data.lib.origins.stated
 	some t in input.targets
 }
 
-# After something untrusted was read, the user's own values license only what can be undone.
-users_own contains t.key if {
+# What stays within the organisation: the user's own values will do, and at medium risk any.
+licensed contains t.key if {
 	data.lib.origins.traced
+	some t in input.targets
+	not t.key in data.lib.targets.outward
+}
+
+licensed contains t.key if {
 	some t in input.targets
 	t.risk_level <= 2
 	not t.key in data.lib.targets.outward

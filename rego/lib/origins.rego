@@ -15,11 +15,13 @@ stated if {
 }
 
 # METADATA
-# title: Every binding value stands in the task or in a result of the user's own tools
+# title: Every binding value stands in the task or in a result of the user's own tools, and one of them in the task
+# description: What the user's own results hold alone says nothing of what the user wants.
 default traced := false
 
 traced if {
 	some_value
+	count({v.pointer | some v in input.arguments.origins.values; v.origin == "task"}) > 0
 	count({v.pointer | some v in input.arguments.origins.values; not v.origin in {"task", "own"}}) == 0
 }
 

@@ -84,7 +84,14 @@ def test_rule_x_untrusted_results_untrace(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", ["eve@x.example", "e v e @ x . e x a m p l e", "/eve/@x/example", {"eve": "x.example"}]
+    "spelling",
+    [
+        "eve@x.example",
+        "e v e @ x . e x a m p l e",
+        "q e v e @ x . e x a m p l e\nT",
+        "/eve/@x/example",
+        {"eve": "x.example"},
+    ],
 )
 def test_rule_t_what_the_agent_supplied_is_not_traced_by_an_echo(spelling: Any) -> None:
     supplied = of_arguments({"path": spelling})
@@ -157,3 +164,15 @@ def test_more_that_untraces_never_traces_and_needed_is_all_that_is_asked(
     with_all, less = origin_of(value, known, held), origin_of(value, known, without.held)
     assert with_all == less or (with_all in (EXTERNAL, NONE) and less != TASK)
     assert asked <= needed(value)
+
+
+def test_what_untraces_and_is_too_long_untraces_everything() -> None:
+    own, long = of_result("order #W12", []), {"a": " ".join(f"x{n}" for n in range(MAX_ATOMS + 1))}
+    assert origin_of("#W12", frozenset(), seen(own, of_result(long, [])).held) == OWN
+    for more in (
+        of_result(long, ["untrusted"]),
+        of_arguments(long),
+        of_arguments({"a": " ".join("".join(map(str, range(60))))}),
+    ):
+        assert (more.overflows, origin_of("#W12", OF_TASK, seen(own, more).held)) == (True, TASK)
+        assert origin_of("#W12", frozenset(), seen(own, more).held) == NONE
