@@ -24,7 +24,7 @@ from pdp.judge_eval.session_exposure import (
     figures,
     outcomes,
 )
-from pdp.judge_eval.sessions import ATTACK, ATTACKERS, RecordedSession, Sessions, read_sessions
+from pdp.judge_eval.sessions import ATTACK, ATTACKERS, RecordedSession, SessionFile, read_sessions
 from pdp.registry.review import Review, load_review
 
 BEYOND = 10
@@ -69,7 +69,7 @@ def exposure(
     sys.exit(BEYOND if beyond else 0)
 
 
-async def _measure(data: Sessions, review: Review, tuned_on: str) -> dict[str, Any]:
+async def _measure(data: SessionFile, review: Review, tuned_on: str) -> dict[str, Any]:
     suites = {session.suite for session in data.all}
     parts: Mapping[str, set[str]] = {"all": suites, "others": suites - {tuned_on}, tuned_on: suites & {tuned_on}}
 

@@ -149,7 +149,6 @@ class TargetFact:
     permissions: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()  # what its results put on a session
     sinks: tuple[Sink, ...] = ()
-    binds: tuple[str, ...] | None = None  # JSON Pointers of the arguments that bind; None: all. No fact for packs
     annotations: Annotations = field(default_factory=Annotations)
     definition_check: str = "presented"  # "presented" | "watched" | "none"
     schema_open: bool = True
@@ -157,6 +156,7 @@ class TargetFact:
     version: str | None = None
     owner: str | None = None
     cost: int = WORST_COUNT
+    binds: tuple[str, ...] | None = None  # JSON Pointers of the arguments that bind; None: all. No fact for packs
 
     def fact(self) -> dict[str, Json]:
         return {

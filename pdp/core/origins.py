@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from pdp.core.digest import Json
 
@@ -108,15 +109,44 @@ def of_arguments(arguments: Json, traced: frozenset[str] = frozenset()) -> Atoms
     return _bounded(SUPPLIED, pieces(text), cut)
 
 
-def of_task(task: str) -> frozenset[str]:
-    """The atoms of a task statement that somebody else than the agent vouches for."""
-    return _bounded(TASK, phrases(task[:MAX_TEXT], _WORDS), False).atoms
+class StatedTask:
+    """A task statement that somebody else than the agent vouches for. Holds its phrases, of any length."""
+
+    __slots__ = ("_text", "_words")
+
+    def __init__(self, task: str) -> None:
+        text = task[:MAX_TEXT]
+        self._text = f" {' '.join(_words(text))} "
+        self._words = frozenset(phrases(text, 1))
+
+    def __contains__(self, atom: object) -> bool:
+        return atom in self._words or (isinstance(atom, str) and bool(atom) and f" {atom} " in self._text)
+
+
+@lru_cache(256)  # a task comes with each of its calls
+def of_task(task: str) -> StatedTask:
+    """The statement, read."""
+    return StatedTask(task)
+
+
+def traced(
+    arguments: Json, binds: Sequence[str] | None, task: Container[str], held: Mapping[tuple[str, str], str]
+) -> OriginsFact:
+    """The origins of a call's values: `task` is empty where nobody vouches for one, `held` what the store has of what
+    is `needed`, with the decision that it came with."""
+    values = binding_values(arguments, binds)
+    if values is None:
+        return OriginsFact()
+    found = ((at, value, origin_of(value, task, lambda *asked: asked in held)) for at, value in values)
+    return OriginsFact(
+        True, tuple(ValueOrigin(at, origin, held.get((OWN, literal(value)), "")) for at, value, origin in found)
+    )
 
 
 Held = Callable[[str, str], bool]  # (kind, atom): whether it was seen
 
 
-def origin_of(value: str, task: frozenset[str], held: Held) -> str:
+def origin_of(value: str, task: Container[str], held: Held) -> str:
     """The origin of one value. A value that is put together from a few words with a digit each, as an instant from a
     date and a time, comes from where the worst of them does."""
     if (whole := _origin(value, task, held)) in (TASK, OWN):
@@ -140,7 +170,7 @@ def needed(value: str) -> frozenset[tuple[str, str]]:
     return frozenset(asked)
 
 
-def _origin(value: str, task: frozenset[str], held: Held) -> str:
+def _origin(value: str, task: Container[str], held: Held) -> str:
     atom = literal(value)
     if atom in task:
         return TASK

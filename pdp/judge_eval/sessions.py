@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class RecordedSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
+class SessionFile:
     """A file of sessions. `sha256` is of its text, uncompressed."""
 
     name: str
@@ -121,7 +121,7 @@ class StepFacts:
         return not target.annotations.read_only or outward or target.risk in ("high", "critical")
 
 
-def read_sessions(path: Path) -> Sessions:
+def read_sessions(path: Path) -> SessionFile:
     """The sessions in a file. Raises ConfigurationFault `sessions.malformed`, naming the line."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -138,15 +138,15 @@ def read_sessions(path: Path) -> Sessions:
             raise _fault(path, f"line {number}: is no session", repr(error)) from None
     if not made:
         raise _fault(path, "holds no session")
-    return Sessions(path.name, sha256_hex(data), tuple(made))
+    return SessionFile(path.name, sha256_hex(data), tuple(made))
 
 
 def replayed(sessions: Sequence[RecordedSession], review: Review, known: Known) -> Iterator[StepFacts]:
     """The facts of every step, sessions one by one, each of a (subject, agent) of its own."""
-    content, tools = ArgumentContent(), Tools(review)
+    content, tools = ArgumentContent(), ReviewedTools(review)
     for session in sessions:
         seen, labels = SeenAtoms(), set[str]()
-        task = of_task(session.task) if known.task else frozenset[str]()
+        task: Container[str] = of_task(session.task) if known.task else ()
         for number, step in enumerate(session.steps):
             target, pinned = tools.of(session, step.tool)
             raw = json.dumps(step.arguments).encode()
@@ -162,7 +162,7 @@ def replayed(sessions: Sequence[RecordedSession], review: Review, known: Known) 
                 seen.add(of_result(step.result, target.labels))
 
 
-class Tools:
+class ReviewedTools:
     """The tools of sessions as a registry has them: manifests of a review."""
 
     def __init__(self, review: Review) -> None:
@@ -182,7 +182,7 @@ class Tools:
 
 
 def _origins(
-    arguments: ArgumentsFact, binds: Sequence[str] | None, task: frozenset[str], seen: SeenAtoms, known: Known
+    arguments: ArgumentsFact, binds: Sequence[str] | None, task: Container[str], seen: SeenAtoms, known: Known
 ) -> OriginsFact:
     values = binding_values(arguments.value, binds) if known.origins else None
     if values is None:

@@ -24,6 +24,7 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of
+from pdp.core.origins import of_task, traced
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
     Ask,
@@ -44,6 +45,7 @@ from pdp.service.decision import Decision
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
+VOUCHED = ("subject_signed", "caller")  # sources of a task statement
 MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 
 
@@ -133,7 +135,7 @@ class FactBuilder:
             server=decision.server,
             switch=switch_check(decision.snapshot, caller, decision.target.server, identity, at_ns),
             targets=(decision.target,),
-            arguments=decision.checked,
+            arguments=_traced(decision.checked, decision.target, session),
             session=session,
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
@@ -407,6 +409,13 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
 def caller_fact(caller: Caller) -> CallerFact:
     """The authenticated caller as a fact."""
     return CallerFact(OK, caller.name, caller.tenant, tuple(sorted(caller.roles)))
+
+
+def _traced(arguments: ArgumentsFact, target: TargetFact, session: SessionFact) -> ArgumentsFact:
+    """With the origins of its values: of a call for whose task nobody vouches none is known."""
+    if session.task is None or session.task_source not in VOUCHED or not arguments.check.ok:
+        return arguments
+    return replace(arguments, origins=traced(arguments.value, target.binds, of_task(session.task), {}))
 
 
 def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:

@@ -121,6 +121,29 @@ def commit(
     return asked
 
 
+@pytest.mark.parametrize(
+    ("task", "by_agent", "origins"),
+    [
+        ("Commit it as 'origins of values', please", False, {"traced": True, "values": ["task"]}),
+        ("Commit the origins of all values", False, {"traced": True, "values": ["none"]}),
+        ("Commit it as 'origins of values', please", True, {"traced": False, "values": []}),
+        ("", False, {"traced": False, "values": []}),
+    ],
+)
+async def test_what_the_vouched_task_says_of_each_value(
+    judged_world: World, judge: Scripted, task: str, *, by_agent: bool, origins: dict[str, Any]
+) -> None:
+    """By the record: the agent's own statement traces nothing."""
+    asked = commit(
+        judged_world, "origins of values", task=task, by_agent=by_agent, agent=f"origins-{len(task)}{by_agent}"
+    )
+    answer = await judged_world.decide(asked)
+    row = judged_world.process.store.value(answer.decision_id, "input")
+    assert row is not None
+    found = json.loads(row.data)["arguments"]["origins"]
+    assert {**found, "values": sorted(each["origin"] for each in found["values"])} == origins
+
+
 async def test_a_call_is_pending_before_it_is_given_up(tmp_path: Path) -> None:
     """The server gives calls up sooner than a judge may take: whoever set no deadline hears that it is pending."""
 
