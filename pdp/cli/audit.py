@@ -42,6 +42,10 @@ _ERASED = "(erased)"
             "pdp.cli.audit_search:erase",
             "Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.",
         ),
+        "export": (
+            "pdp.cli.audit_export:export",
+            "Write the records of a STORE, oldest first, as JSON lines, CSV, OCSF events or OPA decision-log events.",
+        ),
         "open": (
             "pdp.cli.audit_verify:open_",
             "Open what records of STORE are committed to, so that others can evaluate their decisions again.",

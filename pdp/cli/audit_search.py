@@ -123,7 +123,7 @@ def search(
 
 def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> str:
     if records:
-        return visible(found.record_json.decode())
+        return json.dumps(json.loads(found.record_json))  # in ASCII: names cannot act in a terminal
     if as_json:
         return json.dumps(MessageToDict(found, preserving_proto_field_name=True))
     effect = types_pb2.Effect.Name(found.effect).removeprefix("EFFECT_").lower() if found.effect else found.kind
@@ -138,7 +138,7 @@ def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> st
         found.agent or "-",
         ",".join(found.codes[:3]),
     )
-    return visible("  ".join(words)).rstrip()
+    return "  ".join((*words[:3], *map(visible, words[3:]))).rstrip()
 
 
 @click.command()

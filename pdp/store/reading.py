@@ -106,11 +106,12 @@ class StoreReader:
         (row,) = self._rows(select(func.coalesce(func.max(records.c.idx) + 1, 0).label("n")))
         return int(row.n)
 
-    def records(self) -> Iterator[tuple[int, bytes, bytes]]:
-        """All of them in order, as (index, leaf hash, bytes)."""
-        c = records.c
-        for start in range(0, self.size(), _PAGE):
-            page = select(c.idx, c.leaf, c.bytes).where(c.idx.between(start, start + _PAGE - 1)).order_by(c.idx)
+    def records(self, first: int = 0, size: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
+        """All of them in order, as (index, leaf hash, bytes); from `first` on, of the first `size`."""
+        c, end = records.c, self.size() if size is None else size
+        for start in range(first, end, _PAGE):
+            last = min(start + _PAGE, end) - 1
+            page = select(c.idx, c.leaf, c.bytes).where(c.idx.between(start, last)).order_by(c.idx)
             yield from ((row.idx, bytes(row.leaf), bytes(row.bytes)) for row in self._rows(page))
 
     def record(self, name: str) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from support import dictionary
 from pdp.cli.main import cli
 from pdp.runtime.environment import SYSTEM, index_key_of
 
+ROOT = Path(__file__).parents[2]
 MARA, NORA = "mara.7731@corp.example", "nora.5510@corp.example"
 
 
@@ -100,3 +102,78 @@ def test_what_was_erased_is_gone_and_the_records_stay(lived: Lived) -> None:
     assert lived.search("--subject", pseudonym, "--kind", "decision") == theirs
     again = lived.pdp("erase", NORA, "--reason", "ticket 7", "--yes", as_operator=True)
     assert (again.exit_code, again.stdout.strip()) == (0, "nothing was kept of that person")
+
+
+def section(title: str) -> str:
+    page = (ROOT / "docs" / "auditors.md").read_text()
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def shown_commands(title: str) -> list[str]:
+    """The commands that a section of the page shows, without the program's name."""
+    return [line.removeprefix("    $ pdp ") for line in section(title).splitlines() if line.startswith("    $ pdp ")]
+
+
+def run_shown(lived: Lived, command: str, **names: str) -> str:
+    for name, value in names.items():
+        command = command.replace(name, value)
+    command = command.replace("unix:var/demo/pdp.sock", lived.auditor[1]).replace("auditor.token", lived.auditor[3])
+    done = CliRunner().invoke(cli, shlex.split(command.replace("var/demo/store", str(lived.folder))))
+    assert done.exit_code == 0, (command, done.output)
+    return done.stdout
+
+
+def test_the_five_questions_are_answered_by_the_commands_of_the_page(lived: Lived) -> None:
+    lived.server.filter()
+    (asked, *_) = lived.search("--kind", "approval", "--subject", MARA)
+    request = asked["request"]
+    names = {"DECISION_ID": request["decision_id"], "APPROVAL_ID": asked["approval_id"]}
+    denied, people, votes, lists, allowed, grants, changes, kept = [
+        run_shown(lived, command, **names) for command in shown_commands("Five questions")
+    ]
+    (decision,) = map(json.loads, denied.splitlines())
+    assert decision["id"] == request["decision_id"]
+    assert {"effect", "reasons", "decided_by"} <= decision.keys()
+    assert [json.loads(line)["approval_id"] for line in people.splitlines()] == [asked["approval_id"]]
+    assert [json.loads(line)["event"] for line in votes.splitlines()] == ["opened"]
+    assert json.loads(lists.splitlines()[0])["visible"]["items"]
+    assert len(allowed.splitlines()) >= 6
+    assert grants == ""
+    assert {"policy", "registry", "config"} <= set(changes.split())
+    assert len(kept.splitlines()) >= 7  # her decisions and lists
+
+
+def test_a_person_is_looked_up_by_the_command_of_the_page(lived: Lived) -> None:
+    (command,) = shown_commands("People")
+    (newest, *_) = lived.search("--kind", "decision", "--subject", MARA)
+    index = json.loads(lived.pdp("search", "--decision", newest["id"], "--json").stdout.splitlines()[-1])[
+        "record"
+    ].get("index", "0")
+    assert (
+        json.loads(run_shown(lived, command, INDEX=index))["subject"]["id"] == f"{MARA} [{newest['subject']['id']}]"
+    )
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "ocsf", "opa"])
+def test_an_export_has_every_record_once_and_in_order(lived: Lived, tmp_path: Path, form: str) -> None:
+    def export(*words: str) -> tuple[list[bytes], int]:
+        out = tmp_path / f"{form}-{len(list(tmp_path.iterdir()))}"
+        done = CliRunner().invoke(
+            cli, ["audit", "export", str(lived.folder), "--format", form, "--out", str(out), *words]
+        )
+        assert done.exit_code == 0, done.output
+        assert out.stat().st_mode & 0o777 == 0o600
+        return out.read_bytes().splitlines(), int(done.stderr.split()[-1])
+
+    lines, after = export()
+    count = len(lines) - (form == "csv")
+    assert lived.server.process.store.size() == after
+    answers = len(lived.search("--kind", "decision", "--kind", "list"))
+    assert count == (answers if form == "opa" else after)
+    assert MARA.encode() not in b"".join(lines)
+    further, _ = export("--from", str(after))  # what the search above recorded, at most
+    assert len(further) <= 2
+    denied, _ = export("--kind", "decision", "--tenant", "none", "--since", "1h")
+    assert len(denied) == (form == "csv")
+    taken = CliRunner().invoke(cli, ["audit", "export", str(lived.folder), "--out", str(tmp_path / f"{form}-0")])
+    assert (taken.exit_code, "exists" in taken.output) == (2, True)

@@ -1,0 +1,117 @@
+"""Records in the formats of others: what each must have, and that nothing of a record can act in one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdp.audit import export
+from pdp.core.digest import canonical
+
+VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "vectors" / "record.json").read_text())
+LEAF = bytes(range(32))
+
+
+def made(form: str, name: str, **changes: Any) -> bytes:
+    record = json.loads(VECTORS[name]) | changes
+    data = canonical(record)
+    return export.FORMATS[form](7, LEAF, data, record)
+
+
+def event(name: str, **changes: Any) -> dict[str, Any]:
+    line = made("ocsf", name, **changes)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_every_record_has_a_line_in_every_format(name: str) -> None:
+    data = VECTORS[name].encode()
+    line = made("jsonl", name)
+    assert data in line  # the exact bytes, for who verifies them
+    assert json.loads(line) == {"index": 7, "leaf": LEAF.hex(), "record": json.loads(data)}
+    (row,) = csv.reader(io.StringIO(made("csv", name).decode()))
+    cells = dict(zip(export.COLUMNS, row, strict=True))
+    assert (cells["index"], cells["id"], cells["kind"]) == ("7", json.loads(data)["id"], json.loads(data)["kind"])
+    answer = json.loads(data)["kind"] in ("decision", "list")
+    assert bool(made("opa", name)) is answer
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_an_ocsf_event_has_what_api_activity_requires(name: str) -> None:
+    """OCSF 1.9.0, class 6003, with the constraints of its objects."""
+    found, record = event(name), json.loads(VECTORS[name])
+    assert (found["category_uid"], found["class_uid"]) == (6, 6003)
+    assert found["activity_id"] in (0, 1, 2, 3, 4, 99)
+    assert found["type_uid"] == 600300 + found["activity_id"]
+    assert found["time"] == record["time_ns"] // 1_000_000
+    assert found["severity_id"] == 1
+    assert found["metadata"]["version"] == export.OCSF
+    assert found["metadata"]["product"]["name"]
+    assert found["api"]["operation"]
+    assert found["api"]["request"]["uid"]
+    assert found["actor"].keys() & {"user", "app_name", "app_uid", "session"}
+    assert found["src_endpoint"]["svc_name"]
+    controlled = {"action_id", "disposition_id", "policy", "authorizations"}
+    answer = record["kind"] in ("decision", "list")
+    assert (controlled <= found.keys()) is answer
+    assert found["metadata"]["profiles"] == (["security_control", "ai_operation"] if answer else [])
+
+
+def test_approved_stands_apart_from_allowed() -> None:
+    vote = {"kind": "approval", "for_id": "reset", "status": "met"}
+    judged = {"kind": "judge", "for_id": "j", "status": "met"}
+    for evidence, disposition in (([], 1), ([judged], 1), ([vote], 8), ([judged, vote], 8)):
+        found = event("decision allow", evidence=evidence)
+        assert (found["action_id"], found["disposition_id"], found["status_id"]) == (1, disposition, 1)
+
+
+def test_a_denial_says_of_which_sort_it_is() -> None:
+    ok = json.loads(VECTORS["decision allow"])
+    reason = ok["reasons"][0]
+    cases: tuple[tuple[dict[str, Any], tuple[int, int, int]], ...] = (
+        ({"effect": "pending"}, (2, 23, 1)),
+        ({"effect": "deny"}, (2, 2, 2)),
+        ({"effect": "deny", "decided_by": "service"}, (2, 27, 2)),
+        ({"effect": "deny", "subject": ok["subject"] | {"status": "failed"}}, (2, 26, 2)),
+        ({"effect": "deny", "reasons": [reason | {"code": "approval.denied"}]}, (2, 25, 2)),
+        ({"effect": "deny", "enforcement": "observed"}, (3, 17, 2)),
+    )
+    for changes, expected in cases:
+        found = event("decision allow", **changes)
+        assert (found["action_id"], found["disposition_id"], found["status_id"]) == expected, changes
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "%x"])
+def test_no_cell_is_a_formula(cell: str) -> None:
+    row = made("csv", "decision allow", caller=cell, server={"id": cell}, target={"name": cell}).decode()
+    (cells,) = csv.reader(io.StringIO(row, newline=""))
+    assert cells.count(f"'{cell}") == 3
+    assert not [each for each in cells if each.startswith(tuple("=+-@|%\t\r\n"))]
+
+
+def test_lines_stay_lines() -> None:
+    """What others name things cannot end a line, nor begin an event of its own."""
+    evil = 'a"}\n{"class_uid":6003,"action_id":1}\r\u2028\x1b[31m'
+    for form in ("jsonl", "ocsf", "opa"):
+        line = made(form, "decision allow", target={"name": evil}, caller=evil)
+        assert line.count(b"\n") == 1
+        json.loads(line)
+        assert b"\x1b" not in line
+
+
+def test_an_opa_event_names_bundle_and_answer() -> None:
+    found, record = json.loads(made("opa", "decision allow")), json.loads(VECTORS["decision allow"])
+    assert found["decision_id"] == record["id"]
+    assert found["timestamp"] == record["time"]
+    assert found["bundles"]["pdp"]["revision"] == record["policy"]["revision"]
+    assert found["result"]["effect"] == "allow"
+    assert found["result"]["reasons"] == record["reasons"]
+    assert (found["erased"], "input" in found) == (["/input"], False)
