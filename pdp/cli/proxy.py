@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 import uvicorn
 from mcp.server import Server
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
+from pdp.adapters.mcp.answers import DENIED, SAFE_MESSAGE
 from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions
 from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.adapters.mcp.proxy import proxy as proxy_server
@@ -27,6 +35,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _LOOPBACK = ("127.0.0.1", "::1")
 _BEARER = "bearer "
+_METADATA = "/.well-known/oauth-protected-resource/mcp"
+_NOBODY = {"jsonrpc": "2.0", "id": None, "error": {"code": DENIED, "message": SAFE_MESSAGE}}
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -40,6 +50,7 @@ _BEARER = "bearer "
 @click.option("--url", help="Streamable HTTP endpoint of the server, instead of a command.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
 @click.option("--listen", help="127.0.0.1:PORT: streamable HTTP at /mcp; users bring their tokens.")
+@click.option("--authorization-server", help="With --listen: URL of the issuer at which clients sign in.")
 @click.option(
     "--patience", type=click.FloatRange(0, 600), default=25.0, show_default=True, help="Seconds for people."
 )
@@ -58,6 +69,7 @@ def proxy(
     url: str | None,
     env_names: tuple[str, ...],
     listen: str | None,
+    authorization_server: str | None,
     patience: float,
     ca: Path | None,
     certificate: Path | None,
@@ -75,6 +87,7 @@ def proxy(
     pdp proxy --server ID --target ADDRESS ... -- mcp-server-git
     """
     named = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file, "--url": url, "--listen": listen}
+    named |= {"--authorization-server": authorization_server}
     named |= {"--ca": ca, "--certificate": certificate, "--key": key}
     if target is None:
         _own(OwnProxy(command, state, server, env_names, patience, confinement), named, pinning=pinning)
@@ -100,7 +113,7 @@ def proxy(
     if command:
         say_confinement(confinement, server)
     try:
-        asyncio.run(_serve(Enforcement(server, connect, options), upstream, address))
+        asyncio.run(_serve(Enforcement(server, connect, options), upstream, address, authorization_server))
     except PlaintextRefusedError:
         raise click.UsageError(PLAINTEXT) from None
 
@@ -121,6 +134,8 @@ def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
     """Raises UsageError for what a named decision point needs besides."""
     if bool(named["--url"]) == bool(command):
         raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
+    if named["--authorization-server"] is not None and named["--listen"] is None:
+        raise click.UsageError("--authorization-server goes with --listen")
     if bool(named["--listen"]) == bool(named["--bearer-file"]):
         raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
     if named["--caller-token-file"] is None and named["--certificate"] is None:
@@ -148,23 +163,62 @@ def _credential(bearer_file: Path | None) -> Callable[[Context], Credential]:
     return of_request if bearer_file is None else of_file
 
 
-async def _serve(enforcement: Enforcement, upstream: Upstream, address: tuple[str, int] | None) -> None:
+async def _serve(
+    enforcement: Enforcement, upstream: Upstream, address: tuple[str, int] | None, issuer: str | None
+) -> None:
     """Until the client hangs up, or a signal."""
     if address is None:
         await over_stdio(enforcement, upstream)
         return
     try:
         async with upstream.connected() as client:
-            await _listen(proxy_server(enforcement, client), *address)
+            await _listen(proxy_server(enforcement, client), *address, issuer)
     finally:
         await enforcement.close()
 
 
-async def _listen(server: Server[None], host: str, port: int) -> None:
+async def _listen(server: Server[None], host: str, port: int, issuer: str | None) -> None:
     """Streamable HTTP on a loopback address; a page of another origin, or under another name, is refused."""
     names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
     security = TransportSecuritySettings(allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names])
     app = server.streamable_http_app(transport_security=security, host=host)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        _SignIn(app, host, port, issuer), host=host, port=port, log_level="warning", access_log=False
+    )
     click.echo(f"pdp proxy: listening on http://{host}:{port}/mcp.", err=True)
     await uvicorn.Server(config).serve()
+
+
+class _SignIn:
+    """ASGI: 401 for a request that could be nobody's, by which MCP clients sign in (RFC 9728 with an `issuer`); the
+    rest goes to `app`."""
+
+    def __init__(self, app: Starlette, host: str, port: int, issuer: str | None) -> None:
+        origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._app, self._issuer = app, issuer
+        self._document = {"resource": f"{origin}/mcp", "authorization_servers": [issuer]}
+        self._metadata = f'resource_metadata="{origin}{_METADATA}"' if issuer is not None else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == _METADATA and self._issuer is not None:
+            await JSONResponse(self._document)(scope, receive, send)
+            return
+        if scope["type"] == "http" and (challenge := challenged(Headers(scope=scope).getlist("authorization"))):
+            between = " " if challenge == "Bearer" else ", "
+            told = {"www-authenticate": f"{challenge}{between}{self._metadata}" if self._metadata else challenge}
+            await JSONResponse(_NOBODY, 401, told)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def challenged(authorization: Sequence[str], now: float | None = None) -> str:
+    """The challenge for a request with these headers: without a token, or with a JWT that says itself that it has
+    expired. "" for what the decision point is to look at."""
+    if len(authorization) != 1 or not authorization[0].lower().startswith(_BEARER):
+        return "Bearer"
+    try:
+        body = authorization[0].split(".")[1]
+        expires = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"]
+        return 'Bearer error="invalid_token"' if expires <= (time.time() if now is None else now) else ""
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return ""  # of another kind

@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import mcp_types
-from mcp import StdioServerParameters
-from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
-from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import METHOD_NOT_FOUND
 from pydantic import BaseModel, Field
-from typing_extensions import override
 
 from pdp import __version__
 from pdp.confinement import Confinement
@@ -33,6 +27,7 @@ from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.methods import LISTS, TOOL_LIST
 from pdp.core.strict_json import parse_object
+from pdp.mcp_transport import to_command, to_url
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, OtherKind, without_meta
 
 MAX_PAGES = 1_000
@@ -113,41 +108,6 @@ async def read_listed(
     return Definitions(tools, others)
 
 
-class _Bounded(httpx2.AsyncByteStream):
-    """An answer's body, up to what is left of the reading's `MAX_ANSWERS`."""
-
-    def __init__(self, body: httpx2.AsyncByteStream, answers: _Answers) -> None:
-        self._body, self._answers = body, answers
-
-    @override
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._body:
-            self._answers.take(len(chunk))
-            yield chunk
-
-    @override
-    async def aclose(self) -> None:
-        await self._body.aclose()
-
-
-@dataclass(slots=True)
-class _Answers:
-    """The byte budget of one reading. The SDK would read an answer of any length into memory."""
-
-    left: int = MAX_ANSWERS
-
-    def take(self, count: int) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise httpx2.ReadError("too long an answer")
-
-    async def bound(self, response: httpx2.Response) -> None:
-        """Compressed bodies are refused: their size is not known before they are unpacked."""
-        if "content-encoding" in response.headers or not isinstance(response.stream, httpx2.AsyncByteStream):
-            raise httpx2.DecodingError("a compressed answer")
-        response.stream = _Bounded(response.stream, self)
-
-
 async def _list(server: StdioServer | HttpServer, *, legacy: bool) -> dict[str, list[Any]]:
     """By method. Tools are always asked for; what the server does not say that it has, is not."""
     listed: dict[str, list[Any]] = {}
@@ -210,26 +170,13 @@ def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: 
     info = mcp_types.Implementation(name="pdp", version=__version__)
     mode = "legacy" if legacy else "auto"
     if isinstance(server, HttpServer):
-        return Client(_http(server.url), cache=None, client_info=info, mode=mode)
+        return Client(to_url(server.url, max_bytes=MAX_ANSWERS, in_all=True), cache=None, client_info=info, mode=mode)
     command, env = [server.command, *server.args], dict(server.env)
     if server.confinement is not None:
         command, own = stack.enter_context(server.confinement.around(command, str(server.cwd or os.curdir)))
         env |= own
-    parameters = StdioServerParameters(command=command[0], args=command[1:], env=env or None, cwd=server.cwd)
-    # what the server says about itself on stderr is not ours to print
-    quiet = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
-    return Client(stdio_client(parameters, errlog=quiet), cache=None, client_info=info, mode=mode)
-
-
-@asynccontextmanager
-async def _http(url: str) -> AsyncGenerator[TransportStreams]:
-    """The SDK's transport, which follows no redirect to another host, over a client that is bounded."""
-    headers, hooks = {"accept-encoding": "identity"}, {"response": [_Answers().bound]}
-    async with (
-        httpx2.AsyncClient(headers=headers, timeout=None, event_hooks=hooks) as client,
-        streamable_http_client(url, http_client=client) as streams,
-    ):
-        yield streams
+    started = to_command(command, env, server.cwd, max_bytes=MAX_ANSWERS, in_all=True)
+    return Client(started, cache=None, client_info=info, mode=mode)
 
 
 def _checked(method: str, listed: list[Any]) -> tuple[dict[str, Json], ...]:

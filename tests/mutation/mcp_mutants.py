@@ -83,6 +83,27 @@ MCP = (
             "whose",
         ),
     ),
+    Mutant(
+        "transport-endless",
+        "pdp/mcp_transport.py",
+        "if before + len(line) > max_bytes:",
+        "if False:",
+        "a line is bounded",
+    ),
+    Mutant(
+        "transport-endless-body",
+        "pdp/mcp_transport.py",
+        "if self._together is None and streams and not packed:",
+        "if self._together is None:",
+        "a body is bounded",
+    ),
+    Mutant(
+        "mcp-proxy-unsigned",
+        "pdp/cli/proxy.py",
+        'if scope["type"] == "http" and (challenge := challenged(',
+        'if scope["type"] == "none" and (challenge := challenged(',
+        "a client is told to sign in",
+    ),
     Mutant("mcp-proxy-any-address", "pdp/cli/proxy.py", "host not in _LOOPBACK or", "", "a local listener is local"),
     *_in(
         "answers",

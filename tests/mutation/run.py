@@ -174,6 +174,7 @@ CHECKS = (
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),
     ),
+    Check("transport", _pytest("tests/unit/test_mcp_transport.py"), ("pdp/mcp_transport",)),
     Check("confinement", _pytest("tests/system/test_confinement.py"), ("pdp/confinement",)),
     Check(
         "own proxy",

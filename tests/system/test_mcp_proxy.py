@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, connected
 
 from devtools.demo import stage
+from pdp.adapters.mcp.answers import SAFE_MESSAGE
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 
 GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
@@ -102,7 +103,9 @@ async def test_without_the_decision_point_nothing_passes(
 async def test_over_http_each_user_brings_a_token_and_pages_of_others_are_refused(played: stage.DemoStage) -> None:
     port = stage._free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command(played, "--listen", f"127.0.0.1:{port}"), stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        *command(played, "--listen", f"127.0.0.1:{port}", "--authorization-server", "https://id.acme.example"),
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stderr is not None
@@ -112,15 +115,36 @@ async def test_over_http_each_user_brings_a_token_and_pages_of_others_are_refuse
         alice, bob, nobody = [await _answered(url, played, who) for who in (ALICE, BOB, None)]
         assert (alice, len(bob), nobody) == (set(played.tools), 4, set())
         async with httpx.AsyncClient() as client:
+            token = f"Bearer {played.world.token(ALICE, time.time_ns())}"
+            await _challenged(client, url, played)
             hosts = ("evil.example", f"127.0.0.1.evil.example:{port}", f"127.0.0.1:{port + 1}")
             origins = ("http://evil.example", "null", f"https://127.0.0.1:{port}", f"http://127.0.0.1:{port}.example")
             foreign = [({"host": host}, 421) for host in hosts] + [({"origin": origin}, 403) for origin in origins]
             for headers, status in foreign:
-                answer = await client.post(url, headers={**headers, "content-type": "application/json"}, json={})
+                given = {**headers, "content-type": "application/json", "authorization": token}
+                answer = await client.post(url, headers=given, json={})
                 assert answer.status_code == status
     finally:
         process.terminate()
         await process.wait()
+
+
+async def _challenged(client: httpx.AsyncClient, url: str, played: stage.DemoStage) -> None:
+    """Who is nobody is told where to sign in, whatever is asked."""
+    metadata = f"{url.removesuffix('/mcp')}/.well-known/oauth-protected-resource/mcp"
+    old = f"Bearer {played.world.token(ALICE, time.time_ns() - 2 * 3600 * 10**9)}"
+    where = f'resource_metadata="{metadata}"'
+    for given, told in (
+        ({}, f"Bearer {where}"),
+        ({"authorization": "Basic YTpi"}, f"Bearer {where}"),
+        ({"authorization": old}, f'Bearer error="invalid_token", {where}'),
+    ):
+        for method in ("POST", "GET", "DELETE"):
+            answer = await client.request(method, url, headers=given)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, told)
+            assert answer.json()["error"]["message"] == SAFE_MESSAGE
+    document = (await client.get(metadata)).json()
+    assert document == {"resource": url, "authorization_servers": ["https://id.acme.example"]}
 
 
 async def _answered(url: str, played: stage.DemoStage, who: SandboxPerson | None) -> set[str]:
@@ -160,6 +184,7 @@ async def test_the_command_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, p
         ("--listen", "0.0.0.0:8000"),
         ("--listen", "127.0.0.1"),
         ("--listen", "127.0.0.1:1", "--bearer-file", __file__),
+        ("--bearer-file", __file__, "--authorization-server", "https://id.acme.example"),
     ],
 )
 async def test_what_would_be_unsafe_is_a_usage_error(played: stage.DemoStage, options: tuple[str, ...]) -> None:

@@ -40,7 +40,7 @@ CALL, LIST = TOOL_CALL, TOOL_LIST
 # what a connection needs; it carries neither the server's data nor its actions
 HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
 MAX_KEPT, MAX_KEPT_BYTES = 1_000, 100_000  # definitions that searches showed, and of one of them
-MAX_PAGES, MAX_TOOLS = 1_000, 10_000
+MAX_PAGES, MAX_TOOLS, MAX_LISTED = 1_000, 10_000, 16 * 1024 * 1024  # the last in bytes
 _VERSIONS = "fastmcp"
 _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
@@ -193,18 +193,20 @@ class Enforcement:
         """All that the server lists now by this method, on all pages: asked of the server itself, within this
         request."""
         found: list[bytes] = []
-        cursor: str | None = None
+        size, cursor = 0, None
         meta = {"_meta": ctx.params["_meta"]} if ctx.params and "_meta" in ctx.params else {}
         for _ in range(MAX_PAGES):
             params = meta if cursor is None else {**meta, "cursor": cursor}
             page = _wire(await call_next(replace(ctx, method=method, params=params)))
-            found += [json.dumps(one, ensure_ascii=False).encode() for one in page.get(LISTS[method].member, ())]
+            here = [json.dumps(one, ensure_ascii=False).encode() for one in page.get(LISTS[method].member, ())]
+            found += here
+            size += sum(map(len, here))
             cursor = page.get("nextCursor")
-            if len(found) > MAX_TOOLS:
+            if len(found) > MAX_TOOLS or size > MAX_LISTED:
                 break
             if cursor is None:
                 return found
-        logger.error("the list of %s does not end; its paging is broken", self.server)
+        logger.error("the list of %s does not end, or is too long", self.server)
         raise _denied({"status": "deny"})
 
     async def _definition(self, ctx: Context, call_next: CallNext, call: CallParameters) -> bytes | None:

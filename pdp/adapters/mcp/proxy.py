@@ -6,13 +6,10 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import mcp_types
-from mcp import StdioServerParameters
 from mcp.client.client import Client
-from mcp.client.stdio import stdio_client
 from mcp.server import Server
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.stdio import stdio_server
@@ -22,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
 from pdp.confinement import Confinement
+from pdp.mcp_transport import to_command, to_url
 
 _REQUESTS: Mapping[str, type[Any]] = {
     "tools/list": mcp_types.ListToolsRequest,
@@ -46,9 +44,9 @@ class Upstream:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Client]:
-        """A client of it. What it says on standard error is not ours to print."""
+        """A client of it, whose answers are bounded (`mcp_transport`)."""
         if self.url is not None:
-            async with Client(self.url, cache=None) as client:
+            async with Client(to_url(self.url), cache=None) as client:
                 yield client
             return
         with ExitStack() as left:
@@ -56,9 +54,7 @@ class Upstream:
             if self.confinement is not None:
                 command, own = left.enter_context(self.confinement.around(command, self.folder or os.curdir))
                 env |= own
-            quiet = left.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: ASYNC230 - the null device
-            parameters = StdioServerParameters(command=command[0], args=command[1:], env=env or None, cwd=self.folder)
-            async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
+            async with Client(to_command(command, env, self.folder), cache=None) as client:
                 yield client
 
 

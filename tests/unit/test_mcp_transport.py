@@ -1,0 +1,126 @@
+"""Transports to MCP servers of which an answer is bounded: real processes, a real HTTP endpoint, the SDK's client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
+from support.envoy import free_port
+from support.waiting import until
+
+from pdp.mcp_transport import to_command, to_url
+
+LIMIT = 60.0
+FLOODS = """
+import sys
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("floods")
+
+@server.tool()
+def flood(size: int) -> str:
+    return "x" * size
+
+server.run(transport=sys.argv[1], **({"port": int(sys.argv[2])} if len(sys.argv) > 2 else {}))
+"""
+
+
+@pytest.fixture(autouse=True)
+async def limit() -> Any:
+    async with asyncio.timeout(LIMIT):
+        yield
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    (tmp_path / "floods.py").write_text(FLOODS)
+    return tmp_path / "floods.py"
+
+
+async def test_a_message_that_is_too_long_ends_the_connection(script: Path) -> None:
+    started = to_command([sys.executable, str(script), "stdio"], {}, None, max_bytes=100_000)
+    async with Client(started, cache=None) as client:
+        for _ in range(3):  # each for itself
+            assert not (await client.call_tool("flood", {"size": 40_000})).is_error
+        for size in (200_000, 1):  # the second finds nobody
+            with pytest.raises(MCPError):
+                await client.call_tool("flood", {"size": size})
+
+
+async def test_messages_that_are_too_long_together_end_it(script: Path) -> None:
+    started = to_command([sys.executable, str(script), "stdio"], {}, None, max_bytes=100_000, in_all=True)
+    async with Client(started, cache=None) as client:
+        assert not (await client.call_tool("flood", {"size": 40_000})).is_error
+        with pytest.raises(MCPError):
+            await client.call_tool("flood", {"size": 40_000})
+
+
+async def test_a_line_without_end_is_not_waited_for() -> None:
+    endless = "import sys\nwhile True: sys.stdout.write('x' * 65536)"
+    async with to_command([sys.executable, "-c", endless], {}, None, max_bytes=1 << 20) as (incoming, _):
+        with pytest.raises(anyio.EndOfStream):
+            await incoming.receive()
+
+
+STAYS = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open(sys.argv[1] + ".part", "w").write(f"{os.getpid()} {child.pid}")
+os.rename(sys.argv[1] + ".part", sys.argv[1])
+time.sleep(600)
+"""
+
+
+async def test_a_server_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    (tmp_path / "stays.py").write_text(STAYS)
+    noted = tmp_path / "noted"
+    async with to_command([sys.executable, str(tmp_path / "stays.py"), str(noted)], {}, tmp_path):
+        await until(noted.exists)
+    for process in map(int, noted.read_text().split()):
+        await until(lambda process=process: not alive(process))
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_what_cannot_be_started_is_told() -> None:
+    with pytest.raises(OSError, match="nonexistent"):
+        async with to_command(["/nonexistent/server"], {}, None):
+            pass
+
+
+def listening(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+async def test_over_http_one_answer_that_is_too_long_fails_alone(script: Path) -> None:
+    port = free_port()
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), "streamable-http", str(port), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until(lambda: listening(port))
+        async with Client(to_url(f"http://127.0.0.1:{port}/mcp", max_bytes=100_000), cache=None) as client:
+            for size, fits in ((40_000, True), (40_000, True), (200_000, False), (40_000, True), (40_000, True)):
+                if fits:
+                    assert not (await client.call_tool("flood", {"size": size})).is_error
+                else:
+                    with pytest.raises(MCPError):
+                        await client.call_tool("flood", {"size": size})
+    finally:
+        server.kill()
+        await server.wait()
