@@ -18,7 +18,11 @@ PAGES = {
     "facts": ROOT / "docs" / "policy-input.md",
     "baseline": ROOT / "docs" / "policy-baseline.md",
     "controls": ROOT / "docs" / "controls.md",
+    "bench": ROOT / "docs" / "bench.md",
+    "figures": ROOT / "README.md",
 }
+BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
+_VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}
 BASELINE = ROOT / "rego" / "baseline"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
@@ -72,6 +76,60 @@ def controls() -> str:
     return "\n".join(lines)
 
 
+def bench(report: Mapping[str, Any]) -> str:
+    """Every figure of a run of the bench."""
+    versions = ", ".join(f"{name} {version}" for name, version in report["machine"]["versions"].items())
+    lines = [
+        _run(report),
+        f"{versions}.",
+        "",
+        "| figure | median | range | first | aim | | absolute |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for figure in report["figures"]:
+        goal, spread = figure["goal"], ("-", "-")
+        if figure["median"] is not None:
+            spread = f"{figure['median']:.2f}", f"{figure['low']:.2f}-{figure['high']:.2f}"
+        marks = ("", "") if goal is None else (_mark(goal, "first"), _mark(goal, "aim"))
+        cells = (figure["what"], *spread, *marks, _VERDICTS[figure["verdict"]], figure["note"].replace(" us", " µs"))
+        lines.append(f"| {' | '.join(cells)} |")
+    if report["stages"]:
+        lines += [
+            "",
+            "One call at a time, in one process:",
+            "",
+            "| stage | server µs | workers µs |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {s['name']} | {s['server_us']:.0f} | {s['workers_us']:.0f} |" for s in report["stages"]]
+    return "\n".join(lines)
+
+
+def figures(report: Mapping[str, Any]) -> str:
+    """Those with a goal, in short."""
+    lines = [_run(report), "", "| figure | measured | wanted first | |", "|---|---|---|---|"]
+    for figure in report["figures"]:
+        if figure["verdict"]:
+            said = "**missed**" if figure["verdict"] == "missed" else "met"
+            lines.append(f"| {figure['what']} | {figure['median']:.2f} | {_mark(figure['goal'], 'first')} | {said} |")
+    return "\n".join(lines)
+
+
+def _run(report: Mapping[str, Any]) -> str:
+    machine, load, pace = report["machine"], report["load_average"], report["pace"]
+    busy = load["start"] > machine["cores"]
+    return (
+        f"At commit {machine['commit']}: {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, "
+        f"{machine['python']}.\n{pace['rounds']} rounds of {pace['seconds']:g} s; the load average was "
+        f"{load['start']:g} when it began and {load['end']:g} when it ended."
+        f"{' **The machine was busy with other work: read the orders of size only.**' if busy else ''}"
+    )
+
+
+def _mark(goal: Mapping[str, Any], mark: str) -> str:
+    return f"{'≤' if goal['at_most'] else '≥'} {goal[mark]:g}"
+
+
 def page(name: str, table: str) -> str:
     """The text of a page with its marked table regenerated. Raises ValueError when a mark is missing."""
     begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
@@ -107,11 +165,18 @@ def _type(node: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Write the tables of facts and of the baseline from rego/, the table of controls and the picture of a request's
-    states from the core; with --check, report stale ones."""
+    states from the core, the figures from docs/bench.json; with --check, report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
-    tables = {"facts": facts(), "baseline": rules(), "controls": controls()}
+    report = json.loads(BENCH.read_text())
+    tables = {
+        "facts": facts(),
+        "baseline": rules(),
+        "controls": controls(),
+        "bench": bench(report),
+        "figures": figures(report),
+    }
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()} | {PICTURE: picture()}
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():

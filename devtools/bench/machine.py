@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+import subprocess
 import time
 from collections.abc import Mapping
 from importlib import metadata
@@ -26,13 +27,23 @@ def facts() -> Mapping[str, Json]:
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return {
+        "commit": _commit(),
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 0,
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "architecture": platform.machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "versions": versions,
     }
+
+
+def _commit() -> str:
+    """What is measured, where it lies in a checkout."""
+    command = ("git", "-C", Path(__file__).parent, "describe", "--always", "--dirty", "--exclude=*")
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def load() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_under_test import Policy
 
+from pdp.core.elements import SEPARATOR
 from pdp.core.evidence import Verdict, answer, judged
-from pdp.core.facts import Annotations, Facts, Finding
+from pdp.core.facts import Annotations, Facts, Finding, Waiver
 from pdp.core.outcome import Effect
 
 # A judge at stage 1, people in its place, and somebody's approval at stage 2.
@@ -34,6 +36,23 @@ LATER = 2**62
 GOOD = Verdict("ok", "allow", 0.9, "11", "m")
 
 
+# Ways to what packs are not told, whatever the gate says of such packs: each denies unless it finds an answer or a
+# waiver.
+TRICKS = {
+    "whole": 'walk(input, [_, "met"])',
+    "text": 'contains(json.marshal(input), "\\"met\\"")',
+    "alias": 'name := concat("", ["evi", "dence"]); count(input[name]) > 0',
+    "lists": "some _, found in input; is_array(found); some each in found; is_object(each); each.expires_ns > 0",
+    "waivers": 'count(object.get(input, ["waivers"], [])) > 0',
+}
+SEEKING = """package packs.seeking
+meta := {{"servers": ["git"], "owner": "o"}}
+allow contains {{"target": t.key, "code": "s.all"}} if {{ some t in input.targets; seen }}
+deny contains {{"code": "s.unseen", "message": ""}} if not seen
+seen if {{ {} }}
+"""
+
+
 @pytest.fixture(scope="module")
 def judging() -> Policy:
     return Policy({"judged": JUDGED})
@@ -48,6 +67,23 @@ def met(requirement: dict[str, Any], **changes: Any) -> dict[str, Any]:
     if requirement["kind"] == "judge":
         return {**judged(requirement, CALL, GOOD, LATER), **changes}
     return {**answer(requirement, CALL, "met", LATER), **changes}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_no_pack_finds_evidence_or_waivers_however_it_looks(trick: str) -> None:
+    """By construction: they are no part of what packs are evaluated on."""
+    policy = Policy({"judged": JUDGED, "seeking": SEEKING.format(TRICKS[trick])})
+    waiver = Waiver("w", "schema.open", "git", "o", "", LATER)
+    call = good_call(waivers=(waiver,))
+    assert policy.ask(call, NOON).effect is Effect.DENY
+    evidence = tuple(map(met, wanted(policy)))
+    assert {reason.code for reason in policy.ask(call, NOON, evidence).reasons} == {"s.unseen"}
+    # if they were told, it would find them
+    composed, phase, facts, *asserted = policy.asked.payload.split(SEPARATOR)
+    members = json.loads(policy.asked.document)
+    told = json.dumps(json.loads(facts) | {name: members[name] for name in ("evidence", "waivers")}).encode()
+    _, answer = policy._evaluator.evaluate(SEPARATOR.join((composed, phase, told, *asserted)))
+    assert b"s.unseen" not in answer
 
 
 junk = st.dictionaries(
