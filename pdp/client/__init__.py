@@ -19,6 +19,7 @@ from pdp.client.sync import ApprovalClient, Client
 from pdp.client.values import (
     Claims,
     Decision,
+    Inspected,
     Listing,
     Obligation,
     Pending,
@@ -45,6 +46,7 @@ __all__ = [
     "Consent",
     "Decision",
     "Filter",
+    "Inspected",
     "Listing",
     "Obligation",
     "Pending",

@@ -118,7 +118,7 @@ class CallQuestion:
                 method=call.method or _METHODS.get(call.kind, ""),
                 target=_target(call),
                 credential=subject(self.credential),
-                session=_session(self.session),
+                session=session_of(self.session),
                 protocol_version=call.protocol_version,
                 client_capabilities_json=encoded(call.client_capabilities, "client_capabilities"),
                 supported_obligations=sorted(self.supported),
@@ -219,7 +219,7 @@ class ListQuestion:
                 definitions_json=[encoded(d, "definitions") for d in definitions or ()],
                 presented_only=definitions is not None,
                 credential=subject(self.credential),
-                session=_session(self.session),
+                session=session_of(self.session),
                 protocol_version=self.listing.protocol_version,
                 server_peer=_peer(self.listing.server_peer),
             )
@@ -426,7 +426,8 @@ def subject(credential: Credential) -> types_pb2.Credential | None:
     return types_pb2.Credential(bearer=credential)
 
 
-def _session(session: Session | None) -> types_pb2.Session | None:
+def session_of(session: Session | None) -> types_pb2.Session | None:
+    """The session of a request."""
     if session is None:
         return None
     return types_pb2.Session(

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from pdp.client import channel, requests_approvals, requests_decide
+from pdp.client import channel, requests_approvals, requests_decide, results
 from pdp.client.requests_approvals import Ballot, Consent, Filter
 from pdp.client.requests_decide import (
     BatchQuestion,
@@ -22,7 +22,18 @@ from pdp.client.requests_decide import (
     Question,
     WaitQuestion,
 )
-from pdp.client.values import Credential, Decision, Listing, Outcome, Reported, Session, ToolCall, ToolList, Waited
+from pdp.client.values import (
+    Credential,
+    Decision,
+    Inspected,
+    Listing,
+    Outcome,
+    Reported,
+    Session,
+    ToolCall,
+    ToolList,
+    Waited,
+)
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, consent_pb2_grpc, types_pb2
 
 Answer = TypeVar("Answer")
@@ -134,6 +145,32 @@ class Client:
             requests_decide.new_id(request_id), decision_id, outcome, redemption_id, finished_at
         )
         return self._ask(question, self._calls, self._calls.stub.ReportOutcome, timeout)
+
+    def inspect_result(
+        self,
+        decision: Decision,
+        result: Mapping[str, Any],
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Inspected:
+        """May the result of the call that `decision` allowed be passed on, and what of it?
+
+        `result` is an MCP `result` object, `credential` and `session` are those of the call. Never raises: whatever
+        goes wrong withholds the result. The same result again, under the same `request_id`, is safe.
+        """
+        question = results.ResultQuestion(
+            requests_decide.new_id(request_id),
+            decision.decision_id,
+            decision.redemption_id,
+            result,
+            credential,
+            session,
+        )
+        send = results.streamed(self._calls.stub.InspectResult)
+        return self._ask(question, self._calls, send, timeout)
 
     def close(self) -> None:
         """Close the connections; questions after that are denied."""

@@ -256,3 +256,24 @@ class Reported:
     def code(self) -> str:
         """The first reason's code; "" for an outcome that is noted."""
         return self.reasons[0].code if self.reasons else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The answer about one result. Pass on `result`, which is a copy with everything cut out that has to be, and only
+    if it `passes`; in its place `safe_message`. `labels` are what the result put on its session."""
+
+    passes: bool
+    request_id: str
+    reasons: tuple[Reason, ...]
+    safe_message: str
+    result: Any = field(default=None, repr=False)
+    decision_id: str = ""
+    labels: tuple[str, ...] = ()
+    record: Record | None = None
+    server_code: str = ""
+
+    @property
+    def code(self) -> str:
+        """The first reason's code; "" where there is none."""
+        return self.reasons[0].code if self.reasons else ""

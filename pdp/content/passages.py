@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from pdp.core.patterns import ANY_HIDDEN, hidden_in, secret_spans
+from pdp.core.patterns import ANY_HIDDEN, end_of_token, hidden_in, secret_spans
 
+_CONNECTION = "connection_string"
 WINDOW, OVERLAP = 32_768, 2_048  # characters; nothing that is found is longer than the overlap, keys apart
 
 
@@ -58,14 +59,14 @@ _SHAPES = (
     _active("remote_image", r"!\[[^\[\]\n]{0,200}\](?:\(\s{0,4}<?(?:https?:)?//[^\s)]{1,1024}|\[)"),
     _active("remote_image", r"<\s{0,8}img\b[^<>]{0,512}?\bsrc\s{0,8}=\s{0,8}[\"']?(?:https?:)?//[^\s\"'>]{1,1024}"),
     _Shape(
-        "leak",
-        "connection_string",
+        "secret",
+        _CONNECTION,
         # the credentials between scheme and host
         re.compile(r"(?<=://)[^\s/@:\"'<>]{0,100}:[^\s/@\"'<>]{1,200}@(?=[A-Za-z0-9\[])"),
     ),
     _Shape(
-        "leak",
-        "connection_string",
+        "secret",
+        _CONNECTION,
         re.compile(
             r"(?i)(?<![a-z])(?:password|pwd|accountkey|sharedaccesskey)\s{0,4}=\s{0,4}[^;\s\"']{1,200}(?=;|\"|'|$)"
         ),
@@ -106,16 +107,16 @@ def passages(text: str, *, of_error: bool) -> Iterator[TextSpan]:
     """Every passage of a text, in no order; `of_error` is whether the text is what an error says."""
     shapes = (*_SHAPES, *_OF_ERRORS) if of_error else _SHAPES
     seen: set[TextSpan] = set()
-    keys_end = 0
+    ends: dict[str, int] = {}  # of credentials, by detail
     for offset, window in windows(text):
         for span in _of_window(window, shapes):
             placed = TextSpan(span.start + offset, span.end + offset, span.kind, span.detail)
-            if placed in seen or (placed.detail == _KEY and placed.start < keys_end):
+            if placed in seen or placed.start < ends.get(placed.detail, 0):
                 continue
             seen.add(placed)
-            if placed.detail == _KEY:
-                keys_end = _end_of_key(text, placed.end)
-                placed = TextSpan(placed.start, keys_end, placed.kind, placed.detail)
+            if placed.kind in _CREDENTIALS:  # they may be longer than a window
+                ends[placed.detail] = end = _end_of(text, placed)
+                placed = TextSpan(placed.start, end, placed.kind, placed.detail)
             yield placed
 
 
@@ -142,13 +143,18 @@ def _of_window(text: str, shapes: tuple[_Shape, ...]) -> Iterator[TextSpan]:
 
 
 _KEY = "private_key"
+_CREDENTIALS = frozenset({"bearer_token", "secret"})
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 
 
-def _end_of_key(text: str, begun: int) -> int:
-    """A private key goes on to its last line, or to the end of the text."""
-    ends = _KEY_END.search(text, begun)
-    return ends.end() if ends is not None else len(text)
+def _end_of(text: str, found: TextSpan) -> int:
+    """A private key goes on to its last line, or to the end of the text; a token as far as its characters do."""
+    if found.detail == _CONNECTION:
+        return found.end
+    if found.detail == _KEY:
+        ends = _KEY_END.search(text, found.end)
+        return ends.end() if ends is not None else len(text)
+    return end_of_token(text, found.end)
 
 
 _DIGITS = re.compile(r"(?<![\w.])\d{3,19}(?:[ -]\d{3,7}){0,63}+(?!\w)")

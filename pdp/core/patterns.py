@@ -83,9 +83,14 @@ def secret_spans(text: str) -> Iterator[tuple[Pattern, int, int]]:
         end = 0
         for match in pattern.text.finditer(text):
             if match.start() >= end:  # or it stands in the run before
-                tail = _TAIL.match(text, match.end())
-                end = match.end() if tail is None else tail.end()
+                end = end_of_token(text, match.end())
                 yield pattern, match.start(), end
+
+
+def end_of_token(text: str, begun: int) -> int:
+    """The end of the run of token characters that goes on at `begun`."""
+    tail = _TAIL.match(text, begun)
+    return begun if tail is None else tail.end()
 
 
 def secret_in(text: str) -> Pattern | None:

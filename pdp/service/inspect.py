@@ -182,8 +182,11 @@ class Inspect:
     async def _inspected(self, ask: ResultAsk, caller: Caller, call: AllowedCall, snapshot: Snapshot) -> Inspection:
         pinned = snapshot.registry.pinned(caller.tenant, call.server, call.name, call.kind)
         inspecting = self.results.content.inspecting(pinned, ask.content_type, error=ask.is_error)
-        async with self.slots:  # in a thread: a large result must not hold decisions up
-            inspection = await asyncio.to_thread(inspecting, ask.data)
+        await self.slots.acquire()
+        # in a thread: a large result must not hold decisions up; it keeps its slot though nobody may wait any more
+        running = asyncio.get_running_loop().run_in_executor(None, inspecting, ask.data)
+        running.add_done_callback(lambda _: self.slots.release())
+        inspection = await asyncio.shield(running)
         if pinned is None or pinned.manifest_sha256 != call.manifest_sha256:
             check = failed(
                 "result.tool_changed", "The tool is no longer the one that was called; withhold its result."

@@ -20,6 +20,7 @@ from pack_mutants import GATED
 from redeeming_mutants import REDEEMING
 from replay_mutants import REPLAY
 from requirement_mutants import WANTED
+from result_mutants import RESULTS
 from rule_mutants import TESTED
 from store_mutants import STORE
 
@@ -44,4 +45,5 @@ MUTANTS = (
     *MCP,
     *KINDS,
     *REPLAY,
+    *RESULTS,
 )

@@ -26,7 +26,7 @@ from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ElicitResult
 from mcp_types.methods import is_input_required
 from pydantic import BaseModel
 
-from pdp.adapters.mcp import answers, tool_search
+from pdp.adapters.mcp import answers, results, tool_search
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
@@ -85,7 +85,8 @@ class EnforcementOptions:
     `passes` are further methods that pass without a decision. `state_keys` seal what a client carries from round to
     round, 32 bytes of chance each, the first one seals; replicas share them. Without, they are made at start and good
     for this process alone. `patience` is the time in seconds for which one request waits for people. `search` are the
-    tools that find and call others, where the server is no FastMCP, which tells by itself.
+    tools that find and call others, where the server is no FastMCP, which tells by itself. `inspects_results`: no
+    result leaves before it was inspected.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -95,6 +96,7 @@ class EnforcementOptions:
     state_seconds: float = 3_600.0
     patience: float = 25.0
     search: ToolSearch = field(default_factory=ToolSearch)
+    inspects_results: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,7 @@ class Enforcement:
             executing.reset(token)
             await self._reported(decision, done=done)
         if not is_input_required(result):
-            return result
+            return await self._closed(results.passed_on(self, ctx, call.method, decision, result))
         state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
         return {**result, "requestState": state.written()}
 

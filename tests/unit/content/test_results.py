@@ -49,7 +49,7 @@ def found(inspection: Inspection) -> set[tuple[str, str]]:
         (f"paid with {CARD}", "personal_data", "card"),
         (f"order 12345 {CARD}, 3 items", "personal_data", "card"),
         (f"to {IBAN}.", "personal_data", "iban"),
-        ("postgresql://app:hunter2@db.example.org/x", "leak", "connection_string"),
+        ("postgresql://app:hunter2@db.example.org/x", "secret", "connection_string"),
     ],
 )
 def test_it_is_found_at_its_pointer(said: str, kind: str, detail: str) -> None:
@@ -152,6 +152,13 @@ def test_a_private_key_is_cut_to_its_end() -> None:
     assert cut["spans"] == [[2, 2 + len(key)]]
     (cut,) = redactions(text(f"x {key[:50]}").passages, {"secret": ""})
     assert cut["spans"] == [[2, 52]]
+
+
+def test_a_token_longer_than_a_window_is_cut_to_its_end() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0." + "a" * 40_000
+    for before in (0, 30_000, 33_000):
+        (cut,) = redactions(text("x " * (before // 2) + token + " y").passages, {"bearer_token": ""})
+        assert cut["spans"] == [[before, before + len(token)]]
 
 
 def test_a_secret_in_a_name_takes_the_object_along() -> None:

@@ -1,0 +1,133 @@
+"""Sans I/O: a tool's result to be inspected, and what may be passed on of it. Whatever is not plainly an allow
+withholds the result."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.client import responses
+from pdp.client.requests_decide import NotARequestError, Refuse, encoded, session_of, subject, unfit
+from pdp.client.values import Credential, Inspected, Reason, Session
+from pdp.v1 import decision_pb2, types_pb2
+
+WITHHELD = "The result of this call is withheld."
+REDACT = "redact"
+CHUNK = 262_144  # bytes
+
+
+def withheld(request_id: str, code: str, message: str, server_code: str = "") -> Inspected:
+    """A result that this client withholds."""
+    return Inspected(False, request_id, (Reason(code, message),), WITHHELD, server_code=server_code)
+
+
+def streamed(send: Callable[..., Any]) -> Callable[..., Any]:
+    """`send` for a request that is several messages."""
+    return lambda messages, **options: send(iter(messages), **options)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultQuestion:
+    """May the result of an allowed call be passed on?"""
+
+    request_id: str
+    decision_id: str
+    redemption_id: str
+    result: Mapping[str, Any]
+    credential: Credential
+    session: Session | None
+    refuse: Refuse[Inspected] = withheld
+
+    def request(self) -> Sequence[decision_pb2.InspectResultRequest]:
+        """See `Question`: the whole stream."""
+        data = encoded(self.result, "result")
+        try:
+            return tuple(self._messages(data))
+        except (TypeError, ValueError) as error:
+            raise unfit(error) from None
+
+    def _messages(self, data: bytes) -> Iterator[decision_pb2.InspectResultRequest]:
+        message = decision_pb2.InspectResultRequest
+        yield message(
+            start=decision_pb2.ResultStart(
+                request_id=self.request_id,
+                decision_id=self.decision_id,
+                redemption_id=self.redemption_id,
+                credential=subject(self.credential),
+                session=session_of(self.session),
+                supported_obligations=[REDACT],
+            )
+        )
+        for at in range(0, len(data), CHUNK):
+            yield message(chunk=decision_pb2.ResultChunk(data=data[at : at + CHUNK]))
+        yield message(end=decision_pb2.ResultEnd(is_error=self.result.get("isError") is True))
+
+    def read(self, response: decision_pb2.InspectResultResponse, _now: float) -> Inspected:
+        """See `Question`."""
+        reasons = tuple(Reason(r.code, r.message, r.rule, r.control, r.pack) for r in response.reasons)
+        if response.effect != types_pb2.EFFECT_ALLOW:
+            first = reasons or (Reason("client.effect", "The answer has no effect that this client knows."),)
+            return self._answer(response, first, None)
+        if not response.decision_id or not response.HasField("record"):
+            return self.refuse(self.request_id, "client.malformed", "The service let a result pass without a record.")
+        result: Any = copy.deepcopy(dict(self.result))
+        try:
+            for obligation in response.obligations:
+                if obligation.kind != REDACT:
+                    raise NotARequestError(obligation.kind)  # noqa: TRY301 - withheld like what cannot be cut out
+                result = redacted(result, json.loads(obligation.parameters_json)["redactions"])
+        except (NotARequestError, LookupError, TypeError, ValueError):
+            return self.refuse(
+                self.request_id, "client.obligation", "The answer obliges to something that cannot be done."
+            )
+        return self._answer(response, reasons, result)
+
+    def _answer(
+        self, response: decision_pb2.InspectResultResponse, reasons: tuple[Reason, ...], result: Any
+    ) -> Inspected:
+        return Inspected(
+            passes=result is not None,
+            request_id=self.request_id,
+            reasons=reasons,
+            safe_message="" if result is not None else response.safe_message or WITHHELD,
+            result=result,
+            decision_id=response.decision_id,
+            labels=tuple(each.label for each in response.labels),
+            record=responses.record(response.record) if response.HasField("record") else None,
+        )
+
+
+def redacted(result: Any, redactions: Sequence[Mapping[str, Any]]) -> Any:
+    """The result with each place replaced: a JSON Pointer (RFC 6901), and of a text only its spans (from, before;
+    characters), where there are any. Raises LookupError, TypeError, ValueError for a place that is not there."""
+    for each in redactions:
+        *path, last = [part.replace("~1", "/").replace("~0", "~") for part in each["pointer"].split("/")]
+        if not path:
+            raise LookupError("the whole result")
+        around = result
+        for part in path[1:]:
+            around = around[_key(around, part)]
+        key = _key(around, last)
+        around[key] = _without(around[key], each.get("spans"), each["replacement"])
+    return result
+
+
+def _key(around: Any, part: str) -> Any:
+    return int(part) if isinstance(around, list) else part
+
+
+def _without(value: Any, spans: Any, replacement: str) -> str:
+    if not isinstance(replacement, str):
+        raise TypeError("no text")
+    if spans is None:
+        return replacement
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    for start, end in sorted(spans, reverse=True):
+        if not 0 <= start <= end <= len(value):
+            raise ValueError("no such span")
+        value = value[:start] + replacement + value[end:]
+    return str(value)
