@@ -140,7 +140,14 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     if store.HasField("last_failure"):
         yield _more(_fault(store.last_failure))
     yield from _differences(status)
+    yield from _observations(status)
     yield from _switches(status)
+
+
+def _observations(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for each in status.observations:
+        caller = _printable(f"{each.caller} ({', '.join(each.servers)})")
+        yield f"{'observed':10}{caller}: policy does not bind it until {_at(each.until)}"
 
 
 def _differences(status: admin_pb2.GetStatusResponse) -> Iterator[str]:

@@ -18,14 +18,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pdp.config.sources import Origins
 
 Model: TypeAlias = type[BaseModel]
-_WORDS: Mapping[object, str] = {int: "integer", float: "number", str: "text", bool: "true or false", Path: "path"}
+_WORDS: Mapping[object, str] = {
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    Path: "path",
+    AwareDatetime: "instant (RFC 3339, with its offset)",
+}
 _BOUNDS = (("ge", "at least {}"), ("gt", "above {}"), ("le", "at most {}"), ("lt", "below {}"))
 
 

@@ -30,6 +30,9 @@ class PolicyRef:
     engine: str
 
 
+OBSERVED = "observed"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenRequirement:
     """One requirement that is still wanted. `id` names it for this call; `expires_ns` is Unix ns."""
@@ -62,7 +65,7 @@ class Answer:
     policy: PolicyRef
     requirements: tuple[OpenRequirement, ...] = ()
     retry_after_ms: int = 0
-    enforcement: str = "enforced"
+    enforcement: str = "enforced"  # or OBSERVED: the caller may proceed whatever the effect
     redemption_id: str = ""
     resume_token: str = ""
 
@@ -165,6 +168,7 @@ class ListAnswer:
     reasons: tuple[Reason, ...]
     valid_until_ns: int
     policy: PolicyRef
+    enforcement: str = "enforced"
 
 
 RESULT_WITHHELD = "The result of this call is withheld."

@@ -27,6 +27,7 @@ from pdp.core.evidence import Evidence
 from pdp.core.facts import Facts, document
 
 T = TypeVar("T")
+NOT_GRANTED = "policy.not_granted"
 
 
 class Effect(StrEnum):
@@ -74,6 +75,13 @@ class Outcome:
 def denied(code: str, message: str = "", *, waived: tuple[Mapping[str, Json], ...] = ()) -> Outcome:
     """A denial by the service: the one direction in which it may turn an answer."""
     return Outcome(Effect.DENY, (Reason(code, message, "service", control_of(code)),), waived=waived)
+
+
+def observable(outcome: Outcome) -> bool:
+    """Whether policy alone speaks: no check of the gate failed, and the service denied nothing. Only then may an
+    answer not bind a caller that an operator observes. That no pack grants the target is policy's word too."""
+    named = [reason for reason in outcome.reasons if reason.rule == "service" or _gates(reason)]
+    return all(reason.rule == "pdp.gate" and reason.code == NOT_GRANTED for reason in named)
 
 
 def question(

@@ -166,8 +166,15 @@ def decision(  # noqa: PLR0913 - what an answer is made of
         return encode(stamp, "decision", {**body, "elements": portion(said, 0)})
 
 
-def listing(
-    stamp: Stamp, facts: Facts, outcome: Outcome, pins: Pins, sealed: Sealed, *, valid_until_ns: int
+def listing(  # noqa: PLR0913 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    *,
+    valid_until_ns: int,
+    enforcement: str = "enforced",
 ) -> bytes:
     """The record of one FilterTools (kind `list`). Raises RecordTooLargeError.
 
@@ -178,7 +185,7 @@ def listing(
         for h in sorted(outcome.hidden, key=lambda h: h.key)
     ]
     visible: list[Json] = [cut(key) for key in sorted(outcome.visible)]
-    answer = _answer(stamp, facts, outcome, pins, sealed, valid_until_ns, "enforced")
+    answer = _answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement)
     return encode(stamp, "list", {**answer, "visible": portion(visible), "hidden": portion(hidden)})
 
 

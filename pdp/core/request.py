@@ -47,6 +47,12 @@ class Caller:
     inspects_results: bool = False  # every result passes InspectResult before an agent sees it
     max_worker_kills_per_minute: int = 6
     person_clients: frozenset[str] = frozenset()  # clients of the tokens that people act with here
+    observed_until_ns: int = 0  # until then what policy denies it does not bind it; 0: it always does
+    observed_servers: frozenset[str] = frozenset()  # about which; "*" is every server
+
+    def observed(self, server: str, at_ns: int) -> bool:
+        """Whether an operator only watches what policy would answer this caller about `server`."""
+        return at_ns < self.observed_until_ns and not self.observed_servers.isdisjoint(("*", server))
 
     def fronts(self, server: str) -> bool:
         """True when this caller may ask about `server`."""

@@ -7,10 +7,12 @@ not its issuer's is refused here, before anything is served.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     Field,
     StringConstraints,
     ValidationInfo,
@@ -18,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from pdp.core.check import NS
 from pdp.core.request import Caller, MayAssert, Role
 from pdp.files.contradictions import Contradiction, refuse
 from pdp.files.options import Options, url_problem
@@ -174,6 +177,20 @@ class MayAssertOptions(Options):
     )
 
 
+class ObserveOptions(Options):
+    """Observation of a caller: what policy answers is recorded and told, and does not bind it."""
+
+    until: AwareDatetime = Field(
+        description="When it ends by itself; from then on every answer binds.", examples=["2027-03-01T00:00:00Z"]
+    )
+    servers: frozenset[Name] = Field(frozenset({"*"}), description='Servers that it is about; "*" is every one.')
+
+    @property
+    def said(self) -> str:
+        """What it means, for operators."""
+        return f"until {self.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC what policy denies this caller is not enforced"
+
+
 class CallerOptions(Options):
     """One caller (`callers.<name>`). Roles, servers and vouching are nothing by default."""
 
@@ -205,6 +222,11 @@ class CallerOptions(Options):
     max_worker_kills_per_minute: int = Field(
         6, ge=0, le=1000, description="Lost policy workers, after which its calls are denied for a while."
     )
+    observe: ObserveOptions | None = Field(
+        None,
+        description="For a pilot: its answers say ENFORCEMENT_OBSERVED, and it may proceed whatever policy says. "
+        "What fails a check of the gate, and what the service denies, binds it all the same.",
+    )
 
     def caller(self, name: str) -> Caller:
         """The core's value for this caller."""
@@ -228,6 +250,8 @@ class CallerOptions(Options):
             inspects_results=self.inspects_results,
             max_worker_kills_per_minute=self.max_worker_kills_per_minute,
             person_clients=frozenset(self.person_clients),
+            observed_until_ns=int(self.observe.until.timestamp()) * NS if self.observe else 0,
+            observed_servers=self.observe.servers if self.observe else frozenset(),
         )
 
 

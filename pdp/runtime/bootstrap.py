@@ -194,6 +194,7 @@ def _build(
         index_key,
         lambda: losses.count,
         lambda: answers.status,
+        tuple(options.caller(name) for name, options in settings.identity.callers.items()),
     )
     evidence = environment.evidence or approvals.evidence
     decide = Decide(
@@ -324,12 +325,19 @@ async def start(process: Process) -> None:
         if result.failure is not None:
             log.error("%s: %s: %s", result.part, result.failure.code, result.failure.message)
     await _until_there_is_policy(process)
+    _warn_of_observed(settings)
     process.levels.warn(process.clock.now_ns())
     await process.server.start()
     if process.console is not None:
         await process.console.start()
     if process.signed is not None and process.signed.files is not None:
         await process.signed.files.start()
+
+
+def _warn_of_observed(settings: Settings) -> None:
+    for name, caller in settings.identity.callers.items():
+        if caller.observe is not None:
+            log.warning("identity.callers.%s.observe: %s", name, caller.observe.said)
 
 
 async def _until_there_is_policy(process: Process) -> None:

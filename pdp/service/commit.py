@@ -143,13 +143,12 @@ class Recorder:
             )
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
-            data = record.decision(
-                stamp, facts, outcome, pins, sealed, valid_until_ns=0, enforcement=answer.enforcement
-            )
+            data = record.decision(stamp, facts, outcome, pins, sealed, valid_until_ns=0)
             decision.reply, decision.entries = None, ()
             decision.answer = replace(
                 answer,
                 effect=outcome.effect,
+                enforcement="enforced",
                 reasons=outcome.reasons,
                 obligations=(),
                 requirements=(),
@@ -198,11 +197,13 @@ class Recorder:
         pins, until_ns = pins_of(made.snapshot, made.caller.tenant), answer.valid_until_ns
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.document)
         try:
-            data = record.listing(stamp, made.facts, made.outcome, pins, sealed, valid_until_ns=until_ns)
+            data = record.listing(
+                stamp, made.facts, made.outcome, pins, sealed, valid_until_ns=until_ns, enforcement=answer.enforcement
+            )
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
             data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
-            answer = replace(answer, tools=(), reasons=outcome.reasons)
+            answer = replace(answer, tools=(), reasons=outcome.reasons, enforcement="enforced")
         return answer, await self._commit(self._entry(stamp, "list", data, values=(value,)))
 
     async def stamp(self, record_id: str, at_ns: int, tenant: str, identity: Identity) -> RecordStamp:

@@ -7,12 +7,12 @@ import asyncio
 import sys
 from dataclasses import dataclass
 
-from pdp.core.answer import ListAnswer, PolicyRef, Terms
+from pdp.core.answer import OBSERVED, ListAnswer, PolicyRef, Terms
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.facts import Facts
 from pdp.core.methods import LISTS
-from pdp.core.outcome import Hidden, Outcome, denied
+from pdp.core.outcome import Hidden, Outcome, denied, observable
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock
@@ -53,12 +53,12 @@ class Filter:
             outcome = denied("target.unsupported", f"Filtered are {', '.join(LISTS)}.")
             document = b""
         self.kills.note(caller, outcome, at)
-        answer = self._answer(facts, outcome, snapshot, at)
+        answer = self._answer(facts, outcome, caller, snapshot, at)
         subject = self.facts.subject_index(caller, identity)
         recording = ListRecording(ask, caller, facts, outcome, document, snapshot, at, subject)
         return await self.recorder.list(recording, answer)
 
-    def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:
+    def _answer(self, facts: Facts, outcome: Outcome, caller: Caller, snapshot: Snapshot, at_ns: int) -> ListAnswer:
         tools: list[tuple[str, dict[str, Json]]] = []
         named: set[str] = set()
         hidden = list(outcome.hidden)
@@ -71,6 +71,7 @@ class Filter:
         # an evaluation that failed names nothing: every tool is hidden for its reason
         hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]
         policy, expires = snapshot.policy, facts.identity.subject.expires_ns
+        observed = caller.observed(facts.server.id, at_ns) and observable(outcome)
         return ListAnswer(
             decision_id=self.recorder.new_id(at_ns),
             tools=tuple(tools),
@@ -78,4 +79,5 @@ class Filter:
             reasons=outcome.reasons,  # why it could not be decided; an empty list is an answer too
             valid_until_ns=min(at_ns + self.terms.list_seconds * NS, expires or sys.maxsize),
             policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
+            enforcement=OBSERVED if observed else "enforced",
         )

@@ -100,6 +100,10 @@ INSTRUMENTS = (
         ("pdp.phase", "pdp.effect", "pdp.code", "pdp.engine"),
     ),
     Instrument(
+        "pdp.observed", "counter", "{decision}", "those that do not bind",
+        ("pdp.phase", "pdp.effect"),
+    ),
+    Instrument(
         "pdp.refusals", "counter", "{call}", "calls that got an error instead of an answer",
         ("rpc.method", "rpc.response.status_code", "pdp.code"),
     ),

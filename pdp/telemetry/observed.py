@@ -150,6 +150,9 @@ class ObservedStore(_Observed[Store]):
             "pdp.engine": record["policy"]["engine"],
         }
         self._telemetry.count("pdp.decisions", attributes)
+        if record["enforcement"] != "enforced":
+            named = {name: attributes[name] for name in ("pdp.phase", "pdp.effect")}
+            self._telemetry.count("pdp.observed", named)
 
 
 def code(check: Check) -> str:

@@ -166,6 +166,7 @@ class GetStatusResponse(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     DIRECTORIES_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     serving: Global___ServingState.ValueType
@@ -212,6 +213,10 @@ class GetStatusResponse(_message.Message):
         of them are alike, and where there is only one.
         """
 
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
+        """Callers that are observed: until then, what policy denies them is not enforced."""
+
     def __init__(
         self,
         *,
@@ -228,14 +233,49 @@ class GetStatusResponse(_message.Message):
         engine: Global___EngineStatus | None = ...,
         directories: _abc.Iterable[Global___DirectoryStatus] | None = ...,
         differences: _abc.Iterable[Global___Difference] | None = ...,
+        observations: _abc.Iterable[Global___Observation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "differences", b"differences", "directories", b"directories", "engine", b"engine", "key_sets", b"key_sets", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "differences", b"differences", "directories", b"directories", "engine", b"engine", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class Observation(_message.Message):
+    """Observation is a caller whose answers do not bind it (`ENFORCEMENT_OBSERVED`)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    caller: _builtins.str
+    """Name of the caller."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself."""
+
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Servers that it is about; `*` is every one."""
+
+    def __init__(
+        self,
+        *,
+        caller: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        servers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "servers", b"servers", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observation: _TypeAlias = Observation  # noqa: Y015
 
 @_typing.final
 class Difference(_message.Message):

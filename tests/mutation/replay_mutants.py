@@ -94,4 +94,37 @@ REPLAY = (
             "a seat may want several",
         ),
     ),
+    *_in(
+        "core/outcome",
+        (
+            "observed-gate",
+            '    return all(reason.rule == "pdp.gate" and reason.code == NOT_GRANTED for reason in named)\n',
+            "    return bool(named) or True\n",
+            "what fails the gate binds an observed caller",
+        ),
+    ),
+    *_in(
+        "core/request",
+        (
+            "observed-for-ever",
+            "return at_ns < self.observed_until_ns and not",
+            "return self.observed_until_ns > 0 and not",
+            "an observation ends",
+        ),
+        (
+            "observed-everywhere",
+            'and not self.observed_servers.isdisjoint(("*", server))',
+            "and bool(self.observed_servers)",
+            "an observation is about its servers",
+        ),
+    ),
+    *_in(
+        "service/approvals/resolve",
+        (
+            "observed-asks-people",
+            "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n            return\n",
+            "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n",
+            "nobody is asked about what is carried out in any case",
+        ),
+    ),
 )

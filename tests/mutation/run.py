@@ -121,6 +121,11 @@ CHECKS = (
         ("pdp/service/replay", "pdp/policy/bundle", "pdp/audit/opened", "pdp/authoring/re"),
     ),
     Check(
+        "pilot",
+        _pytest("tests/system/test_pilot.py"),
+        ("pdp/core/outcome", "pdp/core/request", "pdp/service/approvals/resolve"),
+    ),
+    Check(
         "forecast",
         _pytest("tests/unit/core/test_forecast.py", "tests/system/test_policy_diff.py"),
         ("pdp/core/forecast", "pdp/authoring/policy_diff"),

@@ -141,6 +141,7 @@ def _callers(settings: Settings) -> Iterator[Risk]:
                 "may_assert.client_answers",
                 "an agent's client may confirm calls for its user, where policy lets client_asserted suffice",
             ),
+            (caller.observe is not None, "observe", caller.observe.said if caller.observe is not None else ""),
         )
         yield from (Risk(("identity", "callers", name, *key.split(".")), why) for holds, key, why in looser if holds)
 

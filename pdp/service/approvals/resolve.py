@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pdp.core.answer import Answer, PolicyRef, Terms, answer_of
+from pdp.core.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.outcome import Effect, Outcome, denied
+from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.record import RecordTooLargeError
 from pdp.ports import ResumeTokens, Store
 from pdp.service.approvals.redeem import Redeem
@@ -69,6 +69,13 @@ class Resolve:
         Raises Conflict when people have answered meanwhile.
         """
         effect, call = decision.outcome.effect, decision.call
+        if decision.caller.observed(decision.target.server, decision.at_ns) and observable(decision.outcome):
+            # nobody is asked about, or spends an answer on, what may be carried out in any case; and a repeat is
+            # evaluated again, since the observation may be over by then
+            _answer(decision, terms)
+            decision.reply, decision.entries = None, ()
+            decision.answer = replace(decision.answer, enforcement=OBSERVED)
+            return
         if call is not None and effect is Effect.PENDING:
             await self._open(decision, call, terms)
         else:

@@ -70,6 +70,7 @@ class ServiceStatus:
     store_problem: str  # code of why records cannot be written or read; empty while they can
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
+    observed: tuple[Caller, ...] = ()  # callers that policy does not bind now
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class Admin:
     index_key: bytes
     worker_deaths: Callable[[], int] = lambda: 0
     kept: Callable[[], KeptStatus] = KeptStatus
+    callers: tuple[Caller, ...] = ()  # of the configuration
     draining: bool = False
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
@@ -116,6 +118,7 @@ class Admin:
             registry=self.registry.status(at),
             keys=self.subjects.key_status(at),
             directories=self.reloads.directories.status(at) if self.reloads.directories else {},
+            observed=tuple(each for each in self.callers if at < each.observed_until_ns),
             switches=self._engaged(at),
             switch_epoch=self.store.switch_epoch(),
             log=self.store.origin,

@@ -137,6 +137,15 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
             for each in status.differences
             if caller.tenant == ANY_TENANT or each.tenant in ("", caller.tenant)
         ),
+        observations=(
+            admin_pb2.Observation(
+                caller=each.name,
+                until=fields.timestamp(each.observed_until_ns),
+                servers=sorted(each.observed_servers),
+            )
+            for each in status.observed
+            if caller.tenant in (ANY_TENANT, each.tenant)
+        ),
     )
     if status.policy is not None:
         response.engine.engine = _text(status.policy, "engine_version")

@@ -275,7 +275,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
             decision_pb2.HiddenTool(name=h.key.partition(":")[2], reasons=map(reason, h.reasons))
             for h in answer.hidden
         ),
-        enforcement=types_pb2.ENFORCEMENT_ENFORCED,
+        enforcement=_enforcement(answer.enforcement),
         policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=SAFE_MESSAGES[effect],
