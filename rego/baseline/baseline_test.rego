@@ -559,3 +559,10 @@ test_the_subject_where_origins_are_not_traced if {
 	asked(object.union(valued(high_change, ["untrusted"], ["task"]), untraced)) == {"risk.high"}
 	asked(object.union(valued(mail, ["untrusted"], ["task"]), untraced)) == {"risk.medium", "sink.tainted"}
 }
+
+test_the_subject_where_the_judge_cannot_tell if {
+	high := baseline.require with input as valued(high_change, [], ["task"]) with data.org as balanced
+	{[r.otherwise.code, r.otherwise.min_assurance] | some r in high} == {["judge.high.confirm", "passkey"]}
+	lesser := baseline.require with input as valued(mail, [], ["task"]) with data.org as balanced
+	{[r.otherwise.code, r.otherwise.min_assurance] | some r in lesser} == {["judge.origins.confirm", "signed_in"]}
+}

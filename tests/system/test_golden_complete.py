@@ -23,6 +23,13 @@ ELSEWHERE = {
     "judge.medium": ("tests/system/test_judging.py", "test_a_judge_stands_in_for_the_subject"),
     "judge.medium.confirm": ("tests/system/test_judging.py", "test_without_a_verdict_the_subject_is_asked"),
     "judge.filter": ("tests/system/test_judging.py", "test_a_veto_is_heard_before_people"),
+    "judge.high": (
+        "rego/baseline/baseline_test.rego",
+        "test_a_judge_at_high_risk_where_nothing_untrusted_was_read",
+    ),
+    "judge.high.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
+    "judge.origins": ("rego/baseline/baseline_test.rego", "test_a_judge_where_the_task_says_to_whom"),
+    "judge.origins.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.advice": ("rego/baseline/baseline_test.rego", "test_advice_before_a_destructive_call"),
     # a call that was allowed before and whose outcome was reported
     "acme.outcome_unknown": (

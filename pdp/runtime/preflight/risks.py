@@ -296,7 +296,7 @@ def _judge(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Itera
     if settings.judge is not None:
         return
     org = json.loads(loaded.bundle.org) if loaded.bundle is not None else {}
-    asked = any(value != "none" for value in org.get("judge", {}).values())
+    asked = org.get("profile") == "balanced" or any(value != "none" for value in org.get("judge", {}).values())
     for pack in packs:
         codes = [code for kind, code, _ in pack.requires if kind == "judge"]
         if codes and (asked or pack.name != _BASELINE):

@@ -261,7 +261,10 @@ def test_a_judge_that_policy_wants_and_nobody_configured_is_warned_of(world: San
     org = world.policy / "data" / "org.json"
     data = json.loads(org.read_text())
     org.write_text(json.dumps({**data, "judge": {"people": "none", "medium": "instead"}}))
-    assert "pack baseline wants a judge (judge.advice, judge.filter, judge.medium)" in warned(world)["judge"]
+    codes = "judge.advice, judge.filter, judge.high, judge.medium, judge.origins"
+    assert f"pack baseline wants a judge ({codes})" in warned(world)["judge"]
+    org.write_text(json.dumps({**data, "profile": "balanced"}))
+    assert f"pack baseline wants a judge ({codes})" in warned(world)["judge"]
     org.write_text(json.dumps(data))
     pack(world, JUDGE)
     assert "pack extra wants a judge (extra.judge)" in warned(world)["judge"]
@@ -270,7 +273,7 @@ def test_a_judge_that_policy_wants_and_nobody_configured_is_warned_of(world: San
 
 
 def test_a_passkey_that_policy_wants_without_a_console_is_warned_of(world: Sandbox) -> None:
-    assert "pack baseline wants a passkey (risk.high)" in warned(world)["console"]
+    assert "pack baseline wants a passkey (judge.high.confirm, risk.high)" in warned(world)["console"]
     pack(world, PASSKEY)
     found = [r.message for r in look(world).risks if r.path == ("console",)]
     assert any("pack extra wants a passkey (extra.key)" in each for each in found)
