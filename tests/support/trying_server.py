@@ -115,7 +115,9 @@ async def main(listed: Path) -> None:
             failed, text = True, f"{type(error).__name__}: {error}"
         return mcp_types.CallToolResult(content=[mcp_types.TextContent(type="text", text=text)], is_error=failed)
 
-    has = json.loads(look(str(listed)))
+    has: dict[str, Any] = {"tools": True}
+    with contextlib.suppress(OSError):  # it may not be allowed to read that
+        has |= json.loads(look(str(listed)))
     handlers: dict[str, Any] = {on: lister(listed, member) for member, (on, _) in LISTS.items() if has.get(member)}
     handlers |= {"on_get_prompt": prompt} if has.get("prompts") else {}
     handlers |= {"on_read_resource": read} if has.get("resources") else {}

@@ -81,7 +81,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             listening.listen()
         made = Place(home, stream.getsockname()[1], datagram.getsockname()[1], abstract, sleeper.pid)
         made.secret.write_text("the key")
-        (made.project / "tools.json").write_text(json.dumps([tool("here")]))
+        (made.project / "tools.json").write_text(json.dumps({"tools": [tool("here")]}))
         yield made
     sleeper.kill()
     sleeper.wait()
