@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import sqlite3
@@ -291,6 +292,11 @@ async def test_the_index_says_nothing_of_anybody(
     assert data
     for word in (b"user-", b"agent-", b"tool-", b"gateway", b"acme.limit", f"p-{7:032x}".encode()):
         assert word not in data
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        numbers = {number for (number,) in db.execute("SELECT DISTINCT term FROM postings")}
+    assert index._number("agent", "agent-1") in numbers
+    guess = hashlib.blake2b(b"agent\0agent-1", digest_size=8).digest()  # by who has the file and no key
+    assert int.from_bytes(guess, "big", signed=True) not in numbers
 
 
 async def test_what_the_index_names_is_looked_at_again(store: AnyStore, tmp_path: Path) -> None:
