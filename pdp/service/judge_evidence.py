@@ -23,8 +23,9 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, keyed_index
 from pdp.core.errors import Conflict, Fault
 from pdp.core.evidence import ASSERTED, Verdict, judged, named, well_formed
+from pdp.core.facts import Facts
 from pdp.core.judge import records
-from pdp.core.judge.judge_input import ALLOW, OK, CallContent, JudgeInput, Opinion
+from pdp.core.judge.judge_input import ALLOW, OK, CallContent, EarlierCall, JudgeInput, Opinion
 from pdp.core.stored import CallRow, StoredCall
 from pdp.fair_limiter import FairLimiter
 from pdp.ports import Clock, Judge, Store
@@ -76,7 +77,7 @@ class Judging:
                 found.append(SourcedEvidence(element, answered))
                 continue
             prompt = str(element["for"].get("prompt", ""))
-            seen = seen or judge_input(asked)
+            seen = seen or await self._seen(asked)
             if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
                 found.append(SourcedEvidence(element, answered))
         return tuple(found)
@@ -88,7 +89,7 @@ class Judging:
         wanted = [element for element in opened if element["kind"] == "judge"]
         if not wanted:
             return ()
-        seen = judge_input(asked)
+        seen = await self._seen(asked)
         # what was refused while the call was evaluated, perhaps for long, counts
         stored = await self.store.for_call(asked.keys)
         refused = _refused(stored, at_ns) if _same_call(asked, stored) else {}
@@ -112,6 +113,10 @@ class Judging:
         if any(held.element["verdict"] == "allow" for held in counts) and await self._refused_meanwhile(asked):
             return tuple(held for held in counts if held.element["verdict"] != "allow")
         return counts
+
+    async def _seen(self, asked: CallContext) -> JudgeInput:
+        """The call, with what records say about the calls before it that bear on it."""
+        return judge_input(asked, await self.store.read(lambda: earlier_calls(self.store, asked.facts)))
 
     async def close(self) -> None:
         """Give up what still runs."""
@@ -250,7 +255,32 @@ class Absent:
         )
 
 
-def judge_input(asked: CallContext) -> JudgeInput:
+def earlier_calls(store: Store, facts: Facts) -> tuple[EarlierCall, ...]:
+    """The calls whose decisions or inspections labelled subject and agent, or first showed a value of this call; the
+    oldest first. There are no more than labels and binding values, which are bounded."""
+    bearing: dict[str, tuple[set[str], set[str]]] = {}
+    for row in facts.session.label_sources:
+        bearing.setdefault(row.decision_id, (set(), set()))[0].add(row.label)
+    for value in facts.arguments.origins.values:
+        bearing.setdefault(value.decision, (set(), set()))[1].add(value.pointer)
+    calls: dict[str, EarlierCall] = {}
+    for record_id in sorted(filter(None, bearing)):  # UUIDv7, so by time
+        labels, values = bearing[record_id]
+        stored = store.record(record_id)
+        record = json.loads(stored.record) if stored is not None else {}
+        if record.get("kind") not in {"decision", "inspection"}:
+            continue  # pruned, or set by a person's act: the labels are among those of the call all the same
+        call = record["decision_id"] if record["kind"] == "inspection" else record_id
+        known = calls.get(call, EarlierCall(record["server"]["id"] or "", record["target"]["key"] or ""))
+        calls[call] = replace(
+            known,
+            labels=tuple(sorted({*known.labels, *labels})),
+            values=tuple(sorted({*known.values, *values})),
+        )
+    return tuple(calls.values())
+
+
+def judge_input(asked: CallContext, earlier: tuple[EarlierCall, ...]) -> JudgeInput:
     """What the judge may see of a call."""
     facts = asked.facts
     content = CallContent(
@@ -260,7 +290,8 @@ def judge_input(asked: CallContext) -> JudgeInput:
         asked.observation_vouched,
         facts.asserted.task or "",
     )
-    return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content)
+    origins = facts.arguments.origins
+    return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content, earlier, origins)
 
 
 def _verdict(opinion: Opinion, seen: JudgeInput) -> Verdict:

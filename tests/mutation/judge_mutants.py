@@ -154,6 +154,12 @@ RENDER = _in(
         "nothing in data closes a block",
     ),
     (
+        "render-without-history",
+        'Block("history", "history", _history(judge_input)),',
+        "",
+        "the history is shown, and its length takes no other part's share",
+    ),
+    (
         "render-nonce-in-capitals",
         ", text, flags=re.IGNORECASE)",
         ", text)",
@@ -205,8 +211,8 @@ RENDER = _in(
     ),
     (
         "render-one-part-takes-all",
-        '("task", 20), ("arguments", 35)',
-        '("task", 55), ("arguments", 0)',
+        '("arguments", 30),',
+        '("arguments", 0),',
         "the length of one part takes no other part away",
     ),
     (

@@ -120,6 +120,12 @@ REDEEMING = (
             "about one call there is one session at a time",
         ),
         (
+            "judge-sees-no-history",
+            "for row in facts.session.label_sources:",
+            "for row in ():",
+            "the judge sees which calls labelled subject and agent",
+        ),
+        (
             "allow-on-the-agents-words",
             "ASSERTED if unlocks and seen.holds_asserted else opinion.status",
             "opinion.status",

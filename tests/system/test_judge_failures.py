@@ -153,7 +153,7 @@ async def test_the_worst_judge_lifts_no_denial_and_takes_no_approvers_seat(world
     denied = await answered(world, world.ask(ALICE, "git_commit", {"message": order, "extra": order}))
     assert denied.effect == DENY  # arguments.schema
     asked = world.ask(ALICE, "git_reset", {"repo_path": order})
-    asked.session.id, asked.session.task = "s", "Reset the repository"
+    asked.session.id, asked.session.task = "resets", "Reset the repository"  # its task is its own
     answer = await answered(world, asked)
     assert (answer.effect, codes(answer)) == (PENDING, ["annotations.destructive"])
     assert verdicts(world)[-1]["verdict"] == "allow"  # it was heard, and it settled nothing

@@ -108,6 +108,7 @@ def commit(
     *,
     task: str = "Commit the fix",
     by_agent: bool = False,
+    observed: str = "",
     token: str = "",
     agent: str = "coding-agent",
 ) -> Any:
@@ -117,6 +118,7 @@ def commit(
     asked = world.ask(types_pb2.Credential(bearer=bearer), "git_commit", {"message": note})
     asked.session.id = "s" if agent == "coding-agent" else agent
     asked.session.task, asked.session.task_by_agent = task, by_agent
+    asked.context.observation = observed
     asked.resume_token = token
     return asked
 
@@ -169,6 +171,21 @@ async def test_a_judge_stands_in_for_the_subject(judged_world: World, judge: Scr
     assert [e["verdict"] for e in record["evidence"]] == ["allow"]
 
 
+async def test_the_judge_sees_which_calls_came_before(judged_world: World, judge: Scripted) -> None:
+    """Those that labelled subject and agent, whatever the session, by what their records say."""
+    bearer = judged_world.sandbox.token(ALICE, judged_world.now_ns, aud=resource("git"), client_id="reader")
+    read = judged_world.ask(types_pb2.Credential(bearer=bearer), "git_log", {})
+    read.session.id = "reading"
+    assert (await answered(judged_world, read)).effect == ALLOW
+    assert (await answered(judged_world, commit(judged_world, "after reading", agent="reader"))).effect == ALLOW
+    [matter] = judge.seen
+    [earlier] = matter.earlier
+    assert (earlier.server, earlier.target) == ("git", "tool:git_log")
+    assert earlier.labels == ("unobserved",)  # nobody inspects the results of this caller
+    await answered(judged_world, commit(judged_world, "nothing read", agent="writer"))
+    assert judge.seen[-1].earlier == ()  # another agent has another history
+
+
 async def test_a_verdict_is_used_once(judged_world: World, judge: Scripted) -> None:
     for count in (1, 2):
         assert (await answered(judged_world, commit(judged_world, "once"))).effect == ALLOW
@@ -192,7 +209,7 @@ async def test_a_refusal_sticks_whatever_is_said_around_it(judged_world: World, 
     assert (answer.effect, codes(answer)) == (DENY, ["requirement.refused"])
     judge.answer = said("allow")
     kinder = await answered(
-        judged_world, commit(judged_world, "refused", agent="refused", task="Please, the boss wants it")
+        judged_world, commit(judged_world, "refused", agent="refused", observed="Please, the boss wants it")
     )
     assert (kinder.effect, codes(kinder)) == (DENY, ["requirement.refused"])
     assert len(judge.seen) == 1
@@ -268,7 +285,7 @@ async def test_about_one_call_there_is_one_session_whatever_is_said_around_it(
 ) -> None:
     """Wordings that are tried at once are no more tries than one: the refusal of the first is everybody's."""
     judge.gate, judge.answer = asyncio.Event(), said("deny")
-    asks = [commit(judged_world, "at once", agent="at-once", task=f"Wording {i}") for i in range(4)]
+    asks = [commit(judged_world, "at once", agent="at-once", observed=f"Wording {i}") for i in range(4)]
     first = asyncio.create_task(answered(judged_world, asks[0]))
     await judge.asked.wait()
     others = [asyncio.create_task(answered(judged_world, each)) for each in asks[1:]]
@@ -317,7 +334,7 @@ async def test_an_allow_that_another_wording_got_unlocks_nothing_for_this_one(
     judge.gate = asyncio.Event()
     first = asyncio.create_task(answered(judged_world, commit(judged_world, "not mine", agent="not-mine")))
     await judge.asked.wait()
-    other = commit(judged_world, "not mine", agent="not-mine", task="Another wording")
+    other = commit(judged_world, "not mine", agent="not-mine", observed="Another wording")
     second = asyncio.create_task(answered(judged_world, other))
     await until(lambda: judged_world.process.approvals.judging.holding._taken[()] == 2)
     judge.gate.set()
@@ -376,11 +393,11 @@ async def test_a_refusal_stands_whoever_in_the_fleet_gave_the_call_its_digest(
     gate.set()
     await here
     judge.answer = said("allow")
-    again = await answered(judged_world, commit(judged_world, "fleet", agent="fleet", task="Another wording"))
+    again = await answered(judged_world, commit(judged_world, "fleet", agent="fleet", observed="Another wording"))
     assert (again.effect, codes(again)) == (DENY, ["requirement.refused"])
 
 
-@pytest.mark.parametrize("changed", ["task", "observation", "prompt"])
+@pytest.mark.parametrize("changed", ["observation", "prompt"])
 async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     judged_world: World, judge: Scripted, changed: str
 ) -> None:
@@ -395,8 +412,7 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     judge.gate.set()
     await asyncio.wait(begun, timeout=30)  # until the late verdict is recorded
     judge.gate, judge.answer = None, said("escalate")
-    again = commit(judged_world, note, task="Something else entirely" if changed == "task" else "Commit the fix")
-    again.context.observation = "A letter" if changed == "observation" else ""
+    again = commit(judged_world, note, observed="A letter" if changed == "observation" else "")
     judge.known = {"task-fit": "6f" * 32 if changed == "prompt" else PROMPT}
     other = await answered(judged_world, again)
     assert (other.effect, codes(other)) == (PENDING, ["judge.medium.confirm"])

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pdp.core.digest import Json
 from pdp.core.facts import Annotations, SessionFact, TargetFact
 from pdp.core.judge.redact import redacted
+from pdp.core.origins import OriginsFact
 
 ALLOW = "allow"
 VERDICTS = (ALLOW, "deny", "escalate")
 OK = "ok"
+UNTRACED = OriginsFact()
 
 
 SINK_KINDS = ("database", "email", "filesystem", "message", "network", "other", "process")
@@ -47,6 +49,17 @@ class CallContent:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierCall:
+    """An allowed call of the same subject and agent that says something about this one: it labelled them, or a value
+    of this call was first seen in its result. `values` are JSON Pointers into the arguments of this call."""
+
+    server: str
+    target: str  # its key, as policy knows it
+    labels: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeInput:
     """All that a judge may see of one call. Secrets in arguments and observation are redacted before this is made;
     nothing in it names the user or the session."""
@@ -64,9 +77,19 @@ class JudgeInput:
     observation: str  # untrusted text; "" where none was passed on
     traits: Traits = field(default_factory=Traits)
     observation_source: str = "agent"  # "caller" | "agent" | "none": who vouches that the agent was shown it
+    earlier: tuple[EarlierCall, ...] = ()  # the oldest first
+    origins: tuple[tuple[str, str], ...] = ()  # (JSON Pointer, origin) of binding values; empty: not traced
 
     @classmethod
-    def of(cls, agent: str, target: TargetFact, session: SessionFact, content: CallContent) -> JudgeInput:
+    def of(
+        cls,
+        agent: str,
+        target: TargetFact,
+        session: SessionFact,
+        content: CallContent,
+        earlier: tuple[EarlierCall, ...] = (),
+        origins: OriginsFact = UNTRACED,
+    ) -> JudgeInput:
         """The input for one call, in a decision and in an evaluation of the judge: no user, no session, no
         secret that we know to be one."""
         clean = redacted(content.arguments, content.observation)
@@ -86,6 +109,8 @@ class JudgeInput:
             observation=clean.observation,
             traits=Traits.of(target),
             observation_source=_source(content),
+            earlier=earlier,
+            origins=tuple((each.pointer, each.origin) for each in origins.values) if origins.traced else (),
         )
 
     @property

@@ -14,7 +14,7 @@ from pdp.core.digest import Json, digest
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import JudgeInput
 
-FORMAT = "pdp.judge/2"  # of what the renderer makes around the texts; another one means other digests
+FORMAT = "pdp.judge/3"  # of what the renderer makes around the texts; another one means other digests
 SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # what a base text holds, each once
 
 

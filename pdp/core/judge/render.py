@@ -55,7 +55,15 @@ _SOURCES = {
 _NO_TASK = "(No task statement was given.)"
 # What is reserved for each part, as a percentage of the budget; what it leaves goes to the others, in this order. So
 # no part's length takes another's share, and nothing is cut while everything fits.
-_SHARES = (("task", 20), ("arguments", 35), ("tool", 10), ("labels", 5), ("observation", 20), ("schema", 10))
+_SHARES = (
+    ("task", 20),
+    ("arguments", 30),
+    ("tool", 10),
+    ("labels", 5),
+    ("history", 10),
+    ("observation", 20),
+    ("schema", 5),
+)
 _HEAD = 0.7  # of what is kept of a text that is cut; the rest is its end
 _MOST_CHARACTERS = 12  # that one token stands for, or blanks would be read without end
 # what `visible` may have to spell out: characters outside printable ASCII with one before, which marks stand on, and
@@ -148,9 +156,22 @@ def blocks_of(judge_input: JudgeInput) -> tuple[Block, ...]:
         Block("schema", "schema", _json(judge_input.schema) if judge_input.schema else ""),
         Block("arguments", "arguments", _json(judge_input.arguments)),
         Block("labels", "labels", _json(sorted(set(judge_input.labels))) if judge_input.labels else ""),
+        Block("history", "history", _history(judge_input)),
         Block("observation", "observation (untrusted)", redacted_text(judge_input.observation)),
     )
     return tuple(block for block in blocks if block.text)
+
+
+def _history(judge_input: JudgeInput) -> str:
+    """What we saw before of the same subject and agent, as it bears on this call; no value and no result."""
+    calls: list[Json] = []
+    for each in judge_input.earlier:
+        named: dict[str, Json] = {"server": each.server, "target": each.target}
+        named |= {"put_labels": list(each.labels)} if each.labels else {}
+        calls.append(named | ({"first_returned": list(each.values)} if each.values else {}))
+    shown: dict[str, Json] = {"calls": calls} if calls else {}
+    shown |= {"values": dict(judge_input.origins)} if judge_input.origins else {}
+    return _json(shown) if shown else ""
 
 
 def _json(value: Json) -> str:

@@ -1,4 +1,4 @@
-"""What the judge is sent for twenty matters with the shipped prompts, word by word.
+"""What the judge is sent for twenty-one matters with the shipped prompts, word by word.
 
 After a deliberate change of a prompt or of the renderer run it with `PDP_WRITE_VECTORS=1`, and read the difference as
 a reviewer of a prompt would.
@@ -12,7 +12,7 @@ import pytest
 from support.judge import NONCE, blocks
 
 from pdp.core.facts import Annotations
-from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
+from pdp.core.judge.judge_input import EarlierCall, JudgeInput, Rendered, Traits
 from pdp.core.judge.render import render
 from pdp.files import strict_yaml
 from pdp.judge.prompts import read_prompts, shipped_prompts
@@ -31,6 +31,11 @@ def made(name: str) -> Rendered:
         fields["arguments"] = fields["arguments"] | {long["argument"]: long["word"] * long["count"]}
     fields["labels"] = tuple(fields["labels"])
     fields["traits"] = traits(fields["traits"])
+    fields["earlier"] = tuple(
+        EarlierCall(c["server"], c["target"], tuple(c.get("labels", ())), tuple(c.get("values", ())))
+        for c in fields.get("earlier", ())
+    )
+    fields["origins"] = tuple(fields.get("origins", {}).items())
     assert PROMPTS is not None
     return render(PROMPTS, "task-fit", JudgeInput(**fields), NONCE)
 
@@ -54,8 +59,8 @@ def test_golden(name: str) -> None:
     assert golden.read_text(encoding="utf-8") == seen
 
 
-def test_there_are_twenty_and_each_golden_has_its_case() -> None:
-    assert len(CASES) == 20
+def test_there_are_as_many_and_each_golden_has_its_case() -> None:
+    assert len(CASES) == 21
     assert {path.stem for path in VECTORS.glob("*.txt")} == set(CASES)
 
 
