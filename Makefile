@@ -77,6 +77,9 @@ language: .venv/ready ## all of OPA's own language tests on both engines (needs 
 races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py
 
+sessions: .venv/ready ## memory over 100,000 sessions opened and ended (half an hour)
+	SESSIONS=100000 $(BIN)/python -m pytest -q -s --timeout 7200 tests/system/test_sessions.py -k memory_is_flat
+
 reexecution: .venv/ready ## 1,000 recorded decisions evaluated again from their receipts, on both engines (needs opa; minutes)
 	CI=true REEXECUTED=1000 $(BIN)/python -m pytest -q -s -p no:randomly tests/system/test_reexecution.py
 

@@ -303,9 +303,38 @@ class OutcomeQuestion:
 
     def read(self, response: decision_pb2.ReportOutcomeResponse, _now: float) -> Reported:
         """See `Question`."""
-        if not response.HasField("record"):
-            return self.refuse("", "client.malformed", "The service noted an outcome without a record.")
-        return Reported(noted=True, record=responses.record(response.record))
+        return _recorded(response, self.refuse)
+
+
+@dataclass(frozen=True, slots=True)
+class EndQuestion:
+    """End a session."""
+
+    request_id: str
+    session: Session
+    credential: Credential
+    refuse: Refuse[Reported] = not_reported
+
+    def request(self) -> decision_pb2.EndSessionRequest:
+        """See `Question`."""
+        try:
+            return decision_pb2.EndSessionRequest(
+                request_id=self.request_id, session=session_of(self.session), credential=subject(self.credential)
+            )
+        except (TypeError, ValueError) as error:
+            raise unfit(error) from None
+
+    def read(self, response: decision_pb2.EndSessionResponse, _now: float) -> Reported:
+        """See `Question`."""
+        return _recorded(response, self.refuse)
+
+
+def _recorded(
+    response: decision_pb2.ReportOutcomeResponse | decision_pb2.EndSessionResponse, refuse: Refuse[Reported]
+) -> Reported:
+    if not response.HasField("record"):
+        return refuse("", "client.malformed", "The service noted it without a record.")
+    return Reported(noted=True, record=responses.record(response.record))
 
 
 def _peer(peer: ServerPeer | None) -> types_pb2.ServerPeer | None:

@@ -16,6 +16,7 @@ from pdp.client.requests_approvals import Ballot, Consent, Filter
 from pdp.client.requests_decide import (
     BatchQuestion,
     CallQuestion,
+    EndQuestion,
     ListQuestion,
     OutcomeQuestion,
     Plan,
@@ -171,6 +172,20 @@ class Client:
         )
         send = results.streamed(self._calls.stub.InspectResult)
         return self._ask(question, self._calls, send, timeout)
+
+    def end_session(
+        self,
+        session: Session,
+        credential: Credential = None,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Reported:
+        """End a session: later calls under its id are denied, and what was bound to it ends. Never raises. One that
+        has ended already is not found (`server_code` "session.unknown").
+        """
+        question = EndQuestion(requests_decide.new_id(request_id), session, credential)
+        return self._ask(question, self._calls, self._calls.stub.EndSession, timeout)
 
     def close(self) -> None:
         """Close the connections; questions after that are denied."""

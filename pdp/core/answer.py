@@ -11,7 +11,7 @@ from pdp.core.approvals.call import SourcedEvidence
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest, text_encoder
 from pdp.core.facts import Facts
-from pdp.core.outcome import Effect, Hidden, Outcome, Reason
+from pdp.core.outcome import END_SESSION, Effect, Hidden, Outcome, Reason
 
 # Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
 SAFE_MESSAGES: Mapping[Effect, str] = {
@@ -129,7 +129,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
         decision_id=decision_id,
         effect=outcome.effect,
         reasons=outcome.reasons,
-        obligations=outcome.obligations,
+        obligations=tuple(each for each in outcome.obligations if each["kind"] != END_SESSION),
         risk=facts.targets[0].risk,
         valid_until_ns=_valid_until(facts, outcome, evidence, at_ns + terms.allow_seconds * NS),
         call_digest=facts.call_digest,

@@ -105,6 +105,13 @@ def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
     return encode(stamp, "reload", {"by": cut(by), "results": dict(results)})
 
 
+def session(stamp: Stamp, *, caller: str, session: str, event: str, by: str, grants: int = 0) -> bytes:
+    """A session ended, or its agent's context was emptied. `session` is its keyed index, "" for a call without one;
+    `event` "ended" or "reset"; `by` is "caller" or the decision that it came with; so many `grants` ended with it."""
+    fields: Fields = {"caller": caller, "session": session or None, "event": event, "by": by, "grants": grants}
+    return encode(stamp, "session", fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Explained:
     """An explanation: its subject and its result. `decision` is the id of a recorded decision, "" for a request that

@@ -29,6 +29,8 @@ from pdp.core.facts import Facts, document
 T = TypeVar("T")
 NOT_GRANTED = "policy.not_granted"
 
+END_SESSION = "end_session"  # the one obligation that the service carries out itself, with the allow
+
 
 class Effect(StrEnum):
     """The effect of a decision. There is no fourth."""
@@ -131,7 +133,7 @@ def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset
         return outcome
     if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[asked.phase])):
         return denied("policy.not_a_decision", "The policy let something pass that it does not grant.")
-    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations)
+    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - {END_SESSION})
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
         return denied("obligation.unsupported", message, waived=outcome.waived)

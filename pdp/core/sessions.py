@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from pdp.core.check import NS
 from pdp.core.facts import SessionFact, TargetFact
-from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
 
 MOST_LABELS = 64  # of one call; where there are more it has the worst
 MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobody inspects
+
+ENDED_NS = 30 * 24 * 3600 * NS  # how long the id of an ended session is refused
 
 UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
 MEMORY = "memory"  # the kind of sink that brings back what it was given
@@ -125,6 +128,26 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
         if label.pair in pairs:
             there.setdefault((label.pair, label.label), label)
     return replace(stored, session=session, labels=ordered(there.values()), awaited=awaited)
+
+
+def ended(row: SessionRow, at_ns: int) -> SessionRow:
+    """A session that ends at an instant; its row is kept, so that its id stays refused."""
+    return replace(row, state="ended", over_ns=at_ns, until_ns=max(row.until_ns, at_ns + ENDED_NS))
+
+
+def since(stored: StoredCall, started_ns: int) -> StoredCall:
+    """What is kept of a call without verdicts and answers that are older than its session: an earlier one under the
+    same id had those. What people said about exactly this call stands, and so does a refusal."""
+    return replace(
+        stored,
+        answers=tuple(each for each in stored.answers if each.refused or each.created_ns >= started_ns),
+        redeemed=_unless_older(stored.redeemed, started_ns),
+        reply=_unless_older(stored.reply, started_ns),
+    )
+
+
+def _unless_older(reply: ReplyRow | None, started_ns: int) -> ReplyRow | None:
+    return reply if reply is not None and reply.created_ns >= started_ns else None
 
 
 def ordered(labels: Iterable[LabelRow]) -> tuple[LabelRow, ...]:

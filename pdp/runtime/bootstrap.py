@@ -52,6 +52,7 @@ from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
 from pdp.service.results import ResultFacts
 from pdp.service.search import Readings, Search
+from pdp.service.sessions import EndSession
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
@@ -250,6 +251,7 @@ def _build(
             settings.content.max_result_bytes,
             settings.content.max_inspections,
         ),
+        end_session=EndSession(ports.store, state, ports.subjects, sessions, recorder, clock),
         approvals=approvals.services,
         telemetry=telemetry,
     )

@@ -195,7 +195,7 @@ class Batch:
         decide, claim, at = self.decide, decision.claim, run.at_ns
         decide.crash_quota.check(run.caller, at)
         decide.facts.prepare(decision)
-        decision.stored = await decide.recorder.for_call(decision)
+        decide.facts.read(decision, await decide.recorder.for_call(decision))
         row = (run.replies.get(claim.key) if claim is not None else None) or decision.stored.reply
         cached = decide.idempotency.cached(claim, row, run.snapshot, at)
         if cached is not None:

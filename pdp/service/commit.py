@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,11 +15,11 @@ from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import Facts, Identity
-from pdp.core.outcome import Effect, Outcome, denied
+from pdp.core.outcome import END_SESSION, Effect, Outcome, denied
 from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
-from pdp.core.sessions import Left, allowed
+from pdp.core.sessions import Left, allowed, ended
 from pdp.core.stored import (
     Artefact,
     CallRow,
@@ -167,7 +167,25 @@ class Recorder:
             reply=decision.reply,
             session=left.session,
         )
-        return (replace(entry, labels=left.labels, pairs=left.pairs), *decision.entries)
+        entry = replace(entry, labels=left.labels, pairs=left.pairs)
+        return (entry, *self._session_events(decision, left), *decision.entries)
+
+    def _session_events(self, decision: Decision, left: Left) -> Iterator[Commit]:
+        """What the answer does to its session besides counting."""
+        caller, at_ns, name = decision.caller, decision.at_ns, decision.ask.session.id
+        happened = (
+            ("reset", any(change.reset for change in left.pairs)),
+            ("ended", left.session is not None and left.session.state != "open"),
+        )
+        for event, true in happened:
+            if true:
+                yield self.session_event(caller, name, event, decision.id, at_ns)
+
+    def session_event(self, caller: Caller, session: str, event: str, by: str, at_ns: int, grants: int = 0) -> Commit:
+        """The entry that tells of it."""
+        stamp, index = self._event(at_ns, caller.tenant), self.session_index(caller, session) or ""
+        data = events.session(stamp, caller=caller.name, session=index, event=event, by=by, grants=grants)
+        return self._entry(stamp, "session", data)
 
     @staticmethod
     def left(decision: Decision, *, passes: bool = False) -> Left:
@@ -177,6 +195,8 @@ class Recorder:
             return Left()
         denies = not passes and decision.answer.effect is Effect.DENY
         row = replace(row, denials=int(denies)) if row is not None else None
+        if row is not None and not passes and _ends(decision):
+            row = ended(row, decision.at_ns)
         left = Left()
         if passes or decision.answer.effect is Effect.ALLOW or decision.answer.enforcement != "enforced":
             args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
@@ -426,6 +446,12 @@ def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
         return ()
     actors = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
     return ("account", tenant, subject.issuer or "", subject.id or ""), *actors
+
+
+def _ends(decision: Decision) -> bool:
+    """Whether the answer is an allow that its session ends with."""
+    obliged = (each["kind"] for each in decision.outcome.obligations)
+    return decision.answer.effect is Effect.ALLOW and END_SESSION in obliged
 
 
 def token_of(salt: bytes, identity: Identity) -> str | None:

@@ -61,7 +61,7 @@ class Decide:
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
                 self.facts.prepare(decision)
-                decision.stored = await self.recorder.for_call(decision)
+                self.facts.read(decision, await self.recorder.for_call(decision))
                 cached = self.idempotency.cached(claim, decision.stored.reply, snapshot, at)
                 if cached is not None:
                     return cached, await self.recorder.locate(cached.decision_id)

@@ -36,7 +36,8 @@ from pdp.core.request import (
     ServerPeer,
     ToolTarget,
 )
-from pdp.core.stored import CallKeys, CallRow, SessionRow
+from pdp.core.sessions import since
+from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.uri_template import is_template, match
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
@@ -123,10 +124,20 @@ class FactBuilder:
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
 
+    def read(self, decision: Decision, stored: StoredCall) -> None:
+        """Take what the store has; a kept answer only where its session is the one it was given in."""
+        decision.stored = stored
+        if stored.reply is not None and stored.session is not None:
+            session, _ = self.session(decision)
+            reply = stored.reply if session.check.ok and stored.reply.created_ns >= session.started_ns else None
+            decision.stored = replace(stored, reply=reply)
+
     def build(self, decision: Decision) -> None:
         """The facts, the call's digest and the rows to store. Raises InvalidRequest for what is malformed."""
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
         session, decision.session = self.session(decision)
+        if session.started_ns:
+            decision.stored = since(decision.stored, session.started_ns)
         decision.facts = Facts(
             phase="call",
             method=ask.method,

@@ -371,7 +371,18 @@ STANDING = (
             "return timely",
             "I7: what has ended is over",
         ),
-        ("grant-in-any-session", "    if grant.session and grant.session != call.session:", "    if False:", "I9"),
+        (
+            "grant-in-any-session",
+            "    if grant.session and (grant.session != call.session or",
+            "    if grant.session and (",
+            "I9",
+        ),
+        (
+            "grant-of-an-earlier-session",
+            " or grant.issued_ns < asked.facts.session.started_ns):",
+            "):",
+            "what was bound to a session ends with it",
+        ),
         (
             "grant-of-another-tenant",
             "    same = (grant.tenant, grant.subject",

@@ -120,7 +120,7 @@ DECIDE = _in(
     ),
     (
         "conclude-one-obligation-enough",
-        "- supported_obligations)",
+        "- supported_obligations - {END_SESSION})",
         "if not supported_obligations else ())",
         "an obligation that the caller does not support denies",
     ),

@@ -20,6 +20,7 @@ from support.approvers import Approvers, waiting
 from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, in_thread, running
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
+from test_sessions import end, two_subjects
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, Sandbox, SandboxPerson
 from pdp.config.settings import load
@@ -116,9 +117,9 @@ async def fleet(made: list[Sandbox]) -> AsyncIterator[list[World]]:
         yield worlds
 
 
-def status(world: World) -> Any:
+def status(world: World, session: str = "") -> Any:
     """A question that no process of the fleet was asked before."""
-    asked = world.ask(ALICE, "git_status")
+    asked = world.ask(ALICE, "git_status", session=session)
     asked.request_id += world.sandbox.folder.name
     return asked
 
@@ -341,3 +342,23 @@ async def test_processes_of_one_store_share_their_index_key(url: str, tmp_path: 
     with pytest.raises(ConfigurationFault) as e:
         await bootstrap.build(load(made.config, {}), still("one").environment())
     assert "service.index_key" in e.value.message
+
+
+async def test_a_session_that_ends_here_is_over_there(fleet: list[World]) -> None:
+    here, there = fleet
+    sessions = [f"s{n}" for n in range(3)]
+    for name in sessions:
+        for world in fleet:
+            asked = status(world, name)
+            assert (await answered(world, asked)).effect == ALLOW
+        assert (await end(here, ALICE, name)).record.log
+        for world in (there, here):  # at once
+            asked = status(world, name)
+            asked.request_id += "late"
+            found = await answered(world, asked)
+            assert (found.effect, codes(found)) == (DENY, ["session.unknown"])
+    assert (await end(there, ALICE, sessions[0])).code == "session.unknown"
+
+
+async def test_nothing_of_one_session_is_anothers_in_any_process(fleet: list[World]) -> None:
+    await two_subjects(fleet)

@@ -33,6 +33,7 @@ from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.outcomes import Outcomes
 from pdp.service.records import Records
+from pdp.service.sessions import EndSession
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 
@@ -52,6 +53,7 @@ class Services:
     waiting: Waiting
     outcomes: Outcomes
     inspect: Inspect
+    end_session: EndSession
     approvals: ApprovalServices
     telemetry: Telemetry = SILENT
 
@@ -185,6 +187,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self._inspect = services.inspect
         self._waiting = services.waiting
         self._outcomes = services.outcomes
+        self._end_session = services.end_session
         self._records = services.records
         self._answering: Callable[[], AbstractContextManager[object]] = (
             nullcontext if services.telemetry is SILENT else partial(services.telemetry.stage, "answer")
@@ -256,4 +259,6 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     async def EndSession(
         self, request: decision_pb2.EndSessionRequest, context: Context
     ) -> decision_pb2.EndSessionResponse:
-        await self._admission.refuse(context, Role.DECIDE, "EndSession")
+        async with self._admission.admit(context, Role.DECIDE, "EndSession") as caller:
+            record = await self._end_session(*wait.session_end(request), caller)
+            return decision_pb2.EndSessionResponse(record=decisions.record_ref(record))

@@ -143,7 +143,7 @@ def covers(grant: Grant, asked: CallContext, at_ns: int, valid: Valid) -> bool:
     there = (grant.server, grant.tool, grant.manifest_sha256) == (call.server, call.tool, call.manifest_sha256)
     if not same or not there or not lasts(grant, at_ns):
         return False
-    if grant.session and grant.session != call.session:
+    if grant.session and (grant.session != call.session or grant.issued_ns < asked.facts.session.started_ns):
         return False
     return valid(grant.arguments_schema, asked.value)
 

@@ -19,6 +19,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.record import RecordTooLargeError
+from pdp.core.sessions import since
 from pdp.ports import ResumeTokens, Store
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Opening
@@ -131,7 +132,7 @@ class Resolve:
         stored = await self.store.for_call(asked.keys)
         if stored.row is None or stored.row.digest != asked.call.digest:
             raise _settled()
-        return replace(asked, stored=stored)
+        return replace(asked, stored=since(stored, asked.facts.session.started_ns))
 
     def _redeemed(self, decision: Decision, call: CallContext) -> bool:
         """Whether the allow rests on answers that it spends."""

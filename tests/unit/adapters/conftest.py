@@ -45,6 +45,7 @@ from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
 from pdp.service.results import ResultFacts
 from pdp.service.search import Readings
+from pdp.service.sessions import EndSession
 from pdp.service.state import ServiceState
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import StoredSessions
@@ -293,6 +294,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
             max_bytes=1 << 16,
             at_once=1,
         ),
+        end_session=EndSession(store, state, subjects, sessions, recorder, clock),
         approvals=wired.services,
     )
     await wired.changes.close()

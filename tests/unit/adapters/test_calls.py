@@ -32,7 +32,7 @@ CALLS = [
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
-NO_BODY = {"EndSession", "GetCheckpoint", "SearchRecords"}
+NO_BODY = {"GetCheckpoint", "SearchRecords"}
 BY_A_PERSON = {"approval", "consent"}  # an empty request names nobody
 GATEWAY, OPERATOR, AUDITOR = "gateway", "operator", "auditor"
 

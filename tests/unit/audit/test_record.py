@@ -152,6 +152,8 @@ def cases() -> Any:
         "config": events.config(STAMP, sha256=HEX, keys=["store.path", "callers"], by="start"),
         "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "ops", AT), HEX),
         "switch of a subject": events.switch(STAMP, events.Switched("subject", "", "mallory", False, "ops"), None),
+        "session ended": events.session(STAMP, caller="gateway", session=HEX, event="ended", by="caller", grants=2),
+        "context reset": events.session(STAMP, caller="gateway", session="", event="reset", by=uuid7(AT, bytes(8))),
         "log key": events.log_key(
             STAMP,
             verifier="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",

@@ -44,7 +44,7 @@ class Scripted(decision_pb2_grpc.DecisionServiceServicer):
             context.abort(status, details)
         return said
 
-    Decide = DecideBatch = FilterTools = WaitDecision = ReportOutcome = answer
+    Decide = DecideBatch = FilterTools = WaitDecision = ReportOutcome = EndSession = answer
 
     @property
     def requests(self) -> Any:

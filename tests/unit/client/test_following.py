@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from pdp.client import Record, Reported, Requirement, Waited
+from pdp.client import Record, Reported, Requirement, Session, Waited
 from pdp.client.responses import CODES
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
@@ -109,6 +109,22 @@ def test_a_report_that_cannot_be_meant_is_not_sent(
 ) -> None:
     found = ask("report_outcome", target, "d-1", outcome, **more)
     assert (found.noted, found.code, scripted.seen) == (False, "client.request", [])
+
+
+def test_the_end_of_a_session_is_sent_as_given(ask: Any, target: Any, scripted: Any) -> None:
+    scripted.script = [decision_pb2.EndSessionResponse(record=NOTED.record)]
+    found = ask("end_session", target, Session("s-1"), "token", request_id="id-1")
+    assert found == Reported(noted=True, record=Record("l", 7, b"h" * 32))
+    (request,) = scripted.requests
+    assert (request.request_id, request.session.id, request.credential.bearer) == ("id-1", "s-1", "token")
+
+
+def test_a_session_that_is_not_ended_is_told(ask: Any, target: Any, scripted: Any) -> None:
+    scripted.script = [(grpc.StatusCode.NOT_FOUND, "There is none.", "session.unknown")]
+    found = ask("end_session", target, Session("s-1"))
+    assert (found.noted, found.server_code) == (False, "session.unknown")
+    scripted.script = [decision_pb2.EndSessionResponse()]
+    assert ask("end_session", target, Session("s-1")).code == "client.malformed"
 
 
 def test_nobody_there_permits_nothing(ask: Any) -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from pdp.core.approvals.rows import Answered
 from pdp.core.check import OK, WORST_COUNT, failed, missing
 from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
-from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed
-from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed, ended, since
+from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
-from pdp.sessions.stored import StoredSessions
+from pdp.sessions.stored import UNKNOWN, StoredSessions
 
 T = 1_800_000_000_000_000_000
 S = 1_000_000_000
@@ -319,6 +320,27 @@ def test_the_row_of_a_label_is_its_first() -> None:
     there = after(StoredCall(), keys, Left(labels=(row,)))
     again = after(there, keys, Left(labels=(replace(row, decision_id="d2", at_ns=T - 1),)))
     assert again.labels == (row,)
+
+
+def test_verdicts_and_answers_of_an_earlier_session_are_nothing() -> None:
+    judged = Answered("digest", "r" * 64, "acme", "judge", b"{}", T + HOUR, T)
+    reply = ReplyRow("k", "c", "decide", "allow", b"", "", T + HOUR, T)
+    refused = replace(judged, refused=True)
+    there = StoredCall(reply=reply, redeemed=reply, answers=(judged, refused))
+    assert since(there, T) == there
+    assert since(there, T + 1) == StoredCall(answers=(refused,))  # a refusal is not shopped away
+
+
+def test_an_ended_session_is_unknown_for_as_long_as_its_row_is_kept() -> None:
+    store = Store()
+    store.call()
+    (left,) = store.commits
+    assert left.session is not None
+    store.commits = [Left(ended(left.session, T + S))]
+    for at_ns in (T + S, T + HOUR, T + 1000 * HOUR):
+        found = store.look(at_ns=at_ns)
+        assert (found.check.code, found.check.message) == ("session.unknown", UNKNOWN)
+    assert store.look(BOB).check.message == UNKNOWN
 
 
 def test_options_refuse_unknown_keys() -> None:

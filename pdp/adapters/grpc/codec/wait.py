@@ -1,14 +1,14 @@
-"""Codec of what follows a pending or allowed answer: waiting for it, and reporting what came of it."""
+"""Codec of what follows an answer: waiting for it, reporting what came of it, ending its session."""
 
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 
 from pdp.adapters.grpc.codec import fields
-from pdp.adapters.grpc.codec.decisions import credential, requirement
+from pdp.adapters.grpc.codec.decisions import credential, requirement, session
 from pdp.adapters.grpc.codec.enums import OUTCOMES
 from pdp.core.errors import InvalidRequest
-from pdp.core.request import Credential
+from pdp.core.request import Credential, SessionAsk
 from pdp.service.approvals.wait import MAX_SECONDS, Waited
 from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import decision_pb2, types_pb2
@@ -52,3 +52,10 @@ def report(request: decision_pb2.ReportOutcomeRequest) -> OutcomeReport:
         outcome=outcome,
         finished_ns=finished,
     )
+
+
+def session_end(request: decision_pb2.EndSessionRequest) -> tuple[SessionAsk, Credential]:
+    """The session to end, and on whose behalf. Raises InvalidRequest."""
+    fields.name(request.request_id, "request_id", mandatory=True)
+    fields.name(request.session.id, "session.id", mandatory=True)
+    return session(request.session), credential(request.credential)

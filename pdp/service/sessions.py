@@ -1,0 +1,92 @@
+"""EndSession: what was bound to a session ends with it, in all processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.queries import GrantQuery, Page
+from pdp.core.approvals.rows import Account, Grant
+from pdp.core.approvals.states import GrantState
+from pdp.core.approvals.steps import EndGrant
+from pdp.core.check import OK
+from pdp.core.errors import Conflict, NotFound
+from pdp.core.facts import Identity, TargetFact
+from pdp.core.request import Caller, Credential, SessionAsk
+from pdp.core.sessions import ended
+from pdp.core.stored import CallKeys, RecordRef
+from pdp.ports import Clock, Sessions, Store, Subjects
+from pdp.service.commit import Recorder
+from pdp.service.state import ServiceState
+
+TRIES = 5  # each overtaken by another commit
+_PAGE = 100
+_NO_TARGET = TargetFact(OK, "", "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """`DecisionService.EndSession`."""
+
+    store: Store
+    state: ServiceState
+    subjects: Subjects
+    sessions: Sessions
+    recorder: Recorder
+    clock: Clock
+
+    async def __call__(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
+        """End it; durable when this returns. Raises NotFound `session.unknown`, in the same words for a session that
+        nobody opened, another's, one that has ended, and a credential that does not pass."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._ended(ask, credential, caller)
+            except Conflict:  # a call of the session came in between
+                if tries == TRIES:
+                    raise
+
+    async def _ended(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
+        at = self.clock.now_ns()
+        identity = await self._identity(credential, caller, at)
+        keys = self.sessions.keys(CallKeys(caller.tenant, at, at), caller, identity, ask, _NO_TARGET)
+        stored = await self.store.for_call(keys)
+        fact, row = self.sessions.look(caller, identity, replace(ask, task=""), at, keys, stored)
+        if row is None or not fact.check.ok or stored.session is None or stored.session.over_ns <= at:
+            raise NotFound("session.unknown", "There is no such session of this caller, subject and agent.")
+        grants = await self.store.read(lambda: self._grants(ask, caller, identity))
+        for each in grants:  # they end first: then nothing is left behind, wherever this stops
+            await self._lapse(each, at)
+        entry = self.recorder.session_event(caller, ask.id, "ended", "caller", at, len(grants))
+        entry = replace(entry, session=ended(replace(row, calls=0), at))
+        return (await self.recorder.commit_all((entry,)))[0]
+
+    async def _lapse(self, grant: Grant, at_ns: int) -> None:
+        end = EndGrant(grant.id, grant.version, GrantState.EXPIRED, "session", at_ns)
+        await self.recorder.commit_event(
+            grant.tenant,
+            "grant",
+            lambda stamp: records.grant_lapsed(stamp, grant, end.after, end.by, at_ns),
+            (end,),
+            at_ns,
+        )
+
+    async def _identity(self, credential: Credential, caller: Caller, at_ns: int) -> Identity:
+        """By a token for any server that the caller may ask about."""
+        registry = self.state.snapshot().registry
+        fronted = (server for server in registry.servers(caller.tenant) if caller.fronts(server))
+        resources = (registry.resource(caller.tenant, server, at_ns) for server in fronted)
+        audiences = tuple(filter(None, resources)) + caller.resources
+        return await self.subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+
+    def _grants(self, ask: SessionAsk, caller: Caller, identity: Identity) -> tuple[Grant, ...]:
+        """Grants for this session alone."""
+        subject = Account(identity.subject.issuer or "", identity.subject.id or "")
+        query = GrantQuery(caller.tenant, subject=subject, states=frozenset({GrantState.ACTIVE}))
+        found: list[Grant] = []
+        after = ""
+        while some := self.store.grants(query, Page(after=after, size=_PAGE)):
+            found += (g for g in some if (g.session, g.agent, g.caller) == (ask.id, identity.agent.id, caller.name))
+            after = some[-1].id
+        return tuple(found)

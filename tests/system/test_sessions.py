@@ -1,0 +1,194 @@
+"""Sessions of a whole process: they end at once, with all that was bound to them; nothing of one is another's."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import random
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest_asyncio
+from support.stored import a_grant, an_id, entry
+from support.world import Plan, World, answered, codes, running
+
+from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
+from pdp.core.approvals.queries import GrantQuery, Page
+from pdp.core.approvals.rows import Account
+from pdp.core.approvals.states import GrantState
+from pdp.core.approvals.steps import Issue
+from pdp.core.facts import WORST_LABELS
+from pdp.policy.bundle import shipped_rego
+from pdp.v1 import decision_pb2, types_pb2
+
+ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY
+ONCE = """
+oblige contains {"kind": "end_session", "code": "acme.once"} if {
+	some t in input.targets
+	t.name == "git_status"
+}
+"""
+SESSIONS = int(os.environ.get("SESSIONS", "120"))  # 100,000 by `make sessions`
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(tmp_path) as found:
+        yield found
+
+
+def status(world: World, who: SandboxPerson, session: str) -> decision_pb2.DecideRequest:
+    return world.ask(who, "git_status", session=session)
+
+
+async def end(world: World, who: SandboxPerson | None, session: str, caller: str = "gateway") -> Any:
+    """Over the socket: the record, or status, code and words of a refusal."""
+    request = decision_pb2.EndSessionRequest(
+        request_id=world.fresh("end"), session=types_pb2.Session(id=session), credential=world.credential(who)
+    )
+    return await world._call("EndSession", request, caller)
+
+
+def seen(world: World, answer: Any) -> dict[str, Any]:
+    """The facts of its session."""
+    found: dict[str, Any] = json.loads(world.value(answer.decision_id, "input").data)["session"]
+    return found
+
+
+async def test_what_has_ended_is_over_at_once(world: World) -> None:
+    asked = status(world, ALICE, "s")
+    first = await answered(world, asked)
+    assert first.effect == ALLOW
+    assert (await answered(world, asked)).decision_id == first.decision_id  # told again
+    done = await end(world, ALICE, "s")
+    record = json.loads(world.process.store.record_at(done.record.index).record)
+    assert (record["kind"], record["event"], record["by"]) == ("session", "ended", "caller")
+    assert record["session"] == world.record(first.decision_id)["session"]["index"]
+    for again in (asked, status(world, ALICE, "s")):  # the allow is not told again either
+        found = await answered(world, again)
+        assert (found.effect, codes(found)) == (DENY, ["session.unknown"])
+    next_one = await answered(world, status(world, ALICE, "t"))
+    facts = seen(world, next_one)
+    assert (next_one.effect, facts["calls"], facts["started_ns"]) == (ALLOW, 0, world.now_ns)
+    assert facts["labels"][:2] == list(WORST_LABELS)
+    assert {each["decision_id"] for each in facts["label_sources"]} == {first.decision_id}  # those stay
+
+
+async def test_only_its_own_subject_ends_a_session_and_others_learn_nothing(world: World) -> None:
+    assert (await answered(world, status(world, ALICE, "s"))).effect == ALLOW
+    words = {
+        (refused.status, refused.code, refused.message)
+        for refused in [
+            await end(world, BOB, "s"),
+            await end(world, BOB, "never"),
+            await end(world, None, "s"),
+            await end(world, ALICE, "never"),
+        ]
+    }
+    assert len(words) == 1
+    (told,) = words
+    assert told[:2] == (grpc.StatusCode.NOT_FOUND.name, "session.unknown")
+    assert (await answered(world, status(world, ALICE, "s"))).effect == ALLOW
+    assert (await end(world, ALICE, "s")).record.leaf_hash
+    assert (await end(world, ALICE, "s")).message == told[2]
+    late = [await answered(world, status(world, who, "s")) for who in (ALICE, BOB)]
+    assert {(each.effect, each.safe_message, each.reasons[0].message) for each in late} == {
+        (DENY, late[0].safe_message, late[0].reasons[0].message)
+    }
+
+
+async def test_grants_of_a_session_end_with_it(world: World) -> None:
+    """And with none of them under its id later; those of other sessions, agents and subjects go on."""
+    first = await answered(world, status(world, ALICE, "s"))
+    subject = json.loads(world.value(first.decision_id, "input").data)["subject"]
+    agent = json.loads(world.value(first.decision_id, "input").data)["agent"]["id"]
+    account = Account(subject["issuer"], subject["id"])
+    mine = a_grant(1, subject=account, agent=agent, caller="gateway", session="s", tenant="acme", expires_ns=0)
+    others = [
+        replace(mine, id=an_id(2), session="t"),
+        replace(mine, id=an_id(3), session=""),
+        replace(mine, id=an_id(4), agent="another"),
+        replace(mine, id=an_id(5), caller="another"),
+        replace(mine, id=an_id(6), subject=Account("else", "alice")),
+    ]
+    for n, grant in enumerate((mine, *others), 20):
+        await world.process.store.commit(entry(n, steps=(Issue(grant),)))
+    assert (await end(world, ALICE, "s")).record.log
+    states = {each.id: each.state for each in world.process.store.grants(GrantQuery("acme"), Page())}
+    assert states == {mine.id: GrantState.EXPIRED, **{each.id: GrantState.ACTIVE for each in others}}
+
+
+async def test_policy_ends_a_session_with_an_allow(tmp_path: Path) -> None:
+    """Whatever the caller supports: the service carries it out itself."""
+    folder = tmp_path / "acme"
+    shutil.copytree(shipped_rego() / "examples" / "acme", folder)
+    pack = folder / "packs" / "acme" / "acme.rego"
+    pack.write_text(pack.read_text() + ONCE)
+    async with running(tmp_path, Plan(policy=folder)) as world:
+        first = await answered(world, status(world, ALICE, "s"))
+        assert (first.effect, list(first.obligations)) == (ALLOW, [])
+        told = world.process.store.record_at(first.record.index + 1)
+        assert told is not None
+        record = json.loads(told.record)
+        assert (record["kind"], record["event"], record["by"]) == ("session", "ended", first.decision_id)
+        found = await answered(world, status(world, ALICE, "s"))
+        assert (found.effect, codes(found)) == (DENY, ["session.unknown"])
+        pair = decision_pb2.DecideBatchRequest(requests=[status(world, ALICE, "t") for _ in range(2)])
+        batch = await world._call("DecideBatch", pair, "gateway")
+        assert [each.response.effect for each in batch.items] == [ALLOW, DENY]
+
+
+async def two_subjects(worlds: Sequence[World]) -> None:
+    """Two at once, in sessions of their own, calls in no order: what each is told rests on its own calls alone."""
+    drawn = random.Random(13)
+    asked = [(who, status(drawn.choice(worlds), who, f"of-{who.id}")) for who in (ALICE, BOB) for _ in range(20)]
+    drawn.shuffle(asked)
+    for n, (_, request) in enumerate(asked):
+        request.request_id = f"two-{n}"
+    whose: dict[str, str] = {}
+    facts: list[tuple[str, dict[str, Any]]] = []
+    for start in range(0, len(asked), 8):
+        some = asked[start : start + 8]
+        placed = [(who, worlds[n % len(worlds)], request) for n, (who, request) in enumerate(some)]
+        found = await asyncio.gather(*(answered(world, request) for _, world, request in placed))
+        for (who, world, _), answer in zip(placed, found, strict=True):
+            whose[answer.decision_id] = who.id
+            facts.append((who.id, seen(world, answer)))
+    for who, session in facts:
+        assert {whose[each["decision_id"]] for each in session["label_sources"]} <= {who}
+        assert session["calls"] < 20
+    for who in (ALICE, BOB):
+        for world in worlds:  # of all processes together
+            asked_last = status(world, who, f"of-{who.id}")
+            asked_last.request_id += world.sandbox.folder.name + who.id
+            last = seen(world, await answered(world, asked_last))
+            assert last["calls"] == 20 + worlds.index(world)
+    for world in worlds:
+        request = status(world, BOB, f"of-{ALICE.id}")
+        request.request_id += f"theirs {world.sandbox.folder.name}"
+        assert codes(await answered(world, request)) == ["session.identity_mismatch"]
+
+
+async def test_nothing_of_one_session_is_anothers(world: World) -> None:
+    await two_subjects([world])
+
+
+async def test_memory_is_flat_over_sessions_opened_and_ended(world: World) -> None:
+    async def some(count: int) -> int:
+        for _ in range(count):
+            session = world.fresh("s")
+            assert (await answered(world, status(world, ALICE, session))).effect == ALLOW
+            assert (await end(world, ALICE, session)).record.log
+        gc.collect()
+        return len(gc.get_objects())
+
+    await some(min(SESSIONS, 2000) // 2)  # whatever is kept within bounds is full, or grows on at the same pace
+    before = await some(10)
+    after = await some(SESSIONS)
+    assert after - before < max(400, SESSIONS // 4)  # not one object for each
