@@ -127,7 +127,7 @@ class FactBuilder:
     def read(self, decision: Decision, stored: StoredCall) -> None:
         """Take what the store has; a kept answer only where its session is the one it was given in."""
         decision.stored = stored
-        if stored.reply is not None and stored.session is not None:
+        if stored.reply is not None and stored.reply.effect == "allow" and stored.session is not None:
             session, _ = self.session(decision)
             reply = stored.reply if session.check.ok and stored.reply.created_ns >= session.started_ns else None
             decision.stored = replace(stored, reply=reply)
