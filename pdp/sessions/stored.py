@@ -24,7 +24,6 @@ from pdp.sessions.options import SessionOptions
 UNKNOWN = "The session is not known for this caller, subject and agent; start one under a new id."
 _UNKNOWN = failed("session.unknown", UNKNOWN)
 _TASK = failed("session.task_changed", "The task is not the one that this session was begun for; start another.")
-_PARENT = failed("session.parent_changed", "Another session than this one's parent is named; start another.")
 
 
 class StoredSessions:

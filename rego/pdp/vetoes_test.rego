@@ -69,3 +69,48 @@ test_nothing_is_imposed_unless_allowed if {
 	rules := {"oblige": {{"kind": "redact", "code": "a"}}, "deny": {no}}
 	decide(rules, call({})).obligations == set()
 }
+
+redacting(findings, replacement) := {
+	"kind": "redact",
+	"code": "acme.cut",
+	"findings": findings,
+	"replacement": replacement,
+}
+
+result := testing.result(loaded)
+
+test_a_result_is_of_a_call_that_was_granted if {
+	decide({"allow": set()}, result).effect == "allow"
+	denied_for(decide({"deny": {{"code": "acme.no", "message": "m"}}}, result), "acme.no")
+}
+
+test_what_packs_have_cut_out_of_a_result_adds_up if {
+	wanted := {redacting(["secret"], "[secret]"), redacting(["leak"], "[path]")}
+	decision := decide({"oblige": wanted}, result)
+	decision.effect == "allow"
+	count(decision.obligations) == 2
+	denied_for(decide({"oblige": wanted}, call({})), "obligation.conflict")
+}
+
+test_other_obligations_of_a_result_conflict_as_ever if {
+	notify := {"kind": "notify", "code": "acme.tell"}
+	wanted := {object.union(notify, {"to": "soc"}), object.union(notify, {"to": "owner"})}
+	denied_for(decide({"oblige": wanted}, result), "obligation.conflict")
+}
+
+test_a_redaction_names_findings_and_what_takes_their_place if {
+	good := redacting(["secret"], "")
+	every broken in [
+		object.remove(good, ["findings"]),
+		object.remove(good, ["replacement"]),
+		object.union(good, {"findings": []}),
+		object.union(good, {"findings": "secret"}),
+		object.union(good, {"findings": [7]}),
+		object.union(good, {"replacement": null}),
+		object.union(good, {"more": 1}),
+	] {
+		denied_for(decide({"oblige": {broken}}, result), "policy.element")
+		decide({"oblige": {broken}}, call({})).effect == "allow"
+	}
+	decide({"oblige": {good}}, result).effect == "allow"
+}

@@ -70,7 +70,7 @@ def stays_away(server: Spawned, answered: list[str], refusal: Refused) -> None:
 @pytest.mark.xdist_group("strace")
 @pytest.mark.parametrize(
     "fault",
-    ["fdatasync,fsync:error=EIO:when=30", "pwrite64:error=EIO:when=300", "pwrite64:error=EROFS:when=300"],
+    ["fdatasync,fsync:error=EIO:when=30", "pwrite64:error=EIO:when=600", "pwrite64:error=EROFS:when=600"],
 )
 def test_an_io_error_is_final(tmp_path: Path, fault: str) -> None:
     """One error, then the disk works again: still nothing is answered, because nobody knows what was lost."""
@@ -96,7 +96,7 @@ def test_an_injected_full_disk_heals(tmp_path: Path) -> None:
     strace_order.need_strace()
     world = make_world(tmp_path / "w", {"store": {"probe_seconds": 0.2}})
     log = tmp_path / "strace"
-    fault = "pwrite64:error=ENOSPC:when=300..303"
+    fault = "pwrite64:error=ENOSPC:when=600..603"
     with spawned(world, prefix=lambda command: strace_order.traced(command, log, fault)) as server:
         answered, refusal = until_refused(server)
         assert (refusal.status, refusal.code) == (UNAVAILABLE, "record.unavailable")

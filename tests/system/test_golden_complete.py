@@ -51,6 +51,23 @@ ELSEWHERE = {
         "test_a_uri_is_of_the_resource_or_else_of_its_one_template",
     ),
     "target.ambiguous": ("tests/unit/registry/test_other_kinds.py", "test_a_uri_of_two_templates_is_nobodys"),
+    # what a result holds: these cases are calls
+    "result.secret": ("rego/baseline/results_test.rego", "test_credentials_are_cut_out_of_results"),
+    "result.schema": ("rego/baseline/results_test.rego", "test_a_result_that_breaks_its_schema_is_withheld"),
+    "result.instruction": ("rego/baseline/results_test.rego", "test_what_speaks_to_the_model_is_untrusted"),
+    "result.hidden": ("rego/baseline/results_test.rego", "test_what_is_hidden_or_runs_is_untrusted"),
+    "result.external": ("rego/baseline/results_test.rego", "test_what_comes_from_outside_is_untrusted"),
+    "result.sensitive": (
+        "rego/baseline/results_test.rego",
+        "test_credentials_personal_data_and_errors_are_sensitive",
+    ),
+    "result.malformed": ("tests/system/test_inspection.py", "test_what_cannot_be_read_in_one_way_is_withheld"),
+    "result.tool_changed": (
+        "tests/system/test_inspection.py",
+        "test_the_result_of_another_tool_by_that_name_is_withheld",
+    ),
+    # another call of the session before
+    "session.task_changed": ("tests/unit/sessions/test_stored.py", "test_the_first_vouched_task_is_the_sessions"),
     # a registry, keys or a deny list that cannot be read for hours
     "server.stale": (
         "tests/unit/registry/test_load.py",

@@ -161,6 +161,18 @@ async def test_what_cannot_be_read_in_one_way_is_withheld(world: World, data: by
     assert {each.label for each in answer.labels} == {"sensitive", "untrusted"}
 
 
+async def test_the_result_of_another_tool_by_that_name_is_withheld(tmp_path: Path) -> None:
+    """Reviewed and signed anew between call and result: it is unknown what the old one may return."""
+    async with running(tmp_path, Plan(servers=(GIT,))) as world:
+        decision = await allowed(world)
+        changed = reviewed(READING, risk="medium")
+        review = ServerPlan("git", GIT.tools, {**GIT.reviews, "git_status": changed}).review
+        world.sandbox.pin(GIT.tools, review, world.now_ns)
+        await world.reload()
+        answer = await inspect(world, stream(world, decision, text("nothing")))
+        assert (answer.effect, [each.code for each in answer.reasons]) == (DENY, ["result.tool_changed"])
+
+
 async def test_a_repeat_gets_the_same_answer_and_another_result_none(world: World) -> None:
     decision = await allowed(world)
     messages = stream(world, decision, text(INJECTED))
