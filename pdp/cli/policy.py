@@ -36,7 +36,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
         ),
         "replay": (
             "pdp.cli.policy_replay:replay",
-            "Evaluate recorded decisions of STORE again under the policy that made them, and say which come out otherwise.",
+            "Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.",
         ),
     },
 )

@@ -68,7 +68,7 @@ def replay(
     opa: str | None,
     as_json: bool,
 ) -> None:
-    """Evaluate recorded decisions of STORE again under the policy that made them, and say which come out otherwise.
+    """Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.
 
     Reads only, while the service runs. What cannot be evaluated again is counted, with the reason.
 
