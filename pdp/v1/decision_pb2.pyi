@@ -718,7 +718,9 @@ class ResultStart(_message.Message):
     request_id: _builtins.str
     """Id of this attempt, as in DecideRequest. Mandatory."""
     decision_id: _builtins.str
-    """The decision that allowed the call. Mandatory; unknown or another caller's is NOT_FOUND."""
+    """The decision that allowed the call. Mandatory; unknown, or another caller's, subject's or session's is NOT_FOUND.
+    FAILED_PRECONDITION where it allowed nothing, is over an hour old, or has had another result inspected.
+    """
     redemption_id: _builtins.str
     """`redemption_id` of that answer, where it had one."""
     content_type: _builtins.str
@@ -870,7 +872,10 @@ class InspectResultResponse(_message.Message):
 
     @_builtins.property
     def obligations(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Obligation]:
-        """What to do to the result before passing it on, such as redaction."""
+        """What to do to the result before passing it on. `redact`: its parameters hold `redactions`, each a JSON Pointer
+        (`pointer`) into the result, the `replacement`, and for a text `spans` of it (from, before; Unicode code
+        points); without them the whole value is replaced.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
