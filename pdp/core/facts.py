@@ -129,7 +129,7 @@ RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus on
 class Sink:
     """The destination of an argument. `argument` is a JSON Pointer, empty for the tool as a whole."""
 
-    kind: str  # "network" | "email" | "message" | "filesystem" | "process" | "database" | "other"
+    kind: str  # "network" | "email" | "message" | "filesystem" | "process" | "database" | "memory" | "other"
     argument: str = ""
 
     def fact(self) -> dict[str, Json]:

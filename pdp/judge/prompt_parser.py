@@ -105,7 +105,7 @@ class Applicability(_ClosedHead):
     permissions: Patterns | None = None
     sinks: (
         Annotated[
-            list[Literal["network", "email", "message", "filesystem", "process", "database", "other"]],
+            list[Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]],
             Field(min_length=1),
         ]
         | None

@@ -29,6 +29,7 @@ _FLOWS = {
     "filesystem": "writes files",
     "process": "starts processes",
     "database": "writes to a database",
+    "memory": "keeps it for later sessions",
     "other": "lets arguments out",
 }
 _SHAPE = ("type", "enum", "const", "format", "pattern", "items", "properties", "required", "anyOf", "oneOf", "allOf")

@@ -71,7 +71,7 @@ ServerId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Risk = Literal["low", "medium", "high", "critical"]
 DefinitionCheck = Literal["presented", "watched", "none"]
-SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "other"]
+SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]
 
 
 class Closed(BaseModel):

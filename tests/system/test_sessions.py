@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import pytest_asyncio
 from support.stored import a_grant, an_id, entry
+from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import Plan, World, answered, codes, running
 
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
@@ -177,6 +178,35 @@ async def two_subjects(worlds: Sequence[World]) -> None:
 
 async def test_nothing_of_one_session_is_anothers(world: World) -> None:
     await two_subjects([world])
+
+
+async def test_what_was_put_into_a_memory_marks_who_reads_it_after_a_reset(tmp_path: Path) -> None:
+    """A tool whose signed manifest says that it keeps what it is given for later sessions."""
+    keeps = reviewed(READING, sinks=[{"kind": "memory", "argument": ""}])
+    reviews = {"git_log": reviewed(READING, labels=["untrusted"]), "git_status": keeps, "git_show": READING}
+    plan = Plan(
+        servers=(ServerPlan("git", tuple(tool(name) for name in reviews), reviews),),
+        settings={"identity": {"callers": {"gateway": {"may_assert": {"context_reset": True}}}}},
+    )
+    async with running(tmp_path, plan) as world:
+
+        async def sources(name: str, who: SandboxPerson = ALICE, *, reset: bool = False) -> dict[str, str]:
+            """Call a tool; what put labels on those who called it, before."""
+            asked = world.ask(who, name, session=f"of {who.id}")
+            asked.session.context_reset = reset
+            answer = await answered(world, asked)
+            assert answer.effect == ALLOW, codes(answer)
+            last[:] = [answer.decision_id]
+            return {row["label"]: row["decision_id"] for row in seen(world, answer)["label_sources"]}
+
+        last: list[str] = []
+        await sources("git_log")
+        [read] = last
+        assert (await sources("git_status"))["untrusted"] == read
+        assert "untrusted" not in await sources("git_show", reset=True)
+        assert (await sources("git_show"))["untrusted"] == read  # the call before brought it back
+        await sources("git_show", BOB)
+        assert "untrusted" not in await sources("git_show", BOB)
 
 
 async def test_memory_is_flat_over_sessions_opened_and_ended(world: World) -> None:

@@ -249,6 +249,7 @@ _FLOWS = {
     "filesystem": "into the file system",
     "process": "into a program that runs",
     "database": "into a database",
+    "memory": "into what agents remember in later sessions",
     "other": "to another system",
 }
 

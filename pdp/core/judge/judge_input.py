@@ -16,7 +16,7 @@ OK = "ok"
 UNTRACED = OriginsFact()
 
 
-SINK_KINDS = ("database", "email", "filesystem", "message", "network", "other", "process")
+SINK_KINDS = ("database", "email", "filesystem", "memory", "message", "network", "other", "process")
 
 
 @dataclass(frozen=True, slots=True)
