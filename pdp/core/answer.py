@@ -68,6 +68,7 @@ class Answer:
     enforcement: str = "enforced"  # or OBSERVED: the caller may proceed whatever the effect
     redemption_id: str = ""
     resume_token: str = ""
+    session_handle: str = ""
 
     @property
     def safe_message(self) -> str:
@@ -136,6 +137,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
         policy=policy,
         requirements=requirements,
         retry_after_ms=terms.retry_after_ms if requirements else 0,
+        session_handle=facts.session.handle,
     )
 
 
@@ -193,6 +195,7 @@ class ResultAnswer:
     obligations: tuple[Mapping[str, Json], ...]
     labels: tuple[PutLabel, ...]
     policy: PolicyRef
+    session_handle: str = ""
 
     @property
     def safe_message(self) -> str:
@@ -213,6 +216,7 @@ class ResultAnswer:
             tuple(kept["obligations"]),
             tuple(PutLabel(**each) for each in kept["labels"]),
             PolicyRef(*kept["policy"]),
+            kept.get("session_handle", ""),  # an older release kept none
         )
 
 

@@ -253,6 +253,7 @@ class SessionFact:
     denials: int = WORST_COUNT
     started_ns: int = 0
     tree: str = ""  # keyed index of the pair whose labels it shares; not for policy
+    handle: str = ""  # names the session to a child that its subject starts; not for policy
     reset: bool = False  # the agent's context was emptied before this call, as the caller vouches; not for policy
 
     def fact(self) -> dict[str, Json]:

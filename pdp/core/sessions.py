@@ -19,6 +19,8 @@ MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobod
 
 ENDED_NS = 30 * 24 * 3600 * NS  # how long the id of an ended session is refused
 
+HANDLE = "s1."  # how handles of sessions begin
+
 UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
 MEMORY = "memory"  # the kind of sink that brings back what it was given
 
@@ -66,6 +68,9 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     if not inspects:
         put.append((UNOBSERVED, *_UNSEEN, decision_id, at_ns))
     labels = list(_new(places, put, there))
+    if narrowed(session, keys):  # what the task has read stays with every agent that took part in it
+        shared = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
+        labels += _new((keys.pair,), shared, (*there, *labels))
     if keys.also and any(sink.kind == MEMORY for sink in target.sinks):
         written = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
         named = {label for label, *_ in written}
@@ -108,12 +113,22 @@ def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
     )
 
 
+def _joined(session: SessionRow, row: SessionRow) -> SessionRow:
+    """A session after a change that the store takes; it refuses one of what has ended."""
+    found = together(session, replace(row, state="open")) or session
+    return (
+        found
+        if row.state == "open" or session.state != "open"
+        else replace(found, state=row.state, over_ns=row.over_ns)
+    )
+
+
 def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
     """What the store would say of a call once something else was committed."""
     session, row = stored.session, left.session
     if row is not None and row.index == keys.session:
         over = session is None or session.over_ns <= row.used_ns
-        session = row if session is None or over else together(session, row) or session
+        session = row if session is None or over else _joined(session, row)
     trees = {each.tree for each in (session, stored.parent) if each is not None}
     pairs = {keys.pair, keys.also, *trees} - {""}
     labels, awaited = stored.labels, stored.awaited
@@ -128,6 +143,17 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
         if label.pair in pairs:
             there.setdefault((label.pair, label.label), label)
     return replace(stored, session=session, labels=ordered(there.values()), awaited=awaited)
+
+
+def is_handle(parent: str) -> bool:
+    """Whether it is meant to be a session's handle, and no id."""
+    return parent.startswith(HANDLE)
+
+
+def narrowed(session: SessionFact, keys: CallKeys) -> bool:
+    """Whether another agent's session started this one: then no standing answer counts, for it may be one that the
+    agent that started it does not have."""
+    return bool(session.tree) and session.tree != keys.pair
 
 
 def ended(row: SessionRow, at_ns: int) -> SessionRow:

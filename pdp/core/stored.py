@@ -202,7 +202,8 @@ class CallKeys:
     since_ns: int  # from when on refusals and withdrawals count
     reply: str = ""  # of the kept answer to a repeated request
     session: str = ""  # keyed index
-    parent: str = ""  # of the session that a new one is started by
+    parent: str = ""  # of the first session of the task that a new one belongs to; `tree`, the pair whose that is
+    tree: str = ""
     pair: str = ""  # keyed index of subject and agent; `also`, whose labels count too
     also: str = ""
     index: str = ""  # the call's keyed index; the fields below go with it

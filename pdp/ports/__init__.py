@@ -296,6 +296,11 @@ class Content(Protocol):
 class Sessions(Protocol):
     """Session state (sessions/stored)."""
 
+    def named(self, caller: Caller, identity: Identity, ask: SessionAsk) -> SessionAsk:
+        """With the id that its handle stands for, in place of the handle; without an id where that does not
+        verify."""
+        ...
+
     def keys(
         self, keys: CallKeys, caller: Caller, identity: Identity, ask: SessionAsk, target: TargetFact
     ) -> CallKeys:

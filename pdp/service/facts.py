@@ -34,9 +34,10 @@ from pdp.core.request import (
     ListAsk,
     ResourceTarget,
     ServerPeer,
+    SessionAsk,
     ToolTarget,
 )
-from pdp.core.sessions import since
+from pdp.core.sessions import is_handle, since
 from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.uri_template import is_template, match
@@ -111,6 +112,8 @@ class FactBuilder:
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
         raw, arguments = self._arguments(ask, target.name, pinned)
+        if ask.session.handle:
+            ask = decision.ask = replace(ask, session=self.named(ask.session, caller, identity))
         reply = decision.claim.key if decision.claim is not None else ""
         keys = CallKeys(tenant, at_ns, at_ns - REFUSALS_NS, reply=reply)
         keys = self._sessions.keys(keys, caller, identity, ask.session, target)
@@ -123,6 +126,10 @@ class FactBuilder:
         decision.definition = pinned.definition if pinned is not None else {}
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
+
+    def named(self, session: SessionAsk, caller: Caller, identity: Identity) -> SessionAsk:
+        """A session by its id, where it is named by a handle; see the port."""
+        return self._sessions.named(caller, identity, session)
 
     def read(self, decision: Decision, stored: StoredCall) -> None:
         """Take what the store has; a kept answer only where its session is the one it was given in."""
@@ -260,7 +267,7 @@ class FactBuilder:
         return Asserted(
             task=None if caller.may_assert.task and not ask.session.task_by_agent else ask.session.task or None,
             observation=ask.observation or None,
-            parent_session=ask.session.parent or None,
+            parent_session=None if is_handle(ask.session.parent) else ask.session.parent or None,
             client_address=ask.client_address or None,
             definition_digest=digest_only or None,
             protocol_version=ask.protocol_version or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdp.core.answer import OBSERVED, ListAnswer, PolicyRef, Terms
 from pdp.core.check import NS
@@ -55,6 +55,7 @@ class Filter:
         self.kills.note(caller, outcome, at)
         answer = self._answer(facts, outcome, caller, snapshot, at)
         subject = self.facts.subject_index(caller, identity)
+        ask = replace(ask, session=self.facts.named(ask.session, caller, identity))
         recording = ListRecording(ask, caller, facts, outcome, document, snapshot, at, subject)
         return await self.recorder.list(recording, answer)
 

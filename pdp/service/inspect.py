@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pdp.core.answer import PolicyRef, PutLabel, ResultAnswer
@@ -69,6 +69,7 @@ class Inspect:
         call = await self.store.read(lambda: self._call(ask, caller, at))
         require_server(caller, call.server)
         identity = await self.facts.identity(ask.credential, caller, call.server, snapshot.registry, at)
+        ask = replace(ask, session=self.results.sessions.named(caller, identity, ask.session))
         self._check_mine(call, ask, caller, identity)
         claim = self._claim(ask, caller, identity)
         async with self.idempotency.single_flight(claim):
@@ -105,6 +106,7 @@ class Inspect:
             carried_out(outcome.obligations, inspection.passages) if outcome.effect is Effect.ALLOW else (),
             labels_of(outcome, elements),
             PolicyRef(policy.revision, policy.digest, policy.engine.name),
+            facts.session.handle,
         )
         reply = ReplyRow(
             key=claim.key,
@@ -147,6 +149,7 @@ class Inspect:
         mine = (
             self.facts.subject_index(caller, identity) == call.subject_index
             and identity.agent.id == agent
+            and not ask.session.handle
             and (self.recorder.session_index(caller, ask.session.id) or "") == call.session_index
         )
         if not mine:

@@ -50,6 +50,7 @@ class EndSession:
     async def _ended(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
         at = self.clock.now_ns()
         identity = await self._identity(credential, caller, at)
+        ask = self.sessions.named(caller, identity, ask)
         keys = self.sessions.keys(CallKeys(caller.tenant, at, at), caller, identity, ask, _NO_TARGET)
         stored = await self.store.for_call(keys)
         fact, row = self.sessions.look(caller, identity, replace(ask, task=""), at, keys, stored)

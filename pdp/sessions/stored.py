@@ -10,13 +10,21 @@ refused for as long as its row is kept. Whatever was bound to a session holds fo
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, urlsafe_b64encode
 from dataclasses import replace
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.digest import keyed_index
+from pdp.core.digest import canonical, keyed_index
 from pdp.core.facts import WORST_LABELS, Identity, SessionFact, TargetFact
 from pdp.core.request import Caller, SessionAsk
-from pdp.core.sessions import UNOBSERVED, observed
+from pdp.core.sessions import HANDLE, UNOBSERVED, is_handle, observed
 from pdp.core.stored import CallKeys, LabelRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 
@@ -24,17 +32,39 @@ from pdp.sessions.options import SessionOptions
 UNKNOWN = "The session is not known for this caller, subject and agent; start one under a new id."
 _UNKNOWN = failed("session.unknown", UNKNOWN)
 _TASK = failed("session.task_changed", "The task is not the one that this session was begun for; start another.")
+_PARENT = failed("session.parent_changed", "The session is none that this parent started; start another.")
+
+
+class _Handle(NamedTuple):
+    """What a session's handle says, sealed."""
+
+    caller: str
+    id: str
+    first: str  # index of the first session of its task
+    tree: str  # index of the pair whose first session that is
 
 
 class StoredSessions:
     """Implements `ports.Sessions`."""
 
     def __init__(self, options: SessionOptions, key: bytes) -> None:
-        """`key` makes the indexes under which the store knows sessions, owners and pairs."""
+        """`key` makes the indexes under which the store knows sessions, owners and pairs, and seals handles."""
         self._options = options
         self._key = key
+        # deterministic (RFC 5297): the same session has the same handle in every answer and process
+        self._seal = AESSIV(HKDF(SHA256(), 64, salt=None, info=b"pdp session handle 1").derive(key))
         self._idle_ns = options.idle_seconds * NS
         self._life_ns = options.lifetime_seconds * NS
+
+    def named(self, caller: Caller, identity: Identity, ask: SessionAsk) -> SessionAsk:
+        """With the id that its handle stands for, in place of the handle; without an id where that does not verify,
+        for the handle wins."""
+        if not ask.handle:
+            return ask
+        found = self._opened(caller, identity, ask.handle)
+        if found is None or found.caller != caller.name:
+            return replace(ask, id="")
+        return replace(ask, id=found.id, handle="")
 
     def keys(
         self, keys: CallKeys, caller: Caller, identity: Identity, ask: SessionAsk, target: TargetFact
@@ -43,9 +73,12 @@ class StoredSessions:
         if not _verified(identity):
             return keys
         owner = (caller.tenant, *_owner(identity))
+        parent = self._opened(caller, identity, ask.parent)
         return replace(
             keys,
-            session=self._index(caller, ask.id) if ask.id else "",
+            parent=parent.first if parent is not None else "",
+            tree=parent.tree if parent is not None else "",
+            session=keyed_index(self._key, "session of", caller.tenant, caller.name, ask.id) if ask.id else "",
             pair=keyed_index(self._key, "pair", *owner),
             also=self._memory(caller, identity, target),
         )
@@ -56,8 +89,9 @@ class StoredSessions:
         """The session's facts, and its row with this call, to be written with the record.
 
         Without an id, or for an identity whose checks did not pass, the facts hold their worst values and there is no
-        row (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a handle and for what
-        has ended, `session.identity_mismatch`, both in the same words; `session.task_changed`.
+        row (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a handle that names
+        none, what has ended and what was started by such a one, `session.identity_mismatch`, both in the same words;
+        `session.task_changed`, `session.parent_changed`.
         """
         task, source = _task(caller, ask)
         worst = SessionFact(OK, task=task, task_source=source)
@@ -70,27 +104,31 @@ class StoredSessions:
         owner = self._owner_index(caller, identity, ask.id)
         row = self._row(caller, ask, at_ns, keys, owner)
         known = stored.session
-        if known is not None:
-            problem = self._problem(known, row, at_ns)
-            if not problem.ok:
-                return replace(worst, check=problem), None
-            if known.over_ns > at_ns:
-                row = replace(
-                    row,
-                    opened_ns=known.opened_ns,
-                    over_ns=self._over_ns(known.opened_ns or at_ns, at_ns),
-                    until_ns=max(known.until_ns, self._until_ns(known.until_ns, at_ns)),
-                    tree=known.tree or row.tree,
-                    parent=known.parent,
-                )
-            else:
-                known = None
-        counted = known is None or known.opened_ns > 0
-        fact = replace(worst, known=counted and known is not None, started_ns=row.opened_ns)
-        if counted:
-            calls, denials = (known.calls, known.denials) if known is not None else (0, 0)
-            fact = replace(fact, calls=calls, denials=denials)
+        problem = self._problem(known, row, ask, keys, stored, at_ns)
+        if not problem.ok:
+            return replace(worst, check=problem), None
+        if known is not None and known.over_ns > at_ns:
+            row = self._continued(known, row, at_ns)
+        else:
+            known, row = None, replace(row, parent=keys.parent, tree=keys.tree or row.tree)
+        handle = self._handle(caller, identity, ask, row)
+        fact = replace(worst, started_ns=row.opened_ns, handle=handle)
+        if known is None:
+            fact = replace(fact, calls=0, denials=0)
+        elif known.opened_ns:
+            fact = replace(fact, known=True, calls=known.calls, denials=known.denials)
         return self._labelled(fact, caller, ask, keys, stored, row.tree), row
+
+    def _continued(self, known: SessionRow, row: SessionRow, at_ns: int) -> SessionRow:
+        """An open session with one call more."""
+        return replace(
+            row,
+            opened_ns=known.opened_ns,
+            over_ns=self._over_ns(known.opened_ns or at_ns, at_ns),
+            until_ns=max(known.until_ns, self._until_ns(known.until_ns, at_ns)),
+            tree=known.tree or row.tree,
+            parent=known.parent,
+        )
 
     def _labelled(
         self, fact: SessionFact, caller: Caller, ask: SessionAsk, keys: CallKeys, stored: StoredCall, tree: str
@@ -127,14 +165,24 @@ class StoredSessions:
             task=keyed_index(self._key, "task of session", keys.session, task) if source == "caller" else "",
         )
 
-    def _problem(self, known: SessionRow, row: SessionRow, at_ns: int) -> Check:
-        if known.owner != row.owner:
+    @staticmethod
+    def _problem(
+        known: SessionRow | None, row: SessionRow, ask: SessionAsk, keys: CallKeys, stored: StoredCall, at_ns: int
+    ) -> Check:
+        """Why the call is none of the session's; `row` is that of one that begins with it."""
+        if known is not None and known.owner != row.owner:
             return failed("session.identity_mismatch", UNKNOWN)
-        if known.state != "open":
+        if known is not None and known.state != "open":
             return _UNKNOWN
-        if known.over_ns > at_ns and known.task and row.task and known.task != row.task:
-            return _TASK
-        return OK
+        going = known if known is not None and known.over_ns > at_ns else None
+        if going is not None and keys.parent not in ("", going.parent):
+            return _PARENT
+        first, tree = (keys.parent, keys.tree) if going is None else (going.parent, going.tree)
+        garbled = is_handle(ask.parent) and not keys.parent
+        if garbled or (first and not _open(stored.parent, first, tree, at_ns)):
+            return _UNKNOWN
+        changed = going is not None and going.task and row.task and going.task != row.task
+        return _TASK if changed else OK
 
     def _over_ns(self, opened_ns: int, at_ns: int) -> int:
         return min(at_ns + self._idle_ns, opened_ns + self._life_ns)
@@ -144,8 +192,21 @@ class StoredSessions:
         a fifth of its time is over."""
         return until_ns if until_ns - at_ns >= self._idle_ns else at_ns + self._idle_ns + self._idle_ns // 4
 
-    def _index(self, caller: Caller, name: str) -> str:
-        return keyed_index(self._key, "session of", caller.tenant, caller.name, name)
+    def _handle(self, caller: Caller, identity: Identity, ask: SessionAsk, row: SessionRow) -> str:
+        """What names a session, and the first one of its task, to its subject's agents and to nobody else."""
+        told = canonical([caller.name, ask.id, row.parent or row.index, row.tree])
+        return HANDLE + urlsafe_b64encode(self._seal.encrypt(told, [_holder(caller, identity)])).decode().rstrip("=")
+
+    def _opened(self, caller: Caller, identity: Identity, handle: str) -> _Handle | None:
+        """What a handle names; None where it is not one that was issued to this subject."""
+        if not is_handle(handle) or not _verified(identity):
+            return None
+        text = handle.removeprefix(HANDLE)
+        try:
+            sealed = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            return _Handle(*json.loads(self._seal.decrypt(sealed, [_holder(caller, identity)])))
+        except (ValueError, InvalidTag):
+            return None
 
     def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
         return keyed_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
@@ -162,6 +223,21 @@ def _first(rows: tuple[LabelRow, ...]) -> tuple[LabelRow, ...]:
     for row in rows:
         found.setdefault(row.label, row)
     return tuple(found.values())
+
+
+def _open(row: SessionRow | None, first: str, tree: str, at_ns: int) -> bool:
+    """Whether the first session of a task goes on: under its id another one may have begun, even somebody else's."""
+    return (
+        row is not None
+        and (row.index, row.parent, row.tree) == (first, "", tree)
+        and row.state == "open"
+        and row.over_ns > at_ns
+    )
+
+
+def _holder(caller: Caller, identity: Identity) -> bytes:
+    """Who may use a handle: every agent of the subject."""
+    return canonical([caller.tenant, identity.subject.issuer, identity.subject.id])
 
 
 def _verified(identity: Identity) -> bool:

@@ -51,7 +51,7 @@ FROM (
 ) AS like_this
 LEFT JOIN replies AS kept ON kept.key = $2
 LEFT JOIN sessions ON sessions.idx = $3
-LEFT JOIN sessions AS parent ON parent.idx = CASE WHEN $15 <> '' THEN $15 ELSE sessions.parent END
+LEFT JOIN sessions AS parent ON parent.idx = CASE WHEN sessions.parent <> '' THEN sessions.parent ELSE $15 END
 LEFT JOIN calls ON calls.idx = $4
 LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
 """  # noqa: S608 - names of columns

@@ -283,7 +283,9 @@ class DecideResponse(_message.Message):
     same. Empty with EFFECT_ALLOW.
     """
     session_handle: _builtins.str
-    """Handle of the session for `session.handle`. Reserved; empty."""
+    """What names the session: in `session.handle`, and as `session.parent` of a session that it starts. For agents of the
+    same subject alone; opaque. Empty without a session that goes on.
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]:
         """Why, most important first. Never empty for a denial. For the caller's log, never for a model."""
@@ -558,7 +560,7 @@ class FilterToolsResponse(_message.Message):
     safe_message: _builtins.str
     """One sentence that may be shown to a model or an end user. Empty with EFFECT_ALLOW."""
     session_handle: _builtins.str
-    """Handle of the session for `session.handle`. Reserved; empty."""
+    """Handle of the session for `session.handle`. Empty: a list opens no session."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]:
         """Why the question itself was denied; empty with EFFECT_ALLOW. For the caller's log, never for a model."""
@@ -865,7 +867,9 @@ class InspectResultResponse(_message.Message):
     safe_message: _builtins.str
     """One sentence that may be shown in place of a withheld result."""
     session_handle: _builtins.str
-    """Handle of the session for `session.handle`. Reserved; empty."""
+    """What names the session: in `session.handle`, and as `session.parent` of a session that it starts. For agents of the
+    same subject alone; opaque. Empty without a session that goes on.
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]:
         """Why, most important first. For the caller's log, never for a model."""

@@ -593,13 +593,17 @@ class Session(_message.Message):
     Asserted; it can only lower the trust of `task`.
     """
     parent: _builtins.str
-    """Id or handle of the session that started this one (a sub-agent's parent). Asserted: labels are
-    inherited from it, never shed.
+    """The session that started this one (a sub-agent's parent). Its `session_handle`, which begins with `s1.`. Verified: labels
+    are shared with the whole task, in both directions, and rights only narrow; one that is no such handle, or that was
+    issued to another subject, is DENY `session.unknown`; another one in a later call DENY `session.parent_changed`.
+    Anything else: an id. Asserted, and shares nothing.
     """
     task_token: _builtins.str
     """A task statement signed for the subject, a compact JWS. Reserved. Verified; wins over `task`."""
     handle: _builtins.str
-    """The `session_handle` of an earlier answer. Reserved. Verified; wins over `id`."""
+    """The `session_handle` of an earlier answer to the same caller. Verified; wins over `id`. Anything else is DENY
+    `session.unknown`.
+    """
     context_reset: _builtins.bool
     """True: the agent's context was emptied before this call, so labels from earlier results no longer
     apply. Reserved. Vouched where the caller's configuration grants `may_assert.context_reset`,

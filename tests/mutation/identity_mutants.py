@@ -78,21 +78,63 @@ CREDENTIALS = (
 SESSIONS = _in(
     "sessions/stored",
     (
+        "handle-for-every-subject",
+        "    return canonical([caller.tenant, identity.subject.issuer, identity.subject.id])",
+        "    return canonical([caller.tenant])",
+        "a handle works for no other subject",
+    ),
+    (
+        "handle-in-every-tenant",
+        "    return canonical([caller.tenant, identity",
+        "    return canonical([identity",
+        "a handle works in no other tenant",
+    ),
+    (
+        "garbled-parent-is-none",
+        "garbled = is_handle(ask.parent) and not keys.parent",
+        "garbled = False",
+        "a handle that does not verify reads like an unknown session",
+    ),
+    (
+        "child-changes-its-task",
+        'if going is not None and keys.parent not in ("", going.parent):',
+        "if False:",
+        "a session cannot leave its task for another one",
+    ),
+    (
+        "child-outlives-its-task",
+        "(first and not _open(",
+        "(False and not _open(",
+        "a child ends with the first session of its task",
+    ),
+    (
+        "child-of-whoever-came-later",
+        '(row.index, row.parent, row.tree) == (first, "", tree)',
+        '(row.index, row.parent) == (first, "")',
+        "a child shares no labels with whoever uses its parent's id later",
+    ),
+    (
+        "handle-of-another-caller",
+        "if found is None or found.caller != caller.name:",
+        "if found is None:",
+        "a handle names a session to its own caller",
+    ),
+    (
         "session-of-whoever-comes",
-        "        if known.owner != row.owner:\n",
+        "        if known is not None and known.owner != row.owner:\n",
         "        if False:\n",
         "somebody else's session reads like an unknown one",
     ),
     (
         "ended-session-goes-on",
-        'if known.state != "open":',
-        'if known.state == "":',
+        'if known is not None and known.state != "open":',
+        'if known is not None and known.state == "":',
         "what has ended is refused",
     ),
     (
         "task-of-whoever-came-last",
-        "known.task and row.task and known.task != row.task",
-        "known.task and row.task and False",
+        "going.task and row.task and going.task != row.task",
+        "going.task and row.task and False",
         "a changed task needs a new session",
     ),
     (
@@ -106,6 +148,20 @@ SESSIONS = _in(
         "bool(ask.id) and caller.inspects_results and observed(rows, awaited)",
         "bool(ask.id) and observed(rows, awaited)",
         "who has no results inspected stays at the worst",
+    ),
+) + _in(
+    "core/sessions",
+    (
+        "standing-answers-widen",
+        "    return bool(session.tree) and session.tree != keys.pair",
+        "    return False",
+        "no consent or grant counts in a session that another agent's started",
+    ),
+    (
+        "shared-labels-left-behind",
+        "    if narrowed(session, keys):  # what",
+        "    if False:  # what",
+        "what a task has read stays with those who took part in it",
     ),
 )
 

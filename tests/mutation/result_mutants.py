@@ -25,6 +25,12 @@ RESULTS = (
             "a result belongs to the session of its decision",
         ),
         (
+            "result-of-a-broken-handle",
+            "            and not ask.session.handle\n",
+            "",
+            "a handle that does not verify is not no session",
+        ),
+        (
             "result-twice",
             "        if row.content != claim.content:\n",
             "        if False:\n",

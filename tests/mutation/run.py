@@ -130,7 +130,7 @@ CHECKS = (
         _pytest("tests/unit/core/test_forecast.py", "tests/system/test_policy_diff.py"),
         ("pdp/core/forecast", "pdp/authoring/policy_diff"),
     ),
-    Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/",)),
+    Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/", "pdp/core/sessions")),
     Check(
         "registry",
         _pytest("tests/unit/registry/test_load.py", "tests/unit/registry/test_other_kinds.py"),

@@ -150,6 +150,7 @@ def comparable(items: Iterable[decision_pb2.BatchItem]) -> list[decision_pb2.Bat
             answer.decision_id = named("decision", answer.decision_id)
             answer.call_digest = named("call", answer.call_digest)
             answer.redemption_id = named("redemption", answer.redemption_id)
+            answer.session_handle = named("handle", answer.session_handle)
             answer.record.ClearField("leaf_hash")
             for wanted in answer.pending.requirements:
                 wanted.id = named("requirement", wanted.id)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.environment import Stage, StillClock
 from support.golden import PEOPLE, plan
-from support.world import GRPC, WEDNESDAY_NS, Plan, World, running
+from support.world import GRPC, WEDNESDAY_NS, Plan, World, resource, running
 
 from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, ERIN
@@ -79,6 +79,30 @@ async def test_a_consent_is_asked_for_given_relied_on_and_taken_back(tmp_path: P
 
         await desk.revoke_consent(given.consent_id)
         assert (await here.ask("consented", "later")).effect == types_pb2.EFFECT_PENDING
+
+
+async def test_a_consent_counts_in_no_session_that_another_agent_started(tmp_path: Path) -> None:
+    """That agent may have been given none; people are asked about the call itself."""
+    async with lab(tmp_path) as here, here.desk(LEE) as desk:
+
+        async def ask(session: str, parent: str = "", agent: str = "coding-agent") -> decision_pb2.DecideResponse:
+            world = here.world
+            request = world.ask(LEE, "consented", {"note": session}, server="lab", obligations=OBLIGATIONS)
+            request.session.id, request.session.parent = session, parent
+            token = world.sandbox.token(LEE, world.now_ns, aud=resource("lab"), client_id=agent)
+            request.credential.bearer = token
+            answer = await world.decide(request, way=GRPC)
+            assert isinstance(answer, decision_pb2.DecideResponse)
+            return answer
+
+        first = await ask("mine")
+        (asked,) = (await desk.list_consents()).consents
+        await desk.grant_consent(asked.consent_id, presented=asked.presented)
+        assert (await ask("alone")).effect == types_pb2.EFFECT_ALLOW
+        assert (await ask("my own child", first.session_handle)).effect == types_pb2.EFFECT_ALLOW
+        planner = await ask("planned", agent="planner")
+        assert planner.effect == types_pb2.EFFECT_PENDING
+        assert (await ask("child", planner.session_handle)).effect == types_pb2.EFFECT_PENDING
 
 
 async def test_a_consent_that_was_taken_back_before_the_call_came_back_is_none(tmp_path: Path) -> None:

@@ -278,6 +278,7 @@ def _scrubbed(answer: Any) -> Any:
         if name in same.DESCRIPTOR.fields_by_name:
             same.ClearField(name)
     if isinstance(same, DecideAnswer):
+        same.session_handle = "its own" if same.session_handle else ""
         for requirement in same.pending.requirements:
             requirement.id = requirement.approval_id = requirement.short_code = ""
         if same.HasField("pending"):

@@ -68,6 +68,10 @@ ELSEWHERE = {
     ),
     # another call of the session before
     "session.task_changed": ("tests/unit/sessions/test_stored.py", "test_the_first_vouched_task_is_the_sessions"),
+    "session.parent_changed": (
+        "tests/unit/sessions/test_stored.py",
+        "test_a_child_ends_with_its_parent_and_keeps_it",
+    ),
     # a registry, keys or a deny list that cannot be read for hours
     "server.stale": (
         "tests/unit/registry/test_load.py",

@@ -112,6 +112,19 @@ async def test_a_plain_result_passes_and_leaves_a_record(world: World) -> None:
     assert b"nothing to commit" not in world.record_bytes(answer.decision_id) + json.dumps(document).encode()
 
 
+async def test_a_session_may_be_named_by_its_handle(world: World) -> None:
+    call = await answered(world, world.ask(ALICE, "git_status", session="handled"))
+    for handle, passes in (("s1.x", False), (call.session_handle, True)):
+        session = types_pb2.Session(handle=handle, id="handled")
+        answer = await inspect(world, stream(world, call.decision_id, text("x"), session=session))
+        assert getattr(answer, "session_handle", None) == (call.session_handle if passes else None)
+        assert getattr(answer, "status", "NOT_FOUND") == "NOT_FOUND"
+    without = await allowed(world)  # a call in no session has no handle, and a broken one is not none
+    answer = await inspect(world, stream(world, without, text("x"), session=types_pb2.Session(handle="s1.x")))
+    assert answer.status == "NOT_FOUND"
+    assert (await inspect(world, stream(world, without, text("x")))).session_handle == ""
+
+
 async def test_a_credential_is_cut_out_and_never_told(world: World) -> None:
     answer = await inspect(world, stream(world, await allowed(world), text(f"key {TOKEN} end")))
     (obligation,) = answer.obligations

@@ -17,7 +17,7 @@ import grpc
 import pytest_asyncio
 from support.stored import a_grant, an_id, entry
 from support.tools import READING, ServerPlan, reviewed, tool
-from support.world import Plan, World, answered, codes, running
+from support.world import Plan, World, answered, codes, resource, running
 
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.queries import GrantQuery, Page
@@ -143,6 +143,67 @@ async def test_policy_ends_a_session_with_an_allow(tmp_path: Path) -> None:
         pair = decision_pb2.DecideBatchRequest(requests=[status(world, ALICE, "t") for _ in range(2)])
         batch = await world._call("DecideBatch", pair, "gateway")
         assert [each.response.effect for each in batch.items] == [ALLOW, DENY]
+
+
+def by_agent(world: World, agent: str, who: SandboxPerson, **session: str) -> decision_pb2.DecideRequest:
+    request = world.ask(who, "git_status")
+    request.session.CopyFrom(types_pb2.Session(**session))
+    request.credential.bearer = world.sandbox.token(who, world.now_ns, aud=resource("git"), client_id=agent)
+    return request
+
+
+async def test_a_sub_agent_proves_its_parent_and_shares_its_labels(world: World) -> None:
+    mine = await answered(world, status(world, ALICE, "s"))
+    asked = by_agent(world, "helper", ALICE, id="child", parent=mine.session_handle)
+    child = await answered(world, asked)
+    assert child.effect == ALLOW
+    document = json.loads(world.value(child.decision_id, "input").data)
+    assert document["asserted"]["parent_session"] is None  # it is verified, not asserted
+    assert {each["decision_id"] for each in document["session"]["label_sources"]} == {mine.decision_id}
+    mine_again = seen(world, await answered(world, status(world, ALICE, "s")))
+    assert mine.decision_id in {each["decision_id"] for each in mine_again["label_sources"]}
+    own = await answered(world, by_agent(world, "loner", ALICE, id="own"))
+    assert seen(world, own)["label_sources"] == []
+    stolen = await answered(world, by_agent(world, "helper", BOB, id="stolen", parent=mine.session_handle))
+    garbled = await answered(world, by_agent(world, "helper", BOB, id="stolen", parent=mine.session_handle[:-2]))
+    for refused in (stolen, garbled):
+        assert (refused.effect, codes(refused), refused.session_handle) == (DENY, ["session.unknown"], "")
+    other = await answered(world, by_agent(world, "helper", ALICE, id="child", parent=own.session_handle))
+    assert codes(other) == ["session.parent_changed"]
+    assert (await end(world, ALICE, "s")).record.log
+    for name in ("child", "another"):
+        late = await answered(world, by_agent(world, "helper", ALICE, id=name, parent=mine.session_handle))
+        assert codes(late) == ["session.unknown"]
+    assert codes(await answered(world, by_agent(world, "helper", ALICE, id="child"))) == ["session.unknown"]
+
+
+async def test_a_handle_names_its_session_in_every_call(world: World) -> None:
+    mine = await answered(world, status(world, ALICE, "s"))
+    named = types_pb2.Session(handle=mine.session_handle, id="another's")  # the handle wins
+    request = world.ask(ALICE, "git_status")
+    request.session.CopyFrom(named)
+    pair = decision_pb2.DecideBatchRequest(requests=[request, status(world, ALICE, "s")])
+    for item in (await world._call("DecideBatch", pair, "gateway")).items:
+        assert (item.response.effect, item.response.session_handle) == (ALLOW, mine.session_handle)
+    index = world.record(mine.decision_id)["session"]["index"]
+    again = world.ask(ALICE, "git_status")
+    again.session.CopyFrom(named)
+    found = await answered(world, again)
+    assert (world.record(found.decision_id)["session"]["index"], seen(world, found)["calls"]) == (index, 3)
+    asked = decision_pb2.FilterToolsRequest(
+        request_id="list", server="git", method="tools/list", session=named, credential=world.credential(ALICE)
+    )
+    listed: Any = await world.filter(asked)
+    assert (world.record(listed.decision_id)["session"]["index"], listed.session_handle) == (index, "")
+    theirs = world.ask(BOB, "git_status")
+    theirs.session.CopyFrom(named)
+    refused = await answered(world, theirs)
+    assert (codes(refused), world.record(refused.decision_id)["session"]["index"]) == (["session.unknown"], None)
+    for who, told in ((BOB, "session.unknown"), (ALICE, "")):
+        request = decision_pb2.EndSessionRequest(
+            request_id=world.fresh("end"), session=named, credential=world.credential(who)
+        )
+        assert getattr(await world._call("EndSession", request, "gateway"), "code", "") == told
 
 
 async def two_subjects(worlds: Sequence[World]) -> None:

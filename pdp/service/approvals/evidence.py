@@ -21,6 +21,7 @@ from pdp.core.approvals.rows import Approval, Call, Grant, Vote
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.evidence import answer
+from pdp.core.sessions import narrowed
 from pdp.core.stored import StoredCall
 from pdp.ports import Directories, EvidenceSource, Store
 
@@ -108,7 +109,7 @@ class ApprovalEvidence:
         self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Standing answers: a consent or a grant that covers this call mints one element for it."""
-        if not self._counting.active(asked):
+        if not self._counting.active(asked) or narrowed(asked.facts.session, asked.keys):
             return ()
         return await self._store.read(lambda: self._standing(asked, opened, at_ns))
 

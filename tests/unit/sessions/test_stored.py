@@ -1,5 +1,6 @@
 """Sessions by what the store says of them; `after` says what it will. `tests/contract` holds the stores to it."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from pdp.core.approvals.rows import Answered
 from pdp.core.check import OK, WORST_COUNT, failed, missing
 from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
-from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed, ended, since
+from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed, ended, narrowed, since
 from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import UNKNOWN, StoredSessions
@@ -41,7 +42,12 @@ class Store:
         self.commits: list[Left] = []
 
     def read(self, keys: CallKeys) -> StoredCall:
-        found = StoredCall()
+        mine = self._fold(CallKeys("acme", T, 0, session=keys.session), StoredCall()).session
+        parent = mine.parent if mine is not None and mine.parent else keys.parent
+        row = self._fold(CallKeys("acme", T, 0, session=parent), StoredCall()).session if parent else None
+        return self._fold(keys, StoredCall(parent=row))
+
+    def _fold(self, keys: CallKeys, found: StoredCall) -> StoredCall:
         for left in self.commits:
             found = after(found, keys, left)
         return found
@@ -341,6 +347,137 @@ def test_an_ended_session_is_unknown_for_as_long_as_its_row_is_kept() -> None:
         found = store.look(at_ns=at_ns)
         assert (found.check.code, found.check.message) == ("session.unknown", UNKNOWN)
     assert store.look(BOB).check.message == UNKNOWN
+
+
+OTHER = identity(agent="other")
+
+
+def child_of(fact: SessionFact, name: str = "child") -> SessionAsk:
+    return SessionAsk(name, parent=fact.handle)
+
+
+def test_a_child_shares_the_labels_of_its_task_in_both_directions() -> None:
+    store, gateway = Store(), replace(SEEING, name="another gateway")
+    mine = store.call(caller=SEEING, to=READ)
+    store.inspect()
+    child = store.call(OTHER, child_of(mine), caller=gateway, to=replace(READ, labels=("secret-plans",)))
+    assert (child.check.ok, child.labels, child.tree) == (True, ("untrusted",), mine.tree)
+    assert not store.look(caller=SEEING).observed  # for the child's result is awaited
+    grandchild = store.look(identity(agent="third"), child_of(child, "g"), caller=SEEING)
+    assert (grandchild.check.ok, grandchild.tree) == (True, mine.tree)
+    store.commits.append(
+        Left(pairs=tuple(PairChange(p, inspected=("d2",)) for p in (child.tree, _pair(store, OTHER))))
+    )
+    for who, ask in ((ALICE, ASK), (OTHER, SessionAsk("child"))):
+        found = store.look(who, ask, caller=SEEING if who is ALICE else gateway)
+        assert (found.observed, found.labels) == (True, ("untrusted", "secret-plans"))
+    reset = replace(child_of(mine), context_reset=True)
+    assert store.look(OTHER, reset, caller=replace(VOUCHING, name=gateway.name)).labels == (
+        "untrusted",
+        "secret-plans",
+    )
+    alone = store.look(OTHER, SessionAsk("own"), caller=SEEING)
+    assert alone.labels == ("untrusted", "secret-plans")  # what the task had when it took part stays with it
+
+
+def _pair(store: Store, who: Any) -> str:
+    return store.sessions.keys(CallKeys("acme", T, 0), SEEING, who, ASK, PLAIN).pair
+
+
+def test_only_a_handle_that_was_issued_to_the_subject_starts_a_child() -> None:
+    store = Store()
+    mine = store.call()
+    raw = bytearray(urlsafe_b64decode(mine.handle.removeprefix("s1.") + "=="))
+    raw[-1] ^= 1
+    changed = "s1." + urlsafe_b64encode(raw).decode()
+    for who, handle in (
+        (BOB, mine.handle),
+        (OTHER, changed),
+        (OTHER, mine.handle[:-4]),
+        (OTHER, "s1."),
+        (OTHER, "s1.%"),
+        (OTHER, "s1.é"),
+        (identity(issuer="https://other.example"), mine.handle),
+    ):
+        found = store.look(who, SessionAsk("child", parent=handle))
+        assert (found.check.code, found.check.message) == ("session.unknown", UNKNOWN)
+    other_tenant = replace(CALLER, tenant="globex")
+    assert store.look(OTHER, child_of(mine), caller=other_tenant).check.code == "session.unknown"
+    assert store.look(OTHER, SessionAsk("child", parent="s-1")).check.ok  # an id is only asserted
+    assert store.look(OTHER, SessionAsk("child", parent=mine.handle)).check.ok
+
+
+def test_a_handle_says_nothing_in_clear() -> None:
+    store, name = Store(), "an-id-that-is-long-enough-to-be-found"
+    handle = store.call(ask=SessionAsk(name)).handle
+    raw = urlsafe_b64decode(handle.removeprefix("s1.") + "==")
+    for told in (name, "alice", "acme", CALLER.name):
+        assert told.encode() not in raw
+    assert handle == store.look(ask=SessionAsk(name)).handle  # the same in every answer
+    assert handle != StoredSessions(SessionOptions(), b"o" * 32).look(
+        CALLER, ALICE, SessionAsk(name), T, CallKeys("acme", T, 0, session="x", pair="p"), StoredCall()
+    )[0].handle  # fmt: skip
+
+
+def test_a_child_ends_with_its_parent_and_keeps_it() -> None:
+    store = Store(idle_seconds=60)
+    mine = store.call()
+    child = store.call(OTHER, child_of(mine))
+    store.call(OTHER, child_of(child, "grandchild"))
+    assert store.call(ask=child_of(child, "s-1")).check.code == "session.parent_changed"
+    assert store.look(OTHER, SessionAsk("child")).tree == mine.tree  # without saying it again
+    row = store._look(ALICE, ASK, T, CALLER, PLAIN)[1]
+    assert row is not None
+    store.commits.append(Left(ended(replace(row, calls=0), T + S)))
+    for name in ("child", "grandchild"):
+        assert store.look(OTHER, SessionAsk(name), at_ns=T + S).check.code == "session.unknown"
+    for parent in (mine, child):  # a new one of the same task
+        assert store.look(OTHER, child_of(parent, "new"), at_ns=T + S).check.code == "session.unknown"
+
+
+def test_a_child_stays_in_its_task() -> None:
+    store = Store()
+    mine, task = store.call(), store.call(ask=SessionAsk("another task"))
+    child = store.call(OTHER, child_of(mine))
+    assert store.look(OTHER, child_of(mine)).check.ok
+    assert store.look(OTHER, child_of(child)).check.ok  # of the same task
+    assert store.look(OTHER, child_of(task)).check.code == "session.parent_changed"
+    assert store.look(OTHER, SessionAsk("child", parent="s1.x")).check.code == "session.unknown"
+
+
+def test_an_id_that_became_somebody_elses_is_no_parent() -> None:
+    store = Store()
+    mine = store.call()
+    store.call(OTHER, child_of(mine))
+    row = store.commits[0].session
+    assert row is not None
+    taken = Store()  # the row was dropped, and another agent uses the id
+    taken.call(identity(agent="third"))
+    assert taken.look(OTHER, child_of(mine)).check.code == "session.unknown"
+    taken.commits += [each for each in store.commits if each.session is not None and each.session.index != row.index]
+    assert taken.look(OTHER, SessionAsk("child")).check.code == "session.unknown"
+
+
+def test_a_handle_names_its_session() -> None:
+    store = Store()
+    mine = store.call()
+    by_handle = SessionAsk("", handle=mine.handle)
+    assert store.sessions.named(CALLER, ALICE, by_handle) == ASK
+    for caller, who in ((CALLER, BOB), (replace(CALLER, name="gw2"), ALICE), (replace(CALLER, tenant="t2"), ALICE)):
+        assert store.sessions.named(caller, who, by_handle) == by_handle
+    both = SessionAsk("s-1", handle="s1.x")  # the handle wins, also where it does not verify
+    assert store.sessions.named(CALLER, ALICE, both) == replace(both, id="")
+    assert store.look(ask=by_handle).check.code == "session.unknown"
+
+
+def test_no_standing_answer_counts_in_another_agents_task() -> None:
+    store = Store()
+    mine = store.call()
+    keys = CallKeys("acme", T, 0, pair=_pair(store, OTHER))
+    assert narrowed(store.look(OTHER, child_of(mine)), keys)
+    assert not narrowed(store.look(OTHER, SessionAsk("own")), keys)
+    same = store.look(ALICE, child_of(mine, "mine too"))
+    assert not narrowed(same, replace(keys, pair=_pair(store, ALICE)))
 
 
 def test_options_refuse_unknown_keys() -> None:

@@ -251,6 +251,7 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
         policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=answer.safe_message,
+        session_handle=answer.session_handle,
     )
     if answer.effect is not Effect.DENY and answer.valid_until_ns:
         found.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))

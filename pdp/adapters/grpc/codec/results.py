@@ -92,4 +92,5 @@ def result_response(answer: ResultAnswer, record: RecordRef) -> decision_pb2.Ins
         policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=answer.safe_message,
+        session_handle=answer.session_handle,
     )
