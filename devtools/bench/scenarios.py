@@ -31,6 +31,7 @@ from pdp.ports import Entropy
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
+from pdp.store.sqlite.opening import FILE
 from pdp.store.sqlite.store import SqliteStore
 from pdp.v1 import decision_pb2
 
@@ -204,7 +205,7 @@ class _Numbers:
 
 def sample(world: World) -> bytes:
     """The newest decision record of a world that has been asked."""
-    path = next((world.sandbox.folder / "store").glob("*.sqlite3"))
+    path = world.sandbox.folder / "store" / FILE
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         found: tuple[bytes] = db.execute(
             "SELECT bytes FROM records WHERE kind = 'decision' ORDER BY idx DESC"

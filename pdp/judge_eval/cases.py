@@ -26,6 +26,7 @@ from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import WORST_LABELS, SessionFact, TargetFact
 from pdp.core.judge.judge_input import CallContent, JudgeInput
+from pdp.core.origins import of_task, traced
 
 ALLOW, DENY = "allow", "deny"
 TASK_SOURCE = "caller"  # the user's request, passed on by a caller that may vouch for it
@@ -124,7 +125,9 @@ def judge_input_of(case: LabelledCase, target: TargetFact, definition: Mapping[s
     """The judge's input for a case, made by the code of a decision. `target` and `definition` are
     as the registry has them (`organisation.pinned`)."""
     session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
-    return JudgeInput.of(case.agent, target, session, CallContent(definition, case.arguments, case.observation, True))
+    content = CallContent(definition, case.arguments, case.observation, True)
+    origins = traced(case.arguments, target.binds, of_task(case.task), {})
+    return JudgeInput.of(case.agent, target, session, content, origins=origins)
 
 
 def _case(path: Path, number: int, line: bytes) -> LabelledCase:

@@ -134,6 +134,16 @@ POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
         *([{"kind": kind, "pointer": "/a", "detail": ""}] for kind in ("secret", "undeclared", "hidden_unicode")),
         *([{"kind": "undeclared", "pointer": p, "detail": ""}] * n for p, n in (("/b", 1), ("/a", 2))),
     ),
+    ("arguments", "origins"): (
+        {"traced": False, "values": []},
+        {"traced": True, "values": []},
+        *({"traced": True, "values": [{"pointer": "/a", "origin": each}]} for each in ("task", "own", "external")),
+    ),
+    ("result", "status"): ("missing", "ok", "failed"),
+    ("result", "findings"): (
+        [],
+        *([{"kind": kind, "pointer": "/a", "detail": ""}] for kind in ("secret", "schema", "instruction", "leak")),
+    ),
     ("arguments", "size"): (1, 2, 3),
     ("subject", "groups"): ([], ["developers"], ["developers", "x"], ["x", "developers"], ["contractors"]),
     ("subject", "scopes"): ([], ["repo:read"], ["repo:read", "repo:write"], ["repo:write", "repo:read"]),

@@ -135,9 +135,13 @@ def test_a_caller_that_does_not_front_the_server_is_refused(server: Served) -> N
     assert [r["kind"] for r in server.records()[before:]] == ["refusal"]
 
 
-def test_a_call_without_a_body_is_refused_only_to_those_who_may_ask(server: Served) -> None:
+def test_an_empty_request_is_read_only_of_those_who_may_ask(server: Served) -> None:
     end = decision_pb2_grpc.DecisionServiceStub(server.channel()).EndSession
-    for caller, status in (("gateway", grpc.StatusCode.UNIMPLEMENTED), ("operator", DENIED), ("", UNAUTHENTICATED)):
+    for caller, status in (
+        ("gateway", grpc.StatusCode.INVALID_ARGUMENT),
+        ("operator", DENIED),
+        ("", UNAUTHENTICATED),
+    ):
         with pytest.raises(Refused) as caught:
             server.call(end, decision_pb2.EndSessionRequest(), caller)
         assert caught.value.status is status

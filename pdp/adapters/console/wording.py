@@ -56,6 +56,8 @@ TASK_SOURCES: Mapping[str, str] = {
 REASONS: Mapping[str, str] = {
     "agent.unattended": "An agent acts here with nobody at the keyboard, so its group has to agree.",
     "annotations.destructive": "The tool can destroy what it works on, so somebody else has to agree.",
+    "judge.high.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
+    "judge.origins.confirm": "A judge could not tell whether the task wants this, so you have to confirm it.",
     "judge.medium.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
     "risk.critical": "The tool is of critical risk, so two people have to agree.",
     "risk.high": "The tool is of high risk, so you have to confirm that you want this.",
