@@ -36,6 +36,7 @@ from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import VERDICTS, JudgeInput, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
 from pdp.core.judge.redact import redacted_text
+from pdp.core.origins import ORIGINS
 
 _TOKEN = re.compile(
     r"[^A-Za-z0-9\r\n\x80-\U0010ffff]?[A-Za-z]{1,8}"
@@ -170,7 +171,11 @@ def _history(judge_input: JudgeInput) -> str:
         named |= {"put_labels": list(each.labels)} if each.labels else {}
         calls.append(named | ({"first_returned": list(each.values)} if each.values else {}))
     shown: dict[str, Json] = {"calls": calls} if calls else {}
-    shown |= {"values": dict(judge_input.origins)} if judge_input.origins else {}
+    by_origin: dict[str, Json] = {}
+    for kind in ORIGINS:
+        if pointers := [pointer for pointer, origin in judge_input.origins if origin == kind]:
+            by_origin[kind] = list(pointers)
+    shown |= {"values": by_origin} if by_origin else {}
     return _json(shown) if shown else ""
 
 

@@ -332,7 +332,7 @@ def test_the_history_says_what_bears_on_the_call() -> None:
             {"server": "web", "target": "tool:fetch", "put_labels": ["untrusted"]},
             {"server": "mail", "target": "tool:find", "first_returned": ["/to"]},
         ],
-        "values": {"/to": "own", "/text": "none"},
+        "values": {"own": ["/to"], "none": ["/text"]},
     }
     assert "history" not in blocks(rendered().user)
     assert made.seen_sha256 != rendered().seen_sha256  # a verdict counts for the history that it saw
