@@ -115,12 +115,10 @@ def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
 
 def _joined(session: SessionRow, row: SessionRow) -> SessionRow:
     """A session after a change that the store takes; it refuses one of what has ended."""
+    if row.state == "open":
+        return together(session, row) or session
     found = together(session, replace(row, state="open")) or session
-    return (
-        found
-        if row.state == "open" or session.state != "open"
-        else replace(found, state=row.state, over_ns=row.over_ns)
-    )
+    return replace(found, state=row.state, over_ns=row.over_ns) if session.state == "open" else found
 
 
 def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:

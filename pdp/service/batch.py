@@ -17,7 +17,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 from pdp.core.answer import Answer
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
@@ -48,13 +47,39 @@ Answered = tuple[Answer, RecordRef] | Fault
 @dataclass(slots=True)
 class OpenItem:
     """A decision with its facts, to be evaluated. Its randomness is drawn in the order of the items. `stored` is what
-    the store says without this batch; `guess`: its session rests on answers that are not there yet."""
+    the store says without this batch; `guess`, what it would say if answers that are not there yet allowed."""
 
     place: int
     decision: Decision
     stored: StoredCall
-    guess: bool
+    guess: StoredCall | None
     denied: Outcome | None = None  # without an evaluation
+
+
+@dataclass(slots=True)
+class Trail:
+    """What answers of a batch leave behind, in order. How far it was followed is remembered for each session, so that
+    each of its items meets what one answer more has left, and not what all have."""
+
+    left: list[tuple[CallKeys, Left]] = field(default_factory=list)
+    followed: dict[tuple[str, str, str], tuple[StoredCall, int, StoredCall]] = field(default_factory=dict)
+
+    def copy(self) -> Trail:
+        """One that goes on by itself."""
+        return Trail(self.left.copy(), self.followed.copy())
+
+    def after(self, keys: CallKeys, stored: StoredCall) -> StoredCall:
+        """What the store will say of a call once this is durable."""
+        place = (keys.session, keys.pair, keys.also)
+        start = StoredCall(session=stored.session, parent=stored.parent, labels=stored.labels, awaited=stored.awaited)
+        begun, count, found = self.followed.get(place, (None, 0, start))
+        if begun != start:  # somebody else wrote meanwhile
+            count, found = 0, start
+        for others, each in self.left[count:]:
+            if _related(others, keys):
+                found = after(found, keys, each)
+        self.followed[place] = start, len(self.left), found
+        return replace(stored, session=found.session, labels=found.labels, awaited=found.awaited)
 
 
 @dataclass(slots=True)
@@ -68,7 +93,8 @@ class Run:
     entries: dict[int, tuple[Commit, ...]] = field(default_factory=dict)
     replies: dict[str, ReplyRow] = field(default_factory=dict)
     begun: list[Decision] = field(default_factory=list)
-    left: list[tuple[CallKeys, Left]] = field(default_factory=list)  # what its answers leave behind
+    trail: Trail = field(default_factory=Trail)  # of its answers
+    ahead: Trail = field(default_factory=Trail)  # and as if all that wait were allowed
     waiting: list[OpenItem] = field(default_factory=list)
     outdated: bool = False  # a judge took so long that an allow rests on what is history by now
     end: int | None = None  # the item after which the rest is left to another commit
@@ -202,10 +228,8 @@ class Batch:
             run.results[place] = cached
             return
         await decide.client_answers(decision)
-        stored, guesses = decision.stored, [each.decision for each in run.waiting]
-        guesses = [each for each in guesses if _related(each.keys, decision.keys)]
-        supposed = [(each.keys, decide.recorder.left(each, passes=True)) for each in guesses]
-        decision.stored = _after(decision, stored, (*run.left, *supposed))
+        stored, guesses = decision.stored, any(_related(each.decision.keys, decision.keys) for each in run.waiting)
+        ahead = decision.stored = run.ahead.after(decision.keys, stored)
         decide.facts.build(decision)
         run.begun.append(decision)
         kept = decide.approvals.resume(decision)
@@ -213,7 +237,8 @@ class Batch:
             run.results[place] = kept
             return
         decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
-        run.waiting.append(OpenItem(place, decision, stored, bool(guesses), kept))
+        run.waiting.append(OpenItem(place, decision, stored, ahead if guesses else None, kept))
+        run.ahead.left.append((decision.keys, decide.recorder.left(decision, passes=True)))
 
     async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
@@ -229,27 +254,30 @@ class Batch:
                 run.results[each.place] = fault
             if run.end is not None:
                 return
+        run.ahead = run.trail.copy()
 
     async def _settle(self, each: OpenItem) -> None:
         if each.denied is not None:
             each.decision.outcome = each.denied
             return
         source = self.decide.evidence
-        if each.guess:  # no approval is requested for a guess
+        if each.guess is not None:  # no approval is requested for a guess
             source = KnownEvidence(source)
         await settle(each.decision, source)
 
     async def _check(self, run: Run, each: OpenItem, failure: BaseException | None) -> None:
         """Evaluate again what does not rest on what has come about by now. Raises what its evaluation failed with."""
         decision = each.decision
-        if each.guess:
-            decision.stored = _after(decision, each.stored, run.left)
-            session, decision.session = self.decide.facts.session(decision)
+        if each.guess is not None:
+            found, session = run.trail.after(decision.keys, each.stored), decision.facts.session
+            if found != each.guess:
+                decision.stored = found
+                session, decision.session = self.decide.facts.session(decision)
             unsure = failure is not None or decision.outcome.effect is Effect.PENDING
             if unsure or session != decision.facts.session:
                 if failure is None:
                     self.decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
-                decision.facts, each.guess = replace(decision.facts, session=session), False
+                decision.facts, each.guess = replace(decision.facts, session=session), None
                 failure = None
                 await self._settle(each)
         if failure is not None:
@@ -267,7 +295,7 @@ class Batch:
             run.end = each.place
         if (kept := entries[0].reply) is not None:
             run.replies[kept.key] = kept
-        run.left.append((decision.keys, decide.recorder.left(decision)))
+        run.trail.left.append((decision.keys, decide.recorder.left(decision)))
 
     def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
         """The entries of one item. Only now is a refusal counted: before, it might be found again."""
@@ -304,10 +332,3 @@ def _enough(waiting: Sequence[OpenItem]) -> bool:
 def _related(keys: CallKeys, others: CallKeys) -> bool:
     """Whether what one call leaves behind may be a fact of the other."""
     return keys.pair == others.pair or keys.session == others.session
-
-
-def _after(decision: Decision, stored: StoredCall, left: Sequence[tuple[CallKeys, Left]]) -> StoredCall:
-    """What the store will say once the batch is durable."""
-    mine = decision.keys
-    related = (each for keys, each in left if _related(keys, mine))
-    return reduce(lambda found, each: after(found, mine, each), related, stored)

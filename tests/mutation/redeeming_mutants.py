@@ -11,6 +11,23 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 REDEEMING = (
     *_in(
+        "batch",
+        (
+            "what-was-left-to-others",
+            "if _related(others, keys):",
+            "if True:",
+            "DESIGN 7: what is another's is no fact",
+        ),
+        ("what-the-store-said-once", "if begun != start:", "if begun is None:", "an item is decided on what holds"),
+        ("guesses-stand", "if found != each.guess:", "if False:", "an item sees what earlier ones left"),
+        (
+            "guesses-of-old",
+            "run.ahead = run.trail.copy()",
+            "pass",
+            "an item sees what earlier ones left, and not what they might have",
+        ),
+    ),
+    *_in(
         "approvals/redeem",
         ("nothing-is-spent", "        if not used:\n", "        if used:\n", "I2: an allow spends what it rests on"),
         (

@@ -139,6 +139,11 @@ CHECKS = (
     Check("other kinds", _pytest("tests/system/test_other_kinds.py"), ("pdp/service/facts", "pdp/registry/view")),
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
     Check(
+        "batches",
+        _pytest(f"{_PROPERTIES}batches.py", "tests/unit/service/test_batch_trail.py"),
+        ("pdp/service/batch",),
+    ),
+    Check(
         "redemption",
         _pytest(*(f"tests/system/test_{n}.py" for n in ("redemption", "judging", "fatigue", "turned_down"))),
         ("pdp/service/approvals/", "pdp/service/idempotency", "pdp/service/judge_evidence"),

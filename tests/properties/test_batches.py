@@ -7,6 +7,7 @@ batch. Answers are compared whole, down to decision ids, salted digests and the 
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -364,6 +365,14 @@ async def test_calls_of_one_session_are_evaluated_together(world: World, monkeyp
     wrong = [Step("bob", "git", "git_commit", {"message": str(i)}, "wrong", f"w{i}") for i in range(8)]
     await batch(world, requests(world, wrong))
     assert 8 < len(evaluated) <= 16
+    evaluated.clear()
+    denied = [Step("lee", "lab", "no_such_tool", {}, "denied", f"d{i}") for i in range(TOGETHER + 1)]
+    answers = await batch(world, requests(world, denied))
+    assert {each.response.effect for each in answers.items} == {types_pb2.EFFECT_DENY}
+    last = json.loads(evaluated[-1])[
+        "session"
+    ]  # evaluated when all others were answered, so nothing of it is a guess
+    assert (last["calls"], last["denials"]) == (TOGETHER, TOGETHER)
 
 
 async def test_a_batch_cannot_cost_more_workers_than_its_caller_may(

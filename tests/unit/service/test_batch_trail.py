@@ -1,0 +1,67 @@
+"""What earlier items of a batch leave behind: followed step by step, the same as looked at whole."""
+
+from __future__ import annotations
+
+import random
+from functools import reduce
+
+import pytest
+
+from pdp.core.sessions import Left, after
+from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+from pdp.service.batch import Trail
+
+PAIRS, SESSIONS, LABELS = ("p", "q", ""), ("s", "t", ""), ("a", "b", "unobserved")
+
+
+def keys(drawn: random.Random) -> CallKeys:
+    also = drawn.choice(("m", ""))
+    return CallKeys("t", 0, 0, session=drawn.choice(SESSIONS), pair=drawn.choice(PAIRS), also=also)
+
+
+def row(drawn: random.Random, index: str) -> SessionRow:
+    used, life = drawn.randrange(9), drawn.choice((1, 9))
+    state, tree = drawn.choice(("open", "open", "open", "ended")), drawn.choice(("p", "q"))
+    return SessionRow(index, "o", 99, state, used, used, used + life, 1, drawn.randrange(2), tree=tree)
+
+
+def label(drawn: random.Random) -> LabelRow:
+    return LabelRow(drawn.choice(("p", "q", "m")), drawn.choice(LABELS), "c", "k", "d", drawn.randrange(9))
+
+
+def left(drawn: random.Random, by: CallKeys) -> Left:
+    changes = [PairChange("p", reset=True), PairChange("q", awaits=("d",)), PairChange("p", inspected=("d",))]
+    return Left(
+        session=row(drawn, by.session) if by.session else None,
+        labels=tuple(label(drawn) for _ in range(drawn.randrange(3))),
+        pairs=tuple(drawn.sample(changes, drawn.randrange(3))),
+    )
+
+
+def stored(drawn: random.Random, by: CallKeys) -> StoredCall:
+    session = row(drawn, by.session) if by.session and drawn.random() < 0.5 else None
+    return StoredCall(
+        session=session, labels=tuple({label(drawn) for _ in range(2)}), unknown_outcomes=drawn.random()
+    )
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_what_was_left_is_met_once_and_in_order(seed: int) -> None:
+    """The store's part may change from item to item, for others write meanwhile; another trail branches off."""
+    drawn = random.Random(seed)
+    trails, told = [Trail()], [[]]
+    known = {}
+    for _ in range(24):
+        which = drawn.randrange(len(trails))
+        mine = keys(drawn)
+        if mine not in known or drawn.random() < 0.2:
+            known[mine] = drawn.choice((StoredCall(), stored(drawn, mine)))
+        related = [each for by, each in told[which] if by.pair == mine.pair or by.session == mine.session]
+        whole = reduce(lambda found, each: after(found, mine, each), related, known[mine])
+        assert trails[which].after(mine, known[mine]) == whole
+        if drawn.random() < 0.1:
+            trails.append(trails[which].copy())
+            told.append(told[which].copy())
+        step = mine, left(drawn, mine)
+        trails[which].left.append(step)
+        told[which].append(step)
