@@ -10,23 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit.note import Checkpoint, LogKey, NoteFault, sign, split
-from pdp.audit.tiles import WIDTH, LogFolder
+from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened, sign, split
+from pdp.audit.tiles import WIDTH, LogFolder, last_bundle
 from pdp.core import merkle
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
 from pdp.core.stored import Proof, SignedCheckpoint
+from pdp.files.durable import SyncFailed
 from pdp.ports import Store
 
 log = logging.getLogger("pdp.log")
 
 EVERY = 0.25  # seconds between looks for new records
 _PAGE = WIDTH  # records of one read
+ROLLBACK = "store.rollback"  # as of a running process whose store went back
 
 
 @dataclass(slots=True)
@@ -67,6 +70,9 @@ class Publisher:
                 self._failure.tell("")
             except Fault as fault:
                 self._failure.tell(f"{fault.code}: {fault.message}")
+            except SyncFailed as error:
+                self._failure.tell(f"log.folder: a sync failed ({error.strerror}); nothing is signed until a restart")
+                return
             except OSError as error:
                 self._failure.tell(f"log.folder: cannot be written ({error.strerror})")
             except Exception:
@@ -76,8 +82,20 @@ class Publisher:
             except TimeoutError:
                 continue
 
+    async def check(self) -> Checkpoint | None:
+        """Compare the store with what was signed of it, before anything is written: the last checkpoint in the folder
+        must be a prefix of its records. Returns that checkpoint. Raises RolledBack, NoteFault `log.inconsistent`,
+        Unavailable `log.folder`."""
+        try:
+            note = await asyncio.to_thread(self._folder.checkpoint)
+            if note:
+                await self._resume()
+        except OSError as error:
+            raise Unavailable("log.folder", f"audit.folder: cannot be used ({error.strerror})") from None
+        return Checkpoint.read(split(note)[0]) if note else None
+
     async def publish(self) -> SignedCheckpoint:
-        """Cover what is durable now. Raises Fault (`log.inconsistent`, `store.unreadable`) and OSError."""
+        """Cover what is durable now. Raises RolledBack, Fault (`log.inconsistent`, `store.unreadable`), OSError."""
         if not self._resumed:
             await self._resume()
         size = self._store.size()
@@ -91,23 +109,31 @@ class Publisher:
         return self._latest
 
     async def _resume(self) -> None:
-        """Go on where the folder ends, or write it anew. Raises Fault `log.inconsistent`."""
+        """Go on where the folder ends, or write it anew. Raises RolledBack, NoteFault `log.inconsistent`."""
         note = await asyncio.to_thread(self._folder.checkpoint)
         before = Checkpoint.read(split(note)[0]) if note else Checkpoint(self._store.origin, 0, merkle.EMPTY)
         if before.origin != self._store.origin:
-            raise inconsistent("is of another log")
+            raise NoteFault("log.inconsistent", "audit.folder: is of another log; give this one a folder of its own")
         if before.size > self._store.size():
-            raise inconsistent("has more records than the store")
-        records = await self._read(before.size - before.size % WIDTH, before.size)
+            lacks = f"the checkpoint in audit.folder has {before.size} records, the store only {self._store.size()}"
+            raise RolledBack(lacks, before, {})
+        records = await self._read(last_bundle(before.size), before.size)
         whole = await asyncio.to_thread(self._folder.resume, before.size, records)
         if not whole or await asyncio.to_thread(self._root) != before.root:
             self._folder.begin()
+            # compared before anything is written over files that may be all that is left of the lost records
+            if await self._root_of_store(before.size) != before.root:
+                raise RolledBack("the checkpoint in audit.folder is of other records than the store's", before, {})
             await self._extend(before.size)
             await asyncio.to_thread(self._folder.close_edge)
-            if await asyncio.to_thread(self._root) != before.root:
-                self._folder.begin()
-                raise inconsistent("is of other records than the store's")
         self._resumed = True
+
+    async def _root_of_store(self, size: int) -> bytes:
+        frontier = merkle.Frontier()
+        for start in range(0, size, _PAGE):
+            for record in await self._read(start, min(size, start + _PAGE)):
+                frontier.append(leaf_hash(record))
+        return frontier.root()
 
     async def _extend(self, size: int) -> None:
         while (start := self._folder.size) < size:
@@ -120,7 +146,7 @@ class Publisher:
         rows = await self._store.in_thread(self._store.records_from, start, end - start)
         for index, (leaf, record) in enumerate(rows, start):
             if leaf != leaf_hash(record):
-                raise inconsistent(f"would have record {index}, which is not what was written")
+                raise NoteFault("log.inconsistent", f"record {index} is not what was written; nothing is signed")
         if len(rows) != end - start:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
         return [record for _, record in rows]
@@ -140,6 +166,19 @@ class Publisher:
         note = sign(found, self._key)
         self._folder.publish(note)
         return SignedCheckpoint(note, found.size, found.root, self._now_ns())
+
+    def signed_by_us(self) -> bool:
+        """Whether the key of this process signed the checkpoint in the folder. Raises OSError."""
+        try:
+            opened(self._folder.checkpoint(), (self.verifier,))
+        except NoteFault:
+            return False
+        return True
+
+    def set_aside(self, size: int) -> Path:
+        """Move the files of the folder's log of `size` records aside, where they still verify. Raises OSError."""
+        self._resumed, self._latest = False, None
+        return self._folder.set_aside(size)
 
     def latest(self) -> SignedCheckpoint:
         """The latest checkpoint. Raises NotFound before the first one."""
@@ -188,10 +227,17 @@ class Publisher:
             raise Unavailable("log.folder", "The tiles cannot be read; ask again in a second.") from None
 
 
-def inconsistent(problem: str) -> NoteFault:
-    """Why nothing is signed."""
-    return NoteFault(
-        "log.inconsistent",
-        f"the checkpoint in audit.folder {problem}; nothing is signed. Restore the newest store, or find out who "
-        "changed it before you give an empty folder.",
-    )
+_MEND = (
+    "Restore the newest copy of the store, or find out who changed it; to go on with this one, make a new log key "
+    "and run `pdp audit accept-rollback`."
+)
+
+
+class RolledBack(NoteFault):
+    """The store lacks records of which a checkpoint was signed or cosigned (`store.rollback`). `signed` is the
+    checkpoint in the folder; `witnesses` are the sizes that witnesses have seen, by their names."""
+
+    def __init__(self, problem: str, signed: Checkpoint | None, witnesses: Mapping[str, int]) -> None:
+        super().__init__(ROLLBACK, f"{problem}. {_MEND}")
+        self.signed = signed
+        self.witnesses = witnesses

@@ -6,14 +6,15 @@ again; only a tree that the last checkpoint here is a prefix of is ever written 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from pdp.audit.note import HASH_BYTES
 from pdp.core.digest import leaf_hash
 from pdp.core.merkle import Node, node_hash
+from pdp.files.durable import replace_file, sync_folder
 
 WIDTH = 256
 HEIGHT = 8  # levels of the tree that a tile spans
@@ -42,6 +43,11 @@ def tiles(size: int, before: int = 0) -> Iterator[tuple[int, int, int]]:
             if width != min(WIDTH, (before >> HEIGHT * level) - WIDTH * number):
                 yield level, number, width
         level += 1
+
+
+def last_bundle(size: int) -> int:
+    """The index of the first record of a log's last bundle, which may be full."""
+    return max(size - 1, 0) // WIDTH * WIDTH
 
 
 def bundle(records: Sequence[bytes]) -> bytes:
@@ -106,11 +112,16 @@ class LogFolder:
         self._records: list[bytes] = []
 
     def resume(self, size: int, records: Sequence[bytes]) -> bool:
-        """Go on after `size` leaves whose tiles are here; `records` are those of the last, partial bundle. False
-        where the files are not whole: then everything is to be written anew."""
+        """Go on after `size` leaves whose tiles are here; `records` are the store's from `last_bundle` on. False
+        where the files are not whole, or of other records: then everything is to be written anew."""
         self.begin()
-        edge, level = [[leaf_hash(each) for each in records]], 1
+        start = last_bundle(size)
+        hashes, level = [leaf_hash(each) for each in records], 1
+        open_end = size % WIDTH > 0
+        edge = [hashes if open_end else []]
         try:
+            if size and self.read(tile_path(0, start // WIDTH, size - start)) != b"".join(hashes):
+                return False
             while count := size >> HEIGHT * level:
                 width = count % WIDTH
                 data = self.read(tile_path(level, count // WIDTH, width)) if width else b""
@@ -120,9 +131,9 @@ class LogFolder:
                 level += 1
         except OSError:
             return False
-        if len(records) != size % WIDTH or not self._whole(size):
+        if not self._whole(size):
             return False
-        self.size, self._edge, self._records = size, edge, list(records)
+        self.size, self._edge, self._records = size, edge, list(records) if open_end else []
         return True
 
     def _whole(self, size: int) -> bool:
@@ -214,14 +225,16 @@ class LogFolder:
         except FileNotFoundError:
             return ""
 
+    def set_aside(self, size: int) -> Path:
+        """Move the files of a log of `size` records into a folder of their own, which verifies as they did."""
+        place = self._path / f"rolled-back-{size}"
+        place.mkdir(exist_ok=True)
+        for name in ("tile", CHECKPOINT):  # the checkpoint last: until then the log is still found out
+            with suppress(FileNotFoundError):
+                (self._path / name).rename(place / name)
+        sync_folder(self._path)
+        self.begin()
+        return place
+
     def _write(self, path: str, data: bytes, *, sync: bool = False) -> None:
-        """Readers see all of it or nothing."""
-        place = self._path / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = place.with_name(f".{place.name}.new")
-        with fresh.open("wb") as file:
-            file.write(data)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        fresh.replace(place)
+        replace_file(self._path / path, data, sync=sync)

@@ -38,6 +38,10 @@ _ERASED = "(erased)"
 @click.group(
     cls=Commands,
     lazy={
+        "accept-rollback": (
+            "pdp.cli.audit_rollback:accept_rollback",
+            "Use a store that lacks records of which a checkpoint was signed.",
+        ),
         "erase": (
             "pdp.cli.audit_search:erase",
             "Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.",

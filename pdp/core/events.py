@@ -81,6 +81,27 @@ def log_key(stamp: Stamp, *, verifier: str, before: str) -> bytes:
     return encode(stamp, "log_key", {"verifier": verifier, "before": before})
 
 
+def rollback(
+    stamp: Stamp,
+    *,
+    by: str,
+    records: int,
+    signed: tuple[int, bytes] | None,
+    witnesses: Mapping[str, int],
+    reason: str,
+) -> bytes:
+    """An operator accepts a store of `records` records that is not the one of which more, or others, were signed: by
+    a checkpoint of (size, root), by witnesses of these sizes. `reason` is the commitment to why."""
+    fields: Fields = {
+        "by": cut(by),
+        "records": records,
+        "signed": None if signed is None else {"size": signed[0], "root": signed[1].hex()},
+        "witnesses": [{"name": cut(name), "size": size} for name, size in sorted(witnesses.items())],
+        "reason": reason,
+    }
+    return encode(stamp, "rollback", fields)
+
+
 def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
     """A kill switch was set or released. `reason` is the commitment to why."""
     value = stamp.person("name", "", change.value) if change.scope == "subject" else cut(change.value)

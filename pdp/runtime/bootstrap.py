@@ -93,7 +93,8 @@ class Process:
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
-    """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
+    """Wire a process. Raises ConfigurationFault for what cannot work, Fault `store.rollback` for a store that lacks
+    records of which a checkpoint was signed; nothing is served yet."""
     reference = settings.store.password
     password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
     store = open_store(settings.store, entropy=environment.entropy, password=password)
@@ -101,8 +102,11 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
     try:
         index_key = index_key_of(settings, environment.entropy)
         await store.recognise(_fingerprints(settings, index_key, store.origin))
+        signed = signed_log(settings, store)
+        if signed is not None:
+            await signed.publisher.check()  # before anything is recorded
         telemetry = environment.telemetry or wire_telemetry(settings, environment.monotonic, store.boot)
-        return _build(settings, store, environment, telemetry, index_key)
+        return _build(settings, store, environment, telemetry, index_key, signed)
     except BaseException:
         await asyncio.to_thread(telemetry.close)
         await store.close()
@@ -124,7 +128,12 @@ def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerpr
 
 
 def _build(
-    settings: Settings, store: AnyStore, environment: Environment, telemetry: Telemetry, index_key: bytes
+    settings: Settings,
+    store: AnyStore,
+    environment: Environment,
+    telemetry: Telemetry,
+    index_key: bytes,
+    signed: WiredLog | None,
 ) -> Process:
     entropy = environment.entropy
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
@@ -210,7 +219,7 @@ def _build(
         crash_quota,
         terms,
     )
-    signed, index = signed_log(settings, store), search_index(settings, store, index_key)
+    index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
     services = Services(
         admission=admission,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -13,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.stored import AT, Entropy, an_id
 
-from pdp.audit.note import NoteFault
-from pdp.audit.publisher import Publisher
+from pdp.audit.note import Checkpoint, NoteFault
+from pdp.audit.publisher import Publisher, RolledBack
 from pdp.audit.tiles import LogFolder
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
 from pdp.core.request import Caller, Role
@@ -24,7 +26,9 @@ from pdp.service.records import Records
 from pdp.service.search import Readings
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
+from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import FILE
+from pdp.store.sqlite.store import SqliteStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 
@@ -117,14 +121,74 @@ async def test_no_other_log_is_signed_over_it(place: Any, tmp_path: Path) -> Non
     log = publisher(store, folder)
     note = (await log.publish()).note
     lines = note.split("\n")
-    others = ((0, "pdp/other", "another log"), (1, "21", "more records"), (2, "A" * 43 + "=", "other"))
-    for number, text, said in others:
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "checkpoint"}
+    others = (
+        (0, "pdp/other", "another log", "log.inconsistent"),
+        (1, "21", "21 records, the store only 20", "store.rollback"),
+        (2, "A" * 43 + "=", "other records", "store.rollback"),
+    )
+    for number, text, said, code in others:
         (folder / "checkpoint").write_text("\n".join((*lines[:number], text, *lines[number + 1 :])))
-        with pytest.raises(NoteFault, match=said) as fault:
-            await publisher(store, folder).publish()
-        assert fault.value.code == "log.inconsistent"
+        for step in (publisher(store, folder).publish, publisher(store, folder).check):
+            with pytest.raises(NoteFault, match=said) as fault:
+                await step()
+            assert fault.value.code == code
+        assert files == {path: path.read_bytes() for path in files}  # they may be all that is left of lost records
     (folder / "checkpoint").write_text(note)
+    assert await publisher(store, folder).check() is not None
     assert (await publisher(store, folder).publish()).note == note
+    assert await publisher(store, tmp_path / "empty").check() is None
+
+
+@pytest.mark.parametrize(("kept", "lost", "new"), [(20, 30, 25), (20, 30, 100), (250, 256, 256), (250, 256, 300)])
+async def test_a_store_that_went_back_and_grew_again_is_found_out(
+    place: Any, tmp_path: Path, kept: int, lost: int, new: int
+) -> None:
+    """A copy of `kept` records was put in after `lost` were signed; by now it has `new`, of which some are others."""
+    store, folder = place.open(), tmp_path / "log"
+    await write(store, 0, kept)
+    log = publisher(store, folder)
+    await log.publish()
+    before = [store.records_from(0, kept), store.origin]
+    shadow = SqliteStore.open(StoreOptions(path=tmp_path / "other", origin=store.origin), entropy=Entropy("o"))
+    place.left.push_async_callback(shadow.close)
+    await shadow.commit_all(
+        tuple(Commit(an_id(n), "decision", "acme", AT, data) for n, (_, data) in enumerate(before[0]))
+    )
+    await write(store, kept, lost)
+    root = (await log.publish()).root
+    await write(shadow, 1000, 1000 + new - kept)
+    assert shadow.size() == new
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for step in (publisher(shadow, folder).check, publisher(shadow, folder).publish):
+        with pytest.raises(RolledBack) as fault:
+            await step()
+        assert (fault.value.code, fault.value.signed) == ("store.rollback", Checkpoint(store.origin, lost, root))
+    assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    again = publisher(shadow, folder, Ed25519PrivateKey.generate())
+    assert len(verified(again.set_aside(lost), log)) == lost
+    assert (await again.publish()).size == new
+    assert len(verified(folder, again)) == new
+
+
+async def test_nothing_is_signed_after_a_failed_sync(
+    store: AnyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk works again at once; a sync that then succeeds proves nothing."""
+    failed, real = list[int](), os.fsync
+
+    def fails_once(fd: int) -> None:
+        if not failed:
+            failed.append(fd)
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    await write(store, 0, 3)
+    await publisher(store, tmp_path).run()  # it ends by itself
+    assert len(failed) == 1
+    assert not (tmp_path / "checkpoint").exists()
+    assert (await publisher(store, tmp_path).publish()).size == 3
 
 
 async def test_a_record_that_was_changed_is_not_signed(place: Any, database: str, tmp_path: Path) -> None:

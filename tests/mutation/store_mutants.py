@@ -379,9 +379,30 @@ SIGNED = (
     Mutant(
         "signs-over-another-log",
         "pdp/audit/publisher.py",
-        "            if await asyncio.to_thread(self._root) != before.root:\n                self._folder.begin()",
-        "            if not before.root:\n                self._folder.begin()",
+        "            if await self._root_of_store(before.size) != before.root:",
+        "            if not before.root:",
         "nothing is signed that the last checkpoint is no prefix of",
+    ),
+    Mutant(
+        "resumes-over-other-records",
+        "pdp/audit/tiles.py",
+        "            if size and self.read(tile_path(0, start // WIDTH, size - start)) != ",
+        "            if False and self.read(tile_path(0, start // WIDTH, size - start)) != ",
+        "a store that went back and grew again is found out",
+    ),
+    Mutant(
+        "one-key-signs-two-logs",
+        "pdp/runtime/rollback.py",
+        "        _another_key(wired.publisher, store)\n",
+        "",
+        "the key of lost records signs no others",
+    ),
+    Mutant(
+        "starts-on-an-older-store",
+        "pdp/runtime/bootstrap.py",
+        "            await signed.publisher.check()  # before anything is recorded\n",
+        "            pass\n",
+        "a restored backup does not start",
     ),
     Mutant(
         "cut-tails-pass",

@@ -159,6 +159,12 @@ def cases() -> Any:
             verifier="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             before="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         ),
+        "rollback": events.rollback(
+            STAMP, by="operator", records=7, signed=(9, bytes(32)), witnesses={"w.example/1": 9}, reason=HEX
+        ),
+        "rollback that a witness knows": events.rollback(
+            STAMP, by="operator", records=7, signed=None, witnesses={"w.example/1": 9}, reason=HEX
+        ),
         "explain": events.explain(
             STAMP, events.Explained("security", uuid7(AT, bytes(8)), "git", "tool:git_reset", "deny", HEX, True, 31)
         ),

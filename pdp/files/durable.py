@@ -1,0 +1,44 @@
+"""Files that are replaced as a whole: readers see the old bytes or the new ones, also after a crash.
+
+A failed sync is not tried again: the kernel may have dropped the dirty pages when it reported the error, so a second
+sync that succeeds proves nothing. The writer that meets `SyncFailed` stops; a restart reads again what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class SyncFailed(OSError):
+    """The kernel could not say that what was written is on the disk."""
+
+
+def replace_file(place: Path, data: bytes, *, sync: bool) -> None:
+    """Write a file, making its folders; with `sync` it is on the disk when this returns. Raises OSError."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}.new")
+    with fresh.open("wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            _sync(file.fileno())
+    fresh.replace(place)
+    if sync:
+        sync_folder(place.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Names in it are on the disk when this returns. Raises OSError, SyncFailed."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _sync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise SyncFailed(error.errno, error.strerror) from error

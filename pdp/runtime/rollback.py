@@ -1,0 +1,103 @@
+"""Acceptance of a store that went back (`pdp audit accept-rollback`): what was signed is set aside, and recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdp.audit.publisher import Publisher, RolledBack
+from pdp.config.settings import Settings
+from pdp.core import events
+from pdp.core.digest import canonical, commitment
+from pdp.core.errors import ConfigurationFault, InvalidRequest
+from pdp.core.stored import ValueRow
+from pdp.runtime.environment import SYSTEM, Environment, index_key_of
+from pdp.runtime.signed_log import PART, signed_log
+from pdp.secrets.reference import secret
+from pdp.service.commit import CLOCK, Recorder
+from pdp.service.facts import SALT_BYTES
+from pdp.store.clock import StoreClock
+from pdp.store.opening import AnyStore, open_store
+
+BY = "operator"  # of a command on the store
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRollback:
+    """What was accepted: a store of `records` records, and where the files of the other log are now."""
+
+    records: int
+    fault: RolledBack
+    index: int
+    folder: Path | None
+
+
+async def accept_rollback(
+    settings: Settings, reason: str, environment: Environment = SYSTEM
+) -> AcceptedRollback | None:
+    """Record that a store is used though more was signed than it has, and set aside what was signed; None where
+    nothing of the sort is found. No process of the store in `settings` may run here. Raises Fault, OSError."""
+    if not reason.strip():
+        raise InvalidRequest("reason", "is missing; say why, for the record")
+    reference = settings.store.password
+    password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
+    store = open_store(settings.store, entropy=environment.entropy, password=password)
+    try:
+        return await _accept(settings, store, reason, environment)
+    finally:
+        await store.close()
+
+
+async def _accept(
+    settings: Settings, store: AnyStore, reason: str, environment: Environment
+) -> AcceptedRollback | None:
+    wired = signed_log(settings, store)
+    if wired is None:
+        raise ConfigurationFault("log.key", "audit.key: is not set, so nothing was signed that could be missed")
+    try:
+        await wired.publisher.check()
+    except RolledBack as fault:
+        _another_key(wired.publisher, store)
+        records, index = store.size(), await _record(settings, store, reason, fault, environment)
+        folder = None
+        if fault.signed is not None:
+            folder = await asyncio.to_thread(wired.publisher.set_aside, fault.signed.size)
+        return AcceptedRollback(records, fault, index, folder)
+    return None
+
+
+def _another_key(publisher: Publisher, store: AnyStore) -> None:
+    """One key never signs two logs. Raises ConfigurationFault `log.key`."""
+    if publisher.signed_by_us() or store.in_force().get((PART, ""), "") == publisher.verifier.text():
+        raise ConfigurationFault(
+            "log.key",
+            "audit.key: signed the records that are gone, so it must sign no others. Make a new one first: openssl "
+            "genpkey -algorithm ed25519 (in development delete log.pem of the store).",
+        )
+
+
+async def _record(
+    settings: Settings, store: AnyStore, reason: str, fault: RolledBack, environment: Environment
+) -> int:
+    clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
+    index_key = index_key_of(settings, environment.entropy)
+    recorder = Recorder(store, clock, environment.entropy, boot=store.boot, index_key=index_key)
+    salt, why, size = environment.entropy.bytes(SALT_BYTES), canonical(reason), store.size()
+    signed = None if fault.signed is None else (fault.signed.size, fault.signed.root)
+    ref = await recorder.commit_event(
+        "",
+        "rollback",
+        lambda stamp: events.rollback(
+            stamp,
+            by=BY,
+            records=size,
+            signed=signed,
+            witnesses=fault.witnesses,
+            reason=commitment(salt, "reason", why),
+        ),
+        (),
+        clock.now_ns(),
+        values=lambda record_id: (ValueRow(record_id, "", "", "reason", salt, why),),
+    )
+    return ref.index
