@@ -9,6 +9,7 @@ folder could do all of this, so it belongs to the user alone.
     registry/                                    what was pinned and signed
     policy/packs/<server>/                       the starter policy of each server, the user's to change
     servers/<server>.json                        how it is started and what it may reach (`LocalServer`)
+    hooks/<agent>.json                           how its hook decides (`pdp hook install`)
     store/                                       the records
 """
 
@@ -18,7 +19,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -109,9 +110,9 @@ class LocalInstallation(Installation):
         """With which the user answers."""
         return self.person_token(self.user, at_ns)
 
-    def claims(self) -> dict[str, Json]:
-        """What the proxy vouches for: a person, signed in to the machine, and an agent of which no more is known."""
-        return {"sub": self.user, "client_id": "local-agent", "amr": ["os"]}
+    def claims(self, agent: str = "local-agent") -> dict[str, Json]:
+        """What is vouched for: a person, signed in to the machine, and an agent, of a proxy's no more is known."""
+        return {"sub": self.user, "client_id": agent, "amr": ["os"]}
 
     def servers(self) -> tuple[LocalServer, ...]:
         """Every server that was pinned. Raises ConfigurationFault `local.server`."""
@@ -143,20 +144,18 @@ class LocalInstallation(Installation):
 
     def keep(
         self,
-        server: LocalServer,
+        server: str,
         offered: Sequence[ScannedTool],
         answers: Mapping[str, Answer],
+        outward: Collection[str],
         at_ns: int,
     ) -> Pinned:
         """Pin and sign tools, prompts and resources as their user answered, by label, and write a starter policy
-        where there is none.
-
-        How the server is started is written last: before, no proxy starts it.
-        """
-        pinned_server = PinnedServer(TENANT, server.id, f"{LOCAL_ISSUER}:{server.id}", self.user)
+        where there is none. What `outward` labels are told may leave the machine."""
+        pinned_server = PinnedServer(TENANT, server, f"{LOCAL_ISSUER}:{server}", self.user)
         said: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
         for each in offered:
-            review = _review(answers[each.name], leaves=server.online and is_told(each))
+            review = _review(answers[each.name], leaves=each.name in outward)
             said[each.kind][str(name_of(each.kind, each.definition)[0])] = review
         pinned = pin(
             self.registry,
@@ -167,11 +166,14 @@ class LocalInstallation(Installation):
             others=[(each.kind, without_meta(each.definition)) for each in offered if each.kind != "tool"],
         )
         self.sign(at_ns, renew=pinned.draft is None, days=DAYS)
-        self._waive(server.id, at_ns)
-        self._policy(server.id)
+        self._waive(server, at_ns)
+        self._policy(server)
+        return pinned
+
+    def startable(self, server: LocalServer) -> None:
+        """Keep how a server is started, once what it offers is kept: before, no proxy starts it."""
         (self.folder / "servers").mkdir(mode=0o700, exist_ok=True)
         write_file(self.folder / "servers" / f"{server.id}.json", server.model_dump_json(indent=2).encode())
-        return pinned
 
     def _waive(self, server: str, at_ns: int) -> None:
         """Waive `_WAIVED` for all servers: few close their schemas, and without a session each counts as tainted."""
@@ -238,6 +240,14 @@ def server_id(command: Sequence[str], taken: Sequence[str]) -> str:
 
 def load(folder: Path) -> LocalInstallation:
     """Open an installation. Raises ConfigurationFault `local.none` (there is none), `local.permissions`."""
+    private(folder)
+    if not (folder / "pdp.yaml").exists():
+        raise ConfigurationFault("local.none", "Nothing was pinned here yet.")
+    return LocalInstallation(folder.resolve(), development.read_key(folder / "issuer"), _user())
+
+
+def private(folder: Path) -> None:
+    """Raises ConfigurationFault for a folder that is missing (`local.none`) or not the user's alone."""
     try:
         status = folder.stat()
     except OSError:
@@ -246,9 +256,6 @@ def load(folder: Path) -> LocalInstallation:
         raise ConfigurationFault(
             "local.permissions", "The state folder is not yours alone (0700); who else may write it could approve."
         )
-    if not (folder / "pdp.yaml").exists():
-        raise ConfigurationFault("local.none", "Nothing was pinned here yet.")
-    return LocalInstallation(folder.resolve(), development.read_key(folder / "issuer"), _user())
 
 
 def create(folder: Path) -> LocalInstallation:

@@ -40,6 +40,7 @@ _COMMANDS = {
         "Calls that go through without asking, for a while: see which, and end that.",
     ),
     "health": ("pdp.cli.health:health", "Ask a server whether it serves, as probes do."),
+    "hook": ("pdp.cli.hook:hook", "Coding agents ask the decision point before each of their tools runs."),
     "judge": ("pdp.cli.judge:judge", "A language model that is asked: its prompts, its process, how good it is."),
     "policy": ("pdp.cli.policy:policy", "Check and test policy."),
     "proxy": (

@@ -55,7 +55,9 @@ def pin(home: LocalInstallation, server: LocalServer, listed: Definitions) -> No
     click.confirm("Sign this as read by you?", abort=True)
     for id_, reason in reasons.items():
         accept.accept(home.registry, findings, [id_], reason)
-    home.keep(server, offered, answers, time.time_ns())
+    outward = {each.name for each in offered if server.online and is_told(each)}
+    home.keep(server.id, offered, answers, outward, time.time_ns())
+    home.startable(server)
     click.echo(f"Signed. {server.id} may be started now; what changes is refused until you pin again.")
 
 

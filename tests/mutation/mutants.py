@@ -10,6 +10,7 @@ from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
 from gateway_mutants import GATEWAYS
+from hook_mutants import HOOKS
 from identity_mutants import IDENTITY
 from judge_mutants import JUDGE
 from judge_process_mutants import JUDGE_PROCESS
@@ -42,6 +43,7 @@ MUTANTS = (
     *STORE,
     *NOTICES,
     *GATEWAYS,
+    *HOOKS,
     *MCP,
     *KINDS,
     *REPLAY,

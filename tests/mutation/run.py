@@ -191,6 +191,11 @@ CHECKS = (
         _pytest("tests/system/test_proxy_own.py", "-k", "person or state_folder or another or starter or network"),
         ("pdp/authoring/local", "pdp/authoring/starter_pack", "pdp/runtime/embedded", "pdp/cli/proxy_"),
     ),
+    Check(
+        "hooks",
+        _pytest("tests/unit/adapters/test_hook_agents.py", "tests/system/test_hook.py"),
+        ("pdp/hook", "pdp/adapters/hooks/", "pdp/cli/hook"),
+    ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 

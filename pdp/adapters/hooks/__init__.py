@@ -1,0 +1,1 @@
+"""Hooks of coding agents: their events and answers, and their own tools."""

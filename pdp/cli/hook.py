@@ -1,0 +1,262 @@
+"""`pdp hook`: coding agents ask the decision point before each of their tools runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pdp import hook as command
+from pdp.adapters.hooks import agents
+from pdp.adapters.hooks.agents import AGENTS, Agent, NotAnEventError
+from pdp.adapters.hooks.own_tools import OwnTool, own_tools
+from pdp.authoring import local
+from pdp.authoring.local import Answer, LocalInstallation
+from pdp.cli.commands import Commands
+from pdp.cli.hook_serve import HookProfile, profile_file, serve
+from pdp.core.digest import digest
+from pdp.core.errors import ConfigurationFault
+from pdp.registry.draft import write_file
+from pdp.registry.manifest import without_meta
+from pdp.registry.scan.scan import ScannedTool
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_MARGIN = 90  # seconds that a hook may take longer than the call is held for people: its process may have to start
+_EARLIER = 10  # seconds by which a hook ends itself before its agent ends it
+_SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you", "never": "refused"}
+
+
+@click.group(cls=Commands)
+def hook() -> None:
+    """Coding agents ask the decision point before each of their tools runs.
+
+    \b
+    pdp hook install claude-code   writes the agent's settings
+    pdp hook claude-code           what the agent starts: decides an event
+    pdp hook serve                 the process behind it, which starts itself
+    pdp hook list claude-code      lists the agent's own tools over MCP
+
+    Agents: claude-code, codex, gemini, cursor.
+    """
+
+
+def _state(given: Path | None) -> Path:
+    return (given or local.state_folder(os.environ)).absolute()
+
+
+_state_option = click.option("--state", type=_FOLDER, help="Where everything is kept.  [~/.local/state/pdp]")
+
+
+@hook.command("serve")
+@_state_option
+def serve_(state: Path | None) -> None:
+    """Serve the hooks of one state folder, for as long as they ask; started by them."""
+    folder = _state(state)
+    if not (folder / "hooks").is_dir():
+        raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
+    asyncio.run(serve(folder))
+
+
+@hook.command("list")
+@click.argument("agent", type=click.Choice(sorted(AGENTS)))
+def list_(agent: str) -> None:
+    """An MCP server (stdio) that lists an agent's own tools and carries none out: `pdp tools pin -- pdp hook list
+    claude-code`."""
+    asyncio.run(_listed(agent))
+
+
+async def _listed(agent: str) -> None:
+    import mcp_types  # noqa: PLC0415 - slow, and for this command alone
+    from mcp.server import Server  # noqa: PLC0415
+    from mcp.server.stdio import stdio_server  # noqa: PLC0415
+
+    tools = [mcp_types.Tool.model_validate(each.definition) for each in own_tools(agent)]
+
+    async def listed(_ctx: Any, _params: Any) -> mcp_types.ListToolsResult:
+        return mcp_types.ListToolsResult(tools=tools)
+
+    server: Server[Any] = Server(agent, on_list_tools=listed)
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def _asked(agent: Agent) -> click.Command:
+    @click.command(agent.id, help=f"Decide one event of {agent.title}: standard input to standard output.")
+    @_state_option
+    def ask(state: Path | None) -> None:
+        sys.stdout.flush()
+        os._exit(command.main([agent.id, "--state", str(_state(state)), "--within", str(_MARGIN)]))
+
+    return ask
+
+
+for _agent in AGENTS.values():
+    hook.add_command(_asked(_agent))
+
+
+@hook.command("install")
+@click.argument("agent", type=click.Choice(sorted(AGENTS)))
+@_state_option
+@click.option("--settings", type=click.Path(dir_okay=False, path_type=Path), help="Another file of the agent's.")
+@click.option("--proxied", multiple=True, help="MCP server, as the agent names it, that `pdp proxy` decides.")
+@click.option(
+    "--mcp",
+    "servers",
+    multiple=True,
+    help="ID=NAME: id in the registry of the MCP server that the agent knows by this name, command or URL.",
+)
+@click.option("--ask", "asks", multiple=True, help="Tool of the agent's own that waits for you.")
+@click.option("--never", "nevers", multiple=True, help="Tool of the agent's own that is refused.")
+@click.option("--server", help="Id of the agent's own tools in the registry.  [the agent's name]")
+@click.option(
+    "--patience", type=click.FloatRange(0, 500), default=25.0, show_default=True, help="Seconds for people."
+)
+@click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
+@click.option("--caller-token-file", type=_FILE, help="The hook's own caller token; read for every question.")
+@click.option("--bearer-file", type=_FILE, help="The user's access token; read for every question.")
+@click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
+@click.option("--certificate", type=_FILE, help="The hook's certificate, instead of a caller token; with --key.")
+@click.option("--key", type=_FILE, help="Its private key.")
+def install(
+    *,
+    agent: str,
+    state: Path | None,
+    settings: Path | None,
+    servers: tuple[str, ...],
+    asks: tuple[str, ...],
+    nevers: tuple[str, ...],
+    server: str | None,
+    **named: Any,
+) -> None:
+    """Have an agent ask before each of its tools runs.
+
+    Without --target the decision point is one of your own: you see what is proposed for each tool of the agent's own,
+    say otherwise by --ask and --never, and sign. MCP servers are read and signed by `pdp proxy --pin`; those behind
+    `pdp proxy` are named by --proxied.
+    """
+    which, folder = AGENTS[agent], _state(state)
+    file = (settings or Path.home() / which.settings).absolute()
+    before = _settings(file)
+    named |= {name: value.absolute() for name, value in named.items() if isinstance(value, Path)}
+    profile = _profile(
+        which, server, dict(_pair(each) for each in servers), {**named, "proxied": list(named["proxied"])}
+    )
+    new = _installed(which, before, folder, profile.patience)
+    if profile.target is None:
+        _own(which, folder, asks, nevers)
+    elif asks or nevers:
+        raise click.UsageError("--ask and --never are about a decision point of your own; leave out --target")
+    else:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "hooks").mkdir(mode=0o700, exist_ok=True)
+    write_file(profile_file(folder, agent), profile.model_dump_json(indent=2, exclude_none=True).encode())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n")
+    click.echo(f"{which.title} asks from its next start on: {file} says so.")
+    click.echo(_worth(profile))
+
+
+def _worth(profile: HookProfile) -> str:
+    if profile.target is not None:
+        return "A hook holds an agent that does not try to get out; docs/hooks.md says what it is worth."
+    return (
+        "What waits for you: pdp approvals list. An agent that runs programs as you could answer for you; "
+        "docs/hooks.md says what this is worth."
+    )
+
+
+def _profile(agent: Agent, server: str | None, servers: Mapping[str, str], named: Mapping[str, Any]) -> HookProfile:
+    given = {name: value for name, value in named.items() if value is not None}
+    if named["target"] is None and set(given) & {"caller_token_file", "bearer_file", "ca", "certificate", "key"}:
+        raise click.UsageError("--caller-token-file, --bearer-file, --ca, --certificate and --key go with --target")
+    if named["target"] is not None and named["caller_token_file"] is None and named["certificate"] is None:
+        raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+    try:
+        return HookProfile(agent=agent.id, server=server or agent.id, servers=dict(servers), **given)
+    except ValueError:
+        raise click.UsageError("--server, --mcp: an id has letters, digits, '.', '_' and '-'") from None
+
+
+def _pair(given: str) -> tuple[str, str]:
+    """(name, id) of ID=NAME."""
+    id_, equals, name = given.partition("=")
+    if not equals or not name:
+        raise click.UsageError("--mcp: give ID=NAME")
+    return name, id_
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """The agent's settings as they are. Raises UsageError for what cannot be kept."""
+    try:
+        given = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError):
+        raise click.UsageError(f"{file.name}: cannot be read as JSON; mend it first. Nothing was changed.") from None
+    if not isinstance(given, dict):
+        raise click.UsageError(f"{file.name}: holds no object; mend it first. Nothing was changed.")
+    return given
+
+
+def _installed(agent: Agent, before: Mapping[str, Any], folder: Path, patience: float) -> dict[str, Any]:
+    script = str(Path(command.__file__).resolve())
+    seconds = int(patience) + _MARGIN
+    options = ["--state", str(folder), "--within", str(seconds - _EARLIER)]
+    line = shlex.join([sys.executable, "-I", "-S", script, agent.id, *options])
+    try:
+        return agents.installed(agent, before, line, seconds, "hook.py")
+    except NotAnEventError as error:
+        raise click.UsageError(f"the agent's settings: {error}. Nothing was changed.") from None
+
+
+def _own(agent: Agent, folder: Path, asks: Sequence[str], nevers: Sequence[str]) -> None:
+    """Have the user read what the agent's own tools may do, and sign it."""
+    tools = own_tools(agent.id)
+    names = {each.name for each in tools}
+    if unknown := sorted({*asks, *nevers} - names):
+        raise click.UsageError(
+            f"--ask, --never: {agent.title} has no tool {unknown[0]}; it has {', '.join(sorted(names))}"
+        )
+    answers = {each.name: _answer(each, asks, nevers) for each in tools}
+    home = _opened(folder)
+    if home is not None and _signed(home, agent.id, tools, answers):
+        return
+    click.echo(f"The tools of {agent.title}'s own, as far as they are known; any other is refused:")
+    for each in tools:
+        click.echo(f"  {each.name}: {_SAID[answers[each.name]]}.  {each.definition['description']}")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("you read and sign this: run it yourself, at a terminal. Nothing was changed.")
+    click.confirm("Sign this as read by you?", abort=True)
+    home = home or local.create(folder)
+    offered = [ScannedTool(agent.id, each.definition) for each in tools]
+    outward = {each.name for each in tools if each.network}
+    home.keep(agent.id, offered, answers, outward, time.time_ns())
+
+
+def _answer(tool: OwnTool, asks: Sequence[str], nevers: Sequence[str]) -> Answer:
+    return "never" if tool.name in nevers else "asks" if tool.name in asks else tool.answer
+
+
+def _signed(home: LocalInstallation, agent: str, tools: Sequence[OwnTool], answers: Mapping[str, Answer]) -> bool:
+    """Whether exactly this is signed already."""
+    wanted = {each.name: (digest(without_meta(each.definition)), answers[each.name]) for each in tools}
+    return home.answers(agent) == wanted
+
+
+def _opened(folder: Path) -> LocalInstallation | None:
+    try:
+        return local.load(folder)
+    except ConfigurationFault as fault:
+        if fault.code != "local.none":
+            raise
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return None

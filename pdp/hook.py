@@ -1,0 +1,124 @@
+"""The command that agents start before a tool runs: `python -I -S hook.py AGENT --state FOLDER --within SECONDS`.
+
+It hands what it reads to the resident process behind it (`pdp hook serve`), starts that where there is none, and
+says what that answers. Whatever goes wrong ends with exit code 2 and a message on standard error, which blocks the
+call for every agent that is supported; so does the end of its time, which is before the agent's, since some go on
+without an answer. People feel each start, so it imports nothing of ours, and little of anything.
+
+Asked: one line with the agent's name, then the event, to the end of the stream. Answered: one line `CODE LENGTH`,
+then exactly so many bytes, for standard output with code 0, else for standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+
+SOCKET = "hook.sock"
+BLOCKED = 2
+MAX_EVENT = 16 * 1024 * 1024  # bytes
+START_SECONDS = 60.0  # in which a resident process answers
+_EVERY = 0.05
+_AGAIN = 2.0
+_ENVIRONMENT = ("LANG", "LC_ALL")
+_TORN = (
+    "The decision point gave no whole answer, so the call is blocked. The user finds why in hook.log of its folder."
+)
+_DEAD = "The decision point does not start, so the call is blocked. The user finds why in hook.log of its folder."
+
+
+class BlockedError(Exception):
+    """The call is blocked; the message is fit for a model."""
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code. `arguments` are AGENT --state FOLDER --within SECONDS."""
+    try:
+        agent, _, folder, _, seconds = arguments
+        signal.signal(signal.SIGALRM, _late)
+        signal.setitimer(signal.ITIMER_REAL, float(seconds))
+        event = sys.stdin.buffer.read(MAX_EVENT + 1)
+        if len(event) > MAX_EVENT:
+            return _blocked("The call is too large to be decided, so it is blocked.")
+        code, text = ask(folder, agent, event)
+        stream = sys.stderr if code else sys.stdout
+        stream.buffer.write(text)
+        stream.flush()
+    except BlockedError as error:
+        return _blocked(str(error))
+    except BaseException:  # noqa: BLE001 - an interrupt must not let a call through either
+        return _blocked(_TORN)
+    return code
+
+
+def ask(folder: str, agent: str, event: bytes) -> tuple[int, bytes]:
+    """Exit code and text for the agent. Raises BlockedError."""
+    with _connected(folder) as connection:
+        connection.sendall(agent.encode() + b"\n" + event)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    head, _, text = answer.partition(b"\n")
+    words = head.split(b" ")
+    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) != len(text):
+        raise BlockedError(_TORN)
+    return (0 if int(words[0]) == 0 else BLOCKED), text
+
+
+def _connected(folder: str) -> socket.socket:
+    """A connection to the resident process of this folder, which is started if nothing answers."""
+    path, begun, started, at = f"{folder}/{SOCKET}", time.monotonic(), None, 0.0
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+        except OSError:
+            connection.close()
+        else:
+            return connection
+        now = time.monotonic()
+        if now - begun > START_SECONDS or (started is not None and started.poll() not in (None, 0)):
+            raise BlockedError(_DEAD)
+        # code 0: another one served, or was about to; it may have ended since
+        if started is None or (started.poll() == 0 and now - at > _AGAIN):
+            started, at = _start(folder), now
+        time.sleep(_EVERY)
+
+
+def _start(folder: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - subprocess is imported where it is needed
+    """Start the resident process, which ends by itself when another one serves already.
+
+    What the agent's environment says does not reach it: a project's settings may hold variables for hooks.
+    """
+    import subprocess  # noqa: PLC0415
+
+    with open(f"{folder}/hook.log", "ab") as log:  # noqa: PTH123 - pathlib is slow to import
+        return subprocess.Popen(
+            [sys.executable, "-I", "-m", "pdp", "hook", "serve", "--state", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            start_new_session=True,
+        )
+
+
+def _late(_number: int, _frame: object) -> None:
+    raise BlockedError("The call was not decided in time, so it is blocked. Try again.")
+
+
+def _blocked(text: str) -> int:
+    with contextlib.suppress(OSError, ValueError):  # nobody may be left to read it
+        sys.stderr.write(f"pdp: {text}\n")
+        sys.stderr.flush()
+    return BLOCKED
+
+
+if __name__ == "__main__":
+    os._exit(main(sys.argv[1:]))

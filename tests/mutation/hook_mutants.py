@@ -1,0 +1,51 @@
+"""Bugs planted in the hooks of coding agents: what is no whole allow blocks, and a name means one tool."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+_HOOK, _AGENTS, _TOOLS = "pdp/hook.py", "pdp/adapters/hooks/agents.py", "pdp/adapters/hooks/own_tools.py"
+_SERVE, _INSTALL = "pdp/cli/hook_serve.py", "pdp/cli/hook.py"
+
+HOOKS = (
+    Mutant("hook-half", _HOOK, " or int(words[1]) != len(text)", "", "half an answer is none"),
+    Mutant("hook-crash", _HOOK, "        return _blocked(_TORN)\n", "        return 1\n", "only code 2 blocks"),
+    Mutant("hook-any-code", _HOOK, "0 if int(words[0]) == 0 else BLOCKED", "int(words[0])", "only code 2 blocks"),
+    Mutant(
+        "hook-no-alarm",
+        _HOOK,
+        "        signal.setitimer(signal.ITIMER_REAL, float(seconds))\n",
+        "",
+        "it ends before the agent ends it",
+    ),
+    Mutant(
+        "hook-environment", _HOOK, 'sys.executable, "-I", "-m"', 'sys.executable, "-m"', "a project reaches nothing"
+    ),
+    Mutant(
+        "hook-two-readings",
+        _AGENTS,
+        'r"mcp__([^_](?:_?[^_])*)__([^_](?:_?[^_])*)"',
+        'r"mcp__(.+?)__(.+)"',
+        "a name means one tool",
+    ),
+    Mutant("hook-no-server", _AGENTS, " or not started:", ":", "an MCP tool is none of the agent's own"),
+    Mutant("hook-twice", _AGENTS, "    if len(members) != len(pairs):", "    if False:", "a member stands once"),
+    Mutant("hook-continues", _AGENTS, ', onFailure="block"', "", "a failure blocks"),
+    Mutant("hook-open", _AGENTS, '"failClosed": True', '"failClosed": False', "a failure blocks"),
+    Mutant("hook-around", _TOOLS, " or folder.is_relative_to(whole)", "", "a folder around it reaches it"),
+    Mutant("hook-links", _TOOLS, "whole = path.resolve()", "whole = path", "a link is what it leads to"),
+    Mutant("hook-where", _TOOLS, 'for each in named or [""]:', "for each in named:", "without a path it is here"),
+    Mutant(
+        "hook-all-proxied", _SERVE, " and call.server in profile.proxied", "", "only a proxied server is left to it"
+    ),
+    Mutant(
+        "hook-pending-runs",
+        _SERVE,
+        "if not decision.allowed:",
+        'if decision.effect == "deny":',
+        "pending is no allow",
+    ),
+    Mutant(
+        "hook-overwrites", _INSTALL, "except (ValueError, OSError):", "except OSError:", "broken settings are kept"
+    ),
+)

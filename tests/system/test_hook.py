@@ -1,0 +1,339 @@
+"""Hooks of coding agents as their agents start them: the installed command, the process behind it, a real PDP."""
+
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import ALICE, Served, make_world, served
+from support.terminal import at_terminal
+
+from pdp.adapters.hooks.agents import AGENTS
+from pdp.adapters.hooks.own_tools import own_tools
+from pdp.cli.hook_serve import LOCK
+from pdp.core.digest import digest
+from pdp.hook import SOCKET, START_SECONDS
+from pdp.registry.diff import newest_version
+
+pytestmark = pytest.mark.starts_server
+SIGN = ("Sign this", "y")
+PATIENCE = 120.0  # seconds in which a busy machine starts a process
+
+
+@dataclass
+class Hooked:
+    """A user whose agent asks by its hook."""
+
+    folder: Path
+    agent: str = "claude-code"
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "settings.json"
+
+    def install(self, *options: str, answers: Any = (SIGN,)) -> tuple[int, str]:
+        """Install as the user does, at a terminal."""
+        whole = ["hook", "install", self.agent, "--state", str(self.state), "--settings", str(self.settings)]
+        return at_terminal([*whole, "--patience", "0", *options], list(answers), folder=self.folder)
+
+    @property
+    def command(self) -> list[str]:
+        """What stands in the agent's settings."""
+        text = json.dumps(json.loads(self.settings.read_text())["hooks"])
+        return shlex.split(
+            text[text.index(f"{sys.executable} -I") : text.index('"', text.index(f"{sys.executable} -I"))]
+        )
+
+    def run(self, tool: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error for a call of the agent."""
+        event = {"session_id": "s", "hook_event_name": "PreToolUse", "cwd": str(self.folder), "tool_name": tool}
+        return self.send(json.dumps({**event, "tool_input": arguments or {}, "tool_use_id": "t", **more}))
+
+    def send(self, event: str, command: list[str] | None = None) -> tuple[int, str, str]:
+        """The same for an event as it is."""
+        environment = {**os.environ, **self.env}
+        done = subprocess.run(
+            command or self.command, input=event, capture_output=True, text=True, timeout=PATIENCE, env=environment,
+            cwd=self.folder, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    @property
+    def pids(self) -> list[int]:
+        """The resident processes of this folder, by their command lines."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"serve" in words and os.fsencode(self.state) in words:
+                found.append(int(path.parent.name))
+        return found
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the resident processes, and wait for it."""
+        while pids := self.pids:
+            for pid in pids:
+                os.kill(pid, number)
+            with (self.state / LOCK).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Hooked]:
+    hooked = Hooked(tmp_path)
+    yield hooked
+    if hooked.state.exists():
+        hooked.end(signal.SIGKILL)
+
+
+def blocked(answer: tuple[int, str, str]) -> str:
+    code, output, error = answer
+    assert (code, output) == (2, "")
+    assert error.startswith("pdp: ")
+    return error
+
+
+def test_reading_goes_through_and_the_rest_waits_for_the_user(own: Hooked) -> None:
+    code, screen = own.install("--never", "WebFetch")
+    assert code == 0, screen
+    assert "Bash: waits for you" in screen
+    assert own.run("Read", {"file_path": "/etc/hosts"}) == (0, "{}", "")
+    assert "approval" in blocked(own.run("Bash", {"command": "make"}))
+    blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
+    blocked(own.run("NoSuch"))
+    listed, screen = at_terminal(["approvals", "list", "--proxy-state", str(own.state)], [], folder=own.folder)
+    assert listed == 0
+    found = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)[0]
+    typed = [("Type the code shown above to approve", found)]
+    approve = ["approvals", "approve", found, "--proxy-state", str(own.state)]
+    code, screen = at_terminal(approve, typed, folder=own.folder)
+    assert code == 0, screen
+    blocked(own.run("Bash", {"command": "make install"}))  # another call than the approved one
+    assert own.run("Bash", {"command": "make"}, tool_use_id="t2")[0] == 0
+    blocked(own.run("Bash", {"command": "make"}, tool_use_id="t3"))  # once
+
+
+def test_what_signs_and_approves_is_out_of_reach_of_reading(own: Hooked) -> None:
+    own.install()
+    link = own.folder / "link"
+    link.symlink_to(own.state)
+    for path in (own.state / "issuer", link / "keys", "state/pdp.yaml", own.folder):
+        assert "where decisions are made" in blocked(own.run("Read", {"file_path": str(path)}))
+    assert "where decisions are made" in blocked(own.run("Grep", {"pattern": "BEGIN"}))  # where the agent works
+    assert own.run("Grep", {"pattern": "x", "path": "/etc"})[0] == 0
+
+
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.id)
+def test_what_cannot_be_decided_is_blocked_for_every_agent(agent: Any, own: Hooked) -> None:
+    own.agent = agent.id
+    code, screen = own.install()
+    assert code == 0, screen
+    reads: dict[str, Any] = {"session_id": "s", "tool_input": {"file_path": "/a"}}
+    events: dict[str, dict[str, Any]] = {
+        "claude-code": {**reads, "hook_event_name": "PreToolUse", "tool_name": "Read"},
+        "codex": {**reads, "hook_event_name": "PreToolUse", "tool_name": "Read"},
+        "gemini": {**reads, "hook_event_name": "BeforeTool", "tool_name": "read_file"},
+        "cursor": {"hook_event_name": "beforeReadFile", "conversation_id": "c", "file_path": "/a", "content": ""},
+    }
+    good = json.dumps({**events[agent.id], "cwd": "/"})
+    if agent.id == "codex":
+        blocked(own.send(good))  # it has no tool that only reads
+    else:
+        assert own.send(good) == (0, agent.proceed.decode(), "")
+    for bad in ("", "{", "[]", "null", good[:-1], json.dumps({**json.loads(good), "hook_event_name": "Stop"})):
+        blocked(own.send(bad))
+    blocked(own.send(good, [*own.command[:4], "no-such-agent", *own.command[5:]]))
+    blocked(own.send(good, own.command[:5]))
+    assert own.send(good, [*own.command[:3], str(own.folder / "gone.py"), *own.command[4:]])[0] == 2
+    os.truncate(own.state / "hooks" / f"{agent.id}.json", 3)
+    blocked(own.send(good))
+
+
+def test_a_decision_point_that_is_away_or_does_not_start_blocks(own: Hooked) -> None:
+    own.install()
+    assert own.run("Read", {"file_path": "/a"})[0] == 0
+    own.end(signal.SIGKILL)
+    assert own.run("Read", {"file_path": "/a"})[0] == 0  # started again
+    own.end()
+    (own.state / "pdp.yaml").write_text("mode: broken")
+    own.command  # noqa: B018 - the settings are still whole
+    blocked(own.run("Read", {"file_path": "/a"}))
+    blocked(own.send("{}", [*own.command[:-3], str(own.folder / "nowhere"), *own.command[-2:]]))
+
+
+@pytest.mark.parametrize("answer", [b"", b"0", b"0 2\n", b"0 2\n{", b"0 3\n{}", b"x 2\n{}", b"0 -2\n{}", b"1 2\n{}"])
+def test_half_an_answer_blocks(answer: bytes, own: Hooked) -> None:
+    own.install()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(own.state / SOCKET))
+        listening.listen()
+
+        def once() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                while connection.recv(65536):
+                    pass
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        code, output, _ = own.run("Read", {"file_path": "/a"})
+        thread.join()
+    assert (code, output) == (2, "")
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_its_time_ends_before_the_agents(listens: bool, own: Hooked) -> None:
+    """Some agents go on when a hook takes too long."""
+    own.install()
+    command = own.command
+    given = int(command[command.index("--within") + 1])
+    assert given < json.loads(own.settings.read_text())["hooks"]["PreToolUse"][0]["hooks"][0]["timeout"]
+    assert given > START_SECONDS
+    command[command.index("--within") + 1] = "0.5"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(own.state / SOCKET))
+        listening.listen()
+        if listens:
+            assert "in time" in blocked(own.send("{}", command))  # nobody answers
+            return
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "in time" in process.stderr.read()  # nobody sends the event
+            assert process.wait(PATIENCE) == 2
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def test_variables_of_a_project_reach_nothing(own: Hooked) -> None:
+    """A project's settings may set variables for the agent's hooks."""
+    own.install()
+    planted = own.folder / "planted"
+    planted.mkdir()
+    for name in ("sitecustomize", "socket", "pdp", "grpc"):
+        (planted / f"{name}.py").write_text("import os; os._exit(0)")
+        (own.folder / f"{name}.py").write_text("import os; os._exit(0)")
+    own.env = {
+        "PYTHONPATH": str(planted), "PYTHONSTARTUP": str(planted / "pdp.py"), "PYTHONHOME": str(planted),
+        "XDG_STATE_HOME": str(planted), "HOME": str(planted), "PDP_MODE": "development",
+    }  # fmt: skip
+    assert own.run("Read", {"file_path": "/a"}) == (0, "{}", "")
+    blocked(own.run("Bash", {"command": "make"}))
+
+
+def test_many_at_once_start_one_process(own: Hooked) -> None:
+    own.install()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda n: own.run("Read", {"file_path": f"/{n}"}), range(6)))
+    assert answers == [(0, "{}", "")] * 6
+    ends = time.monotonic() + PATIENCE
+    while len(own.pids) != 1:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_a_server_behind_a_proxy_is_left_to_it_and_another_is_not(own: Hooked) -> None:
+    own.install("--proxied", "git")
+    assert own.run("mcp__git__git_reset")[0] == 0
+    blocked(own.run("mcp__github__git_reset"))
+    blocked(own.run("mcp__git__x__git_reset"))
+
+
+def test_what_the_user_has_is_kept_and_broken_settings_are_left_alone(own: Hooked) -> None:
+    own.settings.write_text('{"model": "x", "hooks": {"Stop": []}}')
+    assert own.install()[0] == 0
+    assert own.install(answers=())[0] == 0  # signed already, so nothing is asked
+    kept = json.loads(own.settings.read_text())
+    assert (kept["model"], kept["hooks"]["Stop"], len(kept["hooks"]["PreToolUse"])) == ("x", [], 1)
+    own.settings.write_text("{broken")
+    code, screen = own.install(answers=())
+    assert (code, "Nothing was changed" in screen) == (2, True)
+    assert own.settings.read_text() == "{broken"
+
+
+def test_nobody_signs_without_a_terminal(tmp_path: Path) -> None:
+    whole = ["-m", "pdp", "hook", "install", "claude-code", "--state", str(tmp_path / "s")]
+    done = subprocess.run(
+        [sys.executable, *whole, "--settings", str(tmp_path / "f")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "at a terminal" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ask", "bash"], "has no tool bash"),
+        (["--mcp", "git"], "ID=NAME"),
+        (["--mcp", "a b=git"], "an id has"),
+        (["--bearer-file", "/dev/null"], "go with --target"),
+        (["--target", "unix:/x"], "say what asks"),
+    ],
+)
+def test_mistakes_are_told(options: list[str], said: str, own: Hooked) -> None:
+    code, screen = own.install(*options, answers=())
+    assert (code, said in screen) == (2, True), screen
+    assert not own.settings.exists()
+
+
+def test_own_tools_are_pinned_as_a_servers_are(tmp_path: Path) -> None:
+    """Exactly as the hook presents them."""
+    pin = ["tools", "pin", "--tenant", "acme", "--server", "codex", "--resource", "urn:codex", "--owner", "a@b.org"]
+    listing = ["--out", str(tmp_path / "set"), "--timeout", "120", "--", sys.executable, "-m", "pdp", "hook", "list"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pdp", *pin, *listing, "codex"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    version = newest_version(tmp_path / "set")
+    assert version.draft is not None
+    pinned = {entry.name: version.manifest(entry) for entry in version.draft.tools}
+    assert {name: found.definition_sha256 for name, found in pinned.items() if found is not None} == {
+        tool.name: digest(tool.definition) for tool in own_tools("codex")
+    }
+
+
+@pytest.fixture(scope="module")
+def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    world = make_world(tmp_path_factory.mktemp("o") / "w", definition_check="none")
+    with served(world) as server:
+        yield server
+
+
+def test_a_named_decision_point_decides(organisation: Served, own: Hooked) -> None:
+    world = organisation.world
+    bearer, caller = own.folder / "bearer", own.folder / "caller"
+    bearer.write_text(organisation.alice())
+    caller.write_text(world.caller_token("gateway", time.time_ns()))
+    files = ["--caller-token-file", str(caller), "--bearer-file", str(bearer)]
+    code, screen = own.install("--target", world.socket, *files, "--mcp", "git=forge", answers=())
+    assert code == 0, screen
+    assert own.run("mcp__git__git_status", {"repo_path": "/w"})[0] == 0
+    assert own.run("mcp__forge__git_status", {"repo_path": "/w"})[0] == 0
+    blocked(own.run("mcp__git__git_reset", {"repo_path": "/w"}))
+    blocked(own.run("Bash", {"command": "ls"}))  # nobody pinned what the agent itself has
+    assert {r["subject"]["id"] for r in organisation.records("decision") if r.get("effect") == "allow"} == {ALICE.id}
+    bearer.write_text("nobody")
+    blocked(own.run("mcp__git__git_status", {"repo_path": "/w"}))
+    organisation.stop()
+    bearer.write_text(organisation.alice())
+    blocked(own.run("mcp__git__git_status", {"repo_path": "/w"}))

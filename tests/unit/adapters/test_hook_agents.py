@@ -1,0 +1,214 @@
+"""What agents say before a tool runs, as their vendors document it, and the settings that make them say it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdp.adapters.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
+from pdp.adapters.hooks.own_tools import own_tool, own_tools, reaches
+
+CLAUDE = {
+    "session_id": "abc123",
+    "transcript_path": "/home/ann/.claude/projects/x/abc123.jsonl",
+    "cwd": "/home/ann/work",
+    "permission_mode": "default",
+    "hook_event_name": "PreToolUse",
+    "tool_name": "Bash",
+    "tool_input": {"command": "npm test", "description": "Run the tests", "timeout": 120000},
+    "tool_use_id": "toolu_01ABC",
+}
+CODEX = {
+    "session_id": "019a",
+    "turn_id": "1",
+    "transcript_path": None,
+    "cwd": "/home/ann/work",
+    "hook_event_name": "PreToolUse",
+    "model": "m",
+    "permission_mode": "default",
+    "tool_name": "apply_patch",
+    "tool_input": {"command": "*** Begin Patch\n*** End Patch"},
+    "tool_use_id": "call_1",
+}
+GEMINI = {
+    "session_id": "s",
+    "transcript_path": "/t",
+    "cwd": "/home/ann/work",
+    "hook_event_name": "BeforeTool",
+    "timestamp": "2026-10-01T10:00:00Z",
+    "tool_name": "write_file",
+    "tool_input": {"file_path": "a", "content": "b"},
+}
+GEMINI_MCP = {
+    **GEMINI,
+    "tool_name": "mcp_git_git_status",
+    "tool_input": {"repo_path": "."},
+    "mcp_context": {"server_name": "git", "tool_name": "git_status", "command": "mcp-server-git"},
+}
+CURSOR = {
+    "conversation_id": "c",
+    "generation_id": "g",
+    "workspace_roots": ["/home/ann/work"],
+    "hook_event_name": "beforeMCPExecution",
+    "tool_name": "git_status",
+    "tool_input": '{"repo_path": "."}',
+    "command": "mcp-server-git --repository .",
+}
+CURSOR_SHELL = {
+    "conversation_id": "c",
+    "generation_id": "g",
+    "hook_event_name": "beforeShellExecution",
+    "command": "npm test",
+    "cwd": "/home/ann/work",
+}
+CURSOR_READ = {
+    "conversation_id": "c",
+    "hook_event_name": "beforeReadFile",
+    "file_path": "/home/ann/work/a",
+    "content": "secret",
+    "attachments": [],
+}
+AT = "/home/ann/work"
+
+
+@pytest.mark.parametrize(
+    ("agent", "event", "call"),
+    [
+        ("claude-code", CLAUDE, HookCall("Bash", CLAUDE["tool_input"], "abc123", folder=AT)),  # type: ignore[arg-type]
+        (
+            "claude-code",
+            {**CLAUDE, "tool_name": "mcp__git-1__git_status"},
+            HookCall("git_status", CLAUDE["tool_input"], "abc123", "git-1", folder=AT),  # type: ignore[arg-type]
+        ),
+        ("codex", CODEX, HookCall("apply_patch", CODEX["tool_input"], "019a", folder=AT)),  # type: ignore[arg-type]
+        ("gemini", GEMINI, HookCall("write_file", GEMINI["tool_input"], "s", folder=AT)),  # type: ignore[arg-type]
+        ("gemini", GEMINI_MCP, HookCall("git_status", {"repo_path": "."}, "s", "git", folder=AT)),
+        ("cursor", CURSOR, HookCall("git_status", {"repo_path": "."}, "c", started="mcp-server-git --repository .")),
+        (
+            "cursor",
+            {**CURSOR, "tool_input": {"a": 1}},
+            HookCall("git_status", {"a": 1}, "c", started=CURSOR["command"]),
+        ),  # type: ignore[arg-type]
+        ("cursor", CURSOR_SHELL, HookCall("Shell", {"command": "npm test", "cwd": AT}, "c")),
+        ("cursor", CURSOR_READ, HookCall("Read", {"file_path": "/home/ann/work/a"}, "c")),
+    ],
+)
+def test_documented_events(agent: str, event: dict[str, Any], call: HookCall) -> None:
+    assert AGENTS[agent].call(json.dumps(event).encode()) == call
+
+
+@pytest.mark.parametrize("event", [CLAUDE, CODEX, GEMINI, GEMINI_MCP, CURSOR, CURSOR_SHELL, CURSOR_READ])
+def test_an_event_that_lacks_what_decides_is_none(event: dict[str, Any]) -> None:
+    agent = AGENTS[{"PreToolUse": "claude-code", "BeforeTool": "gemini"}.get(event["hook_event_name"], "cursor")]
+    agent.call(json.dumps(event).encode())
+    needed = {
+        "session_id",
+        "conversation_id",
+        "hook_event_name",
+        "tool_name",
+        "tool_input",
+        "mcp_context",
+        "file_path",
+    }
+    needed |= {"command"} if "tool_input" not in event or agent.id == "cursor" else set()
+    for key in needed & event.keys():
+        if key == "tool_name" and "mcp_context" in event:
+            continue  # the context says which
+        for wrong in (None, 7, [], ""):
+            if key == "mcp_context" and wrong is None:
+                continue  # a tool of the agent's own has none
+            with pytest.raises(NotAnEventError):
+                agent.call(json.dumps({**event, key: wrong}).encode())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"null",
+        pytest.param(b"[" * 100_000, id="deep"),
+        json.dumps({**CLAUDE, "hook_event_name": "PostToolUse"}).encode(),
+        json.dumps(CLAUDE).replace('"Bash"', '"Read", "tool_name": "Bash"').encode(),
+        json.dumps(CLAUDE).replace("120000", "NaN").encode(),
+    ],
+)
+def test_what_is_no_event_is_none(event: bytes) -> None:
+    with pytest.raises(NotAnEventError):
+        AGENTS["claude-code"].call(event)
+
+
+@pytest.mark.parametrize("name", ["mcp__a__b__c", "mcp__a___b", "mcp__a", "mcp____b", "mcp__a__", "mcp___a__b"])
+def test_a_name_that_two_servers_could_mean_is_refused(name: str) -> None:
+    """A server could else name a tool so that another one's is decided."""
+    with pytest.raises(NotAnEventError, match="unclear"):
+        AGENTS["claude-code"].call(json.dumps({**CLAUDE, "tool_name": name}).encode())
+
+
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.id)
+def test_settings_keep_what_the_user_has(agent: Any) -> None:
+    event = next(iter(agent.events))
+    theirs = {"matcher": "Bash", "hooks": [{"type": "command", "command": "lint"}]}
+    before = {"model": "x", "hooks": {event: [theirs], "Stop": [theirs]}}
+    once = installed(agent, before, "python hook.py a", 60, "hook.py")
+    again = installed(agent, once, "python hook.py b", 60, "hook.py")
+    assert again["model"] == "x"
+    assert again["hooks"]["Stop"] == [theirs]
+    for name in agent.events:
+        ours = [each for each in again["hooks"][name] if each != theirs]
+        assert len(ours) == 1
+        assert "python hook.py b" in json.dumps(ours)
+    assert theirs in again["hooks"][event]
+    assert before["hooks"] == {event: [theirs], "Stop": [theirs]}
+
+
+def test_failures_block_where_the_agent_lets_them() -> None:
+    assert "block" in json.dumps(AGENTS["claude-code"].entry("c", 9))
+    assert AGENTS["cursor"].entry("c", 9)["failClosed"] is True
+    assert AGENTS["gemini"].entry("c", 9)["hooks"][0]["timeout"] == 9_000  # milliseconds, as documented
+
+
+@pytest.mark.parametrize("hooks", [[], {"PreToolUse": {}}, "x"])
+def test_settings_of_another_shape_are_left_alone(hooks: Any) -> None:
+    with pytest.raises(NotAnEventError):
+        installed(AGENTS["claude-code"], {"hooks": hooks}, "c", 9, "hook.py")
+
+
+def test_own_tools_have_definitions_and_name_their_paths() -> None:
+    for agent in AGENTS:
+        for tool in own_tools(agent):
+            assert set(tool.paths) <= set(tool.definition["inputSchema"]["properties"])
+            assert tool.answer == "asks" or not tool.network
+    assert own_tool("claude-code", "bash") is None
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "at", "reached"),
+    [
+        ("Read", {"file_path": "/home/ann/state/keys/author.pem"}, "/w", True),
+        ("Read", {"file_path": "../ann/state/pdp.yaml"}, "/home/bob", True),
+        ("Read", {"file_path": "/home/ann/work/../state/x"}, "", True),
+        ("Read", {"file_path": "link/keys/author.pem"}, "HERE", True),
+        ("Read", {"file_path": "relative"}, "", True),
+        ("Read", {"file_path": 7}, "/home/ann/state", True),
+        ("Read", {"file_path": "/home/ann/statement"}, "/w", False),
+        ("Grep", {"pattern": "-----BEGIN"}, "/home/ann", True),
+        ("Grep", {"pattern": "/home/ann/state", "path": "/home/ann/work"}, "/home/ann", False),
+        ("Glob", {"pattern": "*", "path": "/"}, "/w", True),
+        ("Bash", {"command": "cat /home/ann/state/pdp.yaml"}, "/w", False),  # asked about, and never read by us
+    ],
+)
+def test_calls_that_reach_the_state_folder(
+    tool: str, arguments: dict[str, Any], at: str, reached: bool, tmp_path: Path
+) -> None:
+    state = Path("/home/ann/state")
+    if at == "HERE":
+        (tmp_path / "state").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "state")
+        state, at = tmp_path.resolve() / "state", str(tmp_path)
+    known = own_tool("claude-code", tool)
+    assert known is not None
+    assert reaches(known, arguments, at, state) is reached
