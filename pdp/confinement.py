@@ -5,6 +5,8 @@ that is empty and goes with it. No network, no Unix socket (of a container engin
 point), no other process. Linux alone has the means: Landlock (kernel 5.13) for files, and seccomp for system calls.
 They need no right and no further program. `lacking` says in words what this machine cannot do.
 
+The judge's process confines itself by the same means, to less (`Confinement.alone`).
+
 This file is also the program that confines itself and then becomes the server: `python -I -S confinement.py SPEC
 -- COMMAND`. It imports the standard library only, and no folder of the caller's is searched for modules. Confining
 between fork and exec would be shorter, but a fork with gRPC loaded can abort.
@@ -56,11 +58,12 @@ _PATH_BENEATH = 1
 # linux/seccomp.h, filter.h
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_GET_SECCOMP, _MODE_FILTER = 38, 22, 21, 2
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_LOAD, _JEQ, _JGE, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+_LOAD, _JEQ, _JGE, _JSET, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in struct seccomp_data, little-endian
 _X32 = 0x40000000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE = 1, 5, 0xF
+_CLONE_THREAD = 0x10000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +73,58 @@ class _Calls:
     arch: int
     socket: int
     socketpair: int
+    clone: int
+    clone3: int
     never: tuple[int, ...]
     modes: tuple[int, ...]
+    alone: tuple[int, ...]
+    addresses: tuple[int, ...]
 
 
 # never: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, bpf, perf_event_open, userfaultfd, add_key,
 #   request_key, keyctl, io_uring_setup (sockets past this filter), open_by_handle_at
 # modes: chmod, fchmod, fchmodat, fchmodat2, chown, fchown, lchown, fchownat, the setxattr and removexattr families:
 #   Landlock does not see them
+# alone: execve, execveat, fork, vfork; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_open,
+#   pidfd_send_signal, process_madvise, kcmp; setuid, setgid, setreuid, setregid, setresuid, setresgid, setfsuid,
+#   setfsgid, setgroups, capset, unshare, setns, and what only root has a use for: chroot, mount, umount2, pivot_root,
+#   open_tree, move_mount, fsopen, mount_setattr, init_module, finit_module, delete_module, kexec_load,
+#   kexec_file_load, reboot
+# addresses: connect, bind; a socket that is connected already could be pointed elsewhere
 _ARCHITECTURES = {
     "x86_64": _Calls(
-        0xC000003E, 41, 53,
+        0xC000003E, 41, 53, 56, 435,
         (101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304),
         (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466),
+        (
+            59, 322, 57, 58, 62, 200, 234, 129, 297, 434, 424, 440, 312, 105, 106, 113, 114, 117, 119, 122, 123, 116,
+            126, 272, 308, 161, 165, 166, 155, 428, 429, 430, 442, 175, 313, 176, 246, 320, 169,
+        ),
+        (42, 49),
     ),
     "aarch64": _Calls(
-        0xC00000B7, 198, 199,
+        0xC00000B7, 198, 199, 220, 435,
         (117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265),
         (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466),
+        (
+            221, 281, 129, 130, 131, 138, 240, 434, 424, 440, 272, 146, 144, 145, 143, 147, 149, 151, 152, 159,
+            91, 97, 268, 51, 40, 39, 41, 428, 429, 430, 442, 105, 273, 106, 104, 294, 142,
+        ),
+        (203, 200),
     ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a server may reach besides what it needs to run. Paths are absolute; `write` means reading too."""
+    """What a server may reach besides what it needs to run. Paths are absolute; `write` means reading too. `alone`:
+    a process of ours that is running: it starts no program and no process, touches no other, and of files it gets
+    `read` only, not to run."""
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     network: bool = False
+    alone: bool = False
 
     @property
     def offline(self) -> bool:
@@ -200,7 +226,8 @@ def _can_filter() -> bool:
 def confine(rules: Confinement, home: str) -> None:
     """Confine this process and all that it starts, for good. Raises OSError where what this machine can do fails."""
     libc = _libc()
-    _done(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if sys.platform == "linux":
+        _done(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if abi := _landlock_abi():
         _restrict_files(libc, abi, rules, home)
     if _can_filter():
@@ -216,11 +243,12 @@ def _restrict_files(libc: ctypes.CDLL, abi: int, rules: Confinement, home: str) 
     ruleset = _done(libc.syscall(_CREATE, attributes, ctypes.c_size_t(size), 0))
     reading = _EXECUTE | _READ_FILE | _READ_DIR
     own = f"/proc/{os.getpid()}"  # stays ours over exec
-    for access, paths in (
+    granted = (
         (reading, (*rules.read, own)),
         (everything & ~_IOCTL, (home, *rules.write)),
         (_READ_FILE | _WRITE_FILE | _TRUNCATE, _DEVICES),
-    ):
+    )
+    for access, paths in ((reading & ~_EXECUTE, rules.read),) if rules.alone else granted:
         for path in paths:
             _allow(libc, ruleset, path, access & everything)
     _done(libc.syscall(_RESTRICT, ruleset, 0))
@@ -254,12 +282,18 @@ def _program(calls: _Calls, rules: Confinement) -> list[tuple[int, int, int, int
     refuse = (_RETURN, 0, 0, _ERRNO | errno.EACCES)
     families = (_AF_INET, _AF_INET6, _AF_NETLINK) if rules.network else ()
     refused = calls.never + (() if rules.write else calls.modes)
+    if rules.alone:
+        refused += calls.alone + (() if rules.network else calls.addresses)
     lines = [
         (_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, calls.arch), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
         (_LOAD, 0, 0, _NR), (_JGE, 0, 1, _X32), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]  # fmt: skip
     for number in refused:
         lines += [(_JEQ, 0, 1, number), refuse]
+    if rules.alone:  # threads only; of clone3 the flags cannot be seen, and without it clone is used
+        lines += [(_JEQ, 0, 1, calls.clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+        lines += [(_JEQ, 0, 4, calls.clone), (_LOAD, 0, 0, _ARG0), (_JSET, 0, 1, _CLONE_THREAD)]
+        lines += [(_RETURN, 0, 0, _ALLOW), refuse]
     of_socket = [(_LOAD, 0, 0, _ARG0)]
     for family in families:
         of_socket += [(_JEQ, 0, 1, family), (_RETURN, 0, 0, _ALLOW)]

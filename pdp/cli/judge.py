@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
 from pdp.judge.prompt_parser import ERROR, PromptProblem
 from pdp.judge.prompts import PromptFolders, read_prompts, shipped_prompts
+from pdp.judge.serve import bound
 from pdp.telemetry import logs
 
 DENIED = 10  # problems that keep prompts from being used
@@ -71,7 +71,7 @@ def serve(path: Path) -> None:
         raise ConfigurationFault(
             "judge.address", "judge.address: give unix:PATH, where `pdp serve` finds this process."
         )
-    asyncio.run(judge_process.serve(loaded.judge, loaded.vault, loaded.judge.socket, judge_process.signalled))
+    judge_process.serve(loaded.judge, loaded.vault, bound(loaded.judge.socket), judge_process.signalled)
 
 
 judge.add_command(evaluate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import json
 import logging
@@ -11,13 +10,15 @@ import random
 import resource
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdp.core.errors import Fault
+from pdp.core.errors import ConfigurationFault, Fault
+from pdp.judge.dialler import Dialler
+from pdp.judge.isolation import PARTS, isolate
 from pdp.judge.options import JudgeOptions, distribution_missing, key_text
 from pdp.judge.process import READY
 from pdp.judge.serve import JudgeServer
@@ -27,32 +28,64 @@ from pdp.secrets.reference import secret
 from pdp.telemetry import logs
 
 if TYPE_CHECKING:
-    from pdp.judge.endpoint import Endpoint
+    from pdp.judge.endpoint import Dial, Endpoint
 
 _PR_SET_DUMPABLE = 4
 _IDENTIFIER_BYTES = 12
 log = logging.getLogger("pdp.judge")
 
 
-async def serve(
-    options: JudgeOptions, vault: VaultOptions | None, socket: Path, until: Callable[[], Awaitable[object]]
+def serve(
+    options: JudgeOptions, vault: VaultOptions | None, at: socket.socket, until: Callable[[], Awaitable[object]]
 ) -> None:
-    """Serve at `socket` until `until` returns. Raises ConfigurationFault."""
-    model = endpoint(options, vault)
-    server = JudgeServer(options, session_runner(options, model))
+    """Take what is needed of this machine, isolate this process, and serve until `until` returns: those who connect
+    to `at`, or, of a pair, the other end. Raises ConfigurationFault."""
     try:
-        await server.open(socket)
-        log.info("judge: serving %s at %s", options.model, options.endpoint)
+        dialler = Dialler.start(*options.connects_to)
+    except OSError as error:
+        raise ConfigurationFault(
+            "judge.dialler", f"The process that connects for the judge cannot be started ({error.strerror})."
+        ) from None
+    model = endpoint(options, vault, dialler.dial)
+    runner = session_runner(options, model)
+    # who connects to a socket is asked for its user, and in a namespace of users all the others look alike
+    isolated = isolate(user_namespace=not _listens(at))
+    log.info("judge: %s at %s; isolated: %s", options.model, options.endpoint, ", ".join(isolated) or "nothing")
+    for part in PARTS:
+        if part not in isolated:
+            log.warning("judge: NOT ISOLATED: %s: %s", part, PARTS[part])
+    asyncio.run(_served(JudgeServer(options, runner, isolated), at, model, dialler, until))
+
+
+def _listens(at: socket.socket) -> bool:
+    return bool(at.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+async def _served(
+    server: JudgeServer, at: socket.socket, model: Endpoint, dialler: Dialler, until: Callable[[], Awaitable[object]]
+) -> None:
+    dialler.begin()
+    ends: list[Awaitable[object]] = [until(), dialler.gone.wait()]
+    if _listens(at):
+        await server.open(at)
+    else:
+        ends.append(server.attend(at))
+    tasks = [asyncio.ensure_future(each) for each in ends]
+    try:
         sys.stdout.buffer.write(READY)
         sys.stdout.flush()
-        await until()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await server.close()
         await model.close()
+        dialler.close()
 
 
-def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
-    """The model, with its key. Raises ConfigurationFault."""
+def endpoint(options: JudgeOptions, vault: VaultOptions | None, dial: Dial | None = None) -> Endpoint:
+    """The model, with its key; `dial` connects to it. Raises ConfigurationFault."""
     try:
         from pdp.judge.endpoint import Endpoint  # noqa: PLC0415 - an extra
     except ImportError:
@@ -63,6 +96,7 @@ def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
         key_text(key),
         identifier=lambda: secrets.token_hex(_IDENTIFIER_BYTES),
         wall_s=time.time,
+        dial=dial,
     )
 
 
@@ -89,20 +123,16 @@ def run_as_child() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     options = JudgeOptions.model_validate(request["judge"])
     vault = VaultOptions.model_validate(request["vault"]) if request["vault"] is not None else None
-    socket = Path(request["socket"])
+    at = socket.socket(fileno=request["socket"])
 
     async def until() -> None:
         await asyncio.to_thread(sys.stdin.buffer.read)
 
     try:
-        asyncio.run(serve(options, vault, socket, until))
+        serve(options, vault, at, until)
     except Fault as fault:
         log.error("%s: %s", fault.code, fault.message)
         sys.exit(1)
-    finally:
-        with contextlib.suppress(OSError):  # the parent may be gone and unable to do it
-            socket.unlink(missing_ok=True)
-            socket.parent.rmdir()
 
 
 async def signalled() -> None:

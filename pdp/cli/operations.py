@@ -135,6 +135,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         if keys.HasField("last_failure"):
             yield _more(_fault(keys.last_failure))
     yield from _directories(status)
+    yield from _judge(status)
     store = status.store
     yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
     if store.HasField("last_failure"):
@@ -142,6 +143,18 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     yield from _differences(status)
     yield from _observations(status)
     yield from _switches(status)
+
+
+def _judge(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    if not status.HasField("judge"):
+        return
+    judge = status.judge
+    state = f"up, restarts: {judge.restarts}" if judge.up else "not connected"
+    yield f"{'judge':10}{_printable(judge.model)}: {state}"
+    if judge.isolated:
+        yield _more(f"isolated: {', '.join(judge.isolated)}")
+    if judge.not_isolated:
+        yield _more(f"NOT ISOLATED: {', '.join(judge.not_isolated)}")
 
 
 def _observations(status: admin_pb2.GetStatusResponse) -> Iterator[str]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+import httpcore2
 import httpx2
 import openai
+from anyio.abc import SocketStream
+from httpcore2._backends.anyio import AnyIOStream
 from typing_extensions import override
 
 from pdp.core.digest import Json
@@ -105,13 +109,44 @@ class Egress(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def client(options: JudgeOptions, *, authorized: bool) -> httpx2.AsyncClient:
-    """An HTTP client that follows no redirects and takes nothing from the environment. Raises ConfigurationFault."""
-    inner = httpx2.AsyncHTTPTransport(
-        verify=_authorities(options),
-        trust_env=False,
-        limits=httpx2.Limits(max_connections=options.max_concurrent, keepalive_expiry=_KEEP_SECONDS),
-        proxy=httpx2.Proxy(options.proxy) if options.proxy else None,
+Dial = Callable[[], Awaitable[socket.socket]]
+
+
+class _Dialled(httpcore2.AnyIOBackend):
+    """A network that is the endpoint, or its proxy: every connection is one that `dial` makes."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+
+    @override
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                return AnyIOStream(await SocketStream.from_socket(await self._dial()))
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout from None
+        except OSError:
+            raise httpcore2.ConnectError from None
+
+
+def client(options: JudgeOptions, *, authorized: bool, dial: Dial | None = None) -> httpx2.AsyncClient:
+    """An HTTP client that follows no redirects and takes nothing from the environment. Without `dial` it connects by
+    itself. Raises ConfigurationFault."""
+    context = _authorities(options)
+    inner = httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
+    inner._pool = httpcore2.AsyncConnectionPool(  # noqa: SLF001 - the transport has no parameter for a network
+        ssl_context=context,
+        proxy=httpcore2.Proxy(options.proxy) if options.proxy else None,
+        max_connections=options.max_concurrent,
+        keepalive_expiry=_KEEP_SECONDS,
+        network_backend=_Dialled(dial) if dial is not None else None,
     )
     return httpx2.AsyncClient(
         transport=Egress(inner, authorized=authorized),
@@ -121,9 +156,9 @@ def client(options: JudgeOptions, *, authorized: bool) -> httpx2.AsyncClient:
     )
 
 
-def _authorities(options: JudgeOptions) -> ssl.SSLContext | bool:
+def _authorities(options: JudgeOptions) -> ssl.SSLContext:
     if options.ca_file is None:
-        return True
+        return httpx2.create_ssl_context(trust_env=False)
     try:
         return ssl.create_default_context(cafile=options.ca_file)
     except (OSError, ssl.SSLError):
@@ -142,9 +177,16 @@ class Endpoint:
     """The endpoint of the model. `identifier` makes random text; `wall_s` is Unix time."""
 
     def __init__(
-        self, options: JudgeOptions, key: str, *, identifier: Callable[[], str], wall_s: Callable[[], float]
+        self,
+        options: JudgeOptions,
+        key: str,
+        *,
+        identifier: Callable[[], str],
+        wall_s: Callable[[], float],
+        dial: Dial | None = None,
     ) -> None:
-        """Raises ConfigurationFault for a `ca_file` that cannot be read."""
+        """`dial` connects to the endpoint, for a process that may not. Raises ConfigurationFault for a `ca_file` that
+        cannot be read."""
         self._options, self._identifier, self._wall_s = options, identifier, wall_s
         self._key = key
         self._client = openai.AsyncOpenAI(
@@ -153,7 +195,7 @@ class Endpoint:
             project="",
             base_url=options.url,
             max_retries=0,
-            http_client=client(options, authorized=bool(key)),
+            http_client=client(options, authorized=bool(key), dial=dial),
         )
 
     async def ask(self, rendered: Rendered, seconds: float, *, repair: bool = False) -> EndpointAnswer:

@@ -172,6 +172,12 @@ class JudgeOptions(Options):
         return (self.base_url or self.preset.url).rstrip("/")
 
     @property
+    def connects_to(self) -> tuple[str, int]:
+        """Host and port of what is connected to: the egress proxy, or the endpoint."""
+        parts = urlsplit(self.proxy or self.url)
+        return str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
     def form(self) -> Answers:
         """The form that the endpoint is asked to answer in."""
         return self.answers or self.preset.answers

@@ -1,5 +1,5 @@
-"""The judge's process as the decision process has it: a child on a private socket, or a remote one;
-kept connected.
+"""The judge's process as the decision process has it: a child on a pair of sockets, or a remote one; kept
+connected.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import itertools
 import json
 import logging
 import os
-import shutil
-import tempfile
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 from pdp.core.digest import Json
 from pdp.core.judge.judge_input import Rendered
 from pdp.judge import protocol
+from pdp.judge.isolation import PARTS
 from pdp.judge.options import JudgeOptions
 from pdp.judge.protocol import SessionResult
 
@@ -46,13 +46,19 @@ class JudgeConnection:
         self._listener: asyncio.Task[None] | None = None
         self.gone = asyncio.Event()
         self.state: Mapping[str, Json] = {}
+        self.isolated: tuple[str, ...] = ()  # of `isolation.PARTS`, as it says
 
     @classmethod
-    async def open(cls, path: Path, options: JudgeOptions) -> JudgeConnection:
-        """Connect, and make sure that it runs as our user and speaks for the same model. Raises UnreachableError."""
+    async def open(cls, at: Path | socket.socket, options: JudgeOptions) -> JudgeConnection:
+        """Connect, or take one end of a pair, and make sure that the other runs as our user and speaks for the same
+        model. Raises UnreachableError."""
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await asyncio.open_unix_connection(path, limit=protocol.MAX_ANSWER)
+                reader, writer = await (
+                    asyncio.open_unix_connection(sock=at, limit=protocol.MAX_ANSWER)
+                    if isinstance(at, socket.socket)
+                    else asyncio.open_unix_connection(at, limit=protocol.MAX_ANSWER)
+                )
         except OSError:  # TimeoutError is one
             raise UnreachableError("no process listens at its socket") from None
         connection = cls(reader, writer)
@@ -69,10 +75,11 @@ class JudgeConnection:
             raise UnreachableError("it runs as another user")
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                model_and_url = protocol.read_hello(await self._reader.readline())
+                hello = protocol.read_hello(await self._reader.readline())
         except (protocol.ProtocolError, OSError, ValueError):
             raise UnreachableError("it does not speak as a judge's process does") from None
-        if model_and_url != (options.model, options.url):
+        self.isolated = hello.isolated
+        if (hello.model, hello.url) != (options.model, options.url):
             raise UnreachableError("it speaks for another model or endpoint than judge.model and judge.base_url")
 
     async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
@@ -165,8 +172,8 @@ class ChildJudge:
     """A judge's process that we started. It has no environment, and ends when its standard input does: with us, at
     the latest. Implements `RunningJudge`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path, connection: JudgeConnection) -> None:
-        self._process, self._folder, self.connection = process, folder, connection
+    def __init__(self, process: asyncio.subprocess.Process, connection: JudgeConnection) -> None:
+        self._process, self.connection = process, connection
 
     @property
     def pid(self) -> int | None:
@@ -174,31 +181,34 @@ class ChildJudge:
 
     @classmethod
     async def start(cls, command: Sequence[str], settings: Mapping[str, Any], options: JudgeOptions) -> ChildJudge:
-        """Run `command`, pass it `settings` and the socket on its standard input, and wait until it listens. Its log
-        goes where our own log goes. Raises UnreachableError."""
-        folder = Path(tempfile.mkdtemp(prefix="pdp-judge-"))  # for this user only
+        """Run `command`, pass it one end of a pair of sockets, `settings` on its standard input, and wait until it
+        serves. Its log goes where our own log goes. Raises UnreachableError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         process = None
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env={},
-                cwd=folder,
-                process_group=0,  # a terminal's signals pass it by
-            )
-            await _listening(process, {**settings, "socket": str(folder / "s")})
-            return cls(process, folder, await JudgeConnection.open(folder / "s", options))
-        except (OSError, TimeoutError):
-            await _end(process, folder)
-            raise UnreachableError("it does not start; its own words are in the log") from None
-        except BaseException:
-            await _end(process, folder)
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    env={},
+                    cwd="/",
+                    process_group=0,  # a terminal's signals pass it by
+                    pass_fds=(theirs.fileno(),),
+                )
+                await _listening(process, {**settings, "socket": theirs.fileno()})
+            return cls(process, await JudgeConnection.open(ours, options))
+        except BaseException as error:
+            ours.close()
+            await _end(process)
+            if isinstance(error, OSError):  # TimeoutError is one
+                raise UnreachableError("it does not start; its own words are in the log") from None
             raise
 
     async def close(self) -> None:
         await self.connection.close()
-        await _end(self._process, self._folder)
+        await _end(self._process)
 
 
 async def _listening(process: asyncio.subprocess.Process, settings: Mapping[str, Any]) -> None:
@@ -210,7 +220,7 @@ async def _listening(process: asyncio.subprocess.Process, settings: Mapping[str,
             raise OSError
 
 
-async def _end(process: asyncio.subprocess.Process | None, folder: Path) -> None:
+async def _end(process: asyncio.subprocess.Process | None) -> None:
     """End its input; kill it when that is not enough."""
     if process is not None:
         try:
@@ -220,7 +230,6 @@ async def _end(process: asyncio.subprocess.Process | None, folder: Path) -> None
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.communicate(b"")
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 class JudgeSupervisor:
@@ -252,14 +261,20 @@ class JudgeSupervisor:
         return None if self._running is None else self._running.connection
 
     def status(self) -> Mapping[str, Json]:
-        """`process`: "up", "starting" or "away"; `restarts` since the start."""
+        """`process`: "up", "starting" or "away"; `isolated`, `not_isolated`: parts of `isolation.PARTS` that hold of
+        it, and the others; `restarts` since the start."""
         running = self._running
         if running is None:
             return {
                 "process": "away" if self._failures else "starting",
                 "pid": None,
             } | self._count
-        return {"process": "up", "pid": running.pid, **running.connection.state} | self._count
+        isolated = running.connection.isolated
+        parts: dict[str, Json] = {
+            "isolated": list(isolated),
+            "not_isolated": [part for part in PARTS if part not in isolated],
+        }
+        return {**running.connection.state, "process": "up", "pid": running.pid} | parts | self._count
 
     @property
     def _count(self) -> dict[str, Json]:

@@ -1,7 +1,7 @@
 """The protocol between the decision process and the judge's process: one JSON object a line,
 bounded.
 
-    judge's      {"hello": 1, "model": …, "url": …}            first of all
+    judge's      {"hello": 1, "model": …, "url": …, "isolated": […]}   first of all; parts of `isolation.PARTS`
     decision's   {"id": 7, "tenant": …, "within_s": …, "rendered": {…}}   asks; later there is no waiter
     judge's      {"id": 7, "said": {…}}                        answers, in any order
                  {"state": {…}}                                at least every other second
@@ -17,12 +17,13 @@ import contextlib
 import json
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pdp.core.digest import Json
 from pdp.core.judge.judge_input import OK, Rendered
+from pdp.judge.isolation import PARTS
 
 # what the judge's process may say; each other status is found on this side
 STATUSES = frozenset(
@@ -99,17 +100,28 @@ def read_request(data: bytes) -> SessionRequest:
         raise ProtocolError from None
 
 
-def hello_line(model: str, url: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The introduction of a judge's process: for which model it speaks, and which parts of its isolation hold."""
+
+    model: str
+    url: str
+    isolated: tuple[str, ...] = ()
+
+
+def hello_line(model: str, url: str, isolated: Sequence[str] = ()) -> bytes:
     """The line with which a judge's process introduces itself."""
-    return line({"hello": VERSION, "model": model, "url": url})
+    return line({"hello": VERSION, "model": model, "url": url, "isolated": list(isolated)})
 
 
-def read_hello(data: bytes) -> tuple[str, str]:
-    """Model and URL. Raises ProtocolError."""
+def read_hello(data: bytes) -> Hello:
+    """An introduction; parts that we do not know are left out. Raises ProtocolError."""
     message = _object(data)
-    if message.get("hello") != VERSION:
+    isolated = message.get("isolated", [])
+    if message.get("hello") != VERSION or not isinstance(isolated, list):
         raise ProtocolError
-    return str(message.get("model")), str(message.get("url"))
+    held = tuple(part for part in PARTS if part in isolated)
+    return Hello(str(message.get("model")), str(message.get("url")), held)
 
 
 def result_line(ident: int, answer: SessionResult) -> bytes:

@@ -7,9 +7,10 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
@@ -32,25 +33,27 @@ class ServedSessions(Protocol):
 
 
 class JudgeServer:
-    """The server of `runner` at a Unix socket. Listens from `open` on."""
+    """The server of `runner`: at a Unix socket (`open`), or of the one decision process that started it (`attend`).
+    `isolated` is what it says of its process (`isolation.PARTS`)."""
 
-    def __init__(self, options: JudgeOptions, runner: ServedSessions) -> None:
-        self._options, self._runner = options, runner
+    def __init__(self, options: JudgeOptions, runner: ServedSessions, isolated: Sequence[str] = ()) -> None:
+        self._options, self._runner, self._isolated = options, runner, isolated
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
-    async def open(self, path: Path) -> None:
-        """Listen at `path`, whose folder must be ours alone. Raises ConfigurationFault."""
-        await asyncio.to_thread(_prepare_path, path)
-        before = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(self._connected, path, limit=protocol.MAX_REQUEST)
-        except OSError as error:
-            raise ConfigurationFault(
-                "judge.address", f"judge.address: cannot be listened at ({error.strerror})."
-            ) from None
-        finally:
-            os.umask(before)
+    async def open(self, listening: socket.socket) -> None:
+        """Answer who connects to a socket (`bound`)."""
+        keeps: dict[str, Any] = (
+            {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        )  # no file is ours now
+        self._server = await asyncio.start_unix_server(
+            self._connected, sock=listening, limit=protocol.MAX_REQUEST, **keeps
+        )
+
+    async def attend(self, connection: socket.socket) -> None:
+        """Answer the decision process at the other end of a pair, until that ends."""
+        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=protocol.MAX_REQUEST)
+        await self._attend(reader, writer)
 
     async def close(self) -> None:
         """Give up everything under way."""
@@ -67,14 +70,20 @@ class JudgeServer:
             return
         self._open.add(task)
         try:
-            await _DecisionProcess(self._options, self._runner, writer).serve(reader)
+            await self._attend(reader, writer)
+        finally:
+            self._open.discard(task)
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            hello = protocol.hello_line(self._options.model, self._options.url, self._isolated)
+            await _DecisionProcess(self._options, self._runner, writer, hello).serve(reader)
         except (protocol.ProtocolError, ValueError):  # ValueError: a line without an end
             log.error("judge socket: malformed request; connection closed")
         except (OSError, asyncio.CancelledError):
             pass  # the other end is gone, or we are; asyncio would tell of it as of an error
         finally:
             await protocol.close(writer)
-            self._open.discard(task)
 
     def _admits(self, writer: asyncio.StreamWriter) -> bool:
         if len(self._open) >= _CONNECTIONS:
@@ -89,15 +98,17 @@ class JudgeServer:
 class _DecisionProcess:
     """The connection of one decision process, with its sessions."""
 
-    def __init__(self, options: JudgeOptions, runner: ServedSessions, writer: asyncio.StreamWriter) -> None:
-        self._options, self._runner, self._writer = options, runner, writer
+    def __init__(
+        self, options: JudgeOptions, runner: ServedSessions, writer: asyncio.StreamWriter, hello: bytes
+    ) -> None:
+        self._options, self._runner, self._writer, self._hello = options, runner, writer, hello
         self._sessions: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Until the other end is gone. Raises WireError, OSError, ValueError."""
         beat = asyncio.create_task(self._beat())
         try:
-            self._writer.write(protocol.hello_line(self._options.model, self._options.url))
+            self._writer.write(self._hello)
             while line := await reader.readline():
                 await self._start_session(protocol.read_request(line))
         finally:
@@ -132,6 +143,23 @@ class _DecisionProcess:
     async def _send(self, line: bytes) -> None:
         self._writer.write(line)
         await self._writer.drain()
+
+
+def bound(path: Path) -> socket.socket:
+    """A socket that listens at `path`, whose folder must be ours alone. Raises ConfigurationFault."""
+    _prepare_path(path)
+    listening, before = socket.socket(socket.AF_UNIX), os.umask(0o177)
+    try:
+        listening.bind(str(path))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise ConfigurationFault(
+            "judge.address", f"judge.address: cannot be listened at ({error.strerror or 'too long a path'})."
+        ) from None
+    finally:
+        os.umask(before)
+    return listening
 
 
 def _prepare_path(path: Path) -> None:

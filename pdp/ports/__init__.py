@@ -332,7 +332,8 @@ class Judge(Protocol):
         ...
 
     def status(self) -> Mapping[str, Json]:
-        """Status for GetStatus: endpoint reachable, breaker, queue, budget."""
+        """Status for GetStatus: `process` is "up" where it can be asked; model, restarts, parts of its isolation that
+        hold and that do not."""
         ...
 
     async def reload(self) -> tuple[str, ...]:

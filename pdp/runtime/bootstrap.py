@@ -205,6 +205,7 @@ def _build(
         lambda: losses.count,
         lambda: answers.status,
         tuple(options.caller(name) for name, options in settings.identity.callers.items()),
+        judge,
     )
     evidence = environment.evidence or approvals.evidence
     decide = Decide(

@@ -167,6 +167,7 @@ class GetStatusResponse(_message.Message):
     DIRECTORIES_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    JUDGE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     serving: Global___ServingState.ValueType
@@ -217,6 +218,10 @@ class GetStatusResponse(_message.Message):
     def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
         """Callers that are observed: until then, what policy denies them is not enforced."""
 
+    @_builtins.property
+    def judge(self) -> Global___JudgeStatus:
+        """The judge's process. Absent: no judge is configured."""
+
     def __init__(
         self,
         *,
@@ -234,14 +239,59 @@ class GetStatusResponse(_message.Message):
         directories: _abc.Iterable[Global___DirectoryStatus] | None = ...,
         differences: _abc.Iterable[Global___Difference] | None = ...,
         observations: _abc.Iterable[Global___Observation] | None = ...,
+        judge: Global___JudgeStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "judge", b"judge", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "differences", b"differences", "directories", b"directories", "engine", b"engine", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "differences", b"differences", "directories", b"directories", "engine", b"engine", "judge", b"judge", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class JudgeStatus(_message.Message):
+    """JudgeStatus is the state of the process that holds sessions with the judge's model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UP_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    ISOLATED_FIELD_NUMBER: _builtins.int
+    NOT_ISOLATED_FIELD_NUMBER: _builtins.int
+    up: _builtins.bool
+    """True: it runs and is connected. The rest is empty while it does not."""
+    model: _builtins.str
+    """The model, as configured."""
+    restarts: _builtins.int
+    """How often it was started again since the start."""
+    @_builtins.property
+    def isolated(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parts of its isolation that hold, as it found by trying: `files`, `network`, `namespace`, `programs`, `processes`,
+        `privileges`.
+        """
+
+    @_builtins.property
+    def not_isolated(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parts that do not hold, since its system does not offer them."""
+
+    def __init__(
+        self,
+        *,
+        up: _builtins.bool = ...,
+        model: _builtins.str = ...,
+        restarts: _builtins.int = ...,
+        isolated: _abc.Iterable[_builtins.str] | None = ...,
+        not_isolated: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["isolated", b"isolated", "model", b"model", "not_isolated", b"not_isolated", "restarts", b"restarts", "up", b"up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeStatus: _TypeAlias = JudgeStatus  # noqa: Y015
 
 @_typing.final
 class Observation(_message.Message):

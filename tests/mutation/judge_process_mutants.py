@@ -205,7 +205,7 @@ SOCKET = (
         ),
         (
             "judge-any-model",
-            "if model_and_url != (options.model, options.url):",
+            "if (hello.model, hello.url) != (options.model, options.url):",
             "if False:",
             "the model that was configured",
         ),
@@ -237,4 +237,34 @@ SOCKET = (
     ),
 )
 
-JUDGE_PROCESS = (*REQUEST, *WAY, *SESSIONS, *SOCKET)
+ISOLATION = (
+    *_in(
+        "judge/isolation",
+        ("judge-claims", "if _HOLDS[part](before))", "if part)", "nothing is said to hold that was not tried"),
+        (
+            "judge-any-error",
+            "    except PermissionError:\n        return True\n    except OSError:\n        return False\n",
+            "    except OSError:\n        return True\n",
+            "an attempt that fails otherwise proves nothing",
+        ),
+        (
+            "judge-keeps-rights",
+            "        _drop_capabilities()\n        confine(Confinement(read=read",
+            "        confine(Confinement(read=read",
+            "no capability is kept",
+        ),
+        (
+            "judge-keeps-network",
+            "    if libc.unshare(_NEW_NET | _NEW_IPC) and user_namespace:",
+            "    if False:",
+            "a network namespace of its own",
+        ),
+    ),
+    *_in(
+        "confinement",
+        ("alone-points", "(() if rules.network else calls.addresses)", "()", "a connected socket stays where it is"),
+        ("alone-forks", "(_JSET, 0, 1, _CLONE_THREAD)", "(_JSET, 0, 0, _CLONE_THREAD)", "threads, no processes"),
+    ),
+)
+
+JUDGE_PROCESS = (*REQUEST, *WAY, *SESSIONS, *SOCKET, *ISOLATION)

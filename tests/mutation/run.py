@@ -186,6 +186,7 @@ CHECKS = (
     ),
     Check("transport", _pytest("tests/unit/test_mcp_transport.py"), ("pdp/mcp_transport",)),
     Check("confinement", _pytest("tests/system/test_confinement.py"), ("pdp/confinement",)),
+    Check("isolation", _pytest("tests/unit/judge/test_isolation.py"), ("pdp/judge/isolation", "pdp/confinement")),
     Check(
         "own proxy",
         _pytest("tests/system/test_proxy_own.py", "-k", "person or state_folder or another or starter or network"),

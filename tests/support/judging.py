@@ -23,7 +23,7 @@ from pdp.judge.client import JudgeClient
 from pdp.judge.endpoint import Endpoint
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import JudgeSupervisor, RemoteJudge
-from pdp.judge.serve import JudgeServer
+from pdp.judge.serve import JudgeServer, bound
 from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.runtime.environment import SystemEntropy
@@ -89,7 +89,7 @@ async def judging(
     endpoint = Endpoint(opts, key, identifier=lambda: secrets.token_hex(8), wall_s=time.time)
     server = JudgeServer(opts, SessionRunner(opts, endpoint, RunnerEnvironment(time.monotonic, time.time_ns, chance)))
     socket = folder / "j" / "s"
-    await server.open(socket)
+    await server.open(bound(socket))
     link = JudgeClient(
         opts,
         StillPrompts(),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from support.tools import GIT, resource
 from support.world import Plan, create
 
 from pdp.authoring.sandbox import ALICE, Sandbox, definition_bytes
+from pdp.cli.operations import _lines
+from pdp.judge.isolation import PARTS
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.xdist_group("judge_process")
@@ -131,6 +134,28 @@ def test_the_key_is_in_the_judge_s_process_and_in_no_other(server: Spawned, llm:
     else:
         with pytest.raises(PermissionError):
             holds(judges[0], KEY.encode())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has means to isolate a process")
+def test_the_status_says_what_the_kernel_says_of_the_judge_s_process(server: Spawned) -> None:
+    until(lambda: server.status().judge.up)
+    status = server.status().judge
+    (judge,) = (pid for pid in descendants(server.pid) if is_judge(pid))
+    lines = Path(f"/proc/{judge}/status").read_text().splitlines()
+    said = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    assert set(status.isolated) | set(status.not_isolated) == set(PARTS)
+    assert not set(status.isolated) & set(status.not_isolated)
+    bare = said["NoNewPrivs"] == "1" and not int(said["CapEff"], 16) and not int(said["CapPrm"], 16)
+    assert ("privileges" in status.isolated) == bare
+    filtered = {"network", "programs", "processes"} & set(status.isolated)
+    assert bool(filtered) == (said["Seccomp"] == "2")
+    if os.geteuid() == 0:  # anybody else may not even look
+        elsewhere = os.readlink(f"/proc/{judge}/ns/net") != os.readlink("/proc/self/ns/net")  # noqa: PTH115
+        assert ("namespace" in status.isolated) == elsewhere
+    shown = "\n".join(_lines(server.status()))
+    for names, words in ((status.isolated, "isolated: "), (status.not_isolated, "NOT ISOLATED: ")):
+        assert (f"{words}{', '.join(names)}" in shown) == bool(names)
+    assert f"judge     {status.model}: up, restarts: 0" in shown
 
 
 def test_what_nobody_judges_does_not_wait_for_what_the_judge_looks_at(server: Spawned, llm: LlmStandIn) -> None:

@@ -14,7 +14,7 @@ from pdp.core.names import did_you_mean
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.core.switches import SCOPES, ended
-from pdp.ports import Clock, KeptStatus, Registry, Store, Subjects
+from pdp.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.operations.fleet import Difference
 from pdp.service.operations.reload import Failure, Reloads
@@ -71,6 +71,7 @@ class ServiceStatus:
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
     observed: tuple[Caller, ...] = ()  # callers that policy does not bind now
+    judge: Mapping[str, Json] | None = None  # `ports.Judge.status`
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ class Admin:
     worker_deaths: Callable[[], int] = lambda: 0
     kept: Callable[[], KeptStatus] = KeptStatus
     callers: tuple[Caller, ...] = ()  # of the configuration
+    judge: Judge | None = None
     draining: bool = False
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
@@ -119,6 +121,7 @@ class Admin:
             keys=self.subjects.key_status(at),
             directories=self.reloads.directories.status(at) if self.reloads.directories else {},
             observed=tuple(each for each in self.callers if at < each.observed_until_ns),
+            judge=self.judge.status() if self.judge is not None else None,
             switches=self._engaged(at),
             switch_epoch=self.store.switch_epoch(),
             log=self.store.origin,

@@ -308,7 +308,10 @@ def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
     said = SessionResult("ok", "te\nxt\ud800", "stop", "m", 1, 2, 3, 4)
     assert protocol.read_answer(protocol.result_line(7, said)) == (7, said)
     assert protocol.read_answer(protocol.state_line({"a": 1})) == {"a": 1}
-    assert protocol.read_hello(protocol.hello_line("m", "u")) == ("m", "u")
+    assert protocol.read_hello(protocol.hello_line("m", "u")) == protocol.Hello("m", "u")
+    hello = protocol.hello_line("m", "u", ("network", "everything", "files"))
+    assert protocol.read_hello(hello) == protocol.Hello("m", "u", ("files", "network"))  # known parts only
+    assert protocol.read_hello(b'{"hello": 1, "model": "m", "url": "u"}').isolated == ()  # of an older one
 
 
 @pytest.mark.parametrize(

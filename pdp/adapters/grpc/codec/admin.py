@@ -147,6 +147,8 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
             if caller.tenant in (ANY_TENANT, each.tenant)
         ),
     )
+    if status.judge is not None:
+        response.judge.CopyFrom(_judge(status.judge))
     if status.policy is not None:
         response.engine.engine = _text(status.policy, "engine_version")
         response.engine.workers = _number(status.policy, "workers")
@@ -173,6 +175,18 @@ def record_key(request: audit_pb2.GetRecordRequest) -> tuple[str, int | None]:
 def record_response(stored: StoredRecord) -> audit_pb2.GetRecordResponse:
     """The exact bytes of a record."""
     return audit_pb2.GetRecordResponse(record_json=stored.record, record=record_ref(stored.ref))
+
+
+def _judge(status: Mapping[str, Json]) -> admin_pb2.JudgeStatus:
+    if status.get("process") != "up":
+        return admin_pb2.JudgeStatus(model=_text(status, "model"))
+    return admin_pb2.JudgeStatus(
+        up=True,
+        model=_text(status, "model"),
+        restarts=_number(status, "restarts"),
+        isolated=map(str, _list(status, "isolated")),
+        not_isolated=map(str, _list(status, "not_isolated")),
+    )
 
 
 def _failure(failure: Failure | None) -> admin_pb2.Fault | None:

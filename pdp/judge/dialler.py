@@ -1,0 +1,169 @@
+"""The dialler: a process that connects to the judge's endpoint, or its proxy, and hands the connections over.
+
+The judge's process has no network of its own (`isolation`); what it gets are sockets that are connected already. The
+dialler sees none of what goes through them: TLS begins in the judge's process. It knows one host and port, and no
+key. Over a pair of stream sockets: `ID` (4 bytes) asks, `ID` and "+" with a socket, or `ID` and "-" answers, in any
+order. It ends with the pair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from pdp.judge.isolation import isolate_dialler
+
+_ASK, _ANSWER = struct.Struct("<I"), struct.Struct("<Ic")
+_EYEBALLS_SECONDS = 0.25  # until the next address is tried, too
+_CONNECT_SECONDS = 60.0
+_ENTRY = (
+    "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "
+    "from pdp.judge.dialler import main; main(sys.argv[1:at])"
+)
+
+
+class Dialler:
+    """The dialler as the judge's process has it. Made before that is isolated, used inside a running loop."""
+
+    def __init__(self, process: subprocess.Popen[bytes], link: socket.socket) -> None:
+        self._process, self._link = process, link
+        self._ids = itertools.count()
+        self._waiting: dict[int, asyncio.Future[socket.socket]] = {}
+        self.gone = asyncio.Event()
+
+    @classmethod
+    def start(cls, host: str, port: int) -> Dialler:
+        """Start its process. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        paths = [path for path in sys.path if Path(path).is_absolute()]
+        numbers = (str(theirs.fileno()), host, str(port))
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-c", _ENTRY, *numbers, "--", *paths],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+            )
+        return cls(process, ours)
+
+    def begin(self) -> None:
+        """Listen for what it hands over."""
+        asyncio.get_running_loop().add_reader(self._link, self._received)
+
+    async def dial(self) -> socket.socket:
+        """A new connection to the endpoint. Raises OSError."""
+        if self.gone.is_set():
+            raise ConnectionError
+        ident = next(self._ids) % (1 << 32)
+        answer: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        self._waiting[ident] = answer
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._link, _ASK.pack(ident))
+            return await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                answer.result().close()
+            raise
+        finally:
+            self._waiting.pop(ident, None)
+
+    def close(self) -> None:
+        """End it."""
+        self._end()
+        self._link.close()
+
+    def _received(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._link, _ANSWER.size, 1)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._end()
+            return
+        if len(data) != _ANSWER.size:
+            self._end()
+            return
+        ident, _ = _ANSWER.unpack(data)
+        answer = self._waiting.get(ident)
+        waits = answer is not None and not answer.done()
+        for descriptor in descriptors:
+            if waits and answer is not None and not answer.done():
+                answer.set_result(socket.socket(fileno=descriptor))
+            else:
+                os.close(descriptor)
+        if waits and answer is not None and not answer.done():
+            answer.set_exception(ConnectionError())
+
+    def _end(self) -> None:
+        self.gone.set()
+        asyncio.get_running_loop().remove_reader(self._link)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError())
+
+
+class _Unread(asyncio.Protocol):
+    """A connection of which nothing is read here."""
+
+    @override
+    def connection_made(self, transport: Any) -> None:
+        transport.pause_reading()
+
+
+async def _serve(link: socket.socket, host: str, port: int) -> None:
+    """Until the judge's process is gone."""
+    loop, dialling = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    link.setblocking(False)
+    asked = b""
+    while data := await loop.sock_recv(link, 1 << 12):
+        asked += data
+        whole = len(asked) - len(asked) % _ASK.size
+        for (ident,) in _ASK.iter_unpack(asked[:whole]):
+            task = loop.create_task(_dial(link, ident, host, port))
+            dialling.add(task)
+            task.add_done_callback(dialling.discard)
+        asked = asked[whole:]
+    for task in dialling:
+        task.cancel()
+
+
+async def _dial(link: socket.socket, ident: int, host: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            transport, _ = await loop.create_connection(_Unread, host, port, happy_eyeballs_delay=_EYEBALLS_SECONDS)
+    except OSError:  # TimeoutError is one
+        await _say(link, _ANSWER.pack(ident, b"-"), ())
+        return
+    try:
+        await _say(link, _ANSWER.pack(ident, b"+"), (transport.get_extra_info("socket").fileno(),))
+    finally:
+        transport.abort()  # closes what is ours of it
+
+
+async def _say(link: socket.socket, answer: bytes, descriptors: Sequence[int]) -> None:
+    """A few bytes: they fit, or the judge's process does not read and is given up."""
+    with contextlib.suppress(OSError):
+        socket.send_fds(link, [answer], descriptors)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve the socket with number FD for HOST and PORT."""
+    descriptor, host, port = arguments
+    isolate_dialler()
+    with socket.socket(fileno=int(descriptor)) as link, contextlib.suppress(OSError):
+        asyncio.run(_serve(link, host, int(port)))
