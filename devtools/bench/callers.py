@@ -3,16 +3,19 @@ each over the same path without a PDP.
 
 One client calls in turns, with and without, over connections that stay open; so both sides of a pair see the same
 machine. The path without is the same server without the middleware, the same proxy without it, and a route of the
-same Envoy that asks nobody.
+same Envoy that asks nobody. A hook of a coding agent is a process for each call: its yardstick is a bare start of
+the same Python.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +24,22 @@ from typing import Any
 import httpx
 import yaml
 
+import pdp.hook
 from devtools.bench import scenarios
-from devtools.bench.figures import Figure, Spread
+from devtools.bench.figures import Figure, Goal, Spread
 from devtools.bench.harness import START_SECONDS, BenchFault, Rig
 from devtools.bench.mcp_server import PRESENTED, UNCHECKED
 from devtools.bench.measure import Bench
 from devtools.bench.scenarios import HARMLESS, OTHERS, World
+from pdp.adapters.hooks.agents import AGENTS
+from pdp.cli.hook_serve import HookProfile, profile_file
 from pdp.core.digest import Json
 
 ROOT = Path(__file__).parents[2]
 ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"
 RECIPE = ROOT / "deploy" / "envoy" / "envoy.yaml"
 VERSION = "2026-07-28"
-OURS = ("callers-middleware", "callers-proxy")
+OURS = ("callers-middleware", "callers-proxy", "callers-hook-start", "callers-hook")
 _EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _PER_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 _WARM = 20  # calls before anything is measured
@@ -58,6 +64,7 @@ def callers(bench: Bench) -> list[Figure]:
     world = scenarios.create(folder, settings={"gateways": {}}, more=more)
     world.serve(bench.rig, "callers")
     figures = [_figure(bench, world, path) for path in _started(bench, world, folder)]
+    figures += _hooks(bench, world, folder)
     if not ENVOY.exists():
         why = "not measured: there is no Envoy here (`make .venv-envoy/ready` installs it)"
         figures.append(Figure("callers-envoy", _what("Envoy"), None, None, why))
@@ -179,6 +186,51 @@ def _called(client: httpx.Client, url: str, world: World, tool: str) -> float:
     took = time.perf_counter() - began
     if answer.status_code != httpx.codes.OK or '"error"' in answer.text or "done" not in answer.text:
         raise BenchFault("bench.answer", f"{url}: the call was not carried out ({answer.status_code})")
+    return took * 1e6
+
+
+def _hooks(bench: Bench, world: World, folder: Path) -> list[Figure]:
+    """A hook whose event is refused unread, and one whose call is decided, over a bare start."""
+    bench.say("hooks of a coding agent")
+    state, agent = folder / "hook", AGENTS["claude-code"]
+    (state / "hooks").mkdir(mode=0o700, parents=True)
+    state.chmod(0o700)
+    token, bearer = folder / "caller.token", folder / "bearer.token"
+    bearer.write_text(world.subject_token, encoding="ascii")
+    target = world.sandbox.socket
+    profile = HookProfile(agent=agent.id, server=agent.id, target=target, caller_token_file=token, bearer_file=bearer)
+    profile_file(state, agent.id).write_text(profile.model_dump_json(exclude_none=True))
+    bench.rig.spawn(folder, (sys.executable, "-m", "pdp", "hook", "serve", "--state", state), folder / "hook.log")
+    hook = (sys.executable, "-I", "-S", pdp.hook.__file__, agent.id, "--state", str(state), "--within", "60")
+    event = {"session_id": "bench", "hook_event_name": "PreToolUse", "tool_name": f"mcp__git__{UNCHECKED}"}
+    asked = json.dumps({**event, "tool_input": {"repo_path": "/src/project"}}).encode()
+    ways = ((OURS[2], "the start of a hook", b"", 2), (OURS[3], "a hook with its decision", asked, 0))
+    return [_hook(bench, name, what, (hook, event, code)) for name, what, event, code in ways]
+
+
+def _hook(bench: Bench, name: str, what: str, way: tuple[Sequence[str], bytes, int]) -> Figure:
+    pairs = list[tuple[float, float]]()
+    bare = (sys.executable, "-c", "pass")
+    _ran(*way)
+    for _ in range(bench.pace.rounds):
+        found, ends = list[tuple[float, float]](), time.monotonic() + bench.pace.seconds
+        while time.monotonic() < ends or len(found) < _LEAST:
+            found.append((_ran(*way), _ran(bare, b"", 0)))
+        asked, free = (statistics.median(side) for side in zip(*found, strict=True))
+        pairs.append((asked, free))
+    ours, theirs = (Spread(tuple(side)) for side in zip(*pairs, strict=True))
+    goal = Goal(2.0, 1.5) if name == OURS[2] else None
+    note = f"{ours.median:.0f} us over {theirs.median:.0f} us"
+    return Figure(name, f"{what} over a bare start of Python: p50", ours.over(theirs), goal, note)
+
+
+def _ran(command: Sequence[str], given: bytes, code: int) -> float:
+    """Microseconds of a process. Raises BenchFault where it ends with another code."""
+    began = time.perf_counter()
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    took = time.perf_counter() - began
+    if done.returncode != code:
+        raise BenchFault("bench.answer", f"{Path(command[-1]).name}: ended with {done.returncode}")
     return took * 1e6
 
 

@@ -79,7 +79,7 @@ def bench(
       waits     a Decide while 500 long polls are held, over one without
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
-      callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP
+      callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP; a hook
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the

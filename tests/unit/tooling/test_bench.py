@@ -259,7 +259,7 @@ def test_the_ways_of_a_call_are_measured_with_the_pdp_in_them(short: Path, monke
     rows = {row["name"]: row for row in json.loads(Path("a.json").read_text())["figures"]}
     absent = rows.pop("callers-envoy")["median"] is None
     assert absent != callers.ENVOY.exists(), "or a call through Envoy was not carried out"
-    assert rows.keys() == {"callers-middleware", "callers-proxy"}
+    assert rows.keys() == set(callers.OURS)
     assert all(row["median"] > 1 for row in rows.values())
 
 
