@@ -7,6 +7,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -16,7 +17,8 @@ from pdp.core.errors import ConfigurationFault, Fault
 
 ED25519 = b"\x01"
 HASH_BYTES = 32
-_ID_BYTES, _SIGNATURE_BYTES, _MAX_NOTE, _MAX_SIGNATURES = 4, 64, 1 << 16, 64
+ID_BYTES = 4
+_MAX_NOTE, _MAX_SIGNATURES = 1 << 16, 64
 _DASH = "\N{EM DASH} "
 
 
@@ -55,27 +57,29 @@ class Checkpoint:
 class LogKey:
     """A log's public key, by its name."""
 
+    ALGORITHM: ClassVar[bytes] = ED25519
+
     name: str
     public: Ed25519PublicKey
 
     @property
     def id(self) -> bytes:
         """What names the key in signature lines."""
-        data = ED25519 + self.public.public_bytes_raw()
-        return hashlib.sha256(self.name.encode() + b"\n" + data).digest()[:_ID_BYTES]
+        data = self.ALGORITHM + self.public.public_bytes_raw()
+        return hashlib.sha256(self.name.encode() + b"\n" + data).digest()[:ID_BYTES]
 
     def text(self) -> str:
         """The verifier key (`vkey`) that others are given."""
-        encoded = base64.b64encode(ED25519 + self.public.public_bytes_raw()).decode()
+        encoded = base64.b64encode(self.ALGORITHM + self.public.public_bytes_raw()).decode()
         return f"{self.name}+{self.id.hex()}+{encoded}"
 
-    @staticmethod
-    def read(text: str) -> LogKey:
+    @classmethod
+    def read(cls, text: str) -> Self:
         """The inverse. Raises ConfigurationFault `log.key`."""
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         try:
-            found = LogKey(name, Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True)[1:]))
+            found = cls(name, Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True)[1:]))
         except ValueError:
             found = None
         if found is None or not name or found.text() != f"{name}+{key_id}+{encoded}":
@@ -99,8 +103,14 @@ def read_private(data: bytes) -> Ed25519PrivateKey:
 def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
     """The note: the checkpoint with the log's signature, under the name of its origin."""
     text = checkpoint.text()
-    data = LogKey(checkpoint.origin, key.public_key()).id + key.sign(text.encode())
-    return f"{text}\n{_DASH}{checkpoint.origin} {base64.b64encode(data).decode()}\n"
+    return (
+        f"{text}\n{line(checkpoint.origin, LogKey(checkpoint.origin, key.public_key()).id + key.sign(text.encode()))}"
+    )
+
+
+def line(name: str, data: bytes) -> str:
+    """A signature line, of a key's id and signature."""
+    return f"{_DASH}{name} {base64.b64encode(data).decode()}\n"
 
 
 def opened(note: str, keys: Iterable[LogKey]) -> Checkpoint:
@@ -111,11 +121,11 @@ def opened(note: str, keys: Iterable[LogKey]) -> Checkpoint:
     found = Checkpoint.read(text)
     good = False
     for name, data in signatures:
-        key = known.get((name, data[:_ID_BYTES]))
+        key = known.get((name, data[:ID_BYTES]))
         if key is None:
             continue
         try:
-            key.public.verify(data[_ID_BYTES:], text.encode())
+            key.public.verify(data[ID_BYTES:], text.encode())
         except InvalidSignature:
             raise NoteFault("log.signature", "the signature of the log's key is wrong") from None
         good = good or key.name == found.origin
@@ -139,7 +149,7 @@ def split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
             data = base64.b64decode(encoded, validate=True)
         except ValueError:
             data = b""
-        whole = len(data) > _ID_BYTES and base64.b64encode(data).decode() == encoded
+        whole = len(data) > ID_BYTES and base64.b64encode(data).decode() == encoded
         if not line.startswith(_DASH) or not name or "+" in name or not whole:
             raise NoteFault("log.note", "is no signed note: a line of a signature is malformed")
         signatures.append((name, data))

@@ -26,6 +26,18 @@ class AuditOptions(Options):
         examples=["file:secrets/log.pem"],
         json_schema_extra={"secret": True},
     )
+    witnesses: Path | None = Field(
+        None,
+        description="Policy (C2SP tlog-policy) with the witnesses that are asked to cosign each checkpoint, and "
+        "with the quorum that auditors want.",
+        examples=["witnesses.policy"],
+    )
+    witness_seconds: int = Field(
+        3600, ge=10, description="How long a cosignature counts; it is renewed after half of that."
+    )
+    witness_ca_file: Path | None = Field(
+        None, description="PEM of the authority that the witnesses' names rest on; the system's if unset."
+    )
     listen: str = Field(
         "",
         description="HOST:PORT where the folder is served, on a literal loopback address only: its readers see "
@@ -52,6 +64,8 @@ class AuditOptions(Options):
     def _whole(self) -> Self:
         if self.key and self.folder is None:
             raise ValueError("key is set without folder: name the folder for tiles and checkpoints")
+        if self.witnesses and not self.key:
+            raise ValueError("witnesses is set without key: there is no checkpoint to cosign")
         if self.listen and self.folder is None:
             raise ValueError("listen is set without folder: there is nothing to serve")
         return self

@@ -11,11 +11,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pdp.audit.cosigners import Cosigners
 from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened, sign, split
 from pdp.audit.tiles import WIDTH, LogFolder, last_bundle
 from pdp.core import merkle
@@ -34,21 +36,28 @@ ROLLBACK = "store.rollback"  # as of a running process whose store went back
 
 @dataclass(slots=True)
 class _Failure:
-    """The last problem, which is told once."""
+    """The last problem of something, which is told once."""
 
+    of: str
     told: str = ""
 
     def tell(self, problem: str) -> None:
         if problem != self.told:
             self.told = problem
-            log.log(logging.ERROR if problem else logging.INFO, "log: %s", problem or "recovered")
+            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", self.of, problem or "recovered")
 
 
 class Publisher:
     """Implements `ports.SignedLog`. `run` publishes; everything else may be asked at any time."""
 
     def __init__(
-        self, store: Store, folder: LogFolder, key: Ed25519PrivateKey, *, now_ns: Callable[[], int] = time.time_ns
+        self,
+        store: Store,
+        folder: LogFolder,
+        key: Ed25519PrivateKey,
+        *,
+        cosigners: Cosigners | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
         self._folder = folder
@@ -56,31 +65,37 @@ class Publisher:
         self._now_ns = now_ns
         self._latest: SignedCheckpoint | None = None
         self._resumed = False
-        self._failure = _Failure()
+        self._cosigners = cosigners
+        self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
         self._wanted = asyncio.Event()  # somebody waits for a checkpoint
         self._published = asyncio.Condition()
         self.verifier = LogKey(store.origin, key.public_key())
 
     async def run(self) -> None:
-        """Publish what is new, again and again."""
-        while True:
-            self._wanted.clear()
-            try:
-                await self.publish()
-                self._failure.tell("")
-            except Fault as fault:
-                self._failure.tell(f"{fault.code}: {fault.message}")
-            except SyncFailed as error:
-                self._failure.tell(f"log.folder: a sync failed ({error.strerror}); nothing is signed until a restart")
-                return
-            except OSError as error:
-                self._failure.tell(f"log.folder: cannot be written ({error.strerror})")
-            except Exception:
-                log.exception("log: internal error; retrying")
-            try:
+        """Publish what is new, again and again, until a sync fails. Raises RolledBack where a witness knows more of
+        the log than the store has."""
+        while await self._attempt():
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), EVERY)
-            except TimeoutError:
-                continue
+
+    async def _attempt(self) -> bool:
+        """False where it must not be tried again."""
+        self._wanted.clear()
+        try:
+            await self.publish()
+            self._failure.tell("")
+        except Fault as fault:
+            if isinstance(fault, RolledBack) and fault.witnesses:
+                raise
+            self._failure.tell(f"{fault.code}: {fault.message}")
+        except SyncFailed as error:
+            self._failure.tell(f"log.folder: a sync failed ({error.strerror}); nothing is signed until a restart")
+            return False
+        except OSError as error:
+            self._failure.tell(f"log.folder: cannot be written ({error.strerror})")
+        except Exception:
+            log.exception("log: internal error; retrying")
+        return True
 
     async def check(self) -> Checkpoint | None:
         """Compare the store with what was signed of it, before anything is written: the last checkpoint in the folder
@@ -92,7 +107,23 @@ class Publisher:
                 await self._resume()
         except OSError as error:
             raise Unavailable("log.folder", f"audit.folder: cannot be used ({error.strerror})") from None
-        return Checkpoint.read(split(note)[0]) if note else None
+        signed = Checkpoint.read(split(note)[0]) if note else None
+        if self._cosigners is not None:
+            # any tree extends the empty one, so this signature says nothing of the store
+            empty = sign(Checkpoint(self._store.origin, 0, merkle.EMPTY), self._key)
+            await self._compare(await self._cosigners.sizes(empty), signed)
+        return signed
+
+    async def _compare(self, sizes: Mapping[str, int], signed: Checkpoint | None) -> None:
+        """Raises RolledBack for witnesses that have seen more records than there are."""
+        more = {name: size for name, size in sizes.items() if size and not await self._has(size - 1)}
+        if more:
+            told = ", ".join(f"{name} {size}" for name, size in sorted(more.items()))
+            raise RolledBack(f"witnesses have cosigned more records ({told}) than the store has", signed, more)
+
+    async def _has(self, index: int) -> bool:
+        """Whether the record is there by now: another process may have written it just before."""
+        return bool(await self._store.in_thread(self._store.records_from, index, 1))
 
     async def publish(self) -> SignedCheckpoint:
         """Cover what is durable now. Raises RolledBack, Fault (`log.inconsistent`, `store.unreadable`), OSError."""
@@ -102,11 +133,40 @@ class Publisher:
         if self._latest is None or size > self._latest.size:
             self._resumed = False  # unless all of it is written
             await self._extend(size)
-            self._latest = await asyncio.to_thread(self._sign)
+            self._latest = await self._publish(await asyncio.to_thread(self._sign))
             self._resumed = True
-            async with self._published:
-                self._published.notify_all()
+        elif self._cosigners is not None and self._cosigners.due(split(self._latest.note)[0]):
+            self._latest = await self._publish(self._latest)
         return self._latest
+
+    async def _publish(self, head: SignedCheckpoint) -> SignedCheckpoint:
+        """With the cosignatures of the witnesses that answer in time."""
+        if self._cosigners is not None:
+            head = await self._cosigned(head, self._cosigners)
+        await asyncio.to_thread(self._folder.publish, head.note)
+        self._latest = head
+        async with self._published:
+            self._published.notify_all()
+        return head
+
+    async def _cosigned(self, head: SignedCheckpoint, cosigners: Cosigners) -> SignedCheckpoint:
+        """Raises RolledBack where a witness has cosigned other records, or more than there are, unless it agreed with
+        this process before: then it is the witness that went wrong."""
+        node = self._folder.node_of(head.size)
+
+        async def prove(first: int) -> tuple[bytes, ...]:
+            return await asyncio.to_thread(merkle.consistency, first, head.size, node)
+
+        checkpoint = Checkpoint(self._store.origin, head.size, head.root)
+        note = sign(checkpoint, self._key)
+        collected = await cosigners.cosign(note, checkpoint, prove)
+        await self._compare({name: size for name, size in collected.ahead.items() if name in collected.first}, None)
+        differ = {name: size for name, size in collected.differ.items() if name in collected.first}
+        if differ:
+            told = ", ".join(sorted(differ))
+            raise RolledBack(f"witnesses have cosigned other records than the store's ({told})", None, differ)
+        self._uncosigned.tell(collected.problem)
+        return replace(head, note=note + collected.lines)
 
     async def _resume(self) -> None:
         """Go on where the folder ends, or write it anew. Raises RolledBack, NoteFault `log.inconsistent`."""
@@ -163,9 +223,7 @@ class Publisher:
         found = Checkpoint(self._store.origin, self._folder.size, self._root())
         if not found.root:
             raise Unavailable("log.folder", "tiles cannot be read back; they are written anew")
-        note = sign(found, self._key)
-        self._folder.publish(note)
-        return SignedCheckpoint(note, found.size, found.root, self._now_ns())
+        return SignedCheckpoint(sign(found, self._key), found.size, found.root, self._now_ns())
 
     def signed_by_us(self) -> bool:
         """Whether the key of this process signed the checkpoint in the folder. Raises OSError."""

@@ -20,6 +20,11 @@ def text(index: int, hashes: Sequence[bytes], note: str) -> str:
     return f"{HEADER}\n{_INDEX}{index}\n{path}\n{note}"
 
 
+def note_of(receipt: str) -> str:
+    """The signed checkpoint in a receipt; "" where there is none."""
+    return receipt.partition("\n\n")[2]
+
+
 def verify(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[int, Checkpoint]:
     """The index of the record, and the checkpoint that covers it. Raises NoteFault."""
     head, blank, note = receipt.partition("\n\n")

@@ -16,6 +16,7 @@ import click
 import grpc
 
 from pdp.audit import receipt
+from pdp.audit.cosignature import WitnessKey
 from pdp.audit.note import LogKey, read_private
 from pdp.audit.verification import Progress
 from pdp.cli.commands import Commands
@@ -62,6 +63,10 @@ _ERASED = "(erased)"
             "pdp.cli.audit_verify:verify",
             "Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.",
         ),
+        "witness": (
+            "pdp.cli.audit_witness:witness",
+            "Run a witness: cosign checkpoints of logs that only ever grow.",
+        ),
     },
 )
 def audit() -> None:
@@ -101,12 +106,14 @@ def prove(*, decision_id: str, out: Path, connection: AdminConnection) -> None:
 @audit.command()
 @click.argument("key", type=_FILE)
 @click.argument("origin")
-def key(key: Path, origin: str) -> None:  # noqa: A002, RUF100 - its name for users
+@click.option("--witness", is_flag=True, help="Of a witness: its key, and its name as ORIGIN.")
+def key(key: Path, origin: str, *, witness: bool) -> None:  # noqa: A002, RUF100 - its name for users
     """Print the verifier key of a log: its signing KEY (PEM) and its ORIGIN, which `pdp status` shows.
 
     Give it to auditors by another way than the log.
     """
-    click.echo(LogKey(origin, read_private(key.read_bytes()).public_key()).text())
+    kind = WitnessKey if witness else LogKey
+    click.echo(kind(origin, read_private(key.read_bytes()).public_key()).text())
 
 
 @audit.command()

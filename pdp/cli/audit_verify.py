@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from pdp.audit import opened as opened_file
 from pdp.audit import receipt
+from pdp.audit.cosignature import WitnessPolicy, cosigned
 from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened
 from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.audit.tiles import CHECKPOINT
@@ -41,6 +43,18 @@ _PLACE = click.Path(exists=True, path_type=Path)
 @click.option(
     "--checkpoint", "marks", type=_FILE, multiple=True, help="A checkpoint kept earlier, which the log must extend."
 )
+@click.option(
+    "--witness-policy",
+    "policy",
+    type=_FILE,
+    help="The checkpoint must be cosigned by the quorum of this policy file.",
+)
+@click.option(
+    "--witness-within",
+    "within",
+    type=Duration("mhd", "1h"),
+    help="With it: cosigned in the last minutes, hours or days, like 1h.",
+)
 @click.option("--execute", "executed", is_flag=True, help="Also evaluate the decisions of receipts again.")
 @click.option("--bundle", type=_PLACE, help="With --execute: the policy bundle, or a folder of bundles.")
 @click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
@@ -52,6 +66,8 @@ def verify(
     keys: tuple[str, ...],
     record: Path | None,
     marks: tuple[Path, ...],
+    policy: Path | None,
+    within: int | None,
     executed: bool,
     bundle: Path | None,
     engine: str,
@@ -67,25 +83,53 @@ def verify(
     """
     if (place is None) == (config is None):
         raise click.UsageError("Give either PLACE or --config.")
-    known = [LogKey.read(Path(each).read_text() if Path(each).is_file() else each) for each in keys]
-    if not known:
-        raise click.UsageError("--key: which key does the log sign with? `pdp audit key` prints it.")
+    known, demanded = _keys(keys, policy, within)
     try:
         earlier = [opened(each.read_text(encoding="utf-8"), known) for each in marks]
         if receipts := _receipts(place):
-            presented = _verified(receipts, record, known)
+            presented = _verified(receipts, record, known, demanded)
             if executed:
                 sys.exit(_execute(presented, bundle or receipts[0].parent, program(engine, opa)))
         elif executed:
             raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
         else:
-            _verify_log(place, config, known, earlier)
+            _verify_log(place, config, known, earlier, demanded)
     except (NoteFault, OpenedFault) as fault:
         click.echo(f"{fault.code}: {fault.message}", err=True)
         sys.exit(WRONG)
     except (OSError, UnicodeDecodeError) as error:
         click.echo(f"cannot be read: {error}", err=True)
         sys.exit(1)
+
+
+def _keys(keys: tuple[str, ...], policy: Path | None, within: int | None) -> tuple[list[LogKey], _Demanded]:
+    """The logs' keys, of the command and of the policy, and what witnesses must have done."""
+    if within is not None and policy is None:
+        raise click.UsageError("--witness-within: is said of --witness-policy.")
+    known = [LogKey.read(Path(each).read_text() if Path(each).is_file() else each) for each in keys]
+    demanded = _Demanded(WitnessPolicy.load(policy) if policy else None, int(time.time()) - within if within else 0)
+    known += demanded.policy.logs if demanded.policy is not None else ()
+    if not known:
+        raise click.UsageError("--key: which key does the log sign with? `pdp audit key` prints it.")
+    return known, demanded
+
+
+@dataclass(frozen=True, slots=True)
+class _Demanded:
+    """The cosignatures that a checkpoint must have, none before `since` (Unix seconds)."""
+
+    policy: WitnessPolicy | None
+    since: int
+
+    def of(self, note: str) -> str:
+        """What is to be said of a note that has them. Raises NoteFault `log.witness`."""
+        if self.policy is None:
+            return ""
+        self.policy.demand(note, self.since)
+        found = cosigned(note, self.policy.keys)
+        return (
+            f", cosigned by {', '.join(e.name for e in self.policy.witnesses if e.key.text() in found) or 'nobody'}"
+        )
 
 
 def _receipts(place: Path | None) -> list[Path]:
@@ -95,30 +139,37 @@ def _receipts(place: Path | None) -> list[Path]:
     return sorted(place.glob("*.tlog-proof"))
 
 
-def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey]) -> list[Presented]:
+def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey], demanded: _Demanded) -> list[Presented]:
     """The records that receipts prove. Raises NoteFault."""
     presented, told = [], ""
     for proof in receipts:
         file = record or proof.with_suffix(".json")
         data = file.read_bytes()
         try:
-            index, head = receipt.verify(proof.read_text(encoding="utf-8"), data, keys)
+            text = proof.read_text(encoding="utf-8")
+            index, head = receipt.verify(text, data, keys)
+            by = demanded.of(receipt.note_of(text))
         except NoteFault as fault:
             raise NoteFault(fault.code, f"{proof.name}: {fault.message}") from None
         presented.append(Presented(data, file.with_suffix(SUFFIX)))
-        told = f"record {index} of {head.size} of {head.origin}"
+        told = f"record {index} of {head.size} of {head.origin}{by}"
     click.echo(f"verified: {told if len(receipts) == 1 else f'{len(receipts)} receipts'}")
     return presented
 
 
-def _verify_log(place: Path | None, config: Path | None, keys: list[LogKey], earlier: list[Checkpoint]) -> None:
+def _verify_log(
+    place: Path | None, config: Path | None, keys: list[LogKey], earlier: list[Checkpoint], demanded: _Demanded
+) -> None:
     """A log's folder, or a store. Raises NoteFault."""
     if place is not None and (place / CHECKPOINT).is_file():
         head = read_checkpoint(place, keys)
+        by = demanded.of((place / CHECKPOINT).read_text(encoding="utf-8"))
         with bar(head.size) as progress:
             verify_folder(place, head, earlier, progress)
-        click.echo(f"verified: {head.size} records of {head.origin}")
+        click.echo(f"verified: {head.size} records of {head.origin}{by}")
         return
+    if demanded.policy is not None:
+        raise click.UsageError("--witness-policy: is for receipts and a log's folder.")
     if not earlier:
         raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
     with store_reader(place, config) as reader, bar(reader.size()) as progress:

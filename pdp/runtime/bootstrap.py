@@ -16,6 +16,7 @@ from pdp import __version__
 from pdp.adapters.grpc.server import GrpcServer, ServedBeside
 from pdp.adapters.grpc.servicer import Services
 from pdp.audit.index import SearchIndex
+from pdp.audit.publisher import RolledBack
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
@@ -378,6 +379,7 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
     watchers: list[asyncio.Task[None]] = []
+    faults: list[Fault] = []
     try:
         if not await _started(process, stop):
             return
@@ -386,11 +388,15 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         if ready is not None:
             await asyncio.to_thread(ready.touch)
         watchers = [loop.create_task(each) for each in _tasks(process)]
+        if process.signed is not None:
+            watchers.append(loop.create_task(_sign(process.signed, faults, stop)))
         await stop.wait()
+        if faults:
+            raise faults[0]
     finally:
         for watcher in watchers:
             watcher.cancel()
-        await close(process, reason="signal" if stop.is_set() else "fault")
+        await close(process, reason="signal" if stop.is_set() and not faults else "fault")
 
 
 def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
@@ -402,10 +408,17 @@ def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
         yield process.approvals.outbox.run()
     if process.judge is not None:
         yield background.watch_prompts(process.judge, max(PROMPTS_SECONDS, process.settings.service.watch_seconds))
-    if process.signed is not None:
-        yield process.signed.publisher.run()
     if process.index is not None:
         yield process.index.run()
+
+
+async def _sign(signed: WiredLog, faults: list[Fault], stop: asyncio.Event) -> None:
+    """Publish the log; a store that a witness knows more of is served no longer."""
+    try:
+        await signed.publisher.run()
+    except RolledBack as fault:
+        faults.append(fault)
+        stop.set()
 
 
 async def _started(process: Process, stop: asyncio.Event) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.adapters.log_files import LogFiles
+from pdp.audit.cosignature import WitnessPolicy
+from pdp.audit.cosigners import Cosigners
 from pdp.audit.index import SearchIndex
 from pdp.audit.note import read_private
 from pdp.audit.options import AuditOptions
@@ -39,6 +42,7 @@ def check(settings: Settings) -> None:
     """Read the configured key, and open nothing. Raises ConfigurationFault."""
     if settings.audit.key:
         _key(settings, settings.audit.key)
+    _cosigners(settings.audit)
 
 
 def _key(settings: Settings, reference: str) -> Ed25519PrivateKey:
@@ -51,8 +55,21 @@ def signed_log(settings: Settings, store: Store) -> WiredLog | None:
     if options is None or options.folder is None:
         log.warning("no signed log: audit.key and audit.folder are not set, so nobody can prove records from outside")
         return None
-    publisher = Publisher(store, LogFolder(options.folder), _key(settings, options.key))
+    publisher = Publisher(
+        store, LogFolder(options.folder), _key(settings, options.key), cosigners=_cosigners(options)
+    )
     return WiredLog(publisher, LogFiles(options.listen, options.folder) if options.listen else None)
+
+
+def _cosigners(options: AuditOptions) -> Cosigners | None:
+    """The witnesses of the configuration. Raises ConfigurationFault `log.policy`, `log.key`, `config.ca_file`."""
+    if options.witnesses is None:
+        return None
+    try:
+        tls = ssl.create_default_context(cafile=options.witness_ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationFault("config.ca_file", "audit.witness_ca_file: is not a readable PEM bundle") from None
+    return Cosigners(WitnessPolicy.load(options.witnesses), options.witness_seconds, tls)
 
 
 def search_index(settings: Settings, store: Store, index_key: bytes) -> SearchIndex | None:

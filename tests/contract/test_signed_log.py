@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
+from support.signed_log import publisher, reading, record, verified, write
 from support.stored import AT, Entropy, an_id
 
 from pdp.audit.note import Checkpoint, NoteFault
-from pdp.audit.publisher import Publisher, RolledBack
-from pdp.audit.tiles import LogFolder
+from pdp.audit.publisher import RolledBack
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
 from pdp.core.request import Caller, Role
 from pdp.core.stored import Commit
@@ -30,34 +30,10 @@ from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import FILE
 from pdp.store.sqlite.store import SqliteStore
 
-KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
-
-
-def record(n: int) -> bytes:
-    return b'{"n":%d,"text":"%s"}' % (n, b"x" * (n % 300))
-
-
-async def write(store: AnyStore, first: int, last: int) -> None:
-    """Records `first` to `last`, by many commits at once."""
-    entries = [Commit(an_id(n), "decision", "acme", AT, record(n)) for n in range(first, last)]
-    await asyncio.gather(*(store.commit_all(tuple(entries[at : at + 8])) for at in range(0, len(entries), 8)))
-
-
-def publisher(store: AnyStore, folder: Path, key: Ed25519PrivateKey = KEY) -> Publisher:
-    return Publisher(store, LogFolder(folder), key, now_ns=lambda: AT)
-
 
 def readings(store: AnyStore) -> Readings:
     clock = StoreClock(lambda: AT, lambda: AT, 0)
     return Readings(Recorder(store, clock, Entropy(), boot=store.boot, index_key=b"k" * 32), clock)
-
-
-def reading(folder: Path) -> Any:
-    return lambda path: (folder / path).read_bytes()
-
-
-def verified(folder: Path, log: Publisher) -> list[bytes]:
-    return c2sp.verify_log(reading(folder), log.verifier.text())
 
 
 async def test_a_log_grows_and_every_tree_extends_the_last(store: AnyStore, tmp_path: Path) -> None:

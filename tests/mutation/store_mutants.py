@@ -390,6 +390,81 @@ SIGNED = (
         "            if False and self.read(tile_path(0, start // WIDTH, size - start)) != ",
         "a store that went back and grew again is found out",
     ),
+    *(
+        Mutant(name, f"pdp/audit/{file}.py", old, new, attacks)
+        for name, file, old, new, attacks in (
+            (
+                "witness-signs-whatever-is-old",
+                "witness",
+                "        if asked.old != before.size:",
+                "        if False:",
+                "a witness never goes back",
+            ),
+            (
+                "witness-signs-a-fork",
+                "witness",
+                "        if not _extends(before, new, asked.proof):",
+                "        if False:",
+                "what is cosigned extends what was cosigned",
+            ),
+            (
+                "witness-forgets-with-its-process",
+                "witness",
+                "                replace_file(self.file(new.origin), new.text().encode(), sync=True)",
+                "                pass",
+                "a restart does not forget",
+            ),
+            (
+                "cosignature-unsynced",
+                "witness",
+                "new.text().encode(), sync=True)",
+                "new.text().encode(), sync=False)",
+                "on the disk before it is cosigned",
+            ),
+            (
+                "any-cosignature-will-do",
+                "cosignature",
+                '            raise NoteFault("log.signature", f"the cosignature of {name} is wrong") from None',
+                "            pass",
+                "a wrong cosignature of a known witness is found",
+            ),
+            (
+                "quorum-of-any",
+                "cosignature",
+                "            if sum(member in good for member in members) >= least:",
+                "            if any(member in good for member in members):",
+                "a group needs as many as it says",
+            ),
+            (
+                "stale-cosignatures-count",
+                "cosignature",
+                "by.get(each.key.text(), -1) >= since",
+                "by.get(each.key.text(), -1) >= 0",
+                "old cosignatures do not count",
+            ),
+            (
+                "witnesses-are-not-believed",
+                "publisher",
+                "            await self._compare(await self._cosigners.sizes(empty), signed)",
+                "            await self._cosigners.sizes(empty)",
+                "store and folder both put back",
+            ),
+            (
+                "witnesses-of-other-records-are-not-believed",
+                "publisher",
+                "        if differ:",
+                "        if False:",
+                "other records were cosigned",
+            ),
+            (
+                "witness-stops-whom-it-agreed-with",
+                "cosigners",
+                "        each.agreed = each.agreed or new.size > 0",
+                "        each.agreed = False",
+                "a witness gone wrong stops no process that runs",
+            ),
+        )
+    ),
     Mutant(
         "one-key-signs-two-logs",
         "pdp/runtime/rollback.py",

@@ -1,5 +1,6 @@
 """A verifier of transparency logs, written from RFC 6962 and the texts of C2SP alone: signed-note, tlog-checkpoint,
-tlog-tiles, tlog-proof. It shares nothing with the product: the standard library, and `cryptography` for Ed25519.
+tlog-tiles, tlog-proof, tlog-cosignature. It shares nothing with the product: the standard library, and `cryptography`
+for Ed25519.
 """
 
 from __future__ import annotations
@@ -127,6 +128,34 @@ def verify_receipt(proof: bytes, entry: bytes, vkey: str) -> tuple[int, int]:
     if index >= size or root_from_path(leaf_hash(entry), index, size, path) != root:
         raise Rejected("the path does not lead to the root")
     return index, size
+
+
+def cosigned_at(note: bytes, vkey: str) -> int:
+    """When the witness with this key cosigned a note (tlog-cosignature, Ed25519): Unix seconds."""
+    name, key_id, encoded = vkey.split("+", 2)
+    key = _decoded(encoded)
+    if key[:1] != b"\x04" or hashlib.sha256(name.encode() + b"\n" + key).digest()[:4].hex() != key_id:
+        raise Rejected("is no key of a witness")
+    text = note.decode()
+    at = text.rfind("\n\n")
+    times = []
+    for line in text[at + 2 :].splitlines():
+        dash, signer, signature = line.split(" ")
+        data = _decoded(signature)
+        if dash != "\N{EM DASH}" or signer != name or data[:4].hex() != key_id:
+            continue
+        if len(data) != 4 + 8 + 64:
+            raise Rejected("is no cosignature")
+        time = int.from_bytes(data[4:12], "big")
+        message = f"cosignature/v1\ntime {time}\n{text[: at + 1]}"
+        try:
+            Ed25519PublicKey.from_public_bytes(key[1:]).verify(data[12:], message.encode())
+        except InvalidSignature:
+            raise Rejected("the cosignature is wrong") from None
+        times.append(time)
+    if not times:
+        raise Rejected("is not cosigned by the witness")
+    return max(times)
 
 
 def tile_name(number: int) -> str:

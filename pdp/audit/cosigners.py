@@ -1,0 +1,170 @@
+"""The witnesses of a log, as its publisher asks them to cosign each checkpoint (C2SP tlog-witness)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from pdp.audit.cosignature import WitnessEntry, WitnessPolicy, cosigned
+from pdp.audit.note import Checkpoint, NoteFault
+from pdp.audit.witness import Submission
+
+SECONDS = 1.0  # for all that one witness is asked of one checkpoint
+_LONGEST = 60.0  # between two attempts at a witness that does not answer
+_MAX_ANSWER = 1 << 14
+_TRIES = 3  # others may have submitted in between
+
+Prove = Callable[[int], Awaitable[tuple[bytes, ...]]]
+
+
+@dataclass(slots=True)
+class _Cosigner:
+    """What is known of a witness. `line` are its cosignatures of the checkpoint with the text `of`."""
+
+    entry: WitnessEntry
+    size: int = 0  # of the last checkpoint that it cosigned
+    agreed: bool = False  # with this process, on records
+    of: str = ""
+    line: str = ""
+    at: int = 0
+    problem: str = ""
+    failures: int = 0
+    after: float = 0.0  # of the monotonic clock: when it may be asked again
+
+    def failed(self, problem: str, now: float) -> None:
+        self.problem, self.failures = problem, self.failures + 1
+        self.after = now + min(_LONGEST, 2.0 ** min(self.failures, 8) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What came of asking: the lines to put under a checkpoint; sizes of witnesses that have cosigned more than it,
+    and of those that cosigned other records. `first` are witnesses that never agreed with this process."""
+
+    lines: str
+    ahead: Mapping[str, int]
+    differ: Mapping[str, int]
+    first: frozenset[str]
+    problem: str = ""  # why the policy is not met; "" where it is
+
+
+@dataclass(slots=True)
+class Cosigners:
+    """The witnesses of a policy that have an address. A cosignature counts for `fresh` seconds, and is renewed after
+    half of them."""
+
+    policy: WitnessPolicy
+    fresh: int
+    tls: ssl.SSLContext
+    seconds: Callable[[], float] = time.time
+    _each: list[_Cosigner] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._each = [_Cosigner(entry) for entry in self.policy.witnesses if entry.url]
+
+    def due(self, text: str) -> bool:
+        """Whether a checkpoint with this text should be cosigned again."""
+        return any(self._wanted(each, text) for each in self._each)
+
+    def _wanted(self, each: _Cosigner, text: str) -> bool:
+        old = each.of != text or each.at < self.seconds() - self.fresh / 2
+        return old and time.monotonic() >= each.after
+
+    async def sizes(self, empty: str) -> dict[str, int]:
+        """How many records each witness has seen, as far as they answer: asked with a checkpoint of the `empty` tree,
+        which says nothing."""
+        nothing = Submission(0, (), empty, Checkpoint("", 0, b""))
+
+        async def ask(each: _Cosigner) -> int | None:
+            status, answer = await self._post(each, nothing)
+            return 0 if status == httpx.codes.OK else _size(status, answer)
+
+        found = await asyncio.gather(*map(ask, self._each))
+        for each, size in zip(self._each, found, strict=True):
+            each.size = size or 0
+        return {each.entry.name: size for each, size in zip(self._each, found, strict=True) if size is not None}
+
+    async def cosign(self, note: str, checkpoint: Checkpoint, prove: Prove) -> Collected:
+        """Ask all that are due. `prove` gives the consistency proof from a smaller tree."""
+        text = checkpoint.text()
+        wanted = [each for each in self._each if self._wanted(each, text)]
+        first = frozenset(each.entry.name for each in self._each if not each.agreed)
+        differ: dict[str, int] = {}
+        await asyncio.gather(*(self._ask(each, note, checkpoint, prove, differ) for each in wanted))
+        lines = "".join(each.line for each in self._each if each.of == text)
+        ahead = {each.entry.name: each.size for each in wanted if each.size > checkpoint.size}
+        return Collected(lines, ahead, differ, first, self._unmet(note + lines))
+
+    def _unmet(self, note: str) -> str:
+        try:
+            self.policy.demand(note, int(self.seconds()) - self.fresh)
+        except NoteFault as fault:
+            why = [f"{each.entry.name} {each.problem}" for each in self._each if each.problem]
+            return "; ".join((fault.message, *why))
+        return ""
+
+    async def _ask(self, each: _Cosigner, note: str, new: Checkpoint, prove: Prove, differ: dict[str, int]) -> None:
+        for _ in range(_TRIES):
+            old = min(each.size, new.size)
+            proof = await prove(old) if old else ()
+            status, answer = await self._post(each, Submission(old, proof, note, new))
+            if status == httpx.codes.OK:
+                self._take(each, note, new, answer)
+                return
+            size = _size(status, answer)
+            if size is not None and (each.size, size) != (old, old):
+                each.size = size
+                if size <= new.size:
+                    continue
+                each.problem, each.after = f"has cosigned {size} records already", 0.0
+                return
+            if status == httpx.codes.UNPROCESSABLE_ENTITY:
+                differ[each.entry.name] = old
+            each.failed(f"answers {status}" if status else "does not answer", time.monotonic())
+            return
+        each.failed("is asked by others at the same time", time.monotonic())
+
+    def _take(self, each: _Cosigner, note: str, new: Checkpoint, answer: str) -> None:
+        line, at = "", 0
+        for part in answer.splitlines():  # others' lines are nothing to us
+            try:
+                found = cosigned(f"{note}{part}\n", (each.entry.key,))
+            except NoteFault:
+                continue
+            if found:
+                line, at = f"{part}\n", max(found.values())
+        if not line:
+            each.failed("gives no cosignature of its key", time.monotonic())
+            return
+        each.of, each.line, each.at, each.size = new.text(), line, at, new.size
+        each.problem, each.failures, each.after = "", 0, 0.0
+        each.agreed = each.agreed or new.size > 0
+
+    async def _post(self, each: _Cosigner, submission: Submission) -> tuple[int, str]:
+        """Status and body; (0, "") without an answer."""
+        try:
+            async with (
+                asyncio.timeout(SECONDS),
+                httpx.AsyncClient(verify=self.tls, trust_env=False, follow_redirects=False) as client,
+                client.stream("POST", f"{each.entry.url}/add-checkpoint", content=submission.text()) as response,
+            ):
+                answer = b""
+                async for part in response.aiter_raw():
+                    answer += part
+                    if len(answer) > _MAX_ANSWER:
+                        return 0, ""
+                return response.status_code, answer.decode()
+        except (httpx.HTTPError, OSError, TimeoutError, UnicodeDecodeError):
+            return 0, ""
+
+
+def _size(status: int, answer: str) -> int | None:
+    number = answer.removesuffix("\n")
+    if status != httpx.codes.CONFLICT or not number.isascii() or not number.isdecimal() or len(number) > 19:
+        return None
+    return int(number)

@@ -1,0 +1,229 @@
+"""The signed log with witnesses, on both stores: real witnesses behind real listeners, and a verifier that shares
+nothing with either."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support import c2sp
+from support.signed_log import KEY, publisher, reading, verified, write
+from support.stored import AT
+
+from pdp.adapters.witness_listener import WitnessListener
+from pdp.audit.cosignature import WitnessPolicy
+from pdp.audit.cosigners import Cosigners
+from pdp.audit.note import LogKey
+from pdp.audit.publisher import Publisher, RolledBack
+from pdp.audit.tiles import LogFolder
+from pdp.audit.witness import MAX_BODY, Witness
+from pdp.store.opening import AnyStore
+
+
+class Watching:
+    """A witness that listens. `says` overrides its answers."""
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+        self.listener = WitnessListener("127.0.0.1:0", self.answer, max_body=MAX_BODY, tls=None)
+        self.says: tuple[int, str, str] | None = None
+        self.asked = 0
+
+    @property
+    def vkey(self) -> str:
+        return self.witness.verifier.text()
+
+    def line(self, name: str) -> str:
+        return f"witness {name} {self.vkey} http://{self.listener.address}\n"
+
+    def answer(self, body: bytes) -> tuple[int, str, str]:
+        self.asked += 1
+        if self.says is not None:
+            return self.says
+        made = self.witness.add(body)
+        return made.status, made.body, made.kind
+
+
+@asynccontextmanager
+async def watching(folder: Path, origin: str, n: int = 1) -> AsyncIterator[Watching]:
+    key = Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)
+    witness = Witness(folder, f"w.example/{n}", key, [LogKey(origin, KEY.public_key())], time.time)
+    found = Watching(witness)
+    await found.listener.start()
+    try:
+        yield found
+    finally:
+        await found.listener.drain()
+        found.witness.close()
+
+
+def cosigning(store: AnyStore, folder: Path, policy: str, fresh: int = 3600) -> Publisher:
+    asked = Cosigners(WitnessPolicy.read(policy), fresh, ssl.create_default_context())
+    return Publisher(store, LogFolder(folder), KEY, cosigners=asked, now_ns=lambda: AT)
+
+
+async def test_each_checkpoint_is_cosigned_and_each_witness_sees_all_of_the_log_grow(
+    store: AnyStore, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as left:
+        both = [await left.enter_async_context(watching(tmp_path / f"w{n}", store.origin, n)) for n in (1, 2)]
+        policy = "".join(each.line(f"w{n}") for n, each in enumerate(both)) + "group g all w0 w1\nquorum g\n"
+        log = cosigning(store, tmp_path / "log", policy)
+        assert await log.check() is None
+        for first, last in ((0, 1), (1, 3), (3, 255), (255, 256), (256, 257), (257, 600)):
+            await write(store, first, last)
+            head = await log.publish()
+            assert (tmp_path / "log/checkpoint").read_text() == head.note
+            for each in both:
+                assert abs(c2sp.cosigned_at(head.note.encode(), each.vkey) - time.time()) < 60
+        assert len(verified(tmp_path / "log", log)) == 600
+        asked = [each.asked for each in both]
+        again = cosigning(store, tmp_path / "log", policy)  # a restart: who knows what is asked first
+        assert (await again.check()) is not None
+        assert (await again.publish()).size == 600
+        assert [each.asked for each in both] == [n + 2 for n in asked]
+        await log.publish()
+        assert [each.asked for each in both] == [n + 2 for n in asked]  # nothing is due
+
+
+async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
+    store: AnyStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AsyncExitStack() as left:
+        good, bad = [await left.enter_async_context(watching(tmp_path / f"w{n}", store.origin, n)) for n in (1, 2)]
+        policy = f"{good.line('good')}{bad.line('bad')}group g all good bad\nquorum g\n"
+        log = cosigning(store, tmp_path / "log", policy, fresh=0)  # due at once, again and again
+        bad.says = (500, "", "text/plain")
+        await write(store, 0, 3)
+        await log.check()
+        head = await log.publish()
+        c2sp.cosigned_at(head.note.encode(), good.vkey)
+        with pytest.raises(c2sp.Rejected):
+            c2sp.cosigned_at(head.note.encode(), bad.vkey)
+        assert "log: witnesses: the checkpoint is not cosigned by the quorum" in caplog.text
+        assert "bad answers 500" in caplog.text
+        asked = bad.asked
+        await log.publish()
+        assert bad.asked == asked  # not before some time has passed
+        bad.says = None
+        async with asyncio.timeout(60):
+            while b"w.example/2" not in (tmp_path / "log/checkpoint").read_bytes():
+                await log.publish()
+                await asyncio.sleep(0.05)
+        c2sp.cosigned_at(log.latest().note.encode(), bad.vkey)
+        c2sp.cosigned_at(log.latest().note.encode(), good.vkey)
+
+
+WRONG_ANSWERS = [
+    (200, "", "text/plain"),
+    (200, "\N{EM DASH} w.example/1 AAAAAAAAAAAA\n", "text/plain"),
+    (200, "\n\npdp/other\n9\n", "text/plain"),
+    (200, "x" * 100_000, "text/plain"),
+    (409, "", "text/x.tlog.size"),
+    (409, "-1\n", "text/x.tlog.size"),
+    (409, "9" * 30 + "\n", "text/x.tlog.size"),
+    (302, "", "text/plain"),
+    (403, "", "text/plain"),
+    (404, "", "text/plain"),
+]
+
+
+@pytest.mark.parametrize("says", WRONG_ANSWERS)
+async def test_a_witness_that_answers_nonsense_changes_nothing(place: Any, tmp_path: Path, says: Any) -> None:
+    store = place.open()
+    async with watching(tmp_path / "w", store.origin) as one:
+        one.says = says
+        await write(store, 0, 3)
+        log = cosigning(store, tmp_path / "log", one.line("w") + "quorum w\n")
+        await log.check()
+        note = (await log.publish()).note
+        assert note == (await publisher(store, tmp_path / "other").publish()).note
+        assert c2sp.verify_log(reading(tmp_path / "log"), log.verifier.text())
+
+
+async def test_a_log_that_a_witness_knows_more_of_does_not_start(place: Any, tmp_path: Path) -> None:
+    """Store and folder both are older copies; only the witness is not the operator's."""
+    store = place.open()
+    async with watching(tmp_path / "w", store.origin) as one:
+        policy = one.line("w") + "quorum w\n"
+        await write(store, 0, 20)
+        await cosigning(store, tmp_path / "log", policy).publish()
+        one.says = (409, "21\n", "text/x.tlog.size")
+        lost = cosigning(store, tmp_path / "empty", policy)
+        with pytest.raises(RolledBack) as fault:
+            await lost.check()
+        assert (fault.value.code, fault.value.witnesses, fault.value.signed) == ("store.rollback", {"w": 21}, None)
+        one.says = (409, "20\n", "text/x.tlog.size")
+        await lost.check()
+        one.says = (409, "21\n", "text/x.tlog.size")  # it did not answer at the start, and now it does
+        with pytest.raises(RolledBack):
+            await lost.run()
+        assert not (tmp_path / "empty/checkpoint").exists()
+        one.says = None
+        assert (await lost.publish()).size == 20
+        for wrong in ((409, "21\n", "text/x.tlog.size"), (422, "", "text/plain")):  # once it agreed, it is wrong
+            await write(store, n := store.size(), n + 1)
+            one.says = wrong
+            assert (await lost.publish()).size == n + 1
+
+
+async def test_a_witness_finds_other_records(place: Any, tmp_path: Path) -> None:
+    store = place.open()
+    async with watching(tmp_path / "w", store.origin) as one:
+        policy = one.line("w") + "quorum w\n"
+        await write(store, 0, 20)
+        log = cosigning(store, tmp_path / "log", policy)
+        await log.publish()
+        kept = one.witness.file(store.origin)
+        lines = kept.read_text().split("\n")
+        one.witness.close()
+        kept.write_text("\n".join([*lines[:2], "A" * 43 + "=", ""]))
+        one.witness = Witness(
+            tmp_path / "w",
+            "w.example/1",
+            Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32),
+            [log.verifier],
+            time.time,
+        )
+        await write(store, 20, 30)
+        fresh = cosigning(store, tmp_path / "log", policy)
+        await fresh.check()
+        with pytest.raises(RolledBack, match="other records"):
+            await fresh.publish()
+        assert "\n20\n" in (tmp_path / "log/checkpoint").read_text()
+
+
+async def test_two_processes_under_load_have_one_cosigned_log(place: Any, database: str, tmp_path: Path) -> None:
+    """Each asks the same witness, which sees one log grow."""
+    if database == "sqlite":
+        return
+    one, two = place.open(seed="1"), place.open(seed="2")
+    async with watching(tmp_path / "w", one.origin) as witness:
+        policy = witness.line("w") + "quorum w\n"
+        logs = [cosigning(store, tmp_path / name, policy) for store, name in ((one, "one"), (two, "two"))]
+        for log in logs:
+            await log.check()
+        tasks = [asyncio.create_task(log.run()) for log in logs]
+        await asyncio.gather(write(one, 0, 700), write(two, 700, 1400))
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(log.covering(1399) for log in logs))
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(60):
+            for log in logs:
+                while "w.example/1" not in (await log.publish()).note:
+                    pass
+        entries = [verified(tmp_path / name, log) for name, log in zip(("one", "two"), logs, strict=True)]
+        assert entries[0] == entries[1]
+        assert len(entries[0]) == 1400
+        for log in logs:
+            c2sp.cosigned_at(log.latest().note.encode(), witness.vkey)
