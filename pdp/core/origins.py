@@ -139,8 +139,15 @@ def traced(
         return OriginsFact()
     found = ((at, value, origin_of(value, task, lambda *asked: asked in held)) for at, value in values)
     return OriginsFact(
-        True, tuple(ValueOrigin(at, origin, held.get((OWN, literal(value)), "")) for at, value, origin in found)
+        True, tuple(ValueOrigin(at, origin, _decision(value, origin, held)) for at, value, origin in found)
     )
+
+
+def _decision(value: str, origin: str, held: Mapping[tuple[str, str], str]) -> str:
+    """The decision that a value was first seen with; of an external one that after which all of its words were."""
+    if origin == EXTERNAL:
+        return max((held.get((EXTERNAL, _loose(word)), "") for word in _words(value)), default="")
+    return held.get((OWN, literal(value)), "") if origin == OWN else ""
 
 
 Held = Callable[[str, str], bool]  # (kind, atom): whether it was seen

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 
 from pdp.core.check import NS
 from pdp.core.facts import SessionFact, TargetFact
-from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
+from pdp.core.stored import (
+    AtomRow,
+    CallKeys,
+    LabelRow,
+    PairChange,
+    ReplyRow,
+    SeenText,
+    SessionRow,
+    StoredCall,
+)
 
 MOST_LABELS = 64  # of one call; where there are more it has the worst
 MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobody inspects
@@ -35,6 +44,7 @@ class Left:
     session: SessionRow | None = None
     labels: tuple[LabelRow, ...] = ()
     pairs: tuple[PairChange, ...] = ()
+    seen: tuple[SeenText, ...] = ()
 
 
 def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
@@ -140,7 +150,24 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
     for label in left.labels:
         if label.pair in pairs:
             there.setdefault((label.pair, label.label), label)
-    return replace(stored, session=session, labels=ordered(there.values()), awaited=awaited)
+    atoms = atoms_after(stored, keys, left) if keys.atoms else stored.atoms
+    return replace(stored, session=session, labels=ordered(there.values()), atoms=atoms, awaited=awaited)
+
+
+def atoms_after(stored: StoredCall, keys: CallKeys, left: Left) -> frozenset[AtomRow]:
+    """What the store would say of the atoms that the call asks for. What a memory brings back is not known here; only
+    results do that."""
+    places = {keys.pair, *(each.tree for each in (stored.session, stored.parent) if each is not None)} - {""}
+    over = {left.session.index} if left.session is not None and left.session.state != "open" else set()
+    gone = {change.pair for change in left.pairs if change.reset}
+    rows = (row for row in stored.atoms if row.session not in over and row.place not in gone)
+    found = {(row.place, row.session, row.atom): row for row in rows}
+    for text in left.seen:
+        for atom in set(text.atoms).intersection(keys.atoms) if text.place in places else ():
+            key = (text.place, text.session, atom)
+            if key not in found or found[key].at_ns < text.since_ns:
+                found[key] = AtomRow(*key, text.decision_id, text.at_ns)
+    return frozenset(found.values())
 
 
 def is_handle(parent: str) -> bool:

@@ -82,12 +82,40 @@ class LabelRow:
 @dataclass(frozen=True, slots=True)
 class PairChange:
     """Changes of what is known about a pair besides its labels. `awaits` are decisions whose results are to be
-    inspected, `inspected` those whose were. `reset`: all labels and awaited results go first."""
+    inspected, `inspected` those whose were. `reset`: all labels, atoms and awaited results go first."""
 
     pair: str
     reset: bool = False
     awaits: tuple[str, ...] = ()
     inspected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AtomRow:
+    """A hashed atom (`core.atoms`) of what a pair, or a memory, has seen (`place`, a keyed index), with the decision
+    that it first came with. `session`: the one that it traces a value in; "" for what untraces."""
+
+    place: str
+    session: str
+    atom: int
+    decision_id: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenText:
+    """The hashed atoms of one text, for a place. Those for a `session` are kept only where the result of the decision
+    is awaited there, so none that came before a context reset, and replace what is older than `since_ns`. What the
+    place `memory` holds comes along."""
+
+    place: str
+    subject: str  # as of `ValueRow`
+    decision_id: str
+    at_ns: int
+    atoms: tuple[int, ...]
+    session: str = ""
+    since_ns: int = 0
+    memory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +190,7 @@ class Commit:
     people: tuple[PersonRow, ...] = ()  # new pseudonyms that the record uses; one that is there stays
     labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
     pairs: tuple[PairChange, ...] = ()  # before the labels
+    seen: tuple[SeenText, ...] = ()  # after a reset, and before results are awaited no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +235,7 @@ class CallKeys:
     tree: str = ""
     pair: str = ""  # keyed index of subject and agent; `also`, whose labels count too
     also: str = ""
+    atoms: tuple[int, ...] = ()  # that the pair, and the task's, may have seen
     index: str = ""  # the call's keyed index; the fields below go with it
     call: Call | None = None
     redeemed: str = ""  # of the kept answer that redeemed an approval of the call
@@ -222,6 +252,7 @@ class StoredCall:
     session: SessionRow | None = None
     parent: SessionRow | None = None  # of the session, or of the one to come
     labels: tuple[LabelRow, ...] = ()  # of the pairs of the keys, of the session's tree and of its parent's
+    atoms: frozenset[AtomRow] = frozenset()  # those of the keys that were seen
     awaited: int = 0  # results that they were allowed to get and that have not been inspected
     row: CallRow | None = None
     unknown_outcomes: int = 0

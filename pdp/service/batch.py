@@ -23,7 +23,7 @@ from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, Invali
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller, Credential
-from pdp.core.sessions import Left, after
+from pdp.core.sessions import Left, after, atoms_after
 from pdp.core.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
 from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide
@@ -70,16 +70,19 @@ class Trail:
 
     def after(self, keys: CallKeys, stored: StoredCall) -> StoredCall:
         """What the store will say of a call once this is durable."""
-        place = (keys.session, keys.pair, keys.also)
+        place, common = (keys.session, keys.pair, keys.also), replace(keys, atoms=())
         start = StoredCall(session=stored.session, parent=stored.parent, labels=stored.labels, awaited=stored.awaited)
         begun, count, found = self.followed.get(place, (None, 0, start))
         if begun != start:  # somebody else wrote meanwhile
             count, found = 0, start
         for others, each in self.left[count:]:
             if _related(others, keys):
-                found = after(found, keys, each)
+                found = after(found, common, each)
         self.followed[place] = start, len(self.left), found
-        return replace(stored, session=found.session, labels=found.labels, awaited=found.awaited)
+        atoms = stored.atoms
+        for each in (one for others, one in self.left if keys.atoms and _related(others, keys)):  # its own
+            atoms = atoms_after(replace(stored, session=found.session, atoms=atoms), keys, each)
+        return replace(stored, session=found.session, labels=found.labels, atoms=atoms, awaited=found.awaited)
 
 
 @dataclass(slots=True)
@@ -269,15 +272,15 @@ class Batch:
         """Evaluate again what does not rest on what has come about by now. Raises what its evaluation failed with."""
         decision = each.decision
         if each.guess is not None:
-            found, session = run.trail.after(decision.keys, each.stored), decision.facts.session
+            found, facts = run.trail.after(decision.keys, each.stored), decision.facts
             if found != each.guess:
                 decision.stored = found
-                session, decision.session = self.decide.facts.session(decision)
+                facts = self.decide.facts.again(decision)
             unsure = failure is not None or decision.outcome.effect is Effect.PENDING
-            if unsure or session != decision.facts.session:
+            if unsure or facts != decision.facts:
                 if failure is None:
                     self.decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
-                decision.facts, each.guess = replace(decision.facts, session=session), None
+                decision.facts, each.guess = facts, None
                 failure = None
                 await self._settle(each)
         if failure is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from pdp.core import events, record
 from pdp.core.answer import ListAnswer
 from pdp.core.approvals.steps import Activate, Step
+from pdp.core.atoms import OVERFLOW, Seer, said
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.elements import elements_of
@@ -35,7 +36,7 @@ from pdp.core.stored import (
 )
 from pdp.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.service.decision import Decision
-from pdp.service.facts import SALT_BYTES
+from pdp.service.facts import SALT_BYTES, stated_task
 from pdp.service.pseudonyms import Key, Pseudonyms, RecordPeople
 from pdp.service.state import Snapshot
 
@@ -167,7 +168,7 @@ class Recorder:
             reply=decision.reply,
             session=left.session,
         )
-        entry = replace(entry, labels=left.labels, pairs=left.pairs)
+        entry = replace(entry, labels=left.labels, pairs=left.pairs, seen=left.seen)
         return (entry, *self._session_events(decision, left), *decision.entries)
 
     def _session_events(self, decision: Decision, left: Left) -> Iterator[Commit]:
@@ -200,7 +201,10 @@ class Recorder:
         left = Left()
         if passes or decision.answer.effect is Effect.ALLOW or decision.answer.enforcement != "enforced":
             args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
-            left = allowed(*args, inspects=decision.caller.inspects_results)
+            inspects = decision.caller.inspects_results
+            seer = Seer(decision.id, decision.at_ns, decision.subject_index, keys, session, decision.stored)
+            supplied = seer.supplied(partial(_said, decision), decision.target, inspects=inspects)
+            left = replace(allowed(*args, inspects=inspects), seen=supplied)
         reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
         return replace(left, session=row, pairs=(*reset, *left.pairs))
 
@@ -446,6 +450,14 @@ def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
         return ()
     actors = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
     return ("account", tenant, subject.issuer or "", subject.id or ""), *actors
+
+
+def _said(decision: Decision) -> tuple[int, ...]:
+    """What the agent supplies with the call, hashed."""
+    task = stated_task(decision.facts.session)
+    if not decision.checked.check.ok:  # an operator lets it through all the same
+        return (OVERFLOW,)
+    return said(decision.checked.value, task, decision.seen, decision.hashes)
 
 
 def _ends(decision: Decision) -> bool:

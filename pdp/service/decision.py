@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.atoms import Asked, AtomHashes, Held
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
 from pdp.core.outcome import Outcome
@@ -38,6 +39,8 @@ class Decision:
     definition: Mapping[str, Json] = field(init=False)  # the pinned one
     bound: tuple[Json, ...] = field(init=False)  # what the call's digest binds besides the arguments
     subject_index: str = field(init=False)
+    hashes: AtomHashes = field(init=False)  # of its subject
+    asked: Asked = field(init=False)  # atoms that the origins of its values may depend on
     keys: CallKeys = field(init=False)  # `index` is empty where a check has failed
 
     # store.for_call
@@ -45,6 +48,7 @@ class Decision:
 
     # facts.build
     facts: Facts = field(init=False)
+    seen: Held = field(init=False)  # of the atoms
     salt: bytes = field(init=False)  # of the arguments' commitment
     commitment: str = field(init=False)
     call: CallContext | None = field(init=False)  # None for a call without a digest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
+from pdp.core.atoms import AtomHashes, asked, held, keys_of, origins
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
@@ -24,7 +25,7 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of
-from pdp.core.origins import of_task, traced
+from pdp.core.origins import of_task
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
     Ask,
@@ -124,6 +125,11 @@ class FactBuilder:
             keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
         decision.definition = pinned.definition if pinned is not None else {}
+        decision.hashes = AtomHashes(self._index_key, tenant, identity.subject.issuer, identity.subject.id)
+        decision.asked = {}
+        if keys.pair and caller.inspects_results and arguments.check.ok:
+            decision.asked = asked(arguments.value, decision.hashes)
+            keys = replace(keys, atoms=keys_of(decision.asked))
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
 
@@ -153,7 +159,7 @@ class FactBuilder:
             server=decision.server,
             switch=switch_check(decision.snapshot, caller, decision.target.server, identity, at_ns),
             targets=(decision.target,),
-            arguments=_traced(decision.checked, decision.target, session),
+            arguments=_traced(decision, session),
             session=session,
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
@@ -164,6 +170,11 @@ class FactBuilder:
         """The session of a request, and its row with this call; see the port."""
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
         return self._sessions.look(caller, identity, ask.session, at_ns, decision.keys, decision.stored)
+
+    def again(self, decision: Decision) -> Facts:
+        """The facts with what is stored by now of session and values."""
+        session, decision.session = self.session(decision)
+        return replace(decision.facts, session=session, arguments=_traced(decision, session))
 
     def list(
         self,
@@ -429,11 +440,21 @@ def caller_fact(caller: Caller) -> CallerFact:
     return CallerFact(OK, caller.name, caller.tenant, tuple(sorted(caller.roles)))
 
 
-def _traced(arguments: ArgumentsFact, target: TargetFact, session: SessionFact) -> ArgumentsFact:
-    """With the origins of its values: of a call for whose task nobody vouches none is known."""
-    if session.task is None or session.task_source not in VOUCHED or not arguments.check.ok:
+def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
+    """The arguments with the origins of their values: of a call for whose task nobody vouches none is known."""
+    arguments = decision.checked
+    decision.seen = held(decision.asked, session, decision.keys, decision.stored)
+    if not stated_task(session) or not arguments.check.ok:
         return arguments
-    return replace(arguments, origins=traced(arguments.value, target.binds, of_task(session.task), {}))
+    found = origins(arguments.value, decision.target, stated_task(session), session, decision.seen)
+    return replace(arguments, origins=found)
+
+
+def stated_task(session: SessionFact) -> Container[str]:
+    """The task that somebody else than the agent vouches for; empty without one."""
+    if session.task is None or session.task_source not in VOUCHED:
+        return ()
+    return of_task(session.task)
 
 
 def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:

@@ -10,15 +10,18 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pdp.core.answer import PolicyRef, PutLabel, ResultAnswer
+from pdp.core.atoms import AtomHashes, Seer
 from pdp.core.check import NS, failed
 from pdp.core.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
 from pdp.core.elements import SaidElement, elements_of
 from pdp.core.errors import NotFound, Outdated
-from pdp.core.facts import WORST_LABELS, Identity, ResultFact
+from pdp.core.facts import WORST_LABELS, Identity, ResultFact, TargetFact
 from pdp.core.inspection import Inspection, carried_out
+from pdp.core.origins import EXTERNAL, of_result
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Caller, ResultAsk
 from pdp.core.stored import CallKeys, RecordRef, ReplyRow
@@ -121,7 +124,15 @@ class Inspect:
         recording = ResultRecording(
             ask, caller, facts, outcome, document, elements, snapshot, at, reply, call.subject_index, keys, stored
         )
+        hashing = partial(_hashed, inspection.value, _trust(outcome, target, answer), self._hashes(caller, identity))
+        kind, atoms = await asyncio.get_running_loop().run_in_executor(None, hashing)
+        if kind == EXTERNAL or call.at_ns >= session.started_ns:
+            seer = Seer(ask.decision_id, at, call.subject_index, keys, session, stored)
+            recording = replace(recording, seen=seer.returned(kind, atoms))
         return await recorded(self.recorder, recording, answer)
+
+    def _hashes(self, caller: Caller, identity: Identity) -> AtomHashes:
+        return AtomHashes(self.index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
 
     def _call(self, ask: ResultAsk, caller: Caller, at_ns: int) -> AllowedCall:
         """The allowed call that the result is of, by its record and by what is kept of its input."""
@@ -139,6 +150,7 @@ class Inspect:
             document=json.loads(kept.data),
             subject_index=kept.subject,
             session_index=found["session"]["index"] or "",
+            at_ns=int(found["time_ns"]),
             passed=found["effect"] == Effect.ALLOW or found["enforcement"] != "enforced",
             late=at_ns - int(found["time_ns"]) > LATEST_NS,
         )
@@ -210,6 +222,22 @@ def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutL
         if any(reason.rule in {"service", "pdp.gate"} for reason in outcome.reasons):
             found |= {(label, code, "") for label in WORST_LABELS}
     return tuple(PutLabel(*each) for each in sorted(found))
+
+
+def _trust(outcome: Outcome, target: TargetFact, answer: ResultAnswer) -> tuple[str, ...]:
+    """The labels of what may have written a result; the worst of one that is withheld, for it may have been shown all
+    the same where answers are only observed."""
+    if outcome.effect is not Effect.ALLOW or not target.check.ok:
+        return WORST_LABELS
+    return (*target.labels, *(each.label for each in answer.labels))
+
+
+def _hashed(value: Json, labels: tuple[str, ...], hashes: AtomHashes) -> tuple[str, tuple[int, ...]]:
+    """Kind and hashes of what a result holds; takes milliseconds for a large one."""
+    atoms = of_result(value, labels)
+    if value is None:  # nobody could read it
+        atoms = replace(atoms, kind=EXTERNAL, whole=False)
+    return atoms.kind, hashes.all(atoms)
 
 
 def _whose(record: Mapping[str, Any]) -> tuple[object, object, object]:

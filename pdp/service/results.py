@@ -26,7 +26,7 @@ from pdp.core.outcome import Outcome, denied
 from pdp.core.record import Sealed
 from pdp.core.request import Caller, ResultAsk
 from pdp.core.sessions import inspected
-from pdp.core.stored import CallKeys, RecordRef, ReplyRow, StoredCall, ValueRow
+from pdp.core.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
 from pdp.ports import Content, Sessions
 from pdp.service.commit import Recorder, pins_of, token_of
 from pdp.service.facts import FactBuilder, caller_fact, switch_check
@@ -41,6 +41,7 @@ class AllowedCall:
     document: Mapping[str, Any]
     subject_index: str
     session_index: str
+    at_ns: int
     passed: bool
     late: bool
 
@@ -149,6 +150,7 @@ class ResultRecording:
     subject_index: str
     keys: CallKeys
     stored: StoredCall
+    seen: tuple[SeenText, ...] = ()  # what it shows
 
 
 async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnswer) -> tuple[ResultAnswer, RecordRef]:
@@ -189,7 +191,7 @@ async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnsw
     values = [("input", made.document), ("result", digest)]
     rows = tuple(ValueRow(stamp.id, caller.tenant, made.subject_index, path, salt, each) for path, each in values)
     left = inspected(of, made.at_ns, put, made.keys, facts.session, made.stored)
-    besides = {"values": rows, "reply": reply, "labels": left.labels, "pairs": left.pairs}
+    besides = {"values": rows, "reply": reply, "labels": left.labels, "pairs": left.pairs, "seen": made.seen}
     return answer, await recorder.commit(stamp, "inspection", data, **besides)
 
 

@@ -14,24 +14,28 @@ from typing import Any
 
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.sessions import MOST_LABELS, ordered
-from pdp.core.stored import PEOPLE_AT_ONCE, CallKeys, CallRow, LabelRow, ReplyRow, SessionRow, StoredCall
+from pdp.core.stored import PEOPLE_AT_ONCE, AtomRow, CallKeys, CallRow, LabelRow, ReplyRow, SessionRow, StoredCall
 from pdp.store.columns import storable
 from pdp.store.rows import LABELS, SESSIONS
 
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
 _REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, len(SESSIONS.columns)
 _PSEUDONYM = "(SELECT min(pseudonym) FROM people WHERE subject = ${})"  # of several the same one everywhere
-_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(16, 16 + PEOPLE_AT_ONCE))
+_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(17, 17 + PEOPLE_AT_ONCE))
 _SESSION, _PARENT = (", ".join(f"{table}.{name}" for name in SESSIONS.columns) for table in ("sessions", "parent"))
 _NONE = (None, "[]")
 _LABEL = ", ".join(LABELS.columns)
 _PAIRS = "IN ($13, $14, sessions.tree, parent.tree)"
+_ATOM = "place, session, atom, decision_id, at_ns"
+_ASKED = {"sqlite": "IN (SELECT value FROM json_each($16))", "postgresql": "= ANY ($16::bigint[])"}
 _ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(json_build_array({0}))::text"}
 
 _STATEMENT = f"""
 SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {_SESSION}, {_PARENT},
   (SELECT {{rows}} FROM (SELECT * FROM labels WHERE pair {_PAIRS} LIMIT {MOST_LABELS + 1}) AS those),
   (SELECT count(*) FROM awaited WHERE pair {_PAIRS}),
+  (SELECT {{atoms}} FROM atoms WHERE place IN ($13, sessions.tree, parent.tree)
+    AND session IN ('', $3, sessions.parent, $15) AND atom {{asked}}),
   calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
   refused, withdrawn, last_ns,
@@ -57,15 +61,18 @@ LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
 """  # noqa: S608 - names of columns
 # By the dialect; without people, and with.
 STATEMENTS = {
-    dialect: tuple(_STATEMENT.format(people=people, rows=rows.format(_LABEL)) for people in ("", _PSEUDONYMS))
+    dialect: tuple(
+        _STATEMENT.format(people=people, rows=rows.format(_LABEL), atoms=rows.format(_ATOM), asked=_ASKED[dialect])
+        for people in ("", _PSEUDONYMS)
+    )
     for dialect, rows in _ROWS.items()
 }
 
 Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
 
 
-def arguments(keys: CallKeys) -> tuple[str | int | None, ...]:
-    """The parameters of the statement, with people or without."""
+def arguments(keys: CallKeys, atoms: Callable[[tuple[int, ...]], Any]) -> tuple[Any, ...]:
+    """The parameters of the statement, with people or without. `atoms` makes a parameter of many numbers."""
     call = keys.call
     like = ("",) * 5 if call is None else (
         call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
@@ -77,7 +84,7 @@ def arguments(keys: CallKeys) -> tuple[str | int | None, ...]:
     if not storable("".join(texts)):
         texts = tuple(map(storable, texts))
     people = (*keys.people, *(None,) * (PEOPLE_AT_ONCE - len(keys.people))) if keys.people else ()
-    return *texts[:4], keys.since_ns, *texts[4:], *people
+    return *texts[:4], keys.since_ns, *texts[4:], atoms(keys.atoms), *people
 
 
 def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple[StoredCall, bool]:
@@ -85,10 +92,10 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
     of its row, unless its time is over."""
     kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
     session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
-    parent, (labels, awaited), rest = (
+    parent, (labels, awaited, atoms), rest = (
         rest[:_SESSION_COLUMNS],
-        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 2],
-        rest[_SESSION_COLUMNS + 2 :],
+        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 3],
+        rest[_SESSION_COLUMNS + 3 :],
     )
     call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, *pseudonyms) = (
         rest[:_CALL_COLUMNS],
@@ -100,6 +107,7 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
         session=None if session[0] is None else lasting(session),
         parent=None if parent[0] is None else lasting(parent),
         labels=() if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels))),
+        atoms=frozenset() if atoms in _NONE else frozenset(starmap(AtomRow, json.loads(atoms))),
         awaited=awaited,
         row=None if call[0] is None else CallRow(*call),
         unknown_outcomes=unknown,

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, Update, cast, delete, or_, select, update
+from sqlalchemy import Column, Connection, Table, Text, Update, cast, delete, insert, literal, or_, select, update
 
 from pdp.core.approvals.rows import Account
+from pdp.core.atoms import OVERFLOW
 from pdp.core.stored import PersonRow
 from pdp.store.approvals import tables as t
-from pdp.store.tables import calls, people, switches, values
+from pdp.store.tables import atoms, calls, people, places, switches, values
 
 _NOTHING = b"false"  # the schema that no arguments satisfy
 
@@ -27,6 +28,14 @@ def erase(db: Connection, tenant: str, subject: str) -> int:
     count += db.execute(
         delete(t.shown).where(t.shown.c.tenant == tenant, t.shown.c.subject_index == subject)
     ).rowcount
+    theirs = select(places.c.place).where(places.c.subject == subject)  # the index of a subject is the tenant's own
+    mine = delete(atoms).where(atoms.c.place.in_(theirs))
+    count += db.execute(mine.where(atoms.c.atom != OVERFLOW)).rowcount
+    db.execute(mine)
+    # what the agent still remembers is untrusted: it would be traced by an echo
+    mark = select(places.c.place, literal(""), literal(OVERFLOW), literal(""), literal(0)).distinct()
+    mark = mark.where(places.c.subject == subject)
+    db.execute(insert(atoms).from_select(["place", "session", "atom", "decision_id", "at_ns"], mark))
     c = people.c  # the pseudonym stays, and stands for nobody
     forgotten = update(people).where(c.tenant == tenant, c.subject == subject)
     count += db.execute(forgotten.values(subject="", kind="", issuer="", id="")).rowcount

@@ -23,11 +23,13 @@ from pdp.core.stored import (
     RecordRef,
     RefusalCount,
     ReplyRow,
+    SeenText,
     SessionRow,
     SwitchRow,
 )
 from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
+from pdp.store.atoms import EXPIRE, FLUSH, RECALL, SEE
 from pdp.store.erasing import forget
 from pdp.store.shared import Last, in_force
 from pdp.store.tables import ERASURES, OWN, SWITCH_EPOCH
@@ -110,7 +112,13 @@ LABELS = Insert(
     "ON CONFLICT (pair, label) DO NOTHING",
 )
 AWAITED = Insert("awaited", ("pair", "decision_id"), "ON CONFLICT (pair, decision_id) DO NOTHING")
-_RESET = ("DELETE FROM labels WHERE pair = $1", "DELETE FROM awaited WHERE pair = $1")
+_RESET = (
+    "DELETE FROM labels WHERE pair = $1",
+    "DELETE FROM awaited WHERE pair = $1",
+    "DELETE FROM atoms WHERE place = $1",
+    "DELETE FROM places WHERE place = $1",
+)
+PLACES = Insert("places", ("place", "session", "subject"), "ON CONFLICT (place, session) DO NOTHING")
 _INSPECTED = "DELETE FROM awaited WHERE pair = $1 AND decision_id = $2"
 ARTEFACTS = Insert("artefacts", ("digest", "kind", "data"), "ON CONFLICT (digest) DO NOTHING")
 SWITCHES = Insert(
@@ -192,8 +200,10 @@ class Rows(ABC):
             PEOPLE,
             LABELS,
             AWAITED,
+            PLACES,
         )
         self._inserts = {each.table: self._parameters(each.one(dialect)) for each in inserts}
+        self._seen = self._parameters(SEE[dialect])
         deletes = {table: old.format(limit="$1", before="$2") for table, old in OLD.items()}
         self._deletes = {
             table: self._parameters(f'DELETE FROM "{table}" WHERE {old}')  # noqa: S608 - of ours
@@ -203,6 +213,10 @@ class Rows(ABC):
     def _parameters(self, text: str) -> str:
         """The text as the driver wants it."""
         return text
+
+    def _numbers(self, atoms: Sequence[int]) -> Any:
+        """A parameter of many numbers."""
+        return list(atoms)
 
     @abstractmethod
     def _execute(self, text: str, *rows: Sequence[Any]) -> int:
@@ -251,8 +265,8 @@ class Rows(ABC):
         """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
         Conflict (a step's condition does not hold, another request drew a salt for the same call first, or the
         session is another's and was not over by then), and what the database raises (for a duplicate id)."""
-        if entry.session is not None and not self._insert(SESSIONS, (*session_row(entry.session), believed_ns)):
-            raise Conflict("store.conflict", "the session was begun by another at the same time; send it again")
+        if entry.session is not None:
+            self._session(entry.session, believed_ns)
         for name, value in entry.high_water:
             self._insert(HIGH_WATER, (settable(name), value))
         if entry.steps:
@@ -275,15 +289,34 @@ class Rows(ABC):
     def _mark(self, entry: Commit) -> None:
         """What is known from now on about subjects and their agents."""
         for change in entry.pairs:
-            if change.reset:
-                for text in _RESET:
-                    self._execute(self._parameters(text), (change.pair,))
+            for text in _RESET if change.reset else ():
+                self._execute(self._parameters(text), (change.pair,))
             if change.awaits:
                 self._insert(AWAITED, *((change.pair, decision_id) for decision_id in change.awaits))
-            for decision_id in change.inspected:
-                self._execute(self._parameters(_INSPECTED), (change.pair, decision_id))
+        for seen in entry.seen:
+            self._see(seen)
+        for pair, decision_id in ((change.pair, of) for change in entry.pairs for of in change.inspected):
+            self._execute(self._parameters(_INSPECTED), (pair, decision_id))
         if entry.labels:
             self._insert(LABELS, *map(label_row, entry.labels))
+
+    def _see(self, seen: SeenText) -> None:
+        """Keep what a text holds."""
+        self._insert(PLACES, (seen.place, seen.session, seen.subject))
+        if seen.atoms:
+            numbers = self._numbers(seen.atoms)
+            row = (seen.place, seen.session, numbers, seen.decision_id, seen.at_ns, seen.since_ns)
+            self._execute(self._seen, row)
+        if seen.memory:
+            self._insert(PLACES, (seen.place, "", seen.subject))
+            self._execute(self._parameters(RECALL), (seen.place, "", seen.memory))
+
+    def _session(self, row: SessionRow, believed_ns: int) -> None:
+        """What traced values in a session ends with it."""
+        if not self._insert(SESSIONS, (*session_row(row), believed_ns)):
+            raise Conflict("store.conflict", "the session was begun by another at the same time; send it again")
+        for text in FLUSH if row.state != "open" else ():
+            self._execute(self._parameters(text), (row.index,))
 
     def _keep(self, entry: Commit) -> None:
         """What the same call, or the same request, is to find again."""
@@ -308,6 +341,9 @@ class Rows(ABC):
             "values": (2 * limit, ages.values_ns),
             "sessions": (sessions, ages.sessions_ns),
         }
+        if sessions:
+            for text in EXPIRE:
+                self._execute(self._parameters(text), (sessions, ages.sessions_ns))
         for table, (rows, before_ns) in oldest.items():
             if rows and before_ns is not None:
                 self._execute(self._deletes[table], (rows, before_ns))

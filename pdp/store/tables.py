@@ -126,6 +126,28 @@ awaited = Table(
     sqlite_with_rowid=False,
 )
 
+atoms = Table(
+    "atoms",
+    metadata,
+    *(key(name) for name in ("place", "session")),
+    Column("atom", Integer, primary_key=True, autoincrement=False),
+    text("decision_id"),
+    number("at_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+places = Table(  # of atoms, and whose each is
+    "places",
+    metadata,
+    *(key(name) for name in ("place", "session")),
+    text("subject"),
+    Index("places_by_session", "session"),
+    Index("places_by_subject", "subject"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 people = Table(  # an erased row stays, with its pseudonym alone, so that no late commit writes it again
     "people",
     metadata,

@@ -56,6 +56,81 @@ RESULTS = (
         ),
     ),
     *_in(
+        "service/inspect",
+        (
+            "withheld-results-trace",
+            "    if outcome.effect is not Effect.ALLOW or not target.check.ok:\n        return WORST_LABELS\n",
+            "",
+            "what is withheld traces nothing",
+        ),
+        (
+            "unreadable-results-hide",
+            "        atoms = replace(atoms, kind=EXTERNAL, whole=False)\n",
+            "        pass\n",
+            "what nobody could read may have held anything",
+        ),
+        (
+            "results-of-an-earlier-session-trace",
+            "if kind == EXTERNAL or call.at_ns >= session.started_ns:",
+            "if True:",
+            "a session trusts what was asked for in it",
+        ),
+    ),
+    *_in(
+        "core/atoms",
+        (
+            "own-results-trace-unobserved",
+            "    if not session.observed:\n",
+            "    if False:\n",
+            "a result that nobody inspected may have held the value",
+        ),
+        (
+            "overflow-forgotten",
+            "        if kind == OWN and (overflown or ",
+            "        if kind == OWN and (",
+            "more than is kept untraces everything",
+        ),
+        (
+            "own-results-outlive-their-session",
+            "row.at_ns < since.get(row.session, row.at_ns + 1)",
+            "row.at_ns < since.get(row.session, 0)",
+            "what traces goes with its session",
+        ),
+        (
+            "memory-forgets-what-went-in",
+            "            places.append(self.keys.also)\n",
+            "            pass\n",
+            "a memory keeps what was supplied to it",
+        ),
+        (
+            "atoms-of-all-alike",
+            'canonical(["atoms of", *subject])',
+            'canonical(["atoms of"])',
+            "two subjects share no hash",
+        ),
+        (
+            "everything-said-is-new",
+            "hashes.all(of_arguments(arguments, frozenset(known)))",
+            "hashes.all(of_arguments(arguments))",
+            "the user's own values stay the user's when the agent uses them",
+        ),
+    ),
+    *_in(
+        "store/atoms",
+        (
+            "echo-after-a-reset",
+            "WHERE CAST($2 AS TEXT) = '' OR EXISTS (SELECT 1 FROM awaited WHERE pair = $1 AND decision_id = $4)",
+            "WHERE true",
+            "a result from before a context reset traces nothing",
+        ),
+        (
+            "full-places-forget",
+            "CASE WHEN {_FULL} THEN {OVERFLOW} ELSE new.value END",
+            "new.value",
+            "a place is bounded",
+        ),
+    ),
+    *_in(
         "adapters/grpc/codec/results",
         (
             "result-without-end",

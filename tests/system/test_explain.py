@@ -250,7 +250,7 @@ async def test_a_supposition_changes_nothing(world: World) -> None:
     """No session, no reply, no salt, no counter: only the record that somebody asked."""
     db = world.process.store._reader
     count = lambda table: db.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0][0]  # noqa: E731
-    tables = ("replies", "calls", "values", "artefacts", "switches", "sessions", "labels", "awaited")
+    tables = ("replies", "calls", "values", "artefacts", "switches", "sessions", "labels", "awaited", "atoms")
     before, size = {t: count(t) for t in tables}, world.process.store.size()
     asked = world.ask(PEOPLE["lee"], "budgeted", {}, server="lab", session="supposed")
     for _ in range(4):

@@ -43,6 +43,7 @@ TABLES = sorted(tables.metadata.tables)
 LOG = {"head", "records"}  # nothing at all can be committed
 READ_BY_ALL = {
     "approvals",
+    "atoms",
     "calls",
     "evidence",
     "labels",
@@ -51,7 +52,7 @@ READ_BY_ALL = {
     "replies",
     "sessions",
 }  # by the one read of a Decide
-WRITTEN_BY_ALL = {"values"}
+WRITTEN_BY_ALL = {"places", "values"}
 OF_SWITCHES = {"high_water", "in_force", "switches"}
 IN_TIME = 0.7  # a caller's deadline
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 12
+VERSION = 13
 
 
 def upgrade(db: Connection, version: int) -> None:

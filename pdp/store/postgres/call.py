@@ -73,7 +73,7 @@ class CallReads:
             db.terminate()
 
     async def _read(self, db: Any, keys: CallKeys) -> StoredCall:
-        (row,) = await db.fetch(_STATEMENTS[bool(keys.people)], *arguments(keys))
+        (row,) = await db.fetch(_STATEMENTS[bool(keys.people)], *arguments(keys, list))
         stored, asked = stored_call(tuple(row), keys, self._lasting)
         if stored.row is None or not asked:
             return stored

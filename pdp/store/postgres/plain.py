@@ -86,6 +86,11 @@ WITH moved AS (
 ), old_sessions AS (
   DELETE FROM sessions USING moved
   WHERE {OLD["sessions"].format(limit="2 * cardinality($28::text[])", before="$48")} AND idx <> ALL($28::text[])
+  RETURNING idx
+), old_places AS (
+  DELETE FROM places USING old_sessions WHERE places.session = old_sessions.idx RETURNING place, session
+), old_atoms AS (
+  DELETE FROM atoms USING old_places WHERE atoms.place = old_places.place AND atoms.session = old_places.session
 )
 SELECT first + cardinality($1::bigint[]) - 1 AS last, 1 / CASE
   WHEN (SELECT count(*) FROM new_calls) = cardinality($14::text[])
@@ -104,8 +109,9 @@ STATEMENTS = {
 
 def is_plain(entry: Commit) -> bool:
     """Whether the entry has only what the statement writes."""
-    changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs)
-    return not (entry.switch or any(changes))
+    changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs, entry.seen)
+    ends = entry.session is not None and entry.session.state != "open"
+    return not (entry.switch or ends or any(changes))
 
 
 def statement_arguments(

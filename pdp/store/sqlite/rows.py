@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -36,6 +37,10 @@ class SqliteRows(Rows):
     @override
     def _parameters(self, text: str) -> str:
         return numbered(text)
+
+    @override
+    def _numbers(self, atoms: Sequence[int]) -> Any:
+        return json.dumps(atoms)
 
     @override
     def _execute(self, text: str, *rows: Sequence[Any]) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -112,13 +113,15 @@ class SqliteStore(LogStore):
 
     def _stored(self, keys: CallKeys) -> tuple[StoredCall, bool]:
         statement = _CALL_AND_PEOPLE if keys.people else _CALL
-        (row,) = self._reader.execute(statement, arguments(keys)).fetchall()  # none holds on to an old snapshot
+        (row,) = self._reader.execute(
+            statement, arguments(keys, json.dumps)
+        ).fetchall()  # none holds on to an old snapshot
         return stored_call(row, keys, self._lasting)
 
     def _read_again(self, keys: CallKeys) -> None:
         """The same read on another thread's connection, but for the people."""
         with self._engine.connect() as db:
-            db.exec_driver_sql(_CALL, arguments(replace(keys, people=()))).fetchall()
+            db.exec_driver_sql(_CALL, arguments(replace(keys, people=()), json.dumps)).fetchall()
 
     @override
     async def read(self, reads: Callable[[], T]) -> T:
