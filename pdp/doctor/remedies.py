@@ -36,6 +36,11 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "no entry or address by which the server is reached past it.",
         ANY: "Update the package: the proxy denies whatever is not plainly an allow.",
     },
+    "hook": {
+        "deny": "In the agent's settings: `pdp hook install AGENT` again, and leave no tool out by a matcher.",
+        ANY: "In the agent's settings: keep `onFailure: block` or `failClosed: true`, and a timeout longer than the "
+        "command's `--within`: `pdp hook install AGENT` writes them.",
+    },
 }
 
 

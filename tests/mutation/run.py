@@ -192,10 +192,11 @@ CHECKS = (
         _pytest("tests/system/test_proxy_own.py", "-k", "person or state_folder or another or starter or network"),
         ("pdp/authoring/local", "pdp/authoring/starter_pack", "pdp/runtime/embedded", "pdp/cli/proxy_"),
     ),
+    Check("hook events", _pytest("tests/unit/adapters/test_hook_agents.py"), ("pdp/adapters/hooks/",)),
     Check(
         "hooks",
-        _pytest("tests/unit/adapters/test_hook_agents.py", "tests/system/test_hook.py"),
-        ("pdp/hook", "pdp/adapters/hooks/", "pdp/cli/hook"),
+        _pytest("tests/system/test_hook.py", "-k", "half or its_time or variables or proxy or kept or goes_through"),
+        ("pdp/hook", "pdp/cli/hook"),
     ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )

@@ -58,6 +58,26 @@ attach(server, Enforcement("any", lambda: AsyncClient(sys.argv[1], timeout=2)))
 server.run(show_banner=False)
 """
 
+# A hook that ends with another code than 2 is a failure, and the agents' vendors let the call run.
+AGENT = """
+import json, os, subprocess, sys
+from pathlib import Path
+import pdp.hook
+
+state, target = Path(sys.argv[1]), sys.argv[2]
+token = str(state / "token")
+profile = {"agent": "claude-code", "server": "claude-code", "patience": 0, "target": target}
+new = state / "new"
+new.write_text(json.dumps(profile | {"caller_token_file": token, "bearer_file": token}))
+new.replace(state / "hooks" / "claude-code.json")
+event = {"hook_event_name": "PreToolUse", "session_id": "s", "tool_name": "mcp__any__probe", "tool_input": {}}
+hook = [sys.executable, "-I", "-S", pdp.hook.__file__, "claude-code", "--state", str(state), "--within", "80"]
+done = subprocess.run(hook, input=json.dumps(event), text=True, capture_output=True)
+if done.returncode != 2:
+    with open(os.environ["PDP_DOCTOR_RAN"], "a") as ran:
+        ran.write("ran")
+"""
+
 
 def examine(command: Sequence[str], *options: str) -> Mapping[str, str]:
     """`pdp doctor` on a command: way → verdict, with the exit code as "exit"."""
@@ -124,6 +144,18 @@ def proxy_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
     (folder / "said").write_text("\n".join(said))
     plant(folder / "said", planted)
     return mcp_caller(folder, *(folder / "said").read_text().split("\n"))
+
+
+def hook_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+    """The command of a coding agent whose hook asks, with these replacements in the agent. Its state is
+    `folder`/state."""
+    state = folder / "state"
+    (state / "hooks").mkdir(mode=0o700, parents=True)
+    state.chmod(0o700)
+    (state / "token").write_text("of.the.doctor")
+    (folder / "agent.py").write_text(AGENT)
+    plant(folder / "agent.py", planted)
+    return [sys.executable, str(folder / "agent.py"), str(state), "{target}"]
 
 
 def go_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,12 @@ from support.callers import (
     examine,
     fastmcp_caller,
     go_caller,
+    hook_caller,
     proxy_caller,
     python_caller,
     typescript_caller,
 )
+from support.resident import end_residents
 
 from pdp.doctor.answers import CONTROLS, FAULTS, WAYS
 from pdp.doctor.remedies import REMEDIES, remedy
@@ -61,6 +63,17 @@ def test_an_enforced_fastmcp_server_refuses_whatever_happens(tmp_path: Path) -> 
 @pytest.mark.starts_server
 def test_the_proxy_refuses_whatever_happens(tmp_path: Path) -> None:
     assert examine(proxy_caller(tmp_path, {}), "--caller", "proxy", "--limit", LIMIT) == WELL
+
+
+@pytest.fixture
+def hooked(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    end_residents(tmp_path / "state")
+
+
+@pytest.mark.starts_server
+def test_a_hook_refuses_whatever_happens(hooked: Path) -> None:
+    assert examine(hook_caller(hooked, {}), "--caller", "hook", "--limit", LIMIT) == WELL
 
 
 GO = {
@@ -131,6 +144,9 @@ server = FastMCP("any")
         set(FAULTS),
     ),
 }
+HOOK = {
+    "the agent knows no hook": ({"done = subprocess.run(hook,": "done = subprocess.run('true',"}, {"deny", *FAULTS}),
+}
 PROXY = {
     "the agent starts the server itself": (
         {"-m\npdp\nproxy\n": "-c\nimport runpy, sys; runpy.run_path(sys.argv[-1])\n"},
@@ -152,6 +168,13 @@ def test_a_fastmcp_server_that_fails_open_is_found(planted: str, tmp_path: Path)
 def test_an_agent_past_the_proxy_is_found(planted: str, tmp_path: Path) -> None:
     replaced, opened = PROXY[planted]
     assert found(examine(proxy_caller(tmp_path, replaced), "--caller", "proxy", "--limit", LIMIT)) == (opened, "10")
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", HOOK)
+def test_a_hook_that_fails_open_is_found(planted: str, hooked: Path) -> None:
+    replaced, opened = HOOK[planted]
+    assert found(examine(hook_caller(hooked, replaced), "--caller", "hook", "--limit", LIMIT)) == (opened, "10")
 
 
 @pytest.mark.starts_server

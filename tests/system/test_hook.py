@@ -1,6 +1,5 @@
 """Hooks of coding agents as their agents start them: the installed command, the process behind it, a real PDP."""
 
-import fcntl
 import json
 import os
 import re
@@ -19,11 +18,11 @@ from typing import Any
 
 import pytest
 from served import ALICE, Served, make_world, served
+from support.resident import end_residents, residents
 from support.terminal import at_terminal
 
 from pdp.adapters.hooks.agents import AGENTS
 from pdp.adapters.hooks.own_tools import own_tools
-from pdp.cli.hook_serve import LOCK
 from pdp.core.digest import digest
 from pdp.hook import SOCKET, START_SECONDS
 from pdp.registry.diff import newest_version
@@ -76,34 +75,13 @@ class Hooked:
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 
-    @property
-    def pids(self) -> list[int]:
-        """The resident processes of this folder, by their command lines."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = path.read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"serve" in words and os.fsencode(self.state) in words:
-                found.append(int(path.parent.name))
-        return found
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the resident processes, and wait for it."""
-        while pids := self.pids:
-            for pid in pids:
-                os.kill(pid, number)
-            with (self.state / LOCK).open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Hooked]:
     hooked = Hooked(tmp_path)
     yield hooked
     if hooked.state.exists():
-        hooked.end(signal.SIGKILL)
+        end_residents(hooked.state, signal.SIGKILL)
 
 
 def blocked(answer: tuple[int, str, str]) -> str:
@@ -172,9 +150,9 @@ def test_what_cannot_be_decided_is_blocked_for_every_agent(agent: Any, own: Hook
 def test_a_decision_point_that_is_away_or_does_not_start_blocks(own: Hooked) -> None:
     own.install()
     assert own.run("Read", {"file_path": "/a"})[0] == 0
-    own.end(signal.SIGKILL)
+    end_residents(own.state, signal.SIGKILL)
     assert own.run("Read", {"file_path": "/a"})[0] == 0  # started again
-    own.end()
+    end_residents(own.state)
     (own.state / "pdp.yaml").write_text("mode: broken")
     own.command  # noqa: B018 - the settings are still whole
     blocked(own.run("Read", {"file_path": "/a"}))
@@ -247,7 +225,7 @@ def test_many_at_once_start_one_process(own: Hooked) -> None:
         answers = list(pool.map(lambda n: own.run("Read", {"file_path": f"/{n}"}), range(6)))
     assert answers == [(0, "{}", "")] * 6
     ends = time.monotonic() + PATIENCE
-    while len(own.pids) != 1:
+    while len(residents(own.state)) != 1:
         assert time.monotonic() < ends
         time.sleep(0.05)
 
