@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races faults reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -79,6 +79,9 @@ races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQ
 
 sessions: .venv/ready ## memory over 100,000 sessions opened and ended (half an hour)
 	SESSIONS=100000 $(BIN)/python -m pytest -q -s --timeout 7200 tests/system/test_sessions.py -k memory_is_flat
+
+faults: .venv/ready ## EIO, ENOSPC and SIGKILL at every file system call of a commit and of writing the log (needs strace; an hour)
+	CI=true FAULTS=all $(BIN)/python -m pytest -q -s --timeout 0 tests/system/test_faults_injected.py
 
 reexecution: .venv/ready ## 1,000 recorded decisions evaluated again from their receipts, on both engines (needs opa; minutes)
 	CI=true REEXECUTED=1000 $(BIN)/python -m pytest -q -s -p no:randomly tests/system/test_reexecution.py

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from devtools.bench import callers, machine, measure, peers, stages
+from devtools.bench import callers, log, machine, measure, peers, stages
 from devtools.bench.figures import BenchPace, BenchReport, Figure, StageFigure
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.measure import FIGURES, Bench
@@ -20,8 +20,8 @@ from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
 QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000, subjects=100_000)
-STAGES, PEERS, CALLERS = "stages", "peers", "callers"
-NAMES = (*FIGURES, STAGES, PEERS, CALLERS)
+STAGES, PEERS, CALLERS, LOG = "stages", "peers", "callers", "log"
+NAMES = (*FIGURES, STAGES, PEERS, CALLERS, LOG)
 MEASURED = {*NAMES, *callers.OURS}  # whose rows are never empty; others say what is not there
 _STAGE_TIMES = 600  # for each second of a round
 _COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
@@ -80,6 +80,7 @@ def bench(
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
       callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP; a hook
+      log       the signed log over SHA-256 of its records; records per sync; a search of a long log over a short one
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the
@@ -150,6 +151,8 @@ def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[li
                 stages, document = _staged(made)
             if name == CALLERS:
                 found = callers.callers(made)
+            if name == LOG:
+                found = log.log(made)
             if name == PEERS:
                 found = peers.measure(made, document)
         except BenchFault as fault:  # what was measured before is still told, and so is what can be measured after

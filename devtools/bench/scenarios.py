@@ -87,6 +87,10 @@ class Tokens:
         )
         return self._sign({**made, "auth_time": now // NS}, now)
 
+    def auditor(self, now: int) -> str:
+        """An auditor's own."""
+        return self._sign(development.claims(subject="auditor", audience=CALLER_AUDIENCE, client_id="auditor"), now)
+
     def caller(self, now: int) -> str:
         """The gateway's own."""
         return self._sign(development.claims(subject="gateway", audience=CALLER_AUDIENCE, client_id="gateway"), now)

@@ -85,7 +85,8 @@ class _Marks:
 def _bundle(folder: Path, number: int, width: int) -> list[bytes]:
     path = tile_path(ENTRIES, number, width)
     try:
-        records = entries((folder / path).read_bytes())
+        data, full = _partial(folder, ENTRIES, number, width)
+        records = entries(data)[: width if full else None]
     except (OSError, ValueError):
         records = []
     if len(records) != width:
@@ -93,10 +94,19 @@ def _bundle(folder: Path, number: int, width: int) -> list[bytes]:
     return records
 
 
+def _partial(folder: Path, level: int | str, number: int, width: int) -> tuple[bytes, bool]:
+    """A tile or bundle; the full one, and that it is, where it took the place of a partial one while the log grew."""
+    try:
+        return (folder / tile_path(level, number, width)).read_bytes(), False
+    except FileNotFoundError:
+        return (folder / tile_path(level, number)).read_bytes(), True
+
+
 def _tile(folder: Path, level: int, number: int, width: int) -> list[bytes]:
     path = tile_path(level, number, width)
     try:
-        data = (folder / path).read_bytes()
+        data, full = _partial(folder, level, number, width)
+        data = data[: HASH_BYTES * width] if full else data
     except OSError:
         data = b""
     if len(data) != HASH_BYTES * width:

@@ -18,6 +18,7 @@ from support.stored import AT, Entropy, an_id
 
 from pdp.audit.note import Checkpoint, NoteFault
 from pdp.audit.publisher import RolledBack
+from pdp.audit.verification import read_checkpoint, verify_folder
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
 from pdp.core.request import Caller, Role
 from pdp.core.stored import Commit
@@ -59,6 +60,27 @@ async def test_a_log_grows_and_every_tree_extends_the_last(store: AnyStore, tmp_
     for of in (log.inclusion(700), log.inclusion(3, 256), log.consistency(0), log.consistency(701)):
         with pytest.raises(OutOfRange):
             await of
+
+
+async def test_an_older_checkpoint_still_verifies_when_partial_files_gave_way(
+    store: AnyStore, tmp_path: Path
+) -> None:
+    """As a reader has it who began before the first bundle was full."""
+    await write(store, 0, 250)
+    log = publisher(store, tmp_path)
+    note = (await log.publish()).note
+    await write(store, 250, 300)
+    await log.publish()
+    (tmp_path / "checkpoint").write_text(note)
+    assert not (tmp_path / "tile/0/000.p").exists()
+    assert len(verified(tmp_path, log)) == 250
+    head, seen = read_checkpoint(tmp_path, [log.verifier]), list[int]()
+    verify_folder(tmp_path, head, (), seen.append)
+    assert seen == [250]
+    bundle = tmp_path / "tile/entries/000"
+    bundle.write_bytes(bundle.read_bytes().replace(b'{"n":7,', b'{"n":8,'))
+    with pytest.raises(NoteFault, match="leaf"):
+        verify_folder(tmp_path, head, (), seen.append)
 
 
 async def test_it_goes_on_where_the_folder_ends(store: AnyStore, tmp_path: Path) -> None:
