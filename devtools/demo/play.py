@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from mcp.client.client import Client
 
+from devtools.demo.agent import read_pages
 from devtools.demo.approving import approve
 from devtools.demo.proxied import proxied
 from devtools.demo.scenes import CALLS, LISTS, Scene, SceneRow, row_of
@@ -36,6 +37,8 @@ async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
             yield row
         async for row in approve(stage, pdp, server):
             yield row
+    async for row in read_pages(stage):
+        yield row
     async for row in proxied(stage):
         yield row
 

@@ -1,4 +1,4 @@
-"""The demo's third act: an MCP client that starts `pdp proxy` instead of the server, and knows nothing of us."""
+"""The demo's last act: an MCP client that starts `pdp proxy` instead of the server, and knows nothing of us."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ ACT = "approve"  # the effect of a row that is no answer, but what people do
 
 @dataclass(frozen=True, slots=True)
 class SceneRow:
-    """One line of the table. `ok` is whether the answer was the expected one."""
+    """One line of the table. `ok` is whether the answer was the expected one; `note` is shown below the table."""
 
     what: str
     who: str
@@ -64,6 +64,7 @@ class SceneRow:
     record: str
     ran: str
     ok: bool
+    note: str = ""
 
 
 def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> SceneRow:

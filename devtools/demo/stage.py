@@ -1,4 +1,4 @@
-"""The demo's stage: a scratch repository, the public git server's tools pinned and signed, the PDP started.
+"""The demo's stage: a scratch repository, the tools of two public servers pinned and signed, the PDP started.
 
 Everything lies in one folder, and everything started here is ended here.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,10 +30,22 @@ from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry.live import StdioServer, read_tools
-from pdp.registry.pin import PinnedServer
+from pdp.registry.pin import PinnedServer, pin
+from pdp.registry.review import load_review
+from pdp.registry.scan import accept
+from pdp.registry.scan.folder import folder_tools
+from pdp.registry.scan.scan import scan
 
 SERVER = PinnedServer(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
+FETCH = PinnedServer(sandbox.TENANT, "fetch", "https://mcp.acme.example/fetch", "devtools@acme.example")
 REVIEW = Path(__file__).with_name("review.yaml")
+WEB_PACK = Path(__file__).with_name("web_pack")  # who may fetch: the example's pack is about the git server alone
+REVIEW_FETCH = Path(__file__).with_name("review-fetch.yaml")
+# The scan minds the tool's description ("Although originally you did not have internet access ..."): nobody can sign
+# it before a reviewer has accepted exactly this text.
+SCAN_FINDING, ACCEPTED = "2dc44ba64b569c295f9e", "It says what the tool is for; read with the text it is about."
+# A gateway that has every result inspected, and knows when its agent's context was emptied.
+INSPECTING = "inspecting"
 START_SECONDS = 30.0
 PARTS = {
     ALICE: "for whom the agent asks",
@@ -57,12 +70,15 @@ WAIVERS: tuple[Mapping[str, Json], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class DemoStage:
-    """The world of the demo's scenes. `tools` are the live server's definitions by name."""
+    """The world of the demo's scenes. `tools` are the git server's definitions by name, `fetch` and `fetch_tool` the
+    other server and its tool."""
 
     world: Sandbox
     repository: Path
     command: StdioServer
     tools: Mapping[str, Mapping[str, Json]]
+    fetch: StdioServer
+    fetch_tool: Mapping[str, Json]
     console: str = ""  # its address, where there is one
 
     def decide_file(self, tool: str) -> Path:
@@ -71,25 +87,33 @@ class DemoStage:
 
 
 async def prepare(folder: Path, command: Path, *, console: bool = False) -> DemoStage:
-    """Make everything but the running server. `command` is the mcp-server-git executable; with `console` people may
-    answer in a browser as well."""
-    if not await asyncio.to_thread(command.exists):
-        raise ConfigurationFault(
-            "demo.server", "mcp-server-git is not here; `make demo`, in the repository's folder, installs it."
-        )
+    """Make everything but the running server. `command` is the mcp-server-git executable, beside which lies
+    mcp-server-fetch; with `console` people may answer in a browser as well."""
+    fetch = StdioServer(str(command.with_name("mcp-server-fetch")), ("--allow-private-ips", "--ignore-robots-txt"))
+    for program in (command, Path(fetch.command)):
+        if not await asyncio.to_thread(program.exists):
+            raise ConfigurationFault(
+                "demo.server", f"{program.name} is not here; `make demo`, in the repository's folder, installs it."
+            )
     if await asyncio.to_thread(_in_use, folder / "pdp.sock"):
         raise ConfigurationFault(
             "demo.in_use", "A demo is serving from this folder; stop it first, or give another with --folder."
         )
     url = f"http://localhost:{_free_port()}" if console else ""
-    world = sandbox.create(folder, SERVER, settings={"console": _console(url)} if url else None)
+    settings = {"identity": {"callers": {INSPECTING: _inspecting()}}, **({"console": _console(url)} if url else {})}
+    world = sandbox.create(folder, SERVER, settings=settings)
+    shutil.copytree(WEB_PACK, world.policy / "packs" / "web")
     repository = scratch_repository(folder / "repository")
     server = StdioServer(str(command), ("--repository", str(repository)))
-    definitions = await read_tools(server)
+    definitions, [fetch_tool] = await asyncio.gather(read_tools(server), read_tools(fetch))
     now = time.time_ns()
     world.pin(definitions, REVIEW, now)
+    pin(world.registry, FETCH, [fetch_tool], load_review(REVIEW_FETCH), at_ns=now)
+    accept.accept(world.registry, scan(folder_tools(world.registry)), [SCAN_FINDING], ACCEPTED)
+    world.sign(now)
     world.waive(WAIVERS, now)
-    stage = DemoStage(world, repository, server, {str(d["name"]): d for d in definitions}, url)
+    tools = {str(d["name"]): d for d in definitions}
+    stage = DemoStage(world, repository, server, tools, fetch, fetch_tool, url)
     _write_asks(stage, now)
     return stage
 
@@ -99,6 +123,17 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _inspecting() -> dict[str, Any]:
+    return {
+        "match": {"issuer": DEVELOPMENT_ISSUER, "subject": INSPECTING},
+        "tenant": sandbox.TENANT,
+        "roles": ["decide"],
+        "servers": ["*"],
+        "may_assert": {"task": True, "context_reset": True},
+        "inspects_results": True,
+    }
 
 
 def _console(url: str) -> dict[str, Any]:
@@ -151,6 +186,7 @@ def _write_asks(stage: DemoStage, at_ns: int) -> None:
     folder = stage.world.folder / "asks"
     folder.mkdir()
     _private(folder / "gateway.token", stage.world.caller_token("gateway", at_ns))
+    _private(folder / "explainer.token", stage.world.caller_token("explainer", at_ns))
     _private(folder / "operator.token", stage.world.caller_token("operator", at_ns))
     _private(folder / "alice.token", stage.world.token(ALICE, at_ns, lifetime_seconds=3600))
     _private(folder / "desk.token", stage.world.caller_token("desk", at_ns))
@@ -259,6 +295,15 @@ def approvals_command(stage: DemoStage, person: SandboxPerson, *arguments: str) 
         "--target", stage.world.socket,
         "--token-file", str(asks / f"{person.id}.token"),
         "--caller-token-file", str(asks / "desk.token"),
+    ]  # fmt: skip
+
+
+def explain_command(stage: DemoStage, decision_id: str) -> list[str]:
+    """The command with which the security team asks why an answer was what it was."""
+    return [
+        *pdp_command(), "explain", decision_id, "--no-changes",
+        "--target", stage.world.socket,
+        "--token-file", str(stage.world.folder / "asks" / "explainer.token"),
     ]  # fmt: skip
 
 

@@ -62,6 +62,7 @@ _LAUNCHERS |= {"run", "tool", "exec", "podman", "poetry"}
 _WAIVED = {
     "schema.open": "Read by the user at pinning; arguments that are not declared are refused all the same.",
     "sink.tainted": "The server's own policy has the user approve what may leave the machine.",
+    "flow.exfiltration": "The server's own policy has the user approve what may leave the machine.",
 }
 
 Answer = Literal["reads", "asks", "never"]

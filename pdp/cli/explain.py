@@ -189,6 +189,19 @@ def _plain(response: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
             for s in response.changes
         ],
         "search_incomplete": response.search_incomplete,
+        "labels": [
+            {
+                "label": each.label,
+                "code": each.code,
+                "pack": each.pack,
+                "decision_id": each.decision_id,
+                "at": each.at.ToJsonString(),
+                "server": each.server,
+                "target": each.target,
+                "arguments": json.loads(each.arguments_json) if each.arguments_json else None,
+            }
+            for each in response.labels
+        ],
         "facts": [
             {
                 "path": f.path,
@@ -225,6 +238,7 @@ def _lines(response: explain_pb2.ExplainResponse, searched: bool) -> Iterator[st
     )
     if searched and response.effect == types_pb2.EFFECT_DENY:
         yield from _section("would allow, smallest first", _changes(response))
+    yield from _section("what put labels on the session", map(_label, response.labels))
     yield from _section("facts", map(_fact, filter(_says_something, response.facts)))
     policy, at = response.policy.revision, response.evaluated_at.ToJsonString()
     yield f"policy {policy}, as of {at}, record {response.record.index}"
@@ -249,6 +263,11 @@ def _rule(rule: explain_pb2.FiredRule) -> str:
     waived = f"  waived by {rule.waived_by}" if rule.waived_by else ""
     only = {"with": "  only with asserted facts", "without": "  only without asserted facts"}.get(rule.asserted, "")
     return f"{place}  {rule.rule}  {rule.code or '(no code)'}{only}{waived}"
+
+
+def _label(source: explain_pb2.LabelSource) -> str:
+    called = " ".join(filter(None, (source.server, source.target, _short(source.arguments_json))))
+    return f"{source.label}  {called or '(a call that is not shown)'}  decision {source.decision_id}  [{source.code}]"
 
 
 def _changes(response: explain_pb2.ExplainResponse) -> Iterator[str]:

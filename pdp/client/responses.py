@@ -93,6 +93,7 @@ def decision(
         valid_until=_seconds(response.valid_until) if response.HasField("valid_until") and not doubt else None,
         call_digest=response.call_digest,
         redemption_id=response.redemption_id,
+        session_handle=response.session_handle,
         pending=_pending(response.pending) if pending else None,
         policy_revision=response.policy.revision,
         policy_digest=response.policy.digest,

@@ -182,6 +182,7 @@ class Decision:
     policy_digest: str = ""
     record: Record | None = None
     server_code: str = ""
+    session_handle: str = field(default="", repr=False)  # for a sub-agent's `Session.parent`
 
     @property
     def code(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from pdp.core.digest import Json
+from pdp.core.digest import Json, canonical
 from pdp.core.patterns import secret_in
 
 WITHHELD = "(a secret; not shown)"
@@ -46,6 +46,21 @@ class FiredRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSource:
+    """The call that put a label on subject and agent. `server`, `target` and `arguments` (canonical JSON) are empty
+    where they are not known, or not for this caller."""
+
+    label: str
+    code: str
+    pack: str
+    decision_id: str
+    at_ns: int
+    server: str = ""
+    target: str = ""
+    arguments: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class RequirementStory:
     """One requirement as policy wants it; `state` is `open`, `met`, `refused`, `failed` or `expired`."""
 
@@ -68,6 +83,26 @@ def facts(document: Mapping[str, Json], schema: Mapping[str, Json]) -> tuple[Fac
         erased = any(_meets(path, secret) for secret in secrets) or withheld(value) != value
         collected.append(Fact(withheld_in(path), None if erased else value, trust, source, erased))
     return tuple(collected)
+
+
+def label_sources(document: Mapping[str, Json]) -> tuple[LabelSource, ...]:
+    """What put the session's labels there, as the document says."""
+    session = document.get("session")
+    rows = session.get("label_sources") if isinstance(session, Mapping) else None
+    return tuple(
+        LabelSource(
+            str(row["label"]), str(row["code"]), str(row["pack"]), str(row["decision_id"]), _number(row, "at_ns")
+        )
+        for row in (rows if isinstance(rows, Sequence) else ())
+        if isinstance(row, Mapping)
+    )
+
+
+def shown_arguments(document: Mapping[str, Json]) -> bytes:
+    """A call's arguments as canonical JSON; nothing where a credential was found in them, or stands there."""
+    arguments = document.get("arguments")
+    value = arguments.get("value") if isinstance(arguments, Mapping) else None
+    return b"" if value is None or _secret_paths(document) or withheld(value) != value else canonical(value)
 
 
 def withheld_text(text: str) -> str:

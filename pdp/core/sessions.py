@@ -78,9 +78,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     if not inspects:
         put.append((UNOBSERVED, *_UNSEEN, decision_id, at_ns))
     labels = list(_new(places, put, there))
-    if narrowed(session, keys):  # what the task has read stays with every agent that took part in it
-        shared = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
-        labels += _new((keys.pair,), shared, (*there, *labels))
+    labels += took_part(session, keys, (*there, *labels))
     if keys.also and any(sink.kind == MEMORY for sink in target.sinks):
         written = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
         named = {label for label, *_ in written}
@@ -88,6 +86,15 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
         labels += _new((keys.also,), written, stored.labels)
     changes = [PairChange(place, awaits=(decision_id,)) for place in places] if inspects else []
     return Left(labels=tuple(labels), pairs=tuple(changes))
+
+
+def took_part(session: SessionFact, keys: CallKeys, there: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
+    """New labels of an agent that another one started: what the task has read stays with everybody who took part in
+    it, whatever was answered, for the next call need not name the parent."""
+    if not narrowed(session, keys):
+        return ()
+    shared = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
+    return tuple(_new((keys.pair,), shared, there))
 
 
 def inspected(

@@ -20,7 +20,7 @@ from pdp.core.outcome import END_SESSION, Effect, Outcome, denied
 from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
-from pdp.core.sessions import Left, allowed, ended
+from pdp.core.sessions import Left, allowed, ended, took_part
 from pdp.core.stored import (
     Artefact,
     CallRow,
@@ -198,7 +198,8 @@ class Recorder:
         row = replace(row, denials=int(denies)) if row is not None else None
         if row is not None and not passes and _ends(decision):
             row = ended(row, decision.at_ns)
-        left = Left()
+        there = () if session.reset else decision.stored.labels
+        left = Left(labels=took_part(session, keys, there))
         if passes or decision.answer.effect is Effect.ALLOW or decision.answer.enforcement != "enforced":
             args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
             inspects = decision.caller.inspects_results

@@ -73,6 +73,7 @@ class Explanation:
     digest: str
     reproduced: bool | None = None
     explained: RecordRef | None = None
+    labels: tuple[explain.LabelSource, ...] = ()
 
 
 @dataclass(slots=True)
@@ -142,7 +143,7 @@ class Explain:
             recorded = RecordedDecision(record, document)
             outcome, answer = await replay(policy, recorded)
             case = ExplainedCase(policy, document, outcome, recorded.supported, answer)
-            found = await self._explained(case, find_changes, self._failed(caller))
+            found = await self._explained(case, find_changes, caller)
         found = replace(found, reproduced=same(outcome, record), explained=stored.ref)
         target = (record["server"]["id"] or "", record["target"]["key"] or "")
         return found, (stored.tenant, _entry(caller, decision_id, target, found))
@@ -161,7 +162,7 @@ class Explain:
         await settle(decision, KnownEvidence(self.evidence))
         supported = frozenset(ask.supported_obligations)
         case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported, decision.said)
-        found = await self._explained(case, find_changes, self._failed(caller))
+        found = await self._explained(case, find_changes, caller)
         target = (decision.target.server, decision.target.key)
         return found, (caller.tenant, _entry(caller, "", target, found))
 
@@ -200,9 +201,7 @@ class Explain:
         finally:
             await policy.engine.close()
 
-    async def _explained(
-        self, case: ExplainedCase, find_changes: bool, failed: Callable[[Outcome], None]
-    ) -> Explanation:
+    async def _explained(self, case: ExplainedCase, find_changes: bool, caller: Caller) -> Explanation:
         outcome = case.outcome
         document: dict[str, Any] = json.loads(case.document) if case.document else {}
         rules = await self._fired(case, document) if document else ()
@@ -211,9 +210,23 @@ class Explain:
             if any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons):
                 found = changes.SearchResult((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
-                found = await search(case, document, Bundle.from_bytes(case.policy.artefact), failed)
+                bundle = Bundle.from_bytes(case.policy.artefact)
+                found = await search(case, document, bundle, self._failed(caller))
         # in a thread: there may be some ten thousand facts, and decisions do not wait for them
-        return await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
+        made = await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
+        sources = explain.label_sources(document)
+        return replace(made, labels=await self.store.read(lambda: tuple(self._named(s, caller) for s in sources)))
+
+    def _named(self, source: explain.LabelSource, caller: Caller) -> explain.LabelSource:
+        """With the call's target and arguments, where this caller could have that decision explained as well."""
+        stored = self.store.record(source.decision_id)
+        record: dict[str, Any] = json.loads(stored.record) if stored else {}
+        if stored is None or record["kind"] != "decision" or not caller.fronts(record["server"]["id"]):
+            return source
+        row = self.store.value(stored.record_id, "input")
+        arguments = explain.shown_arguments(json.loads(row.data)) if row is not None and row.data else b""
+        server, target = record["server"]["id"] or "", record["target"]["key"] or ""
+        return replace(source, server=server, target=target, arguments=arguments)
 
     async def _fired(self, case: ExplainedCase, document: Mapping[str, Any]) -> tuple[FiredRule, ...]:
         """The elements that the packs said, as the engine gave them to the composition, then the gate's checks that

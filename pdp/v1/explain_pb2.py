@@ -27,7 +27,7 @@ from pdp.v1 import decision_pb2 as pdp_dot_v1_dot_decision__pb2
 from pdp.v1 import types_pb2 as pdp_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14pdp/v1/explain.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15pdp/v1/decision.proto\x1a\x12pdp/v1/types.proto\"o\n\x0e\x45xplainRequest\x12\x15\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tH\x00\x12(\n\x07request\x18\x02 \x01(\x0b\x32\x15.pdp.v1.DecideRequestH\x00\x12\x14\n\x0c\x66ind_changes\x18\x03 \x01(\x08\x42\x06\n\x04what\"\xb6\x03\n\x0f\x45xplainResponse\x12\x1e\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x0e.pdp.v1.Effect\x12\x1f\n\x07reasons\x18\x02 \x03(\x0b\x32\x0e.pdp.v1.Reason\x12\x1b\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x0c.pdp.v1.Fact\x12 \n\x05rules\x18\x04 \x03(\x0b\x32\x11.pdp.v1.FiredRule\x12\x32\n\x0crequirements\x18\x05 \x03(\x0b\x32\x1c.pdp.v1.ExplainedRequirement\x12\"\n\x07\x63hanges\x18\x06 \x03(\x0b\x32\x11.pdp.v1.ChangeSet\x12\x19\n\x11search_incomplete\x18\x07 \x01(\x08\x12!\n\x06policy\x18\x08 \x01(\x0b\x32\x11.pdp.v1.PolicyRef\x12\x30\n\x0c\x65valuated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nreproduced\x18\n \x01(\x08\x12$\n\texplained\x18\x0b \x01(\x0b\x32\x11.pdp.v1.RecordRef\x12!\n\x06record\x18\x0c \x01(\x0b\x32\x11.pdp.v1.RecordRef\"f\n\x04\x46\x61\x63t\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\x0c\x12\x1c\n\x05trust\x18\x03 \x01(\x0e\x32\r.pdp.v1.Trust\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0e\n\x06\x65rased\x18\x05 \x01(\x08\"\x9d\x01\n\tFiredRule\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\r\x12\x14\n\x0c\x65lement_json\x18\x07 \x01(\x0c\x12\x11\n\twaived_by\x18\x08 \x01(\t\x12\x10\n\x08\x61sserted\x18\t \x01(\t\"c\n\x14\x45xplainedRequirement\x12(\n\x0brequirement\x18\x01 \x01(\x0b\x32\x13.pdp.v1.Requirement\x12\x14\n\x0c\x65lement_json\x18\x02 \x01(\x0c\x12\x0b\n\x03why\x18\x03 \x01(\t\".\n\tChangeSet\x12!\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x12.pdp.v1.FactChange\"C\n\nFactChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x65\x66ore_json\x18\x02 \x01(\x0c\x12\x12\n\nafter_json\x18\x03 \x01(\x0c*m\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRUST_VERIFIED\x10\x01\x12\x12\n\x0eTRUST_OBSERVED\x10\x02\x12\x11\n\rTRUST_VOUCHED\x10\x03\x12\x12\n\x0eTRUST_ASSERTED\x10\x04\x32L\n\x0e\x45xplainService\x12:\n\x07\x45xplain\x12\x16.pdp.v1.ExplainRequest\x1a\x17.pdp.v1.ExplainResponseB\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14pdp/v1/explain.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15pdp/v1/decision.proto\x1a\x12pdp/v1/types.proto\"o\n\x0e\x45xplainRequest\x12\x15\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tH\x00\x12(\n\x07request\x18\x02 \x01(\x0b\x32\x15.pdp.v1.DecideRequestH\x00\x12\x14\n\x0c\x66ind_changes\x18\x03 \x01(\x08\x42\x06\n\x04what\"\xdb\x03\n\x0f\x45xplainResponse\x12\x1e\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x0e.pdp.v1.Effect\x12\x1f\n\x07reasons\x18\x02 \x03(\x0b\x32\x0e.pdp.v1.Reason\x12\x1b\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x0c.pdp.v1.Fact\x12 \n\x05rules\x18\x04 \x03(\x0b\x32\x11.pdp.v1.FiredRule\x12\x32\n\x0crequirements\x18\x05 \x03(\x0b\x32\x1c.pdp.v1.ExplainedRequirement\x12\"\n\x07\x63hanges\x18\x06 \x03(\x0b\x32\x11.pdp.v1.ChangeSet\x12\x19\n\x11search_incomplete\x18\x07 \x01(\x08\x12!\n\x06policy\x18\x08 \x01(\x0b\x32\x11.pdp.v1.PolicyRef\x12\x30\n\x0c\x65valuated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nreproduced\x18\n \x01(\x08\x12$\n\texplained\x18\x0b \x01(\x0b\x32\x11.pdp.v1.RecordRef\x12!\n\x06record\x18\x0c \x01(\x0b\x32\x11.pdp.v1.RecordRef\x12#\n\x06labels\x18\r \x03(\x0b\x32\x13.pdp.v1.LabelSource\"\xad\x01\n\x0bLabelSource\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06server\x18\x06 \x01(\t\x12\x0e\n\x06target\x18\x07 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x08 \x01(\x0c\"f\n\x04\x46\x61\x63t\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\x0c\x12\x1c\n\x05trust\x18\x03 \x01(\x0e\x32\r.pdp.v1.Trust\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0e\n\x06\x65rased\x18\x05 \x01(\x08\"\x9d\x01\n\tFiredRule\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\r\x12\x14\n\x0c\x65lement_json\x18\x07 \x01(\x0c\x12\x11\n\twaived_by\x18\x08 \x01(\t\x12\x10\n\x08\x61sserted\x18\t \x01(\t\"c\n\x14\x45xplainedRequirement\x12(\n\x0brequirement\x18\x01 \x01(\x0b\x32\x13.pdp.v1.Requirement\x12\x14\n\x0c\x65lement_json\x18\x02 \x01(\x0c\x12\x0b\n\x03why\x18\x03 \x01(\t\".\n\tChangeSet\x12!\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x12.pdp.v1.FactChange\"C\n\nFactChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x65\x66ore_json\x18\x02 \x01(\x0c\x12\x12\n\nafter_json\x18\x03 \x01(\x0c*m\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRUST_VERIFIED\x10\x01\x12\x12\n\x0eTRUST_OBSERVED\x10\x02\x12\x11\n\rTRUST_VOUCHED\x10\x03\x12\x12\n\x0eTRUST_ASSERTED\x10\x04\x32L\n\x0e\x45xplainService\x12:\n\x07\x45xplain\x12\x16.pdp.v1.ExplainRequest\x1a\x17.pdp.v1.ExplainResponseB\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pdp.v1.explain_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\014pdp/v1;pdpv1'
-  _globals['_TRUST']._serialized_start=1144
-  _globals['_TRUST']._serialized_end=1253
+  _globals['_TRUST']._serialized_start=1357
+  _globals['_TRUST']._serialized_end=1466
   _globals['_EXPLAINREQUEST']._serialized_start=108
   _globals['_EXPLAINREQUEST']._serialized_end=219
   _globals['_EXPLAINRESPONSE']._serialized_start=222
-  _globals['_EXPLAINRESPONSE']._serialized_end=660
-  _globals['_FACT']._serialized_start=662
-  _globals['_FACT']._serialized_end=764
-  _globals['_FIREDRULE']._serialized_start=767
-  _globals['_FIREDRULE']._serialized_end=924
-  _globals['_EXPLAINEDREQUIREMENT']._serialized_start=926
-  _globals['_EXPLAINEDREQUIREMENT']._serialized_end=1025
-  _globals['_CHANGESET']._serialized_start=1027
-  _globals['_CHANGESET']._serialized_end=1073
-  _globals['_FACTCHANGE']._serialized_start=1075
-  _globals['_FACTCHANGE']._serialized_end=1142
-  _globals['_EXPLAINSERVICE']._serialized_start=1255
-  _globals['_EXPLAINSERVICE']._serialized_end=1331
+  _globals['_EXPLAINRESPONSE']._serialized_end=697
+  _globals['_LABELSOURCE']._serialized_start=700
+  _globals['_LABELSOURCE']._serialized_end=873
+  _globals['_FACT']._serialized_start=875
+  _globals['_FACT']._serialized_end=977
+  _globals['_FIREDRULE']._serialized_start=980
+  _globals['_FIREDRULE']._serialized_end=1137
+  _globals['_EXPLAINEDREQUIREMENT']._serialized_start=1139
+  _globals['_EXPLAINEDREQUIREMENT']._serialized_end=1238
+  _globals['_CHANGESET']._serialized_start=1240
+  _globals['_CHANGESET']._serialized_end=1286
+  _globals['_FACTCHANGE']._serialized_start=1288
+  _globals['_FACTCHANGE']._serialized_end=1355
+  _globals['_EXPLAINSERVICE']._serialized_start=1468
+  _globals['_EXPLAINSERVICE']._serialized_end=1544
 # @@protoc_insertion_point(module_scope)

@@ -107,6 +107,7 @@ class ExplainResponse(_message.Message):
     REPRODUCED_FIELD_NUMBER: _builtins.int
     EXPLAINED_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     effect: _types_pb2.Effect.ValueType
     """The effect, evaluated again."""
     search_incomplete: _builtins.bool
@@ -153,6 +154,10 @@ class ExplainResponse(_message.Message):
     def record(self) -> _types_pb2.RecordRef:
         """Record of this explanation."""
 
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelSource]:
+        """Which calls put labels on the session, the oldest first: of each label the first one."""
+
     def __init__(
         self,
         *,
@@ -168,14 +173,69 @@ class ExplainResponse(_message.Message):
         reproduced: _builtins.bool = ...,
         explained: _types_pb2.RecordRef | None = ...,
         record: _types_pb2.RecordRef | None = ...,
+        labels: _abc.Iterable[Global___LabelSource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated_at", b"evaluated_at", "explained", b"explained", "policy", b"policy", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "effect", b"effect", "evaluated_at", b"evaluated_at", "explained", b"explained", "facts", b"facts", "policy", b"policy", "reasons", b"reasons", "record", b"record", "reproduced", b"reproduced", "requirements", b"requirements", "rules", b"rules", "search_incomplete", b"search_incomplete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "effect", b"effect", "evaluated_at", b"evaluated_at", "explained", b"explained", "facts", b"facts", "labels", b"labels", "policy", b"policy", "reasons", b"reasons", "record", b"record", "reproduced", b"reproduced", "requirements", b"requirements", "rules", b"rules", "search_incomplete", b"search_incomplete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class LabelSource(_message.Message):
+    """LabelSource is the call that put a label on those who asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    PACK_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """The label, such as `untrusted`."""
+    code: _builtins.str
+    """Code of what put it there: of a rule, or `manifest.labels`."""
+    pack: _builtins.str
+    """Pack of that rule; empty for the manifest and the service."""
+    decision_id: _builtins.str
+    """Id of the decision that allowed the call."""
+    server: _builtins.str
+    """Server that was called; empty where this caller may not see it, or nothing is kept of the call."""
+    target: _builtins.str
+    """What was called, such as `tool:fetch`; empty likewise."""
+    arguments_json: _builtins.bytes
+    """Its arguments as UTF-8 JSON, such as the page that was read; empty likewise, and where they were erased or hold a
+    credential.
+    """
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When the label was put there."""
+
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        code: _builtins.str = ...,
+        pack: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        server: _builtins.str = ...,
+        target: _builtins.str = ...,
+        arguments_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "at", b"at", "code", b"code", "decision_id", b"decision_id", "label", b"label", "pack", b"pack", "server", b"server", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelSource: _TypeAlias = LabelSource  # noqa: Y015
 
 @_typing.final
 class Fact(_message.Message):

@@ -203,7 +203,7 @@ require contains {
 
 # METADATA
 # title: The subject confirms what leaves a tainted session
-# description: Private data, untrusted content and a way out, and whoever has all three can be made to leak.
+# description: After an untrusted or a private read. Where both were, the flow below wants more.
 require contains {
 	"kind": "confirmation",
 	"id": "sink.tainted",
@@ -218,6 +218,28 @@ require contains {
 	data.lib.session.tainted
 	some t in input.targets
 	t.key in data.lib.targets.outward
+	not t.key in data.lib.targets.leaking
+	not t.key in data.lib.judge.instead_of_subject
+}
+
+# METADATA
+# title: The subject confirms, with a passkey, what may carry private data out for somebody else
+# description: |
+#   Untrusted content, private data and a way out: whoever has all three can be made to leak, each call looking harmless.
+#   No agent answers this in its subject's place. `pdp explain` names the call that set each label.
+require contains {
+	"kind": "confirmation",
+	"id": "flow.exfiltration",
+	"code": "flow.exfiltration",
+	"control": "MCP10",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "passkey",
+} if {
+	data.lib.subject.attended
+	some t in input.targets
+	t.key in data.lib.targets.leaking
 	not t.key in data.lib.judge.instead_of_subject
 }
 
@@ -251,7 +273,7 @@ require contains {
 }
 
 # METADATA
-# title: A judge looks at a call of high risk instead of the subject
+# title: A judge looks at a call of high risk, or what may carry private data out, instead of the subject
 # description: |
 #   In the balanced profile, where nothing untrusted was read, or the values that bind are the user's own. When the judge
 #   cannot tell, the subject confirms after all, with a passkey.
@@ -276,14 +298,16 @@ require contains {
 } if {
 	some t in input.targets
 	t.key in data.lib.judge.instead_of_subject
-	t.risk_level == 3
+	t.key in data.lib.targets.grave
+	not t.key in data.lib.judge.medium
 }
 
 # METADATA
 # title: A judge looks at a lesser call instead of the subject
 # description: |
 #   In the balanced profile: a change of medium risk that stays within, and what leaves a tainted session where nothing
-#   untrusted was read or the task says to whom. When the judge cannot tell, the subject confirms after all.
+#   untrusted was read or, nothing private being known either, the task says to whom. When the judge cannot tell, the
+#   subject confirms after all.
 require contains {
 	"kind": "judge",
 	"id": "judge.origins",
@@ -305,7 +329,7 @@ require contains {
 } if {
 	some t in input.targets
 	t.key in data.lib.judge.instead_of_subject
-	t.risk_level < 3
+	not t.key in data.lib.targets.grave
 	not t.key in data.lib.judge.medium
 }
 

@@ -319,8 +319,8 @@ test_sensitive_session_to_message_wants_confirmation if {
 		with data.org as testing.org
 }
 
-test_unobserved_session_counts_as_tainted if {
-	"sink.tainted" in testing.codes(baseline.require) with input as testing.call({
+test_unobserved_session_counts_as_one_that_saw_everything if {
+	"flow.exfiltration" in testing.codes(baseline.require) with input as testing.call({
 		"subject": {"kind": "human"},
 		"session": {"known": true, "observed": false, "labels": []},
 		"targets": [testing.tool({"sinks": [{"kind": "email", "argument": "/to"}]})],
@@ -336,6 +336,37 @@ test_first_call_of_the_observed_is_not_tainted if {
 	})
 		with data.org as testing.org
 }
+
+test_private_data_after_untrusted_content_wants_a_passkey if {
+	every kind in ["network", "email", "message"] {
+		found := baseline.require with input as read_both({"sinks": [{"kind": kind, "argument": "/to"}]})
+			with data.org as testing.org
+		{[r.code, r.min_assurance] | some r in found} == {["flow.exfiltration", "passkey"]}
+	}
+}
+
+test_what_stays_within_is_no_flow if {
+	found := testing.codes(baseline.require) with input as read_both({"sinks": [{"kind": "filesystem", "argument": "/to"}]})
+		with data.org as testing.org
+	count(found) == 0
+}
+
+test_one_label_is_no_flow if {
+	every label in ["sensitive", "untrusted"] {
+		question := testing.call_of({"sinks": [{"kind": "email", "argument": "/to"}]})
+		codes := testing.codes(baseline.require) with input as object.union(question, {"session": {"labels": [label, "public"]}})
+			with data.org as testing.org
+		codes == {"sink.tainted"}
+	}
+}
+
+test_nobody_there_to_confirm_a_flow if {
+	found := testing.codes(baseline.require) with input as object.union(read_both({"sinks": [{"kind": "email", "argument": "/to"}]}), {"subject": {"kind": "service"}})
+		with data.org as testing.org
+	found == {"agent.unattended"}
+}
+
+read_both(target) := object.union(testing.call_of(target), {"session": {"labels": ["untrusted", "public", "sensitive"]}})
 
 test_clean_session_may_send if {
 	not "sink.tainted" in testing.codes(baseline.require) with input as testing.call({
@@ -513,6 +544,18 @@ test_own_values_send_nothing_after_an_untrusted_read if {
 
 test_a_judge_where_the_task_says_to_whom if {
 	asked(valued(mail, ["untrusted"], ["task"])) == {"judge.origins"}
+}
+
+test_a_judge_at_a_flow_only_where_the_task_says_to_whom if {
+	both := ["untrusted", "sensitive"]
+	every origins in [["external"], ["own", "task"], []] {
+		asked(valued(mail, both, origins)) == {"risk.medium", "flow.exfiltration"}
+	}
+	found := baseline.require with input as valued(mail, both, ["task"]) with data.org as balanced
+	{[r.code, r.otherwise.min_assurance] | some r in found} == {["judge.high", "passkey"]}
+	org := object.union(balanced, {"judge": {"people": "none", "medium": "instead"}})
+	one := testing.codes(baseline.require) with input as valued(mail, both, ["task"]) with data.org as org
+	one == {"judge.medium"}
 }
 
 test_one_judge_in_the_balanced_profile if {

@@ -22,6 +22,16 @@ tainted := false if {
 }
 
 # METADATA
+# title: The session has seen sensitive and untrusted content
+# description: Whoever wrote the one can ask for the other. What is not known counts as seen.
+default exposed := true
+
+exposed := false if {
+	observed
+	count({l | some l in input.session.labels; l in {"sensitive", "untrusted"}}) < 2
+}
+
+# METADATA
 # title: Nothing untrusted was read
 default unled := false
 

@@ -40,6 +40,22 @@ outward contains t.key if {
 }
 
 # METADATA
+# title: Targets by which private data may leave on an untrusted text's word
+leaking contains key if {
+	session.exposed
+	some key in outward
+}
+
+# METADATA
+# title: Targets that the subject confirms with a passkey
+grave contains key if some key in leaking
+
+grave contains t.key if {
+	some t in input.targets
+	t.risk_level == 3
+}
+
+# METADATA
 # title: Targets that are more than harmless reading
 consequential contains key if some key in changing
 

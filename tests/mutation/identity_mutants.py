@@ -159,8 +159,8 @@ SESSIONS = _in(
     ),
     (
         "shared-labels-left-behind",
-        "    if narrowed(session, keys):  # what",
-        "    if False:  # what",
+        "    if not narrowed(session, keys):",
+        "    if True:",
         "what a task has read stays with those who took part in it",
     ),
 )

@@ -18,6 +18,9 @@ deny contains {"code": "acme.never", "message": ""} if {
 }
 """
 _PEOPLE = '"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": false'
+HIGH = (
+    "} if {\n\tdata.lib.subject.attended\n\tsome t in input.targets\n\tt.risk"  # what only the rule `risk.high` has
+)
 NESTED = f"""{{
 	"kind": "approval", "id": "b", "code": "b", "ttl_seconds": 9, {_PEOPLE},
 	"otherwise": {{"kind": "approval", "id": "c", "code": "c", "ttl_seconds": 9, {_PEOPLE}}},
@@ -57,8 +60,8 @@ GATED = (
     Mutant(
         "pack-nested-otherwise",
         BASELINE,
-        '"min_assurance": "passkey",\n} if',
-        '"min_assurance": "passkey",\n\t"otherwise": ' + NESTED + "} if",
+        f'"min_assurance": "passkey",\n{HIGH}',
+        '"min_assurance": "passkey",\n\t"otherwise": ' + NESTED + HIGH,
         "otherwise is one level deep",
     ),
     Mutant(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mutant import Mutant
-from pack_mutants import ACME, BASELINE, GRANT, LIB
+from pack_mutants import ACME, BASELINE, GRANT, HIGH, LIB
+
+FLOW = "} if {\n\tdata.lib.subject.attended\n\tsome t in input.targets\n\tt.key in data.lib.targets.leaking"
 
 TESTED = (
     Mutant("depth-flipped", BASELINE, "> data.org", "< data.org", "short chains of delegation"),
@@ -29,7 +31,35 @@ TESTED = (
         "two people for a critical tool",
     ),
     Mutant("critical-one-person", BASELINE, '"n": 2', '"n": 1', "two people for a critical tool"),
-    Mutant("high-by-anyone", BASELINE, '"passkey",\n} if', '"signed_in",\n} if', "a passkey for high risk"),
+    Mutant("high-by-anyone", BASELINE, f'"passkey",\n{HIGH}', f'"signed_in",\n{HIGH}', "a passkey for high risk"),
+    Mutant(
+        "flow-by-anyone",
+        BASELINE,
+        f'"passkey",\n{FLOW}',
+        f'"signed_in",\n{FLOW}',
+        "a passkey where private data may leave for somebody else",
+    ),
+    Mutant(
+        "flow-never-known",
+        f"{LIB}/session.rego",
+        '{"sensitive", "untrusted"}}) < 2',
+        '{"sensitive", "untrusted"}}) < 3',
+        "who has read both can be made to leak",
+    ),
+    Mutant(
+        "flow-of-the-unobserved",
+        f"{LIB}/session.rego",
+        "default exposed := true",
+        "default exposed := false",
+        "what is not known counts as read",
+    ),
+    Mutant(
+        "flow-judged-lightly",
+        BASELINE,
+        "\tt.key in data.lib.targets.grave\n\tnot t.key in data.lib.judge.medium\n",
+        "\tt.risk_level == 3\n\tnot t.key in data.lib.judge.medium\n",
+        "a judge that cannot tell of a flow leaves it to a passkey",
+    ),
     Mutant(
         "destructive-high-passes",
         BASELINE,

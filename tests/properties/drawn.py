@@ -30,7 +30,14 @@ NOON = 1_782_907_200 * 10**9  # a Wednesday
 GRANT_ENDS = 1_806_537_600 * 10**9  # of the contractors' grant in the example
 CALL = "call-1"
 NONE = missing("x.missing", "There is none.")
-WAIVABLE = ("schema.open", "arguments.undeclared", "risk.medium", "agent.unattended", "sink.tainted")
+WAIVABLE = (
+    "schema.open",
+    "arguments.undeclared",
+    "risk.medium",
+    "agent.unattended",
+    "sink.tainted",
+    "flow.exfiltration",
+)
 
 
 def some(*values: Any, most: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:

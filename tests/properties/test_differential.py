@@ -50,6 +50,7 @@ _CODES = [
     "risk.medium",
     "agent.unattended",
     "sink.tainted",
+    "flow.exfiltration",
     "arguments.secret",
 ]
 # what means something where; a name without a pool gets a text that means nothing

@@ -128,7 +128,14 @@ def _waiver(number: int, code: str, server: str, **more: str) -> dict[str, str]:
     }
 
 
-WAIVABLE = ("schema.open", "arguments.undeclared", "risk.medium", "agent.unattended", "sink.tainted")
+WAIVABLE = (
+    "schema.open",
+    "arguments.undeclared",
+    "risk.medium",
+    "agent.unattended",
+    "sink.tainted",
+    "flow.exfiltration",
+)
 
 
 def _waivers(lapsed: str) -> list[dict[str, str]]:

@@ -49,6 +49,16 @@ EXPECTED = [
     ("alice", "ALLOW", "acme.role"),
     ("alice", "DENY", "already_redeemed"),
     ("alice", "DENY", "resume.mismatch"),
+    ("alice", "ALLOW", "web.developers"),  # an agent reads a page, looks at the change, stages it
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "ALLOW", "web.developers"),  # and once more, with an order in the page
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "PENDING", "flow.exfiltration"),
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "PENDING", "flow.exfiltration"),  # from a new session, by a sub-agent, in a batch
+    ("alice", "PENDING", "flow.exfiltration"),
+    ("alice", "PENDING", "flow.exfiltration"),
     ("alice", "LIST", "12 tools shown, 0 hidden"),  # from here on, what a client behind `pdp proxy` is told
     ("alice", "ALLOW", "its result"),
     ("alice", "DENY", "JSON-RPC error -32001"),
@@ -151,6 +161,15 @@ def test_every_row_has_a_record_of_its_own(played: dict[str, Played]) -> None:
     assert records == sorted(set(records))
 
 
+def test_the_page_that_led_the_agent_is_named(played: dict[str, Played]) -> None:
+    _, told, rest = played["shipped"].text.partition("what put labels on the session\n")
+    assert told
+    assert re.match(
+        r'  untrusted  fetch tool:fetch \{"url":"http://127\.0\.0\.1:\d+/guide-2"}  decision \S{36}', rest
+    )
+    assert re.search(r"^  sensitive  git tool:git_diff ", rest, re.MULTILINE)
+
+
 def test_nothing_is_left_running(played: dict[str, Played]) -> None:
     folder = played["shipped"].folder
     assert not (folder / "pdp.sock").exists()
@@ -163,7 +182,7 @@ def test_a_policy_that_allows_too_much_is_noticed(played: dict[str, Played]) -> 
     wrong = [(row[2], row[4]) for row in found.rows if row[0] == "WRONG"]
     # denied for another reason than that nobody granted it: the token lacks the scope, so it is not listed either
     assert wrong == [("bob", "DENY")]
-    assert re.search(r"20 of 21 answers were the expected ones", found.text)
+    assert f"{ANSWERS - 1} of {ANSWERS} answers were the expected ones" in found.text
 
 
 @pytest.mark.skipif(not GIT_SERVER.exists(), reason="mcp-server-git is not installed; `make demo` does it")

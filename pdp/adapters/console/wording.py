@@ -56,13 +56,15 @@ TASK_SOURCES: Mapping[str, str] = {
 REASONS: Mapping[str, str] = {
     "agent.unattended": "An agent acts here with nobody at the keyboard, so its group has to agree.",
     "annotations.destructive": "The tool can destroy what it works on, so somebody else has to agree.",
+    "flow.exfiltration": "The agent has read private data and text that others wrote, and this would send something "
+    "out, so you have to confirm that you want it.",
     "judge.high.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
     "judge.origins.confirm": "A judge could not tell whether the task wants this, so you have to confirm it.",
     "judge.medium.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
     "risk.critical": "The tool is of critical risk, so two people have to agree.",
     "risk.high": "The tool is of high risk, so you have to confirm that you want this.",
     "risk.medium": "The tool changes something, so you have to confirm that you want this.",
-    "sink.tainted": "This would send something out of a session that has seen private data and untrusted content.",
+    "sink.tainted": "This would send something out of a session that has seen private data, or untrusted content.",
 }
 WHY_NOT: Mapping[str, str] = {
     "approval.own_call": "This call is made for you, so somebody else has to decide. You can withdraw it.",

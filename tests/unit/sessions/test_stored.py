@@ -10,7 +10,7 @@ from pdp.core.approvals.rows import Answered
 from pdp.core.check import OK, WORST_COUNT, failed, missing
 from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
-from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed, ended, narrowed, since
+from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed, ended, narrowed, since, took_part
 from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import UNKNOWN, StoredSessions
@@ -77,7 +77,7 @@ class Store:
         fact, row, keys, stored = self._look(who, ask, at_ns, caller, to)
         if not fact.check.ok or not keys.pair:
             return fact
-        left = Left()
+        left = Left(labels=took_part(fact, keys, () if fact.reset else stored.labels))
         if effect == "allow":
             name = f"d{len(self.commits)}"
             left = allowed(name, at_ns, to, fact, keys, stored, inspects=caller.inspects_results)
@@ -382,6 +382,17 @@ def test_a_child_shares_the_labels_of_its_task_in_both_directions() -> None:
 
 def _pair(store: Store, who: Any) -> str:
     return store.sessions.keys(CallKeys("acme", T, 0), SEEING, who, ASK, PLAIN).pair
+
+
+@pytest.mark.parametrize("effect", ["pending", "deny"])
+def test_a_child_that_was_refused_keeps_what_its_task_has_read(effect: str) -> None:
+    """The next call without the handle would otherwise know of nothing."""
+    store, gateway = Store(), SEEING
+    mine = store.call(caller=gateway, to=READ)
+    store.inspect()
+    assert store.look(OTHER, SessionAsk("own"), caller=gateway).labels == ()
+    store.call(OTHER, child_of(mine), caller=gateway, effect=effect)
+    assert store.look(OTHER, SessionAsk("own"), caller=gateway).labels == ("untrusted",)
 
 
 def test_only_a_handle_that_was_issued_to_the_subject_starts_a_child() -> None:

@@ -9,7 +9,7 @@ from pdp.core.answer import open_requirement
 from pdp.core.changes import FactChange
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.explain import Fact, FiredRule, RequirementStory
+from pdp.core.explain import Fact, FiredRule, LabelSource, RequirementStory
 from pdp.core.stored import RecordRef
 from pdp.service.explain import ExplainRequest, Explanation
 from pdp.v1 import explain_pb2
@@ -40,11 +40,25 @@ def response(found: Explanation, record: RecordRef) -> explain_pb2.ExplainRespon
         reproduced=bool(found.reproduced),
         explained=None if found.explained is None else decisions.record_ref(found.explained),
         record=decisions.record_ref(record),
+        labels=map(_label, found.labels),
     )
     if found.changes is not None:
         made.search_incomplete = found.changes.incomplete
         made.changes.extend(explain_pb2.ChangeSet(facts=map(_change, changed)) for changed in found.changes.sets)
     return made
+
+
+def _label(source: LabelSource) -> explain_pb2.LabelSource:
+    return explain_pb2.LabelSource(
+        label=source.label,
+        code=source.code,
+        pack=source.pack,
+        decision_id=source.decision_id,
+        at=fields.timestamp(source.at_ns),
+        server=source.server,
+        target=source.target,
+        arguments_json=source.arguments,
+    )
 
 
 def _fact(fact: Fact) -> explain_pb2.Fact:

@@ -1,0 +1,16 @@
+# METADATA
+# title: Who may read the web
+# description: Developers. What they may send out with a page's address is the baseline's concern.
+package packs.web
+
+# METADATA
+# title: Contract data of this pack
+meta := {"servers": ["fetch"], "owner": "security@acme.example"}
+
+# METADATA
+# title: Developers read pages
+allow contains {"target": t.key, "code": "web.developers"} if {
+	some t in input.targets
+	t.name == "fetch"
+	"developers" in input.subject.groups
+}
