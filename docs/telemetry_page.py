@@ -13,7 +13,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "telemetry.md"
+PAGES = {"telemetry.md": ("stages", "attributes"), "metrics.md": ("metrics",)}  # with their tables
 PICTURE = ROOT / "docs" / "img" / "trace.svg"
 WARM_UP = 50  # calls before those of which the median is drawn
 CALLS = 51
@@ -32,16 +32,17 @@ class Drawn:
     attributes: dict[str, Any]
 
 
-def page(text: str) -> str:
-    """The page with its marked tables made anew. Raises ValueError when a mark is missing."""
+def page(title: str, text: str) -> str:
+    """A page with its marked tables made anew. Raises ValueError when a mark is missing."""
     from pdp.telemetry.catalogue import tables  # noqa: PLC0415 - found only where the package is installed
 
-    for name, made in tables().items():
+    for name in PAGES[title]:
+        made = tables()[name]
         begin, end = f"<!-- {name}: made by docs/telemetry_page.py -->\n", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise ValueError(f"{PAGE.name}: the marks of '{name}' are missing; put them back")
+            raise ValueError(f"{title}: the marks of '{name}' are missing; put them back")
         text = f"{before}{begin}\n{made}\n\n{end}{after}"
     return text
 
@@ -145,7 +146,7 @@ def _beside(x: float, length: float, y: int, text: str) -> str:
 
 
 def main() -> int:
-    """Make the tables of docs/telemetry.md from `pdp.telemetry.catalogue`; with --picture, trace one Decide and draw
+    """Make the tables of the pages from `pdp.telemetry.catalogue`; with --picture, trace one Decide and draw
     docs/img/trace.svg; with --check, say whether the tables are fresh."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true")
@@ -156,14 +157,16 @@ def main() -> int:
             drawn = picture(asyncio.run(capture(Path(folder))))
         PICTURE.parent.mkdir(exist_ok=True)
         PICTURE.write_text(drawn)
-    made = page(PAGE.read_text())
-    if asked.check:
-        if made != PAGE.read_text():
-            sys.stderr.write("docs/telemetry.md is stale; run docs/telemetry_page.py\n")
-            return 1
-        return 0
-    PAGE.write_text(made)
-    return 0
+    stale = False
+    for title in PAGES:
+        path = ROOT / "docs" / title
+        made = page(title, path.read_text())
+        if asked.check and made != path.read_text():
+            sys.stderr.write(f"docs/{title} is stale; run docs/telemetry_page.py\n")
+            stale = True
+        elif not asked.check:
+            path.write_text(made)
+    return int(stale)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
-
-from standardwebhooks.webhooks import Webhook
 
 from pdp.approvals import messages
 from pdp.approvals.mail import Mail
 from pdp.approvals.options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
-from pdp.approvals.outgoing import OutgoingHost, Post, trusted
 from pdp.core.approvals.notices import Message, Route
-from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
+from pdp.outgoing import OutgoingHost, Post, SignedPost, signing_key, trusted
 from pdp.ports import Channel
 
 
@@ -26,20 +20,11 @@ from pdp.ports import Channel
 class SignedWebhook:
     """POSTs signed messages. The same message has the same `webhook-id` at every attempt."""
 
-    post: Post
-    signer: Webhook = field(repr=False)
+    post: SignedPost
 
     async def send(self, message: Message) -> None:
         """Raises Unavailable `notice.*`."""
-        body = messages.webhook(message)
-        name, at = f"msg_{message.id}", datetime.fromtimestamp(message.at_ns // NS, UTC)
-        signature = self.signer.sign(name, at, body.decode())
-        headers = {
-            "webhook-id": name,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": signature,
-        }
-        await self.post(body, headers)
+        await self.post(f"msg_{message.id}", message.at_ns, messages.webhook(message), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +42,6 @@ class ChatWebhook:
 Resolve = Callable[[str, str], bytes]
 """Secret reference and the key that holds it to the secret. Raises ConfigurationFault."""
 
-_PREFIX = "whsec_"
-_SECRET_BYTES = range(24, 65)  # as Standard Webhooks says
 _FORMS = {"slack": messages.slack, "teams": messages.teams}
 
 
@@ -67,7 +50,8 @@ def channel(options: ChannelOptions, resolve: Resolve, where: str) -> Channel:
     tls = trusted(options.ca_file, where)
     if isinstance(options, WebhookOptions):
         post = Post(options.url, tls, internal=options.allow_internal)
-        return SignedWebhook(post, Webhook(_signing_key(resolve(options.secret, "secret"), f"{where}.secret")))
+        key = signing_key(resolve(options.secret, "secret"), f"{where}.secret")
+        return SignedWebhook(SignedPost(post, (key,)))
     if isinstance(options, ChatOptions):
         url = _chat_url(options, resolve(options.url, "url"), f"{where}.url")
         return ChatWebhook(Post(url, tls, internal=options.allow_internal), _FORMS[options.kind])
@@ -85,20 +69,6 @@ def routes(channels: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
 def _mail(options: MailOptions, tls: ssl.SSLContext, password: str) -> Mail:
     host = OutgoingHost(options.host, options.port, options.allow_internal)
     return Mail(host, options.security, tls, options.sender, options.user, password)
-
-
-def _signing_key(secret: bytes, where: str) -> bytes:
-    text = secret.decode("ascii", "replace")
-    try:
-        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not text.startswith(_PREFIX) or len(key) not in _SECRET_BYTES:
-        raise ConfigurationFault(
-            "config.secret",
-            f"{where}: is not a signing secret; make one with: echo whsec_$(openssl rand -base64 32) > PATH",
-        )
-    return key
 
 
 def _chat_url(options: ChatOptions, secret: bytes, where: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from pdp.core.approvals.requirement import ApprovalKind
-from pdp.files.options import Options
+from pdp.files.options import Options, post_url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+$")]
@@ -44,18 +44,10 @@ class WebhookOptions(_Channel):
         json_schema_extra=_SECRET,
     )
 
-    @field_validator("url")
-    @classmethod
-    def _is_a_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or "@" in url:
-            raise ValueError("must be a URL with a host, without user, query and fragment")
-        return url
-
     @model_validator(mode="after")
-    def _is_private(self) -> Self:
-        if urlsplit(self.url).scheme != "https" and not self.allow_internal:
-            raise ValueError("`url` must be https; plain http only with allow_internal")
+    def _is_a_url(self) -> Self:
+        if problem := post_url_problem(self.url, internal=self.allow_internal):
+            raise ValueError(f"`url` {problem}")
         return self
 
 

@@ -10,16 +10,14 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 
 import jsonschema_rs
 
+from pdp.audit.options import SCHEMA_FILE
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.record import MAX_BYTES
-
-SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 
 @dataclass(frozen=True, slots=True)

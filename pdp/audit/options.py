@@ -2,12 +2,92 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from pdp.files.options import Options
+from pdp.files.options import Options, header_problem, post_url_problem
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")]
+Tenant = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
+SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
+_SECRET: dict[str, Any] = {"secret": True}
+
+
+class _Receiver(Options):
+    """Options common to all receivers of records."""
+
+    url: str = Field(description="Where to. It holds no secret.", examples=["https://siem.acme.example/pdp"])
+    format: Literal["record", "ocsf"] = Field(
+        "record", description="`record`: the exact record with its index and leaf hash; `ocsf`: an OCSF event."
+    )
+    tenants: tuple[Tenant, ...] = Field(
+        (),
+        description="Only records of these tenants; `*` is what belongs to none. Absent: all.",
+        examples=[["acme"]],
+    )
+    kinds: tuple[str, ...] = Field(
+        (), description="Only records of these kinds. Absent: all.", examples=[["decision", "approval"]]
+    )
+    from_start: bool = Field(
+        False, description="A receiver that is new gets the whole log, instead of what comes from now on."
+    )
+    max_records: int = Field(100, ge=1, le=250, description="Records of one push, of at most 1 MiB together.")
+    headers: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Name of a header to file:PATH or vault:PATH#KEY of its value.",
+        examples=[{"authorization": "file:secrets/siem.token"}],
+        json_schema_extra=_SECRET,
+    )
+    allow_internal: bool = Field(
+        False,
+        description="The host may have a private or loopback address. A link-local one is refused all the same.",
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM bundle that the host's certificate must verify with, instead of the system's."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        if problem := post_url_problem(self.url, internal=self.allow_internal):
+            raise ValueError(f"`url` {problem}")
+        if problem := header_problem(self.headers):
+            raise ValueError(f"`headers`: {problem}")
+        return self
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        known = json.loads(SCHEMA_FILE.read_bytes())["properties"]["kind"]["enum"] if kinds else ()
+        if not set(kinds) <= set(known):
+            raise ValueError(f"must be kinds of records; there are {', '.join(known)}")
+        return kinds
+
+
+class WebhookReceiver(_Receiver):
+    """POSTs that are signed as Standard Webhooks says."""
+
+    kind: Literal["webhook"] = Field("webhook", description="What the receiver is.")
+    secrets: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=2,
+        description="file:PATH or vault:PATH#KEY of signing secrets: whsec_ and 24 to 64 bytes as base64. Each push "
+        "is signed with all of them, so that a secret can be replaced.",
+        examples=[["file:secrets/siem.key"]],
+        json_schema_extra=_SECRET,
+    )
+
+
+class OtlpReceiver(_Receiver):
+    """Log records by OTLP over HTTP, as JSON."""
+
+    kind: Literal["otlp"] = Field(description="What the receiver is.", examples=["otlp"])
+
+
+ReceiverOptions = Annotated[WebhookReceiver | OtlpReceiver, Field(discriminator="kind")]
 
 
 class AuditOptions(Options):
@@ -50,6 +130,12 @@ class AuditOptions(Options):
         description="Folder for the index that `SearchRecords` and `pdp audit search` need; each process has its "
         "own, and makes it again where it is lost. Absent: beside the store where that is a folder, else no search.",
         examples=["index"],
+    )
+
+    push: dict[Name, ReceiverOptions] = Field(
+        default_factory=dict,
+        description="Who gets records, by a name of yours. Under that name the store keeps how far each is.",
+        examples=["siem"],
     )
 
     @field_validator("listen")

@@ -135,6 +135,16 @@ class Store(Answers, Protocol):
         """The versions in force, as last announced by any process."""
         ...
 
+    async def hold_cursor(self, name: str, begin: int, *, at_ns: int, until_ns: int) -> int | None:
+        """The index at which a receiver of the log goes on, held by this process until `until_ns`; None while another
+        one holds it. A new receiver begins at `begin`. It is no record. Raises Unavailable, Overloaded."""
+        ...
+
+    async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
+        """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
+        more. Raises Unavailable, Overloaded."""
+        ...
+
     def high_water(self, name: str) -> int:
         """0 when never set."""
         ...

@@ -17,6 +17,7 @@ from pdp.adapters.grpc.server import GrpcServer, ServedBeside
 from pdp.adapters.grpc.servicer import Services
 from pdp.audit.index import SearchIndex
 from pdp.audit.publisher import RolledBack
+from pdp.audit.pushes import Pushes
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
@@ -34,7 +35,7 @@ from pdp.runtime import background, console
 from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
-from pdp.runtime.signed_log import WiredLog, record_key, search_index, signed_log
+from pdp.runtime.signed_log import WiredLog, pushes, record_key, search_index, signed_log
 from pdp.runtime.telemetry import KeptCounts, Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
@@ -88,6 +89,7 @@ class Process:
     approvals: WiredApprovals
     judge: Judge | None
     readings: Readings
+    pushes: Pushes
     console: ConsoleServer | None = None
     signed: WiredLog | None = None
     index: SearchIndex | None = None
@@ -223,6 +225,7 @@ def _build(
     )
     index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
+    pushing = pushes(settings, store, clock, entropy, telemetry)
     services = Services(
         admission=admission,
         decide=decide,
@@ -285,6 +288,7 @@ def _build(
         reloads,
         approvals.services.sweep.tenants,
         state.fleet,
+        tuple(each.tell for each in pushing.each),
     )
     runs = Runs(recorder, ports.store, clock)
     return Process(
@@ -304,6 +308,7 @@ def _build(
         approvals,
         judge,
         readings,
+        pushing,
         console.server(settings, approvals.services, clock, entropy, index_key),
         signed,
         index,
@@ -410,6 +415,7 @@ def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
         yield background.watch_prompts(process.judge, max(PROMPTS_SECONDS, process.settings.service.watch_seconds))
     if process.index is not None:
         yield process.index.run()
+    yield process.pushes.run()
 
 
 async def _sign(signed: WiredLog, faults: list[Fault], stop: asyncio.Event) -> None:
@@ -458,6 +464,7 @@ async def close(process: Process, *, reason: str) -> None:
         if process.console is not None:
             await process.console.drain()
         await process.server.drain()
+        await process.pushes.close()
         try:
             if process.store.healthy():
                 await process.runs.refusals()

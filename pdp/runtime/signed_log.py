@@ -1,4 +1,4 @@
-"""Wiring of the signed log (the key, the folder, the publisher and the listener) and of the search index."""
+"""Wiring of what follows the log: the signed log (key, folder, publisher, listener), the search index, and pushes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from pdp.audit.cosignature import WitnessPolicy
 from pdp.audit.cosigners import Cosigners
 from pdp.audit.index import SearchIndex
 from pdp.audit.note import read_private
-from pdp.audit.options import AuditOptions
+from pdp.audit.options import AuditOptions, ReceiverOptions
 from pdp.audit.publisher import Publisher
+from pdp.audit.pushes import Push, Pushes
+from pdp.audit.receivers import Receiver, Selection, receiver
 from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
-from pdp.ports import Store
+from pdp.ports import Clock, Entropy, Store
+from pdp.ports.telemetry import Telemetry
 from pdp.secrets.reference import secret
 from pdp.service.commit import Recorder
 
@@ -83,6 +86,36 @@ def search_index(settings: Settings, store: Store, index_key: bytes) -> SearchIn
     except OSError as error:
         raise ConfigurationFault("audit.index", f"audit.index: cannot be made ({error.strerror}).") from None
     return SearchIndex(store, folder, index_key)
+
+
+def pushes(settings: Settings, store: Store, clock: Clock, entropy: Entropy, telemetry: Telemetry) -> Pushes:
+    """A cursor for each receiver, none of them moving yet. Raises ConfigurationFault."""
+    return Pushes(
+        tuple(
+            Push(
+                name,
+                receiver_of(settings, name, options),
+                Selection(frozenset(options.tenants), frozenset(options.kinds)),
+                store,
+                clock,
+                entropy,
+                options.max_records,
+                0 if options.from_start else store.size(),
+                telemetry,
+            )
+            for name, options in settings.audit.push.items()
+        )
+    )
+
+
+def receiver_of(settings: Settings, name: str, options: ReceiverOptions) -> Receiver:
+    """One of the configured receivers. Raises ConfigurationFault that names the setting."""
+    where = f"audit.push.{name}"
+
+    def found(reference: str, key: str) -> bytes:
+        return secret(reference, settings.vault, where=f"{where}.{key}", at_least=1)
+
+    return receiver(options, found, where)
 
 
 async def record_key(wired: WiredLog, store: Store, recorder: Recorder, at_ns: int) -> None:

@@ -130,6 +130,7 @@ class Levels:
     reloads: Reloads
     tenants: tuple[str, ...]
     fleet: Fleet
+    more: tuple[Callable[[int], None], ...] = ()  # set gauges of their own
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
     _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
 
@@ -160,6 +161,8 @@ class Levels:
             level("pdp.keys", state["keys"], {"pdp.issuer": issuer})
             level("pdp.keys.age", state["age_seconds"], {"pdp.issuer": issuer})
         self._endings(at_ns)
+        for tell in self.more:
+            tell(at_ns)
 
     def warn(self, at_ns: int) -> None:
         """Log what expires soon, or has expired: when that begins, and again when less time is left."""

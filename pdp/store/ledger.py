@@ -78,6 +78,10 @@ class Ledger:
         alone = self._rows.alone()
         self._rows.on(lambda db: shared.recognise(db, keys, alone=alone))
 
+    def alone(self) -> bool:
+        """In the writer's transaction: no other process has the store open."""
+        return self._rows.alone()
+
     def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
         """In the writer's transaction."""
         self._rows.on(lambda db: shared.put_in_force(db, digests))

@@ -27,6 +27,7 @@ from pdp.core.stored import (
 )
 from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
+from pdp.store.cursors import hold, move
 from pdp.store.erasing import erase, unname
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
@@ -295,6 +296,21 @@ class LogStore(PeopleReads, ABC):
     def in_force(self) -> Mapping[tuple[str, str], str]:
         """The versions in force, as last announced by any process."""
         return self._ledger.marks.in_force
+
+    async def hold_cursor(self, name: str, begin: int, *, at_ns: int, until_ns: int) -> int | None:
+        """The index at which a receiver of the log goes on, held by this process until `until_ns`; None while another
+        one holds it. A new receiver begins at `begin`. It is no record. Raises Unavailable, Overloaded."""
+        want = (self.boot, at_ns, until_ns)
+        return await self._writer.submit(
+            lambda: self._on_writer(lambda db: hold(db, name, want, begin, alone=self._ledger.alone()))
+        )
+
+    async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
+        """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
+        more. Raises Unavailable, Overloaded."""
+        return await self._writer.submit(
+            lambda: self._on_writer(lambda db: move(db, name, self.boot, position, until_ns))
+        )
 
     def high_water(self, name: str) -> int:
         """0 when never set."""

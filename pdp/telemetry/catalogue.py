@@ -1,4 +1,4 @@
-"""Catalogue of spans, attributes and metrics; source of the instruments and of docs/telemetry.md."""
+"""Catalogue of spans, attributes and metrics; source of the instruments, of docs/telemetry.md and docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ ATTRIBUTES = (
     Attribute("pdp.group", "a group that policy gives seats, `subject` for whom a call is made", "metrics"),
     Attribute("pdp.choice", "`approve`, `deny` or `cancel`", "metrics"),
     Attribute("pdp.channel", "a channel of the configuration", "metrics"),
+    Attribute("pdp.receiver", "a receiver of records, as in `audit.push`", "metrics"),
     Attribute("pdp.tenant", "a tenant of the configuration", "metrics"),
     Attribute("pdp.part", "`policy`, `directory`, `revocations` or `config`", "metrics"),
     Attribute("pdp.issuer", "an issuer of the configuration", "metrics"),
@@ -186,6 +187,17 @@ INSTRUMENTS = (
         "pdp.notices", "counter", "{attempt}", "attempts to deliver a message; `none` when it was",
         ("pdp.channel", "pdp.code"),
     ),
+    Instrument(
+        "pdp.pushes", "counter", "{attempt}", "attempts to push records to a receiver; `none` when it took them",
+        ("pdp.receiver", "pdp.code"),
+    ),
+    Instrument(
+        "pdp.push.waiting", "level", "{record}",
+        "records that wait to be pushed; 0 where another process pushes them", ("pdp.receiver",),
+    ),
+    Instrument(
+        "pdp.push.age", "level", "s", "of the oldest of them that the receiver wants", ("pdp.receiver",)
+    ),
     Instrument("pdp.switches.engaged", "level", "{switch}", "kill switches that are engaged"),
 )  # fmt: skip
 
@@ -193,7 +205,7 @@ _KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_
 
 
 def tables() -> dict[str, str]:
-    """The tables of docs/telemetry.md, by name."""
+    """The tables of the two pages, by name."""
     stages = [f"| `pdp.{s.name}` | {s.says} |" for s in STAGES]
     attributes = [f"| `{a.name}` | {a.where} | {a.says} |" for a in ATTRIBUTES]
     metrics = [

@@ -32,6 +32,7 @@ from typing_extensions import override
 
 from pdp import __version__
 from pdp.core.errors import ConfigurationFault
+from pdp.files.options import header_value
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
 from pdp.telemetry.provider import OpenTelemetry
 
@@ -153,7 +154,10 @@ def collector(options: OtlpOptions, secret: Callable[[str], bytes]) -> Mapping[s
         "endpoint": options.endpoint,
         "insecure": not secure,
         "credentials": grpc.ssl_channel_credentials(_authorities(options)) if secure else None,
-        "headers": tuple((name, _header(name, secret(where))) for name, where in options.headers.items()),
+        "headers": tuple(
+            (name, header_value(secret(where), f"telemetry.otlp.headers.{name}", "config.telemetry"))
+            for name, where in options.headers.items()
+        ),
         "timeout": options.timeout_seconds,
     }
 
@@ -167,16 +171,6 @@ def _otlp(options: OtlpOptions, secret: Callable[[str], bytes]) -> tuple[OTLPSpa
         export_timeout_millis=options.timeout_seconds * 1000,
     )
     return OTLPSpanExporter(**common), reader
-
-
-def _header(name: str, value: bytes) -> str:
-    try:
-        text = value.decode("ascii")
-    except UnicodeDecodeError:
-        text = ""
-    if not text.isprintable() or not text:
-        raise ConfigurationFault("config.telemetry", f"telemetry.otlp.headers.{name}: must be printable ASCII.")
-    return text
 
 
 def _authorities(options: OtlpOptions) -> bytes | None:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
-from pdp.files.options import Options, url_problem
+from pdp.files.options import Options, header_problem, url_problem
 
 _MAX_PORT = 65_535
 
@@ -50,11 +50,8 @@ class OtlpOptions(Options):
     @field_validator("headers")
     @classmethod
     def _by_reference(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
-        for name, value in headers.items():
-            if not name.isascii() or name != name.lower() or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError("a header's name is lower-case letters, digits, '-' and '_'")
-            if not value.startswith(("file:", "vault:")):
-                raise ValueError("a header's value is given as file:PATH or vault:PATH#KEY")
+        if problem := header_problem(headers):
+            raise ValueError(problem)
         return headers
 
 

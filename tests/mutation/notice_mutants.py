@@ -36,7 +36,7 @@ CONTENT = _in(
 )
 
 WAY_OUT = _in(
-    "approvals/outgoing",
+    "outgoing",
     (
         "any-address",
         "if not addresses or not all(allowed(address,",
@@ -154,4 +154,53 @@ WAITING = (
     ),
 )
 
-NOTICES = (*CONTENT, *WAY_OUT, *CHANNELS, *CANARIES, *WAITING)
+PUSHES = (
+    *_in(
+        "audit/pushes",
+        (
+            "push-moves-on",
+            "if self._next.body and not await self._sent(self._next):\n            return EVERY",
+            "if self._next.body:\n            await self._sent(self._next)",
+            "what a receiver has not taken is pushed again",
+        ),
+        ("push-never-saved", "position == self._saved[0] and not anyway", "not anyway", "a run goes on"),
+        (
+            "push-anew",
+            "if code in _REFUSED and self._limit > 1:",
+            "if self._limit > 1:",
+            "what may have arrived is sent again as it was",
+        ),
+        (
+            "push-skips",
+            "                    break\n                taken.append",
+            "                    continue\n                taken.append",
+            "every record is pushed",
+        ),
+    ),
+    *_in(
+        "audit/receivers",
+        ("push-of-others", "not self.tenants or tenant in self.tenants", "True", "a receiver is of its tenants"),
+        (
+            "push-partial",
+            "if refused := _refused(answer):",
+            "if False and (refused := 0):",
+            "a refusal is none taken",
+        ),
+    ),
+    *_in(
+        "outgoing",
+        (
+            "push-by-one-key",
+            "for key in self.keys)",
+            "for key in self.keys[:1])",
+            "a push is signed by every key in use",
+        ),
+    ),
+    *_in(
+        "store/cursors",
+        ("cursor-of-two", "known.until_ns > at_ns and not alone", "False", "one process at a time pushes"),
+        ("cursor-of-any", "if known is None or known.holder != run:", "if known is None:", "who lost it learns so"),
+    ),
+)
+
+NOTICES = (*CONTENT, *WAY_OUT, *CHANNELS, *PUSHES, *CANARIES, *WAITING)

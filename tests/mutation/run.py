@@ -154,6 +154,17 @@ CHECKS = (
         ("pdp/service/approvals/client_answers", "pdp/service/approvals/visibility"),
     ),
     Check(
+        "way out",
+        _pytest("tests/unit/test_outgoing.py", "tests/unit/approvals/test_channels.py"),
+        ("pdp/outgoing",),
+    ),
+    Check(
+        "pushes",
+        _pytest("tests/contract/test_pushes.py", "-k", "sqlite"),
+        ("pdp/audit/pushes", "pdp/audit/receivers", "pdp/outgoing"),
+    ),
+    Check("pushes of a fleet", _pytest("tests/contract/test_pushes.py", "-k", "one_process"), ("pdp/store/cursors",)),
+    Check(
         "people",
         _pytest("tests/unit/service/approvals", "tests/unit/approvals"),
         ("pdp/service/approvals/", "pdp/approvals/"),

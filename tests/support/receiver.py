@@ -38,6 +38,7 @@ class Receiver:
     port: int = 0
     answers: list[bytes] = field(default_factory=lambda: [b"204 No Content"])
     got: list[Got] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=lambda: [b""])  # of the answers, likewise
     more: bytes = b""  # header lines
     wait: asyncio.Event | None = None  # before it answers
 
@@ -49,7 +50,9 @@ class Receiver:
         if self.wait is not None:
             await self.wait.wait()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        writer.write(b"HTTP/1.1 " + answer + b"\r\n" + self.more + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        said = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+        length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(said)
+        writer.write(b"HTTP/1.1 " + answer + b"\r\n" + self.more + length + said)
         await writer.drain()
         writer.close()
 

@@ -152,9 +152,9 @@ def tried(notice: Notice, problem: str, at_ns: int, random: bytes, *, final: boo
     return replace(notice, due_ns=at_ns + delay_ns(notice.attempts, random), problem=problem)
 
 
-def delay_ns(attempts: int, random: bytes) -> int:
+def delay_ns(attempts: int, random: bytes, first_ns: int = FIRST_DELAY_NS, most_ns: int = MAX_DELAY_NS) -> int:
     """Exponential, with half of it by chance, so that what failed together is not tried together."""
-    whole = int(min(MAX_DELAY_NS, FIRST_DELAY_NS * 2 ** (attempts - 1)))
+    whole = int(min(most_ns, first_ns * 2 ** min(attempts - 1, 32)))
     return whole // 2 + (whole // 2 * int.from_bytes(random) >> 8 * len(random))
 
 

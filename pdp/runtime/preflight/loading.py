@@ -122,6 +122,8 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
         loaded.tried(path, partial(attempt, settings))
     for name, options in settings.approvals.channels.items():
         loaded.tried(("approvals", "channels", name), partial(approvals.channel_of, settings, name, options))
+    for name, receiver in settings.audit.push.items():
+        loaded.tried(("audit", "push", name), partial(signed_log.receiver_of, settings, name, receiver))
     asyncio.run(_registry(settings, at_ns, loaded))
     asyncio.run(_directories(settings, at_ns, loaded))
     _certificates(settings, at_ns, loaded)

@@ -10,6 +10,7 @@ from pdp.authoring import registry_names
 from pdp.config.settings import Settings
 from pdp.core.approvals.directory import look_alikes
 from pdp.core.names import did_you_mean
+from pdp.core.record_search import OF_NONE
 from pdp.core.request import Role
 from pdp.core.term import Term
 from pdp.identity.options import LIFETIME_SECONDS
@@ -179,6 +180,8 @@ def _named_tenants(settings: Settings) -> Iterator[tuple[Path, str]]:
     yield from ((("judge", "tenant_budgets", tenant), tenant) for tenant in (judge.tenant_budgets if judge else ()))
     for name, channel in settings.approvals.channels.items():
         yield from ((("approvals", "channels", name, "tenants"), tenant) for tenant in channel.tenants)
+    for name, receiver in settings.audit.push.items():
+        yield from ((("audit", "push", name, "tenants"), tenant) for tenant in receiver.tenants if tenant != OF_NONE)
     yield from (
         (("identity", "issuers", str(i), "tenant"), issuer.tenant)
         for i, issuer in enumerate(settings.identity.issuers)

@@ -14,10 +14,10 @@ from support.receiver import NAME, Postbox, Resolver, certified, post_office
 
 from pdp.approvals import mail
 from pdp.approvals.mail import Mail
-from pdp.approvals.outgoing import OutgoingHost, trusted
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.errors import Unavailable
+from pdp.outgoing import OutgoingHost, trusted
 
 TO = ("ann@acme.example", "bob@acme.example")
 ASKED = message(

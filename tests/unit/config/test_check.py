@@ -295,8 +295,11 @@ def test_tenants_that_no_set_knows_are_warned_of_with_the_nearest_name(world: Sa
     change(world, "directory.tenants.acmee", {})
     change(world, "identity.callers.gateway", {"match": {"sans": ["dns:g"]}, "tenant": "globex", "roles": ["decide"]})
     change(world, "approvals.channels", {"m": {**MAIL, "tenants": ["acme", "acm"]}})
+    hook = {"url": "https://s.example", "secrets": ["file:s"], "tenants": ["acm", "*"]}
+    change(world, "audit", {"push": {"s": {"kind": "webhook", **hook}}})
     found = warnings(world)
-    for path in ("console.providers.0.tenant", "directory.tenants.acmee", "approvals.channels.m.tenants"):
+    told = ("approvals.channels.m.tenants", "audit.push.s.tenants")
+    for path in ("console.providers.0.tenant", "directory.tenants.acmee", *told):
         assert "Did you mean `acme`?" in found[path]
     assert "every call of it is denied" in found["identity.callers.gateway.tenant"]
     change(world, "registry.sets", {})

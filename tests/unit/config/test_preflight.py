@@ -132,6 +132,9 @@ def test_everything_is_told_at_once_with_setting_and_line(world: Sandbox) -> Non
         change(world, f"registry.keys.{i}.public_key_file", "none.pem")
     chat = {"kind": "slack", "host": "hooks.example", "url": "file:none"}
     change(world, "approvals.channels", {"one": chat, "two": {**chat}})
+    hook = {"kind": "webhook", "url": "https://s.example", "secrets": ["file:none"]}
+    collector = {"kind": "otlp", "url": "https://s.example", "headers": {"x-key": "file:none"}}
+    change(world, "audit", {"push": {"one": hook, "two": collector}})
     change(world, "approvals.console_url", "https://approvals.example")
     (world.policy / "packs/acme/acme.rego").write_text("package packs.acme\n\ndenny := 1\n\nallow := 2\n")
     done = CliRunner().invoke(config, ["check", str(world.config), "--json"])
@@ -151,6 +154,8 @@ def test_everything_is_told_at_once_with_setting_and_line(world: Sandbox) -> Non
         "registry.keys.1.public_key_file",
         "approvals.channels.one.url",
         "approvals.channels.two.url",
+        "audit.push.one.secrets.0",
+        "audit.push.two.headers.x-key",
     }
     assert sum(p["code"] == "bundle.gate" for p in found) > 1
     assert all(p["message"].startswith(f"{p['path']}: ") for p in found)

@@ -123,13 +123,16 @@ def models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in models(part)]
 
 
+NAMED = {"identity.callers", "directory.tenants", "approvals.channels", "judge.tenant_budgets", "audit.push"}
+
+
 def shown(value: Any, above: str = "") -> set[str]:
     """Every name that the example shows, as `settings_of` writes it."""
     if isinstance(value, list):
         return set().union(*(shown(item, above) for item in value))
     if not isinstance(value, Mapping):
         return set()
-    if above in ("identity.callers", "directory.tenants", "approvals.channels", "judge.tenant_budgets"):  # names
+    if above in NAMED:
         return set().union(*(shown(inner, f"{above}.") for inner in value.values()))
     found: set[str] = set()
     for key, inner in value.items():

@@ -8,14 +8,20 @@ rebinding) gains nothing. Nothing is redirected, no ambient proxy is asked, size
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from socket import SOCK_STREAM
 
 import httpx
+from standardwebhooks.webhooks import Webhook
 
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unavailable
 
 SECONDS = 20.0  # for one attempt, all in all
@@ -33,16 +39,16 @@ class OutgoingHost:
     internal: bool = False
 
 
-async def address_of(host: OutgoingHost) -> str:
-    """The address to connect to. Raises Unavailable `notice.unresolved`, `notice.address`."""
+async def address_of(host: OutgoingHost, area: str = "notice") -> str:
+    """The address to connect to. Raises Unavailable `AREA.unresolved`, `AREA.address`."""
     loop = asyncio.get_running_loop()
     try:
         resolved = await loop.getaddrinfo(host.name, host.port, type=SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Unavailable("notice.unresolved", "The channel's host has no address.", detail=str(error)) from None
+        raise Unavailable(f"{area}.unresolved", "The receiver's host has no address.", detail=str(error)) from None
     addresses = [str(each[4][0]) for each in resolved]
     if not addresses or not all(allowed(address, internal=host.internal) for address in addresses):
-        raise Unavailable("notice.address", "The channel's host is at an address that is not allowed.")
+        raise Unavailable(f"{area}.address", "The receiver's host is at an address that is not allowed.")
     return addresses[0]
 
 
@@ -76,30 +82,33 @@ def trusted(ca_file: Path | None, where: str) -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """POSTs to one URL."""
+    """POSTs of JSON to one URL. `area` begins the codes of what goes wrong."""
 
     url: str
     tls: ssl.SSLContext
     internal: bool = False
+    area: str = "notice"
 
-    async def __call__(self, body: bytes, headers: dict[str, str]) -> None:
-        """Raises Unavailable `notice.unreachable`, `notice.timeout`, `notice.rejected` (not 2xx: no redirect)."""
+    async def __call__(self, body: bytes, headers: Mapping[str, str], *, answer: int = 0) -> bytes:
+        """The beginning of the answer's body, at most `answer` bytes. Raises Unavailable `AREA.unreachable`,
+        `.timeout`, `.rejected` (not 2xx: no redirect), `.unresolved`, `.address`."""
         try:
             async with asyncio.timeout(SECONDS):
-                status = await self._post(body, headers)
+                status, said = await self._post(body, headers, answer)
         except TimeoutError:
-            raise Unavailable("notice.timeout", "The channel does not answer in time.") from None
+            raise Unavailable(f"{self.area}.timeout", "The receiver does not answer in time.") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise Unavailable(
-                "notice.unreachable", "The channel cannot be reached.", detail=type(error).__name__
+                f"{self.area}.unreachable", "The receiver cannot be reached.", detail=type(error).__name__
             ) from None
         if not 200 <= status < 300:
-            raise Unavailable("notice.rejected", "The channel refuses the message.", detail=f"status {status}")
+            raise Unavailable(f"{self.area}.rejected", "The receiver refuses the message.", detail=f"status {status}")
+        return said
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> int:
+    async def _post(self, body: bytes, headers: Mapping[str, str], most: int) -> tuple[int, bytes]:
         url = httpx.URL(self.url)
         port = url.port or (_PORT if url.scheme == "https" else _PLAIN_PORT)
-        address = await address_of(OutgoingHost(url.host, port, self.internal))
+        address = await address_of(OutgoingHost(url.host, port, self.internal), self.area)
         everything = {
             **headers,
             "host": url.netloc.decode(),
@@ -116,4 +125,48 @@ class Post:
                 extensions={"sni_hostname": url.host},  # the certificate must be the configured host's
             ) as response,
         ):
-            return response.status_code  # what it says beside is not read
+            said = b""
+            if most:  # nothing else that it says is read
+                async for part in response.aiter_raw():
+                    said += part
+                    if len(said) >= most:
+                        break
+            return response.status_code, said[:most]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPost:
+    """POSTs that are signed as Standard Webhooks says, by every key in use. The same message has the same id at every
+    attempt."""
+
+    post: Post
+    keys: tuple[Webhook, ...] = field(repr=False)
+
+    async def __call__(self, name: str, at_ns: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Raises Unavailable, as `Post`."""
+        at, text = datetime.fromtimestamp(at_ns // NS, UTC), body.decode()
+        signed = {
+            "webhook-id": name,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": " ".join(key.sign(name, at, text) for key in self.keys),
+        }
+        await self.post(body, {**headers, **signed})
+
+
+_PREFIX = "whsec_"
+_SECRET_BYTES = range(24, 65)  # as Standard Webhooks says
+
+
+def signing_key(secret: bytes, where: str) -> Webhook:
+    """The key of a signing secret. Raises ConfigurationFault that names the setting `where`."""
+    text = secret.decode("ascii", "replace")
+    try:
+        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith(_PREFIX) or len(key) not in _SECRET_BYTES:
+        raise ConfigurationFault(
+            "config.secret",
+            f"{where}: is not a signing secret; make one with: echo whsec_$(openssl rand -base64 32) > PATH",
+        )
+    return Webhook(key)

@@ -1,0 +1,224 @@
+"""Pushes: every record goes to each receiver at least once and in order, by a cursor behind the log.
+
+The cursor of a receiver is kept in the store, held by one process of a fleet at a time, and moved when the receiver
+has what lies before it. Nothing waits for a receiver: what it does not take stays in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pdp.audit.receivers import Receiver, RecordBatch, Row, Selection
+from pdp.core.approvals.notices import JITTER_BYTES, delay_ns
+from pdp.core.check import NS
+from pdp.core.digest import leaf_hash
+from pdp.core.errors import Fault, Unavailable
+from pdp.ports import Clock, Entropy, Store
+from pdp.ports.telemetry import SILENT, Telemetry
+
+log = logging.getLogger("pdp.push")
+
+EVERY = 0.5  # seconds between looks for new records
+LEASE_NS = 60 * NS  # how long a process holds a receiver; longer than an attempt and a save
+SAVE_NS = NS  # between saves, while there is more to push
+FIRST_NS, MOST_NS = NS, 300 * NS  # of the wait after a failed attempt
+BATCH_BYTES = 1 << 20
+_PAGE = 256  # records of one read
+_FAULT = "push.fault"
+_REFUSED = frozenset({"push.rejected", "push.partial"})
+
+
+@dataclass(slots=True)
+class _Next:
+    """What is sent next, kept until the receiver has it: the same bytes, whatever comes in the meantime."""
+
+    body: bytes  # empty where the receiver wants none of these records
+    first: int
+    end: int  # the index after its last record
+    at_ns: int  # time of its first record; 0 without any
+
+
+@dataclass(slots=True)
+class Push:
+    """The cursor of one receiver."""
+
+    name: str
+    receiver: Receiver
+    selection: Selection
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    most: int  # records of a batch
+    begin: int  # where a receiver that is new begins
+    telemetry: Telemetry = SILENT
+    position: int | None = None  # None: another process has it, or nobody yet
+    _until_ns: int = 0
+    _saved: tuple[int, int] = (0, 0)  # position and instant of the last save
+    _next: _Next | None = None
+    _oldest_ns: int = 0  # time of the oldest record that waits; 0 while none does
+    _limit: int = 0
+    _attempts: int = 0
+    _due_ns: int = 0
+    _told: str = ""
+
+    async def run(self) -> None:
+        """Push until cancelled. What is under way then is pushed again by the next process."""
+        while True:
+            wait = EVERY
+            try:
+                wait = await self.step()
+            except Fault as fault:
+                self._tell(f"{fault.code}: {fault.message}")
+            except Exception:
+                self._count(_FAULT)
+                if self._told != _FAULT:
+                    self._told = _FAULT
+                    log.exception("push %s: internal error; retrying", self.name)
+            await asyncio.sleep(wait)
+
+    async def step(self) -> float:
+        """One look, and one attempt where it is due. Returns for how many seconds to wait. Raises Unavailable."""
+        if not await self._held():
+            return EVERY
+        assert self.position is not None  # noqa: S101 - it is held
+        at = self.clock.now_ns()
+        if at < self._due_ns:
+            return EVERY
+        if self.position >= self.store.size():
+            self._oldest_ns = 0
+            await self._save(at)
+            return EVERY
+        began = time.monotonic()
+        if self._next is None:
+            self._next = await self._read(self.position)
+            self._oldest_ns = self._next.at_ns
+        reading = time.monotonic() - began
+        if self._next.body and not await self._sent(self._next):
+            return EVERY
+        self.position, self._next = self._next.end, None
+        if self.clock.now_ns() - self._saved[1] >= SAVE_NS:
+            await self._save(self.clock.now_ns())
+        return reading  # at most half of the time, where there is much to do
+
+    async def _held(self) -> bool:
+        """Whether this process has the cursor, for longer than an attempt takes."""
+        at = self.clock.now_ns()
+        if self.position is not None and self._until_ns - at > LEASE_NS // 2:
+            return True
+        if self.position is not None:
+            await self._save(at, anyway=True)
+        else:
+            until = at + LEASE_NS
+            self.position = await self.store.hold_cursor(f"push {self.name}", self.begin, at_ns=at, until_ns=until)
+            if self.position is not None:
+                self._until_ns, self._saved = until, (self.position, at)
+                self._limit, self._attempts, self._due_ns, self._next = self.most, 0, 0, None
+                log.info("push %s: goes on at record %d", self.name, self.position)
+        return self.position is not None
+
+    async def _save(self, at_ns: int, *, anyway: bool = False) -> None:
+        """Save the position, where it moved, and hold the cursor for longer."""
+        position = self.position
+        if position is None or (position == self._saved[0] and not anyway):
+            return
+        until = at_ns + LEASE_NS
+        if await self.store.move_cursor(f"push {self.name}", position, until_ns=until):
+            self._saved, self._until_ns = (position, at_ns), until
+        else:
+            self.position = None
+            log.warning("push %s: another process has it now", self.name)
+
+    async def _read(self, start: int) -> _Next:
+        """What comes next. Raises Unavailable `store.unreadable`, `store.corrupt`."""
+        count = min(self.store.size() - start, _PAGE)
+        rows = await self.store.in_thread(self.store.records_from, start, count)
+        if len(rows) != count:
+            raise Unavailable("store.unreadable", "records are missing; look at the store")
+        return await asyncio.to_thread(self._batch, start, rows)
+
+    def _batch(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> _Next:
+        taken: list[Row] = []
+        size, end = 0, start
+        for index, (leaf, data) in enumerate(rows, start):
+            if leaf != leaf_hash(data):
+                raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
+            record = json.loads(data)
+            if self.selection.has(record):
+                if len(taken) == self._limit or (taken and size + len(data) > BATCH_BYTES):
+                    break
+                taken.append(Row(index, leaf, data, record))
+                size += len(data)
+            end = index + 1
+        if not taken:
+            return _Next(b"", start, end, 0)
+        body = self.receiver.encoded(RecordBatch(self.store.origin, tuple(taken)))
+        return _Next(body, taken[0].index, end, taken[0].record.get("time_ns", 0))
+
+    async def _sent(self, batch: _Next) -> bool:
+        """Whether the receiver has it now; else it is tried again later."""
+        code, detail = "none", ""
+        try:
+            await self.receiver.send(batch.body, self.clock.now_ns())
+        except Fault as fault:
+            code, detail = fault.code, fault.detail or fault.message
+        except Exception:
+            log.exception("push %s: internal error", self.name)
+            code = _FAULT
+        self._count(code)
+        if code == "none":
+            self._attempts, self._limit = 0, self.most
+            self._tell("")
+            return True
+        self._attempts += 1
+        random = self.entropy.bytes(JITTER_BYTES)
+        self._due_ns = self.clock.now_ns() + delay_ns(self._attempts, random, FIRST_NS, MOST_NS)
+        if code in _REFUSED and self._limit > 1:
+            # fewer at once: one record that is refused, or a limit of size, is found that way
+            self._limit, self._next = max(1, self._limit // 2), None
+        self._tell(f"{code} ({detail}); records from {batch.first} on wait")
+        return False
+
+    def _count(self, code: str) -> None:
+        self.telemetry.count("pdp.pushes", {"pdp.receiver": self.name, "pdp.code": code})
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._told:
+            self._told = problem
+            log.log(logging.WARNING if problem else logging.INFO, "push %s: %s", self.name, problem or "recovered")
+
+    def tell(self, at_ns: int) -> None:
+        """Set the gauges: how many records wait, and for how long. A process that does not hold it says 0."""
+        waits = 0 if self.position is None else self.store.size() - self.position
+        age = max(0, at_ns - self._oldest_ns) / NS if waits and self._oldest_ns else 0
+        own = {"pdp.receiver": self.name}
+        self.telemetry.level("pdp.push.waiting", waits, own)
+        self.telemetry.level("pdp.push.age", age, own)
+
+    async def close(self) -> None:
+        """Save the position, and let others have it at once."""
+        if self.position is not None:
+            with contextlib.suppress(Fault):
+                await self.store.move_cursor(f"push {self.name}", self.position, until_ns=0)
+            self.position = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushes:
+    """All receivers; each goes its own pace."""
+
+    each: tuple[Push, ...] = field(default=())
+
+    async def run(self) -> None:
+        """Push until cancelled."""
+        await asyncio.gather(*(push.run() for push in self.each))
+
+    async def close(self) -> None:
+        """Let others have them at once."""
+        for push in self.each:
+            await push.close()

@@ -1,0 +1,186 @@
+"""Receivers of records: what is sent to each, and how. No values and no names of people: records have none.
+
+A batch is the same bytes at every attempt, and so is its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pdp import __version__
+from pdp.audit.export import jsonl, ocsf
+from pdp.audit.options import ReceiverOptions, WebhookReceiver
+from pdp.core.errors import Unavailable
+from pdp.core.record_search import codes, value_of
+from pdp.files.options import header_value
+from pdp.outgoing import Post, SignedPost, signing_key, trusted
+
+AREA = "push"  # begins the codes of what goes wrong
+_FORMATS = {"record": jsonl, "ocsf": ocsf}
+_INFO, _WARN = 9, 13  # severities of OTLP
+_ANSWER_BYTES = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record of a batch: exact bytes and what they say."""
+
+    index: int
+    leaf: bytes
+    data: bytes
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Records that are sent at once, in the order of the log; at least one."""
+
+    origin: str
+    rows: tuple[Row, ...]
+
+
+class Receiver(Protocol):
+    """Gets batches, one after the other."""
+
+    def encoded(self, batch: RecordBatch) -> bytes:
+        """What is sent of a batch. Pure; takes milliseconds."""
+        ...
+
+    async def send(self, body: bytes, at_ns: int) -> None:
+        """Send it, signed at the instant. Returns when the receiver has it. Raises Unavailable `push.*`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReceiver:
+    """Signed POSTs of an object as Standard Webhooks has it; its id is a hash of what is sent."""
+
+    post: SignedPost
+    format: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def encoded(self, batch: RecordBatch) -> bytes:
+        """One object with the records in the chosen format."""
+        made = _FORMATS[self.format]
+        lines = [made(row.index, row.leaf, row.data, row.record).rstrip() for row in batch.rows]
+        first, last = batch.rows[0], batch.rows[-1]
+        head = {
+            "type": "pdp.records",
+            "timestamp": last.record["time"],
+            "data": {"log": batch.origin, "format": self.format, "first": first.index, "last": last.index},
+        }
+        # the records' bytes stay as they are
+        return json.dumps(head).removesuffix("}}").encode() + b', "records": [' + b",".join(lines) + b"]}}"
+
+    async def send(self, body: bytes, at_ns: int) -> None:
+        """Raises Unavailable `push.*`."""
+        await self.post(f"msg_{hashlib.sha256(body).hexdigest()[:32]}", at_ns, body, self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpCollector:
+    """An OTLP endpoint for logs, by HTTP and JSON."""
+
+    post: Post
+    format: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def encoded(self, batch: RecordBatch) -> bytes:
+        """An ExportLogsServiceRequest."""
+        made = _FORMATS[self.format]
+        about = {"service.name": "pdp", "service.version": __version__, "pdp.log": batch.origin}
+        found = {
+            "resource": {"attributes": _attributes(about)},
+            "scopeLogs": [
+                {
+                    "scope": {"name": "pdp.audit", "version": __version__},
+                    "logRecords": [_log_record(row, made) for row in batch.rows],
+                }
+            ],
+        }
+        return json.dumps({"resourceLogs": [found]}).encode()
+
+    async def send(self, body: bytes, at_ns: int) -> None:  # noqa: ARG002 - as of a receiver
+        """Raises Unavailable `push.*`. `push.partial`: the collector did not take all of them."""
+        answer = await self.post(body, self.headers, answer=_ANSWER_BYTES)
+        if refused := _refused(answer):
+            raise Unavailable("push.partial", "The collector refuses records.", detail=f"{refused} refused")
+
+
+def _log_record(row: Row, made: Callable[[int, bytes, bytes, Mapping[str, Any]], bytes]) -> dict[str, Any]:
+    record = row.record
+    effect, server, tool = record.get("effect", ""), value_of(record, "server"), value_of(record, "tool")
+    warns = effect == "deny" or record["kind"] == "refusal"
+    attributes = {
+        "pdp.record.index": row.index,
+        "pdp.record.id": record["id"],
+        "pdp.record.kind": record["kind"],
+        "pdp.record.leaf": row.leaf.hex(),
+        "pdp.tenant": record["tenant"],
+        "pdp.effect": effect,
+        "pdp.code": next(codes(record), ""),
+        "pdp.server": server,
+        "mcp.method.name": record.get("method", ""),
+        "gen_ai.operation.name": "execute_tool" if record.get("method") == "tools/call" else "",
+        "gen_ai.tool.name": tool,
+        "gen_ai.agent.id": value_of(record, "agent"),
+    }
+    return {
+        "timeUnixNano": str(record["time_ns"]),
+        "severityNumber": _WARN if warns else _INFO,
+        "severityText": "WARN" if warns else "INFO",
+        "eventName": f"pdp.{record['kind']}",
+        "body": {"stringValue": made(row.index, row.leaf, row.data, record).decode().rstrip()},
+        "attributes": _attributes(attributes),
+    }
+
+
+def _attributes(values: Mapping[str, str | int]) -> list[dict[str, Any]]:
+    return [
+        {"key": name, "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}}
+        for name, value in values.items()
+        if value != ""
+    ]
+
+
+def _refused(answer: bytes) -> int:
+    """How many log records an ExportLogsServiceResponse refuses. What cannot be read refuses none: it is a 2xx."""
+    try:
+        partial = json.loads(answer or b"{}").get("partialSuccess") or {}
+        return int(partial.get("rejectedLogRecords") or 0)
+    except (ValueError, TypeError, AttributeError):
+        return 0
+
+
+def receiver(options: ReceiverOptions, resolve: Callable[[str, str], bytes], where: str) -> Receiver:
+    """A receiver of the configuration. `resolve` gives the secret of a reference and the key that holds it. Raises
+    ConfigurationFault that names the setting and shows no secret."""
+    post = Post(options.url, trusted(options.ca_file, where), internal=options.allow_internal, area=AREA)
+    headers = {
+        name: header_value(resolve(reference, f"headers.{name}"), f"{where}.headers.{name}", "config.secret")
+        for name, reference in options.headers.items()
+    }
+    if not isinstance(options, WebhookReceiver):
+        return OtlpCollector(post, options.format, headers)
+    keys = tuple(
+        signing_key(resolve(reference, f"secrets[{i}]"), f"{where}.secrets[{i}]")
+        for i, reference in enumerate(options.secrets)
+    )
+    return SignedReceiver(SignedPost(post, keys), options.format, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records a receiver gets: of these tenants and kinds, all where there are none."""
+
+    tenants: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+
+    def has(self, record: Mapping[str, Any]) -> bool:
+        """Whether it gets the record."""
+        tenant = value_of(record, "tenant")
+        return (not self.tenants or tenant in self.tenants) and (not self.kinds or record["kind"] in self.kinds)
