@@ -36,7 +36,16 @@ from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
 from pdp.runtime.signed_log import WiredLog, pushes, record_key, search_index, signed_log
-from pdp.runtime.telemetry import KeptCounts, Levels, Losses, Ports, fact_builder, observed, wire_telemetry
+from pdp.runtime.telemetry import (
+    KeptCounts,
+    Levels,
+    Losses,
+    Ports,
+    fact_builder,
+    follower_levels,
+    observed,
+    wire_telemetry,
+)
 from pdp.secrets.reference import secret
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
@@ -278,6 +287,9 @@ def _build(
         telemetry=telemetry,
         more=_gateways(settings, services, clock, entropy),
     )
+    followers = follower_levels(
+        settings, telemetry, store, clock.now_ns(), signed.publisher if signed is not None else None, index, judge
+    )
     levels = Levels(
         settings,
         telemetry,
@@ -288,7 +300,7 @@ def _build(
         reloads,
         approvals.services.sweep.tenants,
         state.fleet,
-        tuple(each.tell for each in pushing.each),
+        (*(each.tell for each in pushing.each), followers),
     )
     runs = Runs(recorder, ports.store, clock)
     return Process(

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from pdp.audit.index import SearchIndex
 from pdp.config.certificates import terms
 from pdp.config.settings import Settings
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
 from pdp.core.check import NS
+from pdp.core.errors import NotFound
 from pdp.core.switches import ended
 from pdp.core.term import Term
-from pdp.ports import Callers, Content, DirectorySource, PolicySource, Registry, Store, Subjects
+from pdp.ports import (
+    Callers,
+    Content,
+    DirectorySource,
+    Judge,
+    PolicySource,
+    Registry,
+    SignedLog,
+    Store,
+    Subjects,
+)
 from pdp.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.secrets.reference import secret
 from pdp.service.facts import FactBuilder, ObservedFacts
@@ -203,6 +216,36 @@ class Levels:
             self.telemetry.level("pdp.registry.left", left, own)
         self.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
         self.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
+
+
+def follower_levels(  # noqa: PLR0913, PLR0917 - what they are of
+    settings: Settings,
+    telemetry: Telemetry,
+    store: Store,
+    began_ns: int,
+    log: SignedLog | None,
+    index: SearchIndex | None,
+    judge: Judge | None,
+) -> Callable[[int], None]:
+    """Sets the gauges of what follows the log, and of the judge's places."""
+    places = settings.judge.max_queued + settings.judge.max_concurrent if settings.judge is not None else 0
+
+    def tell(at_ns: int) -> None:
+        size, level = store.size(), telemetry.level
+        level("pdp.uptime", max(0, at_ns - began_ns) / NS)
+        if log is not None:
+            covered, signed_ns = 0, began_ns
+            with suppress(NotFound):
+                covered, signed_ns = log.latest().size, log.latest().at_ns
+            level("pdp.log.behind", max(0, size - covered))
+            level("pdp.log.age", max(0, at_ns - signed_ns) / NS if size > covered else 0)
+        if index is not None:
+            level("pdp.search.behind", max(0, size - index.size))
+        if judge is not None and places:
+            sessions = judge.status()["sessions"]
+            level("pdp.judge.load", sessions / places if isinstance(sessions, int) else 0)
+
+    return tell
 
 
 def _entries(status: Mapping[str, Any]) -> Any:

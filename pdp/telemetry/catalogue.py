@@ -67,7 +67,9 @@ ATTRIBUTES = (
     Attribute("pdp.engine", "`embedded` or `opa`", "call, evaluate; metrics"),
     Attribute("pdp.policy.digest", "SHA-256 of the bundle that answered", "call, evaluate"),
     Attribute("pdp.document.bytes", "size of the input document", "evaluate"),
-    Attribute("pdp.check", "code of the check that failed, `ok` when none did", "identify, registry, arguments"),
+    Attribute(
+        "pdp.check", "code of the check that failed, `ok` when none did", "identify, registry, arguments; metrics"
+    ),
     Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
@@ -78,6 +80,8 @@ ATTRIBUTES = (
     Attribute("pdp.judge.verdict", "`allow`, `deny`, `escalate` or `none`", "metrics"),
     Attribute("pdp.judge.cached", "whether the verdict was there already", "metrics"),
     Attribute("pdp.judge.direction", "`input` or `output`", "metrics"),
+    Attribute("pdp.new", "`server` or `target` (a tool, prompt or resource)", "metrics"),
+    Attribute("pdp.caller", "a caller of the configuration", "metrics"),
     Attribute("pdp.group", "a group that policy gives seats, `subject` for whom a call is made", "metrics"),
     Attribute("pdp.choice", "`approve`, `deny` or `cancel`", "metrics"),
     Attribute("pdp.channel", "a channel of the configuration", "metrics"),
@@ -105,6 +109,14 @@ INSTRUMENTS = (
         ("pdp.phase", "pdp.effect"),
     ),
     Instrument(
+        "pdp.caller.decisions", "counter", "{decision}", "the same by who asked", ("pdp.caller", "pdp.effect"),
+    ),
+    Instrument(
+        "pdp.targets.new", "counter", "{target}",
+        "servers and targets that were asked about for the first time since the start of the process",
+        ("pdp.new", "pdp.check"),
+    ),
+    Instrument(
         "pdp.refusals", "counter", "{call}", "calls that got an error instead of an answer",
         ("rpc.method", "rpc.response.status_code", "pdp.code"),
     ),
@@ -123,6 +135,12 @@ INSTRUMENTS = (
     Instrument("pdp.policy.refused", "level", "1", "1 while the newest policy is refused and another serves"),
     Instrument("pdp.policy.age", "level", "s", "since the active policy was loaded"),
     Instrument("pdp.store.healthy", "level", "1", "1 while records can be written and read"),
+    Instrument("pdp.uptime", "level", "s", "since the process began"),
+    Instrument(
+        "pdp.log.behind", "level", "{record}", "records that no signed checkpoint of this process covers"
+    ),
+    Instrument("pdp.log.age", "level", "s", "since the last checkpoint, while there are such records"),
+    Instrument("pdp.search.behind", "level", "{record}", "records that the search index lacks"),
     Instrument("pdp.store.records", "level", "{record}", "records in the log"),
     Instrument(
         "pdp.fleet.differs", "level", "1",
@@ -152,6 +170,7 @@ INSTRUMENTS = (
     ),
     Instrument("pdp.keys.age", "level", "s", "since an issuer's keys were last read", ("pdp.issuer",)),
     Instrument("pdp.keys", "level", "{key}", "usable keys of an issuer", ("pdp.issuer",)),
+    Instrument("pdp.judge.load", "level", "1", "share of the judge's places taken, waiting sessions included"),
     Instrument("pdp.judge.up", "level", "1", "1 while the judge's process can be asked"),
     Instrument(
         "pdp.judge.duration", "histogram", "s", "time until there is an opinion, or until there is to be none",

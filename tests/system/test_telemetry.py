@@ -276,7 +276,41 @@ async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
         told = {m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
         assert told <= {instrument.name for instrument in INSTRUMENTS}
         levels = {instrument.name for instrument in INSTRUMENTS if instrument.kind == "level"}
-        assert levels - told == {"pdp.judge.up", "pdp.push.waiting", "pdp.push.age"}  # there are none here
+        # there are no judge and no receivers here
+        assert levels - told == {"pdp.judge.up", "pdp.judge.load", "pdp.push.waiting", "pdp.push.age"}
+
+
+async def test_what_is_asked_about_for_the_first_time_is_counted_and_who_asks(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        for tool in ("git_status", "git_status", "git_stash", "git_stash"):
+            await world.decide(world.ask(ALICE, tool, definition=b"" if tool == "git_stash" else None), way=GRPC)
+        await world.decide(world.ask(ALICE, "git_status", server="other", definition=b""), way=GRPC)
+        await watch.settled()
+        new = {(labels["pdp.new"], labels["pdp.check"]): n for labels, n in watch.points("pdp.targets.new")}
+        assert new[("server", "ok")] == 1
+        assert new[("server", "server.unknown")] == 1
+        assert new[("target", "ok")] == 1
+        assert new[("target", "tool.unknown")] == 2  # one of each server
+        asked = {
+            (labels["pdp.caller"], labels["pdp.effect"]): n for labels, n in watch.points("pdp.caller.decisions")
+        }
+        assert sum(asked.values()) == watch.total("pdp.decisions")
+        assert {caller for caller, _ in asked} == {"gateway"}
+
+
+async def test_levels_of_what_follows_the_log(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        await world.process.signed.publisher.publish()
+        await world.process.index.caught_up()
+        world.process.levels.tell(world.now_ns)
+        for name in ("pdp.log.behind", "pdp.log.age", "pdp.search.behind"):
+            assert watch.points(name) == [({}, 0)], name
+        await world.decide(world.ask(ALICE, "git_status"), way=GRPC)
+        world.stage.clock.advance(90)
+        world.process.levels.tell(world.now_ns)
+        assert watch.points("pdp.log.behind") == watch.points("pdp.search.behind") == [({}, 1)]
+        assert watch.points("pdp.uptime") == [({}, 90)]
+        assert watch.points("pdp.log.age")[0][1] >= 0  # by the machine's clock
 
 
 async def test_levels_say_how_things_stand(tmp_path: Path) -> None:
