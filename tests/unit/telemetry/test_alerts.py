@@ -1,5 +1,6 @@
-"""The example alerting rules name metrics and labels that there are, and fire when they should."""
+"""The example alerting rules and the board name metrics and labels that there are; rules fire when they should."""
 
+import json
 import os
 import re
 import shutil
@@ -20,8 +21,9 @@ from pdp.telemetry.provider import OpenTelemetry
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "docs" / "alerts.rules.yaml"
+BOARD = ROOT / "deploy" / "grafana" / "pdp.json"
 CASES = Path(__file__).with_name("alerts.test.yaml")
-_NAME = re.compile(r"\bpdp_\w+")
+_NAME = re.compile(r"\b(?:pdp|rpc)_\w+")
 
 
 def exported() -> dict[str, set[str]]:
@@ -77,3 +79,56 @@ def test_each_rule_fires_when_it_should_and_only_then() -> None:
 def test_each_rule_has_a_case_in_which_it_fires() -> None:
     cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
     assert {case["alertname"] for case in cases if case["exp_alerts"]} == {rule["alert"] for rule in rules()}
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in json.loads(BOARD.read_text())["panels"] if panel["type"] != "row"]
+
+
+def test_the_board_shows_metrics_that_there_are() -> None:
+    known = exported()
+    for panel in panels():
+        for target in panel["targets"]:
+            used = set(_NAME.findall(target["expr"] + target["legendFormat"]))
+            metrics = used & set(known)
+            assert metrics, target
+            assert used - metrics <= set().union(*(known[name] for name in metrics)), target
+
+
+def test_panels_of_the_board_have_their_places() -> None:
+    board = json.loads(BOARD.read_text())
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+        assert panel["type"] == "row" or (panel["description"] and panel["datasource"]["uid"] == "${datasource}")
+
+
+def test_the_board_shows_what_most_alerts_are_about() -> None:
+    """Who gets an alert finds its metric on the board."""
+    shown = {name for panel in panels() for target in panel["targets"] for name in _NAME.findall(target["expr"])}
+    for rule in rules():
+        if rule["alert"] not in NOT_ON_THE_BOARD:
+            assert set(_NAME.findall(rule["expr"])) & shown, rule["alert"]
+
+
+NOT_ON_THE_BOARD = {
+    "FleetDiffers", "PolicyRefused", "WorkersLost", "SetRefused", "DirectoryRefused", "NoKeys", "CanariesMissed",
+    "MessagesFail",
+}  # fmt: skip
+
+
+def test_promtool_reads_what_the_board_asks(tmp_path: Path) -> None:
+    asked = [target["expr"] for panel in panels() for target in panel["targets"]]
+    made = [
+        {"record": f"board:{i}", "expr": expr.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+        for i, expr in enumerate(asked)
+    ]
+    file = tmp_path / "board.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": made}]}))
+    done = subprocess.run([promtool(), "check", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
