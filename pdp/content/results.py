@@ -24,7 +24,7 @@ from pdp.core.inspection import Inspection, Passage
 from pdp.core.schema import Path
 from pdp.core.strict_json import parse_object
 from pdp.injection.instructions import RULES, TOGETHER, cooccurrence, instructions, sentences, together
-from pdp.injection.normalize import decoded, letters, phrase
+from pdp.injection.normalize import decoded, letters, phrase, words
 from pdp.injection.patterns import markers
 
 FIELD = "result"
@@ -234,20 +234,23 @@ def _says(text: str) -> set[str]:
     """Codes of the rules that hold of a text, or of one of its readings."""
     if len(text) < _SHORTEST:
         return set()
-    found = _reading(text)
+    seen: set[str] = set()
+    found = _reading(text, seen)
     for spelled in decoded(text):
-        found |= _reading(spelled.text)
+        found |= _reading(spelled.text, seen)
     return found
 
 
-def _reading(text: str) -> set[str]:
-    found, signs = set(), set()
-    for phrases, _ in instructions(phrase(text)):
+def _reading(text: str, seen: set[str]) -> set[str]:
+    """`seen` are sentences that were looked at already: most readings differ in a word or two."""
+    found, signs, folded = set(), set(), letters(text)
+    for phrases, _ in instructions(words(folded)):
         found.add(phrases.rule.code)
         signs.add(phrases.sign)
-    for sentence in sentences(text):
-        found |= {rule.code for rule, _ in cooccurrence(phrase(sentence), of_property=False)}
-    found |= {rule.code for rule, _ in markers(letters(text))}
+    for sentence in {phrase(each) for each in sentences(text)} - seen:
+        seen.add(sentence)
+        found |= {rule.code for rule, _ in cooccurrence(sentence, of_property=False)}
+    found |= {rule.code for rule, _ in markers(folded)}
     if together(frozenset(signs - {""})):
         found.add(TOGETHER.code)
     return found

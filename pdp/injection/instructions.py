@@ -11,6 +11,7 @@ wordings that no list of phrases foresees; some do not occur together in one sen
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 
 from pdp.injection.excerpt import excerpt_of
 from pdp.injection.normalize import letters
+from pdp.injection.pattern_set import WORD_START, PatternSet
 from pdp.injection.rules import CONCEPTS, PHRASES, SENTENCES, SETS, Rule, Severity, phrase
 
 _GAP = r"(?:[^ ]{{0,39}}[^ .!?;] ){{0,{}}}"
@@ -31,7 +33,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     pattern = re.sub(r"~(\d{1,2}) ?", lambda gap: _GAP.format(gap[1]), pattern)
     if not pattern.isascii():
         pattern = letters(pattern)  # another language's phrase, folded as the texts are
-    return re.compile(rf"(?<![a-z0-9])(?:{pattern})")
+    return re.compile(rf"{WORD_START}(?:{pattern})")
 
 
 _READ = "A definition describes; it does not give the model orders of its own. Read the whole text before accepting."
@@ -61,6 +63,7 @@ TOGETHER = Rule(
     "high",
     "Several signs that honest descriptions rarely show at once: " + _READ,
 )
+_PATTERNS = PatternSet([pattern for phrases in RULES for pattern in phrases.patterns])
 _SIGNS_NEEDED = 3
 _PAIRS = (
     frozenset({"secret_word", "threat"}),
@@ -74,11 +77,14 @@ _PAIRS = (
 
 def instructions(folded: str) -> Iterator[tuple[Phrases, str]]:
     """Each rule that holds of a folded text, with an excerpt."""
+    found = _PATTERNS.first(folded)
+    numbers = itertools.count()
     for phrases in RULES:
-        for pattern in () if phrases.other_script and folded.isascii() else phrases.patterns:
-            if (match := pattern.search(folded)) is not None:
-                yield phrases, excerpt_of(folded, match.start(), match.end())
-                break
+        matches = [found.get(next(numbers)) for _ in phrases.patterns]
+        if phrases.other_script and folded.isascii():
+            continue
+        if (match := next(filter(None, matches), None)) is not None:
+            yield phrases, excerpt_of(folded, match.start(), match.end())
 
 
 def together(signs: frozenset[str]) -> bool:
@@ -90,7 +96,8 @@ _SENTENCE = re.compile(r"(?<=[.!?])[\s\"')*_`]+|\n\s*\n|\n\s*[-*•]\s")
 MAX_SENTENCES = 2_000  # of one text that are looked at
 _SHORTEST = 12
 
-_SHAPES = {name: compiled(pattern) for name, pattern in CONCEPTS.items()}
+_NAMES = tuple(CONCEPTS)
+_SHAPES = PatternSet([compiled(CONCEPTS[name]) for name in _NAMES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +127,11 @@ def sentences(text: str) -> Iterator[str]:
 
 def cooccurrence(folded: str, *, of_property: bool) -> Iterator[tuple[Rule, str]]:
     """Rules that hold of one folded sentence; a parameter's description asks for what it describes."""
-    held: dict[str, bool] = {}
     if _DENIAL.match(folded):
         folded = _CLAUSE.split(folded, maxsplit=1)[-1] if _CLAUSE.search(folded) else ""
-
-    def holds(concept: str) -> bool:
-        if concept not in held:
-            held[concept] = _SHAPES[concept].search(folded) is not None
-        return held[concept]
-
+    held = {_NAMES[number] for number in _SHAPES.first(folded)}
     for group in _EVERYWHERE + _OF_PROPERTIES if of_property else _EVERYWHERE:
         for concepts in group.concepts:
-            if all(holds(concept) for concept in concepts):
+            if held.issuperset(concepts):
                 yield group.rule, excerpt_of(folded)
                 break

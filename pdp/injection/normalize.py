@@ -82,7 +82,12 @@ def _letter(char: str) -> str:
 
 def phrase(text: str) -> str:
     """The words of `text` between single spaces; names like `read_file` become words too."""
-    return _SPACES.sub(" ", letters(text).translate(_MARKUP)).strip()
+    return words(letters(text))
+
+
+def words(folded: str) -> str:
+    """The phrase of a text whose letters are folded (`letters`)."""
+    return _SPACES.sub(" ", folded.translate(_MARKUP)).strip()
 
 
 def decoded(text: str) -> Iterator[Normalized]:

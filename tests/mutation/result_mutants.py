@@ -162,6 +162,28 @@ RESULTS = (
         ),
     ),
     *_in(
+        "injection/pattern_set",
+        ("patterns-no-option", "| (going if least == 0 else set())", "| set()", "what is optional may be absent"),
+        (
+            "patterns-no-repeat",
+            "(once if most == 1 else _unknown(once))",
+            "once",
+            "what repeats may go on with itself",
+        ),
+        (
+            "patterns-one-branch",
+            "for branch in argument[1] for each",
+            "for branch in argument[1][:1] for each",
+            "every branch begins",
+        ),
+        (
+            "patterns-nowhere",
+            "                self._anywhere.append(number)\n",
+            "                pass\n",
+            "an unknown beginning is searched everywhere",
+        ),
+    ),
+    *_in(
         "client/results",
         (
             "client-obligation-ignored",

@@ -71,6 +71,7 @@ CHECKS = (
     Check("rego", _pytest("tests/unit/rego"), ("rego",)),
     Check("gate", _pytest("tests/unit/policy/gate"), ("pdp/policy", "pdp/files")),
     Check("reads", _pytest("tests/unit/policy/gate/test_reads.py"), ("pdp/policy/gate/reads",)),
+    Check("patterns", _pytest("tests/unit/scan/test_pattern_set.py"), ("pdp/injection/pattern_set",)),
     Check("kept results", _pytest("tests/unit/policy/test_kept.py"), ("pdp/policy/kept",)),
     Check(
         "policy worker",
