@@ -131,7 +131,7 @@ lock: ## resolve the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras --group dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra server --extra opa --extra vault --extra telemetry --extra postgres --extra console --extra judge -c requirements.lock pyproject.toml \
+	  --extra server --extra opa --extra vault --extra telemetry --extra postgres --extra redis --extra console --extra judge -c requirements.lock pyproject.toml \
 	  -o docker/requirements.lock
 	printf 'cyclonedx-bom\nhatchling\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header -c requirements.lock - -o docker/build.lock

@@ -140,6 +140,8 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
     if store.HasField("last_failure"):
         yield _more(_fault(store.last_failure))
+    if store.HasField("sessions"):
+        yield _more(f"sessions: {_fault(store.sessions)}")
     yield from _differences(status)
     yield from _observations(status)
     yield from _switches(status)

@@ -31,6 +31,8 @@ ENDED_NS = 30 * 24 * 3600 * NS  # how long the id of an ended session is refused
 HANDLE = "s1."  # how handles of sessions begin
 
 UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
+# The pair has results that are awaited outside the store: where these are not known, that is as good as unobserved.
+ELSEWHERE = "awaited_elsewhere"
 MEMORY = "memory"  # the kind of sink that brings back what it was given
 
 _PUT = ("manifest.labels", "")  # code and pack of what manifests say
@@ -50,7 +52,7 @@ class Left:
 def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
     """Whether the labels are all there may be."""
     rows = tuple(labels)
-    return not awaited and len(rows) <= MOST_LABELS and all(row.label != UNOBSERVED for row in rows)
+    return not awaited and len(rows) <= MOST_LABELS and all(row.label not in (UNOBSERVED, ELSEWHERE) for row in rows)
 
 
 def allowed(  # noqa: PLR0913 - the parts of one allow
@@ -145,7 +147,7 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
         over = session is None or session.over_ns <= row.used_ns
         session = row if session is None or over else _joined(session, row)
     trees = {each.tree for each in (session, stored.parent) if each is not None}
-    pairs = {keys.pair, keys.also, *trees} - {""}
+    pairs = {keys.pair, keys.also, keys.tree, *trees} - {""}
     labels, awaited = stored.labels, stored.awaited
     for change in left.pairs:
         if change.reset:
@@ -164,7 +166,9 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
 def atoms_after(stored: StoredCall, keys: CallKeys, left: Left) -> frozenset[AtomRow]:
     """What the store would say of the atoms that the call asks for. What a memory brings back is not known here; only
     results do that."""
-    places = {keys.pair, *(each.tree for each in (stored.session, stored.parent) if each is not None)} - {""}
+    places = {keys.pair, keys.tree, *(each.tree for each in (stored.session, stored.parent) if each is not None)} - {
+        ""
+    }
     over = {left.session.index} if left.session is not None and left.session.state != "open" else set()
     gone = {change.pair for change in left.pairs if change.reset}
     rows = (row for row in stored.atoms if row.session not in over and row.place not in gone)

@@ -264,3 +264,4 @@ class StoredCall:
     seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
     answers: tuple[Answered, ...] = ()  # the judge's
     people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`
+    away: bool = False  # the state of sessions cannot be read now: neither the session nor what is awaited is known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from pdp.core.stored import (
@@ -23,6 +23,34 @@ from pdp.core.stored import (
 from pdp.ports.approvals import Answers
 
 _T = TypeVar("_T")
+
+
+class SessionState(Protocol):
+    """Sessions and awaited results outside the store, around its reads and commits. All else stays in the commit."""
+
+    async def read(
+        self, keys: CallKeys, believed_ns: int, read: Callable[[CallKeys], Awaitable[StoredCall]], /
+    ) -> StoredCall:
+        """`read` of the store, with what lies here; with `StoredCall.away` where that cannot be read in time. What
+        is kept until before `believed_ns` is kept no longer."""
+        ...
+
+    async def write(
+        self,
+        entries: tuple[Commit, ...],
+        believed_ns: int,
+        write: Callable[[tuple[Commit, ...]], Awaitable[tuple[RecordRef, ...]]],
+        /,
+    ) -> tuple[RecordRef, ...]:
+        """`write` of the store, for what is the store's. What tightens is written before, what loosens afterwards.
+        Raises Conflict, too, where it cannot be written: then nothing is committed."""
+        ...
+
+    def problem(self) -> str:
+        """`session.unavailable`, `session.lost` (not long ago); empty while all is well."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Store(Answers, Protocol):
@@ -61,6 +89,10 @@ class Store(Answers, Protocol):
 
     def problem(self) -> str:
         """Code of why it is not healthy; empty while it is."""
+        ...
+
+    def sessions_problem(self) -> str:
+        """Code of what is wrong with sessions that lie outside the store (`SessionState.problem`); else empty."""
         ...
 
     def size(self) -> int:

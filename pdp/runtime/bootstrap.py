@@ -8,7 +8,7 @@ import logging
 import signal
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from pdp.runtime import background, console
 from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
+from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, pushes, record_key, search_index, signed_log
 from pdp.runtime.telemetry import (
     KeptCounts,
@@ -72,6 +73,7 @@ from pdp.store.shared import Fingerprints
 
 if TYPE_CHECKING:
     from pdp.adapters.console.server import ConsoleServer
+    from pdp.sessions.on_redis import RedisSessions
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
@@ -102,6 +104,7 @@ class Process:
     console: ConsoleServer | None = None
     signed: WiredLog | None = None
     index: SearchIndex | None = None
+    redis: RedisSessions | None = None
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
@@ -118,7 +121,8 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
         if signed is not None:
             await signed.publisher.check()  # before anything is recorded
         telemetry = environment.telemetry or wire_telemetry(settings, environment.monotonic, store.boot)
-        return _build(settings, store, environment, telemetry, index_key, signed)
+        redis = shared_sessions(settings, store, environment, telemetry, index_key)
+        return replace(_build(settings, store, environment, telemetry, index_key, signed), redis=redis)
     except BaseException:
         await asyncio.to_thread(telemetry.close)
         await store.close()
@@ -343,6 +347,8 @@ async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
     begin_judge(process.judge)
+    if process.redis is not None:
+        await process.redis.look()
     fingerprint = settings.fingerprint()
     await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
@@ -428,6 +434,8 @@ def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
     if process.index is not None:
         yield process.index.run()
     yield process.pushes.run()
+    if process.redis is not None:
+        yield process.redis.run()
 
 
 async def _sign(signed: WiredLog, faults: list[Fault], stop: asyncio.Event) -> None:
@@ -461,12 +469,18 @@ def _settle() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
+def _parts(process: Process) -> Iterator[Any]:
+    """What is closed at the end, the last first."""
+    yield from (process.store, process.redis, process.identity, process.host, process.state)
+    yield from (process.judge, process.approvals)
+
+
 async def close(process: Process, *, reason: str) -> None:
     """Drain, record the stop, and close everything."""
     process.admin.draining = True
     async with AsyncExitStack() as left:  # in reverse order, each even when another one fails
         left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
-        for part in (process.store, process.identity, process.host, process.state, process.judge, process.approvals):
+        for part in _parts(process):
             if part is not None:
                 left.push_async_callback(part.close)
         if process.index is not None:

@@ -33,6 +33,7 @@ from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Claim, Idempotency, rights_of
 from pdp.service.outcomes import redemption_of
 from pdp.service.results import AllowedCall, ResultFacts, ResultRecording, recorded
+from pdp.service.sessions import away
 from pdp.service.state import ServiceState, Snapshot
 
 KIND = "inspect"
@@ -95,6 +96,8 @@ class Inspect:
         at, snapshot = self.clock.now_ns(), self.state.snapshot()  # inspecting may have taken seconds
         target, keys = self.results.result_keys(ask, call, caller, identity, snapshot, at)
         stored = await self.store.for_call(keys)
+        if stored.away:  # it is awaited still, and may be sent again
+            raise away()
         session = self.results.session_of(ask, caller, identity, at, keys, stored)
         facts = self.results.result(ask, call, inspection.fact, target, session, caller, identity, snapshot, at)
         supported = frozenset(ask.supported_obligations)

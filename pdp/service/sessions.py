@@ -10,7 +10,7 @@ from pdp.core.approvals.rows import Account, Grant
 from pdp.core.approvals.states import GrantState
 from pdp.core.approvals.steps import EndGrant
 from pdp.core.check import OK
-from pdp.core.errors import Conflict, NotFound
+from pdp.core.errors import Conflict, NotFound, Unavailable
 from pdp.core.facts import Identity, TargetFact
 from pdp.core.request import Caller, Credential, SessionAsk
 from pdp.core.sessions import ended
@@ -22,6 +22,11 @@ from pdp.service.state import ServiceState
 TRIES = 5  # each overtaken by another commit
 _PAGE = 100
 _NO_TARGET = TargetFact(OK, "", "", "", "")
+
+
+def away() -> Unavailable:
+    """The fault where the state of sessions cannot be read."""
+    return Unavailable("session.unavailable", "What is known of sessions cannot be read now; try again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class EndSession:
 
     async def __call__(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
         """End it; durable when this returns. Raises NotFound `session.unknown`, in the same words for a session that
-        nobody opened, another's, one that has ended, and a credential that does not pass."""
+        nobody opened, another's, one that has ended, and a credential that does not pass; Unavailable."""
         tries = 0
         while True:
             tries += 1
@@ -53,6 +58,8 @@ class EndSession:
         ask = self.sessions.named(caller, identity, ask)
         keys = self.sessions.keys(CallKeys(caller.tenant, at, at), caller, identity, ask, _NO_TARGET)
         stored = await self.store.for_call(keys)
+        if stored.away:
+            raise away()
         fact, row = self.sessions.look(caller, identity, replace(ask, task=""), at, keys, stored)
         if row is None or not fact.check.ok or stored.session is None or stored.session.over_ns <= at:
             raise NotFound("session.unknown", "There is no such session of this caller, subject and agent.")

@@ -2,16 +2,88 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import unquote, urlsplit
 
+from pydantic import Field, field_validator, model_validator
+
+from pdp.core.errors import ConfigurationFault
 from pdp.files.options import Options
 
 DAY = 24 * 3600
 
 
+class RedisOptions(Options):
+    """The Redis server that has the state of sessions, for all processes of a store."""
+
+    url: str = Field(
+        description="redis://USER@HOST:PORT/DATABASE without a password, user and database if any; unix:///PATH of a "
+        "Unix socket.",
+        examples=["redis://pdp@redis.example.org:6379/0"],
+    )
+    password: str = Field(
+        "",
+        description="file:PATH or vault:PATH#KEY of the password at `url`.",
+        json_schema_extra={"secret": True},
+    )
+    tls: Literal["verify", "off"] = Field(
+        "verify",
+        description="To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. "
+        "A Unix socket has none.",
+    )
+    ca_file: Path | None = Field(
+        None, description="Who may have signed the certificate at `url`; the system's authorities if unset."
+    )
+    prefix: str = Field("pdp", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="How the names of all keys begin.")
+    timeout_ms: int = Field(
+        250, ge=10, le=10_000, description="For each answer of Redis; later, calls of sessions are denied."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _a_server(cls, url: str) -> str:
+        RedisAddress.read(url)
+        return url
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """The address of a Redis server. `socket` is a path, or "" for TCP."""
+
+    user: str
+    host: str
+    port: int
+    database: int
+    socket: str
+
+    @classmethod
+    def read(cls, url: str) -> RedisAddress:
+        """Raises ValueError for what is no such URL; a password has no place in one."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"redis", "unix"} or parts.query or parts.fragment:
+            raise ValueError("must be redis://USER@HOST:PORT/DATABASE, or unix:///PATH")
+        if parts.password is not None:
+            raise ValueError("a password does not belong here; set sessions.redis.password to file:PATH")
+        if parts.scheme == "unix":
+            if parts.netloc or len(parts.path) < 2:
+                raise ValueError("of a Unix socket must be unix:///PATH")
+            return cls("", "", 0, 0, unquote(parts.path))
+        database = parts.path.strip("/")
+        if not parts.hostname or (database and not database.isdecimal()):
+            raise ValueError("must name a host, and a database by its number or none")
+        return cls(unquote(parts.username or ""), parts.hostname, parts.port or 6379, int(database or 0), "")
+
+
 class SessionOptions(Options):
     """When a session is over. The next call under its id then begins another one."""
 
+    store: Literal["store", "redis"] = Field(
+        "store",
+        description="Where sessions and awaited results lie: in the store, or on Redis, for several machines.",
+    )
+    redis: RedisOptions | None = Field(None, description="With store: redis, which Redis.")
     max_sessions_per_caller: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Without effect: sessions lie in the store."
     )
@@ -23,4 +95,18 @@ class SessionOptions(Options):
     )
     lifetime_seconds: int = Field(
         default=7 * DAY, ge=1, le=365 * DAY, description="A session is over after this, however much it is used."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.store == "redis") != (self.redis is not None):
+            raise ValueError("sessions.store: redis and the section sessions.redis go together")
+        return self
+
+
+def redis_missing() -> ConfigurationFault:
+    """The fault for a missing driver."""
+    return ConfigurationFault(
+        "sessions.distribution",
+        "sessions.store: redis needs redis-py; install the extras server and redis from the repository.",
     )

@@ -24,13 +24,14 @@ from pdp.core.check import NS, OK, Check, failed
 from pdp.core.digest import canonical, keyed_index
 from pdp.core.facts import WORST_LABELS, Identity, SessionFact, TargetFact
 from pdp.core.request import Caller, SessionAsk
-from pdp.core.sessions import HANDLE, UNOBSERVED, is_handle, observed
+from pdp.core.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed
 from pdp.core.stored import CallKeys, LabelRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 
 # One message for all, so that a caller learns neither the owner of a session nor whether it exists.
 UNKNOWN = "The session is not known for this caller, subject and agent; start one under a new id."
 _UNKNOWN = failed("session.unknown", UNKNOWN)
+_AWAY = failed("session.unavailable", "What is known of sessions cannot be read now; ask again later.")
 _TASK = failed("session.task_changed", "The task is not the one that this session was begun for; start another.")
 _PARENT = failed("session.parent_changed", "The session is none that this parent started; start another.")
 
@@ -91,12 +92,12 @@ class StoredSessions:
         Without an id, or for an identity whose checks did not pass, the facts hold their worst values and there is no
         row (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a handle that names
         none, what has ended and what was started by such a one, `session.identity_mismatch`, both in the same words;
-        `session.task_changed`, `session.parent_changed`.
+        `session.task_changed`, `session.parent_changed`; `session.unavailable` where the call needs what is away.
         """
         task, source = _task(caller, ask)
         worst = SessionFact(OK, task=task, task_source=source)
-        if ask.handle:
-            return replace(worst, check=_UNKNOWN), None
+        if ask.handle or (stored.away and _verified(identity) and (ask.id or caller.inspects_results)):
+            return replace(worst, check=_UNKNOWN if ask.handle else _AWAY), None
         if not _verified(identity):
             return worst, None
         if not ask.id:
@@ -139,7 +140,7 @@ class StoredSessions:
             rows = tuple(row for row in rows if row.pair != keys.pair)
             awaited = awaited if tree != keys.pair else 0
         complete = bool(ask.id) and caller.inspects_results and observed(rows, awaited)
-        names = sorted({row.label for row in rows} - {UNOBSERVED, *WORST_LABELS})
+        names = sorted({row.label for row in rows} - {UNOBSERVED, ELSEWHERE, *WORST_LABELS})
         worst = tuple(label for label in WORST_LABELS if not complete or any(row.label == label for row in rows))
         return replace(
             fact,

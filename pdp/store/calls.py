@@ -21,20 +21,20 @@ from pdp.store.rows import LABELS, SESSIONS
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
 _REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, len(SESSIONS.columns)
 _PSEUDONYM = "(SELECT min(pseudonym) FROM people WHERE subject = ${})"  # of several the same one everywhere
-_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(17, 17 + PEOPLE_AT_ONCE))
+_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(18, 18 + PEOPLE_AT_ONCE))
 _SESSION, _PARENT = (", ".join(f"{table}.{name}" for name in SESSIONS.columns) for table in ("sessions", "parent"))
 _NONE = (None, "[]")
 _LABEL = ", ".join(LABELS.columns)
-_PAIRS = "IN ($13, $14, sessions.tree, parent.tree)"
+_PAIRS = "IN ($13, $14, $16, sessions.tree, parent.tree)"
 _ATOM = "place, session, atom, decision_id, at_ns"
-_ASKED = {"sqlite": "IN (SELECT value FROM json_each($16))", "postgresql": "= ANY ($16::bigint[])"}
+_ASKED = {"sqlite": "IN (SELECT value FROM json_each($17))", "postgresql": "= ANY ($17::bigint[])"}
 _ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(json_build_array({0}))::text"}
 
 _STATEMENT = f"""
 SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {_SESSION}, {_PARENT},
   (SELECT {{rows}} FROM (SELECT * FROM labels WHERE pair {_PAIRS} LIMIT {MOST_LABELS + 1}) AS those),
   (SELECT count(*) FROM awaited WHERE pair {_PAIRS}),
-  (SELECT {{atoms}} FROM atoms WHERE place IN ($13, sessions.tree, parent.tree)
+  (SELECT {{atoms}} FROM atoms WHERE place IN ($13, $16, sessions.tree, parent.tree)
     AND session IN ('', $3, sessions.parent, $15) AND atom {{asked}}),
   calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
@@ -79,7 +79,7 @@ def arguments(keys: CallKeys, atoms: Callable[[tuple[int, ...]], Any]) -> tuple[
     )  # fmt: skip
     texts: tuple[str, ...] = (
         *(keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed),
-        *(keys.pair, keys.also, keys.parent),
+        *(keys.pair, keys.also, keys.parent, keys.tree),
     )
     if not storable("".join(texts)):
         texts = tuple(map(storable, texts))

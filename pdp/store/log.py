@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from pdp.core.stored import (
     SwitchRow,
     ValueRow,
 )
+from pdp.ports.store import SessionState
 from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
 from pdp.store.cursors import hold, move
@@ -53,6 +55,7 @@ class LogStore(PeopleReads, ABC):
         self._origin = origin
         self._boot = boot
         self._clean = clean
+        self._sessions: SessionState | None = None
 
     @abstractmethod
     def size_bytes(self) -> int:
@@ -142,9 +145,20 @@ class LogStore(PeopleReads, ABC):
         rows = self._rows(query)
         return rows[0] if rows else None
 
-    @abstractmethod
+    def keep_sessions(self, state: SessionState) -> None:
+        """Keep sessions and awaited results there; once, before anything is read or written."""
+        self._sessions = state
+
     async def for_call(self, keys: CallKeys) -> StoredCall:
-        """All that is kept about one call, in one consistent read."""
+        """All that is kept about one call, in one consistent read; where sessions lie elsewhere, of what was there
+        before it."""
+        if self._sessions is None:
+            return await self._for_call(keys)
+        return await self._sessions.read(keys, self._ledger.believed_ns(), self._for_call)
+
+    @abstractmethod
+    async def _for_call(self, keys: CallKeys) -> StoredCall:
+        """The same of this store alone."""
 
     @abstractmethod
     async def read(self, reads: Callable[[], T]) -> T:
@@ -200,6 +214,14 @@ class LogStore(PeopleReads, ABC):
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Write entries durably, in order and without a gap, or none of them; faults as in `commit`."""
+        if self._sessions is None:
+            return await self._write(entries)
+        # the caller may go away; what was begun there must come to its end
+        writing = asyncio.ensure_future(self._sessions.write(entries, self._ledger.believed_ns(), self._write))
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(writing)
+
+    async def _write(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         return await self._writer.submit(lambda: self._ledger.write_all(entries), entries=entries)
 
     async def erase_subject(self, tenant: str, subject: str) -> int:
@@ -266,6 +288,10 @@ class LogStore(PeopleReads, ABC):
         if self._writer.state is not WriterState.OPEN:
             return self._writer.problem or UNAVAILABLE
         return self._watch.problem
+
+    def sessions_problem(self) -> str:
+        """See the port."""
+        return self._sessions.problem() if self._sessions is not None else ""
 
     def size(self) -> int:
         """Number of durable records."""

@@ -143,6 +143,9 @@ INSTRUMENTS = (
     Instrument("pdp.search.behind", "level", "{record}", "records that the search index lacks"),
     Instrument("pdp.store.records", "level", "{record}", "records in the log"),
     Instrument(
+        "pdp.sessions.lost", "counter", "{read}", "steps on Redis that found data to be lost"
+    ),
+    Instrument(
         "pdp.fleet.differs", "level", "1",
         "1 while this process has a part otherwise than the process of the same store that changed it last",
         ("pdp.part",),

@@ -660,6 +660,7 @@ class StoreStatus(_message.Message):
     CHECKPOINT_SIZE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """Origin of the log, as in its checkpoints."""
     records: _builtins.int
@@ -672,6 +673,12 @@ class StoreStatus(_message.Message):
     def last_failure(self) -> Global___Fault:
         """Why it cannot be written or read, such as `record.unavailable`, `store.unreadable`; absent while it can."""
 
+    @_builtins.property
+    def sessions(self) -> Global___Fault:
+        """Where sessions lie on Redis: `session.unavailable` while it cannot be used, `session.lost` for an hour after data of
+        it was found to be lost; absent otherwise.
+        """
+
     def __init__(
         self,
         *,
@@ -680,10 +687,11 @@ class StoreStatus(_message.Message):
         checkpoint_size: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
         last_failure: Global___Fault | None = ...,
+        sessions: Global___Fault | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure", "sessions", b"sessions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_size", b"checkpoint_size", "last_failure", b"last_failure", "log", b"log", "records", b"records", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_size", b"checkpoint_size", "last_failure", b"last_failure", "log", b"log", "records", b"records", "sessions", b"sessions", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

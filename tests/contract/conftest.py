@@ -1,4 +1,4 @@
-"""Each test of this folder runs on both stores."""
+"""Each test of this folder runs on both stores; tests of sessions with these on Redis, too."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from support.postgres import Postgres, running
+from support.redis_server import PASSWORD, RedisServer
+from support.redis_server import running as redis_running
 from support.stored import Entropy
 
+from pdp.sessions.on_redis import RedisSessions
+from pdp.sessions.options import RedisOptions
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions
 
@@ -22,11 +26,26 @@ class Place:
     def __init__(self, **where: Any) -> None:
         self.where = where
         self.left = AsyncExitStack()
+        self.namespace = f"test{next(_numbers)}"
+        self.redis: RedisServer | None = None  # where sessions lie there
 
     def open(self, *, seed: str = "", **options: Any) -> AnyStore:
         store = open_store(StoreOptions(**self.where, **options), entropy=Entropy(seed))
         self.left.push_async_callback(store.close)
+        if self.redis is not None:
+            store.keep_sessions(self.sessions(self.redis, seed))
         return store
+
+    def sessions(self, redis: RedisServer, seed: str = "", **options: Any) -> RedisSessions:
+        """The state of this store's sessions on Redis."""
+        found = RedisSessions(
+            RedisOptions(**{**redis.options, **options}),
+            self.namespace,
+            Entropy(f"sessions {seed}"),
+            password=PASSWORD.encode(),
+        )
+        self.left.push_async_callback(found.close)
+        return found
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +54,21 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    with redis_running() as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.starts_server)])
 def database(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def sessions() -> str:
+    """Where sessions lie: `store` or `redis`."""
+    return "store"
 
 
 @pytest.fixture
@@ -51,8 +82,10 @@ def where(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iter
 
 
 @pytest.fixture
-async def place(where: dict[str, Any]) -> AsyncIterator[Place]:
+async def place(where: dict[str, Any], sessions: str, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     found = Place(**where)
+    if sessions == "redis":
+        found.redis = request.getfixturevalue("redis")
     async with found.left:
         yield found
 

@@ -19,6 +19,11 @@ ROW = SessionRow("s", "alice", AT + 100 * IDLE, opened_ns=AT, used_ns=AT, over_n
 KEYS = CallKeys("acme", AT, AT, session="s", pair="p", also="m", parent="")
 
 
+@pytest.fixture(params=["store", pytest.param("redis", marks=pytest.mark.starts_server)])
+def sessions(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def drawn(random: Random, n: int, at_ns: int, known: StoredCall) -> Left:
     """What some call might leave behind."""
     pairs = ("p", "q", "m")

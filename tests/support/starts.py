@@ -30,7 +30,7 @@ STARTERS = {
     "support.opa:opa_or_skip",
 }
 # what no quick test runs; a command that ends by itself, or a policy worker, is none
-SERVERS = {"opa", "postgres", "initdb", "pg_ctl", "chromium", "node", "strace"}
+SERVERS = {"opa", "postgres", "initdb", "pg_ctl", "chromium", "node", "redis-server", "strace"}
 
 
 def starts_server(item: pytest.Item) -> bool:

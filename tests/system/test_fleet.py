@@ -19,8 +19,10 @@ import yaml
 from support.approvers import Approvers, waiting
 from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, in_thread, running
+from support.redis_server import PASSWORD, RedisServer
+from support.redis_server import running as redis_running
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
-from test_sessions import end, two_subjects
+from test_sessions import end, seen, two_subjects
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, Sandbox, SandboxPerson
 from pdp.config.settings import load
@@ -82,8 +84,24 @@ def secret(made: Sandbox, name: str, seed: str = "") -> None:
     (made.folder / name).chmod(0o600)
 
 
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with redis_running() as server:
+        yield server
+
+
 @pytest.fixture
-def made(url: str, tmp_path: Path) -> list[Sandbox]:
+def sessions(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of where sessions lie: in the store, unless a test asks for `redis`."""
+    if getattr(request, "param", "store") == "store":
+        return {}
+    server: RedisServer = request.getfixturevalue("redis")
+    server.run("FLUSHALL")
+    return {"store": "redis", "redis": {**server.options, "password": "file:redis.password"}}
+
+
+@pytest.fixture
+def made(url: str, tmp_path: Path, sessions: dict[str, Any]) -> list[Sandbox]:
     """Two machines of a fleet, set up alike."""
     here = create(tmp_path / "1", Plan(), WEDNESDAY_NS)
     (here.folder / "revoked.txt").write_text("")
@@ -93,7 +111,10 @@ def made(url: str, tmp_path: Path) -> list[Sandbox]:
         service={"index_key": "file:index.key"},
         approvals={"resume_keys": ["file:resume.key"]},
         identity={"revoked_jti_file": "revoked.txt"},
+        sessions=sessions,
     )
+    (here.folder / "redis.password").write_text(PASSWORD)
+    (here.folder / "redis.password").chmod(0o600)
     for name in ("index.key", "resume.key"):
         secret(here, name)
     there = replace(here, folder=tmp_path / "2")
@@ -208,6 +229,7 @@ async def test_a_set_that_another_process_has_replaced_allows_and_redeems_nothin
     assert (await answered(there, status(there))).effect == ALLOW
 
 
+@pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
 async def test_a_session_is_of_one_person_in_every_process(fleet: list[World]) -> None:
     here, there = fleet
     numbers = itertools.count()
@@ -228,6 +250,7 @@ async def test_a_session_is_of_one_person_in_every_process(fleet: list[World]) -
         assert found in ([False, True, True, False], [True, False, False, True])
 
 
+@pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
 async def test_a_session_that_nobody_used_for_long_is_free_in_every_process(fleet: list[World]) -> None:
     """Though it is the only one that anybody ever has, as where a gateway has one id for all."""
     here, there = fleet
@@ -344,6 +367,7 @@ async def test_processes_of_one_store_share_their_index_key(url: str, tmp_path: 
     assert "service.index_key" in e.value.message
 
 
+@pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
 async def test_a_session_that_ends_here_is_over_there(fleet: list[World]) -> None:
     here, there = fleet
     sessions = [f"s{n}" for n in range(3)]
@@ -360,5 +384,58 @@ async def test_a_session_that_ends_here_is_over_there(fleet: list[World]) -> Non
     assert (await end(there, ALICE, sessions[0])).code == "session.unknown"
 
 
+@pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
 async def test_nothing_of_one_session_is_anothers_in_any_process(fleet: list[World]) -> None:
     await two_subjects(fleet)
+
+
+@pytest.mark.parametrize("sessions", ["redis"], indirect=True)
+async def test_without_redis_sessions_are_denied_and_nothing_else(fleet: list[World], redis: RedisServer) -> None:
+    here, there = fleet
+    assert (await answered(here, status(here, "s"))).effect == ALLOW
+    redis.kill()
+    for world in fleet:
+        asked = status(world, "s")
+        asked.request_id += "away"
+        found = await answered(world, asked)
+        assert (found.effect, codes(found)) == (DENY, ["session.unavailable"])
+        assert (await answered(world, status(world))).effect == ALLOW
+        assert (await world.process.admin.status()).sessions_problem == "session.unavailable"
+        assert (await end(world, ALICE, "s")).code == "session.unavailable"
+    redis.start()
+    for world in fleet:
+        while (await world.process.admin.status()).sessions_problem:
+            assert world.process.redis is not None
+            await world.process.redis.look()
+    asked = status(there, "s")
+    asked.request_id += "again"
+    found = await answered(there, asked)
+    assert found.effect == ALLOW
+    assert seen(there, found)["calls"] == 1  # what was denied meanwhile was counted nowhere
+
+
+@pytest.mark.parametrize("sessions", ["redis"], indirect=True)
+async def test_a_reset_here_clears_there_what_redis_had_lost(made: list[Sandbox], redis: RedisServer) -> None:
+    for each in made:
+        gateway = yaml.safe_load(each.config.read_text())["identity"]["callers"]["gateway"]
+        gateway["inspects_results"] = True
+        gateway["may_assert"] = {**gateway.get("may_assert", {}), "context_reset": True}
+        callers = yaml.safe_load(each.config.read_text())["identity"]["callers"]
+        configure(each, identity={"callers": {**callers, "gateway": gateway}})
+    numbers = itertools.count()
+
+    async def is_observed(world: World, name: str = "git_log", *, reset: bool = False) -> bool:
+        asked = world.ask(BOB, name, session="s")
+        asked.request_id, asked.session.context_reset = f"lost-{next(numbers)}", reset
+        found = await answered(world, asked)
+        return bool(seen(world, found)["observed"])
+
+    async with together(made, "one", "two") as (here, there):
+        assert await is_observed(here)
+        assert not await is_observed(there)  # the result of the first call is awaited
+        redis.run("FLUSHALL")
+        for world in (here, there):
+            assert not await is_observed(world)
+        assert await is_observed(here, reset=True)
+        assert not await is_observed(there)  # its own result is awaited, and known there
+        assert "session.lost" in {(await each.process.admin.status()).sessions_problem for each in (here, there)}

@@ -35,6 +35,7 @@ from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import approvals, console, judge, signed_log, telemetry
 from pdp.secrets.reference import MIN_BYTES, secret
+from pdp.sessions.options import redis_missing
 from pdp.store.opening import postgres_missing
 
 Path = tuple[str, ...]
@@ -145,12 +146,14 @@ def _server(settings: Settings, loaded: Loaded) -> None:
 def _secrets(settings: Settings, loaded: Loaded) -> None:
     """Secrets that no part below reads by itself."""
     opa, judge, key = settings.policy.opa, settings.judge, settings.service.index_key
+    redis = settings.sessions.redis
     if not key and (settings.production or settings.store.url is not None):
         message = "mandatory in production and with store.url; give file:PATH (openssl rand -hex 32 > PATH)."
         loaded.problems.append(ConfigProblem("config.secret", ("service", "index_key"), message))
     references: list[tuple[Path, str, int]] = [
         (("service", "index_key"), key, MIN_BYTES),
         (("store", "password"), settings.store.password, 1),
+        (("sessions", "redis", "password"), redis.password if redis is not None else "", 1),
     ]
     references += [
         (("approvals", "resume_keys", str(i)), each, MIN_BYTES)
@@ -205,6 +208,8 @@ def _engine(settings: Settings, loaded: Loaded) -> None:
 
 
 def _store(settings: Settings, loaded: Loaded) -> None:
+    if settings.sessions.redis is not None and find_spec("redis") is None:
+        loaded.problems.append(ConfigProblem.of(redis_missing(), ("sessions", "store")))
     if settings.store.url is not None:
         if find_spec("asyncpg") is None:
             loaded.problems.append(ConfigProblem.of(postgres_missing(), ("store", "url")))

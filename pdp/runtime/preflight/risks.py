@@ -17,6 +17,7 @@ from pdp.identity.options import LIFETIME_SECONDS
 from pdp.ports import Pack, RegistryView
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
 from pdp.service.operations.admin import ANY_TENANT
+from pdp.sessions.options import RedisAddress
 from pdp.store.options import PostgresAddress
 from pdp.telemetry.options import beyond_this_machine
 
@@ -36,6 +37,7 @@ def choices(settings: Settings) -> Iterator[Risk]:
 
 def _process(settings: Settings) -> Iterator[Risk]:
     tls, opa, vault, told = settings.server.tls, settings.policy.opa, settings.vault, settings.telemetry
+    redis = settings.sessions.redis
     judge, console = settings.judge, settings.console
     clear = "plain http in production: an attacker on the network reads and changes pages and answers"
     looser = (
@@ -103,6 +105,16 @@ def _process(settings: Settings) -> Iterator[Risk]:
             and not PostgresAddress.read(settings.store.url).socket,
             "store.tls",
             "off: an attacker on the network reads and changes records",
+        ),
+        (
+            redis is not None and redis.tls == "off" and not RedisAddress.read(redis.url).socket,
+            "sessions.redis.tls",
+            "off: an attacker on the network changes what is known of sessions",
+        ),
+        (
+            redis is not None and not redis.password,
+            "sessions.redis.password",
+            "none: an attacker who reaches Redis changes what is known of sessions",
         ),
     )
     yield from (Risk(tuple(path.split(".")), why) for holds, path, why in looser if holds)

@@ -68,6 +68,7 @@ class ServiceStatus:
     store_bytes: int  # on disk
     worker_deaths: int  # of the policy engine's, since the start
     store_problem: str  # code of why records cannot be written or read; empty while they can
+    sessions_problem: str = ""  # code of what is wrong with sessions outside the store
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
     observed: tuple[Caller, ...] = ()  # callers that policy does not bind now
@@ -129,6 +130,7 @@ class Admin:
             store_bytes=self.store.size_bytes(),
             worker_deaths=self.worker_deaths(),
             store_problem=problem,
+            sessions_problem=self.store.sessions_problem(),
             differences=self.state.fleet.differences(),
             kept=self.kept(),
         )

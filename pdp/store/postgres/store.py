@@ -86,7 +86,7 @@ class PostgresStore(LogStore):
             return 0
 
     @override
-    async def for_call(self, keys: CallKeys) -> StoredCall:
+    async def _for_call(self, keys: CallKeys) -> StoredCall:
         """The stored data of a call, by one statement, or two for a call with approvals or verdicts."""
         self._check_readable()
         try:

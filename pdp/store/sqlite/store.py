@@ -90,7 +90,7 @@ class SqliteStore(LogStore):
             return 0
 
     @override
-    async def for_call(self, keys: CallKeys) -> StoredCall:
+    async def _for_call(self, keys: CallKeys) -> StoredCall:
         """One statement is consistent by itself; what people answered is read with it in one transaction."""
         with self._reader_lock:
             self._check_readable()

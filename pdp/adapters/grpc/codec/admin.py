@@ -27,6 +27,10 @@ _STORE_ADVICE = {
     "store.replaced": "Another file lies where the store's was. Put it back, or restart on the other.",
     "store.rollback": "Durable records are gone: the store is an older copy. Restore the newest, and restart.",
 }
+_SESSIONS_ADVICE = {
+    "session.unavailable": "Redis cannot be used, so calls of sessions are denied. Look at it, and at the log.",
+    "session.lost": "Redis lost data: labels of whom it concerns are the worst until a context reset.",
+}
 
 
 def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
@@ -128,6 +132,9 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
             records=status.records,
             size_bytes=status.store_bytes,
             last_failure=_problem(status.store_problem, status.at_ns, _STORE_ADVICE.get(status.store_problem, "")),
+            sessions=_problem(
+                status.sessions_problem, status.at_ns, _SESSIONS_ADVICE.get(status.sessions_problem, "")
+            ),
         ),
         engine=admin_pb2.EngineStatus(
             worker_deaths=status.worker_deaths, kept=admin_pb2.KeptResults(**asdict(status.kept))

@@ -1,0 +1,41 @@
+"""Wiring of sessions on Redis, whose driver is an extra and is loaded only where they lie there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pdp.config.settings import Settings
+from pdp.core.digest import keyed_index
+from pdp.ports.telemetry import Telemetry
+from pdp.runtime.environment import Environment
+from pdp.secrets.reference import secret
+from pdp.sessions.options import redis_missing
+from pdp.store.opening import AnyStore
+
+if TYPE_CHECKING:
+    from pdp.sessions.on_redis import RedisSessions
+
+
+def shared_sessions(
+    settings: Settings, store: AnyStore, environment: Environment, telemetry: Telemetry, index_key: bytes
+) -> RedisSessions | None:
+    """The sessions of the store's processes on Redis, where they lie there. Raises ConfigurationFault."""
+    options = settings.sessions.redis
+    if options is None:
+        return None
+    try:
+        from pdp.sessions.on_redis import RedisSessions  # noqa: PLC0415 - its driver is an extra
+    except ModuleNotFoundError:
+        raise redis_missing() from None
+    reference = options.password
+    where = "sessions.redis.password"
+    password = secret(reference, settings.vault, where=where, at_least=1) if reference else b""
+    found = RedisSessions(
+        options,
+        keyed_index(index_key, "redis", store.origin)[:16],
+        environment.entropy,
+        password=password,
+        on_loss=lambda: telemetry.count("pdp.sessions.lost", {}),
+    )
+    store.keep_sessions(found)
+    return found

@@ -1,0 +1,361 @@
+"""State of sessions on Redis: rows of sessions, and which results each pair of subject and agent awaits.
+
+Everything else, labels before all, stays in the store and in the commit of its record. Whatever tightens is written
+before that commit, whatever loosens after it; so a crash in between leaves too much behind, never too little.
+
+Lost data is found out by two marks. The store keeps a label `ELSEWHERE` with each pair that awaits anything here,
+named by the decision that was awaited first; where Redis does not know that name, what the pair awaits is unknown,
+and the label stays in what is read: the labels are the worst, until a context reset. And each step counts: a process
+that has seen more steps than Redis knows has every mark be unknown (`redis_scripts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.exceptions import TimeoutError as Slow
+
+from pdp.core.errors import Conflict, InvalidRequest
+from pdp.core.sessions import ELSEWHERE
+from pdp.core.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.ports import Entropy
+from pdp.sessions.options import RedisAddress, RedisOptions
+from pdp.sessions.redis_scripts import FIELDS, LOOSEN, READ, TIGHTEN
+
+log = logging.getLogger(__name__)
+
+AWAY, LOST = "session.unavailable", "session.lost"
+CONNECTIONS = 32
+LOOK_SECONDS = 0.5  # between looks; while it is away, between tries
+LOST_SECONDS = 3600.0  # how long a loss is told of
+MOST_LATER = 10_000  # steps that loosen, and wait for Redis to be back
+
+_MARK = ("session.awaited", "")  # code and pack of the label
+_ANY = ("-", 0)
+_WIDTH = 20
+_NUMBERS = frozenset({"until_ns", "opened_ns", "used_ns", "over_ns"})
+_COUNTS = frozenset({"calls", "denials"})
+_COUNTED = ("owner", "opened_ns", "calls", "denials")
+_MS = 10**6
+
+Read = Callable[[CallKeys], Awaitable[StoredCall]]
+Write = Callable[[tuple[Commit, ...]], Awaitable[tuple[RecordRef, ...]]]
+Step = dict[str, Any]  # of a script's work
+
+
+class _AwayError(Exception):
+    """Redis does not answer, or not in time, or not as it must."""
+
+
+class RedisSessions:
+    """Implements `ports.SessionState`. `namespace` tells apart what must not be mixed: it is of the index key.
+    `on_loss` is told of each loss that is found."""
+
+    def __init__(
+        self,
+        options: RedisOptions,
+        namespace: str,
+        entropy: Entropy,
+        *,
+        password: bytes = b"",
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._base = f"{options.prefix}:{namespace}"
+        self._timeout = options.timeout_ms / 1000
+        self._entropy = entropy
+        self._on_loss = on_loss
+        self._redis = Redis(connection_pool=_pool(options, password))
+        self._scripts = {text: self._redis.register_script(text) for text in (READ, TIGHTEN, LOOSEN)}
+        self._seen = 0  # steps
+        self._later: deque[list[Step]] = deque(maxlen=MOST_LATER)
+        self._latering = asyncio.Lock()
+        self._checked = False  # that it is there, and throws nothing away
+        self._problem = ""  # why it is away, for the log
+        self._again_at = 0.0  # loop's time, of the next try while it is away
+        self._lost_until = 0.0  # loop's time
+
+    def problem(self) -> str:
+        """`session.unavailable`, `session.lost` (within the last hour); empty while all is well."""
+        if self._problem:
+            return AWAY
+        return LOST if self._lost_until and _now() < self._lost_until else ""
+
+    async def read(self, keys: CallKeys, believed_ns: int, read: Read) -> StoredCall:
+        """See the port. Redis first: what is awaited there no longer has left its labels in the store."""
+        if not (keys.pair or keys.session or keys.parent):
+            return await read(keys)
+        try:
+            session, parent, known = await self._read(keys, believed_ns)
+        except _AwayError:
+            return replace(await read(keys), session=None, parent=None, away=True)
+        trees = {row.tree for row in (session, parent) if row is not None} - {"", keys.pair}
+        tree = keys.tree if keys.tree in trees or not trees else min(trees)
+        stored = await read(replace(keys, parent=parent.index if parent is not None else keys.parent, tree=tree))
+        more = sum(count for _, count in known.values()) + len(trees - {tree})  # whose labels were not read
+        labels = tuple(row for row in stored.labels if not _is_known(row, known))
+        if any(row.label == ELSEWHERE and known.get(row.pair, _ANY)[0] == "" for row in labels):
+            self._lost()
+        return replace(stored, session=session, parent=parent, labels=labels, awaited=stored.awaited + more)
+
+    async def _read(
+        self, keys: CallKeys, believed_ns: int
+    ) -> tuple[SessionRow | None, SessionRow | None, dict[str, tuple[str, int]]]:
+        """The rows of session and parent; mark and awaited results by pair."""
+        session, first, parent, pairs = await self._step(
+            READ, self._place(keys.tenant, ""), keys.session, keys.parent, keys.pair
+        )
+        rows = (
+            _row(index, values, believed_ns) for index, values in ((keys.session, session), (_text(first), parent))
+        )
+        return *rows, {_text(pair): (_text(mark), int(count)) for pair, mark, count in pairs}  # type: ignore[return-value] # two rows
+
+    async def write(self, entries: tuple[Commit, ...], believed_ns: int, write: Write) -> tuple[RecordRef, ...]:
+        """See the port."""
+        changes = [(n, change) for n, entry in enumerate(entries) for change in entry.pairs]
+        rows = [entry for entry in entries if entry.session is not None]
+        if not changes and not rows:
+            return await write(entries)
+        steps = [self._tightening(entries[n], change) for n, change in changes]
+        told = await self._tighten(entries, steps, believed_ns)
+        marks = {step["mark"]: True for step in steps if step["awaits"]}
+        after, labels = [], [list(entry.labels) for entry in entries]
+        for (n, change), step, (mark, ended) in zip(changes, steps, told, strict=True):
+            if mark:
+                labels[n].append(LabelRow(change.pair, ELSEWHERE, *_MARK, mark, entries[n].at_ns))
+            gone = [*ended, *change.inspected]
+            if mark or gone or change.reset:
+                after.append(_loosening(step, gone, mark=mark, reset=change.reset, marks=marks))
+        stripped = tuple(_stripped(entry, tuple(rows)) for entry, rows in zip(entries, labels, strict=True))
+        try:
+            refs = await write(stripped)
+        except (Conflict, InvalidRequest):  # nothing was written: these calls come to nothing, or again
+            counts = [self._session(entry.tenant, entry.session) for entry in entries if entry.session is not None]
+            await self._loosen(_undoing(steps), counts)
+            raise
+        await self._loosen(after)
+        return refs
+
+    async def _tighten(
+        self, entries: Sequence[Commit], steps: list[Step], believed_ns: int
+    ) -> list[tuple[str, list[str]]]:
+        """For each change of a pair the mark that the store is to have, and the results that a reset ends. Raises
+        Conflict."""
+        sessions = [self._session(entry.tenant, entry.session) for entry in entries if entry.session is not None]
+        work = {"now": _number(believed_ns), "sessions": sessions, "pairs": steps}
+        try:
+            if self._later:
+                await self._loosen_later()
+            (told,) = await self._step(TIGHTEN, json.dumps(work))
+        except _AwayError:
+            # it may have been carried out, for a call that was not allowed
+            self._later.append(_undoing(steps))
+            raise Conflict("store.conflict", "the state of sessions cannot be written; send it again") from None
+        if isinstance(told, bytes):
+            raise Conflict("store.conflict", "the session was begun by another at the same time; send it again")
+        return [(_text(mark), list(map(_text, gone))) for mark, gone in told]
+
+    async def _loosen(self, work: list[Step], sessions: Sequence[Step] = ()) -> None:
+        """Where Redis is away it is done once that is back; but for the counts of `sessions`, which could then go
+        down twice."""
+        counts = [{"key": each["key"], **{name: each["row"][name] for name in _COUNTED}} for each in sessions]
+        if not (work or counts):
+            return
+        try:
+            await self._step(LOOSEN, json.dumps({"pairs": work, "counts": counts}))
+        except _AwayError:
+            self._later.append(work)
+
+    async def _loosen_later(self) -> None:
+        async with self._latering:
+            while self._later:
+                work = self._later.popleft()
+                try:
+                    await self._step(LOOSEN, json.dumps({"pairs": work, "counts": []}))
+                except _AwayError:
+                    self._later.appendleft(work)
+                    raise
+
+    async def run(self) -> None:
+        """Look at Redis, for ever: whether it is there, has lost anything, and throws nothing away by itself."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Once."""
+        with suppress(_AwayError):
+            await self._check()
+            await self._step(READ, self._place("", ""), "", "", "")
+            await self._loosen_later()
+
+    async def _check(self) -> None:
+        await self._ask(self._redis.info("memory"), _keeps_all)
+        self._checked = True
+
+    async def close(self) -> None:
+        """End its connections."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def _step(self, script: str, *arguments: str) -> list[Any]:
+        """The script's answer. Raises _AwayError."""
+        if not self._checked:
+            if _now() < self._again_at:
+                raise _AwayError
+            self._again_at = _now() + LOOK_SECONDS  # one tries, and nobody else waits
+            await self._check()
+        keys, another = [f"{self._base}:state"], self._entropy.bytes(16).hex()
+        began = self._seen
+        lost, seen, *answer = await self._ask(self._scripts[script](keys, [began, another, *arguments]))
+        self._seen = max(self._seen, int(seen))
+        if int(lost) and began:
+            self._lost()
+        return list(answer)
+
+    async def _ask(self, asked: Awaitable[Any], check: Callable[[Any], str] = lambda _: "") -> Any:
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await asked
+            problem = check(answer)
+        except (RedisError, OSError, TimeoutError) as e:
+            answer, problem = None, _why(e)
+            await self._redis.connection_pool.disconnect(inuse_connections=False)  # to a server that is no more
+        if problem:
+            self._checked, self._again_at = False, _now() + LOOK_SECONDS
+        if problem != self._problem:
+            if problem:
+                log.error("sessions: Redis cannot be used, calls of sessions are denied: %s", problem)
+            else:
+                log.warning("sessions: Redis can be used again")
+        self._problem = problem
+        if problem:
+            raise _AwayError
+        return answer
+
+    def _lost(self) -> None:
+        if _now() >= self._lost_until:
+            log.error(
+                "sessions: Redis has lost data; the labels of whom it concerns are the worst until a context reset"
+            )
+        self._lost_until = _now() + LOST_SECONDS
+        self._on_loss()
+
+    def _place(self, tenant: str, kind: str, name: str = "") -> str:
+        return f"{self._base}:{quote(tenant, safe='')}:{kind}{':' if kind else ''}{name}"
+
+    def _session(self, tenant: str, row: SessionRow) -> Step:
+        values = {name: getattr(row, name) for name in FIELDS}
+        values |= {name: _number(values[name]) for name in _NUMBERS}
+        age_ms = max(1, (row.until_ns - row.used_ns) // _MS)
+        return {"key": self._place(tenant, "s", row.index), "age_ms": age_ms, "row": values}
+
+    def _tightening(self, entry: Commit, change: PairChange) -> Step:
+        return {
+            "pair": self._place(entry.tenant, "p", change.pair),
+            "awaited": self._place(entry.tenant, "a", change.pair),
+            "mark": change.awaits[0] if change.awaits else "",
+            "reset": change.reset,
+            "awaits": list(change.awaits),
+        }
+
+
+def _loosening(
+    step: Step, gone: list[str], *, mark: str = "", reset: bool = False, marks: dict[str, bool] | None = None
+) -> Step:
+    """`gone` are awaited no longer; the store has `mark`, and those of `marks` since a reset."""
+    place = {"pair": step["pair"], "awaited": step["awaited"]}
+    return {**place, "gone": gone, "mark": mark, "reset": reset, "marks": marks or {}}
+
+
+def _undoing(steps: Sequence[Step]) -> list[Step]:
+    return [_loosening(step, step["awaits"]) for step in steps if step["awaits"]]
+
+
+def _stripped(entry: Commit, labels: tuple[LabelRow, ...]) -> Commit:
+    """What of an entry is the store's: of pairs that they are reset, of what was seen what untraces. What traces
+    within a session would need the session's row in the store."""
+    resets = tuple(PairChange(change.pair, reset=True) for change in entry.pairs if change.reset)
+    whole = (each if not each.session else replace(each, session="", atoms=()) for each in entry.seen)
+    seen = tuple(each for each in whole if each.atoms or each.memory)
+    return replace(entry, session=None, labels=labels, pairs=resets, seen=seen)
+
+
+def _is_known(row: LabelRow, known: dict[str, tuple[str, int]]) -> bool:
+    """Whether it says that results are awaited here, and all of these are here."""
+    return row.label == ELSEWHERE and row.decision_id == known.get(row.pair, ("", 0))[0]
+
+
+def _row(index: str, values: Sequence[Any] | None, believed_ns: int) -> SessionRow | None:
+    if not values:
+        return None
+    told: dict[str, Any] = dict(zip(FIELDS, map(_text, values), strict=True))
+    told |= {name: int(told[name]) for name in _NUMBERS | _COUNTS}
+    row = SessionRow(index, **told)
+    return row if row.until_ns >= believed_ns else None
+
+
+def _number(instant: int) -> str:
+    return f"{instant:0{_WIDTH}d}"
+
+
+def _text(value: bytes) -> str:
+    return value.decode()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _keeps_all(memory: dict[str, Any]) -> str:
+    """Why it may throw data away unasked; "" where it does not."""
+    if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
+        return "it evicts keys when its memory is full; set maxmemory-policy noeviction"
+    return ""
+
+
+def _why(fault: Exception) -> str:
+    """In words, without address and secret."""
+    if isinstance(fault, (AuthenticationError, NoPermissionError, AuthorizationError)):
+        return "it refuses this user or password, or what this user asks; see docs/fleet.md"
+    if isinstance(fault, (TimeoutError, Slow)):
+        return "it does not answer within sessions.redis.timeout_ms"
+    return type(fault).__name__
+
+
+def _pool(options: RedisOptions, password: bytes) -> BlockingConnectionPool:
+    """Connections that are tried once: what is to be tried again, the caller decides."""
+    address, seconds = RedisAddress.read(options.url), options.timeout_ms / 1000
+    arguments: dict[str, Any] = {
+        "username": address.user or None,
+        "password": password.decode() or None,
+        "db": address.database,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if address.socket:
+        arguments |= {"connection_class": UnixDomainSocketConnection, "path": address.socket}
+        del arguments["socket_connect_timeout"]
+    else:
+        arguments |= {"host": address.host, "port": address.port}
+        if options.tls == "verify":
+            arguments |= {
+                "connection_class": SSLConnection,
+                "ssl_ca_certs": str(options.ca_file) if options.ca_file else None,
+                "ssl_cert_reqs": ssl.CERT_REQUIRED,
+                "ssl_check_hostname": True,
+            }
+    return BlockingConnectionPool(max_connections=CONNECTIONS, timeout=seconds, **arguments)

@@ -1,0 +1,372 @@
+"""Sessions on Redis when Redis fails: what is lost, late or away never makes labels better than they are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.redis_server import PASSWORD, RedisServer
+from support.redis_server import running as redis_running
+from support.stored import AT, an_id, entry
+
+from pdp.core.errors import Conflict, Unavailable
+from pdp.core.sessions import ELSEWHERE, observed
+from pdp.core.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.sessions.on_redis import AWAY, LOST, RedisSessions
+
+Place = Any  # of conftest, which cannot be imported
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs/fleet.md").read_text()
+IDLE = 10**10
+ROW = SessionRow("s", "alice", AT + 100 * IDLE, opened_ns=AT, used_ns=AT, over_ns=AT + IDLE, calls=1, tree="p")
+KEYS = CallKeys("acme", AT, AT, session="s", pair="p", also="m")
+RESET = (PairChange("p", reset=True),)
+
+pytestmark = pytest.mark.starts_server
+
+
+@pytest.fixture
+def database() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def sessions() -> str:
+    return "redis"
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[RedisServer]:
+    with redis_running() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(own: RedisServer) -> Iterator[RedisServer]:
+    """A server that a test may end, and fill with whatever it likes."""
+    yield own
+    own.signal(signal.SIGCONT)
+    if own.process is None:
+        own.start()
+    for command in (("CLIENT", "UNPAUSE"), ("CONFIG", "SET", "maxmemory", "0"), ("FLUSHALL",)):
+        own.run(*command)
+
+
+@pytest.fixture
+async def state(place: Place, redis: RedisServer, store: Any) -> RedisSessions:
+    """What the store keeps its sessions in, with the time limit of production."""
+    found: RedisSessions = place.sessions(redis, "state", timeout_ms=1000)
+    store.keep_sessions(found)
+    await found.look()
+    return found
+
+
+def awaits(n: int, pair: str = "p") -> dict[str, Any]:
+    return {"session": ROW, "pairs": (PairChange(pair, awaits=(an_id(n),)),)}
+
+
+def whole(found: StoredCall) -> bool:
+    return observed(found.labels, found.awaited) and not found.away
+
+
+async def until_back(state: RedisSessions) -> None:
+    await state.look()
+    while state.problem() == AWAY:
+        await state.look()
+
+
+async def inspected(store: Any, n: int, of: int) -> None:
+    await store.commit(entry(n, pairs=(PairChange("p", inspected=(an_id(of),)),)))
+
+
+async def test_what_is_lost_is_the_worst_until_a_reset(store: Any, state: RedisSessions, redis: RedisServer) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    await inspected(store, 2, 1)
+    assert whole(await store.for_call(KEYS))
+    redis.run("FLUSHALL")
+    found = await store.for_call(KEYS)
+    assert (found.session, found.awaited, whole(found)) == (None, 0, False)
+    assert state.problem() == LOST
+    for n in (3, 5):  # what comes after the loss does not hide it
+        await store.commit(entry(n, **awaits(n)))
+        await inspected(store, n + 1, n)
+        assert not whole(await store.for_call(KEYS))
+    await store.commit(entry(7, pairs=RESET))
+    assert whole(await store.for_call(KEYS))
+    await store.commit(entry(8, **awaits(8)))
+    assert (await store.for_call(KEYS)).awaited == 1
+    await inspected(store, 9, 8)
+    assert whole(await store.for_call(KEYS))
+    redis.run("FLUSHALL")
+    assert not whole(await store.for_call(KEYS))
+
+
+async def test_a_pair_that_awaited_nothing_loses_nothing(
+    store: Any, state: RedisSessions, redis: RedisServer
+) -> None:
+    await store.commit(entry(1, **awaits(1, pair="q")))
+    redis.run("FLUSHALL")
+    assert whole(await store.for_call(KEYS))
+    assert not whole(await store.for_call(replace(KEYS, pair="q")))
+
+
+async def test_one_lost_key_is_found_out(store: Any, state: RedisSessions, redis: RedisServer) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    (key,) = redis.run("KEYS", "*:p:p")
+    redis.run("DEL", key)
+    assert not whole(await store.for_call(KEYS))
+
+
+async def test_the_mark_is_put_once(store: Any, state: RedisSessions, place: Place) -> None:
+    """So that all other allows are plain, and one round trip."""
+    written: list[Commit] = []
+
+    async def write(entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        written.extend(entries)
+        return ()
+
+    for n in range(3):
+        await state.write((entry(n, **awaits(n)),), 0, write)
+    mark = LabelRow("p", ELSEWHERE, "session.awaited", "", an_id(0), AT)
+    assert [each.labels for each in written] == [(mark,), (), ()]
+    assert all(each.session is None and not each.pairs for each in written)
+
+
+async def test_data_that_is_merely_old_is_not_believed(store: Any, place: Place, redis: RedisServer) -> None:
+    """A server that comes back with less than it said it had, as one that failed over does."""
+    writer, other = (place.sessions(redis, seed) for seed in "ab")
+    store.keep_sessions(writer)
+    await store.commit(entry(1, **awaits(1)))
+    store.keep_sessions(other)
+    assert (await store.for_call(KEYS)).awaited == 1
+    redis.run("CONFIG", "SET", "appendonly", "no")
+    redis.run("SAVE")
+    store.keep_sessions(writer)
+    await store.commit(entry(2, **awaits(2)))
+    assert (await store.for_call(KEYS)).awaited == 2
+    redis.kill()
+    for file in (redis.folder / "appendonlydir").glob("*"):
+        file.unlink()
+    redis.start(keeps=False)
+    store.keep_sessions(other)
+    for each in (writer, other):
+        await until_back(each)
+    found = await store.for_call(KEYS)
+    assert (found.awaited, whole(found), writer.problem()) == (1, False, LOST)
+    redis.kill()  # the next one keeps what it gets
+
+
+async def test_a_restart_that_keeps_all_loses_nothing(store: Any, state: RedisSessions, redis: RedisServer) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    redis.kill()
+    redis.start()
+    await until_back(state)
+    found = await store.for_call(KEYS)
+    assert (found.session, found.awaited, state.problem()) == (ROW, 1, "")
+    assert not any(label.label == ELSEWHERE for label in found.labels)
+
+
+async def test_away_is_said_and_nothing_is_committed(
+    store: Any, state: RedisSessions, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    redis.kill()
+    found = await store.for_call(KEYS)
+    assert (found.away, found.session, state.problem()) == (True, None, AWAY)
+    for n, more in enumerate((awaits(2), {"session": ROW}, {"pairs": RESET})):
+        with pytest.raises(Conflict):
+            await store.commit(entry(10 + n, **more))
+    assert store.size() == 1
+    await store.commit(entry(20))
+    assert not (await store.for_call(CallKeys("acme", AT, AT, reply="r"))).away
+    assert [r.levelno for r in caplog.records if r.name.startswith("pdp.sessions")] == [logging.ERROR]
+    redis.start()
+    await until_back(state)
+    assert (await store.for_call(KEYS)).awaited == 1
+
+
+async def test_a_server_that_hangs_holds_up_nobody_for_long(
+    store: Any, state: RedisSessions, redis: RedisServer
+) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    redis.signal(signal.SIGSTOP)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    found = await asyncio.gather(*(store.for_call(KEYS) for _ in range(100)))
+    ticking.cancel()
+    assert all(each.away for each in found)
+    assert ticks > 100
+    assert (await store.for_call(KEYS)).away
+    redis.signal(signal.SIGCONT)
+    await until_back(state)
+    assert (await store.for_call(KEYS)).awaited == 1
+
+
+async def test_a_step_that_came_too_late_leaves_nothing_awaited(
+    store: Any, state: RedisSessions, redis: RedisServer
+) -> None:
+    """It was carried out, but nobody heard of it, and so nobody got an answer."""
+    await store.commit(entry(1, **awaits(1)))
+    redis.run("CLIENT", "PAUSE", 600_000, "WRITE")  # scripts among them
+    with pytest.raises(Conflict):
+        await store.commit(entry(2, **awaits(2)))
+    redis.run("CLIENT", "UNPAUSE")
+    await until_back(state)
+    assert (await store.for_call(KEYS)).awaited == 1
+
+
+async def test_a_wrong_password_is_away_and_told_without_it(
+    store: Any, place: Place, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis.run("CONFIG", "SET", "requirepass", "another")
+    try:
+        found = place.sessions(redis, "wrong")
+        store.keep_sessions(found)
+        assert (await store.for_call(KEYS)).away
+        assert "password" in caplog.text
+        assert PASSWORD not in caplog.text
+        assert str(redis.port) not in caplog.text
+    finally:
+        redis.run("CONFIG", "SET", "requirepass", PASSWORD, password="another")
+
+
+async def test_a_user_may_have_no_more_than_the_guide_says(store: Any, place: Place, redis: RedisServer) -> None:
+    (rights,) = (line.split(">%s ")[1].split("\\n")[0] for line in GUIDE.splitlines() if "ACL SETUSER" in line)
+    prefix, rights = rights.split(" ", 1)
+    redis.run("ACL", "SETUSER", "guided", "reset", "on", ">" + PASSWORD, prefix, *rights.split())
+    try:
+        found = place.sessions(redis, "guided", url=redis.url.replace("//", "//guided@"))
+        store.keep_sessions(found)
+        await store.commit(entry(1, **awaits(1)))
+        await inspected(store, 2, 1)
+        await found.look()
+        assert (whole(await store.for_call(KEYS)), found.problem()) == (True, "")
+        elsewhere = place.sessions(redis, "other", url=redis.url.replace("//", "//guided@"), prefix="other")
+        store.keep_sessions(elsewhere)
+        assert (await store.for_call(KEYS)).away
+    finally:
+        redis.run("ACL", "DELUSER", "guided")
+
+
+async def test_a_server_that_may_evict_is_not_used(store: Any, state: RedisSessions, redis: RedisServer) -> None:
+    redis.run("CONFIG", "SET", "maxmemory", "512mb", "maxmemory-policy", "allkeys-lru")
+    await state.look()
+    assert (await store.for_call(KEYS)).away
+    redis.run("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await until_back(state)
+    assert not (await store.for_call(KEYS)).away
+
+
+async def test_tenants_and_stores_share_nothing(store: Any, state: RedisSessions, place: Place) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    other = await store.for_call(replace(KEYS, tenant="globex"))
+    assert (other.session, other.awaited) == (None, 0)
+    place.namespace += "another"
+    store.keep_sessions(place.sessions(place.redis, "another"))
+    assert (await store.for_call(KEYS)).session is None
+
+
+async def test_a_commit_that_was_refused_leaves_nothing_awaited(store: Any, state: RedisSessions) -> None:
+    async def refused(_: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        raise Conflict("store.conflict", "another was first")
+
+    async def unsure(_: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        raise Unavailable("record.unavailable", "nobody knows")
+
+    for n, (write, left) in enumerate(((refused, 0), (unsure, 1))):
+        with pytest.raises((Conflict, Unavailable)):
+            await state.write((entry(n, **awaits(n)),), 0, write)
+        found = await store.for_call(KEYS)
+        assert (found.awaited, found.session) == (left, ROW if left else None)
+    with pytest.raises(Conflict):
+        await state.write((entry(3, session=replace(ROW, denials=1)),), 0, refused)
+    assert (await store.for_call(KEYS)).session == ROW
+
+
+async def test_what_loosens_waits_for_the_commit_and_for_redis(
+    store: Any, state: RedisSessions, redis: RedisServer
+) -> None:
+    await store.commit(entry(1, **awaits(1)))
+
+    async def then_away(entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        assert (await store.for_call(KEYS)).awaited == 1
+        refs: tuple[RecordRef, ...] = await store._write(entries)
+        redis.kill()
+        return refs
+
+    await state.write((entry(2, pairs=(PairChange("p", inspected=(an_id(1),)),)),), 0, then_away)
+    redis.start()
+    await until_back(state)
+    assert whole(await store.for_call(KEYS))
+
+
+async def test_a_store_without_redis_does_not_believe_that_nothing_is_awaited(
+    store: Any, place: Place, state: RedisSessions
+) -> None:
+    await store.commit(entry(1, **awaits(1)))
+    await inspected(store, 2, 1)
+    await store.close()
+    place.redis = None
+    again = place.open()
+    assert not whole(await again.for_call(KEYS))
+    await again.commit(entry(3, pairs=RESET))
+    assert whole(await again.for_call(KEYS))
+
+
+async def test_a_commit_goes_on_when_nobody_waits(store: Any, state: RedisSessions) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+    write = store._write
+
+    async def held(entries: tuple[Commit, ...]) -> Any:
+        begun.set()
+        await go.wait()
+        return await write(entries)
+
+    store._write = held
+    waiting = asyncio.create_task(store.commit(entry(1, session=ROW, pairs=(PairChange("p", reset=True),))))
+    await begun.wait()
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    assert waiting.cancelled()
+    go.set()
+    while store.size() == 0:  # noqa: ASYNC110 the store tells nobody; the test's own time limit ends it
+        await asyncio.sleep(0.01)
+
+
+async def test_calls_that_run_together_are_all_counted(store: Any, state: RedisSessions, place: Place) -> None:
+    other = place.sessions(place.redis, "other")
+    await other.look()
+
+    async def nowhere(_: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        return ()
+
+    both = (state, other)
+    await asyncio.gather(*(both[n % 2].write((entry(n, **awaits(n)),), 0, nowhere) for n in range(100)))
+    found = await store.for_call(KEYS)
+    assert (found.session, found.awaited) == (replace(ROW, calls=100), 100)
+    ended = replace(ROW, state="ended", over_ns=AT, calls=0)
+    await other.write((entry(200, session=ended),), 0, nowhere)
+    assert (await store.for_call(KEYS)).session.state == "ended"
+    with pytest.raises(Conflict):
+        await state.write((entry(201, session=ROW),), 0, nowhere)
+
+
+async def test_a_session_goes_when_its_time_is_over(state: RedisSessions, redis: RedisServer, store: Any) -> None:
+    await store.commit(entry(1, session=ROW))
+    (key,) = redis.run("KEYS", "*:s:s")
+    assert 0 < redis.run("PTTL", key) <= 100 * IDLE // 10**6
+    await store.commit(entry(2, session=replace(ROW, until_ns=AT + 200 * IDLE)))
+    assert redis.run("PTTL", key) > 100 * IDLE // 10**6

@@ -1,0 +1,92 @@
+"""A real Redis for tests: in a folder of its own, on loopback, with a password."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+PASSWORD = "in-tests-only"
+WAIT_SECONDS = 60
+_KEEPS = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@dataclass
+class RedisServer:
+    """A server that can be ended and begun again at its place."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of `RedisOptions`, but for the password, which is a secret by itself."""
+        return {"url": self.url, "tls": "off", "timeout_ms": 5000}
+
+    def start(self, *, keeps: bool = True) -> None:
+        """Begin it, with what it kept where it `keeps`."""
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        command += ["--requirepass", PASSWORD, "--save", "", *(_KEEPS if keeps else ())]
+        with (self.folder / "log").open("ab") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out)
+        until = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                self.run("PING")
+            except (RedisError, OSError):
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < until, "Redis did not start"
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        """At once (SIGKILL)."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(WAIT_SECONDS)
+            self.process = None
+
+    def signal(self, number: int) -> None:
+        """Stop it for a while, or have it go on."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def run(self, *command: str | int, password: str = PASSWORD) -> Any:
+        """One command's answer."""
+        with Redis(port=self.port, password=password, socket_timeout=20, decode_responses=True) as redis:
+            return redis.execute_command(*command)
+
+
+@contextmanager
+def running() -> Iterator[RedisServer]:
+    """Start a server, and end it. Without Redis the test is skipped, in CI it fails."""
+    if shutil.which("redis-server") is None:
+        message = "Redis is not installed (Debian: apt-get install redis-server)"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with tempfile.TemporaryDirectory(prefix="pdp-redis-", ignore_cleanup_errors=True) as folder:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        server = RedisServer(Path(folder), port)
+        try:
+            server.start()
+            yield server
+        finally:
+            with suppress(OSError):
+                server.kill()
