@@ -121,7 +121,8 @@ class Cosigners:
                 each.size = size
                 if size <= new.size:
                     continue
-                each.problem, each.after = f"has cosigned {size} records already", 0.0
+                # no failure: another process of the store is ahead, and this one follows
+                each.problem, each.after = f"has cosigned {size} records already", time.monotonic() + SECONDS
                 return
             if status == httpx.codes.UNPROCESSABLE_ENTITY:
                 differ[each.entry.name] = old

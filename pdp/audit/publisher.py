@@ -111,15 +111,15 @@ class Publisher:
         if self._cosigners is not None:
             # any tree extends the empty one, so this signature says nothing of the store
             empty = sign(Checkpoint(self._store.origin, 0, merkle.EMPTY), self._key)
-            await self._compare(await self._cosigners.sizes(empty), signed)
+            await self._compare(await self._cosigners.sizes(empty))
         return signed
 
-    async def _compare(self, sizes: Mapping[str, int], signed: Checkpoint | None) -> None:
+    async def _compare(self, sizes: Mapping[str, int]) -> None:
         """Raises RolledBack for witnesses that have seen more records than there are."""
         more = {name: size for name, size in sizes.items() if size and not await self._has(size - 1)}
         if more:
             told = ", ".join(f"{name} {size}" for name, size in sorted(more.items()))
-            raise RolledBack(f"witnesses have cosigned more records ({told}) than the store has", signed, more)
+            raise RolledBack(f"witnesses have cosigned more records ({told}) than the store has", None, more)
 
     async def _has(self, index: int) -> bool:
         """Whether the record is there by now: another process may have written it just before."""
@@ -143,6 +143,8 @@ class Publisher:
         """With the cosignatures of the witnesses that answer in time."""
         if self._cosigners is not None:
             head = await self._cosigned(head, self._cosigners)
+        if self._latest is not None and self._latest.note == head.note:
+            return head
         await asyncio.to_thread(self._folder.publish, head.note)
         self._latest = head
         async with self._published:
@@ -160,7 +162,7 @@ class Publisher:
         checkpoint = Checkpoint(self._store.origin, head.size, head.root)
         note = sign(checkpoint, self._key)
         collected = await cosigners.cosign(note, checkpoint, prove)
-        await self._compare({name: size for name, size in collected.ahead.items() if name in collected.first}, None)
+        await self._compare({name: size for name, size in collected.ahead.items() if name in collected.first})
         differ = {name: size for name, size in collected.differ.items() if name in collected.first}
         if differ:
             told = ", ".join(sorted(differ))
@@ -292,8 +294,8 @@ _MEND = (
 
 
 class RolledBack(NoteFault):
-    """The store lacks records of which a checkpoint was signed or cosigned (`store.rollback`). `signed` is the
-    checkpoint in the folder; `witnesses` are the sizes that witnesses have seen, by their names."""
+    """The store lacks records of which a checkpoint was signed or cosigned (`store.rollback`). `signed` is that of
+    the folder, where it tells; `witnesses` are the sizes that witnesses have seen, by their names."""
 
     def __init__(self, problem: str, signed: Checkpoint | None, witnesses: Mapping[str, int]) -> None:
         super().__init__(ROLLBACK, f"{problem}. {_MEND}")

@@ -90,6 +90,17 @@ CHECKS = (
     ),
     Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/", "pdp/service/pseudonyms")),
     Check(
+        "signed log",
+        _pytest(
+            "tests/unit/audit/test_witness.py",
+            *(f"tests/contract/test_{n}.py" for n in ("signed_log", "cosigned_log")),
+            "tests/system/test_rollback.py",
+            "-k",
+            "not postgres",
+        ),
+        ("pdp/audit/", "pdp/runtime/rollback", "pdp/runtime/bootstrap"),
+    ),
+    Check(
         "search and erasure",
         _pytest("tests/contract/test_search.py", "tests/contract/test_erasure.py", "-k", "sqlite"),
         (

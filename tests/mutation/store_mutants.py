@@ -445,7 +445,7 @@ SIGNED = (
             (
                 "witnesses-are-not-believed",
                 "publisher",
-                "            await self._compare(await self._cosigners.sizes(empty), signed)",
+                "            await self._compare(await self._cosigners.sizes(empty))",
                 "            await self._cosigners.sizes(empty)",
                 "store and folder both put back",
             ),

@@ -28,7 +28,7 @@ from pdp.store.sqlite.store import SqliteStore
 
 HERE = Path(__file__).parent
 KEPT, COUNT = 254, 4  # records there before, and committed: the first bundle and tile become full
-SAMPLE = 16
+SAMPLE = 8
 CALLS = (
     "openat,read,pread64,write,pwrite64,fsync,fdatasync,rename,mkdir,unlink,unlinkat,rmdir,close,fstat,stat,lstat,"
     "newfstatat,ftruncate,fcntl,flock,getdents64,fallocate,lseek,access,readlink,fchmod,fchown,geteuid"
@@ -120,7 +120,8 @@ def chosen(traced: Traced) -> list[tuple[str, int, str]]:
     if os.environ.get("FAULTS") == "all":
         return every
     draw = random.Random(20261121)
-    return [*draw.sample(every, SAMPLE), *((name, 2, FAULTS[0]) for name in ("fsync", "fdatasync"))]
+    syncs = [(name, 2, fault) for name in ("fsync", "fdatasync") for fault in FAULTS]  # which always hurt
+    return [*draw.sample(every, SAMPLE), *syncs]
 
 
 async def after(directory: Path, seen: Seen) -> None:

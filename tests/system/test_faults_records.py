@@ -70,7 +70,7 @@ def stays_away(server: Spawned, answered: list[str], refusal: Refused) -> None:
 @pytest.mark.xdist_group("strace")
 @pytest.mark.parametrize(
     "fault",
-    ["fdatasync,fsync:error=EIO:when=30", "pwrite64:error=EIO:when=600", "pwrite64:error=EROFS:when=600"],
+    ["fdatasync,fsync:error=EIO:when=60", "pwrite64:error=EIO:when=600", "pwrite64:error=EROFS:when=600"],
 )
 def test_an_io_error_is_final(tmp_path: Path, fault: str) -> None:
     """One error, then the disk works again: still nothing is answered, because nobody knows what was lost."""
