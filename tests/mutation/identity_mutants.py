@@ -165,6 +165,69 @@ SESSIONS = _in(
     ),
 )
 
+ON_REDIS = (
+    *_in(
+        "sessions/stored",
+        (
+            "away-is-nothing",
+            "(stored.away and _verified(identity)",
+            "(False and _verified(identity)",
+            "what cannot be known of a session denies what needs it",
+        ),
+    ),
+    *_in(
+        "core/sessions",
+        (
+            "elsewhere-is-observed",
+            "row.label not in (UNOBSERVED, ELSEWHERE)",
+            "row.label not in (UNOBSERVED,)",
+            "results that are awaited where nobody can look may have been anything",
+        ),
+    ),
+    *_in(
+        "sessions/on_redis",
+        (
+            "lost-mark-is-known",
+            'row.decision_id == known.get(row.pair, ("", 0))[0]',
+            "True",
+            "data that was lost leaves the worst labels",
+        ),
+        (
+            "away-on-redis-is-nothing",
+            "session=None, parent=None, away=True)",
+            "session=None, parent=None, away=False)",
+            "Redis away is no empty Redis",
+        ),
+        (
+            "mark-untold",
+            "            if mark:\n                labels[n]",
+            "            if False:\n                labels[n]",
+            "the store knows that results are awaited on Redis",
+        ),
+        (
+            "evicting-is-well",
+            'memory.get("maxmemory_policy") != "noeviction"',
+            'memory.get("maxmemory_policy") == ""',
+            "a server that throws keys away is not used",
+        ),
+    ),
+    *_in(
+        "sessions/redis_scripts",
+        (
+            "old-data-is-believed",
+            "if not id or tonumber(seq) < tonumber(ARGV[1]) then",
+            "if not id then",
+            "a server that knows fewer steps than were seen has lost data",
+        ),
+        (
+            "ended-on-redis-goes-on",
+            "s.owner == e.owner and s.state == 'open' and (s.over_ns",
+            "s.owner == e.owner and (s.over_ns",
+            "what has ended refuses what was decided before",
+        ),
+    ),
+)
+
 SETS = (
     *_in(
         "registry/marks",
@@ -198,4 +261,4 @@ SETS = (
     ),
 )
 
-IDENTITY = (*CREDENTIALS, *SESSIONS, *SETS)
+IDENTITY = (*CREDENTIALS, *SESSIONS, *ON_REDIS, *SETS)

@@ -144,6 +144,11 @@ CHECKS = (
     ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/", "pdp/core/sessions")),
     Check(
+        "sessions on Redis",
+        _pytest("tests/contract/test_sessions_on_redis.py"),
+        ("pdp/sessions/on_redis", "pdp/sessions/redis_scripts"),
+    ),
+    Check(
         "registry",
         _pytest("tests/unit/registry/test_load.py", "tests/unit/registry/test_other_kinds.py"),
         ("pdp/registry/",),

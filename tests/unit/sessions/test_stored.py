@@ -10,7 +10,18 @@ from pdp.core.approvals.rows import Answered
 from pdp.core.check import OK, WORST_COUNT, failed, missing
 from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
-from pdp.core.sessions import MOST_AWAITED, MOST_LABELS, Left, after, allowed, ended, narrowed, since, took_part
+from pdp.core.sessions import (
+    ELSEWHERE,
+    MOST_AWAITED,
+    MOST_LABELS,
+    Left,
+    after,
+    allowed,
+    ended,
+    narrowed,
+    since,
+    took_part,
+)
 from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import UNKNOWN, StoredSessions
@@ -119,6 +130,38 @@ def test_nothing_is_kept_but_keyed_indexes() -> None:
     (left,) = store.commits
     said = repr(left)
     assert not [word for word in ("alice", "s-1", "'gw'", "acme", "agent", "send it") if word in said]
+
+
+@pytest.mark.parametrize(
+    ("caller", "ask", "who", "code"),
+    [
+        (CALLER, ASK, ALICE, "session.unavailable"),
+        (SEEING, SessionAsk(), ALICE, "session.unavailable"),
+        (CALLER, SessionAsk(), ALICE, ""),
+        (CALLER, SessionAsk(handle="h"), ALICE, "session.unknown"),
+        (
+            CALLER,
+            ASK,
+            Identity(SubjectFact(missing("subject.missing", "no")), AgentFact(OK, "verified", "agent")),
+            "",
+        ),
+    ],
+)
+def test_what_needs_sessions_that_are_away_is_denied(caller: Any, ask: SessionAsk, who: Any, code: str) -> None:
+    store = Store()
+    keys = store.sessions.keys(CallKeys("acme", T, 0), caller, who, ask, PLAIN)
+    fact, row = store.sessions.look(caller, who, ask, T, keys, StoredCall(away=True))
+    assert (fact.check.code or "", row) == (code, None)
+    assert fact.labels == WORST_LABELS
+
+
+def test_what_is_awaited_where_nobody_can_look_is_the_worst() -> None:
+    store = Store()
+    store.call(caller=SEEING)
+    left = LabelRow(store.commits[0].pairs[0].pair, ELSEWHERE, "session.awaited", "", "d0", T)
+    store.commits[:] = [replace(store.commits[0], pairs=(), labels=(left,))]
+    found = store.look(caller=SEEING)
+    assert (found.observed, found.labels) == (False, WORST_LABELS)
 
 
 def test_no_session_has_the_worst_values() -> None:
