@@ -39,11 +39,13 @@ class Reads:
     """What packs read of the input: paths of member names, none below another, `()` for all of it.
 
     `instants` are those of `INSTANTS` that are only compared, each with all the values that it is compared with,
-    sorted. Where they are, they are not among the paths.
+    sorted. Where they are, they are not among the paths. `ranges` are the same of arguments, by path: a whole
+    number is known by its place among them, anything else as it is.
     """
 
     paths: tuple[tuple[str, ...], ...]
     instants: tuple[tuple[str, tuple[int | float, ...]], ...] = ()  # not float: JSON is read by it
+    ranges: tuple[tuple[tuple[str, ...], tuple[int | float, ...]], ...] = ()
 
 
 EVERYTHING = Reads(((),))  # of a bundle of which nothing is known

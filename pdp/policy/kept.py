@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -43,6 +43,7 @@ class AnswerKey:
         self._start = hashlib.blake2b(encode([engine, bundle.digest]).encode(), key=secret, digest_size=_KEY_BYTES)
         self._all = () in reads.paths
         self._instants = reads.instants
+        self._ranges = reads.ranges
         self._asserted = bundle.reads_asserted
         paths = {*reads.paths, *COMPOSED_PATHS, ("caller", "tenant")}
         if any(path[0] in ("subject", "actors") for path in reads.paths if path):
@@ -65,6 +66,7 @@ class AnswerKey:
         rest: list[Any] = [
             members,
             [_at(document, path) for path in self._paths],
+            [_among(_at(document, path), bounds) for path, bounds in self._ranges],
             [
                 (bisect_left(among, instant[name]), bisect_right(among, instant[name]))
                 for name, among in self._instants
@@ -86,6 +88,13 @@ def _at(value: Any, path: tuple[str, ...]) -> list[Any]:
             return []
         value = value[name]
     return [value]
+
+
+def _among(found: list[Any], bounds: Sequence[float]) -> list[Any]:
+    """The place of a whole number among the bounds, in a form that nothing else has; what else is there as it is."""
+    if len(found) == 1 and type(found[0]) is int:
+        return [bisect_left(bounds, found[0]), bisect_right(bounds, found[0]), len(bounds)]
+    return found
 
 
 class KeptAnswers:

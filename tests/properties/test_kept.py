@@ -76,6 +76,12 @@ ends := [5, 1782907200000000000]
 deny contains {"code": "edges.night", "message": "No."} if not awake
 awake if { input.time.minute_of_day > 360; 1320.5 >= input.time.minute_of_day }
 deny contains {"code": "edges.factor", "message": concat(",", factors)} if count(factors) > 1
+deny contains {"code": "edges.much", "message": "No."} if { is_number(much); much > 7.5 }
+deny contains {"code": "edges.more", "message": "No."} if { is_number(much); much >= 9007199254740993 }
+deny contains {"code": "edges.none", "message": "No."} if much == 0
+deny contains {"code": "edges.least", "message": "No."} if input.arguments.value.much == -9223372036854775807
+default much := 8
+much := input.arguments.value.much
 deny contains {"code": "edges.name", "message": "No."} if { some part in ["name"]; input.caller[part] == "other" }
 """
 ECHO = 'oblige contains {{"kind": "e{n}", "code": "edges.e{n}", "value": value}} if value := {path}\n'
@@ -110,6 +116,7 @@ ALIKE: tuple[Any, ...] = (
     {"c": 1},
     [[1], "1"],
 )
+MUCH = (*(near + by for near in (0, 7, 2**53 + 1, 1 - 2**63) for by in (-1, 0, 1)), 7.5, 0.0, True, "8")
 VALUES: tuple[dict[str, Any], ...] = (
     *({"v": each} for each in ALIKE),
     *({"v": 1, "unread": each} for each in ALIKE),
@@ -237,13 +244,17 @@ def _aim(made: Document, drawn: random.Random) -> None:
     if kind == 0:  # whose arguments the example's pack looks at
         target |= {"key": "tool:git_log", "name": "git_log"}
         made["subject"]["groups"] = drawn.choice((["developers"], ["contractors"]))
-        made["arguments"]["value"] = drawn.choice(({}, *({"max_count": n} for n in (1, 100, 101, "100", None))))
+        if made["subject"]["groups"] == ["contractors"]:
+            made["time"]["ns"] = GRANT_ENDS + drawn.choice((-1, 0, 1))
+        made["arguments"]["value"] = drawn.choice(({}, *({"max_count": n} for n in (0, 1, 7, 100, 101, "100", None))))
     if kind in (1, 2):
         target["annotations"] |= {"read_only": False, "destructive": kind == 1, "idempotent": False}
         target["risk_level"] = drawn.choice((1, 2))
     if kind == 2:
         target["schema_open"] = True
         made["waivers"] = deepcopy(drawn.choice(POOLS["waivers",]))
+    if kind == 5:
+        made["arguments"]["value"] = {"much": drawn.choice(MUCH)}
     if kind == 4:
         target["permissions"] = ["repo:read", "repo:write"]
         made["subject"]["scopes"] = deepcopy(drawn.choice(POOLS["subject", "scopes"]))
@@ -342,6 +353,22 @@ def test_every_instant_and_every_value_that_it_is_compared_with_matters(
             assert value in among
             rest = {**dict(reads.instants), name: tuple(other for other in among if other != value)}
             assert hits(bundle, replace(reads, instants=tuple(rest.items())), asked)[1], (name, value)
+
+
+def test_every_argument_that_is_compared_and_every_value_matters(
+    bundle: Bundle, reads: Reads, asked: list[Asked]
+) -> None:
+    ranges = dict(reads.ranges)
+    compared = {"max_count": (1, 100), "much": (0, 7.5, 2**53 + 1, 1 - 2**63)}
+    assert ranges.keys() == {("arguments", "value", name) for name in compared}
+    for name, values in compared.items():
+        path = ("arguments", "value", name)
+        rest = {other: bounds for other, bounds in ranges.items() if other != path}
+        assert hits(bundle, replace(reads, ranges=tuple(rest.items())), asked)[1], path
+        for value in values:
+            assert value in ranges[path]
+            less = ranges | {path: tuple(other for other in ranges[path] if other != value)}
+            assert hits(bundle, replace(reads, ranges=tuple(less.items())), asked)[1], (path, value)
 
 
 def test_nothing_is_shared_between_bundles_tenants_and_subjects(bundle: Bundle, reads: Reads) -> None:

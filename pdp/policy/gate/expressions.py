@@ -12,7 +12,7 @@ from pdp.core.policy import INSTANTS
 from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
-from pdp.policy.gate.policy import ComparedInstant, RequiredType
+from pdp.policy.gate.policy import Comparison, RequiredType
 from pdp.policy.gate.references import FIXTURES, Context, Env, References
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -50,6 +50,7 @@ from pdp.policy.gate.value import (
 )
 
 _INSTANTS = {("input", "time", name) for name in INSTANTS}
+_ARGUMENT = ("input", "arguments", "value")
 _COPIES = frozenset({"min", "max", "sort", "array.reverse"})  # give back what they were given
 _GROWS = {"replace": 2, "concat": 0}  # which parameter is repeated
 _EACH = frozenset({"strings.any_prefix_match", "strings.any_suffix_match"})  # look at text, or at a list of text
@@ -144,24 +145,29 @@ class Expressions(References):
 
     def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
-        self._instant(body["lhs"], right)
-        self._instant(body["rhs"], left)
+        self._bounded(body["lhs"], right)
+        self._bounded(body["rhs"], left)
         if body["op"] in ("Eq", "Ne"):
             self.compare(left, right, body["span"])
         else:
             self._order(body, left, right)
         return Scalar("boolean")
 
-    def _instant(self, node: Node, other: Value) -> None:
-        """Note what an instant is compared with, where that is the bundle's own."""
-        if self.quiet or kind(node)[0] not in REFERENCES or dotted(node) not in _INSTANTS:
+    def _bounded(self, node: Node, other: Value) -> None:
+        """Note what an instant, an argument or a rule is compared with, where that is the bundle's own."""
+        names = dotted(node) if kind(node)[0] in REFERENCES else None
+        if names is None or not (names in _INSTANTS or names[:3] == _ARGUMENT or len(names) == 1):
             return
         found = options(other)
         org = [o for o in found if isinstance(o, SchemaValue) and o.label.startswith("data.org")]
         values = [o.value for o in found if isinstance(o, Scalar) and isinstance(o.value, int | float)]
         fixed = frozenset(values) if len(org) + len(values) == len(found) else None
-        compared = ComparedInstant(self.unit, int(span_of(node)["start"]), fixed, by_org=bool(org))
-        self.analysis.instants.append(compared)
+        self._note_comparison(node, fixed, by_org=bool(org))
+
+    def _note_comparison(self, node: Node, values: frozenset[float] | None, *, by_org: bool = False) -> None:
+        if not self.quiet:
+            compared = Comparison(self.unit, int(span_of(node)["start"]), values, by_org)
+            self.analysis.comparisons.append(compared)
 
     def _order(self, body: Body, left: Value, right: Value) -> None:
         self._ordered(body["lhs"], left)
@@ -229,6 +235,8 @@ class Expressions(References):
             self._refused(name, body, self.policy.names(self.unit.package))
             return REFUSED
         self._builtin(name, body, values, context)
+        if name == "is_number" and len(body["params"]) == 1:  # as if compared with nothing: any number will do
+            self._note_comparison(body["params"][0], frozenset())
         if name == "sprintf" and len(values) > 1:
             self._worded(body["params"], env, context)
         return self._result(name, body, values)

@@ -47,9 +47,9 @@ class RuleUse:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedInstant:
-    """A comparison of one mention of `input.time.ns` or `input.time.minute_of_day`: with these `values`, and where
-    `by_org` with any of the organisation's. None: with anything else."""
+class Comparison:
+    """A comparison of one mention of an instant, an argument or a rule: with these `values`, and where `by_org` with
+    any of the organisation's. None: with anything else."""
 
     unit: Unit
     start: int  # byte offset of the mention
@@ -92,7 +92,7 @@ class Analysis:
     )  # functions, and what they are handed
     compared: list[ComparedValue] = field(default_factory=list)
     needed: list[RequiredType] = field(default_factory=list)
-    instants: list[ComparedInstant] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,88 @@
 """What the packs of a bundle read of the input, so that exact results of their evaluation can be kept.
 
 Every way to the input begins with the word `input`, or with an import of a part of it; so what is read is found in
-the text, and what else the gate knows of values does not matter. An instant that is only compared with values that
-the bundle fixes is known by its place among them.
+the text, and what else the gate knows of values does not matter. An instant or argument that is only compared with
+values that the bundle fixes, directly or as the value of a rule that is only compared, is known by its place among
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.policy import INSTANTS, Reads
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.policy import Analysis, ComparedInstant, Policy
-from pdp.policy.gate.syntax import REFERENCES, Unit, flatten, kind, span_of, trees, walk
+from pdp.policy.gate.policy import CONTRACT, Analysis, Comparison, Policy, RuleKey
+from pdp.policy.gate.syntax import REFERENCES, Node, RegoRule, Unit, flatten, kind, span_of, trees, walk
 
 _EXACT = 2**53  # numbers with a fraction below it compare exactly with whole ones
-_Read = tuple[tuple[str, ...], Unit, int]  # a path, and where it stands
+_INSTANTS = {("time", name) for name in INSTANTS}
+_ARGUMENT = ("arguments", "value")
+_Place = tuple[int, int]  # of a mention: which file, and the byte offset
+_Mention = list[Comparison] | None  # its comparisons; None where it is anything else
+_Read = tuple[tuple[str, ...], _Place]  # a path, and where it stands
 
 
 def reads(policy: Policy, org: Json) -> Reads:
     """What packs, and the library, read; `org` is what `data.org` holds."""
     units = [unit for unit in policy.units if not unit.module.composes]
     found = [read for unit in units for read in _of(unit)]
-    compared = _compared(Analyses(policy).all().values())
-    instants: dict[str, tuple[float, ...]] = {}
-    # `with` may put anything in the place of what an instant is compared with
+    # `with` may put anything in the place of what a value is compared with
     replaced = any(node.get("with_mods") for unit in units for rule in unit.rules for node in walk(trees(rule)))
-    for name in () if replaced else INSTANTS:
-        there = [compared.get((id(unit), start)) for path, unit, start in found if path == ("time", name)]
-        bounds = _bounds(there, org) if there else None
-        if bounds is not None:
-            instants[name] = bounds
-    paths = {path for path, _, _ in found if path[:1] != ("time",) or path[1:] not in {(name,) for name in instants}}
-    return Reads(tuple(sorted(path for path in paths if not _below(path, paths))), tuple(instants.items()))
+    paths = {path for path, _ in found}
+    known = {} if replaced else _known(policy, found, org)
+    paths -= known.keys()
+    instants = tuple((name, known["time", name]) for name in INSTANTS if ("time", name) in known)
+    ranges = {path: bounds for path, bounds in known.items() if path[0] != "time" and not _below(path, paths)}
+    return Reads(
+        tuple(sorted(path for path in paths if not _below(path, paths))), instants, tuple(sorted(ranges.items()))
+    )
+
+
+def _known(policy: Policy, found: list[_Read], org: Json) -> dict[tuple[str, ...], tuple[float, ...]]:
+    """The paths whose values are only compared, each with the values that it is compared with."""
+    compared = _compared(Analyses(policy).all().values())
+    given = dict(_given(policy, compared))
+    mentions: dict[tuple[str, ...], list[_Mention]] = {}
+    for path, place in found:
+        mentions.setdefault(path, []).extend(given.get(place) or [compared.get(place)])
+    known = {}
+    for path, there in mentions.items():
+        if path in _INSTANTS or (path[:2] == _ARGUMENT and len(path) > len(_ARGUMENT)):
+            bounds = _bounds(there, org)
+            if bounds is not None:
+                known[path] = bounds
+    return known
+
+
+def _given(policy: Policy, compared: Mapping[_Place, list[Comparison]]) -> Iterator[tuple[_Place, list[_Mention]]]:
+    """The mentions that are all that a rule gives, each with the mentions of the rule. By its long name, or through
+    what it is in, it may become anything."""
+    short: dict[RuleKey, list[_Mention]] = {}
+    long: set[tuple[str, ...]] = set()
+    for unit in policy.units:
+        for path, place in _named(unit):
+            if path[0] == "data":
+                long.add(path)
+            else:
+                mention = compared.get(place) if len(path) == 1 else None
+                short.setdefault((unit.package, path[0]), []).append(mention)
+    ways = {path[:length] for path in long for length in range(len(path) + 1)}
+    for (package, name), rules in policy.groups.items():
+        [rule, *others] = [rule for rule in rules if rule.kind != "default"] or rules
+        value, whole = _only_value(rule), ("data", *package, name)
+        if value is not None and not others and name not in CONTRACT:
+            hidden = whole in ways or _below(whole, long)
+            yield _place(rule.unit, value), [None] if hidden else short.get((package, name), [])
+
+
+def _only_value(rule: RegoRule) -> Node | None:
+    """The reference that it gives, whatever its conditions."""
+    chosen = any(query.is_else or query.value is not None for query in rule.queries)
+    if rule.kind != "complete" or rule.value is None or chosen or kind(rule.value)[0] not in REFERENCES:
+        return None
+    return rule.value
 
 
 def _below(path: tuple[str, ...], paths: set[tuple[str, ...]]) -> bool:
@@ -42,42 +91,50 @@ def _below(path: tuple[str, ...], paths: set[tuple[str, ...]]) -> bool:
 
 
 def _of(unit: Unit) -> Iterator[_Read]:
+    return ((path[1:], place) for path, place in _named(unit) if path[0] == "input")
+
+
+def _named(unit: Unit) -> Iterator[_Read]:
+    """Every mention of a name in a file."""
     for path, _ in unit.imports.values():
-        if path[0] == "input":
-            yield path[1:], unit, -1
+        yield path, (id(unit), -1)
     for rule in unit.rules:
-        yield from _under([*trees(rule), rule.params], unit)
+        yield from _references([*trees(rule), rule.params], unit)
 
 
-def _under(tree: object, unit: Unit) -> Iterator[_Read]:
-    """Every read in a tree: the path up to the first step that is computed."""
+def _references(tree: object, unit: Unit) -> Iterator[_Read]:
+    """The same in a tree: the name, and the steps up to the first that is computed."""
     if isinstance(tree, list | tuple):
         for inner in tree:
-            yield from _under(inner, unit)
+            yield from _references(inner, unit)
     elif isinstance(tree, dict) and len(tree) == 1 and set(tree) <= REFERENCES:
         base, steps = flatten(tree)
         literal = next((index for index, (step, _) in enumerate(steps) if not isinstance(step, str)), len(steps))
         name, body = kind(base)
-        if name == "Var" and body["value"] == "input":
-            yield tuple(str(step) for step, _ in steps[:literal]), unit, int(span_of(tree)["start"])
-        elif name != "Var":
-            yield from _under(base, unit)
-        yield from _under([step for step, _ in steps if not isinstance(step, str)], unit)
+        if name == "Var":
+            yield (str(body["value"]), *(str(step) for step, _ in steps[:literal])), _place(unit, tree)
+        else:
+            yield from _references(base, unit)
+        yield from _references([step for step, _ in steps if not isinstance(step, str)], unit)
     elif isinstance(tree, dict):
-        yield from _under(list(tree.values()), unit)
+        yield from _references(list(tree.values()), unit)
 
 
-def _compared(analyses: Iterable[Analysis]) -> dict[tuple[int, int], list[ComparedInstant]]:
-    """The comparisons of each mention of an instant, by where it stands."""
-    found: dict[tuple[int, int], list[ComparedInstant]] = {}
+def _place(unit: Unit, node: Node) -> _Place:
+    return id(unit), int(span_of(node)["start"])
+
+
+def _compared(analyses: Iterable[Analysis]) -> dict[_Place, list[Comparison]]:
+    """The comparisons of each mention, by where it stands."""
+    found: dict[_Place, list[Comparison]] = {}
     for analysis in analyses:
-        for each in analysis.instants:
+        for each in analysis.comparisons:
             found.setdefault((id(each.unit), each.start), []).append(each)
     return found
 
 
-def _bounds(mentions: list[list[ComparedInstant] | None], org: Json) -> tuple[float, ...] | None:
-    """The values that an instant is compared with, sorted; None where one of its mentions is anything else."""
+def _bounds(mentions: list[_Mention], org: Json) -> tuple[float, ...] | None:
+    """The values that something is compared with, sorted; None where one of its mentions is anything else."""
     bounds: set[float] = set()
     for comparisons in mentions:
         for each in comparisons or (None,):

@@ -230,6 +230,7 @@ async def test_off_keeps_nothing(engine: EmbeddedEngine, bundle: Bundle, told: l
 READS = Reads(
     (("arguments", "value", "a", "b"), ("arguments", "value", "v"), ("asserted", "task")),
     (("ns", (1, 9)),),
+    ((("arguments", "value", "n"), (1, 8.5)),),
 )
 ENDING = Waiver("w", "c", "git", "o", "", 5)
 APART: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
@@ -237,6 +238,11 @@ APART: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
         ({"arguments": ArgumentsFact(OK, {"v": one})}, {"arguments": ArgumentsFact(OK, {"v": other})})
         for one, other in itertools.combinations((1, 1.0, "1", True, None, "", [], {}, [1], "a\0b", "a"), 2)
     ),
+    *(
+        ({"arguments": ArgumentsFact(OK, {"n": one})}, {"arguments": ArgumentsFact(OK, {"n": other})})
+        for one, other in itertools.combinations((0, 1, 2, 9, 2.0, 3.0, "2", True, None, [2], [0, 0, 2]), 2)
+    ),
+    ({"arguments": ArgumentsFact(OK, {"n": None})}, {"arguments": ArgumentsFact(OK, {})}),
     ({"arguments": ArgumentsFact(OK, {"v": None})}, {"arguments": ArgumentsFact(OK, {})}),
     ({"arguments": ArgumentsFact(OK, {"a": {"b": "x"}})}, {"arguments": ArgumentsFact(OK, {"a": "x"})}),
     ({"arguments": ArgumentsFact(OK, {"a": {"b": [1, "x"]}})}, {"arguments": ArgumentsFact(OK, {"a": "x"})}),
@@ -264,6 +270,12 @@ async def test_what_may_be_answered_otherwise_has_another_key(
 async def test_moments_between_the_same_two_have_one_key(bundle: Bundle) -> None:
     key = AnswerKey(b"k" * 32, "embedded", bundle, READS)
     assert len({key.of(call(bundle, {}, at=at)) for at in range(2, 9)}) == 1
+
+
+async def test_whole_numbers_between_the_same_two_have_one_key(bundle: Bundle) -> None:
+    key = AnswerKey(b"k" * 32, "embedded", bundle, READS)
+    for among in (range(-9, 1), range(2, 9), range(9, 2**63, 2**60)):
+        assert len({key.of(call(bundle, {"n": n})) for n in among}) == 1
 
 
 async def test_only_what_reads_the_subject_keeps_subjects_apart(bundle: Bundle) -> None:

@@ -143,6 +143,81 @@ def test_an_instant_that_is_more_than_compared_is_read_as_it_is(text: str) -> No
     assert not found.instants
 
 
+ARGUMENT = ("arguments", "value", "n")
+N = "input.arguments.value.n"
+RULE = f"default given := 10\ngiven := {N}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        (f"x if {N} < 5", (5,)),
+        (f"x if {{ is_number({N}); {N} < 5; {N} >= data.org.n }}", (2.5, 5)),
+        (f"x if not {N} == 5", (5,)),
+        (f"x if {N} in_range\n".replace(" in_range", " != 5"), (5,)),
+        (f"x if {{ some each in [3, 4]; {N} < each }}", (3, 4)),
+        (f"x if {{ y := 5; {N} == y }}", (5,)),
+        (f"{RULE}x if given < 5", (5,)),
+        (f"{RULE}x if {{ is_number(given); given < 5 }}\ny if given > 7", (5, 7)),
+        (f"{RULE}x if given < 5\ny if {N} > 7", (5, 7)),
+        (f"given := {N} if 1 == 1\nx if given < 5", (5,)),
+        ('given := input["arguments"].value["n"]\nx if given < 5', (5,)),
+    ],
+)
+def test_an_argument_that_is_only_compared_is_known_by_what_with(text: str, bounds: tuple[float, ...]) -> None:
+    found = reads(text, b'{"n": 2.5}')
+    assert found == Reads((KIND,), (), ((ARGUMENT, bounds),))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"x := {N}",
+        f"x if {N}",
+        f"x if {N} + 1 < 5",
+        f'x if {N} < "5"',
+        f"x if {N} < input.session.calls",
+        f"x if {N} in {{5, 6}}",
+        f"x if 5 = {N}",
+        f"x := y if {{ some y; {N} == y }}",
+        f"x if {N} < 5\ny if is_string({N})",
+        f"import {N}\nx if {N} < 5",
+        f"x if {N} < 5 with data.org.n as 6",
+        f"f(n) if n < 5\nx if f({N})",
+        # a rule that is more than compared, or more than that
+        f"{RULE}x if given < 5\ny := given",
+        f"{RULE}x if given < 5\ny if given",
+        f"{RULE}x if given < 5\ny if f(given)\nf(_) := true",
+        f"{RULE}x if given < 5\ny if given.m < 5",
+        f"{RULE}x if given < 5\ny if given[_] < 5",
+        f"{RULE}x if given < 5\ny := given + 1",
+        f"{RULE}x if given < 5\ny := data.packs.some.given",
+        f"{RULE}x if given < 5\ny if data.packs.some.given < 5",
+        f"{RULE}x if given < 5\ny if {{ some k; data.packs.some[k] }}",
+        f"{RULE}x if given < 5\ny := data.packs",
+        f"import data.packs.some.given as other\n{RULE}x if given < 5",
+        f"{RULE}x if given < 5\ngiven := 7 if input.session.calls > 1",
+        f"given := {N} if 1 == 2 else := 7\nx if given < 5",
+        f"given := 7 if 1 == 2 else := {N}\nx if given < 5",
+        f"given[{N}] := 1\nx if given[1] < 5",
+        f"given contains {N}\nx if given < 5",
+        f"given(_) := {N}\nx if given(1) < 5",
+        f"given := [{N}]\nx if given < 5",
+        f"label := {N}\nx if label < 5",
+        f"{RULE}",
+    ],
+)
+def test_an_argument_that_is_more_than_compared_is_read_as_it_is(text: str) -> None:
+    found = reads(text, b'{"n": 2.5}')
+    assert ARGUMENT in found.paths
+    assert not found.ranges
+
+
+def test_what_is_read_with_all_it_is_in_has_no_place_of_its_own() -> None:
+    assert reads(f"x if {N} < 5\ny := input.arguments.value") == Reads((ARGUMENT[:2], KIND))
+    assert reads(f"x if {N} < 5\ny := {N}.m") == Reads(((*ARGUMENT, "m"), KIND), (), ((ARGUMENT, (5,)),))
+
+
 def test_numbers_of_the_organisation_that_engines_may_round_bound_nothing() -> None:
     for number in (b"9007199254740993.5", b"9223372036854775808"):
         assert reads("x if input.time.ns < data.org.n", b'{"n": %b}' % number).instants == ()
@@ -153,6 +228,6 @@ def test_the_gate_reports_it() -> None:
     shipped = shipped_rego()
     bundle = read_bundle(shipped, shipped / "examples" / "acme")
     assert check(bundle).reads == reads_of(bundle)
-    assert ("arguments", "value", "max_count") in reads_of(bundle).paths
+    assert [path for path, _ in reads_of(bundle).ranges] == [("arguments", "value", "max_count")]
     assert dict(reads_of(bundle).instants).keys() == {"ns", "minute_of_day"}
     assert all(type(value) is int for _, among in check(bundle).reads.instants for value in among), "none is rounded"
