@@ -191,6 +191,12 @@ def keyed_index(key: bytes, *parts: Json) -> str:
     return keyed_hex(key, canonical(list(parts)))
 
 
+@lru_cache(4096)
+def lasting_index(key: bytes, *parts: str | None) -> str:
+    """The same of what comes again and again, subjects and sessions for example; of short texts."""
+    return keyed_index(key, *parts)
+
+
 def keyed_hex(key: bytes, data: bytes) -> str:
     """The HMAC-SHA-256 of bytes, hex."""
     mac = _keyed(key).copy()

@@ -200,6 +200,8 @@ def ended(row: SessionRow, at_ns: int) -> SessionRow:
 def since(stored: StoredCall, started_ns: int) -> StoredCall:
     """What is kept of a call without verdicts and answers that are older than its session: an earlier one under the
     same id had those. What people said about exactly this call stands, and so does a refusal."""
+    if not stored.answers and stored.redeemed is None and stored.reply is None:
+        return stored
     return replace(
         stored,
         answers=tuple(each for each in stored.answers if each.refused or each.created_ns >= started_ns),

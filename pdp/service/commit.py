@@ -12,7 +12,7 @@ from pdp.core.answer import ListAnswer
 from pdp.core.approvals.steps import Activate, Step
 from pdp.core.atoms import OVERFLOW, Seer, said
 from pdp.core.check import NS
-from pdp.core.digest import canonical, commitment, keyed_index
+from pdp.core.digest import canonical, commitment, lasting_index
 from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import Facts, Identity
@@ -29,7 +29,6 @@ from pdp.core.stored import (
     RecordRef,
     RefusalCount,
     ReplyRow,
-    SessionRow,
     StoredCall,
     SwitchRow,
     ValueRow,
@@ -42,6 +41,7 @@ from pdp.service.state import Snapshot
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS
+_NOTHING_LEFT = Left()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +160,8 @@ class Recorder:
             )
         left = self.left(decision)
         entry = self._entry(
-            stamp,
-            "decision",
-            data,
-            values=values,
-            call=decision.row,
-            reply=decision.reply,
-            session=left.session,
+            stamp, "decision", data, values=values, call=decision.row, reply=decision.reply, left=left
         )
-        entry = replace(entry, labels=left.labels, pairs=left.pairs, seen=left.seen)
         return (entry, *self._session_events(decision, left), *decision.entries)
 
     def _session_events(self, decision: Decision, left: Left) -> Iterator[Commit]:
@@ -195,7 +188,8 @@ class Recorder:
         if not keys.pair or not session.check.ok:
             return Left()
         denies = not passes and decision.answer.effect is Effect.DENY
-        row = replace(row, denials=int(denies)) if row is not None else None
+        if row is not None and denies:
+            row = replace(row, denials=1)
         if row is not None and not passes and _ends(decision):
             row = ended(row, decision.at_ns)
         there = () if session.reset else decision.stored.labels
@@ -397,7 +391,7 @@ class Recorder:
         """The keyed index of a session in records."""
         if not session:
             return None
-        return keyed_index(self._index_key, "session", caller.tenant, caller.name, session)
+        return lasting_index(self._index_key, "session", caller.tenant, caller.name, session)
 
     def _event(self, at_ns: int, tenant: str = "") -> RecordStamp:
         return self._stamp(self.new_id(at_ns), at_ns, tenant)
@@ -420,7 +414,7 @@ class Recorder:
         artefacts: tuple[Artefact, ...] = (),
         switch: SwitchRow | None = None,
         high_water: tuple[tuple[str, int], ...] = (),
-        session: SessionRow | None = None,
+        left: Left = _NOTHING_LEFT,
     ) -> Commit:
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
@@ -439,8 +433,11 @@ class Recorder:
             artefacts=artefacts,
             switch=switch,
             high_water=high_water,
-            session=session,
+            session=left.session,
             people=tuple(stamp.person.rows.values()),
+            labels=left.labels,
+            pairs=left.pairs,
+            seen=left.seen,
         )
 
 

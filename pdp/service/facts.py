@@ -12,7 +12,7 @@ from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.atoms import AtomHashes, asked, held, keys_of, origins
 from pdp.core.check import OK, Check, failed
-from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
+from pdp.core.digest import Json, canonical, commitment, digest, keyed_index, lasting_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import (
     Actor,
@@ -92,7 +92,7 @@ class FactBuilder:
         subject = identity.subject
         if not subject.check.ok:
             return ""
-        return keyed_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
+        return lasting_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
 
     def prepare(self, decision: Decision) -> None:
         """One Decide as far as it goes without the store.
@@ -310,8 +310,7 @@ class FactBuilder:
         row = self._fresh.get(keys.index)
         known = row is None and stored.row is not None
         if row is None:
-            drawn = CallRow(keys.index, keys.tenant, decision.subject_index, b"", "", decision.at_ns)
-            row = stored.row or replace(drawn, salt=self._entropy.bytes(SALT_BYTES))
+            row = stored.row or self._drawn(decision)
         committed = commitment(row.salt, "arguments", raw)
         call_digest = digest([*decision.bound, committed])
         if not known:
@@ -347,6 +346,10 @@ class FactBuilder:
         decision.row = replace(row, created_ns=decision.at_ns) if old else decision.call.fresh
         if not known:
             self._fresh[keys.index] = row
+
+    def _drawn(self, decision: Decision) -> CallRow:
+        keys, salt = decision.keys, self._entropy.bytes(SALT_BYTES)
+        return CallRow(keys.index, keys.tenant, decision.subject_index, salt, "", decision.at_ns)
 
 
 class ObservedFacts(FactBuilder):
@@ -393,7 +396,7 @@ class ObservedFacts(FactBuilder):
 def asker(index_key: bytes, tenant: str, call: Call) -> str:
     """The keyed index of subject, agent, server and what is asked for: whose refusals by the judge count together."""
     parts = (tenant, call.subject.issuer, call.subject.id, call.agent, call.server, call.tool)
-    return keyed_index(index_key, "asker", *parts)
+    return lasting_index(index_key, "asker", *parts)
 
 
 def call_id_of(ask: Ask) -> str:

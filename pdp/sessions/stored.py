@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 from base64 import b64decode, urlsafe_b64encode
 from dataclasses import replace
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.digest import canonical, keyed_index
+from pdp.core.digest import canonical, keyed_index, lasting_index
 from pdp.core.facts import WORST_LABELS, Identity, SessionFact, TargetFact
 from pdp.core.request import Caller, SessionAsk
 from pdp.core.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed
@@ -54,6 +55,7 @@ class StoredSessions:
         self._key = key
         # deterministic (RFC 5297): the same session has the same handle in every answer and process
         self._seal = AESSIV(HKDF(SHA256(), 64, salt=None, info=b"pdp session handle 1").derive(key))
+        self._sealed = lru_cache(4096)(self._seal_handle)  # every call of a session tells it
         self._idle_ns = options.idle_seconds * NS
         self._life_ns = options.lifetime_seconds * NS
 
@@ -79,8 +81,8 @@ class StoredSessions:
             keys,
             parent=parent.first if parent is not None else "",
             tree=parent.tree if parent is not None else "",
-            session=keyed_index(self._key, "session of", caller.tenant, caller.name, ask.id) if ask.id else "",
-            pair=keyed_index(self._key, "pair", *owner),
+            session=lasting_index(self._key, "session of", caller.tenant, caller.name, ask.id) if ask.id else "",
+            pair=lasting_index(self._key, "pair", *owner),
             also=self._memory(caller, identity, target),
         )
 
@@ -112,13 +114,12 @@ class StoredSessions:
             row = self._continued(known, row, at_ns)
         else:
             known, row = None, replace(row, parent=keys.parent, tree=keys.tree or row.tree)
-        handle = self._handle(caller, identity, ask, row)
-        fact = replace(worst, started_ns=row.opened_ns, handle=handle)
+        told: dict[str, Any] = {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
         if known is None:
-            fact = replace(fact, calls=0, denials=0)
+            told |= {"calls": 0, "denials": 0}
         elif known.opened_ns:
-            fact = replace(fact, known=True, calls=known.calls, denials=known.denials)
-        return self._labelled(fact, caller, ask, keys, stored, row.tree), row
+            told |= {"known": True, "calls": known.calls, "denials": known.denials}
+        return self._labelled(worst, caller, ask, keys, stored, row.tree, **told), row
 
     def _continued(self, known: SessionRow, row: SessionRow, at_ns: int) -> SessionRow:
         """An open session with one call more."""
@@ -132,8 +133,16 @@ class StoredSessions:
         )
 
     def _labelled(
-        self, fact: SessionFact, caller: Caller, ask: SessionAsk, keys: CallKeys, stored: StoredCall, tree: str
+        self,
+        fact: SessionFact,
+        caller: Caller,
+        ask: SessionAsk,
+        keys: CallKeys,
+        stored: StoredCall,
+        tree: str,
+        **told: Any,
     ) -> SessionFact:
+        """The fact with what is `told` besides, and what is known of its labels."""
         rows, awaited = tuple(row for row in stored.labels if row.pair != keys.also), stored.awaited
         reset = ask.context_reset and caller.may_assert.context_reset
         if reset:
@@ -149,6 +158,7 @@ class StoredSessions:
             label_sources=_first(rows),
             tree=tree,
             reset=reset,
+            **told,
         )
 
     def _row(self, caller: Caller, ask: SessionAsk, at_ns: int, keys: CallKeys, owner: str) -> SessionRow:
@@ -195,8 +205,12 @@ class StoredSessions:
 
     def _handle(self, caller: Caller, identity: Identity, ask: SessionAsk, row: SessionRow) -> str:
         """What names a session, and the first one of its task, to its subject's agents and to nobody else."""
-        told = canonical([caller.name, ask.id, row.parent or row.index, row.tree])
-        return HANDLE + urlsafe_b64encode(self._seal.encrypt(told, [_holder(caller, identity)])).decode().rstrip("=")
+        return self._sealed(
+            _Handle(caller.name, ask.id, row.parent or row.index, row.tree), _holder(caller, identity)
+        )
+
+    def _seal_handle(self, told: _Handle, holder: bytes) -> str:
+        return HANDLE + urlsafe_b64encode(self._seal.encrypt(canonical(list(told)), [holder])).decode().rstrip("=")
 
     def _opened(self, caller: Caller, identity: Identity, handle: str) -> _Handle | None:
         """What a handle names; None where it is not one that was issued to this subject."""
@@ -210,12 +224,12 @@ class StoredSessions:
             return None
 
     def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
-        return keyed_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
+        return lasting_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
 
     def _memory(self, caller: Caller, identity: Identity, target: TargetFact) -> str:
         """What a subject's agents leave for each other on a server."""
         subject = identity.subject
-        return keyed_index(self._key, "memory", caller.tenant, subject.issuer, subject.id, target.server)
+        return lasting_index(self._key, "memory", caller.tenant, subject.issuer, subject.id, target.server)
 
 
 def _first(rows: tuple[LabelRow, ...]) -> tuple[LabelRow, ...]:
