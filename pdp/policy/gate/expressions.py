@@ -12,7 +12,7 @@ from pdp.core.policy import INSTANTS
 from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
-from pdp.policy.gate.policy import Comparison, RequiredType
+from pdp.policy.gate.policy import ComparedMention, RequiredType
 from pdp.policy.gate.references import FIXTURES, Context, Env, References
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -166,7 +166,7 @@ class Expressions(References):
 
     def _note_comparison(self, node: Node, values: frozenset[float] | None, *, by_org: bool = False) -> None:
         if not self.quiet:
-            compared = Comparison(self.unit, int(span_of(node)["start"]), values, by_org)
+            compared = ComparedMention(self.unit, int(span_of(node)["start"]), values, by_org)
             self.analysis.comparisons.append(compared)
 
     def _order(self, body: Body, left: Value, right: Value) -> None:

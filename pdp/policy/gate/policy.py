@@ -47,7 +47,7 @@ class RuleUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedMention:
     """A comparison of one mention of an instant, an argument or a rule: with these `values`, and where `by_org` with
     any of the organisation's. None: with anything else."""
 
@@ -92,7 +92,7 @@ class Analysis:
     )  # functions, and what they are handed
     compared: list[ComparedValue] = field(default_factory=list)
     needed: list[RequiredType] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[ComparedMention] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

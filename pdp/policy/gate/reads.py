@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.policy import INSTANTS, Reads
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.policy import CONTRACT, Analysis, Comparison, Policy, RuleKey
+from pdp.policy.gate.policy import CONTRACT, Analysis, ComparedMention, Policy, RuleKey
 from pdp.policy.gate.syntax import REFERENCES, Node, RegoRule, Unit, flatten, kind, span_of, trees, walk
 
 _EXACT = 2**53  # numbers with a fraction below it compare exactly with whole ones
 _INSTANTS = {("time", name) for name in INSTANTS}
 _ARGUMENT = ("arguments", "value")
 _Place = tuple[int, int]  # of a mention: which file, and the byte offset
-_Mention = list[Comparison] | None  # its comparisons; None where it is anything else
+_Mention = list[ComparedMention] | None  # its comparisons; None where it is anything else
 _Read = tuple[tuple[str, ...], _Place]  # a path, and where it stands
 
 
@@ -56,7 +56,9 @@ def _known(policy: Policy, found: list[_Read], org: Json) -> dict[tuple[str, ...
     return known
 
 
-def _given(policy: Policy, compared: Mapping[_Place, list[Comparison]]) -> Iterator[tuple[_Place, list[_Mention]]]:
+def _given(
+    policy: Policy, compared: Mapping[_Place, list[ComparedMention]]
+) -> Iterator[tuple[_Place, list[_Mention]]]:
     """The mentions that are all that a rule gives, each with the mentions of the rule. By its long name, or through
     what it is in, it may become anything."""
     short: dict[RuleKey, list[_Mention]] = {}
@@ -124,9 +126,9 @@ def _place(unit: Unit, node: Node) -> _Place:
     return id(unit), int(span_of(node)["start"])
 
 
-def _compared(analyses: Iterable[Analysis]) -> dict[_Place, list[Comparison]]:
+def _compared(analyses: Iterable[Analysis]) -> dict[_Place, list[ComparedMention]]:
     """The comparisons of each mention, by where it stands."""
-    found: dict[_Place, list[Comparison]] = {}
+    found: dict[_Place, list[ComparedMention]] = {}
     for analysis in analyses:
         for each in analysis.comparisons:
             found.setdefault((id(each.unit), each.start), []).append(each)
