@@ -2,7 +2,7 @@
 
 The key is (tenant, caller, session id); at first use it is bound to (issuer, subject, agent) of a verified identity.
 All of it lies in the store and is read with everything else about a call, so it is the same in every process, over a
-restart, and a moment after a session has ended. Nothing is kept here.
+restart, and a moment after a session has ended. No state is kept here.
 
 A session is over when it was idle or open for too long; under its id another one then begins. One that has ended is
 refused for as long as its row is kept. Whatever was bound to a session holds for nothing that was opened later.
