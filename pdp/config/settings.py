@@ -26,6 +26,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.files.contradictions import TOLERANT, Contradiction, refuse
 from pdp.files.options import Options
 from pdp.identity.options import IdentityOptions
+from pdp.identity.security_events import SignalOptions, contradictions
 from pdp.judge.options import JudgeOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.policy.opa.options import OpaOptions
@@ -132,6 +133,9 @@ class Settings(Options):
     gateways: GatewayOptions | None = Field(
         None, description="Lets gateways ask by their own calls, on the same port; absent: they may not."
     )
+    signals: SignalOptions | None = Field(
+        None, description="Receives pushed security events that revoke tokens; absent: nothing is received."
+    )
     judge: JudgeOptions | None = Field(
         None, description="Who gives verdicts. Without it there are none, and what requires one fails."
     )
@@ -151,8 +155,20 @@ class Settings(Options):
             yield each.below("identity")
         yield from self._across()
 
+    def _of_signals(self, signals: SignalOptions) -> Iterator[Contradiction]:
+        """Those of the receiver of security events."""
+        for each in contradictions(signals, self.identity):
+            yield each.below("signals")
+        if max(each.max_age_seconds for each in signals.streams) >= self.store.replies_keep_seconds:
+            yield Contradiction(
+                ("store", "replies_keep_seconds"),
+                "must be above signals.streams.max_age_seconds, or an old event could be taken twice",
+            )
+
     def _across(self) -> Iterator[Contradiction]:
         """Contradictions between sections."""
+        if self.signals is not None:
+            yield from self._of_signals(self.signals)
         if self.server.max_concurrent <= self.service.max_in_flight + self.service.max_waiting:
             yield Contradiction(
                 ("server", "max_concurrent"),
@@ -217,6 +233,7 @@ _OF_ONE_PROCESS = frozenset({
     "store.url",
     "store.tls",
     "console.listen",
+    "signals.listen",
     "audit.listen",
 })  # fmt: skip
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.record import Fields, Stamp, cut, encode, portion
+from pdp.core.security_events import Signal, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,23 @@ def session(stamp: Stamp, *, caller: str, session: str, event: str, by: str, gra
     `event` "ended" or "reset"; `by` is "caller" or the decision that it came with; so many `grants` ended with it."""
     fields: Fields = {"caller": caller, "session": session or None, "event": event, "by": by, "grants": grants}
     return encode(stamp, "session", fields)
+
+
+def signal(stamp: Stamp, stream: Stream, signalled: Signal, index: str) -> bytes:
+    """A security event was taken: from whom, which, about whose tokens (kinds of marks), issued until when. `index`
+    is the keyed index of its `jti`. The accounts are those whose requests and grants end with it."""
+    return encode(
+        stamp,
+        "signal",
+        {
+            "transmitter": cut(stream.transmitter),
+            "event": signalled.event,
+            "set": index,
+            "marks": [mark.kind for mark in signalled.marks],
+            "subjects": [stamp.account(issuer, name) for issuer, name in signalled.subjects],
+            "until_issued_ns": signalled.until_issued_ns,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)

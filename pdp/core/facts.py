@@ -86,6 +86,7 @@ class Identity:
     subject: SubjectFact
     agent: AgentFact
     actors: tuple[Actor, ...] = ()
+    marks: tuple[tuple[str, str], ...] = ()  # claims by which its token can be revoked, besides the subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,19 @@ class SwitchRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationRow:
+    """Tokens with one mark, by its keyed index, that were issued until an instant; when the last of them has expired.
+    Of a row that comes again the later instants stay."""
+
+    index: str
+    tenant: str
+    event: str
+    by: str  # the transmitter
+    until_issued_ns: int
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """One atomic write: a record and everything that must be true exactly when the record is durable."""
 
@@ -183,6 +196,7 @@ class Commit:
     reply: ReplyRow | None = None
     artefacts: tuple[Artefact, ...] = ()
     switch: SwitchRow | None = None
+    revoked: tuple[RevocationRow, ...] = ()
     high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
     steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
     session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
@@ -191,6 +205,12 @@ class Commit:
     labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
     pairs: tuple[PairChange, ...] = ()  # before the labels
     seen: tuple[SeenText, ...] = ()  # after a reset, and before results are awaited no longer
+    epoch: int | None = None  # of the switches that it was decided under; Conflict where there is another by now
+
+    @property
+    def switches(self) -> bool:
+        """Whether it makes history of whatever was decided before it: a switch, or revocations."""
+        return self.switch is not None or bool(self.revoked)
 
 
 @dataclass(frozen=True, slots=True)

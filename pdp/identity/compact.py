@@ -44,7 +44,7 @@ class CompactToken:
     signature: bytes = field(repr=False)
 
 
-def parse(token: str) -> CompactToken | Refusal:
+def parse(token: str, types: frozenset[str] = _TYPES) -> CompactToken | Refusal:
     """Take a token apart, or say `too_large`, `malformed`, `header` (it brings a key or an extension) or `type`."""
     if len(token) > MAX_TOKEN:
         return Refusal("too_large", f"the token is longer than {MAX_TOKEN} characters; ask for fewer claims")
@@ -57,21 +57,21 @@ def parse(token: str) -> CompactToken | Refusal:
     signature = base64url(signature_part)
     if header is None or claims is None or signature is None:
         return _MALFORMED
-    fault = _header_fault(header)
+    fault = _header_fault(header, types)
     if fault is not None:
         return fault
     signing_input = f"{header_part}.{claims_part}".encode("ascii")
     return CompactToken(header["alg"], header.get("kid"), claims, signing_input, signature)
 
 
-def _header_fault(header: dict[str, Any]) -> Refusal | None:
+def _header_fault(header: dict[str, Any], types: frozenset[str]) -> Refusal | None:
     """The refusal of a header, or None."""
     if not _REFUSED_HEADERS.isdisjoint(header):
         return Refusal("header", "the token's header carries a key or an extension; have it issued without")
     key_id, kind = header.get("kid", "-"), header.get("typ", "JWT")
     if not isinstance(header.get("alg"), str) or not isinstance(key_id, str) or not key_id:
         return Refusal("malformed", "the token's `alg` or `kid` is no string; have the issuer correct it")
-    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in types:
         return Refusal("type", "the token's `typ` is not `at+jwt` or `JWT`; send an access token")
     return None
 

@@ -18,10 +18,18 @@ class IdentityComponent:
 
     Reads `jwks_file` and `revoked_jti_file` at once, and raises ConfigurationFault (`keys.*`, `revocations.*`) for
     what cannot serve; URLs are first fetched by `refresh` or by the first token. `production` refuses issuers
-    marked `development` and, at any time, key sets made by `pdp dev keys`. `fetch` replaces HTTP.
+    marked `development` and, at any time, key sets made by `pdp dev keys`. `fetch` replaces HTTP. `marks`: by issuer,
+    the claims by which a token can be revoked, by kind of mark.
     """
 
-    def __init__(self, options: IdentityOptions, *, production: bool, fetch: Fetch | None = None) -> None:
+    def __init__(
+        self,
+        options: IdentityOptions,
+        *,
+        production: bool,
+        fetch: Fetch | None = None,
+        marks: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self._issuers = {
             issuer.issuer: TrustedIssuer(issuer, issuer_keys(place, issuer, fetch, production=production))
             for place, issuer in enumerate(options.issuers)
@@ -35,6 +43,7 @@ class IdentityComponent:
             self._deny_list,
             caller_audience=options.caller_audience,
             max_actor_depth=options.max_actor_depth,
+            marks=marks,
         )
 
     async def refresh(self, at_ns: int) -> None:

@@ -126,7 +126,9 @@ class VerifiedSubjects:
         *,
         caller_audience: str | None,
         max_actor_depth: int,
+        marks: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        self._marks = marks or {}  # by issuer: claims by which tokens are revoked, by kind of mark
         self._verifier = verifier
         self._issuers = issuers
         self._deny_list = deny_list
@@ -264,7 +266,9 @@ class VerifiedSubjects:
         )
         _check_signed_in(subject.authenticated_ns, at_ns, skew)
         agent = read.agent(claims, chain, accepted.source)
-        return Identity(subject, agent, chain if chain and agent.check.ok else ())
+        marks = ((kind, read.text(claims, claim)) for kind, claim in self._marks.get(accepted.issuer, {}).items())
+        named = tuple((kind, value) for kind, value in marks if value is not None)
+        return Identity(subject, agent, chain if chain and agent.check.ok else (), named)
 
 
 def _check_signed_in(signed_in_ns: int, at_ns: int, skew_seconds: int) -> None:

@@ -14,6 +14,7 @@ from pdp.core.stored import (
     RecordRef,
     RefusalCount,
     ReplyRow,
+    RevocationRow,
     SessionRow,
     StoredCall,
     StoredRecord,
@@ -148,6 +149,10 @@ class Store(Answers, Protocol):
 
     def switches(self) -> tuple[SwitchRow, ...]:
         """All engaged switches; one that has just ended may still be among them."""
+        ...
+
+    def revocations(self) -> tuple[RevocationRow, ...]:
+        """All revocations of tokens; one whose `until_ns` has passed goes with a later commit."""
         ...
 
     def switch_epoch(self) -> int:

@@ -14,6 +14,7 @@ from pdp.content.arguments import satisfies
 from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS
+from pdp.core.digest import keyed_index
 from pdp.fair_limiter import FairLimiter
 from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -32,7 +33,9 @@ from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.judge_evidence import Absent, Judging
 from pdp.service.outcomes import Outcomes
+from pdp.service.revocations import Revocations
 from pdp.service.state import ServiceState
+from pdp.store.shared import Fingerprints
 
 DAY_NS = 24 * 3600 * NS
 
@@ -70,6 +73,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     *,
     entropy: Entropy,
     index_key: bytes,
+    revocations: Revocations,
     judge: Judge | None = None,
     telemetry: Telemetry = SILENT,
 ) -> WiredApprovals:
@@ -115,6 +119,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
             recorder,
             clock,
             index_key=index_key,
+            revoked=revocations.of_account,
             tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
             changes=changes,
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
@@ -146,4 +151,18 @@ def resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:
     keys = settings.approvals.resume_keys
     return tuple(secret(key, settings.vault, where=f"approvals.resume_keys[{i}]") for i, key in enumerate(keys)) or (
         index_key,
+    )
+
+
+def fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerprints:
+    """Fingerprints of the keys that processes of one store share. Pages and forms are sealed with what the index key
+    gives."""
+
+    def fingerprint(key: bytes, name: str) -> str:
+        return keyed_index(key, "fingerprint", name, origin)
+
+    resume = resume_secrets(settings, index_key)
+    return Fingerprints(
+        fingerprint(index_key, "service.index_key"),
+        tuple(fingerprint(key, "approvals.resume_keys") for key in resume),
     )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pdp import __version__
 from pdp.adapters.grpc.server import GrpcServer, ServedBeside
 from pdp.adapters.grpc.servicer import Services
+from pdp.adapters.log_files import LogFiles
+from pdp.adapters.security_events import SignalListener
 from pdp.audit.index import SearchIndex
 from pdp.audit.publisher import RolledBack
 from pdp.audit.pushes import Pushes
@@ -22,7 +24,6 @@ from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
 from pdp.core.check import NS
-from pdp.core.digest import keyed_index
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.identity.component import IdentityComponent
 from pdp.policy.bundle import shipped_rego
@@ -31,10 +32,11 @@ from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, re
 from pdp.ports import Entropy, Judge
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
-from pdp.runtime import background, console
-from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
+from pdp.runtime import background, console, security_events
+from pdp.runtime.approvals import WiredApprovals, fingerprints, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
+from pdp.runtime.security_events import WiredSignals
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, pushes, record_key, search_index, signed_log
 from pdp.runtime.telemetry import (
@@ -63,13 +65,13 @@ from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
 from pdp.service.results import ResultFacts
+from pdp.service.revocations import Revocations, UnrevokedSubjects
 from pdp.service.search import Readings, Search
 from pdp.service.sessions import EndSession
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
-from pdp.store.shared import Fingerprints
 
 if TYPE_CHECKING:
     from pdp.adapters.console.server import ConsoleServer
@@ -105,6 +107,7 @@ class Process:
     signed: WiredLog | None = None
     index: SearchIndex | None = None
     redis: RedisSessions | None = None
+    signals: WiredSignals | None = None
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
@@ -116,7 +119,7 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
     telemetry: Telemetry = SILENT
     try:
         index_key = index_key_of(settings, environment.entropy)
-        await store.recognise(_fingerprints(settings, index_key, store.origin))
+        await store.recognise(fingerprints(settings, index_key, store.origin))
         signed = signed_log(settings, store)
         if signed is not None:
             await signed.publisher.check()  # before anything is recorded
@@ -129,20 +132,6 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
         raise
 
 
-def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerprints:
-    """Fingerprints of the keys that processes of one store share. Pages and forms are sealed with what the index key
-    gives."""
-
-    def fingerprint(key: bytes, name: str) -> str:
-        return keyed_index(key, "fingerprint", name, origin)
-
-    resume = resume_secrets(settings, index_key)
-    return Fingerprints(
-        fingerprint(index_key, "service.index_key"),
-        tuple(fingerprint(key, "approvals.resume_keys") for key in resume),
-    )
-
-
 def _build(
     settings: Settings,
     store: AnyStore,
@@ -153,7 +142,11 @@ def _build(
 ) -> Process:
     entropy = environment.entropy
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
-    identity = IdentityComponent(settings.identity, production=settings.production)
+    marks = security_events.claims(settings)
+    identity = IdentityComponent(settings.identity, production=settings.production, marks=marks)
+    state = ServiceState(store)
+    revocations = Revocations(lambda: state.switches, index_key)
+    subjects = UnrevokedSubjects(identity.subjects, revocations)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = StoredSessions(settings.sessions, index_key)
@@ -167,9 +160,8 @@ def _build(
     policies = FolderSource(
         host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs, answers
     )
-    ports = Ports(identity.callers, identity.subjects, content, store, policies)
+    ports = Ports(identity.callers, subjects, content, store, policies)
     ports = observed(telemetry, ports, store)
-    state = ServiceState(store)
     recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
@@ -188,13 +180,14 @@ def _build(
         settings,
         ports.store,
         state,
-        identity.subjects,
+        subjects,
         facts,
         recorder,
         idempotency,
         clock,
         entropy=entropy,
         index_key=index_key,
+        revocations=revocations,
         judge=judge,
         telemetry=telemetry,
     )
@@ -202,7 +195,7 @@ def _build(
         state,
         ports.policies,
         registry,
-        identity.subjects,
+        subjects,
         identity.refresh,
         recorder,
         clock,
@@ -212,7 +205,7 @@ def _build(
         state,
         reloads,
         registry,
-        identity.subjects,
+        subjects,
         store,
         recorder,
         clock,
@@ -255,7 +248,7 @@ def _build(
         erasures=Erasures(ports.store, recorder, clock, index_key),
         explain=Explain(
             state,
-            FactBuilder(identity.subjects, content, sessions, **keyed),
+            FactBuilder(subjects, content, sessions, **keyed),
             evidence,
             KeptBundles(replaying_host(host, opa, engines)),
             store,
@@ -299,7 +292,7 @@ def _build(
         telemetry,
         store,
         registry,
-        identity.subjects,
+        subjects,
         approvals.directories,
         reloads,
         approvals.services.sweep.tenants,
@@ -328,6 +321,7 @@ def _build(
         console.server(settings, approvals.services, clock, entropy, index_key),
         signed,
         index,
+        signals=security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),
     )
 
 
@@ -364,10 +358,15 @@ async def start(process: Process) -> None:
     _warn_of_observed(settings)
     process.levels.warn(process.clock.now_ns())
     await process.server.start()
-    if process.console is not None:
-        await process.console.start()
-    if process.signed is not None and process.signed.files is not None:
-        await process.signed.files.start()
+    for listener in _listeners(process):
+        await listener.start()
+
+
+def _listeners(process: Process) -> list[ConsoleServer | LogFiles | SignalListener]:
+    """Those besides the gRPC server's."""
+    files = process.signed.files if process.signed is not None else None
+    events = process.signals.listener if process.signals is not None else None
+    return [each for each in (process.console, files, events) if each is not None]
 
 
 def _warn_of_observed(settings: Settings) -> None:
@@ -485,10 +484,10 @@ async def close(process: Process, *, reason: str) -> None:
                 left.push_async_callback(part.close)
         if process.index is not None:
             left.callback(process.index.close)
-        if process.signed is not None and process.signed.files is not None:
-            await process.signed.files.drain()
-        if process.console is not None:
-            await process.console.drain()
+        if process.signals is not None:
+            left.push_async_callback(process.signals.streams.close)
+        for listener in _listeners(process):
+            await listener.drain()
         await process.server.drain()
         await process.pushes.close()
         try:

@@ -158,6 +158,8 @@ class Levels:
         since = self.reloads.policy_since_ns if self.reloads.state.policy else None
         level("pdp.store.healthy", int(self.store.healthy()))
         level("pdp.store.records", self.store.size())
+        revoked = (row for row in self.store.revocations() if not ended(row.until_ns, at_ns))
+        level("pdp.revocations.active", sum(1 for _ in revoked))
         level("pdp.switches.engaged", sum(not ended(row.until_ns, at_ns) for row in self.store.switches()))
         level("pdp.policy.active", int(since is not None))
         level("pdp.policy.refused", int(since is not None and self.reloads.policy_failure is not None))

@@ -20,6 +20,7 @@ from pdp.core.outcome import END_SESSION, Effect, Outcome, denied
 from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
+from pdp.core.security_events import Signal, Stream
 from pdp.core.sessions import Left, allowed, ended, took_part
 from pdp.core.stored import (
     Artefact,
@@ -162,6 +163,9 @@ class Recorder:
         entry = self._entry(
             stamp, "decision", data, values=values, call=decision.row, reply=decision.reply, left=left
         )
+        # what was decided before a switch, or a revocation, must not become durable after it
+        epoch = None if decision.answer.effect is Effect.DENY else decision.snapshot.switches.epoch
+        entry = replace(entry, epoch=epoch)
         return (entry, *self._session_events(decision, left), *decision.entries)
 
     def _session_events(self, decision: Decision, left: Left) -> Iterator[Commit]:
@@ -306,6 +310,12 @@ class Recorder:
                 raise
             # nothing stops a switch that it can do without: the reason then stands with the switch alone
             return await self._commit(replace(entry, values=()))
+
+    async def signal(self, stream: Stream, signal: Signal, index: str, at_ns: int) -> Commit:
+        """The entry of a pushed security event."""
+        await self._people.find([("account", stream.tenant, *each) for each in signal.subjects])
+        stamp = self._event(at_ns, stream.tenant)
+        return self._entry(stamp, "signal", events.signal(stamp, stream, signal, index))
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
         """Commit the record of an explanation."""

@@ -9,13 +9,14 @@ from threading import Lock
 
 from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.check import NS
+from pdp.core.errors import Conflict
 from pdp.core.stored import Commit, RecordRef
 from pdp.core.switches import ended
 from pdp.store import shared
 from pdp.store.clock import MARK
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import Key, RefusalQuota
-from pdp.store.rows import Ages, Head, Marks, Rows
+from pdp.store.rows import Ages, Head, Marks, Rows, switch_epoch
 from pdp.store.shared import Fingerprints, Last
 from pdp.store.tables import SWITCH_EPOCH
 
@@ -49,16 +50,25 @@ class Ledger:
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
+        if entry.epoch is not None and entry.epoch != self._epoch():
+            raise Conflict(
+                "store.conflict", "a switch was thrown, or tokens revoked, at the same time; send it again"
+            )
         ref = self._rows.write(entry, self._next, self.believed_ns())
         self._wrote = Last(ref.index, ref.leaf_hash)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._bound += entry.session is not None and entry.session.opened_ns == entry.session.used_ns
-        self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
+        self._touched = self._touched or entry.switches or bool(entry.high_water)
         self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
-        self._switched = self._switched or entry.switch is not None
+        self._switched = self._switched or entry.switches
         return ref
+
+    def _epoch(self) -> int:
+        """The switches' epoch as of this transaction: what is in memory is one commit or one look behind."""
+        known = not self._switched and self._before.changes == self.head.changes
+        return self.switch_epoch() if known else self._rows.on(switch_epoch)
 
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
         """Entries that stand together, at the next indexes. When it raises, nothing here has changed."""
@@ -95,10 +105,14 @@ class Ledger:
     def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
         """Make entries durable in one round trip. None, and an error that is not the database's, where nothing was
         changed and a transaction must be tried."""
+        head = self.head  # before the marks, which may be of a later look, and never are of an earlier one
+        epoch = self.switch_epoch()
         if not all(map(self._rows.plain, entries)) or self._housekeeping_due():
             return None
+        if any(entry.epoch not in (None, epoch) for entry in entries):
+            return None
         ages = self._ages(max(self._latest_ns, *(entry.at_ns for entry in entries)))
-        return self._rows.commit_plain(entries, self.head, self.last, ages)
+        return self._rows.commit_plain(entries, head, self.last, ages)
 
     def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
         """They are durable, and not announced yet."""
@@ -109,7 +123,7 @@ class Ledger:
 
     def _housekeeping_due(self) -> bool:
         believed = self.believed_ns()
-        return self._answers >= FORGET_EVERY or any(ended(each.until_ns, believed) for each in self.marks.switches)
+        return self._answers >= FORGET_EVERY or ended(self.marks.until_ns, believed)
 
     def _ages(self, latest_ns: int) -> Ages:
         """Retention limits by the clock's persisted mark, because deletion is final: a wrong leap of the clock does
@@ -131,7 +145,7 @@ class Ledger:
         aggregated refusals."""
         if not self._switched:
             self._prune(max(entries, self._next - self._before.size))  # one piece of work may write many
-        if any(ended(switch.until_ns, self.believed_ns()) for switch in self.marks.switches):
+        if ended(self.marks.until_ns, self.believed_ns()):
             self._rows.sweep(self.believed_ns())
             self._touched = True
         if counts := self.refusals.saving(self._told):

@@ -20,6 +20,7 @@ from pdp.core.stored import (
     RecordRef,
     RefusalCount,
     ReplyRow,
+    RevocationRow,
     SessionRow,
     StoredCall,
     StoredRecord,
@@ -300,6 +301,10 @@ class LogStore(PeopleReads, ABC):
     def switches(self) -> tuple[SwitchRow, ...]:
         """All engaged switches, oldest first; one whose `until_ns` has passed goes with a later commit."""
         return self._ledger.marks.switches
+
+    def revocations(self) -> tuple[RevocationRow, ...]:
+        """All revocations; one whose `until_ns` has passed goes with a later commit."""
+        return self._ledger.marks.revocations
 
     def switch_epoch(self) -> int:
         """Grows with every switch change."""

@@ -23,6 +23,7 @@ from pdp.core.stored import (
     RecordRef,
     RefusalCount,
     ReplyRow,
+    RevocationRow,
     SeenText,
     SessionRow,
     SwitchRow,
@@ -127,6 +128,14 @@ SWITCHES = Insert(
     """ON CONFLICT (tenant, scope, server, value) DO UPDATE SET engaged = excluded.engaged,
     reason = excluded.reason, "by" = excluded."by", at_ns = excluded.at_ns, until_ns = excluded.until_ns""",
 )
+# Events may come late, and in any order: what was dead stays dead.
+_LATER = "{0} = CASE WHEN revocations.{0} > excluded.{0} THEN revocations.{0} ELSE excluded.{0} END"
+REVOCATIONS = Insert(
+    "revocations",
+    ("idx", "tenant", "event", '"by"', "until_issued_ns", "until_ns"),
+    f"""ON CONFLICT (idx) DO UPDATE SET event = excluded.event, "by" = excluded."by",
+    {_LATER.format("until_issued_ns")}, {_LATER.format("until_ns")}""",
+)
 HIGH_WATER = Insert(
     "high_water",
     ("name", "value"),
@@ -151,7 +160,7 @@ OLD = {
     AND until_ns < {before}""",
 }
 # these have released themselves, so no epoch counts them
-_SWEEP = "DELETE FROM switches WHERE until_ns BETWEEN 1 AND $1"
+_SWEEP = tuple(f"DELETE FROM {table} WHERE until_ns BETWEEN 1 AND $1" for table in ("switches", "revocations"))  # noqa: S608 - ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +173,14 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The engaged switches, oldest first; the high-water marks by name; what is in force by part and tenant."""
+    """The engaged switches, oldest first; the high-water marks by name; what is in force by part and tenant; the
+    revocations; when the next switch or revocation is over, 0 for none that ever is."""
 
     switches: tuple[SwitchRow, ...]
     high_water: Mapping[str, int]
     in_force: Mapping[tuple[str, str], str]
+    revocations: tuple[RevocationRow, ...] = ()
+    until_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,7 @@ class Rows(ABC):
             SESSIONS,
             ARTEFACTS,
             SWITCHES,
+            REVOCATIONS,
             HIGH_WATER,
             PEOPLE,
             LABELS,
@@ -281,10 +294,16 @@ class Rows(ABC):
         self._mark(entry)
         for artefact in entry.artefacts:
             self._insert(ARTEFACTS, (artefact.digest, artefact.kind, artefact.data))
+        self._switch(entry)
+        return RecordRef(self._origin, index, leaf)
+
+    def _switch(self, entry: Commit) -> None:
         if entry.switch is not None:
             self._insert(SWITCHES, _switch_row(entry.switch))
+        if entry.revoked:
+            self._insert(REVOCATIONS, *map(_revocation_row, entry.revoked))
+        if entry.switches:
             self._execute(self._parameters(_EPOCH), (SWITCH_EPOCH,))
-        return RecordRef(self._origin, index, leaf)
 
     def _mark(self, entry: Commit) -> None:
         """What is known from now on about subjects and their agents."""
@@ -358,8 +377,9 @@ class Rows(ABC):
         self._execute(self._parameters(_EPOCH), (ERASURES,))
 
     def sweep(self, at_ns: int) -> None:
-        """Delete switches that have released themselves."""
-        self._execute(self._parameters(_SWEEP), (at_ns,))
+        """Delete switches that have released themselves, and revocations that are over."""
+        for text in _SWEEP:
+            self._execute(self._parameters(text), (at_ns,))
 
 
 def record_row(entry: Commit, leaf: bytes) -> tuple[Any, ...]:
@@ -407,6 +427,10 @@ def _switch_row(s: SwitchRow) -> tuple[Any, ...]:
     return s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns
 
 
+def _revocation_row(r: RevocationRow) -> tuple[Any, ...]:
+    return r.index, r.tenant, r.event, r.by, r.until_issued_ns, r.until_ns
+
+
 def settable(name: str) -> str:
     """The name of a high-water mark that an entry may set; Fault `store.entry` for the store's own."""
     if name in OWN:
@@ -420,4 +444,15 @@ def marks(db: Connection) -> Marks:
     engaged = select(t.switches).where(c.engaged == 1).order_by(c.at_ns, c.tenant, c.scope, c.server, c.value)
     switches = tuple(SwitchRow(**row) for row in db.execute(engaged).mappings())
     waters = db.execute(select(t.high_water.c.name, t.high_water.c.value)).all()
-    return Marks(switches, {row.name: row.value for row in waters}, in_force(db))
+    c = t.revocations.c
+    columns = (c.idx, c.tenant, c.event, c.by, c.until_issued_ns, c.until_ns)
+    revocations = tuple(RevocationRow(*row) for row in db.execute(select(*columns)))
+    ends = [*(each.until_ns for each in switches), *(each.until_ns for each in revocations)]
+    until_ns = min(filter(None, ends), default=0)
+    return Marks(switches, {row.name: row.value for row in waters}, in_force(db), revocations, until_ns)
+
+
+def switch_epoch(db: Connection) -> int:
+    """As of the transaction."""
+    c = t.high_water.c
+    return int(db.execute(select(c.value).where(c.name == SWITCH_EPOCH)).scalar_one_or_none() or 0)

@@ -83,6 +83,17 @@ switches = Table(
     sqlite_strict=True,
 )
 
+revocations = Table(  # of marks of tokens
+    "revocations",
+    metadata,
+    key("idx"),
+    *(text(name) for name in ("tenant", "event", "by")),
+    number("until_issued_ns"),
+    number("until_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 in_force = Table(
     "in_force",
     metadata,

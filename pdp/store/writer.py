@@ -159,7 +159,7 @@ class Writer:
                 raise unavailable()
             if len(self._queue) >= self._pace.max_queue:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
-            switches = any(entry.switch is not None for entry in entries)
+            switches = any(entry.switches for entry in entries)
             (self._switches if switches else self._queue).append(work)
         loop.call_soon(self._wake)  # with what else this iteration of the event loop submits
         made: T = await work.future

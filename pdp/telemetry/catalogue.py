@@ -220,6 +220,10 @@ INSTRUMENTS = (
     Instrument(
         "pdp.push.age", "level", "s", "of the oldest of them that the receiver wants", ("pdp.receiver",)
     ),
+    Instrument(
+        "pdp.signals", "counter", "{event}", "security events; `none`: taken", ("pdp.code",)
+    ),
+    Instrument("pdp.revocations.active", "level", "{mark}", "revocations in force"),
     Instrument("pdp.switches.engaged", "level", "{switch}", "kill switches that are engaged"),
 )  # fmt: skip
 

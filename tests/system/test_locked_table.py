@@ -53,7 +53,7 @@ READ_BY_ALL = {
     "sessions",
 }  # by the one read of a Decide
 WRITTEN_BY_ALL = {"places", "values"}
-OF_SWITCHES = {"high_water", "in_force", "switches"}
+OF_SWITCHES = {"high_water", "in_force", "revocations", "switches"}
 IN_TIME = 0.7  # a caller's deadline
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -18,7 +18,7 @@ from pdp.service.approvals.delegations import Delegations
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.expiry import Sweep
 from pdp.service.approvals.grants import Grants
-from pdp.service.approvals.persons import Persons
+from pdp.service.approvals.persons import Persons, Revoked, never
 from pdp.service.approvals.retry import IdempotentCommits
 from pdp.service.approvals.visibility import Queue, Visibilities
 from pdp.service.approvals.votes import Proofs, Votes
@@ -63,6 +63,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
     clock: Clock,
     *,
     index_key: bytes,
+    revoked: Revoked = never,
     tenants: tuple[str, ...],
     changes: Changes,
     bounds: Bounds,
@@ -90,7 +91,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
     )
     return ApprovalServices(
         directories=directories,
-        persons=Persons(subjects, directories, clock),
+        persons=Persons(subjects, directories, clock, revoked),
         queue=Queue(visibilities, store, recorder, clock, metrics),
         votes=votes,
         client_answers=ClientAnswers(store, directories, visibilities, votes, recorder, metrics),

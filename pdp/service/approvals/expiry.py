@@ -11,7 +11,7 @@ from pdp.core.approvals import records
 from pdp.core.approvals.grants import lasts, upheld
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
-from pdp.core.approvals.rows import Approval, Grant
+from pdp.core.approvals.rows import Account, Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, Move
 from pdp.core.check import NS
@@ -22,6 +22,8 @@ from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.commit import Recorder
 from pdp.service.state import ServiceState
 
+REVOKED = "subject.revoked"
+_TRIES = 50
 _CHUNK = 200
 _AT_ONCE = 32  # entries that share a commit
 _LOOK_NS = 60 * NS  # everything is looked at this often, and when switches or the directory change
@@ -60,6 +62,30 @@ class Sweep:
         if failed:
             raise failed[0]
         return moved
+
+    async def revoked(self, tenant: str, subject: Account, until_ns: int, at_ns: int) -> None:
+        """Cancel requests, and end grants, of a subject whose tokens were revoked, that were there at `until_ns`.
+        One that somebody else moved meanwhile is looked at again."""
+        failed: list[BaseException] = []
+        requests = ApprovalQuery(tenant, subject=subject, states=OPEN)
+        grants = GrantQuery(tenant, subject=subject, states=frozenset({GrantState.ACTIVE}))
+        for _ in range(_TRIES):
+            open_ = await self.store.in_thread(self.store.approvals, requests, Page(_CHUNK))
+            active = await self.store.in_thread(self.store.grants, grants, Page(_CHUNK))
+            moves = [
+                *(self._move(row, Event.CANCEL, REVOKED, at_ns) for row in open_ if row.opened_ns <= until_ns),
+                *(
+                    self._ended(row, GrantState.REVOKED, REVOKED, at_ns)
+                    for row in active
+                    if row.issued_ns <= until_ns
+                ),
+            ]
+            if not moves:
+                return
+            await _all(moves, failed)
+            if failed:
+                raise failed[0]
+        raise Conflict("store.conflict", "requests and grants of the subject change all the time; send it again")
 
     async def _look(self, at_ns: int, failed: list[BaseException]) -> int:
         """Everything that is open or active, once in a while or when what decides about it has changed."""

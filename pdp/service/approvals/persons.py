@@ -5,6 +5,7 @@ An agent is never a person: a token with an actor chain is refused, however it i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pdp.core.approvals.directory import Person
@@ -14,8 +15,14 @@ from pdp.core.facts import Identity
 from pdp.core.request import Caller, Credential
 from pdp.ports import Clock, Directories, Subjects
 
+Revoked = Callable[[str, Account, int, int], bool]  # tenant, account, signed in since, now
 _NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it
 _ASSURANCE = {"verified": "signed_in", "vouched": "client_asserted"}
+
+
+def never(*_: object) -> bool:
+    """Nothing is ever revoked."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,14 @@ class SignedIn:
 class Persons:
     """Makes persons. Groups come from the directory; from claims only those that the directory says may."""
 
-    def __init__(self, subjects: Subjects, directories: Directories, clock: Clock) -> None:
+    def __init__(
+        self,
+        subjects: Subjects,
+        directories: Directories,
+        clock: Clock,
+        revoked: Revoked = never,
+    ) -> None:
+        self._revoked = revoked
         self._subjects = subjects
         self._directories = directories
         self._clock = clock
@@ -74,7 +88,11 @@ class Persons:
         return self._person(sign_in, surface)
 
     async def signed_in(self, sign_in: SignedIn) -> Person:
-        """The signed-in person of the console. Raises Forbidden `person.inactive`."""
+        """The signed-in person of the console. Raises Forbidden `person.inactive`, and Unauthenticated where the
+        person's tokens were revoked since."""
+        who, since = sign_in.account, sign_in.authenticated_ns
+        if self._revoked(sign_in.tenant, who, since, self._clock.now_ns()):
+            raise Unauthenticated("subject.revoked", "Your sign-in was revoked. Nothing was changed; sign in again.")
         return self._person(sign_in, "console")
 
     def _person(self, sign_in: SignedIn, surface: str) -> Person:

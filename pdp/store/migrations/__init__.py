@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 13
+VERSION = 14
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -44,6 +44,7 @@ from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
 from pdp.service.results import ResultFacts
+from pdp.service.revocations import Revocations
 from pdp.service.search import Readings
 from pdp.service.sessions import EndSession
 from pdp.service.state import ServiceState
@@ -264,8 +265,9 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     repeats = Idempotency(key)
     options = validate({"mode": "development", "registry": {}}, tmp_path)
     wired = wire_approvals(
-        options, store, state, subjects, establish, recorder, repeats, clock, entropy=entropy, index_key=key
-    )
+        options, store, state, subjects, establish, recorder, repeats, clock,
+        entropy=entropy, index_key=key, revocations=Revocations(lambda: state.switches, key),
+    )  # fmt: skip
     source = wired.evidence
     heard, resolve = wired.services.client_answers, wired.resolve
     decide = Decide(state, establish, repeats, source, heard, resolve, recorder, clock, kills, Terms())

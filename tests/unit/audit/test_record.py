@@ -42,12 +42,17 @@ from pdp.core.judge import records as judge_records
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
 from pdp.core.record import uuid7
+from pdp.core.security_events import Signal, Stream, TokenMark
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789
 STAMP = record.Stamp("example.org/log", uuid7(AT, bytes(8)), AT, 5_000_000_001, "b" * 32, "acme", person)
 HEX = "0123456789abcdef" * 4
 PINS = record.Pins("2026-11-20", HEX, "embedded", "regorus 0.13", HEX, 7, HEX, 2)
+ISSUER = "https://id.example"
+STREAM = Stream(ISSUER, "urn:pdp", "acme", frozenset({ISSUER}), {}, 0, 0)
+MARKS = (TokenMark("subject", ISSUER, "mallory"),)
+SIGNAL = Signal("e-1", "session_revoked", AT, MARKS, ((ISSUER, "mallory"),))
 SEALED = record.Sealed(request=HEX, session=HEX, arguments=HEX, input=HEX, token=HEX)
 APPROVAL = {
     "kind": "approval",
@@ -154,6 +159,8 @@ def cases() -> Any:
         "switch of a subject": events.switch(STAMP, events.Switched("subject", "", "mallory", False, "ops"), None),
         "session ended": events.session(STAMP, caller="gateway", session=HEX, event="ended", by="caller", grants=2),
         "context reset": events.session(STAMP, caller="gateway", session="", event="reset", by=uuid7(AT, bytes(8))),
+        "signal": events.signal(STAMP, STREAM, SIGNAL, HEX),
+        "signal of the stream": events.signal(STAMP, STREAM, Signal("e-2", "verification", AT), HEX),
         "log key": events.log_key(
             STAMP,
             verifier="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",

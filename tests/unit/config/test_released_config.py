@@ -18,7 +18,7 @@ from pdp.config.settings import Settings
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10
-ADDED = {"gateways", "audit"}  # sections that are younger
+ADDED = {"gateways", "audit", "signals"}  # sections that are younger
 FOLDER = "/etc/pdp"
 # what `pdp config check` says of a file that the configuration names and that is not there
 NOT_THERE = {

@@ -1,0 +1,76 @@
+"""Wiring of pushed security events: the streams, what their events come to, and the listener."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from pdp.adapters.security_events import SignalListener, tls
+from pdp.config.settings import Settings
+from pdp.core.check import NS
+from pdp.identity.security_events import SignalOptions, SignalStreams, marks
+from pdp.ports import Clock, Store
+from pdp.ports.telemetry import Telemetry
+from pdp.runtime.approvals import WiredApprovals
+from pdp.secrets.reference import secret
+from pdp.service.commit import Recorder
+from pdp.service.revocations import Revocations
+from pdp.service.security_events import Signals
+
+_SLACK_SECONDS = 60  # no skew is larger
+
+
+@dataclass(frozen=True, slots=True)
+class WiredSignals:
+    """The receiver of a process."""
+
+    streams: SignalStreams
+    listener: SignalListener
+
+
+def check(settings: Settings) -> None:
+    """Read what the section names, and open nothing. Raises ConfigurationFault."""
+    if settings.signals is not None:
+        _tls(settings.signals)
+        _streams(settings)
+
+
+def claims(settings: Settings) -> dict[str, dict[str, str]]:
+    """By issuer: claims by which tokens are revoked, by kind of mark."""
+    return {} if settings.signals is None else marks(settings.signals.streams)
+
+
+def wire(  # noqa: PLR0913, PLR0917 - what it rests on
+    settings: Settings,
+    store: Store,
+    recorder: Recorder,
+    revocations: Revocations,
+    approvals: WiredApprovals,
+    clock: Clock,
+    telemetry: Telemetry,
+) -> WiredSignals | None:
+    """The receiver, not yet started; None where none is configured. Raises ConfigurationFault."""
+    if settings.signals is None:
+        return None
+    streams = _streams(settings)
+    longest = max((issuer.max_lifetime_seconds for issuer in settings.identity.issuers), default=0)
+    keep_ns = (longest + _SLACK_SECONDS) * NS
+    sweep, key = approvals.services.sweep, revocations.index_key
+    take = Signals(streams.read, store, recorder, revocations, sweep, clock, key, keep_ns, telemetry)
+    options = settings.signals
+    return WiredSignals(streams, SignalListener(options.listen, options.path, _tls(options), take))
+
+
+def _tls(options: SignalOptions) -> ssl.SSLContext | None:
+    certificate, key = options.certificate_file, options.key_file
+    return None if certificate is None or key is None else tls(certificate, key)
+
+
+def _streams(settings: Settings) -> SignalStreams:
+    options = settings.signals
+    return SignalStreams(
+        options.streams if options is not None else (),
+        settings.identity,
+        production=settings.production,
+        secret=lambda reference, where: secret(reference, settings.vault, where=where, at_least=16),
+    )

@@ -1,0 +1,134 @@
+"""Pushed security events: subject and session die by one durable commit, then their requests and grants end.
+
+Events that come at once share a commit, and commits are a little apart: each makes what is being decided history, so
+a flood of events must not keep anybody from deciding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from pdp.core.approvals.rows import Account
+from pdp.core.digest import keyed_index
+from pdp.core.errors import Fault, InvalidRequest, Overloaded
+from pdp.core.request import Caller
+from pdp.core.security_events import Signal, SignalRefusal, Stream
+from pdp.core.stored import Commit, ReplyRow, RevocationRow
+from pdp.ports import Clock, Store
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.service.approvals.expiry import Sweep
+from pdp.service.commit import Recorder
+from pdp.service.revocations import Revocations
+
+KIND = "signal"  # of a kept answer
+APART_SECONDS = 0.1  # commits of events
+MOST = 20_000  # revocations in force at once
+TOGETHER = 200  # entries that share one
+RPC = "PushSignal"  # in the record of a refusal
+_NOBODY = Caller("", "", frozenset(), frozenset())
+_REUSED = SignalRefusal("invalid_request", "signal.reused", "`jti` was used for another event; give each its own")
+
+Read = Callable[[str, str, int], Awaitable["tuple[Stream, Signal] | SignalRefusal"]]
+
+
+@dataclass(slots=True)
+class Signals:
+    """What a push comes to. `keep_ns`: the longest that a token lives after it was issued."""
+
+    read: Read
+    store: Store
+    recorder: Recorder
+    revocations: Revocations
+    sweep: Sweep
+    clock: Clock
+    index_key: bytes
+    keep_ns: int
+    telemetry: Telemetry = SILENT
+    _waiting: list[tuple[Commit, asyncio.Future[None]]] = field(default_factory=list)
+    _committing: asyncio.Task[None] | None = None
+
+    async def __call__(self, token: str, authorization: str) -> SignalRefusal | None:
+        """Take one SET: durable, and its requests and grants ended, when this returns None. The same SET once more
+        changes nothing. Raises Overloaded, Unavailable."""
+        at = self.clock.now_ns()
+        read = await self.read(token, authorization, at)
+        if isinstance(read, SignalRefusal):
+            refused: SignalRefusal | None = read
+        else:  # a transmitter that goes away does not take the rest with it
+            refused = await asyncio.shield(asyncio.ensure_future(self._take(*read, token, at)))
+        self.telemetry.count("pdp.signals", {"pdp.code": refused.code if refused is not None else "none"})
+        if refused is not None and self.store.note_refusal("", "", refused.code, at):
+            await self.recorder.refusal(_NOBODY, Fault(refused.code, refused.message), RPC, at)
+        return refused
+
+    async def _take(self, stream: Stream, signal: Signal, token: str, at_ns: int) -> SignalRefusal | None:
+        key = keyed_index(self.index_key, "signal", stream.transmitter, signal.jti)
+        content = keyed_index(self.index_key, "signal content", token)
+        kept = await self.store.read(lambda: self.store.reply(key))
+        if kept is None:
+            rows = self._rows(stream, signal, at_ns)
+            if rows and len(self.revocations.switches().revoked) + len(rows) > MOST:
+                raise Overloaded("signal.full", "Too many revocations are in force; send it again later.")
+            reply = ReplyRow(key, content, KIND, "", signal.event.encode(), "", 0, at_ns)
+            entry = await self.recorder.signal(stream, signal, key, at_ns)
+            try:
+                await self._durable(replace(entry, revoked=rows, reply=reply))
+            except InvalidRequest:  # the id came with other content at the same time
+                kept = await self.store.read(lambda: self.store.reply(key))
+        if kept is not None and kept.content != content:
+            return _REUSED
+        # that of a repeated event were there, if a process ended before it got to them; what is younger stays
+        since = at_ns if kept is None else kept.created_ns
+        for issuer, name in signal.subjects:
+            await self.sweep.revoked(stream.tenant, Account(issuer, name), since, self.clock.now_ns())
+        return None
+
+    def _rows(self, stream: Stream, signal: Signal, at_ns: int) -> tuple[RevocationRow, ...]:
+        """Tokens of a session that is over, and a single one, are dead whenever they were issued."""
+        until = max(signal.until_issued_ns, at_ns) + self.keep_ns
+        return tuple(
+            RevocationRow(
+                index=self.revocations.index(stream.tenant, mark),
+                tenant=stream.tenant,
+                event=signal.event,
+                by=stream.transmitter,
+                until_issued_ns=until if mark.kind in ("session", "token") else signal.until_issued_ns,
+                until_ns=until,
+            )
+            for mark in signal.marks
+        )
+
+    async def _durable(self, entry: Commit) -> None:
+        """Commit it, with what else waits. Raises what its own commit does."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit())
+        await future
+
+    async def _commit(self) -> None:
+        while self._waiting:
+            some, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            try:
+                await self.recorder.commit_all(tuple(entry for entry, _ in some))
+            except Fault as fault:
+                for entry, future in some:
+                    await self._alone(entry, future, fault if len(some) == 1 else None)
+            else:
+                for _, future in some:
+                    future.set_result(None)
+            await asyncio.sleep(APART_SECONDS)
+
+    async def _alone(self, entry: Commit, future: asyncio.Future[None], fault: Fault | None) -> None:
+        """By itself what could not be committed with others, unless it was alone."""
+        if fault is None:
+            try:
+                await self.recorder.commit_all((entry,))
+            except Fault as own:
+                fault = own
+        if fault is None:
+            future.set_result(None)
+        else:
+            future.set_exception(fault)
