@@ -11,7 +11,7 @@ from typing import Any
 from mcp.client.client import Client
 
 from devtools.demo.scenes import ACT, Scene, SceneRow, row_of
-from devtools.demo.stage import DemoStage, approvals_command
+from devtools.demo.stage import DemoStage, people_command
 from pdp.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
 
@@ -60,20 +60,21 @@ async def _ask(stage: DemoStage, pdp: AsyncClient, repository: str, token: str) 
 async def _vote(stage: DemoStage, approval_id: str) -> SandboxPerson:
     """An eligible approver looks at the request, and votes for exactly what was shown."""
     for person in APPROVERS.values():
-        shown = await _run(approvals_command(stage, person, "show", approval_id, "--json"))
+        shown = await run(people_command(stage, person.id, "approvals", "show", approval_id, "--json"))
         if shown is not None and shown["may_vote"]:
             presented = ("--yes", "--presented", shown["presented"], "--reason", "agreed with Alice")
-            await _run(approvals_command(stage, person, "approve", approval_id, *presented))
+            await run(people_command(stage, person.id, "approvals", "approve", approval_id, *presented))
             return person
     raise RuntimeError("nobody in the demo may approve this")
 
 
-async def _run(command: list[str]) -> dict[str, Any] | None:
+async def run(command: list[str]) -> dict[str, Any] | None:
+    """What a command says as JSON, if it does; None where it fails."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     told, _ = await process.communicate()
     if process.returncode != 0:
         return None
-    found: dict[str, Any] | None = json.loads(told) if told.lstrip().startswith(b"{") else None
+    found: dict[str, Any] = json.loads(told) if told.lstrip().startswith(b"{") else {}
     return found

@@ -11,6 +11,7 @@ from mcp.client.client import Client
 
 from devtools.demo.agent import read_pages
 from devtools.demo.approving import approve
+from devtools.demo.consenting import consent
 from devtools.demo.proxied import proxied
 from devtools.demo.scenes import CALLS, LISTS, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, client_of, switch_command, tampered
@@ -36,6 +37,8 @@ async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
         async for row in _switch(stage, pdp):
             yield row
         async for row in approve(stage, pdp, server):
+            yield row
+        async for row in consent(stage, pdp, server):
             yield row
     async for row in read_pages(stage):
         yield row

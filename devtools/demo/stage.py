@@ -25,7 +25,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson, definition_bytes
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, definition_bytes
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
@@ -54,6 +54,8 @@ PARTS = {
     DAVE: "who may approve as well",
     ERIN: "an operator, on call",
 }
+# the gateway starts its agents, so it knows what each was asked to do
+VOUCHING: Mapping[str, Any] = {"gateway": {"may_assert": {"task": True}}}
 _GIT = ("git", "-c", "user.name=Demo", "-c", "user.email=demo@acme.example", "-c", "commit.gpgsign=false")
 # The server's schemas accept arguments that nobody declared. The baseline denies that for tools which change
 # something; the organisation lives with it for a while, and says so under two signatures.
@@ -100,7 +102,10 @@ async def prepare(folder: Path, command: Path, *, console: bool = False) -> Demo
             "demo.in_use", "A demo is serving from this folder; stop it first, or give another with --folder."
         )
     url = f"http://localhost:{_free_port()}" if console else ""
-    settings = {"identity": {"callers": {INSPECTING: _inspecting()}}, **({"console": _console(url)} if url else {})}
+    settings = {
+        "identity": {"callers": {INSPECTING: _inspecting(), **VOUCHING}},
+        **({"console": _console(url)} if url else {}),
+    }
     world = sandbox.create(folder, SERVER, settings=settings)
     shutil.copytree(WEB_PACK, world.policy / "packs" / "web")
     repository = scratch_repository(folder / "repository")
@@ -287,13 +292,13 @@ def proxy_command(stage: DemoStage) -> list[str]:
     ]  # fmt: skip
 
 
-def approvals_command(stage: DemoStage, person: SandboxPerson, *arguments: str) -> list[str]:
-    """The command with which a person looks at a request or answers it."""
+def people_command(stage: DemoStage, token: str, *arguments: str) -> list[str]:
+    """The command with which a person looks at a request or answers it; `token` names the file."""
     asks = stage.world.folder / "asks"
     return [
-        *pdp_command(), "approvals", *arguments,
+        *pdp_command(), *arguments,
         "--target", stage.world.socket,
-        "--token-file", str(asks / f"{person.id}.token"),
+        "--token-file", str(asks / f"{token}.token"),
         "--caller-token-file", str(asks / "desk.token"),
     ]  # fmt: skip
 

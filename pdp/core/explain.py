@@ -245,7 +245,8 @@ def _wanted(element: Mapping[str, Json]) -> str:
     if kind == "confirmation":
         return f"it wants the subject's own confirmation ({element.get('min_assurance') or 'signed in'})"
     if kind == "consent":
-        return "it wants the subject's consent to this agent"
+        task = ", for this task alone and the values that bind" if element.get("binds") else ""
+        return f"it wants the subject's consent to this agent{task}"
     return "it wants a judge's verdict" if kind == "judge" else f"it wants {kind}"
 
 

@@ -24,6 +24,7 @@ from pdp.core.digest import Json
 TASK, OWN, EXTERNAL, NONE = "task", "own", "external", "none"  # from best to worst
 ORIGINS = (TASK, OWN, EXTERNAL, NONE)
 SUPPLIED = "supplied"  # a kind of atom, no origin: what the agent said first
+VOUCHED = ("subject_signed", "caller")  # sources of a task statement
 UNTRUSTED = "untrusted"  # the label of a tool whose results others may write
 MAX_VALUES = 64  # binding values of one call; a call with more is not traced
 MAX_ATOMS = 4096  # of one text
@@ -127,6 +128,11 @@ class StatedTask:
 def of_task(task: str) -> StatedTask:
     """The statement, read."""
     return StatedTask(task)
+
+
+def vouched_task(task: str | None, source: str) -> Container[str]:
+    """The task that somebody else than the agent vouches for; empty without one."""
+    return of_task(task) if task and source in VOUCHED else ()
 
 
 def traced(

@@ -25,7 +25,7 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of
-from pdp.core.origins import of_task
+from pdp.core.origins import vouched_task
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
     Ask,
@@ -48,7 +48,6 @@ from pdp.service.decision import Decision
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
-VOUCHED = ("subject_signed", "caller")  # sources of a task statement
 MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 
 
@@ -455,9 +454,7 @@ def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
 
 def stated_task(session: SessionFact) -> Container[str]:
     """The task that somebody else than the agent vouches for; empty without one."""
-    if session.task is None or session.task_source not in VOUCHED:
-        return ()
-    return of_task(session.task)
+    return vouched_task(session.task, session.task_source)
 
 
 def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:

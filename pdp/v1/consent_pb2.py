@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from pdp.v1 import approval_pb2 as pdp_dot_v1_dot_approval__pb2
 from pdp.v1 import types_pb2 as pdp_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14pdp/v1/consent.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12pdp/v1/types.proto\"\xc0\x03\n\x07\x43onsent\x12\x12\n\nconsent_id\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.pdp.v1.ConsentState\x12\"\n\x07subject\x18\x03 \x01(\x0b\x32\x11.pdp.v1.Principal\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x12\n\nagent_name\x18\x05 \x01(\t\x12\x0e\n\x06server\x18\x06 \x01(\t\x12\x0c\n\x04tool\x18\x07 \x01(\t\x12\r\n\x05scope\x18\x08 \x01(\t\x12\x0f\n\x07purpose\x18\t \x01(\t\x12.\n\ngranted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\tassurance\x18\x0e \x01(\x0e\x32\x11.pdp.v1.Assurance\x12\x11\n\tpresented\x18\x0f \x01(\t\"\x9e\x01\n\x13ListConsentsRequest\x12&\n\ncredential\x18\x01 \x01(\x0b\x32\x12.pdp.v1.Credential\x12$\n\x06states\x18\x02 \x03(\x0e\x32\x14.pdp.v1.ConsentState\x12\x12\n\nconsent_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\"R\n\x14ListConsentsResponse\x12!\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x0f.pdp.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf9\x01\n\x13GrantConsentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\ncredential\x18\x02 \x01(\x0b\x32\x12.pdp.v1.Credential\x12\x14\n\nconsent_id\x18\x03 \x01(\tH\x00\x12%\n\x05terms\x18\x04 \x01(\x0b\x32\x14.pdp.v1.ConsentTermsH\x00\x12\x11\n\tpresented\x18\x05 \x01(\t\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16passkey_assertion_json\x18\x07 \x01(\x0c\x42\x06\n\x04what\"[\n\x0c\x43onsentTerms\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\"[\n\x14GrantConsentResponse\x12 \n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x0f.pdp.v1.Consent\x12!\n\x06record\x18\x02 \x01(\x0b\x32\x11.pdp.v1.RecordRef\"f\n\x14RevokeConsentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\ncredential\x18\x02 \x01(\x0b\x32\x12.pdp.v1.Credential\x12\x12\n\nconsent_id\x18\x03 \x01(\t\"\\\n\x15RevokeConsentResponse\x12 \n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x0f.pdp.v1.Consent\x12!\n\x06record\x18\x02 \x01(\x0b\x32\x11.pdp.v1.RecordRef*\xb5\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONSENT_STATE_REQUESTED\x10\x01\x12\x18\n\x14\x43ONSENT_STATE_ACTIVE\x10\x02\x12\x19\n\x15\x43ONSENT_STATE_REFUSED\x10\x03\x12\x19\n\x15\x43ONSENT_STATE_EXPIRED\x10\x04\x12\x19\n\x15\x43ONSENT_STATE_REVOKED\x10\x05\x32\xf4\x01\n\x0e\x43onsentService\x12I\n\x0cListConsents\x12\x1b.pdp.v1.ListConsentsRequest\x1a\x1c.pdp.v1.ListConsentsResponse\x12I\n\x0cGrantConsent\x12\x1b.pdp.v1.GrantConsentRequest\x1a\x1c.pdp.v1.GrantConsentResponse\x12L\n\rRevokeConsent\x12\x1c.pdp.v1.RevokeConsentRequest\x1a\x1d.pdp.v1.RevokeConsentResponseB\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14pdp/v1/consent.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15pdp/v1/approval.proto\x1a\x12pdp/v1/types.proto\"\xf9\x03\n\x07\x43onsent\x12\x12\n\nconsent_id\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.pdp.v1.ConsentState\x12\"\n\x07subject\x18\x03 \x01(\x0b\x32\x11.pdp.v1.Principal\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x12\n\nagent_name\x18\x05 \x01(\t\x12\x0e\n\x06server\x18\x06 \x01(\t\x12\x0c\n\x04tool\x18\x07 \x01(\t\x12\r\n\x05scope\x18\x08 \x01(\t\x12\x0f\n\x07purpose\x18\t \x01(\t\x12.\n\ngranted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\tassurance\x18\x0e \x01(\x0e\x32\x11.pdp.v1.Assurance\x12\x11\n\tpresented\x18\x0f \x01(\t\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x10 \x03(\t\x12&\n\targuments\x18\x11 \x03(\x0b\x32\x13.pdp.v1.ArgumentRow\"\x9e\x01\n\x13ListConsentsRequest\x12&\n\ncredential\x18\x01 \x01(\x0b\x32\x12.pdp.v1.Credential\x12$\n\x06states\x18\x02 \x03(\x0e\x32\x14.pdp.v1.ConsentState\x12\x12\n\nconsent_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\"R\n\x14ListConsentsResponse\x12!\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x0f.pdp.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf9\x01\n\x13GrantConsentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\ncredential\x18\x02 \x01(\x0b\x32\x12.pdp.v1.Credential\x12\x14\n\nconsent_id\x18\x03 \x01(\tH\x00\x12%\n\x05terms\x18\x04 \x01(\x0b\x32\x14.pdp.v1.ConsentTermsH\x00\x12\x11\n\tpresented\x18\x05 \x01(\t\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16passkey_assertion_json\x18\x07 \x01(\x0c\x42\x06\n\x04what\"[\n\x0c\x43onsentTerms\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\"[\n\x14GrantConsentResponse\x12 \n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x0f.pdp.v1.Consent\x12!\n\x06record\x18\x02 \x01(\x0b\x32\x11.pdp.v1.RecordRef\"f\n\x14RevokeConsentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\ncredential\x18\x02 \x01(\x0b\x32\x12.pdp.v1.Credential\x12\x12\n\nconsent_id\x18\x03 \x01(\t\"\\\n\x15RevokeConsentResponse\x12 \n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x0f.pdp.v1.Consent\x12!\n\x06record\x18\x02 \x01(\x0b\x32\x11.pdp.v1.RecordRef*\xb5\x01\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONSENT_STATE_REQUESTED\x10\x01\x12\x18\n\x14\x43ONSENT_STATE_ACTIVE\x10\x02\x12\x19\n\x15\x43ONSENT_STATE_REFUSED\x10\x03\x12\x19\n\x15\x43ONSENT_STATE_EXPIRED\x10\x04\x12\x19\n\x15\x43ONSENT_STATE_REVOKED\x10\x05\x32\xf4\x01\n\x0e\x43onsentService\x12I\n\x0cListConsents\x12\x1b.pdp.v1.ListConsentsRequest\x1a\x1c.pdp.v1.ListConsentsResponse\x12I\n\x0cGrantConsent\x12\x1b.pdp.v1.GrantConsentRequest\x1a\x1c.pdp.v1.GrantConsentResponse\x12L\n\rRevokeConsent\x12\x1c.pdp.v1.RevokeConsentRequest\x1a\x1d.pdp.v1.RevokeConsentResponseB\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +35,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pdp.v1.consent_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\014pdp/v1;pdpv1'
-  _globals['_CONSENTSTATE']._serialized_start=1418
-  _globals['_CONSENTSTATE']._serialized_end=1599
-  _globals['_CONSENT']._serialized_start=86
-  _globals['_CONSENT']._serialized_end=534
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=537
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=695
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=697
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=779
-  _globals['_GRANTCONSENTREQUEST']._serialized_start=782
-  _globals['_GRANTCONSENTREQUEST']._serialized_end=1031
-  _globals['_CONSENTTERMS']._serialized_start=1033
-  _globals['_CONSENTTERMS']._serialized_end=1124
-  _globals['_GRANTCONSENTRESPONSE']._serialized_start=1126
-  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1217
-  _globals['_REVOKECONSENTREQUEST']._serialized_start=1219
-  _globals['_REVOKECONSENTREQUEST']._serialized_end=1321
-  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1323
-  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1415
-  _globals['_CONSENTSERVICE']._serialized_start=1602
-  _globals['_CONSENTSERVICE']._serialized_end=1846
+  _globals['_CONSENTSTATE']._serialized_start=1498
+  _globals['_CONSENTSTATE']._serialized_end=1679
+  _globals['_CONSENT']._serialized_start=109
+  _globals['_CONSENT']._serialized_end=614
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=617
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=775
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=777
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=859
+  _globals['_GRANTCONSENTREQUEST']._serialized_start=862
+  _globals['_GRANTCONSENTREQUEST']._serialized_end=1111
+  _globals['_CONSENTTERMS']._serialized_start=1113
+  _globals['_CONSENTTERMS']._serialized_end=1204
+  _globals['_GRANTCONSENTRESPONSE']._serialized_start=1206
+  _globals['_GRANTCONSENTRESPONSE']._serialized_end=1297
+  _globals['_REVOKECONSENTREQUEST']._serialized_start=1299
+  _globals['_REVOKECONSENTREQUEST']._serialized_end=1401
+  _globals['_REVOKECONSENTRESPONSE']._serialized_start=1403
+  _globals['_REVOKECONSENTRESPONSE']._serialized_end=1495
+  _globals['_CONSENTSERVICE']._serialized_start=1682
+  _globals['_CONSENTSERVICE']._serialized_end=1926
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from pdp.v1 import approval_pb2 as _approval_pb2
 from pdp.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -79,6 +80,8 @@ class Consent(_message.Message):
     LAST_USED_AT_FIELD_NUMBER: _builtins.int
     ASSURANCE_FIELD_NUMBER: _builtins.int
     PRESENTED_FIELD_NUMBER: _builtins.int
+    EFFECTS_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
     consent_id: _builtins.str
     """Id of the consent. An open request's is the `approval_id` of its requirement."""
     state: Global___ConsentState.ValueType
@@ -119,6 +122,16 @@ class Consent(_message.Message):
     def last_used_at(self) -> _timestamp_pb2.Timestamp:
         """When a call last relied on it; absent where none did."""
 
+    @_builtins.property
+    def effects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sentences about what the call that asked does, and what agreeing covers: the server's own, not a model's. Only of
+        a consent that is for one task alone.
+        """
+
+    @_builtins.property
+    def arguments(self) -> _containers.RepeatedCompositeFieldContainer[_approval_pb2.ArgumentRow]:
+        """The arguments of the call that asked; likewise."""
+
     def __init__(
         self,
         *,
@@ -137,10 +150,12 @@ class Consent(_message.Message):
         last_used_at: _timestamp_pb2.Timestamp | None = ...,
         assurance: _types_pb2.Assurance.ValueType = ...,
         presented: _builtins.str = ...,
+        effects: _abc.Iterable[_builtins.str] | None = ...,
+        arguments: _abc.Iterable[_approval_pb2.ArgumentRow] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "expires_at", b"expires_at", "granted_at", b"granted_at", "last_used_at", b"last_used_at", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_name", b"agent_name", "assurance", b"assurance", "consent_id", b"consent_id", "ended_at", b"ended_at", "expires_at", b"expires_at", "granted_at", b"granted_at", "last_used_at", b"last_used_at", "presented", b"presented", "purpose", b"purpose", "scope", b"scope", "server", b"server", "state", b"state", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_name", b"agent_name", "arguments", b"arguments", "assurance", b"assurance", "consent_id", b"consent_id", "effects", b"effects", "ended_at", b"ended_at", "expires_at", b"expires_at", "granted_at", b"granted_at", "last_used_at", b"last_used_at", "presented", b"presented", "purpose", b"purpose", "scope", b"scope", "server", b"server", "state", b"state", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -244,6 +244,30 @@ require contains {
 }
 
 # METADATA
+# title: The subject agrees to what a tainted session leaves in a memory
+# description: |
+#   What is remembered comes back in later sessions, even after a context reset. Agreed to once for a task, and for the
+#   values that bind.
+require contains {
+	"kind": "consent",
+	"id": "memory.tainted",
+	"code": "memory.tainted",
+	"control": "MCP10",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"scope": "memory",
+	"purpose": "keep for later sessions what this task has read",
+	"binds": "task",
+} if {
+	data.lib.subject.attended
+	data.lib.session.tainted
+	some t in input.targets
+	some sink in t.sinks
+	sink.kind == "memory"
+}
+
+# METADATA
 # title: A judge looks at a change of medium risk instead of the subject
 # description: |
 #   Where the organisation says so, and somebody else than the agent said what the task is. When the judge cannot tell,

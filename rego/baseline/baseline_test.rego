@@ -328,6 +328,38 @@ test_unobserved_session_counts_as_one_that_saw_everything if {
 		with data.org as testing.org
 }
 
+remembers(labels, kind) := testing.call({
+	"subject": {"kind": kind},
+	"session": {"known": true, "observed": true, "labels": labels},
+	"targets": [testing.tool({"sinks": [{"kind": "memory", "argument": "/text"}]})],
+})
+
+test_what_a_tainted_session_remembers_wants_consent_for_the_task if {
+	some label in ["sensitive", "untrusted"]
+	some element in baseline.require with input as remembers([label], "human") with data.org as testing.org
+	element.code == "memory.tainted"
+	element.binds == "task"
+}
+
+test_a_clean_session_may_remember if {
+	found := testing.codes(baseline.require) with input as remembers(["public"], "human") with data.org as testing.org
+	not "memory.tainted" in found
+}
+
+test_nobody_agrees_for_an_unattended_agent if {
+	found := testing.codes(baseline.require) with input as remembers(["untrusted"], "service")
+		with data.org as testing.org
+	not "memory.tainted" in found
+}
+
+test_what_is_sent_is_not_remembered if {
+	question := object.union(remembers(["untrusted"], "human"), {"targets": [testing.tool({"sinks": [{
+		"kind": "email",
+		"argument": "/to",
+	}]})]})
+	not "memory.tainted" in testing.codes(baseline.require) with input as question with data.org as testing.org
+}
+
 test_first_call_of_the_observed_is_not_tainted if {
 	not "sink.tainted" in testing.codes(baseline.require) with input as testing.call({
 		"subject": {"kind": "human"},

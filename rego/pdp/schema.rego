@@ -95,10 +95,11 @@ answered(e) := {"seats", "deny_quorum", "reason_required", "grant"} if {
 } else := {"min_assurance"} if {
 	e.kind == "confirmation"
 	e.min_assurance in {"client_asserted", "signed_in", "passkey"}
-} else := {"scope", "purpose"} if {
+} else := {"scope", "purpose", "binds"} if {
 	e.kind == "consent"
 	is_string(e.scope)
 	has_text(e, "purpose")
+	object.get(e, "binds", "task") == "task"
 } else := {"prompt", "weight"} if {
 	e.kind == "judge"
 	e.weight in {"advice", "veto"}

@@ -116,6 +116,42 @@ RESULTS = (
         ),
     ),
     *_in(
+        "core/approvals/binding",
+        (
+            "task-consents-for-any-value",
+            "None if _named(value, task) else canonical(value)",
+            "None",
+            "a consent for a task binds values",
+        ),
+        (
+            "task-consents-outlive-what-was-shown",
+            "approval.opened_ns < session.started_ns",
+            "False",
+            "a consent for a task is for one session",
+        ),
+        (
+            "task-consents-of-another-session",
+            "approval.tenant, told.subject, told.agent, told.caller, told.session)",
+            "approval.tenant, told.subject, told.agent, told.caller, call.session)",
+            "a consent for a task is for one session",
+        ),
+    ),
+    *_in(
+        "service/approvals/evidence",
+        (
+            "task-consents-widen",
+            'if (given.binds if given is not None else "") != wanted.binds:',
+            "if False:",
+            "a consent for a task is none for the tool",
+        ),
+        (
+            "session-grants-for-the-tool",
+            "                and self._within_task(grant, asked)\n",
+            "",
+            "a grant for a session binds more than the tool",
+        ),
+    ),
+    *_in(
         "store/atoms",
         (
             "echo-after-a-reset",

@@ -91,9 +91,16 @@ TESTED = (
     Mutant(
         "taint-forgotten",
         BASELINE,
-        "\tdata.lib.session.tainted\n",
-        "\tnot data.lib.session.tainted\n",
+        "\tdata.lib.session.tainted\n\tsome t in input.targets\n\tt.key in data.lib.targets.outward\n",
+        "\tnot data.lib.session.tainted\n\tsome t in input.targets\n\tt.key in data.lib.targets.outward\n",
         "what leaves a tainted session is confirmed",
+    ),
+    Mutant(
+        "taint-remembered",
+        BASELINE,
+        "\tdata.lib.session.tainted\n\tsome t in input.targets\n\tsome sink in t.sinks\n",
+        "\tnot data.lib.session.tainted\n\tsome t in input.targets\n\tsome sink in t.sinks\n",
+        "what a tainted session leaves in a memory is agreed to",
     ),
     Mutant(
         "org-complete-by-default",

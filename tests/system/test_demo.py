@@ -49,6 +49,11 @@ EXPECTED = [
     ("alice", "ALLOW", "acme.role"),
     ("alice", "DENY", "already_redeemed"),
     ("alice", "DENY", "resume.mismatch"),
+    ("alice", "PENDING", "acme.branches"),
+    ("alice", "APPROVE", ""),
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "PENDING", "acme.branches"),
     ("alice", "ALLOW", "web.developers"),  # an agent reads a page, looks at the change, stages it
     ("alice", "ALLOW", "acme.role"),
     ("alice", "ALLOW", "acme.role"),

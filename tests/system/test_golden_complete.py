@@ -32,6 +32,11 @@ ELSEWHERE = {
     "judge.origins.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.advice": ("rego/baseline/baseline_test.rego", "test_advice_before_a_destructive_call"),
     # a call that was allowed before and whose outcome was reported
+    "acme.branches": ("tests/system/test_task_consent.py", "test_a_consent_covers_what_the_task_names"),
+    "memory.tainted": (
+        "rego/baseline/baseline_test.rego",
+        "test_what_a_tainted_session_remembers_wants_consent_for_the_task",
+    ),
     "acme.outcome_unknown": (
         "rego/examples/acme/packs/acme/acme_test.rego",
         "test_a_call_whose_twin_ended_nobody_knows_how_is_denied",

@@ -61,6 +61,7 @@ REASONS: Mapping[str, str] = {
     "judge.high.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
     "judge.origins.confirm": "A judge could not tell whether the task wants this, so you have to confirm it.",
     "judge.medium.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
+    "memory.tainted": "Agents would remember this in later sessions, and this one has read what others wrote.",
     "risk.critical": "The tool is of critical risk, so two people have to agree.",
     "risk.high": "The tool is of high risk, so you have to confirm that you want this.",
     "risk.medium": "The tool changes something, so you have to confirm that you want this.",

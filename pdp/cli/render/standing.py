@@ -31,6 +31,8 @@ def consent(it: consent_pb2.Consent) -> RenderableType:
         Text.assemble("May the agent ", agent, " act for you?"),
         *block("What it may use", [_use(it)]),
         *block("What for, in policy's words", [inert(it.purpose)]),
+        *(block("What agreeing covers", [inert(effect) for effect in it.effects]) if it.effects else ()),
+        *(block("The call that asks", map(_argument, it.arguments)) if it.arguments else ()),
         *block(
             "References",
             [Text.assemble("id      ", inert(it.consent_id)), Text.assemble("shown   ", inert(it.presented))],
@@ -50,7 +52,12 @@ def _grant(it: approval_pb2.Grant) -> RenderableType:
 def _consent(it: consent_pb2.Consent) -> RenderableType:
     state = word(consent_pb2.ConsentState, it.state)
     head = Text.assemble(inert(it.agent), ": ", _use(it), ", for ", inert(it.purpose))
-    return item(head, Text(f"{state}, until {when(it.expires_at)}"), inert(it.consent_id))
+    task = ", for one task alone" if it.effects else ""
+    return item(head, Text(f"{state}, until {when(it.expires_at)}{task}"), inert(it.consent_id))
+
+
+def _argument(row: approval_pb2.ArgumentRow) -> Text:
+    return Text.assemble(inert(row.pointer), " = ", inert(row.value_json.decode()))
 
 
 def _use(it: consent_pb2.Consent) -> Text:

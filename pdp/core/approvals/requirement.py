@@ -55,6 +55,7 @@ class Requirement:
     grant: GrantOffer | None = None
     scope: str = ""  # consent
     purpose: str = ""
+    binds: str = ""  # consent: "task" for one that is for a task alone (`binding`); "" for any call of the tool
 
 
 def read(element: Mapping[str, Any]) -> Requirement | None:
@@ -79,9 +80,10 @@ def _confirmation(_element: Mapping[str, Any], shared: dict[str, Any]) -> Requir
 
 def _consent(element: Mapping[str, Any], shared: dict[str, Any]) -> Requirement | None:
     scope, purpose = element.get("scope"), element.get("purpose")
-    if not isinstance(scope, str) or not isinstance(purpose, str) or not purpose:
+    binds = element.get("binds", "")
+    if not isinstance(scope, str) or not isinstance(purpose, str) or not purpose or binds not in {"", "task"}:
         return None
-    return Requirement(**shared, scope=scope, purpose=purpose)
+    return Requirement(**shared, scope=scope, purpose=purpose, binds=binds)
 
 
 def _approval(element: Mapping[str, Any], shared: dict[str, Any]) -> Requirement | None:

@@ -37,7 +37,12 @@ from pdp.ports import Pack
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
 WEIGHTS = frozenset({"advice", "veto"})  # of a judge that is heard beside people
-_BESIDES: Mapping[str, frozenset[str]] = {"approval": frozenset({"grant"}), "judge": frozenset({"weight"})}
+BINDS = frozenset({"task"})  # what an answer is for, of a consent
+_BESIDES: Mapping[str, frozenset[str]] = {
+    "approval": frozenset({"grant"}),
+    "judge": frozenset({"weight"}),
+    "consent": frozenset({"binds"}),
+}
 _UNLOCKS = frozenset({"accepts", "min_confidence"})
 _REQUIREMENT = frozenset({"kind", "id", "code", "stage", "ttl_seconds"})
 _FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (needed, allowed besides)
@@ -197,6 +202,9 @@ def _values(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]
         text = string(fields["weight"]) or ""
         hint = did_you_mean(text, WEIGHTS, "One of: advice, veto, as literal text; leave it out for a verdict.")
         yield rule.unit.finding(span_of(fields["weight"]), "element.weight", "There is no such weight.", hint)
+    if "binds" in fields and string(fields["binds"]) not in BINDS:
+        hint = "Write `task`, as literal text; leave it out for a consent to the tool."
+        yield rule.unit.finding(span_of(fields["binds"]), "element.binds", "There is no such binding.", hint)
     if "id" in fields and not CODE.fullmatch(string(fields["id"]) or ""):
         message = "The id must be a literal: lower-case letters, digits, `.`, `_` and `-`."
         yield rule.unit.finding(span_of(fields["id"]), "element.id", message, 'For example "id": "second-pair".')

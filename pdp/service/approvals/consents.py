@@ -4,17 +4,19 @@ by an approver, and never implied by an approval."""
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
 from pdp.core.approvals.consents import given as consent_given
 from pdp.core.approvals.consents import lasts
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
+from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.rows import Account, Approval, Consent
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Agree, EndConsent
-from pdp.core.approvals.view import ApprovalView
+from pdp.core.approvals.view import ApprovalView, ArgumentRow, argument_rows
+from pdp.core.check import NS
 from pdp.core.digest import Json, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.stored import Commit, RecordRef
@@ -34,6 +36,7 @@ REQUEST_STATES = {
 }  # one that was agreed to lives on as its consent
 DEFAULT_STATES = frozenset({"requested", "active"})
 MAX_PER_AGENT = 100
+TASK_NS = 24 * 3600 * NS  # how long a consent for a task holds at most
 _MOST = 2_000  # rows of one human that are looked at
 _OVER = "This consent has ended already."
 
@@ -58,6 +61,8 @@ class ConsentView:
     last_used_ns: int = 0
     assurance: str = ""
     presented: str = ""
+    effects: tuple[str, ...] = ()  # of one that was asked for: what the call does, and what agreeing covers
+    rows: tuple[ArgumentRow, ...] = ()  # the arguments of the call that asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ class Consents:
             consent = self._own_terms(visibility, given.what, until)
             entries = ()
         existing = self._store.consents_for(person.tenant, consent.subject, consent.agent)
-        same = [each for each in existing if _terms(each) == _terms(consent)]
+        same = [each for each in existing if self._gives_way(each, consent, visibility.at_ns)]
         if len(existing) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
             raise InvalidRequest("terms", f"this agent has {MAX_PER_AGENT} consents of yours already; revoke some")
         agreed = self._recorder.event(
@@ -192,6 +197,18 @@ class Consents:
         )
         ended = tuple(self._ended(visibility, each) for each in same)  # the new one stands in its place
         return _Prepared(visibility, consent.id, (agreed, *entries, *ended), (consent.id,))
+
+    def _gives_way(self, earlier: Consent, new: Consent, at_ns: int) -> bool:
+        """Whether a consent ends with a new one: the same without a task does, and one for a task that is over."""
+        if self._for_task(earlier) is not None:
+            return not lasts(earlier, at_ns)
+        return _terms(earlier) == _terms(new) and self._for_task(new) is None
+
+    def _for_task(self, consent: Consent) -> Approval | None:
+        """The request that a consent for a task answered; None for any other."""
+        approval = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
+        wanted = wanted_by(approval.requirement) if approval is not None else None
+        return approval if wanted is not None and wanted.binds else None
 
     def _agreed(
         self, visibility: Visibility, approval_id: str, given: Agreement, until_ns: int
@@ -207,7 +224,7 @@ class Consents:
             approval,
             view.wanted,
             consent_id=cast.vote.id,
-            expires_ns=until_ns,
+            expires_ns=min(until_ns, visibility.at_ns + TASK_NS) if view.wanted.binds else until_ns,
             assurance=cast.vote.assurance,
             at_ns=visibility.at_ns,
         )
@@ -303,7 +320,7 @@ class Consents:
         """As it is now. Raises NotFound."""
         consent = self._store.consent(visibility.person.tenant, consent_id)
         if consent is not None and consent.subject in visibility.accounts:
-            return _of_consent(consent, visibility.at_ns)
+            return self._of_consent(consent, visibility.at_ns)
         view = _of_request(visibility.complete(self._request(visibility, consent_id)))
         if view is None:
             raise _unknown()
@@ -326,13 +343,19 @@ class Consents:
         views = (visibility.complete(as_of(row, visibility.at_ns)) for row in requests)
         listed = [view for view in map(_of_request, views) if view is not None]
         given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
-        listed += [_of_consent(row, visibility.at_ns) for row in reversed(given)]
+        listed += [self._of_consent(row, visibility.at_ns) for row in reversed(given)]
         listed = [each for each in listed if each.state in states]
         return tuple(sorted(listed, key=lambda each: each.state != "requested"))
 
+    def _of_consent(self, row: Consent, at_ns: int) -> ConsentView:
+        """A row as it stands; with what was agreed to, where that is for a task alone."""
+        shown = self._store.shown(row.approval_id) if self._for_task(row) is not None else None
+        view = _of_consent(row, at_ns)
+        return view if shown is None else replace(view, effects=shown.effects, rows=argument_rows(shown, None))
+
 
 def _of_consent(row: Consent, at_ns: int) -> ConsentView:
-    """A row as it stands."""
+    """A row by itself."""
     state = "revoked" if row.ended_ns else "active" if lasts(row, at_ns) else "expired"
     return ConsentView(
         id=row.id,
@@ -371,6 +394,8 @@ def _of_request(view: ApprovalView) -> ConsentView | None:
         expires_ns=row.expires_ns,
         ended_ns=row.resolved_ns if state in ("refused", "revoked") else 0,
         presented=view.presented,
+        effects=view.shown.effects if view.shown is not None and view.wanted.binds else (),
+        rows=view.rows if view.wanted.binds else (),
     )
 
 

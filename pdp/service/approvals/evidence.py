@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.core.approvals import consents, grants
+from pdp.core.approvals import binding, consents, grants
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import tally, wanted_by
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.requirement import read
-from pdp.core.approvals.rows import Approval, Call, Grant, Vote
+from pdp.core.approvals.requirement import Requirement, read
+from pdp.core.approvals.rows import Approval, Call, Consent, Grant, Vote
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.evidence import answer
@@ -133,9 +133,20 @@ class ApprovalEvidence:
         if wanted is None:
             return None
         for consent in self._store.consents_for(asked.tenant, asked.call.subject, asked.call.agent):
-            if consents.covers(consent, wanted, asked, at_ns):
+            if consents.covers(consent, wanted, asked, at_ns) and self._for_this(consent, wanted, asked):
                 return SourcedEvidence(answer(element, asked.call.digest, "met", consent.expires_ns), consent)
         return None
+
+    def _for_this(self, consent: Consent, wanted: Requirement, asked: CallContext) -> bool:
+        """Whether a consent for a task is for this one, and any other is none for a task."""
+        approval = self._store.approval(asked.tenant, consent.approval_id) if consent.approval_id else None
+        given = wanted_by(approval.requirement) if approval is not None else None
+        if (given.binds if given is not None else "") != wanted.binds:
+            return False
+        return not wanted.binds or (approval is not None and self._same_task(approval, asked))
+
+    def _same_task(self, approval: Approval, asked: CallContext) -> bool:
+        return binding.covers(approval, self._store.shown(approval.id), asked)
 
     def _granted(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
         wanted, call = canonical(element), asked.call
@@ -143,11 +154,19 @@ class ApprovalEvidence:
             if (
                 grant.requirement == wanted
                 and grants.covers(grant, asked, at_ns, self._valid)
+                and self._within_task(grant, asked)
                 and self._upheld(grant, asked, at_ns)
             ):
                 until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
                 return SourcedEvidence(answer(element, call.digest, "met", until), grant)
         return None
+
+    def _within_task(self, grant: Grant, asked: CallContext) -> bool:
+        """Whether a grant for a session binds more than the tool, whatever schema its approver gave."""
+        if not grant.session:
+            return True
+        approval = self._store.approval(grant.tenant, grant.approval_id)
+        return approval is not None and self._same_task(approval, asked)
 
     def _upheld(self, grant: Grant, asked: CallContext, at_ns: int) -> bool:
         """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts

@@ -105,7 +105,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
 def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> approval_pb2.GetApprovalResponse:
     """One request in full, for the person who judges it."""
     message = listed(view, directory)
-    message.arguments.extend(map(_row, view.rows))
+    message.arguments.extend(map(argument_row, view.rows))
     message.votes.extend(_vote(vote, directory) for vote in view.votes)
     message.arguments_erased = view.shown is None
     if (earlier := view.earlier) is not None:
@@ -180,7 +180,8 @@ def _seats(view: ApprovalView, directory: Directory) -> Iterable[approval_pb2.Se
         yield approval_pb2.Seat(group_id=seat.group_id, group_name=name, needed=seat.n, filled=filled)
 
 
-def _row(row: ArgumentRow) -> approval_pb2.ArgumentRow:
+def argument_row(row: ArgumentRow) -> approval_pb2.ArgumentRow:
+    """One argument as a person is shown it."""
     return approval_pb2.ArgumentRow(
         pointer=row.pointer,
         type=row.type,

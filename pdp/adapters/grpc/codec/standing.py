@@ -92,6 +92,8 @@ def consent(view: ConsentView, directory: Directory) -> consent_pb2.Consent:
         expires_at=fields.timestamp(view.expires_ns),
         assurance=enums.ASSURANCES.number(view.assurance),
         presented=view.presented,
+        effects=view.effects,
+        arguments=map(approvals.argument_row, view.rows),
     )
     for name, at_ns in (
         ("granted_at", view.granted_ns),

@@ -22,6 +22,9 @@ DENY_TARGET = 'deny contains {"target": t.key, "code": "a.x", "message": "No."} 
 ALLOW = 'allow contains {"target": t.key, "code": "a.x"} if { some t in input.targets; %s }\n'
 WEIGHT = ', "weight": "veto"'
 VETO = '"kind": "judge", "id": "j", "code": "j", "stage": 1, "ttl_seconds": 6, "prompt": "task-fit"' + WEIGHT
+CONSENT = (
+    '"kind": "consent", "id": "c", "code": "c", "stage": 1, "ttl_seconds": 60, "scope": "read", "purpose": "reviews"'
+)
 APPROVAL = (
     '"kind": "approval", "id": "two", "code": "a.two", "ttl_seconds": 60, '
     '"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": true'
@@ -131,6 +134,9 @@ REFUSED = {
         "element.kind",
         '"aproval"',
         "`approval`",
+    ),
+    "unknown binding": Sample(
+        f'require contains {{{CONSENT}, "binds": "tool"}}', "element.binds", '"tool"', "`task`"
     ),
     "unknown weight": Sample(
         f"require contains {{{VETO.replace('veto', 'vetto')}}}", "element.weight", '"vetto"', "`veto`"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.approval_harness import NS, TENANT, ApprovalHarness
-from support.approvals import CONSENT, SECOND, element, person
+from support.approvals import ARGUMENTS, CONSENT, SECOND, asked, constant, element, person
 
 from pdp.core.approvals.directory import Person
+from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Consent
 from pdp.core.approvals.states import State
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.service.approvals import consents
 from pdp.service.approvals.consents import Agreement, ConsentTerms, ConsentView
+from pdp.service.approvals.evidence import ApprovalEvidence
 
 SUE = person("sue")
 TERMS = ConsentTerms("assistant", "git", "repo:read", "reviews")
@@ -175,3 +178,39 @@ async def test_open_requests_come_first_then_the_newest_in_pages(harness: Approv
     await harness.services.consents.revoke(SUE, ids[2])
     rest, _ = await harness.services.consents.list(SUE, Page(3, after))
     assert [each.id for each in rest] == [ids[1], ids[0]]
+
+
+FOR_A_TASK = {**CONSENT, "binds": "task"}
+
+
+@pytest.mark.parametrize(("agreed", "wanted"), [(CONSENT, FOR_A_TASK), (FOR_A_TASK, CONSENT)])
+async def test_a_consent_for_a_task_is_none_for_the_tool_and_the_other_way_round(
+    harness: ApprovalHarness, agreed: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    """Though scope and purpose are the same, and the call is."""
+    opened = await harness.open(agreed)
+    await harness.services.consents.grant(SUE, Agreement("r", opened.id, (await listed(harness))[0].presented))
+    source = ApprovalEvidence(harness.counting(), constant)
+
+    async def covers(element: dict[str, Any]) -> bool:
+        return bool(await source.gather(asked(opened.call, {**ARGUMENTS, "n": 1}), (element,), harness.clock.at))
+
+    assert await covers(agreed)
+    assert not await covers(wanted)
+
+
+async def test_a_grant_for_a_session_binds_more_than_the_tool(harness: ApprovalHarness) -> None:
+    """Whatever schema its approver gave."""
+    offered = element(grant={"session": True})
+    opened = await harness.open(offered)
+    anything = GrantTerms(session=True, arguments_schema=b'{"properties":{}}')
+    assert (await harness.approve("bob", opened, grant=anything)).grant_id
+    source = ApprovalEvidence(harness.counting(), constant)
+
+    async def covered(**arguments: Any) -> bool:
+        call = asked(opened.call, {**ARGUMENTS, "n": 1, **arguments})
+        return bool(await source.gather(call, (offered,), harness.clock.at))
+
+    assert await covered()
+    assert not await covered(n=2)
+    assert not await covered(more="than was shown")

@@ -126,6 +126,27 @@ default log_count := 10
 log_count := input.arguments.value.max_count
 
 # METADATA
+# title: The subject agrees once to the branches that a task needs
+# description: |
+#   For this task alone: a branch that the task names needs no second question, any other does. `binds` in the review says
+#   which arguments decide.
+require contains {
+	"kind": "consent",
+	"id": "acme.branches",
+	"code": "acme.branches",
+	"control": "",
+	"stage": 1,
+	"ttl_seconds": 600,
+	"scope": "branches",
+	"purpose": "make the branches that this task needs",
+	"binds": "task",
+} if {
+	data.lib.subject.attended
+	some t in input.targets
+	t.name == "git_create_branch"
+}
+
+# METADATA
 # title: On call approves destruction outside business hours
 # description: Nobody is there to notice what goes wrong. Hours are UTC, from data/org.json.
 require contains {

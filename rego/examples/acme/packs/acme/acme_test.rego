@@ -231,3 +231,15 @@ test_what_people_refused_now_and_then_is_not if {
 	not "acme.refused_often" in testing.codes(acme.deny) with input as refused(4)
 		with data.org as testing.org
 }
+
+test_branches_want_consent_for_the_task if {
+	some element in acme.require with input as asks("developers", "git_create_branch", {})
+		with data.org as testing.org
+	element.code == "acme.branches"
+	element.binds == "task"
+}
+
+test_other_tools_want_none if {
+	found := testing.codes(acme.require) with input as asks("developers", "git_add", {}) with data.org as testing.org
+	not "acme.branches" in found
+}
