@@ -131,7 +131,7 @@ class TenantDirectoryOptions(Options):
         examples=[["g-operators"]],
     )
     auditors: tuple[Name, ...] = Field(
-        (), description="Groups whose members see every request and grant.", examples=[["g-audit"]]
+        (), description="Groups whose members see every request, grant and record.", examples=[["g-audit"]]
     )
 
     @model_validator(mode="after")

@@ -318,7 +318,7 @@ def _build(
         judge,
         readings,
         pushing,
-        console.server(settings, approvals.services, clock, entropy, index_key),
+        console.server(settings, approvals.services, clock, entropy, index_key, services.records),
         signed,
         index,
         signals=security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),

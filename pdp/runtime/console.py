@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pdp.adapters.console.options import ConsoleOptions
+from pdp.audit.receipt import text
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
+from pdp.core.stored import Proof
 from pdp.ports import Clock, Directories, Entropy, Passkeys
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices
+from pdp.service.records import Records
 
 if TYPE_CHECKING:
     from pdp.adapters.console.server import ConsoleServer
@@ -36,7 +39,12 @@ def check(settings: Settings) -> None:
 
 
 def server(
-    settings: Settings, approvals: ApprovalServices, clock: Clock, entropy: Entropy, key: bytes
+    settings: Settings,
+    approvals: ApprovalServices,
+    clock: Clock,
+    entropy: Entropy,
+    key: bytes,
+    records: Records,
 ) -> ConsoleServer | None:
     """The console's listener, not yet started; None where none is configured. Raises ConfigurationFault."""
     options = settings.console
@@ -46,9 +54,13 @@ def server(
     from pdp.adapters.console.server import ConsoleServer  # noqa: PLC0415 - an extra
     from pdp.adapters.console.visit import ConsoleServices  # noqa: PLC0415
 
-    services = ConsoleServices(approvals, clock, entropy)
+    services = ConsoleServices(approvals, clock, entropy, records, _receipt)
     secrets = _secrets(options, settings)
     return ConsoleServer(options, services, key=key, secrets=secrets, production=settings.production)
+
+
+def _receipt(proof: Proof) -> str:
+    return text(proof.number, proof.hashes, proof.head.note)
 
 
 def _secrets(options: ConsoleOptions, settings: Settings) -> dict[str, bytes]:

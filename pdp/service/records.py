@@ -28,10 +28,13 @@ class Records:
         self._signed = signed
         self._search = search
 
-    async def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
-        """One record by decision id or index. Raises NotFound, in the same words for absent and another's."""
+    async def get(
+        self, caller: Caller, *, decision_id: str = "", index: int | None = None, reader: Reader | None = None
+    ) -> StoredRecord:
+        """One record by decision id or index. Raises NotFound, in the same words for absent and another's. `reader`
+        is a person at the console."""
         found = await self._find(caller, decision_id, index)
-        await self._readings.note(Reader(caller.name), "GetRecord", {found.tenant: 1})
+        await self._readings.note(reader or Reader(caller.name), "GetRecord", {found.tenant: 1})
         return found
 
     async def search(

@@ -17,6 +17,7 @@ from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
 from support.waiting import until
 
+from pdp.audit.receipt import verify
 from pdp.authoring.sandbox import TENANT
 from pdp.core.approvals.states import State
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING
@@ -575,6 +576,39 @@ async def test_nothing_scrolls_sideways_at_360_pixels(
         assert await widest(page) <= 360
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+async def test_an_auditor_searches_and_takes_a_receipt_along(
+    world: ConsoleWorld, chromium: Browser, *, script: bool
+) -> None:
+    await world.pending("git_reset", fresh())
+    signed = world.world.process.signed
+    assert signed is not None
+    async with window(
+        chromium, world, "erin", viewport={"width": 360, "height": 740}, java_script_enabled=script
+    ) as page:
+        await page.get_by_role("link", name="Records").click()
+        await page.get_by_label("Subject").fill("alice")
+        await page.get_by_label("Tool").fill("git_reset")
+        await page.get_by_label("Effect").select_option("pending")
+        await page.get_by_role("button", name="Search").click()
+        await page.wait_for_url("**/records?find=1&**", wait_until="load")  # with its style sheet
+        assert await widest(page) <= 360
+        link = page.locator("a.what").first
+        index = int(await link.inner_text())
+        await link.click()
+        await page.wait_for_url(f"**/records/{index}", wait_until="load")
+        await expect(page.get_by_role("heading", name=f"Record {index}")).to_be_visible()
+        await expect(page.get_by_text('"effect": "pending"')).to_be_visible()
+        assert await widest(page) <= 360
+        await signed.publisher.publish()
+        async with page.expect_download() as got:
+            await page.get_by_role("link", name="Its receipt").click()
+        text = (await (await got.value).path()).read_text()
+    stored = world.world.process.store.record_at(index)
+    assert stored is not None
+    assert verify(text, stored.record, (signed.publisher.verifier,))[0] == index
+
+
 async def widest(page: Page) -> int:
     """Of the document, without evaluating script in a page that has none."""
     session = await page.context.new_cdp_session(page)
@@ -588,7 +622,11 @@ async def test_axe_finds_nothing_serious(world: ConsoleWorld, chromium: Browser,
 
     found = await one_of_each(world)
     asked = await world.pending("git_checkout", {**fresh(), "branch": "release"})
-    places = {"carol": PAGES, "alice": ("/queue", "/consents", f"/consents/{asked}", "/requests/{done}")}
+    places = {
+        "erin": ("/records", "/records?find=1", "/records/0"),
+        "carol": PAGES,
+        "alice": ("/queue", "/consents", f"/consents/{asked}", "/requests/{done}"),
+    }
     for who, pages in places.items():
         async with window(chromium, world, who, color_scheme=scheme, bypass_csp=True) as page:
             for path in (*pages, "/signin"):

@@ -166,4 +166,26 @@ PAGES = (
     ),
 )
 
-CONSOLE = (*DOORS, *FORMS, *SESSIONS, *SIGN_IN, *PAGES)
+RECORDS = _in(
+    "records.py",
+    (
+        "records-for-all",
+        "if AUDIT not in person.roles or person.tenant == ANY_TENANT:",
+        "if person.tenant == ANY_TENANT:",
+        "records are for auditors",
+    ),
+    (
+        "records-of-any-tenant",
+        'Caller("", person.tenant, frozenset(), frozenset())',
+        'Caller("", ANY_TENANT, frozenset(), frozenset())',
+        "another tenant's records do not exist",
+    ),
+    (
+        "reading-by-nobody",
+        'Reader("", person.account)',
+        'Reader("")',
+        "who reads is recorded",
+    ),
+)
+
+CONSOLE = (*DOORS, *RECORDS, *FORMS, *SESSIONS, *SIGN_IN, *PAGES)

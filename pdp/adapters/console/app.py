@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from pdp.adapters.console import consents, lists, me, request_page
+from pdp.adapters.console import consents, lists, me, records, request_page
 from pdp.adapters.console.events import Events
 from pdp.adapters.console.guard import Guard, TooLarge, too_large
 from pdp.adapters.console.oidc import Provider
@@ -41,9 +41,11 @@ from pdp.core.errors import (
     InvalidRequest,
     NotFound,
     Outdated,
+    OutOfRange,
     Overloaded,
     Unauthenticated,
     Unavailable,
+    Unsupported,
 )
 from pdp.service.approvals.visibility import ReadLimiter
 
@@ -58,6 +60,8 @@ STATUS: Mapping[type[Fault], int] = {
     Gone: 410,
     Overloaded: 429,
     Conflict: 503,
+    OutOfRange: 503,  # no checkpoint covers the record yet
+    Unsupported: 501,
     Unavailable: 503,
 }
 TITLES: Mapping[int, str] = {
@@ -70,6 +74,7 @@ TITLES: Mapping[int, str] = {
     410: "This is no longer kept",
     429: "Too much at once",
     500: "Something went wrong in the service",
+    501: "That is not switched on here",
     503: "The service cannot answer now",
 }
 STATIC: Mapping[str, str] = {
@@ -107,6 +112,10 @@ def application(
         "/consents": consents.show,
         "/consents/{id}": consents.one,
         "/grants": lists.grants,
+        "/records": records.search,
+        "/records/{index}": records.show,
+        "/records/{index}/record.json": records.download,
+        "/records/{index}/receipt": records.receipt,
         "/me": me.show,
         "/events": events.stream,
     }
@@ -208,4 +217,4 @@ def origin_of(path: str) -> str:
     parts = path.split("/")
     if len(parts) == 4 and parts[1] in {"requests", "consents"}:
         return "/".join(parts[:3])
-    return f"/{parts[1]}" if parts[1] in {"grants", "me", "consents", "history"} else HOME
+    return f"/{parts[1]}" if parts[1] in {"grants", "me", "consents", "history", "records"} else HOME

@@ -46,8 +46,8 @@ async def history(visit: Visit) -> Response:
     query = replace(
         _wanted(asked),
         states=_states(asked, FINAL) or FINAL,
-        opened_from_ns=_day(asked, "from"),
-        opened_to_ns=_day(asked, "to", after=1),
+        opened_from_ns=day(asked, "from"),
+        opened_to_ns=day(asked, "to", after=1),
         newest_first=True,
     )
     views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
@@ -74,11 +74,11 @@ def _wanted(asked: QueryParams) -> ApprovalFilter:
     kinds = frozenset({kind}) & frozenset(KINDS)
     return ApprovalFilter(
         kinds=kinds,
-        server=_text(asked, "server"),
-        tool=_text(asked, "tool"),
-        agent=_text(asked, "agent"),
-        code=_text(asked, "code"),
-        person=_text(asked, "person"),
+        server=text(asked, "server"),
+        tool=text(asked, "tool"),
+        agent=text(asked, "agent"),
+        code=text(asked, "code"),
+        person=text(asked, "person"),
     )
 
 
@@ -90,24 +90,25 @@ def _states(asked: QueryParams, among: frozenset[State]) -> frozenset[State]:
 
 
 def _page(asked: QueryParams) -> Page:
-    return Page(PAGE, _text(asked, "after"))
+    return Page(PAGE, text(asked, "after"))
 
 
-def _text(asked: QueryParams, name: str) -> str:
-    text = asked.get(name, "").strip()
-    if len(text) > _MAX_TEXT:
+def text(asked: QueryParams, name: str) -> str:
+    """A field of a query, without spaces around it. Raises InvalidRequest."""
+    found = asked.get(name, "").strip()
+    if len(found) > _MAX_TEXT:
         raise InvalidRequest(name, "is too long")
-    return text
+    return found
 
 
-def _day(asked: QueryParams, name: str, *, after: int = 0) -> int:
+def day(asked: QueryParams, name: str, *, after: int = 0) -> int:
     """The beginning of a day, UTC; 0 when none is asked for."""
-    found = _text(asked, name)
+    found = text(asked, name)
     if not found:
         return 0
     try:
-        day = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
-        return min(max(0, int(day.timestamp())) * NS, INT64_MAX)
+        begins = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
+        return min(max(0, int(begins.timestamp())) * NS, INT64_MAX)
     except (ValueError, OverflowError):
         raise InvalidRequest(name, "is a day, as in 2026-11-20") from None
 

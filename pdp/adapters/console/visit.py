@@ -25,10 +25,12 @@ from pdp.adapters.console.session import ConsoleSession, ConsoleSessions
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.text_safety import isolated, visible
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
+from pdp.core.stored import Proof
 from pdp.ports import Clock, Entropy
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.persons import SignedIn
 from pdp.service.approvals.visibility import ReadLimiter
+from pdp.service.records import Records
 
 SIGN_IN = "/signin"
 TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field
@@ -43,6 +45,8 @@ class ConsoleServices:
     approvals: ApprovalServices
     clock: Clock
     entropy: Entropy
+    records: Records | None = None  # for auditors
+    receipt: Callable[[Proof], str] = str  # as verifiers read it
 
 
 @dataclass(frozen=True, slots=True)
