@@ -60,8 +60,8 @@ def redis(own: RedisServer) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def state(place: Place, redis: RedisServer, store: Any) -> RedisSessions:
-    """What the store keeps its sessions in, with the time limit of production."""
-    found: RedisSessions = place.sessions(redis, "state", timeout_ms=1000)
+    """What the store keeps its sessions in."""
+    found: RedisSessions = place.sessions(redis, "state")
     store.keep_sessions(found)
     await found.look()
     return found
