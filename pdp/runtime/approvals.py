@@ -51,6 +51,7 @@ class WiredApprovals:
     outcomes: Outcomes
     changes: Changes
     outbox: Outbox
+    notifications: Notifications
     services: ApprovalServices
     judging: Judging | None = None  # None: no judge is configured, so its requirements fail
 
@@ -110,6 +111,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         waiting=Waiting(store, tokens, facts, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
+        notifications=notifications,
         outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), address, telemetry),
         services=assemble(
             store,

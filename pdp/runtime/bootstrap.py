@@ -271,7 +271,7 @@ def _build(
             settings.content.max_result_bytes,
             settings.content.max_inspections,
         ),
-        end_session=EndSession(ports.store, state, ports.subjects, sessions, recorder, clock),
+        end_session=EndSession(store, state, ports.subjects, sessions, recorder, clock, approvals.notifications),
         approvals=approvals.services,
         telemetry=telemetry,
     )

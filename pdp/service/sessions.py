@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
-from pdp.core.approvals.queries import GrantQuery, Page
-from pdp.core.approvals.rows import Account, Grant
-from pdp.core.approvals.states import GrantState
-from pdp.core.approvals.steps import EndGrant
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
+from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
+from pdp.core.approvals.rows import Account, Approval, Grant
+from pdp.core.approvals.states import OPEN, Event, GrantState
+from pdp.core.approvals.steps import EndGrant, Move
 from pdp.core.check import OK
 from pdp.core.errors import Conflict, NotFound, Unavailable
 from pdp.core.facts import Identity, TargetFact
@@ -39,6 +40,7 @@ class EndSession:
     sessions: Sessions
     recorder: Recorder
     clock: Clock
+    notifications: Notifications = NO_NOTIFICATIONS
 
     async def __call__(self, ask: SessionAsk, credential: Credential, caller: Caller) -> RecordRef:
         """End it; durable when this returns. Raises NotFound `session.unknown`, in the same words for a session that
@@ -66,6 +68,8 @@ class EndSession:
         grants = await self.store.read(lambda: self._grants(ask, caller, identity))
         for each in grants:  # they end first: then nothing is left behind, wherever this stops
             await self._lapse(each, at)
+        for request in await self.store.read(lambda: self._requests(ask, caller, identity)):
+            await self._cancel(request, at)
         entry = self.recorder.session_event(caller, ask.id, "ended", "caller", at, len(grants))
         entry = replace(entry, session=ended(replace(row, calls=0), at))
         return (await self.recorder.commit_all((entry,)))[0]
@@ -80,6 +84,17 @@ class EndSession:
             at_ns,
         )
 
+    async def _cancel(self, request: Approval, at_ns: int) -> None:
+        """Nobody is asked any more about a call that can no longer be made."""
+        move = Move(request.id, request.version, Event.CANCEL, at_ns, "session.ended")
+        await self.recorder.commit_event(
+            request.tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, request, move),
+            (move, *self.notifications.moved(request, Event.CANCEL, at_ns)),
+            at_ns,
+        )
+
     async def _identity(self, credential: Credential, caller: Caller, at_ns: int) -> Identity:
         """By a token for any server that the caller may ask about."""
         registry = self.state.snapshot().registry
@@ -87,6 +102,17 @@ class EndSession:
         resources = (registry.resource(caller.tenant, server, at_ns) for server in fronted)
         audiences = tuple(filter(None, resources)) + caller.resources
         return await self.subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+
+    def _requests(self, ask: SessionAsk, caller: Caller, identity: Identity) -> tuple[Approval, ...]:
+        """Open and approved requests about calls of this session alone; canaries are about none."""
+        subject = Account(identity.subject.issuer or "", identity.subject.id or "")
+        query = ApprovalQuery(caller.tenant, states=OPEN, subject=subject, agent=identity.agent.id or "")
+        found: list[Approval] = []
+        after = ""
+        while some := self.store.approvals(query, Page(after=after, size=_PAGE)):
+            found += (r for r in some if (r.call.session, r.call.caller) == (ask.id, caller.name) and not r.canary)
+            after = some[-1].id
+        return tuple(found)
 
     def _grants(self, ask: SessionAsk, caller: Caller, identity: Identity) -> tuple[Grant, ...]:
         """Grants for this session alone."""

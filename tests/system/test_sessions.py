@@ -20,14 +20,15 @@ from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import Plan, World, answered, codes, resource, running
 
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
-from pdp.core.approvals.queries import GrantQuery, Page
+from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import GrantState
+from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.steps import Issue
 from pdp.core.facts import WORST_LABELS
 from pdp.policy.bundle import shipped_rego
 from pdp.v1 import decision_pb2, types_pb2
 
+ALL = ApprovalQuery("acme")
 ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY
 ONCE = """
 oblige contains {"kind": "end_session", "code": "acme.once"} if {
@@ -123,6 +124,28 @@ async def test_grants_of_a_session_end_with_it(world: World) -> None:
     assert (await end(world, ALICE, "s")).record.log
     states = {each.id: each.state for each in world.process.store.grants(GrantQuery("acme"), Page())}
     assert states == {mine.id: GrantState.EXPIRED, **{each.id: GrantState.ACTIVE for each in others}}
+
+
+async def test_nobody_is_asked_any_more_about_calls_of_an_ended_session(world: World) -> None:
+    """Of this session alone: not another one's, another caller's under the same id, or another subject's."""
+
+    def asked(session: str) -> decision_pb2.DecideRequest:
+        return world.ask(ALICE, "git_reset", {"repo_path": f"/of/{session}"}, session=session)
+
+    mine, other = [await answered(world, asked(session)) for session in ("s", "t")]
+    assert [each.effect for each in (mine, other)] == [types_pb2.EFFECT_PENDING] * 2
+    done = await end(world, ALICE, "s")
+    states = {each.call.session: (each.state, each.resolution) for each in world.process.store.approvals(ALL, Page())}
+    assert states == {"s": (State.CANCELLED, "session.ended"), "t": (State.PENDING, "")}
+    told = json.loads(world.process.store.record_at(done.record.index - 1).record)
+    assert (told["kind"], told["resolution"]) == ("approval", "session.ended")
+    again = asked("s")
+    again.resume_token = mine.pending.resume_token
+    assert "session.unknown" in codes(await answered(world, again))
+    assert (await answered(world, asked("t"))).effect == types_pb2.EFFECT_PENDING
+    late = await answered(world, world.ask(ALICE, "git_reset", {"repo_path": "/more"}, session="t"))
+    facts = json.loads(world.value(late.decision_id, "input").data)["call"]
+    assert (facts["people_refusals"], facts["people_withdrawals"]) == (0, 0)  # nobody refused anything
 
 
 async def test_policy_ends_a_session_with_an_allow(tmp_path: Path) -> None:
