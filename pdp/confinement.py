@@ -64,6 +64,7 @@ _X32 = 0x40000000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE = 1, 5, 0xF
 _CLONE_THREAD = 0x10000
+_TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type on the terminal that standard error may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class _Calls:
     socketpair: int
     clone: int
     clone3: int
+    ioctl: int
     never: tuple[int, ...]
     modes: tuple[int, ...]
     alone: tuple[int, ...]
@@ -93,7 +95,7 @@ class _Calls:
 # addresses: connect, bind; a socket that is connected already could be pointed elsewhere
 _ARCHITECTURES = {
     "x86_64": _Calls(
-        0xC000003E, 41, 53, 56, 435,
+        0xC000003E, 41, 53, 56, 435, 16,
         (101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304),
         (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466),
         (
@@ -103,7 +105,7 @@ _ARCHITECTURES = {
         (42, 49),
     ),
     "aarch64": _Calls(
-        0xC00000B7, 198, 199, 220, 435,
+        0xC00000B7, 198, 199, 220, 435, 29,
         (117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265),
         (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466),
         (
@@ -294,6 +296,11 @@ def _program(calls: _Calls, rules: Confinement) -> list[tuple[int, int, int, int
         lines += [(_JEQ, 0, 1, calls.clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
         lines += [(_JEQ, 0, 4, calls.clone), (_LOAD, 0, 0, _ARG0), (_JSET, 0, 1, _CLONE_THREAD)]
         lines += [(_RETURN, 0, 0, _ALLOW), refuse]
+    of_ioctl = [(_LOAD, 0, 0, _ARG1)]
+    for request in _TERMINAL_INPUT:
+        of_ioctl += [(_JEQ, 0, 1, request), refuse]
+    of_ioctl.append((_RETURN, 0, 0, _ALLOW))
+    lines += [(_JEQ, 0, len(of_ioctl), calls.ioctl), *of_ioctl]
     of_socket = [(_LOAD, 0, 0, _ARG0)]
     for family in families:
         of_socket += [(_JEQ, 0, 1, family), (_RETURN, 0, 0, _ALLOW)]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from devtools.bench import callers, log, machine, measure, peers, stages
+from devtools.bench import callers, log, machine, measure, peers, results, stages
 from devtools.bench.figures import BenchPace, BenchReport, Figure, StageFigure
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.measure import FIGURES, Bench
@@ -21,7 +21,7 @@ from pdp.client.requests_decide import CallQuestion
 
 QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000, subjects=100_000)
 STAGES, PEERS, CALLERS, LOG = "stages", "peers", "callers", "log"
-NAMES = (*FIGURES, STAGES, PEERS, CALLERS, LOG)
+NAMES = (*FIGURES, STAGES, results.OURS, PEERS, CALLERS, LOG)
 MEASURED = {*NAMES, *callers.OURS}  # whose rows are never empty; others say what is not there
 _STAGE_TIMES = 600  # for each second of a round
 _COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
@@ -79,6 +79,7 @@ def bench(
       waits     a Decide while 500 long polls are held, over one without
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
+      results   session state, origins and the inspection of 1 KB, 100 KB and 1 MB over a Decide and a bare parse
       callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP; a hook
       log       the signed log over SHA-256 of its records; records per sync; a search of a long log over a short one
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
@@ -143,16 +144,13 @@ def _run(console: Console, pace: BenchPace, names: tuple[str, ...], foreign: Ben
 
 def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[list[Figure], list[StageFigure]]:
     figures, stages, document = list[Figure](), list[StageFigure](), b""
+    measured = {**FIGURES, results.OURS: results.results, CALLERS: callers.callers, LOG: log.log}
     for place, name in enumerate(names, 1):
         console.print(f"[{place}/{len(names)}] {name}", markup=False)
         try:
-            found = FIGURES[name](made) if name in FIGURES else []
+            found = measured[name](made) if name in measured else []
             if name == STAGES or (name == PEERS and not document):
                 stages, document = _staged(made)
-            if name == CALLERS:
-                found = callers.callers(made)
-            if name == LOG:
-                found = log.log(made)
             if name == PEERS:
                 found = peers.measure(made, document)
         except BenchFault as fault:  # what was measured before is still told, and so is what can be measured after

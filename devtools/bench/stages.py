@@ -16,6 +16,7 @@ from devtools.bench.scenarios import World
 from pdp.adapters.grpc.codec import decisions
 from pdp.config import settings
 from pdp.core.facts import Identity
+from pdp.core.origins import of_task, traced
 from pdp.core.outcome import conclude, question
 from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.stored import Commit, RecordRef
@@ -25,6 +26,8 @@ from pdp.v1 import decision_pb2
 
 _DEADLINE_SECONDS = 5.0
 _NOWHERE = RecordRef("bench", 1, bytes(32))
+SESSION, ORIGINS = "(of it: session state)", "(of it: origins of the values, with a task)"
+_TASK = "Show the last 10 commits of /src/project and say who wrote them"
 _NEW_TOKEN = "(in its place: a JWT not seen before)"  # noqa: S105 - the name of a stage
 
 
@@ -98,6 +101,9 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     meter.runs("facts (pin, schema, keys)", lambda: decide.facts.prepare(decision))
     decision.stored = await meter.waits("store read", lambda: decide.recorder.for_call(decision))
     meter.runs("facts (session, digest)", lambda: decide.facts.build(decision))
+    meter.runs(SESSION, lambda: decide.facts.session(decision))
+    value, binds = decision.checked.value, decision.target.binds
+    meter.runs(ORIGINS, lambda: traced(value, binds, of_task(_TASK), {}))
     policy = snapshot.policy
     asked = meter.runs(
         "question (input checked)",

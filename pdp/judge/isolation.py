@@ -34,6 +34,7 @@ PARTS: Mapping[str, str] = {
     "processes": "it may end other processes of its user, and look into them",
     "privileges": "it keeps rights beyond its user's, or may get some",
 }
+_INSTALLED = ("site-packages", "dist-packages")  # an image may have them elsewhere
 _LIBRARIES = (
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/nix/store", "/gnu/store", "/etc/localtime",
     "/usr/share/zoneinfo", "/dev/urandom",
@@ -97,7 +98,7 @@ def _python() -> Iterator[str]:
     yield from {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     yield str(Path(sys.base_prefix, sys.platlibdir))
     yield str(Path(pdp.__file__).parent)
-    yield from (path for path in sys.path if Path(path).name in ("site-packages", "dist-packages"))
+    yield from (path for path in sys.path if Path(path).name in _INSTALLED or any(Path(path).glob("*.dist-info")))
 
 
 def _own_authorities() -> Iterator[str]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import gc
 import os
 import socket
 import subprocess
+import termios
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,7 @@ ATTEMPTS: Mapping[str, Callable[..., Any]] = {
     "end": lambda pid: os.kill(int(pid), 0),
     "trace": lambda pid: _call("ptrace", 16, int(pid), 0, 0),
     "user": _another_user,
+    "type": lambda: fcntl.ioctl(2, termios.TIOCSTI, b"x"),
     "unshare": lambda: _call("unshare", 0x10000000),
     "namespace": lambda: str(Path("/proc/self/ns/net").readlink()),
 }

@@ -19,7 +19,7 @@ from support.judge_probe import command
 from support.judging import options
 from support.llm import LlmStandIn
 
-from pdp.judge import protocol
+from pdp.judge import isolation, protocol
 from pdp.judge.isolation import PARTS
 from pdp.judge.process import ChildJudge
 
@@ -30,6 +30,12 @@ REFUSED = {"EACCES", "EPERM"}
 def landlock() -> int:
     """The kernel's own word, asked apart from the code under test."""
     return int(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1))
+
+
+def namespaces() -> bool:
+    """Whether the kernel lets this user have a network namespace, asked apart from the code under test."""
+    asks = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x50000000) != 0)"
+    return subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
 
 
 @dataclass
@@ -122,6 +128,33 @@ async def test_what_it_says_to_hold_holds_and_nothing_else(
         if offered:  # what the kernel lends is taken
             assert set(PARTS) - held - {"namespace"} == missing - {"namespace"}
         assert "namespace" not in held or "namespace" not in missing
+        if "unshare" not in lacking and await asyncio.to_thread(namespaces):
+            assert "namespace" in held
+
+
+@pytest.mark.parametrize(
+    ("error", "denied"),
+    [(PermissionError(), True), (FileNotFoundError(), False), (OSError(97, "no such family"), False), (None, False)],
+)
+def test_only_a_right_that_is_missing_shows_that_something_is_refused(error: OSError | None, denied: bool) -> None:
+    def attempt() -> None:
+        if error is not None:
+            raise error
+
+    assert isolation._denied(attempt) == denied
+
+
+def test_packages_are_read_where_they_are_installed_and_nothing_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modules are imported late, too; an image has them in a folder of any name."""
+    image, work = tmp_path / "opt" / "pdp", tmp_path / "work"
+    (image / "openai-3.52.0.dist-info").mkdir(parents=True)
+    work.mkdir()
+    monkeypatch.setattr(sys, "path", [str(work), str(image), str(tmp_path / "site-packages")])
+    read = set(isolation._python())
+    assert {str(image), str(tmp_path / "site-packages"), str(Path(isolation.__file__).parents[1])} <= read
+    assert not {str(work), str(tmp_path), str(Path(isolation.__file__).parents[2])} & read
 
 
 async def test_it_reaches_its_endpoint_and_reads_no_key_again(llm: LlmStandIn, tmp_path: Path) -> None:
@@ -133,6 +166,7 @@ async def test_it_reaches_its_endpoint_and_reads_no_key_again(llm: LlmStandIn, t
         for never in ("/etc/passwd", "/etc/hostname", "/proc/self/environ", f"/proc/{os.getpid()}/cmdline"):
             assert await tried(child, f"read {never}") in REFUSED | {"ENOENT"}, never
         assert await tried(child, "unshare") in REFUSED
+        assert await tried(child, "type") == "EACCES"  # elsewhere than on a terminal it would be ENOTTY
         assert await tried(child, f"mode {tmp_path}") in REFUSED
 
 

@@ -300,6 +300,21 @@ def _rendered() -> protocol.Rendered:
     return render(prompt_set(), PROMPT, matter("Ünï\u202e\n\u2028code"), "ab" * 16)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"base_url": "https://api.example/v1"}, ("api.example", 443)),
+        ({"base_url": "https://api.example:8443/v1"}, ("api.example", 8443)),
+        ({"base_url": "http://127.0.0.1/v1"}, ("127.0.0.1", 80)),
+        ({"base_url": "http://[::1]:8000/v1"}, ("::1", 8000)),
+        ({"base_url": "https://api.example/v1", "proxy": "http://egress.internal:3128"}, ("egress.internal", 3128)),
+    ],
+)
+def test_where_connections_go(given: dict[str, str], expected: tuple[str, int]) -> None:
+    options = JudgeOptions.model_validate({"endpoint": "compatible", "model": "m", **given})
+    assert options.connects_to == expected
+
+
 def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
     asked = protocol.SessionRequest(7, "acme", 1.5, _rendered())
     line = protocol.request_line(asked)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from devtools.bench import callers, machine, measure, packs, peers, plot, scenarios, stages, traffic
+from devtools.bench import callers, machine, measure, packs, peers, plot, results, scenarios, stages, traffic
 from devtools.bench.driver import CERBOS, Load, questions
 from devtools.bench.figures import FORMAT, BenchPace, BenchReport, Figure, Goal, Spread, StageFigure, percentile
 from devtools.bench.harness import BenchFault, Rig, cpu_seconds
@@ -74,6 +74,21 @@ def test_a_share_of_one_just_meets_the_first_mark() -> None:
 
 def report(*figures: Figure) -> BenchReport:
     return BenchReport(machine.facts(), (0.5, 1.5), BenchPace(), figures, (StageFigure("engine", 60.04, 500.0),))
+
+
+def test_results_and_sessions_have_rows(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "SIZES", {"1 KB": 1_000, "10 KB": 10_000})
+    with Rig() as rig:
+        found = results.results(measure.Bench(rig, short, BenchPace(rounds=1, seconds=0.1), lambda _: None))
+    rows = {each.what.removeprefix("CPU: "): each.spread.median for each in found if each.spread is not None}
+    assert len(found) == len(rows) == 2 + 2 * 3
+    shares = {what: value for what, value in rows.items() if " of a call over Decide" in what}
+    assert len(shares) == 2
+    assert all(0 < value < 1 for value in shares.values())
+    small, large = (rows[f"inspection of a result of {size} over Decide"] for size in ("1 KB", "10 KB"))
+    assert small < large
+    assert all(rows[f"inspection of a result of {size} over a bare parse"] > 1 for size in ("1 KB", "10 KB"))
+    assert {len(results.result(size)) // size for size in (1_000, 1_000_000)} == {1}
 
 
 def test_the_report_says_everything_a_reader_needs_and_nothing_that_names_the_machine() -> None:
