@@ -1,4 +1,4 @@
-"""`pdp bench`: DESIGN section 12 in one run. Exit: 0 measured, 1 something to be measured does not work, 2 usage."""
+"""`pdp bench`: what a decision costs, in one run. Exit: 0 measured, 1 something does not work, 2 usage."""
 
 from __future__ import annotations
 

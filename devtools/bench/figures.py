@@ -1,4 +1,4 @@
-"""Figures of a bench: ratios with their spread, set against DESIGN section 12. Pure."""
+"""Figures of a bench: ratios with their spread, set against goals. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Two marks of DESIGN section 12: what was wanted first, and what is aimed at."""
+    """Two marks: what was wanted first, and what is aimed at."""
 
     first: float
     aim: float

@@ -1,4 +1,4 @@
-"""The figures of DESIGN section 12. Rounds of the two sides of a ratio alternate, so both see the same machine."""
+"""The figures of `pdp bench`. Rounds of the two sides of a ratio alternate, so both see the same machine."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The command line (DESIGN section 11)."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""Content of a call: strict JSON, the pinned schema, findings (DESIGN section 4, observed facts)."""
+"""Content of a call: strict JSON, the pinned schema, findings."""
 
 from pdp.content.arguments import ArgumentContent
 from pdp.content.options import ContentOptions

@@ -1,4 +1,4 @@
-"""The two steps of an evaluation, and what is told to each (DESIGN section 5).
+"""The two steps of an evaluation, and what is told to each.
 
 Step 1 evaluates the packs on facts alone, by the rules of `module`; elements are what packs say about a call or list.
 Step 2 composes the decision from elements, checks, evidence and waivers, in an engine that holds no pack.

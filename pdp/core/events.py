@@ -27,7 +27,7 @@ class Switched:
 
 
 def refusal(stamp: Stamp, *, caller: str, rpc: str, code: str, field: str = "") -> bytes:
-    """A request that was not answered at all: code and caller only (DESIGN section 3). `caller` is "" when not
+    """A request that was not answered at all: code and caller only. `caller` is "" when not
     authenticated; `field` is a proto field path of our own schema, never text from the request."""
     return encode(stamp, "refusal", {"caller": caller, "rpc": rpc, "code": code, "field": field})
 

@@ -1,4 +1,4 @@
-"""Evidence: the answer to one requirement for one call (DESIGN sections 5 to 7).
+"""Evidence: the answer to one requirement for one call.
 
 An element settles a requirement only if its `for` deeply equals the whole requirement as policy wants it now (so a
 raised quorum drops old votes) and its `call` equals the call digest. It refuses the requirement of the pack and id in

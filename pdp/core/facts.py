@@ -1,6 +1,6 @@
 """Facts: what the service has established about one request, and the input document made from them.
 
-The document is total (DESIGN section 4): every property of `rego/schemas/input.json` is present, null or empty
+The document is total: every property of `rego/schemas/input.json` is present, null or empty
 where there is nothing, and a fact that policy orders holds its worst value instead of null. A fact that fails
 its check is passed as its status alone: unverified claims never reach a pack.
 """

@@ -1,4 +1,4 @@
-"""The record of one answer or event: `pdp.record/3` (DESIGN section 8).
+"""The record of one answer or event: `pdp.record/3`.
 
 One pure constructor per kind (answers here, events in `events`); each returns the exact bytes that are stored,
 hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/audit/record.schema.json`.

@@ -1,6 +1,6 @@
 """Requests as values: the proto messages after the codec, before any fact is established.
 
-Everything here is as the caller sent it and is trusted accordingly (DESIGN section 4).
+Everything here is as the caller sent it and is trusted accordingly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Caller roles (DESIGN section 3); a caller has none unless its configuration says so."""
+    """Caller roles; a caller has none unless its configuration says so."""
 
     DECIDE = "decide"
     EXPLAIN = "explain"

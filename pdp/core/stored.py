@@ -120,7 +120,7 @@ class SeenText:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRow:
-    """A stored answer (DESIGN section 3, repeating a request). `content` is the keyed HMAC of what was asked."""
+    """A stored answer. `content` is the keyed HMAC of what was asked."""
 
     key: str
     content: str

@@ -1,4 +1,4 @@
-"""Strict JSON: the one reader for foreign JSON (DESIGN section 3, "malformed request").
+"""Strict JSON: the one reader for foreign JSON.
 
 Two readers that understand the same bytes differently are a way around policy, so what is ambiguous is refused:
 duplicate keys at any depth, numbers out of range, text that is not well-formed Unicode. Everything that

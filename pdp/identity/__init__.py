@@ -1,4 +1,4 @@
-"""Identity of callers and subjects, with actor chain and agent (DESIGN section 3, "Who may ask").
+"""Identity of callers and subjects, with actor chain and agent.
 
 `component.IdentityComponent` is the whole of it: its `callers` and `subjects` implement the ports of the same names.
 Signing keys are cached, and which key has verified which token; a token's validity is checked on every call.

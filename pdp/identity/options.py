@@ -1,4 +1,4 @@
-"""Configuration of identity: issuers of tokens, and callers (DESIGN section 3).
+"""Configuration of identity: issuers of tokens, and callers.
 
 Everything is closed: an unknown key, two callers that one credential would match, or a caller whose tenant is
 not its issuer's is refused here, before anything is served.

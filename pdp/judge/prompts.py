@@ -5,7 +5,7 @@
       sections/**/<section>.md what is allowed and blocked for some tools
 
 An organisation adds sections, also for our prompts, and prompts of its own; it cannot replace ours, since an id
-stands for one file. README.md may explain. DESIGN section 6.
+stands for one file. README.md may explain.
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ policy is sound is the load gate's question (`pdp.policy.gate`).
       packs/<name>/REMOVED.md  instead: who took the pack out, and why
       data/org.json            or org.yaml; mounted at `data.org`, the only JSON that policy sees
       schemas/org.json         optional; replaces ours, so it must ask for at least as much
-
-DESIGN section 5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An organisation's data (`data.org`) and its schema.
 
 The schema is closed and total, as the input document is: a key that policy reads and that is missing would make
-a `deny` vanish without a word (DESIGN section 4).
+a `deny` vanish without a word.
 """
 
 from __future__ import annotations

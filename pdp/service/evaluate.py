@@ -1,4 +1,4 @@
-"""The loop of DESIGN section 1: facts, Rego, gather evidence for the opened stage, Rego again."""
+"""The loop of an evaluation: facts, Rego, gather evidence for the opened stage, Rego again."""
 
 from __future__ import annotations
 

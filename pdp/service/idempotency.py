@@ -1,4 +1,4 @@
-"""Repeating a request (DESIGN section 3): the same `request_id` gets the same answer, within narrow bounds.
+"""Repeating a request: the same `request_id` gets the same answer, within narrow bounds.
 
 The scope is (tenant, caller, verified subject), so an answer cannot be read by guessing an id; the content
 is compared by a keyed HMAC without credential and deadline. Identity has been verified before anything here is
@@ -117,7 +117,7 @@ class Idempotency:
 
     @staticmethod
     def redeemed_entry(asked: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
-        """The kept reply of an allow that redeems evidence: only its call id tells it again (DESIGN section 7)."""
+        """The kept reply of an allow that redeems evidence: only its call id tells it again."""
         if not asked.keys.redeemed:
             return None
         return ReplyRow(

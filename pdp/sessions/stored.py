@@ -1,4 +1,4 @@
-"""Sessions: whose one is, and what is known about those who hold it (DESIGN section 2: state, never identity).
+"""Sessions: whose one is, and what is known about those who hold it (state, never identity).
 
 The key is (tenant, caller, session id); at first use it is bound to (issuer, subject, agent) of a verified identity.
 All of it lies in the store and is read with everything else about a call, so it is the same in every process, over a

@@ -16,7 +16,7 @@ REDEEMING = (
             "what-was-left-to-others",
             "if _related(others, keys):",
             "if True:",
-            "DESIGN 7: what is another's is no fact",
+            "what is another's is no fact",
         ),
         ("what-the-store-said-once", "if begun != start:", "if begun is None:", "an item is decided on what holds"),
         ("guesses-stand", "if found != each.guess:", "if False:", "an item sees what earlier ones left"),

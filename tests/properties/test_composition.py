@@ -84,7 +84,7 @@ class Result:
 
 
 def model(case: Case) -> Result:
-    """What DESIGN section 5 says, in the plainest words."""
+    """What the composition has to come to, in the plainest words."""
     live = case.waiver == "live"
     waived = {name for name in ("hide", "deny") if live and getattr(case, name) == "waivable"}
     stands = {name for name in ("hide", "deny") if getattr(case, name)} - waived

@@ -1,4 +1,4 @@
-"""Repeating a request: the same `request_id` gets the same answer, within narrow bounds (DESIGN section 3)."""
+"""Repeating a request: the same `request_id` gets the same answer, within narrow bounds."""
 
 import concurrent.futures
 import dataclasses

@@ -1,4 +1,4 @@
-"""The one table from faults to gRPC status (DESIGN section 3, "What goes wrong, and what is answered").
+"""The one table from faults to gRPC status.
 
 A fault that has no row of its own, and every fault of ours, is INTERNAL with a fresh id: the caller hears the id,
 the log has the rest.

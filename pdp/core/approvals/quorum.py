@@ -1,4 +1,4 @@
-"""Quorum: counts votes, and decides whether a request is answered (DESIGN section 7). Pure.
+"""Quorum: counts votes, and decides whether a request is answered. Pure.
 
 A vote stands until a later one of the same human, however that human signs in and whomever it stands in for. An
 approval that stands counts while its human is eligible: when it was given, and again whenever it is counted. A

@@ -1,7 +1,7 @@
 """Prompts as values: a base text for each prompt, and sections for the tools that they speak of. Pure.
 
 `pdp.judge.prompts` loads them from files. Policy pins the digest of everything that a prompt may be made
-of, so a changed section is another prompt (DESIGN section 6).
+of, so a changed section is another prompt.
 """
 
 from __future__ import annotations

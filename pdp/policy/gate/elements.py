@@ -1,7 +1,7 @@
-"""The policy contract (DESIGN section 5): the elements of contract rules, their fields, and the
+"""The policy contract: the elements of contract rules, their fields, and the
 `meta` of a pack.
 
-A record keeps a requirement or an obligation whole but for its message (DESIGN section 8: argument
+A record keeps a requirement or an obligation whole but for its message (argument
 values enter as salted commitments, never in clear). Their fields are therefore literals, or come
 from `data.org`.
 """

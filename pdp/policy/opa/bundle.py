@@ -1,7 +1,7 @@
 """Our bundle in OPA's own format, and the proof that an OPA holds this one and admits no other policy or data.
 
 The revision is the bundle's digest. The bundle owns every root that the policy reads, so OPA refuses policy and data
-for them from anywhere else (DESIGN section 5, "JSON is never a rule").
+for them from anywhere else.
 """
 
 from __future__ import annotations

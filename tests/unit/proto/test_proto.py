@@ -1,4 +1,4 @@
-"""The public contract: linted, fresh, complete by DESIGN section 3, and never renumbered."""
+"""The public contract: linted, fresh, complete and never renumbered."""
 
 import importlib
 import importlib.util
@@ -39,7 +39,7 @@ FILES: list[FileDescriptor] = [
     )
 ]
 
-# DESIGN section 3, the table of services.
+# The services and their RPCs.
 SERVICES = {
     "DecisionService": {
         "Decide",
@@ -65,7 +65,7 @@ SERVICES = {
     "AdminService": {"GetStatus", "Reload", "SetSwitch", "EraseSubject"},
 }
 
-# DESIGN section 3, the fields of the question and the answer, the reserved ones included.
+# The fields of the question and the answer, the reserved ones included.
 FIELDS = {
     "DecideRequest": {
         "request_id",
@@ -225,7 +225,7 @@ def test_json_travels_as_bytes_and_never_as_struct() -> None:
 
 
 def test_no_request_names_a_tenant() -> None:
-    # The tenant follows from the caller and the token's issuer (DESIGN section 3). A switch shows the tenant
+    # The tenant follows from the caller and the token's issuer. A switch shows the tenant
     # that it acts in, in answers only.
     naming = {
         message.name
