@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +201,7 @@ def _hooks(bench: Bench, world: World, folder: Path) -> list[Figure]:
     profile = HookProfile(agent=agent.id, server=agent.id, target=target, caller_token_file=token, bearer_file=bearer)
     profile_file(state, agent.id).write_text(profile.model_dump_json(exclude_none=True))
     bench.rig.spawn(folder, (sys.executable, "-m", "pdp", "hook", "serve", "--state", state), folder / "hook.log")
+    _until((state / pdp.hook.SOCKET).exists)  # else the first hook starts another one, which outlives the bench
     hook = (sys.executable, "-I", "-S", pdp.hook.__file__, agent.id, "--state", str(state), "--within", "60")
     event = {"session_id": "bench", "hook_event_name": "PreToolUse", "tool_name": f"mcp__git__{UNCHECKED}"}
     asked = json.dumps({**event, "tool_input": {"repo_path": "/src/project"}}).encode()
@@ -247,12 +248,21 @@ def _free_port() -> int:
 
 def _listens(port: int) -> None:
     """Wait until somebody answers there. Raises BenchFault."""
-    ends = time.monotonic() + START_SECONDS
-    while time.monotonic() < ends:
+
+    def answers() -> bool:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise BenchFault("bench.start", "a caller does not start")
+            return False
+        return True
+
+    _until(answers)
+
+
+def _until(there: Callable[[], bool]) -> None:
+    """Raises BenchFault."""
+    ends = time.monotonic() + START_SECONDS
+    while not there():
+        if time.monotonic() > ends:
+            raise BenchFault("bench.start", "a caller does not start")
+        time.sleep(0.05)
