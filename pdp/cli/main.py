@@ -24,7 +24,7 @@ _COMMANDS = {
     "decide": ("pdp.cli.decide:decide", "Ask whether the tool call in FILE (YAML) may be carried out now."),
     "demo": (
         "devtools.demo.cli:demo",
-        "Start the PDP and the public mcp-server-git, and ask what a gateway would ask.",
+        "Start the PDP and the public mcp-server-git and mcp-server-fetch, and ask what a gateway would ask.",
     ),
     "dev": ("pdp.cli.dev:dev", "Keys and tokens for development; refused in production."),
     "doctor": (

@@ -31,6 +31,8 @@ ELSEWHERE = {
     "judge.origins": ("rego/baseline/baseline_test.rego", "test_a_judge_where_the_task_says_to_whom"),
     "judge.origins.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.advice": ("rego/baseline/baseline_test.rego", "test_advice_before_a_destructive_call"),
+    # a Redis that is away
+    "session.unavailable": ("tests/system/test_fleet.py", "test_without_redis_sessions_are_denied_and_nothing_else"),
     # a call that was allowed before and whose outcome was reported
     "acme.branches": ("tests/system/test_task_consent.py", "test_a_consent_covers_what_the_task_names"),
     "memory.tainted": (

@@ -208,9 +208,9 @@ def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch
 
         shutil.copytree(tmp_path / "w/store", tmp_path / "older/store")
         shutil.copytree(tmp_path / "log", tmp_path / "older/log")
+        size = int((tmp_path / "log/checkpoint").read_text().split("\n")[1])
         with spawned(world) as server:
             server.decide()
-            size = int((tmp_path / "log/checkpoint").read_text().split("\n")[1])
             until(lambda: int((tmp_path / "log/checkpoint").read_text().split("\n")[1]) > size + 1)
             server.stop()
         seen = httpx.post(f"{witness.url}/add-checkpoint", content=empty(), trust_env=False).text

@@ -278,7 +278,8 @@ def test_a_judge_that_policy_wants_and_nobody_configured_is_warned_of(world: San
 
 
 def test_a_passkey_that_policy_wants_without_a_console_is_warned_of(world: Sandbox) -> None:
-    assert "pack baseline wants a passkey (judge.high.confirm, risk.high)" in warned(world)["console"]
+    codes = "flow.exfiltration, judge.high.confirm, risk.high"
+    assert f"pack baseline wants a passkey ({codes})" in warned(world)["console"]
     pack(world, PASSKEY)
     found = [r.message for r in look(world).risks if r.path == ("console",)]
     assert any("pack extra wants a passkey (extra.key)" in each for each in found)
