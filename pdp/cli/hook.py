@@ -107,7 +107,7 @@ for _agent in AGENTS.values():
 @click.argument("agent", type=click.Choice(sorted(AGENTS)))
 @_state_option
 @click.option("--settings", type=click.Path(dir_okay=False, path_type=Path), help="Another file of the agent's.")
-@click.option("--proxied", multiple=True, help="MCP server, as the agent names it, that `pdp proxy` decides.")
+@click.option("--proxied", multiple=True, help="MCP server that `pdp proxy` decides, as the agent names it.")
 @click.option(
     "--mcp",
     "servers",

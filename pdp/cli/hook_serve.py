@@ -48,7 +48,7 @@ class HookProfile(Closed):
     agent: str
     server: ServerId  # the agent's own tools in the registry
     patience: Annotated[float, Field(ge=0, le=600)] = 25.0  # seconds for which a call is held for people
-    proxied: list[str] = Field(default_factory=list)  # servers, by the agent's names, that a proxy decides
+    proxied: list[str] = Field(default_factory=list)  # servers that a proxy decides, by name, command or URL
     servers: dict[str, ServerId] = Field(
         default_factory=dict
     )  # ids in the registry, by the agent's name, command or URL
@@ -123,9 +123,9 @@ class Resident:
         """Whether the call may be carried out. Raises _RefusedError."""
         connected = await self._connection(agent)
         profile = connected.profile
-        if call.server and call.server in profile.proxied:
-            return True  # its proxy decides; deciding here too would use an approval up
         named = call.started or call.server
+        if named and named in profile.proxied:
+            return True  # its proxy decides; deciding here too would use an approval up
         server = profile.servers.get(named, call.server) if named else profile.server
         if not server:
             raise _RefusedError("Which server is meant is not known, so the call is blocked; its user may say so.")

@@ -35,9 +35,7 @@ HOOKS = (
     Mutant("hook-around", _TOOLS, " or folder.is_relative_to(whole)", "", "a folder around it reaches it"),
     Mutant("hook-links", _TOOLS, "whole = path.resolve()", "whole = path", "a link is what it leads to"),
     Mutant("hook-where", _TOOLS, 'for each in named or [""]:', "for each in named:", "without a path it is here"),
-    Mutant(
-        "hook-all-proxied", _SERVE, " and call.server in profile.proxied", "", "only a proxied server is left to it"
-    ),
+    Mutant("hook-all-proxied", _SERVE, " and named in profile.proxied", "", "only a proxied server is left to it"),
     Mutant(
         "hook-pending-runs",
         _SERVE,

@@ -235,6 +235,17 @@ def test_a_server_behind_a_proxy_is_left_to_it_and_another_is_not(own: Hooked) -
     assert own.run("mcp__git__git_reset")[0] == 0
     blocked(own.run("mcp__github__git_reset"))
     blocked(own.run("mcp__git__x__git_reset"))
+    own.agent = "cursor"
+    own.settings.unlink()
+    own.install("--proxied", "pdp proxy -- mcp-server-git")
+    event = {
+        "hook_event_name": "beforeMCPExecution",
+        "conversation_id": "c",
+        "tool_name": "git_reset",
+        "tool_input": {},
+    }
+    assert own.send(json.dumps({**event, "command": "pdp proxy -- mcp-server-git"}))[0] == 0
+    blocked(own.send(json.dumps({**event, "command": "mcp-server-git"})))
 
 
 def test_what_the_user_has_is_kept_and_broken_settings_are_left_alone(own: Hooked) -> None:
