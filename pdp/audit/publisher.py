@@ -76,7 +76,8 @@ class Publisher:
         the log than the store has."""
         while await self._attempt():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), EVERY)
+                async with asyncio.timeout(EVERY):  # Python 3.11's wait_for may swallow the end of this task
+                    await self._wanted.wait()
 
     async def _attempt(self) -> bool:
         """False where it must not be tried again."""

@@ -241,6 +241,24 @@ async def test_a_proof_is_for_the_tenant_of_its_record(store: AnyStore, tmp_path
         await Records(store, readings(store)).inclusion(mine, 1, 0)
 
 
+async def test_a_publisher_that_is_wanted_can_be_ended(store: AnyStore, tmp_path: Path) -> None:
+    """Ended in whatever step after somebody asked for a checkpoint."""
+    await write(store, 0, 1)
+    for steps in range(8):
+        log = publisher(store, tmp_path / str(steps))
+        running = asyncio.create_task(log.run())
+        async with asyncio.timeout(30):
+            await log.covering(0)
+        waiting = asyncio.create_task(log.covering(1))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        done, _ = await asyncio.wait((running,), timeout=30)
+        assert running in done
+        waiting.cancel()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+
+
 async def test_who_waits_is_told_at_once(store: AnyStore, tmp_path: Path) -> None:
     log = publisher(store, tmp_path)
     running = asyncio.create_task(log.run())
