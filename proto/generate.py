@@ -17,7 +17,7 @@ PROTO_ROOT = Path(__file__).resolve().parent
 ROOT = PROTO_ROOT.parent
 PACKAGES = {
     Path("pdp/v1"): "the public contract",
-    Path("pdp/vendored"): "the calls of gateways",
+    Path("pdp/vendored"): "the calls of others",
 }
 TYPING_PLUGINS = ("mypy", "mypy_grpc")
 INIT = '''"""Stubs of {what}, generated from ``proto/{package}``: never edited, not linted.

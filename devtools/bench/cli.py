@@ -20,8 +20,8 @@ from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
 QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000, subjects=100_000)
-STAGES, PEERS, CALLERS, LOG = "stages", "peers", "callers", "log"
-NAMES = (*FIGURES, STAGES, results.OURS, PEERS, CALLERS, LOG)
+STAGES, PEERS, CALLERS, LOG, SEARCH = "stages", "peers", "callers", "log", "search"
+NAMES = (*FIGURES, STAGES, results.OURS, PEERS, CALLERS, LOG, SEARCH)
 MEASURED = {*NAMES, *callers.OURS}  # whose rows are never empty; others say what is not there
 _STAGE_TIMES = 600  # for each second of a round
 _COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
@@ -81,7 +81,8 @@ def bench(
       stages    where the CPU of one Decide goes
       results   session state, origins and the inspection of 1 KB, 100 KB and 1 MB over a Decide and a bare parse
       callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP; a hook
-      log       the signed log over SHA-256 of its records; records per sync; a search of a long log over a short one
+      log       commits and the signed log over SHA-256 of the records; records per sync; delay of checkpoints
+      search    a search of a long log over one of a short one
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the
@@ -144,7 +145,8 @@ def _run(console: Console, pace: BenchPace, names: tuple[str, ...], foreign: Ben
 
 def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[list[Figure], list[StageFigure]]:
     figures, stages, document = list[Figure](), list[StageFigure](), b""
-    measured = {**FIGURES, results.OURS: results.results, CALLERS: callers.callers, LOG: log.log}
+    more = {results.OURS: results.results, CALLERS: callers.callers, LOG: log.log, SEARCH: log.search}
+    measured = {**FIGURES, **more}
     for place, name in enumerate(names, 1):
         console.print(f"[{place}/{len(names)}] {name}", markup=False)
         try:

@@ -103,7 +103,8 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     meter.runs("facts (session, digest)", lambda: decide.facts.build(decision))
     meter.runs(SESSION, lambda: decide.facts.session(decision))
     value, binds = decision.checked.value, decision.target.binds
-    meter.runs(ORIGINS, lambda: traced(value, binds, of_task(_TASK), {}))
+    sinks = [sink.argument for sink in decision.target.sinks]
+    meter.runs(ORIGINS, lambda: traced(value, binds, sinks, of_task(_TASK), {}))
     policy = snapshot.policy
     asked = meter.runs(
         "question (input checked)",

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server: one request a connection; head, body, time and connections are bounded."""
+"""A small HTTP/1.1 server (h11): one request a connection; head, body, time and connections are bounded."""
 
 from __future__ import annotations
 
@@ -7,29 +7,69 @@ import contextlib
 import logging
 import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
+
+import h11
 
 from pdp.core.errors import ConfigurationFault
+from pdp.core.request import Peer
 
-log = logging.getLogger("pdp.log")
+log = logging.getLogger("pdp.http")
 
-_MAX_HEAD = 8_192
-_SECONDS = 10.0  # of one exchange
+_MAX_HEAD = 16 << 10  # bytes
+_SECONDS = 10.0  # of a handshake, and of one exchange
 _CONNECTIONS = 64
+_CHUNK = 8 << 10  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One whole request. `headers` by their names in lower case; what stands twice is joined by a comma. `peer` is
+    known to an `HttpApi` alone."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    peer: Peer = field(default=Peer("none"))
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """The answer to one request. `kept` is its Cache-Control."""
+
+    status: int
+    body: bytes = b""
+    kind: str = "text/plain; charset=utf-8"
+    kept: str = "no-store"
+    more: tuple[tuple[str, str], ...] = ()
+
+
+_BUSY = HttpReply(503, more=(("Retry-After", "1"),))
 
 
 class HttpListener(ABC):
     """A bound address and what it answers. `start`, then `drain`. `setting` is what messages call the address."""
 
     def __init__(
-        self, listen: str, setting: str, *, max_body: int = 0, tls: ssl.SSLContext | None = None, said: str = ""
+        self,
+        listen: str,
+        setting: str,
+        *,
+        max_body: int = 0,
+        tls: ssl.SSLContext | None = None,
+        said: str = "",
+        connections: int = _CONNECTIONS,
     ) -> None:
         host, _, port = listen.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._setting, self._said = setting, said
         self._max_body = max_body
         self._tls = tls
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        self._slots = asyncio.Semaphore(connections)
         self._server: asyncio.Server | None = None
 
     @property
@@ -39,9 +79,10 @@ class HttpListener(ABC):
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigurationFault `config.listen`."""
+        handshake = _SECONDS if self._tls else None
         try:
             self._server = await asyncio.start_server(
-                self._serve, self._host, self._port, limit=_MAX_HEAD, ssl=self._tls
+                self._serve, self._host, self._port, ssl=self._tls, ssl_handshake_timeout=handshake
             )
         except OSError:
             raise ConfigurationFault(
@@ -56,43 +97,103 @@ class HttpListener(ABC):
             self._server.close()
 
     @abstractmethod
-    async def answer(self, method: str, path: str, hosts: list[str], body: bytes) -> bytes:
-        """The response to one request; `hosts` are the values of its Host fields."""
+    async def answer(self, call: HttpCall) -> HttpReply:
+        """The answer to one request, which has come whole."""
+
+    def too_large(self, call: HttpCall) -> HttpReply:  # noqa: ARG002 - others answer in their own form
+        """The answer to a request whose body is too large, and is left out."""
+        return HttpReply(413)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request; the connection ends with its answer."""
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with self._slots, asyncio.timeout(_SECONDS):
-                writer.write(await self._exchange(reader))
-                await writer.drain()
+        """One request; the connection ends with its answer. One connection too many is told to come back."""
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
+        with contextlib.suppress(OSError, TimeoutError):
+            if self._slots.locked():
+                writer.write(reply_bytes(connection, _BUSY))
+            else:
+                async with self._slots, asyncio.timeout(_SECONDS):
+                    await self._exchange(connection, reader, writer)
+                    await writer.drain()
         writer.close()
 
-    async def _exchange(self, reader: asyncio.StreamReader) -> bytes:
-        head = await reader.readuntil(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, _, rest = first.partition(" ")
-        path, _, version = rest.partition(" ")
-        if not version.startswith("HTTP/1."):
-            return response(400)
-        length = _field(lines, "content-length") or ["0"]
-        if _field(lines, "transfer-encoding") or len(length) > 1 or not length[0].isdecimal() or len(length[0]) > 9:
-            return response(411)
-        if int(length[0]) > self._max_body:
-            return response(413)
-        body = await reader.readexactly(int(length[0]))
-        return await self.answer(method, path, _field(lines, "host"), body)
+    async def _exchange(
+        self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        request = None
+        try:
+            request, whole = await whole_request(connection, reader, writer, self._max_body)
+        except h11.RemoteProtocolError as error:
+            reply = HttpReply(error.error_status_hint)
+        else:
+            reply = await self.answered(request) if whole else self.too_large(request)
+        writer.write(reply_bytes(connection, reply, is_head=request is not None and request.method == "HEAD"))
+
+    async def answered(self, request: HttpCall) -> HttpReply:
+        """The same, whatever happens."""
+        try:
+            return await self.answer(request)
+        except Exception:
+            log.exception("%s: a request could not be answered", self._said)
+            return HttpReply(500)
 
 
-def _field(lines: list[str], name: str) -> list[str]:
-    return [line.partition(":")[2].strip() for line in lines if line.lower().startswith(f"{name}:")]
+async def whole_request(
+    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int
+) -> tuple[HttpCall, bool]:
+    """The next request, and whether it is whole: a body of more than `most` bytes is read to its end, so that the
+    answer arrives, and left out."""
+    head = await _event(connection, reader, writer)
+    if not isinstance(head, h11.Request):
+        raise ConnectionResetError  # it went away
+    body = bytearray()
+    while isinstance(event := await _event(connection, reader, writer), h11.Data):
+        if len(body) <= most:
+            body += event.data
+    whole = len(body) <= most
+    headers: dict[str, str] = {}
+    for name, value in head.headers:
+        key, text = name.decode(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return HttpCall(head.method.decode(), head.target.decode(), headers, bytes(body) if whole else b""), whole
 
 
-def response(
-    status: int, data: bytes = b"", kind: str = "text/plain", kept: str = "no-store", *, body: bool = True
+async def _event(connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
+    while (event := connection.next_event()) is h11.NEED_DATA:
+        if connection.they_are_waiting_for_100_continue:
+            writer.write(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        connection.receive_data(await reader.read(_CHUNK))
+    return event
+
+
+def reply_bytes(
+    connection: h11.Connection, reply: HttpReply, *, is_head: bool = False, is_last: bool = True
 ) -> bytes:
-    """A response's bytes; without its `body` the head is the same."""
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n"
-        f"Cache-Control: {kept}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + (data if body else b"")
+    """The reply on the wire; to a HEAD, without its body. The last one closes its connection."""
+    headers = [
+        ("Content-Type", reply.kind),
+        ("Content-Length", str(len(reply.body))),
+        ("Cache-Control", reply.kept),
+        ("X-Content-Type-Options", "nosniff"),
+        *((("Connection", "close"),) if is_last else ()),
+        *reply.more,
+    ]
+    fields = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]  # as HTTP has them
+    reason = HTTPStatus(reply.status).phrase.encode()
+    head = h11.Response(status_code=reply.status, headers=fields, reason=reason)
+    body = h11.Data(data=b"" if is_head else reply.body)
+    return b"".join(connection.send(event) or b"" for event in (head, body, h11.EndOfMessage()))
+
+
+def server_tls(certificate_file: Path, key_file: Path, named: str) -> ssl.SSLContext:
+    """The TLS context of a listener; `named` is what messages call the two files.
+
+    Raises ConfigurationFault `config.tls`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # never ask at a terminal
+        context.load_cert_chain(certificate_file, key_file, password=lambda: "")
+    except (OSError, ValueError):
+        raise ConfigurationFault("config.tls", f"{named} must be PEM, a pair, and without a password.") from None
+    return context

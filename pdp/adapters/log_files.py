@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from typing_extensions import override
 
-from pdp.adapters.http_listener import HttpListener, response
+from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 
 _PATH = re.compile(r"/(checkpoint|tile/(?:entries|[0-7])/(?:x\d{3}/){0,6}\d{3}(?P<partial>\.p/\d{1,3})?)", re.ASCII)
 
@@ -19,24 +20,30 @@ _PATH = re.compile(r"/(checkpoint|tile/(?:entries|[0-7])/(?:x\d{3}/){0,6}\d{3}(?
 class LogFiles(HttpListener):
     """The listener of a log's files."""
 
-    def __init__(self, listen: str, folder: Path) -> None:
+    def __init__(self, listen: str, folder: Path, archive: Path | None = None) -> None:
+        """`archive`: where the bundles of archived records are."""
         super().__init__(listen, "audit.listen", said="log files")
-        self._folder = folder
+        self._folders = (folder,) if archive is None else (folder, archive)
 
     @override
-    async def answer(self, method: str, path: str, hosts: list[str], body: bytes) -> bytes:
-        found = _PATH.fullmatch(path)
-        if hosts not in ([self.address], [f"localhost:{self._port}"]):
-            return response(421)
-        if method not in {"GET", "HEAD"}:
-            return response(405)
+    async def answer(self, call: HttpCall) -> HttpReply:
+        found = _PATH.fullmatch(call.target)
+        if call.headers.get("host") not in (self.address, f"localhost:{self._port}"):
+            return HttpReply(421)
+        if call.method not in {"GET", "HEAD"}:
+            return HttpReply(405)
         if found is None:
-            return response(404)
-        try:
-            data = await asyncio.to_thread((self._folder / path[1:]).read_bytes)
-        except OSError:
-            return response(404)
-        is_checkpoint = path == "/checkpoint"
+            return HttpReply(404)
+        data = await asyncio.to_thread(self._read, call.target[1:])
+        if data is None:
+            return HttpReply(404)
+        is_checkpoint = call.target == "/checkpoint"
         kind = "text/plain; charset=utf-8" if is_checkpoint else "application/octet-stream"
         kept = "no-store" if is_checkpoint or found["partial"] else "max-age=31536000, immutable"
-        return response(200, data, kind, kept, body=method == "GET")
+        return HttpReply(200, data, kind, kept)
+
+    def _read(self, path: str) -> bytes | None:
+        for folder in self._folders if path.startswith("tile/entries/") else self._folders[:1]:
+            with suppress(OSError):
+                return (folder / path).read_bytes()
+        return None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
-from pdp.adapters.http_listener import HttpListener, response
+from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 
 _PATH = "/add-checkpoint"
 
@@ -26,10 +26,10 @@ class WitnessListener(HttpListener):
         self._add = add
 
     @override
-    async def answer(self, method: str, path: str, hosts: list[str], body: bytes) -> bytes:
-        if path != _PATH:
-            return response(404)
-        if method != "POST":
-            return response(405)
-        status, text, kind = await asyncio.to_thread(self._add, body)
-        return response(status, text.encode(), kind)
+    async def answer(self, call: HttpCall) -> HttpReply:
+        if call.target != _PATH:
+            return HttpReply(404)
+        if call.method != "POST":
+            return HttpReply(405)
+        status, text, kind = await asyncio.to_thread(self._add, call.body)
+        return HttpReply(status, text.encode(), kind)

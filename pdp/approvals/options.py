@@ -164,6 +164,25 @@ class DirectoryOptions(Options):
     )
 
 
+class DeclassifyOptions(Options):
+    """Who may remove labels of what an agent has read for a subject: an operator asks, these approve. Never the
+    subject, nor who asks."""
+
+    seats: dict[Name, int] = Field(
+        min_length=1, description="How many people, by group.", examples=[{"g-security": 2}]
+    )
+    deny_quorum: int = Field(1, ge=1, le=100, description="So many denials end the request.")
+    ttl_seconds: int = Field(3600, ge=60, le=7 * 86_400, description="How long a request waits.")
+    min_assurance: Literal["signed_in", "passkey"] = Field("signed_in", description="How voters prove who they are.")
+
+    @field_validator("seats")
+    @classmethod
+    def _somebody(cls, seats: dict[str, int]) -> dict[str, int]:
+        if min(seats.values(), default=0) < 1:
+            raise ValueError("each group needs one person at least")
+        return seats
+
+
 class ApprovalOptions(Options):
     """Requests for people."""
 
@@ -199,6 +218,9 @@ class ApprovalOptions(Options):
     )
     consent_max_days: int = Field(180, ge=1, le=3660, description="How long a consent holds at most.")
     delegation_max_days: int = Field(30, ge=1, le=366, description="Maximum duration of a delegation.")
+    declassify: DeclassifyOptions | None = Field(
+        None, description="Removal of labels by people. Without it nobody removes any."
+    )
     channels: dict[Name, ChannelOptions] = Field(
         default_factory=dict,
         description="Who is told of requests, by a name of yours. Messages hold a link, never an argument. Each "

@@ -19,6 +19,7 @@ OCSF = "1.9.0-dev"  # the version of the schema whose fields these are; `ai_agen
 _CLASS = 6003  # API Activity
 _OTHER, _READ = 99, 2  # activities
 _INFORMATIONAL = 1
+_CONTROLLED = ("decision", "list", "inspection")  # kinds that are the outcome of a control
 
 Record = Mapping[str, Any]
 Formatter = Callable[[int, bytes, bytes, Record], bytes]
@@ -79,7 +80,7 @@ def _row(cells: Any) -> bytes:
 
 def ocsf(index: int, leaf: bytes, _data: bytes, record: Record) -> bytes:
     """An event of the class API Activity, with the profiles `security_control` and `ai_operation` for answers."""
-    kind, answer = record["kind"], record["kind"] in ("decision", "list")
+    kind, answer = record["kind"], record["kind"] in _CONTROLLED
     activity = _READ if kind in ("list", "read", "reading") else _OTHER
     server, tool = value_of(record, "server"), value_of(record, "tool")
     operation = record.get("method") or ".".join(filter(None, (kind, record.get("event"))))

@@ -30,7 +30,7 @@ from pdp.ports import Store
 log = logging.getLogger("pdp.search")
 
 FILE = "search.sqlite3"
-VERSION = "1"  # of the file and of the terms; another one is made anew
+VERSION = "2"  # of the file and of the terms; another one is made anew
 BLOCK = 4096  # records
 EVERY = 0.25  # seconds between looks for new records
 PAGE = 256  # records of one read
@@ -208,6 +208,8 @@ class SearchIndex:
 
     def _extend(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
         for index, (leaf, data) in enumerate(rows, start):
+            if not data:
+                raise Unavailable("record.archived", f"record {index} is archived; the index needs audit.archive")
             if leaf != leaf_hash(data):
                 raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
             record = json.loads(data)

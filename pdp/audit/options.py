@@ -132,6 +132,19 @@ class AuditOptions(Options):
         examples=["index"],
     )
 
+    archive: Path | None = Field(
+        None,
+        description="Folder where archived records are read, and written by `archive_after_days`. Processes of a "
+        "store share it, or have copies.",
+        examples=["archive"],
+    )
+    archive_after_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Move older records into `archive`, once an hour. Absent: only `pdp audit archive` moves any.",
+    )
+
     push: dict[Name, ReceiverOptions] = Field(
         default_factory=dict,
         description="Who gets records, by a name of yours. Under that name the store keeps how far each is.",
@@ -152,6 +165,8 @@ class AuditOptions(Options):
             raise ValueError("key is set without folder: name the folder for tiles and checkpoints")
         if self.witnesses and not self.key:
             raise ValueError("witnesses is set without key: there is no checkpoint to cosign")
+        if self.archive_after_days is not None and self.archive is None:
+            raise ValueError("archive_after_days is set without archive: name the folder for archived records")
         if self.listen and self.folder is None:
             raise ValueError("listen is set without folder: there is nothing to serve")
         return self

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.audit.cosigners import Cosigners
 from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened, sign, split
-from pdp.audit.tiles import WIDTH, LogFolder, last_bundle
+from pdp.audit.tiles import WIDTH, Leaf, LogFolder, last_bundle
 from pdp.core import merkle
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
@@ -65,7 +65,9 @@ class Publisher:
         self._now_ns = now_ns
         self._latest: SignedCheckpoint | None = None
         self._resumed = False
+        self._dropped = 0  # bundles that are archived, and no longer in the folder
         self._cosigners = cosigners
+        self.uncosigned_ns = 0  # since when no checkpoint has the quorum of the witnesses; 0 while the newest has
         self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
         self._wanted = asyncio.Event()  # somebody waits for a checkpoint
         self._published = asyncio.Condition()
@@ -136,9 +138,17 @@ class Publisher:
             await self._extend(size)
             self._latest = await self._publish(await asyncio.to_thread(self._sign))
             self._resumed = True
+            await self._drop_archived()
         elif self._cosigners is not None and self._cosigners.due(split(self._latest.note)[0]):
             self._latest = await self._publish(self._latest)
         return self._latest
+
+    async def _drop_archived(self) -> None:
+        """Bundles that the archive has; the archiving itself is a record, so this comes after it."""
+        until = min(self._store.archived(), self._folder.size) // WIDTH
+        if until > self._dropped:
+            await asyncio.to_thread(self._folder.drop_archived, self._dropped, until)
+            self._dropped = until
 
     async def _publish(self, head: SignedCheckpoint) -> SignedCheckpoint:
         """With the cosignatures of the witnesses that answer in time."""
@@ -169,6 +179,7 @@ class Publisher:
             told = ", ".join(sorted(differ))
             raise RolledBack(f"witnesses have cosigned other records than the store's ({told})", None, differ)
         self._uncosigned.tell(collected.problem)
+        self.uncosigned_ns = (self.uncosigned_ns or self._now_ns()) if collected.problem else 0
         return replace(head, note=note + collected.lines)
 
     async def _resume(self) -> None:
@@ -180,8 +191,8 @@ class Publisher:
         if before.size > self._store.size():
             lacks = f"the checkpoint in audit.folder has {before.size} records, the store only {self._store.size()}"
             raise RolledBack(lacks, before, {})
-        records = await self._read(last_bundle(before.size), before.size)
-        whole = await asyncio.to_thread(self._folder.resume, before.size, records)
+        rows = await self._read(last_bundle(before.size), before.size)
+        whole = await asyncio.to_thread(self._folder.resume, before.size, rows, self._store.archived())
         if not whole or await asyncio.to_thread(self._root) != before.root:
             self._folder.begin()
             # compared before anything is written over files that may be all that is left of the lost records
@@ -194,25 +205,30 @@ class Publisher:
     async def _root_of_store(self, size: int) -> bytes:
         frontier = merkle.Frontier()
         for start in range(0, size, _PAGE):
-            for record in await self._read(start, min(size, start + _PAGE)):
-                frontier.append(leaf_hash(record))
+            for leaf, _ in await self._read(start, min(size, start + _PAGE)):
+                frontier.append(leaf)
         return frontier.root()
 
     async def _extend(self, size: int) -> None:
         while (start := self._folder.size) < size:
-            records = await self._read(start, min(size, start + _PAGE - start % _PAGE))
-            await asyncio.to_thread(self._folder.extend, records)
+            rows = await self._read(start, min(size, start + _PAGE - start % _PAGE))
+            await asyncio.to_thread(self._folder.extend, rows)
 
-    async def _read(self, start: int, end: int) -> Sequence[bytes]:
+    async def _read(self, start: int, end: int) -> Sequence[Leaf]:
+        """Leaves of the store; of those that are archived, their hashes."""
         if start == end:
             return ()
-        rows = await self._store.in_thread(self._store.records_from, start, end - start)
+        rows = await self._store.in_thread(self._store.leaves_from, start, end - start)
+        archived = self._store.archived()
         for index, (leaf, record) in enumerate(rows, start):
-            if leaf != leaf_hash(record):
+            if not record:
+                if index >= archived:  # another process archives just now, or somebody emptied what is not archived
+                    raise Unavailable("store.unreadable", f"record {index} is empty, and not archived")
+            elif leaf != leaf_hash(record):
                 raise NoteFault("log.inconsistent", f"record {index} is not what was written; nothing is signed")
         if len(rows) != end - start:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
-        return [record for _, record in rows]
+        return rows
 
     def _root(self) -> bytes:
         try:

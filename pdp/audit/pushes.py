@@ -34,6 +34,11 @@ _FAULT = "push.fault"
 _REFUSED = frozenset({"push.rejected", "push.partial"})
 
 
+def cursor(name: str) -> str:
+    """The name of a receiver's cursor in the store."""
+    return f"push {name}"
+
+
 @dataclass(slots=True)
 class _Next:
     """What is sent next, kept until the receiver has it: the same bytes, whatever comes in the meantime."""
@@ -115,7 +120,7 @@ class Push:
             await self._save(at, anyway=True)
         else:
             until = at + LEASE_NS
-            self.position = await self.store.hold_cursor(f"push {self.name}", self.begin, at_ns=at, until_ns=until)
+            self.position = await self.store.hold_cursor(cursor(self.name), self.begin, at_ns=at, until_ns=until)
             if self.position is not None:
                 self._until_ns, self._saved = until, (self.position, at)
                 self._limit, self._attempts, self._due_ns, self._next = self.most, 0, 0, None
@@ -128,7 +133,7 @@ class Push:
         if position is None or (position == self._saved[0] and not anyway):
             return
         until = at_ns + LEASE_NS
-        if await self.store.move_cursor(f"push {self.name}", position, until_ns=until):
+        if await self.store.move_cursor(cursor(self.name), position, until_ns=until):
             self._saved, self._until_ns = (position, at_ns), until
         else:
             self.position = None
@@ -146,6 +151,10 @@ class Push:
         taken: list[Row] = []
         size, end = 0, start
         for index, (leaf, data) in enumerate(rows, start):
+            if not data:
+                raise Unavailable(
+                    "record.archived", f"record {index} is archived; a new receiver needs audit.archive"
+                )
             if leaf != leaf_hash(data):
                 raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
             record = json.loads(data)
@@ -204,7 +213,7 @@ class Push:
         """Save the position, and let others have it at once."""
         if self.position is not None:
             with contextlib.suppress(Fault):
-                await self.store.move_cursor(f"push {self.name}", self.position, until_ns=0)
+                await self.store.move_cursor(cursor(self.name), self.position, until_ns=0)
             self.position = None
 
 

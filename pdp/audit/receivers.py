@@ -15,9 +15,11 @@ from pdp import __version__
 from pdp.audit.export import jsonl, ocsf
 from pdp.audit.options import ReceiverOptions, WebhookReceiver
 from pdp.core.errors import Unavailable
+from pdp.core.methods import TOOL_CALL
 from pdp.core.record_search import codes, value_of
 from pdp.files.options import header_value
 from pdp.outgoing import Post, SignedPost, signing_key, trusted
+from pdp.ports.telemetry import TARGET_NAMES
 
 AREA = "push"  # begins the codes of what goes wrong
 _FORMATS = {"record": jsonl, "ocsf": ocsf}
@@ -113,7 +115,7 @@ class OtlpCollector:
 
 def _log_record(row: Row, made: Callable[[int, bytes, bytes, Mapping[str, Any]], bytes]) -> dict[str, Any]:
     record = row.record
-    effect, server, tool = record.get("effect", ""), value_of(record, "server"), value_of(record, "tool")
+    effect, method = record.get("effect", ""), record.get("method", "")
     warns = effect == "deny" or record["kind"] == "refusal"
     attributes = {
         "pdp.record.index": row.index,
@@ -123,10 +125,10 @@ def _log_record(row: Row, made: Callable[[int, bytes, bytes, Mapping[str, Any]],
         "pdp.tenant": record["tenant"],
         "pdp.effect": effect,
         "pdp.code": next(codes(record), ""),
-        "pdp.server": server,
-        "mcp.method.name": record.get("method", ""),
-        "gen_ai.operation.name": "execute_tool" if record.get("method") == "tools/call" else "",
-        "gen_ai.tool.name": tool,
+        "pdp.server": value_of(record, "server"),
+        "mcp.method.name": method,
+        "gen_ai.operation.name": "execute_tool" if method == TOOL_CALL else "",
+        **_target(record),
         "gen_ai.agent.id": value_of(record, "agent"),
     }
     return {
@@ -137,6 +139,15 @@ def _log_record(row: Row, made: Callable[[int, bytes, bytes, Mapping[str, Any]],
         "body": {"stringValue": made(row.index, row.leaf, row.data, record).decode().rstrip()},
         "attributes": _attributes(attributes),
     }
+
+
+def _target(record: Mapping[str, Any]) -> dict[str, str]:
+    """The attribute that names what a record is about."""
+    target, name = record.get("target"), value_of(record, "tool")
+    if isinstance(target, Mapping):
+        return {TARGET_NAMES[target.get("kind", "tool")]: name}
+    kind, _, rest = name.partition(":")  # elsewhere only tools have a name of their own
+    return {TARGET_NAMES[kind]: rest} if rest and kind in TARGET_NAMES else {TARGET_NAMES["tool"]: name}
 
 
 def _attributes(values: Mapping[str, str | int]) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from pdp.audit.note import HASH_BYTES
-from pdp.core.digest import leaf_hash
 from pdp.core.merkle import Node, node_hash
 from pdp.files.durable import replace_file, sync_folder
 
@@ -23,6 +22,7 @@ ENTRIES = "entries"
 _KEPT = 16  # partial bundles of one place; a client that needs an older one asks for the checkpoint again
 
 Read = Callable[[str], bytes]
+Leaf = tuple[bytes, bytes]  # its hash, and the record; b"" for one that is archived
 
 
 def tile_path(level: int | str, number: int, width: int = WIDTH) -> str:
@@ -111,12 +111,14 @@ class LogFolder:
         self._edge: list[list[bytes]] = [[]]
         self._records: list[bytes] = []
 
-    def resume(self, size: int, records: Sequence[bytes]) -> bool:
-        """Go on after `size` leaves whose tiles are here; `records` are the store's from `last_bundle` on. False
-        where the files are not whole, or of other records: then everything is to be written anew."""
+    def resume(self, size: int, rows: Sequence[Leaf], archived: int) -> bool:
+        """Go on after `size` leaves whose tiles are here; `rows` are the store's from `last_bundle` on. Bundles of
+        the `archived` first records need not be here. False where the files are not whole, or of other records: then
+        everything is to be written anew."""
         self.begin()
         start = last_bundle(size)
-        hashes, level = [leaf_hash(each) for each in records], 1
+        records = [record for _, record in rows]
+        hashes, level = [leaf for leaf, _ in rows], 1
         open_end = size % WIDTH > 0
         edge = [hashes if open_end else []]
         try:
@@ -131,14 +133,14 @@ class LogFolder:
                 level += 1
         except OSError:
             return False
-        if not self._whole(size):
+        if not self._whole(size, archived):
             return False
         self.size, self._edge, self._records = size, edge, list(records) if open_end else []
         return True
 
-    def _whole(self, size: int) -> bool:
+    def _whole(self, size: int, archived: int) -> bool:
         """Whether all full tiles and bundles are there, by their lengths; what is in them was synced."""
-        places: list[tuple[int | str, int]] = [(ENTRIES, n) for n in range(size // WIDTH)]
+        places: list[tuple[int | str, int]] = [(ENTRIES, n) for n in range(archived // WIDTH, size // WIDTH)]
         places += [(level, n) for level, n, width in tiles(size) if width == WIDTH]
         try:
             lengths = [(level, (self._path / tile_path(level, n)).stat().st_size) for level, n in places]
@@ -146,16 +148,23 @@ class LogFolder:
             return False
         return all(length == HASH_BYTES * WIDTH or level == ENTRIES for level, length in lengths)
 
-    def extend(self, records: Sequence[bytes]) -> None:
-        """Write what full tiles and bundles come of these records; `close_edge` writes the partial ones."""
-        for record in records:
+    def extend(self, rows: Sequence[Leaf]) -> None:
+        """Write what full tiles and bundles come of these leaves; `close_edge` writes the partial ones. A bundle with
+        archived records is the archive's."""
+        for leaf, record in rows:
             self._records.append(record)
             if len(self._records) == WIDTH:
-                self._write(tile_path(ENTRIES, self.size // WIDTH), bundle(self._records), sync=True)
+                if all(self._records):
+                    self._write(tile_path(ENTRIES, self.size // WIDTH), bundle(self._records), sync=True)
                 self._drop_partial(ENTRIES, self.size // WIDTH)
                 self._records = []
             self.size += 1
-            self._append(0, leaf_hash(record))
+            self._append(0, leaf)
+
+    def drop_archived(self, first: int, until: int) -> None:
+        """Delete the full bundles of records that are archived, of these numbers. Raises OSError."""
+        for number in range(first, until):
+            (self._path / tile_path(ENTRIES, number)).unlink(missing_ok=True)
 
     def _append(self, level: int, found: bytes) -> None:
         if level == len(self._edge):
@@ -175,7 +184,7 @@ class LogFolder:
             if hashes:
                 number = (self.size >> HEIGHT * level) // WIDTH
                 self._write(tile_path(level, number, len(hashes)), b"".join(hashes))
-        if self._records:
+        if self._records and all(self._records):
             number, width = self.size // WIDTH, len(self._records)
             self._write(tile_path(ENTRIES, number, width), bundle(self._records))
             for old in range(width - _KEPT, 0, -1):

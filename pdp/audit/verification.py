@@ -19,14 +19,17 @@ def read_checkpoint(folder: Path, keys: Iterable[LogKey]) -> Checkpoint:
     return opened((folder / CHECKPOINT).read_text(encoding="utf-8"), keys)
 
 
-def verify_folder(folder: Path, head: Checkpoint, marks: Iterable[Checkpoint], progress: Progress) -> None:
-    """Every entry and every tile of a log's files. `marks` are earlier checkpoints, which the log must extend. Raises
-    NoteFault that names the first leaf or tile that is wrong."""
+def verify_folder(
+    folder: Path, head: Checkpoint, marks: Iterable[Checkpoint], progress: Progress, *, archive: Path | None = None
+) -> None:
+    """Every entry and every tile of a log's files; bundles that are not among them are looked for in its `archive`.
+    `marks` are earlier checkpoints, which the log must extend. Raises NoteFault that names the first leaf or tile
+    that is wrong."""
     frontier, seen = Frontier(), _Marks(marks)
     levels: list[list[bytes]] = []
     for number in range(-(-head.size // WIDTH)):
         width = min(WIDTH, head.size - WIDTH * number)
-        records, hashes = _bundle(folder, number, width), _tile(folder, 0, number, width)
+        records, hashes = _bundle(folder, number, width, archive), _tile(folder, 0, number, width)
         for n, (record, expected) in enumerate(zip(records, hashes, strict=True)):
             found = leaf_hash(record)
             if found != expected:
@@ -82,15 +85,23 @@ class _Marks:
             )
 
 
-def _bundle(folder: Path, number: int, width: int) -> list[bytes]:
+def _bundle(folder: Path, number: int, width: int, archive: Path | None) -> list[bytes]:
     path = tile_path(ENTRIES, number, width)
     try:
-        data, full = _partial(folder, ENTRIES, number, width)
+        try:
+            data, full = _partial(folder, ENTRIES, number, width)
+        except FileNotFoundError:
+            if archive is None:
+                raise
+            data, full = _partial(archive, ENTRIES, number, width)
         records = entries(data)[: width if full else None]
     except (OSError, ValueError):
         records = []
     if len(records) != width:
-        raise wrong(f"leaves {WIDTH * number} to {WIDTH * number + width - 1}: {path} is missing or not whole")
+        raise wrong(
+            f"leaves {WIDTH * number} to {WIDTH * number + width - 1}: {path} is missing or not whole, here and "
+            "in the archive (--archive), if there is one"
+        )
     return records
 
 

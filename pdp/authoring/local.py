@@ -45,12 +45,18 @@ from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools
 
 LOCAL_ISSUER = "urn:pdp:local"  # of whom the proxy vouches for
 TENANT = "local"
-PROXY = "proxy"
+PROXY, HOOK = "proxy", "hook"
 _SOCKET_BYTES = 107  # of a path that the kernel takes
 DAYS = 90  # for which what was read holds
 GROUPS: Mapping[str, str] = {"approvers": "You", "operators": "You", "security": "You"}
 CALLERS: Mapping[str, Mapping[str, Any]] = {
-    PROXY: {"roles": ["decide"], "servers": ["*"], "may_assert": {"claims": [LOCAL_ISSUER]}},
+    PROXY: {
+        "roles": ["decide"],
+        "servers": ["*"],
+        "may_assert": {"claims": [LOCAL_ISSUER]},
+        "inspects_results": True,
+    },
+    HOOK: {"roles": ["decide"], "servers": ["*"], "may_assert": {"claims": [LOCAL_ISSUER]}},  # sees no result
     "desk": {"roles": ["approve", "subject"], "resources": [DESK], "person_clients": ["desk"]},
     "operator": {"roles": ["operate"]},
     "explainer": {"roles": ["explain"], "servers": ["*"]},
@@ -106,6 +112,11 @@ class LocalInstallation(Installation):
     def proxy_token(self, at_ns: int) -> str:
         """With which a proxy asks."""
         return self.caller_token(PROXY, at_ns, lifetime_seconds=600)
+
+    def hook_token(self, at_ns: int) -> str:
+        """With which a hook asks; an installation made before hooks had a caller of their own has a proxy's."""
+        known = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
+        return self.caller_token(HOOK if HOOK in known else PROXY, at_ns, lifetime_seconds=600)
 
     def approver_token(self, at_ns: int) -> str:
         """With which the user answers."""

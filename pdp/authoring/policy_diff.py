@@ -19,7 +19,6 @@ from typing import Any
 from pdp.authoring.reexecution import Policies, Reexecuted, reexecute
 from pdp.core.check import NS
 from pdp.core.digest import canonical
-from pdp.core.elements import EngineQuery, decision_of
 from pdp.core.errors import EngineFault
 from pdp.core.evidence import answer
 from pdp.core.forecast import (
@@ -33,42 +32,26 @@ from pdp.core.forecast import (
     settled,
     wanted_calls,
 )
-from pdp.core.outcome import Effect, Outcome, conclude, denied, read
+from pdp.core.outcome import Effect
 from pdp.ports import LoadedPolicy
 from pdp.service.evaluate import MAX_ROUNDS
-from pdp.service.replay import NotReplayable, Opened, RecordedDecision, by_service, opened, parsed
+from pdp.service.replay import (
+    ComparedAnswer,
+    NotReplayable,
+    Opened,
+    RecordedDecision,
+    by_service,
+    opened,
+    parsed,
+    reevaluated,
+    under,
+)
 
 TOGETHER = 64  # decisions that are evaluated at once
 RUNS = 40  # of the forecast
 KINDS = ("decision", "approval", "grant")
-# what the service denies for, and a policy that does it is no better for being tried elsewhere
-_OF_THE_POLICY = frozenset({"policy.error", "policy.undefined", "policy.not_a_decision", "policy.timeout"})
 _ASKED_AGAIN = frozenset({"approval", "confirmation"})
 Rows = Iterable[tuple[bytes, Opened]]
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedAnswer:
-    """What a policy answers, as far as it is compared."""
-
-    effect: str
-    reasons: frozenset[tuple[str, str]]  # code, rule
-    requirements: frozenset[bytes]
-    obligations: frozenset[bytes]
-
-    @staticmethod
-    def recorded(record: Mapping[str, Any]) -> ComparedAnswer:
-        """What a record says."""
-        reasons = frozenset((r["code"], r["rule"]) for r in record["reasons"])
-        parts = (frozenset(map(canonical, record[name])) for name in ("requirements", "obligations"))
-        return ComparedAnswer(record["effect"], reasons, *parts)
-
-    @staticmethod
-    def of(outcome: Outcome) -> ComparedAnswer:
-        """What an evaluation came to."""
-        reasons = frozenset((r.code, r.rule) for r in outcome.reasons)
-        parts = (frozenset(canonical(dict(e)) for e in each) for each in (outcome.requirements, outcome.obligations))
-        return ComparedAnswer(outcome.effect.value, reasons, *parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,37 +182,21 @@ async def _compared(
 
 async def _under(policy: LoadedPolicy, decision: RecordedDecision) -> _Result:
     """A decision under another policy. Raises EngineFault."""
-    document = json.loads(decision.document)
-    document["policy"] = {**document["policy"], "revision": policy.revision, "packs": list(policy.packs)}
-    if not policy.valid(document):
-        raise EngineFault("policy.input", "The input document does not match its schema.")
-    outcome = await _evaluated(policy, document, decision.supported)
+    document = under(policy, decision.document)
+    outcome = await reevaluated(policy, document, decision.supported)
     answered = ComparedAnswer.of(outcome)
     evidence = [each for each in document["evidence"] if each["kind"] not in _ASKED_AGAIN]
     if len(evidence) != len(document["evidence"]):
         document["evidence"] = evidence
-        outcome = await _evaluated(policy, document, decision.supported)
+        outcome = await reevaluated(policy, document, decision.supported)
     stages: list[tuple[Mapping[str, Any], ...]] = []
     while outcome.effect is Effect.PENDING and asks_people(outcome.requirements) and len(stages) < MAX_ROUNDS:
         stages.append(outcome.requirements)
         call, until_ns = document["call"]["digest"], document["time"]["ns"] + NS
         evidence = [*evidence, *(answer(each, call, "met", until_ns) for each in outcome.requirements)]
         document["evidence"] = evidence
-        outcome = await _evaluated(policy, document, decision.supported)
+        outcome = await reevaluated(policy, document, decision.supported)
     return _Result(answered, tuple(stages), judge=outcome.effect is Effect.PENDING)
-
-
-async def _evaluated(policy: LoadedPolicy, document: Mapping[str, Any], supported: frozenset[str] | None) -> Outcome:
-    asked = EngineQuery.of(document, {}, fresh=True)
-    try:
-        said = await policy.engine.evaluate(asked)
-    except EngineFault as fault:
-        if fault.code in _OF_THE_POLICY:
-            return denied(fault.code)
-        raise
-    if supported is None:
-        supported = frozenset(str(each["kind"]) for each in read(decision_of(said)).obligations)
-    return conclude(asked, said, supported)
 
 
 def _note(
@@ -254,13 +221,10 @@ def _note(
 
 def _change(decision: RecordedDecision, before: ComparedAnswer, after: ComparedAnswer) -> ChangedDecision:
     record = decision.record
-    parts = ("effect", "requirements", "obligations", "reasons")
-    part = next(name for name in parts if getattr(before, name) != getattr(after, name))
-    come, gone = sorted(after.reasons - before.reasons), sorted(before.reasons - after.reasons)
-    said = gone or come if after.effect == "allow" else come or gone  # of an allow, what no longer keeps it
-    rules = tuple(f"{rule} {code}" for code, rule in said) or ("the same rules",)
+    rules = tuple(f"{rule} {code}" for code, rule in before.reasons_of_change(after)) or ("the same rules",)
     target = f"{record['server']['id']}/{record['target']['name']}"
     subject = record["subject"]["id"] or ""
+    part = before.part_changed(after)
     return ChangedDecision(decision.id, part, before.effect, after.effect, rules, target, subject)
 
 

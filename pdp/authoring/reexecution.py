@@ -27,7 +27,7 @@ from pdp.policy.source import Host, KeptBundles, deciding_host
 from pdp.ports import Entropy, LoadedPolicy
 from pdp.service.replay import NotReplayable, RecordedDecision, by_service, failed, replay, same
 
-DEADLINE_MS = 10_000
+DEADLINE_MS = 30_000
 AT_ONCE = 3  # engines that are kept up; each is a process or more
 _OPA_NEEDED = "--engine opa: there is no such program; give --opa PATH."
 
@@ -100,7 +100,7 @@ async def policies(
     artefact: Callable[[str], bytes | None], entropy: Entropy, opa: Path | None = None, workers: int | None = None
 ) -> AsyncIterator[Policies]:
     """Policies on the embedded engine, or on that OPA."""
-    pool = PoolOptions(deadline_ms=DEADLINE_MS, patience_ms=6 * DEADLINE_MS)
+    pool = PoolOptions(deadline_ms=DEADLINE_MS, patience_ms=2 * DEADLINE_MS)
     embedded = EmbeddedOptions(pool=pool) if workers is None else EmbeddedOptions(pool=pool, workers=workers)
     host: Host
     if opa is None:

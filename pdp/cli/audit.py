@@ -16,16 +16,17 @@ import click
 import grpc
 
 from pdp.audit import receipt
+from pdp.audit.archive import ArchiveFolder
 from pdp.audit.cosignature import WitnessKey
 from pdp.audit.note import LogKey, read_private
 from pdp.audit.verification import Progress
-from pdp.cli.commands import Commands
+from pdp.cli.commands import Commands, archive_option
 from pdp.cli.connection import AdminConnection, admin_options
 from pdp.config import settings
+from pdp.core.digest import commitment
 from pdp.core.errors import ConfigurationFault
-from pdp.secrets.reference import secret
 from pdp.store.options import StoreOptions
-from pdp.store.reading import StoreReader, reading
+from pdp.store.reading import StoreReader, no_archive, reading
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
@@ -34,6 +35,7 @@ PATIENCE = 10.0  # seconds for a checkpoint that covers a record
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, path_type=Path)
 _ERASED = "(erased)"
+_OPERATORS = ("switch", "config")  # kinds of records whose committed values are shown
 
 
 @click.group(
@@ -42,6 +44,10 @@ _ERASED = "(erased)"
         "accept-rollback": (
             "pdp.cli.audit_rollback:accept_rollback",
             "Use a store that lacks records of which a checkpoint was signed.",
+        ),
+        "archive": (
+            "pdp.cli.audit_archive:archive",
+            "Move the oldest records of a store into an archive; receipts and proofs hold as before.",
         ),
         "erase": (
             "pdp.cli.audit_search:erase",
@@ -120,19 +126,35 @@ def key(key: Path, origin: str, *, witness: bool) -> None:  # noqa: A002, RUF100
 @click.argument("name")
 @click.argument("store", type=_PLACE, required=False)
 @click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
-def show(*, name: str, store: Path | None, config: Path | None) -> None:
-    """Show a record of a store, by decision id or index, with the people that its pseudonyms stand for.
+@archive_option
+def show(*, name: str, store: Path | None, config: Path | None, archive: Path | None) -> None:
+    """Show a record of a store, by id or index, with the people that its pseudonyms stand for.
 
-    Reads only, while the service runs. Who was erased is shown as such.
+    Of a switch also its reason, of a configuration what each changed setting was and is. Reads only, while the
+    service runs. Who was erased is shown as such.
     """
     if (store is None) == (config is None):
         raise click.UsageError("Give either STORE or --config.")
-    with store_reader(store, config) as reader:
+    with store_reader(store, config, archive) as reader:
         data = reader.record(name)
         if data is None:
             click.echo("record.unknown: There is no such record.", err=True)
             sys.exit(1)
-        click.echo(json.dumps(named(json.loads(data), reader), indent=2, ensure_ascii=True))
+        record = json.loads(data)
+        shown = named(record, reader)
+        if committed := _opened(record, reader):
+            shown["opened"] = committed
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=True))
+
+
+def _opened(record: Mapping[str, Any], reader: StoreReader) -> dict[str, Any]:
+    """What operators' records are committed to: the reason of a switch, old and new values of settings."""
+    found = reader.decision(record["id"]) if record["kind"] in _OPERATORS else None
+    return {
+        path: json.loads(value)
+        for path, (salt, value) in (found[1] if found else {}).items()
+        if commitment(salt, path, value) == record.get(path)
+    }
 
 
 def named(value: Any, reader: StoreReader) -> Any:
@@ -146,20 +168,20 @@ def named(value: Any, reader: StoreReader) -> Any:
 
 
 @contextmanager
-def store_reader(place: Path | None, config: Path | None) -> Iterator[StoreReader]:
-    """The records of a store, by its folder or a server's configuration. Raises ConfigurationFault `store.path`."""
+def store_reader(place: Path | None, config: Path | None, archive: Path | None = None) -> Iterator[StoreReader]:
+    """The records of a store, by its folder or a server's configuration, and of its archive. Raises
+    ConfigurationFault `store.path`."""
     if config is not None:
         loaded = settings.load(config, os.environ)
-        reference = loaded.store.password
-        password = secret(reference, loaded.vault, where="store.password", at_least=1) if reference else b""
-        options = loaded.store
+        options, password = loaded.store, settings.store_password(loaded)
+        archive = archive or loaded.audit.archive
     else:
         options, password = StoreOptions(path=place or Path()), b""
         if not (options.path / FILE).is_file():
             raise ConfigurationFault(
                 "store.path", f"there is no {FILE} here; give the folder that `store.path` names"
             )
-    with reading(options, password) as reader:
+    with reading(options, password, ArchiveFolder(archive).record if archive else no_archive) as reader:
         yield reader
 
 

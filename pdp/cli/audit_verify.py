@@ -21,7 +21,7 @@ from pdp.audit.tiles import CHECKPOINT
 from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
 from pdp.authoring.reexecution import Reexecuted, differences, policies, program, reexecute
 from pdp.cli.audit import WRONG, bar, store_reader
-from pdp.cli.commands import Duration
+from pdp.cli.commands import Duration, archive_option
 from pdp.core.check import NS
 from pdp.runtime.environment import SystemEntropy
 from pdp.service import replay
@@ -59,6 +59,7 @@ _PLACE = click.Path(exists=True, path_type=Path)
 @click.option("--bundle", type=_PLACE, help="With --execute: the policy bundle, or a folder of bundles.")
 @click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
 @click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
+@archive_option
 def verify(
     *,
     place: Path | None,
@@ -72,6 +73,7 @@ def verify(
     bundle: Path | None,
     engine: str,
     opa: str | None,
+    archive: Path | None,
 ) -> None:
     """Verify PLACE: a receipt (.tlog-proof) or a folder of receipts, a log's folder, or a store's.
 
@@ -93,7 +95,7 @@ def verify(
         elif executed:
             raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
         else:
-            _verify_log(place, config, known, earlier, demanded)
+            _verify_log((place, config, archive), known, earlier, demanded)
     except (NoteFault, OpenedFault) as fault:
         click.echo(f"{fault.code}: {fault.message}", err=True)
         sys.exit(WRONG)
@@ -158,21 +160,25 @@ def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey], dem
 
 
 def _verify_log(
-    place: Path | None, config: Path | None, keys: list[LogKey], earlier: list[Checkpoint], demanded: _Demanded
+    places: tuple[Path | None, Path | None, Path | None],
+    keys: list[LogKey],
+    earlier: list[Checkpoint],
+    demanded: _Demanded,
 ) -> None:
-    """A log's folder, or a store. Raises NoteFault."""
+    """A log's folder, or a store, by itself or by a configuration; with an archive. Raises NoteFault."""
+    place, config, archive = places
     if place is not None and (place / CHECKPOINT).is_file():
         head = read_checkpoint(place, keys)
         by = demanded.of((place / CHECKPOINT).read_text(encoding="utf-8"))
         with bar(head.size) as progress:
-            verify_folder(place, head, earlier, progress)
+            verify_folder(place, head, earlier, progress, archive=archive)
         click.echo(f"verified: {head.size} records of {head.origin}{by}")
         return
     if demanded.policy is not None:
         raise click.UsageError("--witness-policy: is for receipts and a log's folder.")
     if not earlier:
         raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
-    with store_reader(place, config) as reader, bar(reader.size()) as progress:
+    with store_reader(place, config, archive) as reader, bar(reader.size()) as progress:
         size = verify_records(reader.records(), None, earlier, progress)
     click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
 
@@ -185,8 +191,15 @@ def _verify_log(
     "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
+@archive_option
 def open_(
-    *, store: Path | None, config: Path | None, decisions: tuple[str, ...], since: int | None, out: Path
+    *,
+    store: Path | None,
+    config: Path | None,
+    decisions: tuple[str, ...],
+    since: int | None,
+    out: Path,
+    archive: Path | None,
 ) -> None:
     """Open what records of STORE are committed to, so that others can evaluate their decisions again.
 
@@ -202,7 +215,7 @@ def open_(
         raise click.UsageError("Give either --decision or --since.")
     out.mkdir(parents=True, exist_ok=True)
     written, erased, bundles = 0, 0, set[str]()
-    with store_reader(store, config) as reader, bar(reader.size() if since else len(decisions)) as progress:
+    with store_reader(store, config, archive) as reader, bar(reader.size() if since else len(decisions)) as progress:
         for data, values in _chosen(reader, decisions, since, progress):
             record = parsed(data)
             _write(out / f"{record['id']}.json", data)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
+from pdp.adapters.http_listener import server_tls
 from pdp.adapters.witness_listener import WitnessListener
 from pdp.audit.note import LogKey, read_private
 from pdp.audit.witness import MAX_BODY, Witness
-from pdp.core.errors import ConfigurationFault
 from pdp.telemetry import logs
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -66,14 +66,9 @@ def witness(
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if certificate is None:
+    if certificate is None or key is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError):
-        raise ConfigurationFault("witness.tls", "--tls-certificate: is no PEM chain with its key") from None
-    return context
+    return server_tls(certificate, key, "--tls-certificate and --tls-key")
 
 
 async def _serve(made: Witness, listen: str, scheme: str, tls: ssl.SSLContext | None) -> None:

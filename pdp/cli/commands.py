@@ -17,6 +17,10 @@ PLAINTEXT = "--target: beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS 
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
 _WHOLE = 1000  # characters: longer than any first sentence
 
+archive_option = click.option(
+    "--archive", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where archived records are."
+)
+
 
 class Commands(click.Group):
     """A group whose help gives the first sentence of each command whole, on as many lines as it takes.

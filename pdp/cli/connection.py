@@ -13,9 +13,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,16 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from pdp.cli.commands import PLAINTEXT
-from pdp.client import ApprovalClient, Filter, PlaintextRefusedError, RefusedError, Tls
+from pdp.client import (
+    ApprovalClient,
+    Decision,
+    Filter,
+    PlaintextRefusedError,
+    RefusedError,
+    Tls,
+    ToolCall,
+    Waited,
+)
 from pdp.client.channel import connect
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
@@ -181,6 +190,31 @@ def read_token(path: Path, option: str = "--token-file") -> str:
     if not text or not text.isprintable():
         raise click.UsageError(f"{option}: the file holds no token.")
     return text
+
+
+async def decided_in_time(
+    call: ToolCall,
+    decide: Callable[[ToolCall], Awaitable[Decision]],
+    wait: Callable[[str, float], Awaitable[Waited]],
+    patience: float,
+    on_pending: Callable[[Decision], None] = lambda _decision: None,
+) -> Decision:
+    """The decision once people have answered, or as it is after `patience` seconds or where a wait is refused.
+
+    `decide` and `wait` are the client's, with the credential of the call; `on_pending` is given a pending answer.
+    """
+    decision = await decide(call)
+    if decision.pending is not None:
+        on_pending(decision)
+    ends = time.monotonic() + patience
+    while decision.pending is not None and (left := ends - time.monotonic()) > 0:
+        resume = decision.pending.resume_token
+        waited = await wait(resume, left)
+        if waited.again:
+            decision = await decide(replace(call, resume_token=resume))
+        elif waited.gone or waited.reasons:
+            break
+    return decision
 
 
 def admin_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -76,8 +76,8 @@ def list_(agent: str) -> None:
 
 async def _listed(agent: str) -> None:
     import mcp_types  # noqa: PLC0415 - slow, and for this command alone
-    from mcp.server import Server  # noqa: PLC0415
-    from mcp.server.stdio import stdio_server  # noqa: PLC0415
+    from mcp.server import Server  # noqa: PLC0415 - likewise
+    from mcp.server.stdio import stdio_server  # noqa: PLC0415 - likewise
 
     tools = [mcp_types.Tool.model_validate(each.definition) for each in own_tools(agent)]
 

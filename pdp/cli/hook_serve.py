@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +25,8 @@ from pdp.adapters.hooks.agents import AGENTS, Agent, HookCall, NotAnEventError
 from pdp.adapters.hooks.own_tools import own_tool, reaches
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation
-from pdp.cli.connection import read_token, tls_of
-from pdp.client import AsyncClient, Claims, Decision, Session, ToolCall
+from pdp.cli.connection import decided_in_time, read_token, tls_of
+from pdp.client import AsyncClient, Claims, Decision, Session, ToolCall, Waited
 from pdp.client.values import Credential
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.hook import BLOCKED, MAX_EVENT, SOCKET
@@ -86,6 +86,17 @@ class _Connected:
     client: AsyncClient
     credential: Callable[[], Credential]
 
+    async def decision(self, call: ToolCall, session: Session) -> Decision:
+        """The decision once people have answered, or the patience is at its end."""
+
+        async def asked(each: ToolCall) -> Decision:
+            return await self.client.decide(each, self.credential(), session=session)
+
+        async def waited(resume: str, seconds: float) -> Waited:
+            return await self.client.wait(resume, self.credential(), seconds)
+
+        return await decided_in_time(call, asked, waited, self.profile.patience)
+
 
 @dataclass(slots=True)
 class Resident:
@@ -133,7 +144,7 @@ class Resident:
         if tool is not None and reaches(tool, call.arguments, call.folder, self.folder):
             raise _RefusedError("This would reach where decisions are made, so it is blocked.")
         asked = ToolCall(server, call.tool, call.arguments, tool.definition if tool is not None else None)
-        decision = await _settled(connected, asked, Session(call.session))
+        decision = await connected.decision(asked, Session(call.session))
         if not decision.allowed:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
             raise _RefusedError(decision.safe_message)
@@ -166,28 +177,13 @@ class Resident:
                 "hook.profile", "No decision point is named, and there is none of the user's own."
             )
         await asyncio.shield(asyncio.ensure_future(self.started))
-        client = AsyncClient(home.socket, token=lambda: home.proxy_token(time.time_ns()), timeout=_ANSWER_SECONDS)
+        client = AsyncClient(home.socket, token=lambda: home.hook_token(time.time_ns()), timeout=_ANSWER_SECONDS)
         claims = Claims(local.LOCAL_ISSUER, home.user, home.claims(agent.id))
         return _Connected(profile, client, lambda: claims)
 
 
 class _RefusedError(Exception):
     """The call is refused; the message is fit for a model."""
-
-
-async def _settled(connected: _Connected, call: ToolCall, session: Session) -> Decision:
-    """The decision, once people have answered or the patience is at its end."""
-    client, credential = connected.client, connected.credential
-    ends = time.monotonic() + connected.profile.patience
-    decision = await client.decide(call, credential(), session=session)
-    while decision.pending is not None and (left := ends - time.monotonic()) > 0:
-        resume = decision.pending.resume_token
-        waited = await client.wait(resume, credential(), min(left, 50.0))
-        if waited.gone or waited.reasons:
-            break
-        if waited.again:
-            decision = await client.decide(replace(call, resume_token=resume), credential(), session=session)
-    return decision
 
 
 async def serve(folder: Path, idle: float = IDLE_SECONDS) -> None:

@@ -52,7 +52,7 @@ _COMMANDS = {
         "Have a server read policy, registry, keys and the directory again now; it looks every second by itself.",
     ),
     "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM."),
-    "sessions": ("pdp.cli.sessions:sessions", "Whole sessions of agents: what policy comes to on them."),
+    "sessions": ("pdp.cli.sessions:sessions", "Whole sessions of agents, and what they have read."),
     "status": (
         "pdp.cli.operations:status",
         "Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.",

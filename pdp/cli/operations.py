@@ -136,6 +136,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             yield _more(_fault(keys.last_failure))
     yield from _directories(status)
     yield from _judge(status)
+    yield from _shadows(status)
     store = status.store
     yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
     if store.HasField("last_failure"):
@@ -143,7 +144,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     if store.HasField("sessions"):
         yield _more(f"sessions: {_fault(store.sessions)}")
     yield from _differences(status)
-    yield from _observations(status)
+    yield from _callers(status)
     yield from _switches(status)
 
 
@@ -159,10 +160,12 @@ def _judge(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield _more(f"NOT ISOLATED: {', '.join(judge.not_isolated)}")
 
 
-def _observations(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+def _callers(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     for each in status.observations:
         caller = _printable(f"{each.caller} ({', '.join(each.servers)})")
         yield f"{'observed':10}{caller}: policy does not bind it until {_at(each.until)}"
+    for name in status.callers_not_inspecting:
+        yield f"{'results':10}{_printable(name)}: not inspected; its sessions stay at the worst labels"
 
 
 def _differences(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
@@ -192,6 +195,15 @@ def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield _more(f"pack {pack.name} of {pack.owner}: {_grants(pack.servers)}")
     if policy.HasField("last_failure"):
         yield _more(f"another was refused: {_fault(policy.last_failure)}")
+
+
+def _shadows(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for each in status.shadows:
+        yield f"{'shadow':10}{each.name}: {_printable(each.revision) or 'none: nothing could be loaded'}"
+        counts = f"{each.agreed} alike, {each.differed} otherwise, {each.failed} failed, {each.dropped} not seen"
+        yield _more(counts)
+        if each.problem:
+            yield _more(f"another was refused: {each.problem}")
 
 
 def _kept(kept: admin_pb2.KeptResults) -> str:

@@ -20,7 +20,7 @@ from pdp.authoring.check import check_folder
 from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, compare, replayed
 from pdp.authoring.reexecution import differences, policies, program
 from pdp.cli.audit import bar, named, store_reader
-from pdp.cli.commands import Duration
+from pdp.cli.commands import Duration, archive_option
 from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
 from pdp.core.digest import Json
@@ -56,6 +56,7 @@ _tenant = click.option("--tenant", default=None, help="Only the decisions of thi
 @_tenant
 @_engine
 @_opa
+@archive_option
 @_json
 def replay(
     *,
@@ -66,6 +67,7 @@ def replay(
     tenant: str | None,
     engine: str,
     opa: str | None,
+    archive: Path | None,
     as_json: bool,
 ) -> None:
     """Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.
@@ -78,7 +80,7 @@ def replay(
     _one_of(store, config)
     if bool(decisions) == (since is not None):
         raise click.UsageError("Give either --decision or --since.")
-    with store_reader(store, config) as reader, bar(reader.size() if since else len(decisions)) as progress:
+    with store_reader(store, config, archive) as reader, bar(reader.size() if since else len(decisions)) as progress:
         if since is not None:
             rows: Iterable[tuple[bytes, Opened]] = reader.since(
                 reader.newest_ns() - since * NS, ("decision",), progress
@@ -132,6 +134,7 @@ async def _replayed(
 @click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
 @_engine
 @_opa
+@archive_option
 @_json
 def diff(
     *,
@@ -144,6 +147,7 @@ def diff(
     names: bool,
     engine: str,
     opa: str | None,
+    archive: Path | None,
     as_json: bool,
 ) -> None:
     """Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.
@@ -158,7 +162,7 @@ def diff(
     """
     _one_of(store, config)
     bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
-    with store_reader(store, config) as reader, bar(reader.size()) as progress:
+    with store_reader(store, config, archive) as reader, bar(reader.size()) as progress:
         rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
         found = asyncio.run(_compared(_of(rows, tenant), bundles, program(engine, opa)))
         shown = {each.subject: str(named(each.subject, reader)) if names else each.subject for each in found.changed}

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.connection import read_token, tls_of
 from pdp.cli.proxy_own import OwnProxy
-from pdp.client import AsyncClient, PlaintextRefusedError
+from pdp.client import AsyncClient, PlaintextRefusedError, Session
 from pdp.client.values import Credential
 from pdp.confinement import Confinement
 
@@ -79,7 +80,7 @@ def proxy(
     """Put a decision point in front of an MCP server: `pdp proxy -- COMMAND`.
 
     The agent starts this instead of COMMAND. A call reaches the server only after an allow, a list shows only what
-    the user may call, and methods other than those of tools do not exist. Without an answer nothing passes.
+    the user may call, and of a result the agent sees what may be shown. Without an answer nothing passes.
 
     \b
     pdp proxy --pin -- mcp-server-git          you read its tools, and sign
@@ -108,7 +109,13 @@ def proxy(
         {name: os.environ[name] for name in env_names if name in os.environ},
         confinement=confinement,
     )
-    options = EnforcementOptions(credential=_credential(bearer_file), patience=patience)
+    session = None if bearer_file is None else Session(f"proxy-{uuid.uuid4()}")  # one user, one agent, this start
+    options = EnforcementOptions(
+        credential=_credential(bearer_file),
+        session=lambda _ctx: session,
+        patience=patience,
+        inspects_results=True,
+    )
     click.echo(f"pdp proxy: {server} is decided at {target}.", err=True)
     if command:
         say_confinement(confinement, server)

@@ -7,8 +7,9 @@ import os
 import shlex
 import signal
 import time
+import uuid
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,7 +21,8 @@ from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
 from pdp.cli.confining import say_confinement
-from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList
+from pdp.cli.connection import decided_in_time
+from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.values import Credential
 from pdp.confinement import Confinement
 from pdp.core.errors import ConfigurationFault
@@ -87,7 +89,13 @@ class OwnProxy:
 
     async def _serve(self, home: LocalInstallation, server: LocalServer) -> None:
         claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
-        options = EnforcementOptions(credential=lambda _ctx: claims, patience=self.patience)
+        session = Session(f"proxy-{uuid.uuid4()}")  # of this start: an agent chooses none
+        options = EnforcementOptions(
+            credential=lambda _ctx: claims,
+            session=lambda _ctx: session,
+            patience=self.patience,
+            inspects_results=True,
+        )
         upstream = Upstream(tuple(server.command), None, _environment(server), server.folder, server.confinement)
         async with decision_point(home.config, home.socket) as started:
             enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, started), options)
@@ -206,20 +214,20 @@ class _PatientClient(AsyncClient):
         timeout: float | None = None,
     ) -> Decision:
         await asyncio.shield(self._started)
-        decision = await super().decide(call, credential, session=session, request_id=request_id, timeout=timeout)
+        once = super().decide
+
+        async def asked(each: ToolCall) -> Decision:
+            known = request_id if each is call else None
+            return await once(each, credential, session=session, request_id=known, timeout=timeout)
+
+        async def waited(resume: str, seconds: float) -> Waited:
+            return await self.wait(resume, credential, seconds)
+
+        decision = await decided_in_time(
+            call, asked, waited, self._own.patience, lambda pending: self._own.said_pending(call, pending)
+        )
         if decision.code in _UNPINNED:
             self._own.said_unpinned(call)
-        if decision.pending is None:
-            return decision
-        self._own.said_pending(call, decision)
-        ends = time.monotonic() + self._own.patience
-        while decision.pending is not None and (left := ends - time.monotonic()) > 0:
-            resume = decision.pending.resume_token
-            waited = await self.wait(resume, credential, left)
-            if waited.again:
-                decision = await super().decide(replace(call, resume_token=resume), credential, session=session)
-            elif waited.gone or waited.reasons:
-                break
         return decision
 
 

@@ -1,5 +1,5 @@
-"""`pdp sessions exposure`: what policy asks people about in whole sessions, and what it leaves to the judge. Exit: 0
-measured, 10 beyond a bound, 1 fault, 2 usage."""
+"""`pdp sessions`: what policy asks people about in whole sessions, and the removal of labels. Exit: 0 measured or
+done, 10 beyond a bound, 1 refused or fault, 2 usage."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from typing import Any
 import click
 
 from pdp.cli.commands import Commands, OutFile
+from pdp.cli.connection import ApprovalConnection, approval_options
+from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
-from pdp.judge_eval.exposure import PROFILES
+from pdp.judge_eval.exposure import AIM, PROFILES
+from pdp.judge_eval.figures import rounded
 from pdp.judge_eval.session_exposure import (
     BALANCED,
     VARIANTS,
     LoadedProfiles,
     Variant,
+    causes,
     figures,
+    floor,
     outcomes,
 )
 from pdp.judge_eval.sessions import ATTACK, ATTACKERS, RecordedSession, SessionFile, read_sessions
@@ -33,7 +38,29 @@ _File = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 @click.group(cls=Commands, lazy={})
 def sessions() -> None:
-    """Whole sessions of agents: what policy comes to on them."""
+    """Whole sessions of agents, and what they have read."""
+
+
+@sessions.command()
+@click.option("--subject", nargs=2, required=True, metavar="ISSUER ID", help="For whom the agent acts.")
+@click.option("--agent", required=True, help="The agent.")
+@click.option("--label", "labels", multiple=True, required=True, help="A label to remove; repeat for more.")
+@click.option("--reason", required=True, help="Why, for those who vote.")
+@approval_options
+def declassify(
+    *, connection: ApprovalConnection, subject: tuple[str, str], agent: str, labels: tuple[str, ...], reason: str
+) -> None:
+    """Ask the configured people to remove labels of what an agent has read for a subject.
+
+    For operators. They see which call put each label there, and vote on it like on any other request; the last seat
+    that is filled removes what was shown, and nothing that was put there since.
+
+    Exit codes: 0 asked, 1 refused or fault, 2 usage.
+    """
+    with connection.client() as client:
+        asked = client.request_declassification(subject, agent, labels, reason)
+    click.echo(f"{asked.approval_id} is open; `pdp approvals show` shows it to those who vote.")
+    click.echo(requests.recorded(asked.record))
 
 
 @sessions.command()
@@ -78,7 +105,8 @@ async def _measure(data: SessionFile, review: Review, tuned_on: str) -> dict[str
         made: dict[str, Any] = {
             name: figures(each for each in told if each.suite in part).fact() for name, part in parts.items()
         }
-        return {**made, "suites": {s: figures(e for e in told if e.suite == s).fact() for s in sorted(suites)}}
+        suite = {s: figures(e for e in told if e.suite == s).fact() for s in sorted(suites)}
+        return {**made, "suites": suite, "causes": causes(told), "floor": rounded(floor(told, AIM))}
 
     with tempfile.TemporaryDirectory(prefix="pdp-sessions-") as folder:
         policies = LoadedProfiles(Path(folder), sorted(suites))
@@ -95,6 +123,7 @@ async def _measure(data: SessionFile, review: Review, tuned_on: str) -> dict[str
             await policies.close()
     return {
         "sessions": {"file": data.name, "sha256": data.sha256, "count": len(data.all)},
+        "tuned_on": tuned_on,
         "variants": variants,
         "attackers": attackers,
     }
@@ -121,6 +150,17 @@ def _show(measured: Mapping[str, Any], tuned_on: str) -> None:
     ]
     click.echo(f"`others`: without {tuned_on}, on which the rules were tuned")
     console.print(table(("policy and facts", *heads), rows, console.width))
+    balanced = measured["variants"][BALANCED]
+    rows = [
+        (cause, str(sum(of.values())), *(str(of.get(suite, 0)) for suite in balanced["suites"]))
+        for cause, of in balanced["causes"].items()
+    ]
+    console.print(table(("benign calls to a person", "all", *balanced["suites"]), rows, console.width))
+    if (least := balanced["floor"]) is not None:
+        click.echo(
+            "whatever is made of these facts, with critical and destructive calls left to people: "
+            f"{least:.1%} at least, for {AIM:.0%} of attacks"
+        )
     rows = [
         (f"{name}: {profile}", *_cells(figure)[2:])
         for name, profiles in measured["attackers"].items()

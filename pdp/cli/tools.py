@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,7 +47,7 @@ from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
-from pdp.registry.review import Review, load_review
+from pdp.registry.review import Review, load_operations, load_review
 from pdp.registry.sign import Signing, SigningTerm, sign_set, sign_waivers
 from pdp.registry.watcher import Look, Watcher, load_plan
 
@@ -90,10 +91,16 @@ for _command in (diff, prune, quarantine, restore, review, scan_command, shadow,
     "review_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, annotations, "
-    "definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}}. What it leaves "
-    "out stays at its worst value.",
+    "definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}, "
+    "generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
 )
 @click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
+@click.option(
+    "--operations",
+    "operations_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML: {TYPE/ACTION: {description, inputSchema}}, what AuthZEN may ask about; instead of a command.",
+)
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
 @click.option("--timeout", default=30.0, show_default=True, type=SECONDS, help="Seconds the server has to answer.")
 @click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
@@ -108,6 +115,7 @@ def pin(
     peer: str | None,
     out: Path,
     review_file: Path | None,
+    operations_file: Path | None,
     url: str | None,
     env_names: tuple[str, ...],
     timeout: float,
@@ -116,22 +124,28 @@ def pin(
     command: tuple[str, ...],
     confinement: Confinement | None,
 ) -> None:
-    """Read what a live server lists, tools, prompts and resources, and write manifests and a draft of the set.
+    """Read what a live server lists, tools, prompts and resources, or operations from a file, and write manifests and
+    a draft of the set.
 
     COMMAND starts a server that speaks stdio; put it after `--`. It runs confined, without your home and the network
     (docs/mcp-proxy.md). Nothing is usable before it is signed.
     """
-    if bool(url) == bool(command):
-        raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
+    if [bool(url), bool(command), operations_file is not None].count(True) != 1:
+        raise click.UsageError("give one of --url URL, --operations FILE and `-- COMMAND ARGS...`")
     review = load_review(review_file) if review_file else Review()
     env = {name: os.environ[name] for name in env_names if name in os.environ}
-    source = HttpServer(url) if url else StdioServer(command[0], command[1:], env, confinement=confinement)
     described = PinnedServer(tenant, server, resource, owner, peer)
     described.entry()  # a misspelt option is told before anything is started
     if command:
         say_confinement(confinement, server)
-    listed = asyncio.run(read_listed(source, timeout_seconds=timeout, legacy=legacy))
-    pinned = pin_tools(out, described, listed.tools, review, at_ns=time.time_ns(), others=listed.others)
+    definitions: Sequence[Mapping[str, Json]] = ()
+    if operations_file is not None:
+        others = load_operations(operations_file)
+    else:
+        source = HttpServer(url) if url else StdioServer(command[0], command[1:], env, confinement=confinement)
+        listed = asyncio.run(read_listed(source, timeout_seconds=timeout, legacy=legacy))
+        definitions, others = listed.tools, listed.others
+    pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns(), others=others)
     if as_json:
         _print_json({**_pinned_json(pinned), "warnings": list(_plain(resource))})
     else:

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp.audit.archive import ArchiveFolder
 from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
-from pdp.cli.commands import Duration
+from pdp.cli.commands import Duration, archive_option
 from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
@@ -31,9 +32,8 @@ from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import scan
-from pdp.secrets.reference import secret
 from pdp.store.options import StoreOptions
-from pdp.store.reading import Having, records_with
+from pdp.store.reading import Having, no_archive, records_with
 
 FINDINGS = 10
 SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer
@@ -207,18 +207,31 @@ def _show(held: AcceptanceReview, tools: int) -> None:
 @click.option("--since", type=Duration("hd", "7d"), help="Only the last hours or days, like 12h or 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
+@archive_option
 def shadow(
-    store: Path | None, config: Path | None, tenant: str | None, since: int | None, limit: int, as_json: bool
+    store: Path | None,
+    config: Path | None,
+    tenant: str | None,
+    since: int | None,
+    limit: int,
+    as_json: bool,
+    archive: Path | None,
 ) -> None:
     """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
 
-    Reads only, while the service runs. Each of these requests was denied.
+    Reads only, while the service runs. Each of these requests was denied. Archived records are read in their archive;
+    without it the command refuses, rather than to leave them out.
     """
     if (store is None) == (config is None):
         raise click.UsageError("Give either STORE or --config.")
     query = Having(MARK, KINDS, tenant, time.time_ns() - since * NS if since is not None else 0)
-    options, password = _configured(config) if config is not None else (StoreOptions(path=store or Path()), b"")
-    report = shadows(records_with(options, query, password=password))
+    options, password = StoreOptions(path=store or Path()), b""
+    if config is not None:
+        loaded = settings.load(config, os.environ)
+        options, password = loaded.store, settings.store_password(loaded)
+        archive = archive or loaded.audit.archive
+    there = ArchiveFolder(archive).record if archive else no_archive
+    report = shadows(records_with(options, query, password=password, archive=there))
     if as_json:
         value = {"shadows": [s.fact() for s in report.found], "beyond": report.beyond}
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
@@ -227,14 +240,6 @@ def shadow(
         if report.beyond:
             click.echo(f"{report.beyond} requests for further names are not counted here.")
     sys.exit(FINDINGS if report.found else 0)
-
-
-def _configured(path: Path) -> tuple[StoreOptions, bytes]:
-    """The store of a configuration, and its password."""
-    loaded = settings.load(path, os.environ)
-    reference = loaded.store.password
-    password = secret(reference, loaded.vault, where="store.password", at_least=1) if reference else b""
-    return loaded.store, password
 
 
 def _show_shadows(entries: tuple[Shadow, ...], limit: int) -> None:

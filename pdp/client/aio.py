@@ -325,6 +325,26 @@ class AsyncApprovalClient:
         )
         return await self._ask(self._approvals.OpenCanary, request)
 
+    async def request_declassification(
+        self,
+        subject: tuple[str, str],
+        agent: str,
+        labels: Iterable[str],
+        reason: str,
+        *,
+        request_id: str | None = None,
+    ) -> approval_pb2.RequestDeclassificationResponse:
+        """Ask that labels be removed of what an agent has read for a subject (issuer, id). For operators."""
+        request = approval_pb2.RequestDeclassificationRequest(
+            request_id=requests_approvals.new_id(request_id),
+            credential=await self._person(),
+            subject=types_pb2.Principal(issuer=subject[0], id=subject[1]),
+            agent=agent,
+            labels=labels,
+            reason=reason,
+        )
+        return await self._ask(self._approvals.RequestDeclassification, request)
+
     async def list_grants(
         self,
         *,

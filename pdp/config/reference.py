@@ -175,7 +175,8 @@ def _key(name: str, field: FieldInfo) -> Iterator[str]:
         yield from _value(name, field)
     elif key_shape.holds == "section":
         first = [f"{name}:", *_indent(_section(key_shape.models[0]))]
-        yield from _commented(first) if field.default is None else first
+        shown = field.default is not None or field.examples  # of several that are optional one is needed
+        yield from first if shown else _commented(first)
         for other in key_shape.models[1:]:
             yield "# or:"
             yield from _commented([f"{name}:", *_indent(_section(other))])

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
+from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.options import ServerOptions
+from pdp.adapters.hooks.options import HookOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
 from pdp.audit.options import AuditOptions
 from pdp.config.problems import problems
 from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
-from pdp.core.digest import Json, digest
+from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
 from pdp.files.contradictions import TOLERANT, Contradiction, refuse
 from pdp.files.options import Options
@@ -32,6 +34,7 @@ from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_wo
 from pdp.policy.opa.options import OpaOptions
 from pdp.registry.options import RegistryOptions
 from pdp.secrets.options import VaultOptions
+from pdp.secrets.reference import secret
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
 from pdp.telemetry.options import TelemetryOptions
@@ -97,6 +100,13 @@ class PolicyOptions(Options):
         "embedded", description="Which engine answers; `opa` needs policy.opa."
     )
     opa: OpaOptions | None = Field(None, description="With engine: opa, which OPA.")
+    shadow: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], Path] = Field(
+        default_factory=dict,
+        max_length=4,
+        description="Folders like `folder`, by a name of yours: evaluated beside it on recorded decisions, never for "
+        "an answer. What they say otherwise is recorded (docs/shadow.md).",
+        examples=[{"next": "policy.next"}],
+    )
 
     def embedded(self) -> EmbeddedOptions:
         """Options of the embedded engine."""
@@ -132,6 +142,12 @@ class Settings(Options):
     console: ConsoleOptions | None = Field(None, description="Where people answer in a browser; absent: nowhere.")
     gateways: GatewayOptions | None = Field(
         None, description="Lets gateways ask by their own calls, on the same port; absent: they may not."
+    )
+    hooks: HookOptions | None = Field(
+        None, description="Lets agents ask by HTTP hooks, on a listener of its own; absent: they may not."
+    )
+    authzen: AuthzenOptions | None = Field(
+        None, description="Lets callers ask by OpenID AuthZEN, on a listener of its own; absent: they may not."
     )
     signals: SignalOptions | None = Field(
         None, description="Receives pushed security events that revoke tokens; absent: nothing is received."
@@ -206,9 +222,12 @@ class Settings(Options):
     def production(self) -> bool:
         return self.mode == "production"
 
-    def changed(self) -> list[str]:
-        """Dotted names of the settings that are not left at their defaults."""
-        return sorted(_names(self.model_dump(mode="json", exclude_defaults=True)))
+    def stated(self) -> dict[str, str]:
+        """Settings that are not left at their defaults, by dotted name, as JSON; what names a file or a socket tells
+        its last part and a digest. References to secrets are in it, secrets are not."""
+        return {
+            name: canonical(value).decode() for name, value in _stated(self, self.model_dump(exclude_defaults=True))
+        }
 
     def shared_fingerprint(self) -> str:
         """Digest of what processes of one store should have in common: not where each listens and keeps files, nor
@@ -233,7 +252,9 @@ _OF_ONE_PROCESS = frozenset({
     "store.url",
     "store.tls",
     "console.listen",
+    "authzen.listen",
     "signals.listen",
+    "hooks.listen",
     "audit.listen",
 })  # fmt: skip
 
@@ -254,12 +275,40 @@ def _shared(value: object, name: str = "") -> Json:
     return value if value is None or isinstance(value, (str, bool, int)) else str(value)
 
 
-def _names(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _names(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}"
+def _stated(found: object, named: object, name: str = "") -> Iterator[tuple[str, Json]]:
+    """What is `named`, of a value of that shape."""
+    if isinstance(named, Mapping) and named:
+        for key, inner in named.items():
+            value = found[key] if isinstance(found, Mapping) else getattr(found, key)
+            yield from _stated(value, inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(found, (list, tuple)) and any(isinstance(each, BaseModel) for each in found):
+        for i, each in enumerate(found):
+            yield from _stated(each, each.model_dump(exclude_defaults=True), f"{name}[{i}]")
+    else:
+        yield name, _told(found)
+
+
+def _told(value: object) -> Json:
+    """As JSON, without folders of the machine."""
+    if isinstance(value, Path):
+        return f"{value.name} ({sha256_hex(str(value).encode())[:8]})"
+    if isinstance(value, str) and value.startswith(_PLACES):
+        kind, _, place = value.partition(":")
+        return f"{kind}:{_told(Path(place))}"
+    if isinstance(value, BaseModel):
+        return {key: _told(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(key): _told(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = list(map(_told, value))
+        return items if isinstance(value, (list, tuple)) else sorted(items, key=str)
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
+
+
+def store_password(settings: Settings) -> bytes:
+    """The password of the store, b"" for a store that has none. Raises ConfigurationFault `config.secret`."""
+    reference = settings.store.password
+    return secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
 
 
 def load(path: Path, environment: Mapping[str, str], *, tolerant: bool = False) -> Settings:

@@ -18,6 +18,7 @@ from cachetools import LRUCache, cached
 
 from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.content.visits import Visits
+from pdp.core import json_pointer
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
@@ -221,6 +222,7 @@ def _has_negative(root: Json) -> bool:
 MAX_PER_KIND = 16  # more of one kind tell policy nothing new
 _SHORTEST = 12  # no credential format is shorter
 _PLAIN = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$@:-]{0,63}\Z")
+CODED = re.compile("[A-Z0-9]{15}")  # an access key, an account, a card; in one word no shorter
 MASK = "*"  # stands for a name that is not shown
 
 
@@ -230,14 +232,14 @@ def pointer(path: Iterable[str | int], shown: Callable[[str], bool]) -> str:
 
 
 def harmless(name: str) -> bool:
-    """A name that looks like one and holds no credential."""
-    return _PLAIN.match(name) is not None and secret_in(name) is None
+    """A name that looks like one and holds no credential or account."""
+    return _PLAIN.match(name) is not None and CODED.search(name) is None and secret_in(name) is None
 
 
 def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
     if isinstance(part, int):
         return str(part)
-    return part.replace("~", "~0").replace("/", "~1") if shown(part) else MASK
+    return json_pointer.step(part) if shown(part) else MASK
 
 
 def findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:

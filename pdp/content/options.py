@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from pdp.core.strict_json import MAX_BYTES, MAX_DEPTH
 from pdp.files.options import Options
@@ -30,12 +32,25 @@ class ContentOptions(Options):
         default=4,
         ge=1,
         le=64,
-        description="Results inspected at once; each takes some twenty times its size in memory. More wait.",
+        description="Results inspected at once; each takes up to 64 times its size in memory. More wait.",
+    )
+    max_results_bytes: int = Field(
+        default=64 << 20,
+        ge=1 << 10,
+        le=4 << 30,
+        description="Of all results that arrive, wait or are inspected, together, at least `max_result_bytes`; more "
+        "is RESOURCE_EXHAUSTED.",
     )
     max_values: int = Field(
         default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
     )
     max_depth: int = Field(default=MAX_DEPTH, ge=1, le=MAX_NESTING, description="Of nesting in arguments.")
+
+    @model_validator(mode="after")
+    def _holds_one(self) -> Self:
+        if self.max_results_bytes < self.max_result_bytes:
+            raise ValueError("`max_results_bytes`: must hold one result of max_result_bytes")
+        return self
 
     @property
     def max_fact_bytes(self) -> int:

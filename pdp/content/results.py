@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.content.arguments import MAX_PER_KIND, Compiled, harmless, pointer
+from pdp.content.arguments import CODED, MAX_PER_KIND, Compiled, harmless, pointer
 from pdp.content.passages import TextSpan, passages, windows
 from pdp.core.check import OK, failed
 from pdp.core.digest import Json
@@ -72,10 +72,9 @@ def inspect(
     found: list[Passage] = []
     if pinned or output is not None:
         found += _schema(value if isinstance(value, Mapping) else {}, output, len(raw), depth)
-    texts = list(_texts(value))
     found += _types(value)
-    found += _passages(texts, is_error=is_error or error)
-    found += _instructions(texts)
+    found += _passages(_texts(value), is_error=is_error or error)
+    found += _instructions(_texts(value))  # again: a million short ones would take more than the result
     fact = ResultFact(OK, is_error, _findings(found), len(raw))
     return Inspection(fact, value, tuple(_bounded(found)))
 
@@ -91,8 +90,10 @@ def _parsed(raw: bytes, content_type: str, max_bytes: int) -> tuple[Json, int]:
 
 
 def _schema(value: Mapping[str, Json], output: Compiled | None, size: int, depth: int) -> Iterator[Passage]:
-    """A tool with an output schema returns structured content that satisfies it, or an error without any."""
-    if value.get("isError") is True and "structuredContent" not in value:
+    """A tool with an output schema returns structured content that satisfies it; an error or a question to the user
+    may have none."""
+    unanswered = value.get("isError") is True or value.get("resultType") == "input_required"
+    if unanswered and "structuredContent" not in value:
         return
     content = value.get("structuredContent")
     path: Path = ("structuredContent",)
@@ -104,27 +105,54 @@ def _schema(value: Mapping[str, Json], output: Compiled | None, size: int, depth
         yield Passage("schema", "output", path)
 
 
+def _walked(root: Json) -> Iterator[tuple[list[str | int], Json, Json]]:
+    """Every value in document order, with its path, which changes as the walk goes on, and what is around it. Holds
+    no more than one way down."""
+    path: list[str | int] = []
+    yield path, root, None
+    ways: list[tuple[Json, Iterator[tuple[str | int, Json]]]] = [(root, _members(root))]
+    while ways:
+        around, members = ways[-1]
+        found = next(members, None)
+        if found is None:
+            ways.pop()
+            if path:
+                path.pop()
+            continue
+        key, value = found
+        path.append(key)
+        yield path, value, around
+        if isinstance(value, Mapping | list):
+            ways.append((value, _members(value)))
+        else:
+            path.pop()
+
+
+def _members(value: Json) -> Iterator[tuple[str | int, Json]]:
+    if isinstance(value, Mapping):
+        return iter(value.items())
+    return iter(enumerate(value)) if isinstance(value, list) else iter(())
+
+
 def _texts(root: Json) -> Iterator[_Text]:
     """Every text in document order, names of members and texts in base64 among them."""
-    pending: list[tuple[Path, Json]] = [((), root)]
-    while pending:
-        path, value = pending.pop()
+    for here, value, around in _walked(root):
         if isinstance(value, str):
-            yield _Text(path, path, value)
+            if not (isinstance(around, Mapping) and _is_blob(str(here[-1]), around)):
+                path = tuple(here)
+                yield _Text(path, path, value)
         elif isinstance(value, Mapping):
-            for key in value:
-                if not _usual(key):
+            unusual = [key for key in value if not _usual(key)]
+            if unusual or "mimeType" in value:
+                path = tuple(here)
+                for key in unusual:
                     yield _Text((*path, key), path, key, whole=True)
-            yield from _encoded(path, value)
-            inner = [((*path, key), member) for key, member in value.items() if not _is_blob(key, value)]
-            pending.extend(reversed(inner))
-        elif isinstance(value, list):
-            pending.extend(reversed([((*path, i), member) for i, member in enumerate(value)]))
+                yield from _encoded(path, value)
 
 
 def _usual(key: str) -> bool:
-    """A short name of one word: there is no room in it for anything."""
-    return len(key) <= 24 and key.isascii() and key.isidentifier()
+    """A short name of one word: there is no room in it for anything but an account or an access key."""
+    return len(key) <= 24 and key.isascii() and key.isidentifier() and (len(key) < 15 or not CODED.search(key))
 
 
 def _is_blob(key: str, around: Mapping[str, Json]) -> bool:
@@ -148,16 +176,11 @@ def _encoded(path: Path, value: Mapping[str, Json]) -> Iterator[_Text]:
 
 def _types(root: Json) -> Iterator[Passage]:
     """Blocks that a client might run, by what they say they are."""
-    pending: list[tuple[Path, Json]] = [((), root)]
-    while pending:
-        path, value = pending.pop()
+    for path, value, _ in _walked(root):
         if isinstance(value, Mapping):
             said = value.get("mimeType")
             if isinstance(said, str) and said.partition(";")[0].strip().lower() in _ACTIVE_TYPES:
-                yield Passage("active_content", "type", path)
-            pending.extend(((*path, key), member) for key, member in value.items())
-        elif isinstance(value, list):
-            pending.extend(((*path, i), member) for i, member in enumerate(value))
+                yield Passage("active_content", "type", tuple(path))
 
 
 def _passages(texts: Iterable[_Text], *, is_error: bool) -> Iterator[Passage]:
@@ -172,7 +195,7 @@ def _passages(texts: Iterable[_Text], *, is_error: bool) -> Iterator[Passage]:
             yield Passage(kind, detail, text.place, exact, text.path)
 
 
-def _instructions(texts: list[_Text]) -> Iterator[Passage]:
+def _instructions(texts: Iterable[_Text]) -> Iterator[Passage]:
     """What speaks to the model: texts are searched joined, so that one in pieces is found, then each by itself."""
     for joined, members in _joined(texts):
         said = _says(joined)
@@ -198,7 +221,7 @@ def _strong(code: str) -> bool:
     return code not in _WEAK and (code in _HIGH or code.startswith(("sentence.", "marker.")))
 
 
-def _joined(texts: list[_Text]) -> Iterator[tuple[str, list[_Text]]]:
+def _joined(texts: Iterable[_Text]) -> Iterator[tuple[str, list[_Text]]]:
     """Windows of about the same size: several short texts, or a piece of a long one."""
     short: list[_Text] = []
     size = 0

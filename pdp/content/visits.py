@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json
 
 ENDLESS = 1 << 40
@@ -85,20 +86,8 @@ class Visits:
 
     def _target(self, reference: Json) -> Json:
         """The target of a pointer within the schema; the root for anything else."""
-        node: Json = self._root
-        if not isinstance(reference, str) or not reference.startswith("#/") or "%" in reference:
-            return self._root
-        for part in reference[2:].split("/"):
-            name = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(node, Mapping) and name in node:
-                node = node[name]
-            elif isinstance(node, Sequence) and not isinstance(node, str) and name.isdecimal() and len(name) < 6:
-                if int(name) >= len(node):
-                    return self._root
-                node = node[int(name)]
-            else:
-                return self._root
-        return node
+        found = json_pointer.target(self._root, reference) if isinstance(reference, str) else None
+        return self._root if found is None else found
 
 
 def _several(value: Json) -> Iterator[Json]:

@@ -94,7 +94,7 @@ def origins(
     """The fact. Results trace only where everything that was read is known."""
     if not session.observed:
         seen = {pair: decision for pair, decision in seen.items() if pair[0] != OWN}
-    return traced(arguments, target.binds, task, seen)
+    return traced(arguments, target.binds, [sink.argument for sink in target.sinks], task, seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from itertools import chain, combinations
 from typing import Any
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json, canonical
 from pdp.core.evidence import answer
-from pdp.core.explain import escape
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.policy import Bundle
 
@@ -210,7 +210,7 @@ def _shown(document: Document, sets: Sequence[tuple[Step, ...]]) -> tuple[tuple[
 
 
 def _steps_of(path: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+    return [json_pointer.name_of(each) for each in path.split("/")[1:]]
 
 
 def _get(value: Any, path: str) -> Any:
@@ -352,7 +352,7 @@ def _arguments(document: Document, vocabulary: _PolicyVocabulary) -> Iterator[St
         rest = [f for f in arguments["findings"] if f["kind"] != finding["kind"]]
         yield Step("set", "/arguments/findings", rest)
     for name, value in arguments["value"].items():
-        path = f"/arguments/value/{escape(name)}"
+        path = f"/arguments/value/{json_pointer.step(name)}"
         if isinstance(value, bool):
             yield Step("set", path, not value)
         elif isinstance(value, (int, float)):

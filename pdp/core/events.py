@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
@@ -62,6 +63,55 @@ def policy(stamp: Stamp, *, digest: str, revision: str, packs: Sequence[str], pr
     return encode(stamp, "policy", {**fields, **_result("activated", problem)})
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowPolicy:
+    """A policy that is evaluated beside the active one: its configured name, and the bundle under it ("" where none
+    could be loaded)."""
+
+    name: str
+    digest: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowAnswer:
+    """What a shadow says otherwise of a recorded decision. `part`: the first of effect, requirements, obligations and
+    reasons that differs; `reasons`: code and rule of what says so, or of an allow of what no longer keeps it."""
+
+    record: Mapping[str, Any]  # of the decision
+    part: str
+    effect: str
+    reasons: Sequence[tuple[str, str]]
+
+
+def shadow_loaded(stamp: Stamp, shadow: ShadowPolicy, packs: Sequence[str], problem: str = "") -> bytes:
+    """A shadow was loaded, or refused for `problem` (a code): then it says nothing, or what the former one says."""
+    fields: Fields = {**_shadow(shadow), "packs": [cut(p) for p in packs]}
+    return encode(stamp, "shadow_policy", {**fields, **_result("loaded", problem)})
+
+
+def shadow_differs(stamp: Stamp, shadow: ShadowPolicy, found: ShadowAnswer) -> bytes:
+    """A shadow would have answered a decision otherwise. Nobody's answer was another for it."""
+    decision = found.record
+    fields: Fields = {
+        "decision_id": decision["id"],
+        "caller": decision["caller"],
+        "subject": {"id": decision["subject"]["id"]},
+        "agent": {"id": decision["agent"]["id"]},
+        "server": decision["server"]["id"],
+        "target": decision["target"]["name"],
+        "before": decision["effect"],
+        "effect": found.effect,
+        "part": found.part,
+        "reasons": [{"code": code, "rule": rule} for code, rule in found.reasons],
+    }
+    return encode(stamp, "shadow", {**_shadow(shadow), **fields})
+
+
+def _shadow(shadow: ShadowPolicy) -> Fields:
+    return {"name": shadow.name, "digest": shadow.digest, "revision": cut(shadow.revision)}
+
+
 def registry(
     stamp: Stamp, *, digest: str, serial: int, loaded: int, refused: Sequence[tuple[str, str]], problem: str = ""
 ) -> bytes:
@@ -72,9 +122,21 @@ def registry(
     return encode(stamp, "registry", {**fields, **_result("loaded", problem)})
 
 
-def config(stamp: Stamp, *, sha256: str, keys: Sequence[str], by: str) -> bytes:
-    """The configuration in force changed: its digest and the names of changed keys, never values."""
-    return encode(stamp, "config", {"sha256": sha256, "keys": sorted(keys), "by": cut(by)})
+def config(  # noqa: PLR0913 - what it says
+    stamp: Stamp, *, sha256: str, before: str, keys: Sequence[str], changed: Sequence[str], changes: str, by: str
+) -> bytes:
+    """The configuration in force changed: its digest, the one `before` ("" for the first), the names of settings that
+    are not at their defaults and of those that `changed`. `changes` is the commitment to what each was and is."""
+    names: list[Json] = [cut(name) for name in sorted(changed)]
+    known = portion([cut(key) for key in sorted(keys)])["items"]  # as many as fit
+    fields: Fields = {"sha256": sha256, "keys": known, "by": cut(by), "before": before or None}
+    return encode(stamp, "config", {**fields, "changed": portion(names), "changes": changes})
+
+
+def clock(stamp: Stamp, *, anomaly: str, wall_ns: int) -> bytes:
+    """The wall clock cannot be believed from here on (`anomaly`, a code), or can again (""). `wall_ns` is what it
+    says; the record's own time never runs back."""
+    return encode(stamp, "clock", {"anomaly": anomaly or None, "wall_ns": max(0, wall_ns)})
 
 
 def log_key(stamp: Stamp, *, verifier: str, before: str) -> bytes:
@@ -101,6 +163,12 @@ def rollback(
         "reason": reason,
     }
     return encode(stamp, "rollback", fields)
+
+
+def archive(stamp: Stamp, *, by: str, first: int, until: int, root: bytes) -> bytes:
+    """Records from `first` to below `until` are archived, by "operator" (a command) or "service" (the configuration).
+    `root` is that of the tree over the first `until` records."""
+    return encode(stamp, "archive", {"by": by, "first": first, "until": until, "root": root.hex()})
 
 
 def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:

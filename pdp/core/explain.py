@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json, canonical
 from pdp.core.patterns import secret_in
 
@@ -138,17 +139,12 @@ def _leaves(value: Json, path: str) -> Iterator[tuple[str, Json]]:
     """Objects are walked into, lists of objects too; a list of plain values is one fact."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _leaves(inner, f"{path}/{escape(key)}")
+            yield from _leaves(inner, f"{path}/{json_pointer.step(key)}")
     elif isinstance(value, list) and any(isinstance(inner, (Mapping, list)) for inner in value):
         for i, inner in enumerate(value):
             yield from _leaves(inner, f"{path}/{i}")
     else:
         yield path, value
-
-
-def escape(key: str) -> str:
-    """A key as a step of a JSON Pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _trust(document: Mapping[str, Json], schema: Mapping[str, Json], path: str) -> str:

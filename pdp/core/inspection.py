@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json
 from pdp.core.facts import ResultFact
 from pdp.core.schema import Path
@@ -87,4 +88,4 @@ def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _pointer(path: Path) -> str:
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+    return "".join(f"/{json_pointer.step(str(part))}" for part in path)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from pdp.core.uri_template import is_template
 
 TARGET_KINDS = ("tool", "prompt", "resource")
+OPERATION = "generic"  # kind of what may be done to a type of resource that is none of MCP
+PINNED_KINDS = (*TARGET_KINDS, OPERATION)
 TOOL_CALL, TOOL_LIST = "tools/call", "tools/list"
 PROMPT_GET, RESOURCE_READ = "prompts/get", "resources/read"
 COMPLETE = "completion/complete"
@@ -51,6 +54,14 @@ LISTS: Mapping[str, ListMethod] = {
     "resources/list": ListMethod("resource", "resources", "uri"),
     "resources/templates/list": ListMethod("resource", "resourceTemplates", "uriTemplate"),
 }
+
+
+def operation_of(resource_type: str, action: str) -> str:
+    """The name of an operation: `<type>/<action>`. A slash within the type is escaped: no two read the same."""
+    return f"{quote(resource_type, safe=_PLAIN)}/{action}"
+
+
+_PLAIN = "!$&'()*+,:;=@ "
 
 
 def label_of(kind: str, name: str) -> str:

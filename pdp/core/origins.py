@@ -15,15 +15,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json
 
 TASK, OWN, EXTERNAL, NONE = "task", "own", "external", "none"  # from best to worst
 ORIGINS = (TASK, OWN, EXTERNAL, NONE)
 SUPPLIED = "supplied"  # a kind of atom, no origin: what the agent said first
+EMPTY = "empty"  # of a sink, no origin: the call puts nothing into it
 VOUCHED = ("subject_signed", "caller")  # sources of a task statement
 UNTRUSTED = "untrusted"  # the label of a tool whose results others may write
 MAX_VALUES = 64  # binding values of one call; a call with more is not traced
@@ -40,6 +42,7 @@ _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d{1,18})?", re.ASCII)
 _SPELLED = re.compile(r"(?<!\S)\S(?:\s\S){2,}(?!\S)")
 _LOOSE = re.compile(r"[^\W_]+")
 _DIGIT = re.compile(r"\d")
+_NOTHING: tuple[Json, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,20 @@ class ValueOrigin:
 
 @dataclass(frozen=True, slots=True)
 class OriginsFact:
-    """The origins of the binding values of one call. The default is the worst: nothing is known of any value."""
+    """The origins of the binding values of one call, and of what goes into each sink of its tool: the worst of all
+    texts and numbers there, binding or not, or `EMPTY`. The default is the worst: nothing is known of any value."""
 
     traced: bool = False  # every binding value is among `values`
     values: tuple[ValueOrigin, ...] = ()
+    sinks: tuple[ValueOrigin, ...] = ()  # by the argument of the sink
 
     def fact(self) -> dict[str, Json]:
-        return {"traced": self.traced, "values": [value.fact() for value in self.values] if self.traced else []}
+        values, sinks = (self.values, self.sinks) if self.traced else ((), ())
+        return {
+            "traced": self.traced,
+            "values": [value.fact() for value in values],
+            "sinks": [sink.fact() for sink in sinks],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[
     None for more than `MAX_VALUES`."""
     found: list[tuple[str, str]] = []
     for pointer, value in _scalars(arguments, ""):
-        if binds is None or any(pointer == each or pointer.startswith(f"{each}/") for each in binds):
+        if binds is None or any(json_pointer.within(pointer, each) for each in binds):
             found.append((pointer, value))
             if len(found) > MAX_VALUES:
                 return None
@@ -136,17 +146,43 @@ def vouched_task(task: str | None, source: str) -> Container[str]:
 
 
 def traced(
-    arguments: Json, binds: Sequence[str] | None, task: Container[str], held: Mapping[tuple[str, str], str]
+    arguments: Json,
+    binds: Sequence[str] | None,
+    sinks: Iterable[str],
+    task: Container[str],
+    held: Mapping[tuple[str, str], str],
 ) -> OriginsFact:
-    """The origins of a call's values: `task` is empty where nobody vouches for one, `held` what the store has of what
-    is `needed`, with the decision that it came with."""
+    """The origins of a call's values: `sinks` are the arguments of those of its tool, `task` is empty where nobody
+    vouches for one, `held` what the store has of what is `needed`, with the decision that it came with."""
+    made = origins_of(arguments, binds, sinks, task, lambda *asked: asked in held)
+    texts = dict(binding_values(arguments, binds) or ())
+    values = (replace(v, decision=_decision(texts[v.pointer], v.origin, held)) for v in made.values)
+    return replace(made, values=tuple(values))
+
+
+def origins_of(
+    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[str], held: Held
+) -> OriginsFact:
+    """The same without decisions."""
     values = binding_values(arguments, binds)
     if values is None:
         return OriginsFact()
-    found = ((at, value, origin_of(value, task, lambda *asked: asked in held)) for at, value in values)
     return OriginsFact(
-        True, tuple(ValueOrigin(at, origin, _decision(value, origin, held)) for at, value, origin in found)
+        True,
+        tuple(ValueOrigin(at, origin_of(value, task, held)) for at, value in values),
+        tuple(ValueOrigin(sink, _sink_origin(arguments, sink, task, held)) for sink in dict.fromkeys(sinks)),
     )
+
+
+def _sink_origin(arguments: Json, sink: str, task: Container[str], held: Held) -> str:
+    """The worst origin of what stands in the argument of a sink. A tool may send without being given anything, so a
+    sink without an argument is never empty; nor is one that is given a switch (true), or a member that nobody checked
+    against the tool's schema."""
+    name = json_pointer.name_of(sink[1:])
+    if sink and "/" not in sink[1:] and isinstance(arguments, Mapping) and arguments.get(name) in _NOTHING:
+        return EMPTY
+    values = binding_values(arguments, (sink,))
+    return max((origin_of(value, task, held) for _, value in values or ()), key=ORIGINS.index, default=NONE)
 
 
 def _decision(value: str, origin: str, held: Mapping[tuple[str, str], str]) -> str:
@@ -291,7 +327,7 @@ def _scalars(  # noqa: C901 - one case for each type of JSON
         for name, member in value.items():
             if names:
                 yield "/", name
-            yield from _scalars(member, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", names=names)
+            yield from _scalars(member, f"{pointer}/{json_pointer.step(name)}", names=names)
     elif isinstance(value, list | tuple):
         for index, member in enumerate(value):
             yield from _scalars(member, f"{pointer}/{index}", names=names)

@@ -128,14 +128,19 @@ def decision(  # noqa: PLR0913 - what an answer is made of
     valid_until_ns: int,
     evidence: Iterable[Evidence] = (),
     elements: Iterable[SaidElement] = (),
+    labels: Iterable[tuple[str, str, str, str]] = (),
     enforcement: str = "enforced",  # "enforced" | "observed"
 ) -> bytes:
     """The record of one Decide. Raises RecordTooLargeError.
 
-    `elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete.
+    `elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete. So does `labels`, those
+    that the answer newly puts on (on what, label, code, pack); without any it is not there.
     """
     target, arguments = facts.targets[0], facts.arguments
     said: list[Json] = list(map(_element, elements))
+    put: list[Json] = [
+        {"on": on, "label": cut(label), "code": code, "pack": pack} for on, label, code, pack in sorted(labels)
+    ]
     body: Fields = {
         **_answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement),
         "target": _bounded(
@@ -160,10 +165,13 @@ def decision(  # noqa: PLR0913 - what an answer is made of
         "evidence": list(map(_evidence, evidence)),
         "elements": portion(said),
     }
+    if put:
+        body["labels"] = portion(put)
     try:
         return encode(stamp, "decision", body)
     except RecordTooLargeError:  # what is said besides must not deny a call
-        return encode(stamp, "decision", {**body, "elements": portion(said, 0)})
+        less = {"labels": portion(put, 0)} if put else {}
+        return encode(stamp, "decision", {**body, **less, "elements": portion(said, 0)})
 
 
 def listing(  # noqa: PLR0913 - what an answer is made of

@@ -106,8 +106,8 @@ def _plain(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "caller", record.get("caller")
     yield "subject", subject_of(record).get("id")
     yield "agent", _object(record, "agent").get("id")
-    yield "session", _object(record, "session").get("index")
-    server, target = record.get("server"), record.get("target")
+    session, server, target = (record.get(name) for name in ("session", "server", "target"))
+    yield "session", session.get("index") if isinstance(session, Mapping) else session
     yield "server", server.get("id") if isinstance(server, Mapping) else server
     yield "tool", target.get("name") if isinstance(target, Mapping) else target
     yield "call", record.get("call_digest")

@@ -31,6 +31,7 @@ class MayAssert:
     server_peer: bool = False  # how a server proved itself to it
     observation: bool = False  # that the text came from where it says, and not from the agent
     client_answers: bool = False  # what its client's user answered to confirmations
+    properties: bool = False  # of subjects and resources outside MCP
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +116,12 @@ class PromptTarget:
 
 @dataclass(frozen=True, slots=True)
 class GenericTarget:
-    """Reserved: a target outside MCP. Answered with `target.unsupported`."""
+    """An action on a resource outside MCP, by type and id; the action is the request's `method`. Without a `server`
+    it is answered with `target.unsupported`."""
 
     type: str
     name: str
-    properties: bytes
+    arguments: bytes  # JSON object, as bytes
     server: str = ""
     kind: str = "generic"
 
@@ -197,15 +199,14 @@ class Ask:
     @property
     def fact_bytes(self) -> int:
         """The size, in UTF-8, of the caller's own texts and JSON in the facts, identity apart."""
-        arguments = b"" if isinstance(self.target, GenericTarget) else self.target.arguments
         texts = (self.observation.encode(), self.session.task.encode())
-        return sum(map(len, (arguments, self.extra, self.client_capabilities, *texts)))
+        return sum(map(len, (self.target.arguments, self.extra, self.client_capabilities, *texts)))
 
 
 @dataclass(frozen=True, slots=True)
 class ResultAsk:
     """A result to be inspected, whole. `is_error` and `effects` are asserted: that the tool reported an error, and
-    what it was seen to do."""
+    what it was seen to do. `of` is the server and the method that answered, where a gateway knows them."""
 
     request_id: str
     decision_id: str
@@ -217,6 +218,7 @@ class ResultAsk:
     data: bytes = field(default=b"", repr=False)
     is_error: bool = False
     effects: tuple[tuple[str, str, bytes], ...] = ()  # kind, object, detail as JSON
+    of: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

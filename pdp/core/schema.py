@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -171,7 +172,7 @@ def _flatten(root: Json, schemas: Sequence[Json]) -> list[Mapping[str, Json]]:
         flat.append(node)
         pending.extend(_in_place(node))
         if isinstance(reference := node.get("$ref"), str):
-            pending.append(_resolve(root, reference))
+            pending.append(json_pointer.target(root, reference))
     return flat
 
 
@@ -186,26 +187,6 @@ def _in_place(node: Mapping[str, Json]) -> Iterator[Json]:
     dependent = node.get("dependentSchemas")
     if isinstance(dependent, Mapping):
         yield from dependent.values()
-
-
-def _resolve(root: Json, reference: str) -> Json:
-    """The target of a reference within the document, None for any other."""
-    if reference == "#":
-        return root
-    if not reference.startswith("#/") or "%" in reference:
-        return None
-    node = root
-    for part in reference[2:].split("/"):
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, Mapping) and name in node:
-            node = node[name]
-        elif isinstance(node, Sequence) and not isinstance(node, str) and name.isdecimal() and len(name) < 6:
-            if int(name) >= len(node):
-                return None
-            node = node[int(name)]
-        else:
-            return None
-    return node
 
 
 class _ClosednessProof:
@@ -249,7 +230,7 @@ class _ClosednessProof:
         """A cycle of bare references constrains nothing, so it must not prove itself."""
         seen: set[int] = set()
         while isinstance(reference := node.get("$ref"), str):
-            target = _resolve(self.root, reference)
+            target = json_pointer.target(self.root, reference)
             if not isinstance(target, Mapping):
                 return target is False
             if id(target) in seen:
@@ -281,7 +262,7 @@ class _ClosednessProof:
             n.get("additionalProperties", False) is False
             and n.get("unevaluatedProperties", False) is False
             and not n.get("patternProperties")
-            and ("$ref" not in n or isinstance(_resolve(self.root, str(n["$ref"])), Mapping))
+            and ("$ref" not in n or isinstance(json_pointer.target(self.root, str(n["$ref"])), Mapping))
             and "$dynamicRef" not in n
             and "$recursiveRef" not in n
             and self._members(n, path)

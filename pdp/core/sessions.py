@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pdp.core.check import NS
+from pdp.core.digest import lasting_index
 from pdp.core.facts import SessionFact, TargetFact
 from pdp.core.stored import (
     AtomRow,
@@ -47,6 +48,16 @@ class Left:
     labels: tuple[LabelRow, ...] = ()
     pairs: tuple[PairChange, ...] = ()
     seen: tuple[SeenText, ...] = ()
+
+    def said(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
+        """Its labels as a record says them: on what, label, code, pack."""
+        on = {keys.pair: "agent", keys.also: "memory"}
+        return {(on.get(row.pair, "task"), row.label, row.code, row.pack) for row in self.labels}
+
+
+def pair_index(key: bytes, tenant: str, issuer: str | None, subject: str | None, agent: str | None) -> str:
+    """The keyed index of a subject and an agent."""
+    return lasting_index(key, "pair", tenant, issuer, subject, agent)
 
 
 def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
@@ -146,8 +157,7 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
     if row is not None and row.index == keys.session:
         over = session is None or session.over_ns <= row.used_ns
         session = row if session is None or over else _joined(session, row)
-    trees = {each.tree for each in (session, stored.parent) if each is not None}
-    pairs = {keys.pair, keys.also, keys.tree, *trees} - {""}
+    pairs = _places(replace(stored, session=session), keys) | ({keys.also} - {""})
     labels, awaited = stored.labels, stored.awaited
     for change in left.pairs:
         if change.reset:
@@ -155,10 +165,10 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
             awaited = 0 if pairs <= {change.pair, keys.also} else awaited  # whose the others are is not known here
         if change.pair in pairs:
             awaited = max(0, awaited + len(change.awaits) - len(change.inspected))
-    there = {(each.pair, each.label): each for each in labels}
+    there = {(each.pair, each.label, each.shown): each for each in labels}
     for label in left.labels:
         if label.pair in pairs:
-            there.setdefault((label.pair, label.label), label)
+            there.setdefault((label.pair, label.label, label.shown), label)
     atoms = atoms_after(stored, keys, left) if keys.atoms else stored.atoms
     return replace(stored, session=session, labels=ordered(there.values()), atoms=atoms, awaited=awaited)
 
@@ -166,9 +176,7 @@ def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
 def atoms_after(stored: StoredCall, keys: CallKeys, left: Left) -> frozenset[AtomRow]:
     """What the store would say of the atoms that the call asks for. What a memory brings back is not known here; only
     results do that."""
-    places = {keys.pair, keys.tree, *(each.tree for each in (stored.session, stored.parent) if each is not None)} - {
-        ""
-    }
+    places = _places(stored, keys)
     over = {left.session.index} if left.session is not None and left.session.state != "open" else set()
     gone = {change.pair for change in left.pairs if change.reset}
     rows = (row for row in stored.atoms if row.session not in over and row.place not in gone)
@@ -179,6 +187,12 @@ def atoms_after(stored: StoredCall, keys: CallKeys, left: Left) -> frozenset[Ato
             if key not in found or found[key].at_ns < text.since_ns:
                 found[key] = AtomRow(*key, text.decision_id, text.at_ns)
     return frozenset(found.values())
+
+
+def _places(stored: StoredCall, keys: CallKeys) -> frozenset[str]:
+    """The pairs whose labels and atoms the store tells of a call."""
+    trees = (each.tree for each in (stored.session, stored.parent) if each is not None)
+    return frozenset({keys.pair, keys.tree, *trees} - {""})
 
 
 def is_handle(parent: str) -> bool:
@@ -227,7 +241,7 @@ def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
 def _new(
     places: Iterable[str], put: Iterable[tuple[str, str, str, str, int]], there: Iterable[LabelRow]
 ) -> Iterator[LabelRow]:
-    known = {(row.pair, row.label) for row in there}
+    known = {(row.pair, row.label) for row in there if not row.shown}
     for place in places:
         for label in put:
             if (place, label[0]) not in known:

@@ -69,7 +69,11 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A label of a pair (subject and agent), and which decision put it there first. `pair` is a keyed index."""
+    """A label of a pair (subject and agent), and which decision put it there first. `pair` is a keyed index.
+
+    `shown`: the request to remove it, which people were shown this row. It counts as before, but what puts the label
+    there from then on leaves another row.
+    """
 
     pair: str
     label: str
@@ -77,6 +81,7 @@ class LabelRow:
     pack: str
     decision_id: str
     at_ns: int
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +211,12 @@ class Commit:
     pairs: tuple[PairChange, ...] = ()  # before the labels
     seen: tuple[SeenText, ...] = ()  # after a reset, and before results are awaited no longer
     epoch: int | None = None  # of the switches that it was decided under; Conflict where there is another by now
+    supersedes: bool = False  # nothing that was decided before it is to become durable after it
 
     @property
     def switches(self) -> bool:
-        """Whether it makes history of whatever was decided before it: a switch, or revocations."""
-        return self.switch is not None or bool(self.revoked)
+        """Whether it makes history of whatever was decided before it: a switch, revocations."""
+        return self.switch is not None or bool(self.revoked) or self.supersedes
 
 
 @dataclass(frozen=True, slots=True)

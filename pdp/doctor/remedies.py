@@ -36,6 +36,11 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "no entry or address by which the server is reached past it.",
         ANY: "Update the package: the proxy denies whatever is not plainly an allow.",
     },
+    "framework": {
+        "deny": "In the agent: give each of its tools to the guard, last of all middleware, plugins, interventions; "
+        "no tool may be of a kind that the framework or its provider runs by itself.",
+        ANY: "In the agent: leave the guard's module as it is; no code around it may turn its refusals into calls.",
+    },
     "hook": {
         "deny": "In the agent's settings: `pdp hook install AGENT` again, and leave no tool out by a matcher.",
         ANY: "In the agent's settings: keep `onFailure: block` or `failClosed: true`, and a timeout longer than the "

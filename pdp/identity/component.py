@@ -41,7 +41,7 @@ class IdentityComponent:
             verifier,
             self._issuers,
             self._deny_list,
-            caller_audience=options.caller_audience,
+            caller_audiences=options.caller_audiences,
             max_actor_depth=options.max_actor_depth,
             marks=marks,
         )

@@ -151,6 +151,17 @@ class TokenMatch(Options):
         examples=["https://id.acme.example"],
     )
     subject: Name = Field(description="The token's `sub`.", examples=["operator"])
+    audience: Name | None = Field(
+        None,
+        description="The only `aud` of its tokens, where its issuer makes none for `identity.caller_audience`. No "
+        "subject's token may name it.",
+        examples=["https://hooks.acme.example"],
+    )
+    client: Name | None = Field(
+        None,
+        description="The client that its tokens must have been made for: `azp`, `appid` or `client_id`.",
+        examples=["11112222-bbbb-3333-cccc-4444dddd5555"],
+    )
 
 
 class MayAssertOptions(Options):
@@ -174,6 +185,10 @@ class MayAssertOptions(Options):
         default=False,
         description="What its client's user answered to confirmations. An acceptance counts where policy's "
         "`min_assurance` is `client_asserted`, a decline refuses.",
+    )
+    properties: bool = Field(
+        default=False,
+        description="Properties of subjects and resources that it sends (AuthZEN). Without it they only tighten.",
     )
 
 
@@ -245,6 +260,7 @@ class CallerOptions(Options):
                 may.server_peer,
                 may.observation,
                 may.client_answers,
+                may.properties,
             ),
             dedupes_redemptions=self.dedupes_redemptions,
             inspects_results=self.inspects_results,
@@ -271,6 +287,13 @@ class IdentityOptions(Options):
     revoked_jti_file: Path | None = Field(
         None, description="Revoked tokens, one per line: JTI, or ISSUER JTI.", examples=["revoked.txt"]
     )
+
+    @property
+    def caller_audiences(self) -> frozenset[str]:
+        """Every audience that makes a token a caller's own."""
+        matches = (caller.match for caller in self.callers.values())
+        own = {match.audience for match in matches if isinstance(match, TokenMatch) and match.audience is not None}
+        return frozenset(own if self.caller_audience is None else own | {self.caller_audience})
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
@@ -319,15 +342,16 @@ class IdentityOptions(Options):
         if caller.person_clients and not caller.roles & {Role.APPROVE, Role.SUBJECT}:
             yield Contradiction(("person_clients",), "goes with the roles approve and subject")
         if isinstance(caller.match, TokenMatch):
-            if self.caller_audience is None:
+            if self.caller_audience is None and caller.match.audience is None:
                 yield Contradiction(("match",), "a token needs `identity.caller_audience`; set it")
             if tenants.get(caller.match.issuer) != caller.tenant:
                 yield Contradiction(
                     ("match", "issuer"), "must be one of `identity.issuers`, with the tenant of this caller"
                 )
-        if self.caller_audience in caller.resources:
+        if not self.caller_audiences.isdisjoint(caller.resources):
             yield Contradiction(
-                ("resources",), "names `identity.caller_audience`, so one token would serve caller and subject"
+                ("resources",),
+                "names an audience of callers' own tokens, so one token would serve caller and subject",
             )
         for i, issuer in enumerate(caller.may_assert.claims):
             if tenants.get(issuer, caller.tenant) != caller.tenant:

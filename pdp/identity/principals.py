@@ -23,9 +23,19 @@ from pdp.identity.verifier import Times, TokenVerifier, TrustedIssuer, VerifiedT
 
 _BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)
 _SKEW_SECONDS = 30  # for vouched claims of an issuer that is not configured here
+_CLIENT_CLAIMS = ("azp", "appid", "client_id")  # OpenID Connect, Microsoft Entra's tokens 1.0, RFC 9068
 _NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
 _AUDIENCE = Refusal("audience", "the token is for somebody else; ask its issuer for one for this server's resource")
 _TENANT = Refusal("tenant", "the token's issuer belongs to another tenant than the caller; use the tenant's issuer")
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenHolder:
+    """A caller known by tokens, and what these must say besides."""
+
+    caller: Caller
+    audience: str | None
+    client: str | None
 
 
 class ConfiguredCallers:
@@ -35,21 +45,22 @@ class ConfiguredCallers:
         self._verifier = verifier
         self._audience = options.caller_audience
         self._by_san: dict[str, Caller] = {}
-        self._by_token: dict[tuple[str, str], Caller] = {}
+        self._by_token: dict[tuple[str, str], _TokenHolder] = {}
         for name, configured in options.callers.items():
             caller, match = configured.caller(name), configured.match
             if isinstance(match, SanMatch):
                 self._by_san.update(dict.fromkeys(match.sans, caller))
             else:
-                self._by_token[match.issuer, match.subject] = caller
+                audience = match.audience or options.caller_audience
+                self._by_token[match.issuer, match.subject] = _TokenHolder(caller, audience, match.client)
 
     async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
         """See `ports.Callers.authenticate`. Every credential that is shown must hold, and all must name one caller.
 
         Raises Unauthenticated: `caller.unauthenticated` (none shown), `caller.unknown` (valid, but nobody's),
         `caller.certificate` (malformed, or with a name that could be read in two ways),
-        `caller.certificate_expired`, `caller.ambiguous`, `caller.token_scheme`, `caller.token_<reason>` as for
-        subjects.
+        `caller.certificate_expired`, `caller.ambiguous`, `caller.token_scheme`, `caller.token_audience`,
+        `caller.token_client`, `caller.token_<reason>` as for subjects.
         """
         if peer.unreadable:
             raise Unauthenticated(
@@ -90,17 +101,23 @@ class ConfiguredCallers:
         verified = await self._verifier.verify(scheme[1], at_ns)
         if isinstance(verified, Refusal):
             raise Unauthenticated(f"caller.token_{verified.reason}", f"caller: {verified.message}")
-        if self._audience is None or verified.audiences != (self._audience,):
+        holder = self._by_token.get((verified.issuer.issuer, verified.subject))
+        audience = self._audience if holder is None else holder.audience
+        if audience is None or verified.audiences != (audience,):
             # one token must not serve as caller token and as a subject's, so its only audience is ours
             raise Unauthenticated(
                 "caller.token_audience", "caller: the token's only `aud` must be the configured `caller_audience`"
             )
-        caller = self._by_token.get((verified.issuer.issuer, verified.subject))
-        if caller is None:
+        if holder is None:
             raise Unauthenticated(
                 "caller.unknown", "the caller token is valid but no caller's; add its issuer and subject to `callers`"
             )
-        return caller
+        named = [verified.claims[claim] for claim in _CLIENT_CLAIMS if claim in verified.claims]
+        if holder.client is not None and (not named or any(each != holder.client for each in named)):
+            raise Unauthenticated(
+                "caller.token_client", "caller: the token was made for another client than `match.client` says"
+            )
+        return holder.caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +141,7 @@ class VerifiedSubjects:
         issuers: Mapping[str, TrustedIssuer],
         deny_list: DenyList,
         *,
-        caller_audience: str | None,
+        caller_audiences: frozenset[str],
         max_actor_depth: int,
         marks: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
@@ -132,7 +149,7 @@ class VerifiedSubjects:
         self._verifier = verifier
         self._issuers = issuers
         self._deny_list = deny_list
-        self._caller_audience = caller_audience
+        self._caller_audiences = caller_audiences
         self._max_actor_depth = max_actor_depth
         self._known: WeakKeyDictionary[VerifiedToken, Identity] = WeakKeyDictionary()
 
@@ -241,7 +258,7 @@ class VerifiedSubjects:
 
     def _addressed(self, named: tuple[str, ...], audiences: tuple[str, ...]) -> bool:
         """Whether the token is for one of `audiences`. One that a caller could identify itself with never is."""
-        return self._caller_audience not in named and not set(named).isdisjoint(audiences)
+        return self._caller_audiences.isdisjoint(named) and not set(named).isdisjoint(audiences)
 
     def _identity(self, accepted: _Accepted, at_ns: int) -> Identity:
         claims, options = accepted.claims, self._options(accepted.issuer)

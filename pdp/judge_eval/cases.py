@@ -126,7 +126,8 @@ def judge_input_of(case: LabelledCase, target: TargetFact, definition: Mapping[s
     as the registry has them (`organisation.pinned`)."""
     session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
     content = CallContent(definition, case.arguments, case.observation, True)
-    origins = traced(case.arguments, target.binds, of_task(case.task), {})
+    sinks = [sink.argument for sink in target.sinks]
+    origins = traced(case.arguments, target.binds, sinks, of_task(case.task), {})
     return JudgeInput.of(case.agent, target, session, content, origins=origins)
 
 

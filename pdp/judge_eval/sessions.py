@@ -40,12 +40,12 @@ from pdp.core.origins import (
     TASK,
     OriginsFact,
     SeenAtoms,
-    ValueOrigin,
     binding_values,
     of_arguments,
     of_result,
     of_task,
     origin_of,
+    origins_of,
 )
 from pdp.core.registered import PinnedTool
 from pdp.judge_eval.organisation import AT_NS
@@ -54,6 +54,7 @@ from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.snapshot import verified_tool
 
 BENIGN, ATTACK = "benign", "attack"
+OUTWARD = ("network", "email", "message")  # kinds of sinks, as in rego/lib/targets.rego
 _MAX_BYTES = 64 << 20
 _TENANT, _OWNER = "acme", "security@acme.example"
 
@@ -98,6 +99,7 @@ class Known:
     task: bool = True  # the caller vouches for the task
     origins: bool = True
     own: bool = True  # values of own results are traced
+    sinks: bool = True  # it is told what goes into each sink
     believed: bool = False  # every value counts as the task's: what the origins keep back
 
 
@@ -117,7 +119,7 @@ class StepFacts:
     def acts(self) -> bool:
         """Whether the call is more than reading: it changes something, leaves, or is of high risk."""
         target = self.facts.targets[0]
-        outward = any(sink.kind in ("network", "email", "message") for sink in target.sinks)
+        outward = any(sink.kind in OUTWARD for sink in target.sinks)
         return not target.annotations.read_only or outward or target.risk in ("high", "critical")
 
 
@@ -151,7 +153,7 @@ def replayed(sessions: Sequence[RecordedSession], review: Review, known: Known) 
             target, pinned = tools.of(session, step.tool)
             raw = json.dumps(step.arguments).encode()
             arguments = content.arguments(raw, pinned)
-            origins = _origins(arguments, target.binds, task, seen, known)
+            origins = _origins(arguments, target, task, seen, known)
             facts = _facts(session, target, replace(arguments, origins=origins), frozenset(labels), known)
             yield StepFacts(session, number, facts)
             labels.update(target.labels)
@@ -182,14 +184,19 @@ class ReviewedTools:
 
 
 def _origins(
-    arguments: ArgumentsFact, binds: Sequence[str] | None, task: Container[str], seen: SeenAtoms, known: Known
+    arguments: ArgumentsFact, target: TargetFact, task: Container[str], seen: SeenAtoms, known: Known
 ) -> OriginsFact:
-    values = binding_values(arguments.value, binds) if known.origins else None
-    if values is None:
+    if not known.origins:
         return OriginsFact()
-    if known.believed:
-        return OriginsFact(True, tuple(ValueOrigin(at, TASK) for at, _ in values))
-    return OriginsFact(True, tuple(ValueOrigin(at, origin_of(value, task, seen.held)) for at, value in values))
+    sinks = [sink.argument for sink in target.sinks] if known.sinks else []
+    made = origins_of(arguments.value, target.binds, sinks, task, seen.held)
+    if not known.believed:
+        return made
+    return replace(
+        made,
+        values=tuple(replace(value, origin=TASK) for value in made.values),
+        sinks=tuple(replace(sink, origin=TASK) for sink in made.sinks),
+    )
 
 
 def _facts(

@@ -21,10 +21,11 @@ from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import CallKeys, Proof, SessionRow, SignedCheckpoint, StoredCall
 from pdp.core.term import Term
 from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
-from pdp.ports.store import Store
+from pdp.ports.store import Archive, Store
 
 __all__ = [
     "Answers",
+    "Archive",
     "Callers",
     "Channel",
     "Clock",
@@ -344,7 +345,11 @@ class Judge(Protocol):
 
 
 class SignedLog(Protocol):
-    """The tree over the records, and its checkpoints."""
+    """The tree over the records, and its checkpoints. `uncosigned_ns` is since when none has the quorum of the
+    witnesses, 0 while the newest has, or there are no witnesses."""
+
+    @property
+    def uncosigned_ns(self) -> int: ...
 
     def latest(self) -> SignedCheckpoint:
         """The latest checkpoint. Raises NotFound before the first one."""

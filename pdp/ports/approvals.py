@@ -26,6 +26,7 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.digest import Json
+from pdp.core.stored import LabelRow
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -114,6 +115,10 @@ class Answers(Protocol):
 
     def votes(self, approval_id: str) -> tuple[Vote, ...]:
         """Oldest first."""
+        ...
+
+    def labels(self, pair: str) -> tuple[LabelRow, ...]:
+        """Of a subject with an agent, by their keyed index, in no order."""
         ...
 
     def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:

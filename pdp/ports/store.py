@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from pdp.core.stored import (
@@ -52,6 +52,18 @@ class SessionState(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Archive(Protocol):
+    """The place of archived records: full entry bundles, by their numbers."""
+
+    def keep(self, number: int, records: Sequence[bytes], /) -> None:
+        """Have a full bundle on the disk, and read it back. Raises OSError."""
+        ...
+
+    def has(self, number: int, leaves: Sequence[bytes], /) -> bool:
+        """Whether the bundle is there, with these leaf hashes."""
+        ...
 
 
 class Store(Answers, Protocol):
@@ -109,7 +121,34 @@ class Store(Answers, Protocol):
     def record_at(self, index: int) -> StoredRecord | None: ...
 
     def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """At most `count` records from an index on, as (leaf hash, bytes)."""
+        """At most `count` records from an index on, as (leaf hash, bytes); b"" for one that is archived and cannot be
+        read here."""
+        ...
+
+    def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
+        """The same as the store alone has them: b"" for each that was emptied."""
+        ...
+
+    def archived(self) -> int:
+        """Records below this index are archived."""
+        ...
+
+    def read_archive(self, record: Callable[[int, bytes], bytes], /) -> None:
+        """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
+        ...
+
+    def archived_tenant(self, record_id: str, index: int | None) -> str | None:
+        """The tenant of a record that is archived, by id, or by index where there is one; None for any other."""
+        ...
+
+    def oldest_needed(self, since_ns: int) -> int:
+        """The index from which on all records stay: of the first at or after an instant, or that something open rests
+        on, whichever is earlier."""
+        ...
+
+    async def empty_archived(self, first: int, until: int) -> int:
+        """Drop the bytes of records that are archived; index, id, kind, tenant, time and leaf hash stay. Returns how
+        many there were. Raises Unavailable, Overloaded."""
         ...
 
     def records_at(self, indexes: tuple[int, ...]) -> tuple[StoredRecord, ...]:
@@ -180,6 +219,10 @@ class Store(Answers, Protocol):
     async def move_cursor(self, name: str, position: int, *, until_ns: int) -> bool:
         """Move forward what this process holds, and hold it until `until_ns`; False where it does not hold it any
         more. Raises Unavailable, Overloaded."""
+        ...
+
+    def cursor(self, name: str) -> int | None:
+        """The index at which a receiver goes on; None for one that never began."""
         ...
 
     def high_water(self, name: str) -> int:

@@ -20,6 +20,14 @@ NONE: Attributes = {}
 SEVERAL = "several"  # the value of an attribute that was given more than one, as in a batch
 
 
+# Attributes that name what a call is about, by kind; of the conventions for GenAI and MCP.
+TARGET_NAMES: Mapping[str, str] = {
+    "tool": "gen_ai.tool.name",
+    "prompt": "gen_ai.prompt.name",
+    "resource": "mcp.resource.uri",
+}
+
+
 class Span(Protocol):
     """Something that takes time."""
 

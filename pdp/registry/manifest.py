@@ -20,7 +20,7 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.facts import Annotations, Sink
-from pdp.core.methods import label_of
+from pdp.core.methods import OPERATION, label_of
 from pdp.core.strict_json import parse_object
 from pdp.core.uri_template import is_template, variables
 
@@ -61,12 +61,13 @@ MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
     "tool": ("name", "title", "description", "inputSchema", "outputSchema", "annotations"),
     "prompt": ("name", "title", "description", "arguments"),
     "resource": ("uri", "uriTemplate", "name", "title", "description", "mimeType", "size", "annotations"),
+    OPERATION: ("name", "title", "description", "inputSchema"),
 }
 
 Word = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./:@-]+$")]
 TargetName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")]  # see `Pinnable`
-OtherKind = Literal["prompt", "resource"]
+OtherKind = Literal["prompt", "resource", "generic"]
 ServerId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Risk = Literal["low", "medium", "high", "critical"]
@@ -82,7 +83,7 @@ class Closed(BaseModel):
 
 class Pinnable(Closed):
     """What an index entry and a manifest name: a tool, unless `kind` says otherwise. A resource is named by its URI,
-    several of them by their URI template."""
+    several of them by their URI template, an operation (`generic`) by resource type and action."""
 
     server: ServerId
     kind: OtherKind | None = None
@@ -104,6 +105,7 @@ class Pinnable(Closed):
         return self.kind or "tool"
 
 
+_WITH_SCHEMA = (None, OPERATION)
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./:@-]{1,128}")
 
 
@@ -130,7 +132,7 @@ class Hints(Closed):
 
 
 class Manifest(Pinnable):
-    """One pinned tool, prompt, resource or resource template."""
+    """One pinned tool, prompt, resource, resource template or operation."""
 
     schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3"] = Field(alias="schema")
     tenant: Name
@@ -162,7 +164,7 @@ class Manifest(Pinnable):
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
             raise ValueError(f"definition.{identity} is another name than the manifest's")
-        if self.kind is None and not isinstance(self.definition.get("inputSchema"), Mapping):
+        if self.kind in _WITH_SCHEMA and not isinstance(self.definition.get("inputSchema"), Mapping):
             raise ValueError("definition.inputSchema is not an object")
         if self.kind == "prompt" and _arguments(self.definition) is None:
             raise ValueError("definition.arguments is not a list of objects with a name each")
@@ -172,10 +174,16 @@ class Manifest(Pinnable):
             raise ValueError("annotations are milder than the server's own; a server may raise them")
         return self
 
+    @model_validator(mode="after")
+    def _presented(self) -> Self:
+        if self.kind == OPERATION and self.definition_check != "none":
+            raise ValueError("definition_check is none for an operation: no server lists it, so nothing presents it")
+        return self
+
     @property
     def input_schema(self) -> Mapping[str, Json]:
         """What arguments are checked with. A prompt's arguments and a template's variables are texts."""
-        if self.kind is None:
+        if self.kind in _WITH_SCHEMA:
             schema: Mapping[str, Json] = self.definition["inputSchema"]
             return schema
         if self.kind == "prompt":

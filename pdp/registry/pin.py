@@ -14,11 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pdp.core import json_pointer
 from pdp.core.check import WORST_COUNT
 from pdp.core.digest import Json, digest
 from pdp.core.errors import RegistryFault
 from pdp.core.facts import WORST_LABELS
-from pdp.core.methods import TARGET_KINDS, label_of
+from pdp.core.methods import OPERATION, PINNED_KINDS, label_of
 from pdp.core.names import nearest
 from pdp.registry import files
 from pdp.registry.diff import newest_version
@@ -116,7 +117,7 @@ def manifest_of(
                 "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],
                 "annotations": _hints(values.annotations, definition).model_dump(),
                 "binds": values.binds,
-                "definition_check": values.definition_check,
+                "definition_check": "none" if kind == OPERATION else values.definition_check,
                 "owner": values.owner or server.owner,
                 "cost": WORST_COUNT if values.cost is None else values.cost,
                 "reviewed_by": reviewed_by if review is not None else None,
@@ -151,7 +152,7 @@ def pin(
     change keeps its manifest. Raises RegistryFault (`pin.*`, `review.*`, `registry.*`).
     """
     offered = [*(("tool", definition) for definition in definitions), *others]
-    for kind in TARGET_KINDS:
+    for kind in PINNED_KINDS:
         review.check_names(kind, [str(name_of(k, definition)[0]) for k, definition in offered if k == kind])
     base = base_of(folder, server.tenant)
     proposals = [_propose((folder, base), server, one, review, at_ns) for one in offered]
@@ -234,7 +235,7 @@ def _check_arguments(manifest: Manifest, review: ToolReview | None) -> None:
     sinks = [("sinks", sink.argument) for sink in (review.sinks if review is not None else None) or ()]
     binds = [("binds", pointer) for pointer in (review.binds if review is not None else None) or ()]
     for field, pointer in (*sinks, *binds):
-        first = pointer[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
+        first = json_pointer.name_of(pointer[1:].split("/")[0])
         if pointer and first not in (properties or {}):
             raise RegistryFault(
                 "review.unknown_argument",

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from pdp.core.errors import RegistryFault
+from pdp.core.methods import OPERATION
 from pdp.core.names import nearest
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
@@ -32,7 +33,7 @@ class ReviewedHints(Closed):
 
 
 class ToolReview(Closed):
-    """One tool, prompt or resource."""
+    """One tool, prompt, resource or operation."""
 
     risk: Risk | None = None
     permissions: list[Word] | None = None
@@ -48,15 +49,16 @@ class ToolReview(Closed):
 
 
 class Review(Closed):
-    """`review.yaml`: {reviewed_by, tools: {<name>: ...}, prompts: {<name>: ...}, resources: {<URI>: ...}}; a URI
-    template where the server lists one."""
+    """`review.yaml`: {reviewed_by, tools: {<name>: ...}, prompts: {<name>: ...}, resources: {<URI>: ...}, generics:
+    {<type>/<action>: ...}}; a URI template where the server lists one."""
 
     reviewed_by: Word | None = None
     tools: dict[str, ToolReview] = Field(default_factory=dict)
     prompts: dict[str, ToolReview] = Field(default_factory=dict)
     resources: dict[str, ToolReview] = Field(default_factory=dict)
+    generics: dict[str, ToolReview] = Field(default_factory=dict)
 
-    @field_validator("tools", "prompts", "resources", mode="before")
+    @field_validator("tools", "prompts", "resources", "generics", mode="before")
     @classmethod
     def _said(cls, tools: Any) -> Any:
         """An entry with nothing in it, as `pdp tools review` writes it, says nothing: the tool is not reviewed."""
@@ -66,7 +68,8 @@ class Review(Closed):
 
     def of(self, kind: str) -> Mapping[str, ToolReview]:
         """What is said of the targets of a kind, by name."""
-        return {"tool": self.tools, "prompt": self.prompts, "resource": self.resources}[kind]
+        said = {"tool": self.tools, "prompt": self.prompts, "resource": self.resources, OPERATION: self.generics}
+        return said[kind]
 
     def check_names(self, kind: str, names: Sequence[str]) -> None:
         """Raises RegistryFault `review.unknown_tool` for an entry about nothing that is listed, with the nearest
@@ -87,6 +90,17 @@ def load_review(path: Path) -> Review:
         raise RegistryFault(
             "review.malformed", f"{path.name}: {first_problem(error)}; see `pdp tools pin --help`"
         ) from None
+
+
+def load_operations(path: Path) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """Definitions of operations, each with its kind, from `{<type>/<action>: {description, inputSchema}}`. Raises
+    RegistryFault `pin.malformed` saying where."""
+    found = []
+    for name, stated in load_yaml(path, "pin.malformed").items():
+        if not isinstance(stated, dict) or "name" in stated:
+            raise RegistryFault("pin.malformed", f"{path.name}: each operation is a mapping, and named by its key")
+        found.append((OPERATION, {"name": name, **stated}))
+    return tuple(found)
 
 
 def load_yaml(path: Path, code: str) -> Mapping[str, Any]:

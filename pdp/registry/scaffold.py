@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
-from pdp.core.methods import TARGET_KINDS
+from pdp.core.methods import PINNED_KINDS
 from pdp.injection.excerpt import visible
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
@@ -47,7 +47,7 @@ def scaffold(version: Version, server: str) -> str:
     head = _HEAD.format(server=server, reviewed_by=_yaml(reviewers[0]) if reviewers else "null   # you")
     owner = version.servers()[server].owner
     lines = []
-    for kind in TARGET_KINDS:
+    for kind in PINNED_KINDS:
         of_kind = [(entry, manifest) for entry, manifest in manifests if entry.target_kind == kind]
         lines += [f"{kind}s:"] if of_kind or kind == "tool" else []
         lines += [line for entry, manifest in of_kind for line in _tool(entry, manifest, owner)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
-from pdp.approvals.options import ChannelOptions
+from pdp.approvals.options import ChannelOptions, DeclassifyOptions
 from pdp.approvals.resume import SealedResumeTokens
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
@@ -22,6 +22,7 @@ from pdp.runtime import console
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
 from pdp.service.approvals.changes import Changes
+from pdp.service.approvals.declassify import DeclassifyTerms
 from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
 from pdp.service.approvals.outbox import Outbox
 from pdp.service.approvals.redeem import Redeem
@@ -125,12 +126,20 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
             tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
             changes=changes,
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
+            declassify=_declassify(options.declassify),
             valid=satisfies,
             passkeys=console.passkeys(settings.console, directories),
             notifications=notifications,
             telemetry=telemetry,
         ),
     )
+
+
+def _declassify(options: DeclassifyOptions | None) -> DeclassifyTerms | None:
+    if options is None:
+        return None
+    seats = tuple(sorted(options.seats.items()))
+    return DeclassifyTerms(seats, options.deny_quorum, options.ttl_seconds, options.min_assurance)
 
 
 def channels(settings: Settings) -> dict[str, Channel]:

@@ -83,7 +83,7 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
 
 async def tend(process: RunningProcess) -> NoReturn:
     """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
-    said = ""
+    said = recorded = ""
 
     async def refusals() -> None:
         await process.runs.refusals()
@@ -99,11 +99,14 @@ async def tend(process: RunningProcess) -> NoReturn:
         process.levels.warn(process.clock.now_ns())
 
     async def clock() -> None:
-        nonlocal said
+        nonlocal said, recorded
         anomaly = process.clock.anomaly()
         if anomaly != said:
             said = anomaly
             log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "recovered")
+        if anomaly != recorded:  # one record for each change; where none can be written now, the next time
+            await process.runs.clock_changed(anomaly, process.clock.wall_ns())
+            recorded = anomaly
 
     seconds = process.settings.service.watch_seconds
     await again_and_again(seconds, refusals=refusals, readings=readings, sweep=sweep, levels=levels, clock=clock)

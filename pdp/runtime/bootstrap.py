@@ -6,21 +6,20 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp import __version__
-from pdp.adapters.grpc.server import GrpcServer, ServedBeside
+from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
+from pdp.adapters.http_listener import HttpListener
 from pdp.adapters.log_files import LogFiles
-from pdp.adapters.security_events import SignalListener
 from pdp.audit.index import SearchIndex
-from pdp.audit.publisher import RolledBack
 from pdp.audit.pushes import Pushes
-from pdp.config.settings import Settings
+from pdp.config.settings import Settings, store_password
 from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
 from pdp.core.check import NS
@@ -29,14 +28,16 @@ from pdp.identity.component import IdentityComponent
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, replaying_host
-from pdp.ports import Entropy, Judge
+from pdp.ports import Judge
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
-from pdp.runtime import background, console, security_events
+from pdp.runtime import background, callers, console, security_events
 from pdp.runtime.approvals import WiredApprovals, fingerprints, wire_approvals
+from pdp.runtime.archive import keep_archiving
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
 from pdp.runtime.security_events import WiredSignals
+from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, pushes, record_key, search_index, signed_log
 from pdp.runtime.telemetry import (
@@ -58,7 +59,7 @@ from pdp.service.explain import Explain
 from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
-from pdp.service.inspect import Inspect
+from pdp.service.inspect import HeldBytes, Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import PARTS, Reloads
@@ -68,6 +69,7 @@ from pdp.service.results import ResultFacts
 from pdp.service.revocations import Revocations, UnrevokedSubjects
 from pdp.service.search import Readings, Search
 from pdp.service.sessions import EndSession
+from pdp.service.shadow import ShadowPolicies
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
@@ -75,6 +77,7 @@ from pdp.store.opening import AnyStore, open_store
 
 if TYPE_CHECKING:
     from pdp.adapters.console.server import ConsoleServer
+    from pdp.adapters.hooks.listener import HookListener
     from pdp.sessions.on_redis import RedisSessions
 
 log = logging.getLogger("pdp")
@@ -108,14 +111,15 @@ class Process:
     index: SearchIndex | None = None
     redis: RedisSessions | None = None
     signals: WiredSignals | None = None
+    hooks: HookListener | None = None
+    authzen: HttpListener | None = None
+    shadows: ShadowPolicies | None = None
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work, Fault `store.rollback` for a store that lacks
     records of which a checkpoint was signed; nothing is served yet."""
-    reference = settings.store.password
-    password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
-    store = open_store(settings.store, entropy=environment.entropy, password=password)
+    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     telemetry: Telemetry = SILENT
     try:
         index_key = index_key_of(settings, environment.entropy)
@@ -149,8 +153,7 @@ def _build(
     subjects = UnrevokedSubjects(identity.subjects, revocations)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
-    sessions = StoredSessions(settings.sessions, index_key)
-    losses = Losses(telemetry)
+    sessions, losses = StoredSessions(settings.sessions, index_key), Losses(telemetry)
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
@@ -201,6 +204,7 @@ def _build(
         clock,
         approvals.directories,
     )
+    shadowing = shadows(settings, environment, recorder, clock, telemetry)
     admin = Admin(
         state,
         reloads,
@@ -215,6 +219,7 @@ def _build(
         lambda: answers.status,
         tuple(options.caller(name) for name, options in settings.identity.callers.items()),
         judge,
+        shadowing.status,
     )
     evidence = environment.evidence or approvals.evidence
     decide = Decide(
@@ -270,19 +275,24 @@ def _build(
             index_key,
             settings.content.max_result_bytes,
             settings.content.max_inspections,
+            HeldBytes(settings.content.max_results_bytes),
         ),
         end_session=EndSession(store, state, ports.subjects, sessions, recorder, clock, approvals.notifications),
         approvals=approvals.services,
         telemetry=telemetry,
     )
+
+    def answers_now() -> bool:
+        return store.healthy() and state.policy is not None
+
     server = GrpcServer(
         settings.server,
         services,
-        answers=lambda: store.healthy() and state.policy is not None,
+        answers=answers_now,
         entropy=entropy,
         reflection_on=not settings.production,
         telemetry=telemetry,
-        more=_gateways(settings, services, clock, entropy),
+        more=callers.beside(settings, services, clock, entropy, index_key),
     )
     followers = follower_levels(
         settings, telemetry, store, clock.now_ns(), signed.publisher if signed is not None else None, index, judge
@@ -299,7 +309,6 @@ def _build(
         state.fleet,
         (*(each.tell for each in pushing.each), followers),
     )
-    runs = Runs(recorder, ports.store, clock)
     return Process(
         settings,
         state,
@@ -308,7 +317,7 @@ def _build(
         identity,
         host,
         recorder,
-        runs,
+        Runs(recorder, ports.store, clock),
         reloads,
         admin,
         services,
@@ -322,19 +331,10 @@ def _build(
         signed,
         index,
         signals=security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),
+        hooks=callers.hooks(settings, services, clock, entropy, answers_now),
+        authzen=callers.authzen(settings, services, entropy, index_key),
+        shadows=shadowing,
     )
-
-
-def _gateways(settings: Settings, services: Services, clock: StoreClock, entropy: Entropy) -> Sequence[ServedBeside]:
-    """The calls of gateways, which load the MCP SDK only where they are served."""
-    if settings.gateways is None:
-        return ()
-    from pdp.adapters.gateways.deciding import Deciding  # noqa: PLC0415 - see above
-    from pdp.adapters.gateways.ext_authz import Authorization  # noqa: PLC0415
-    from pdp.adapters.gateways.ext_mcp import ExtMcp  # noqa: PLC0415
-
-    deciding = Deciding(services, settings.gateways, clock, entropy)
-    return Authorization(deciding), ExtMcp(deciding)
 
 
 async def start(process: Process) -> None:
@@ -345,8 +345,7 @@ async def start(process: Process) -> None:
         await process.redis.look()
     fingerprint = settings.fingerprint()
     await process.runs.started(__version__, fingerprint, clean=store.clean)
-    if store.artefact(fingerprint) is None:
-        await process.recorder.configured(fingerprint, settings.changed())
+    await process.runs.configured(fingerprint, settings.stated())
     if process.signed is not None:
         await record_key(process.signed, store, process.recorder, process.clock.now_ns())
     process.state.fleet.note("config", {"": settings.shared_fingerprint()})
@@ -362,11 +361,11 @@ async def start(process: Process) -> None:
         await listener.start()
 
 
-def _listeners(process: Process) -> list[ConsoleServer | LogFiles | SignalListener]:
+def _listeners(process: Process) -> list[ConsoleServer | LogFiles | HttpListener]:
     """Those besides the gRPC server's."""
     files = process.signed.files if process.signed is not None else None
     events = process.signals.listener if process.signals is not None else None
-    return [each for each in (process.console, files, events) if each is not None]
+    return [each for each in (process.console, files, events, process.hooks, process.authzen) if each is not None]
 
 
 def _warn_of_observed(settings: Settings) -> None:
@@ -411,7 +410,7 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
             await asyncio.to_thread(ready.touch)
         watchers = [loop.create_task(each) for each in _tasks(process)]
         if process.signed is not None:
-            watchers.append(loop.create_task(_sign(process.signed, faults, stop)))
+            watchers.append(loop.create_task(process.signed.run(faults, stop)))
         await stop.wait()
         if faults:
             raise faults[0]
@@ -435,15 +434,10 @@ def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
     yield process.pushes.run()
     if process.redis is not None:
         yield process.redis.run()
-
-
-async def _sign(signed: WiredLog, faults: list[Fault], stop: asyncio.Event) -> None:
-    """Publish the log; a store that a witness knows more of is served no longer."""
-    try:
-        await signed.publisher.run()
-    except RolledBack as fault:
-        faults.append(fault)
-        stop.set()
+    if process.shadows is not None:
+        yield process.shadows.run()
+    if process.settings.audit.archive_after_days is not None:
+        yield keep_archiving(process.settings, process.store, process.recorder, process.clock)
 
 
 async def _started(process: Process, stop: asyncio.Event) -> bool:
@@ -471,7 +465,7 @@ def _settle() -> None:
 def _parts(process: Process) -> Iterator[Any]:
     """What is closed at the end, the last first."""
     yield from (process.store, process.redis, process.identity, process.host, process.state)
-    yield from (process.judge, process.approvals)
+    yield from (process.shadows, process.judge, process.approvals)
 
 
 async def close(process: Process, *, reason: str) -> None:

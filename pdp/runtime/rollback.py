@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdp.audit.publisher import Publisher, RolledBack
-from pdp.config.settings import Settings
+from pdp.config.settings import Settings, store_password
 from pdp.core import events
 from pdp.core.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.stored import ValueRow
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.signed_log import PART, signed_log
-from pdp.secrets.reference import secret
 from pdp.service.commit import CLOCK, Recorder
 from pdp.service.facts import SALT_BYTES
 from pdp.store.clock import StoreClock
@@ -40,9 +39,7 @@ async def accept_rollback(
     nothing of the sort is found. No process of the store in `settings` may run here. Raises Fault, OSError."""
     if not reason.strip():
         raise InvalidRequest("reason", "is missing; say why, for the record")
-    reference = settings.store.password
-    password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
-    store = open_store(settings.store, entropy=environment.entropy, password=password)
+    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     try:
         return await _accept(settings, store, reason, environment)
     finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from pdp.adapters.security_events import SignalListener, tls
+from pdp.adapters.http_listener import server_tls
+from pdp.adapters.security_events import SignalListener
 from pdp.config.settings import Settings
 from pdp.core.check import NS
 from pdp.identity.security_events import SignalOptions, SignalStreams, marks
@@ -63,7 +64,9 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
 
 def _tls(options: SignalOptions) -> ssl.SSLContext | None:
     certificate, key = options.certificate_file, options.key_file
-    return None if certificate is None or key is None else tls(certificate, key)
+    if certificate is None or key is None:
+        return None
+    return server_tls(certificate, key, "signals: certificate_file and key_file")
 
 
 def _streams(settings: Settings) -> SignalStreams:

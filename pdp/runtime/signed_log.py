@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import ssl
@@ -12,17 +13,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.adapters.log_files import LogFiles
+from pdp.audit.archive import ArchiveFolder
 from pdp.audit.cosignature import WitnessPolicy
 from pdp.audit.cosigners import Cosigners
 from pdp.audit.index import SearchIndex
 from pdp.audit.note import read_private
 from pdp.audit.options import AuditOptions, ReceiverOptions
-from pdp.audit.publisher import Publisher
+from pdp.audit.publisher import Publisher, RolledBack
 from pdp.audit.pushes import Push, Pushes
 from pdp.audit.receivers import Receiver, Selection, receiver
 from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, Fault
 from pdp.ports import Clock, Entropy, Store
 from pdp.ports.telemetry import Telemetry
 from pdp.secrets.reference import secret
@@ -40,6 +42,14 @@ class WiredLog:
     publisher: Publisher
     files: LogFiles | None
 
+    async def run(self, faults: list[Fault], stop: asyncio.Event) -> None:
+        """Publish the log; a store that a witness knows more of is served no longer."""
+        try:
+            await self.publisher.run()
+        except RolledBack as fault:
+            faults.append(fault)
+            stop.set()
+
 
 def check(settings: Settings) -> None:
     """Read the configured key, and open nothing. Raises ConfigurationFault."""
@@ -53,7 +63,11 @@ def _key(settings: Settings, reference: str) -> Ed25519PrivateKey:
 
 
 def signed_log(settings: Settings, store: Store) -> WiredLog | None:
-    """The publisher, not yet running; None without a key, which is said. Raises ConfigurationFault."""
+    """The publisher, not yet running; None without a key, which is said. Archived records of the store are read where
+    the settings say. Raises ConfigurationFault."""
+    archive = settings.audit.archive
+    if archive is not None:
+        store.read_archive(ArchiveFolder(archive).record)
     options = _options(settings)
     if options is None or options.folder is None:
         log.warning("no signed log: audit.key and audit.folder are not set, so nobody can prove records from outside")
@@ -61,7 +75,7 @@ def signed_log(settings: Settings, store: Store) -> WiredLog | None:
     publisher = Publisher(
         store, LogFolder(options.folder), _key(settings, options.key), cosigners=_cosigners(options)
     )
-    return WiredLog(publisher, LogFiles(options.listen, options.folder) if options.listen else None)
+    return WiredLog(publisher, LogFiles(options.listen, options.folder, archive) if options.listen else None)
 
 
 def _cosigners(options: AuditOptions) -> Cosigners | None:

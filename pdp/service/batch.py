@@ -63,10 +63,11 @@ class Trail:
 
     left: list[tuple[CallKeys, Left]] = field(default_factory=list)
     followed: dict[tuple[str, str, str], tuple[StoredCall, int, StoredCall]] = field(default_factory=dict)
+    seen: list[frozenset[int] | None] = field(default_factory=list)  # atoms in each that is left; None: it ends some
 
     def copy(self) -> Trail:
         """One that goes on by itself."""
-        return Trail(self.left.copy(), self.followed.copy())
+        return Trail(self.left.copy(), self.followed.copy(), self.seen.copy())
 
     def after(self, keys: CallKeys, stored: StoredCall) -> StoredCall:
         """What the store will say of a call once this is durable."""
@@ -79,9 +80,11 @@ class Trail:
             if _related(others, keys):
                 found = after(found, common, each)
         self.followed[place] = start, len(self.left), found
-        atoms = stored.atoms
-        for each in (one for others, one in self.left if keys.atoms and _related(others, keys)):  # its own
-            atoms = atoms_after(replace(stored, session=found.session, atoms=atoms), keys, each)
+        self.seen += [_atoms_of(each) for _, each in self.left[len(self.seen) :]]
+        atoms, wanted = stored.atoms, frozenset(keys.atoms)  # its own
+        for (others, each), said in zip(self.left if wanted else (), self.seen, strict=False):
+            if (said is None or not wanted.isdisjoint(said)) and _related(others, keys):
+                atoms = atoms_after(replace(stored, session=found.session, atoms=atoms), keys, each)
         return replace(stored, session=found.session, labels=found.labels, atoms=atoms, awaited=found.awaited)
 
 
@@ -330,6 +333,13 @@ class Batch:
 def _enough(waiting: Sequence[OpenItem]) -> bool:
     """Whether these are evaluated before there are more."""
     return len(waiting) == TOGETHER or sum(each.decision.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES
+
+
+def _atoms_of(left: Left) -> frozenset[int] | None:
+    """The atoms that an answer leaves. None where it takes some away."""
+    if any(change.reset for change in left.pairs) or (left.session is not None and left.session.state != "open"):
+        return None
+    return frozenset(atom for text in left.seen for atom in text.atoms)
 
 
 def _related(keys: CallKeys, others: CallKeys) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
 from pdp.core.security_events import Signal, Stream
-from pdp.core.sessions import Left, allowed, ended, took_part
+from pdp.core.sessions import Left, allowed, ended, narrowed, took_part
 from pdp.core.stored import (
     Artefact,
     CallRow,
@@ -78,6 +78,7 @@ class Recorder:
         self._people = Pseudonyms(store, entropy, index_key)
         self.boot = boot
         self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
+        self.durable: Callable[[tuple[Commit, ...]], None] = lambda _: None  # told of entries that are
 
     def new_id(self, at_ns: int) -> str:
         """A UUIDv7 for a decision or event."""
@@ -113,13 +114,14 @@ class Recorder:
         """Make entries durable together, or none of them. Raises Conflict."""
         refs = await self._store.commit_all(entries) if entries else ()
         self._people.durable(entries)
+        self.durable(entries)
         self.changed()
         return refs
 
     async def _commit(self, entry: Commit) -> RecordRef:
         ref = await self._store.commit(entry)
-        if entry.people:
-            self._people.durable((entry,))
+        self._people.durable((entry,))
+        self.durable((entry,))
         return ref
 
     def decided(self, decision: Decision) -> tuple[Commit, ...]:
@@ -131,6 +133,7 @@ class Recorder:
         outcome = decision.outcome
         stamp, pins = self._stamp(decision.id, decision.at_ns, tenant), pins_of(decision.snapshot, tenant)
         sealed, values = self._seal(decision)
+        left = self.left(decision)
         try:
             data = record.decision(
                 stamp,
@@ -141,11 +144,11 @@ class Recorder:
                 valid_until_ns=answer.valid_until_ns,
                 evidence=[held.element for held in decision.evidence],
                 elements=elements_of(decision.said, facts.server.id, {target.key for target in facts.targets}),
+                labels=left.said(decision.keys),
                 enforcement=answer.enforcement,
             )
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
-            data = record.decision(stamp, facts, outcome, pins, sealed, valid_until_ns=0)
             decision.reply, decision.entries = None, ()
             decision.answer = replace(
                 answer,
@@ -159,12 +162,16 @@ class Recorder:
                 redemption_id="",
                 resume_token="",
             )
-        left = self.left(decision)
+            left = self.left(decision)
+            put = left.said(decision.keys)
+            data = record.decision(stamp, facts, outcome, pins, sealed, valid_until_ns=0, labels=put)
         entry = self._entry(
             stamp, "decision", data, values=values, call=decision.row, reply=decision.reply, left=left
         )
-        # what was decided before a switch, or a revocation, must not become durable after it
-        epoch = None if decision.answer.effect is Effect.DENY else decision.snapshot.switches.epoch
+        # what was decided before a switch, or a revocation, must not become durable after it; nor what left a label
+        # out that is to be set anew
+        harmless = decision.answer.effect is Effect.DENY and not narrowed(facts.session, decision.keys)
+        epoch = None if harmless else decision.snapshot.switches.epoch
         entry = replace(entry, epoch=epoch)
         return (entry, *self._session_events(decision, left), *decision.entries)
 
@@ -234,6 +241,10 @@ class Recorder:
         await self._people.meet(_people(tenant, identity))
         return self._stamp(record_id, at_ns, tenant)
 
+    def impersonal_stamp(self) -> RecordStamp:
+        """The same of one that is about nobody, and of no tenant."""
+        return self._event(self._clock.now_ns())
+
     async def commit(self, stamp: RecordStamp, kind: str, data: bytes, **besides: Any) -> RecordRef:
         """Commit such a record, with further fields of its `Commit`."""
         return await self._commit(replace(self._entry(stamp, kind, data), **besides))
@@ -254,13 +265,6 @@ class Recorder:
         return self._entry(
             stamp, "refusal", events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
         )
-
-    async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
-        """A configuration that this store has not seen yet. Each start names its own by digest."""
-        stamp = self._event(self._clock.now_ns())
-        data = events.config(stamp, sha256=sha256, keys=keys, by="operator")
-        known = Artefact(sha256, "config", canonical(list(keys)))
-        return await self._commit(self._entry(stamp, "config", data, artefacts=(known,)))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
         """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""

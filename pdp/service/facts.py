@@ -24,7 +24,7 @@ from pdp.core.facts import (
     SessionFact,
     TargetFact,
 )
-from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of
+from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
 from pdp.core.origins import vouched_task
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
@@ -43,7 +43,7 @@ from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.uri_template import is_template, match
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
-from pdp.ports.telemetry import Telemetry
+from pdp.ports.telemetry import TARGET_NAMES, Telemetry
 from pdp.service.decision import Decision
 from pdp.service.state import Snapshot
 
@@ -93,6 +93,10 @@ class FactBuilder:
             return ""
         return lasting_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
 
+    def hashes(self, caller: Caller, identity: Identity) -> AtomHashes:
+        """The keyed hashes of a subject's atoms."""
+        return AtomHashes(self._index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
+
     def prepare(self, decision: Decision) -> None:
         """One Decide as far as it goes without the store.
 
@@ -124,7 +128,7 @@ class FactBuilder:
             keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
         decision.definition = pinned.definition if pinned is not None else {}
-        decision.hashes = AtomHashes(self._index_key, tenant, identity.subject.issuer, identity.subject.id)
+        decision.hashes = self.hashes(caller, identity)
         decision.asked = {}
         if keys.pair and caller.inspects_results and arguments.check.ok:
             decision.asked = asked(arguments.value, decision.hashes)
@@ -242,6 +246,11 @@ class FactBuilder:
     def _target(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
         target, tenant, registry = ask.target, caller.tenant, snapshot.registry
         name, check = target.name, OK
+        if isinstance(target, GenericTarget) and target.server:
+            fact = registry.target(
+                tenant, target.server, operation_of(target.type, ask.method), None, at_ns, kind=target.kind
+            )
+            return self.switched(fact, snapshot, tenant, at_ns)
         if isinstance(target, GenericTarget) or target.kind not in CALLS.get(ask.method, ()):
             check = failed("target.unsupported", "No method of MCP that is decided asks that of such a target.")
         elif isinstance(target, ResourceTarget) and ask.method != COMPLETE:
@@ -262,7 +271,7 @@ class FactBuilder:
     def _arguments(self, ask: Ask, name: str, pinned: PinnedTool | None) -> tuple[bytes, ArgumentsFact]:
         """Of a URI they are the values of the variables of its template `name`."""
         target, begun = ask.target, ask.method == COMPLETE
-        if isinstance(target, GenericTarget):
+        if isinstance(target, GenericTarget) and not target.server:
             return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
         given = target.arguments
         if isinstance(target, ResourceTarget) and not begun:
@@ -387,8 +396,8 @@ class ObservedFacts(FactBuilder):
             self._telemetry.note("mcp.method.name", ask.method)
         if ask.method == TOOL_CALL:
             self._telemetry.note("gen_ai.operation.name", "execute_tool")
-        if found.check.ok and found.kind == "tool":
-            self._telemetry.note("gen_ai.tool.name", found.name)
+        if found.check.ok and found.kind != "resource":  # whose names are long, and many
+            self._telemetry.note(TARGET_NAMES[found.kind], found.name)
         return found
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from pdp.core.atoms import AtomHashes, Seer
 from pdp.core.check import NS, failed
 from pdp.core.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
 from pdp.core.elements import SaidElement, elements_of
-from pdp.core.errors import NotFound, Outdated
+from pdp.core.errors import NotFound, Outdated, Overloaded
 from pdp.core.facts import WORST_LABELS, Identity, ResultFact, TargetFact
 from pdp.core.inspection import Inspection, carried_out
 from pdp.core.origins import EXTERNAL, of_result
@@ -27,6 +28,7 @@ from pdp.core.request import Caller, ResultAsk
 from pdp.core.stored import CallKeys, RecordRef, ReplyRow
 from pdp.ports import Clock, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
+from pdp.service.approvals.retry import retry_on_conflict
 from pdp.service.commit import Recorder
 from pdp.service.evaluate import evaluate
 from pdp.service.facts import FactBuilder
@@ -39,6 +41,32 @@ from pdp.service.state import ServiceState, Snapshot
 KIND = "inspect"
 LATEST_NS = 3_600 * NS  # after its decision; kept answers live at least as long (`store.replies_keep_seconds`)
 _UNKNOWN = ("result.decision", "There is no such decision.")
+
+
+@dataclass(slots=True)
+class HeldBytes:
+    """Bytes of the results that arrive, wait or are inspected, of which there may be `most`."""
+
+    most: int
+    now: int = 0
+
+    @contextmanager
+    def one(self) -> Iterator[Callable[[int], None]]:
+        """For one result: what counts further bytes of it, until it is answered. Raises Overloaded
+        `result.overloaded`."""
+        mine = 0
+
+        def more(size: int) -> None:
+            nonlocal mine
+            if self.now + size > self.most:
+                raise Overloaded("result.overloaded", "Too many results are inspected at once; withhold this one.")
+            self.now += size
+            mine += size
+
+        try:
+            yield more
+        finally:
+            self.now -= mine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +84,7 @@ class Inspect:
     index_key: bytes
     max_bytes: int  # of one result
     at_once: int
+    held: HeldBytes  # of all that are on their way
     slots: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +111,7 @@ class Inspect:
             if answer is not None:
                 return answer, await self.recorder.locate(answer.decision_id)
             inspection = await self._inspected(ask, caller, call, snapshot)
-            return await self._decided(ask, caller, identity, call, claim, inspection)
+            return await retry_on_conflict(lambda: self._decided(ask, caller, identity, call, claim, inspection))
 
     async def _decided(
         self,
@@ -127,15 +156,13 @@ class Inspect:
         recording = ResultRecording(
             ask, caller, facts, outcome, document, elements, snapshot, at, reply, call.subject_index, keys, stored
         )
-        hashing = partial(_hashed, inspection.value, _trust(outcome, target, answer), self._hashes(caller, identity))
+        hashes = self.facts.hashes(caller, identity)
+        hashing = partial(_hashed, inspection.value, _trust(outcome, target, answer), hashes)
         kind, atoms = await asyncio.get_running_loop().run_in_executor(None, hashing)
         if kind == EXTERNAL or call.at_ns >= session.started_ns:
             seer = Seer(ask.decision_id, at, call.subject_index, keys, session, stored)
             recording = replace(recording, seen=seer.returned(kind, atoms))
         return await recorded(self.recorder, recording, answer)
-
-    def _hashes(self, caller: Caller, identity: Identity) -> AtomHashes:
-        return AtomHashes(self.index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
 
     def _call(self, ask: ResultAsk, caller: Caller, at_ns: int) -> AllowedCall:
         """The allowed call that the result is of, by its record and by what is kept of its input."""
@@ -164,6 +191,7 @@ class Inspect:
         mine = (
             self.facts.subject_index(caller, identity) == call.subject_index
             and identity.agent.id == agent
+            and ask.of in (None, (call.server, call.method))
             and not ask.session.handle
             and (self.recorder.session_index(caller, ask.session.id) or "") == call.session_index
         )

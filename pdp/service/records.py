@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from pdp.core.errors import Fault, NotFound, Unsupported
@@ -11,7 +12,7 @@ from pdp.core.request import Caller
 from pdp.core.stored import Proof, SignedCheckpoint, StoredRecord
 from pdp.ports import SignedLog, Store
 from pdp.service.operations.admin import ANY_TENANT
-from pdp.service.search import Found, Reader, Readings, Search, SearchAsk
+from pdp.service.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint
 
@@ -56,9 +57,12 @@ class Records:
     async def _find(self, caller: Caller, decision_id: str, index: int | None) -> StoredRecord:
         store = self._store
         found = await store.read(lambda: store.record(decision_id) if index is None else store.record_at(index))
+        tenant = found.tenant if found else await store.read(lambda: store.archived_tenant(decision_id, index))
         # what belongs to no tenant (start, policy, configuration) concerns every auditor
-        if found is None or (found.tenant and caller.tenant not in (ANY_TENANT, found.tenant)):
+        if tenant is None or (tenant and caller.tenant not in (ANY_TENANT, tenant)):
             raise NotFound("record.unknown", "There is no such record.")
+        if found is None:
+            raise Unsupported(*ARCHIVED)
         return found
 
     def checkpoint(self) -> SignedCheckpoint:
@@ -68,22 +72,25 @@ class Records:
     async def inclusion(self, caller: Caller, index: int, size: int) -> Proof:
         """That a record of the caller's is in the log. Raises NotFound, OutOfRange, Unsupported."""
         signed = self._log()
-        await self._find(caller, "", index)
+        with suppress(Unsupported):  # the proof of an archived record needs no more of it than its hash
+            await self._find(caller, "", index)
         return await signed.inclusion(index, size)
 
     async def consistency(self, first: int, size: int) -> Proof:
         """That the latest tree extends an earlier one. Raises NotFound, OutOfRange, Unsupported."""
         return await self._log().consistency(first, size)
 
-    async def receipt(self, index: int, seconds: float) -> Proof | None:
-        """The proof of a record that was just written, within so many seconds; None where there is none by then."""
-        if self._signed is None:
-            return None
-        with suppress(TimeoutError, Fault):  # the answer is durable, and the caller looks for the receipt
+    async def receipts(self, indexes: Collection[int], seconds: float) -> Mapping[int, Proof]:
+        """The proofs of records that were just written, by index: those that there are within so many seconds."""
+        found: dict[int, Proof] = {}
+        if self._signed is None or not indexes:
+            return found
+        with suppress(TimeoutError, Fault):  # the answers are durable, and the caller looks for its receipts
             async with asyncio.timeout(min(seconds, RECEIPT_SECONDS)):
-                await self._signed.covering(index)
-                return await self._signed.inclusion(index)
-        return None
+                await self._signed.covering(max(indexes))
+                for index in indexes:
+                    found[index] = await self._signed.inclusion(index)
+        return found
 
     def _log(self) -> SignedLog:
         if self._signed is None:

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.digest import canonical, commitment
+from pdp.core.elements import EngineQuery, decision_of
 from pdp.core.errors import EngineFault
-from pdp.core.outcome import Outcome, denied
+from pdp.core.outcome import Outcome, conclude, denied, read
 from pdp.core.record import cut
 from pdp.ports import LoadedPolicy
 from pdp.service.simulate import evaluated
 
 UNSUPPORTED = "obligation.unsupported"
 _COMMITTED = ("input", "arguments")
+# what the service denies for, and a policy that does it is no better for being tried elsewhere
+_OF_THE_POLICY = frozenset({"policy.error", "policy.undefined", "policy.not_a_decision", "policy.timeout"})
+_COMPARED = ("effect", "requirements", "obligations", "reasons")
 
 Opened = Mapping[str, tuple[bytes, bytes]]  # salt and value of each commitment, by its path
 
@@ -121,6 +125,64 @@ async def replay(policy: LoadedPolicy, decision: RecordedDecision) -> tuple[Outc
         return await evaluated(policy, decision.document, decision.supported, advice)
     except EngineFault as fault:
         return denied(fault.code, "The policy could not be evaluated; the operator's log says why."), b""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedAnswer:
+    """What a policy answers, as far as it is compared with another's."""
+
+    effect: str
+    reasons: frozenset[tuple[str, str]]  # code, rule
+    requirements: frozenset[bytes]
+    obligations: frozenset[bytes]
+
+    @staticmethod
+    def recorded(record: Mapping[str, Any]) -> ComparedAnswer:
+        """What a record says."""
+        reasons = frozenset((r["code"], r["rule"]) for r in record["reasons"])
+        parts = (frozenset(map(canonical, record[name])) for name in ("requirements", "obligations"))
+        return ComparedAnswer(record["effect"], reasons, *parts)
+
+    @staticmethod
+    def of(outcome: Outcome) -> ComparedAnswer:
+        """What an evaluation came to."""
+        reasons = frozenset((r.code, r.rule) for r in outcome.reasons)
+        parts = (frozenset(canonical(dict(e)) for e in each) for each in (outcome.requirements, outcome.obligations))
+        return ComparedAnswer(outcome.effect.value, reasons, *parts)
+
+    def part_changed(self, after: ComparedAnswer) -> str:
+        """The first part that another policy says otherwise; "" where it says the same."""
+        return next((name for name in _COMPARED if getattr(self, name) != getattr(after, name)), "")
+
+    def reasons_of_change(self, after: ComparedAnswer) -> list[tuple[str, str]]:
+        """Code and rule of what says so now, or of an allow of what no longer keeps it from being one."""
+        come, gone = sorted(after.reasons - self.reasons), sorted(self.reasons - after.reasons)
+        return gone or come if after.effect == "allow" else come or gone
+
+
+def under(policy: LoadedPolicy, document: bytes) -> dict[str, Any]:
+    """A document in which only what it says of the policy is another's. Raises EngineFault `policy.input` for a
+    document that this policy does not read."""
+    told: dict[str, Any] = json.loads(document)
+    told["policy"] = {**told["policy"], "revision": policy.revision, "packs": list(policy.packs)}
+    if not policy.valid(told):
+        raise EngineFault("policy.input", "The input document does not match its schema.")
+    return told
+
+
+async def reevaluated(policy: LoadedPolicy, document: Mapping[str, Any], supported: frozenset[str] | None) -> Outcome:
+    """What a policy says of a document; one that cannot evaluate it denies. Raises EngineFault where that is not the
+    policy's doing."""
+    asked = EngineQuery.of(document, {}, fresh=True)
+    try:
+        said = await policy.engine.evaluate(asked)
+    except EngineFault as fault:
+        if fault.code in _OF_THE_POLICY:
+            return denied(fault.code)
+        raise
+    if supported is None:
+        supported = frozenset(str(each["kind"]) for each in read(decision_of(said)).obligations)
+    return conclude(asked, said, supported)
 
 
 def by_service(record: Mapping[str, Any]) -> bool:

@@ -50,6 +50,10 @@ class AllowedCall:
         return str(self.document["server"]["id"])
 
     @property
+    def method(self) -> str:
+        return str(self.document["call"]["method"])
+
+    @property
     def name(self) -> str:
         return str(self.document["targets"][0]["name"])
 
@@ -96,7 +100,7 @@ class ResultFacts:
         arguments = document["arguments"]
         return Facts(
             phase="result",
-            method=document["call"]["method"],
+            method=call.method,
             caller=caller_fact(caller),
             identity=identity,
             server=registry.server(tenant, call.server, at_ns, None),
@@ -192,6 +196,7 @@ async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnsw
     rows = tuple(ValueRow(stamp.id, caller.tenant, made.subject_index, path, salt, each) for path, each in values)
     left = inspected(of, made.at_ns, put, made.keys, facts.session, made.stored)
     besides = {"values": rows, "reply": reply, "labels": left.labels, "pairs": left.pairs, "seen": made.seen}
+    besides["epoch"] = made.snapshot.switches.epoch  # what is in force now has judged it
     return answer, await recorder.commit(stamp, "inspection", data, **besides)
 
 

@@ -15,7 +15,7 @@ from pdp.core import events
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.digest import keyed_index
-from pdp.core.errors import InvalidRequest
+from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.record_search import OF_NONE, PSEUDONYM, RecordQuery
 from pdp.core.request import Caller
 from pdp.core.stored import PersonRow, StoredRecord
@@ -24,6 +24,10 @@ from pdp.service.commit import Recorder
 from pdp.service.operations.admin import ANY_TENANT
 
 WINDOW_NS = 60 * NS  # what somebody reads within it, after the first time, is one record
+ARCHIVED = (
+    "record.archived",
+    "Records that belong here are archived, and not in an archive of this server; its operator sets audit.archive.",
+)
 _MOST_NAMED = 200  # people of one such record
 
 
@@ -151,6 +155,8 @@ class Search:
         before = before or self._store.size()
         found, after = await index.find(query, before, size) if before else ((), 0)
         rows = await self._store.in_thread(self._store.records_at, found) if found else ()
+        if len(rows) < len(found) and self._store.archived():
+            raise Unsupported(*ARCHIVED)  # a list that lacks records would mislead
         matches = [Match(row, json.loads(row.record)) for row in rows]
         seen = [m for m in matches if query.matches(m.fields, m.stored.record)]  # of its tenant, too
         return Found(tuple(seen), after), people

@@ -52,13 +52,21 @@ class Signals:
     async def __call__(self, token: str, authorization: str) -> SignalRefusal | None:
         """Take one SET: durable, and its requests and grants ended, when this returns None. The same SET once more
         changes nothing. Raises Overloaded, Unavailable."""
+        try:
+            refused = await self._answered(token, authorization)
+        except Fault as fault:  # nothing is revoked until it is sent again
+            self.telemetry.count("pdp.signals", {"pdp.code": fault.code})
+            raise
+        self.telemetry.count("pdp.signals", {"pdp.code": refused.code if refused is not None else "none"})
+        return refused
+
+    async def _answered(self, token: str, authorization: str) -> SignalRefusal | None:
         at = self.clock.now_ns()
         read = await self.read(token, authorization, at)
         if isinstance(read, SignalRefusal):
             refused: SignalRefusal | None = read
         else:  # a transmitter that goes away does not take the rest with it
             refused = await asyncio.shield(asyncio.ensure_future(self._take(*read, token, at)))
-        self.telemetry.count("pdp.signals", {"pdp.code": refused.code if refused is not None else "none"})
         if refused is not None and self.store.note_refusal("", "", refused.code, at):
             await self.recorder.refusal(_NOBODY, Fault(refused.code, refused.message), RPC, at)
         return refused

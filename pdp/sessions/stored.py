@@ -25,7 +25,7 @@ from pdp.core.check import NS, OK, Check, failed
 from pdp.core.digest import canonical, keyed_index, lasting_index
 from pdp.core.facts import WORST_LABELS, Identity, SessionFact, TargetFact
 from pdp.core.request import Caller, SessionAsk
-from pdp.core.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed
+from pdp.core.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed, pair_index
 from pdp.core.stored import CallKeys, LabelRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 
@@ -75,14 +75,13 @@ class StoredSessions:
         """With those of the session, and of subject and agent; as they are where these were not verified."""
         if not _verified(identity):
             return keys
-        owner = (caller.tenant, *_owner(identity))
         parent = self._opened(caller, identity, ask.parent)
         return replace(
             keys,
             parent=parent.first if parent is not None else "",
             tree=parent.tree if parent is not None else "",
             session=lasting_index(self._key, "session of", caller.tenant, caller.name, ask.id) if ask.id else "",
-            pair=lasting_index(self._key, "pair", *owner),
+            pair=pair_index(self._key, caller.tenant, *_owner(identity)),
             also=self._memory(caller, identity, target),
         )
 

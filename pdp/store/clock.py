@@ -56,6 +56,10 @@ class StoreClock:
         """The monotonic clock, for durations and records."""
         return self._monotonic()
 
+    def wall_ns(self) -> int:
+        """What the wall clock says, believed or not; for records of its anomalies."""
+        return self._wall()
+
     def anomaly(self) -> str:
         """`clock.jumped`, `clock.behind`, or "" as of the last reading."""
         if self._jumped:

@@ -147,9 +147,9 @@ def account(name: str) -> tuple[Column[str], Column[str]]:
     return text(f"{name}_issuer"), text(f"{name}_id")
 
 
-def key(name: str = "id") -> Column[str]:
+def key(name: str = "id", server_default: str | None = None) -> Column[str]:
     """A text of the primary key."""
-    return Column(name, Words, primary_key=True)
+    return Column(name, Words, primary_key=True, server_default=server_default)
 
 
 def serial(name: str = "seq") -> Column[int]:

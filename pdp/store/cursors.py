@@ -26,7 +26,7 @@ def hold(db: Connection, name: str, want: tuple[str, int, int], begin: int, *, a
     run, at_ns, until_ns = want
     known = _read(db, name)
     if known is None:
-        db.execute(insert(meta).values(name=_key(name), value=_bytes(_Cursor(begin, run, until_ns))))
+        db.execute(insert(meta).values(name=cursor_key(name), value=_bytes(_Cursor(begin, run, until_ns))))
         return begin
     if known.holder != run and known.until_ns > at_ns and not alone:
         return None
@@ -43,17 +43,23 @@ def move(db: Connection, name: str, run: str, position: int, until_ns: int) -> b
     return True
 
 
-def _key(name: str) -> str:
+def cursor_key(name: str) -> str:
+    """The name of its row in `meta`."""
     return f"cursor {name}"
 
 
+def position_of(value: bytes) -> int:
+    """The position that such a row tells."""
+    return _Cursor(**json.loads(value)).position
+
+
 def _read(db: Connection, name: str) -> _Cursor | None:
-    found = db.execute(select(meta.c.value).where(meta.c.name == _key(name))).scalar_one_or_none()
+    found = db.execute(select(meta.c.value).where(meta.c.name == cursor_key(name))).scalar_one_or_none()
     return None if found is None else _Cursor(**json.loads(bytes(found)))
 
 
 def _write(db: Connection, name: str, cursor: _Cursor) -> None:
-    db.execute(update(meta).where(meta.c.name == _key(name)).values(value=_bytes(cursor)))
+    db.execute(update(meta).where(meta.c.name == cursor_key(name)).values(value=_bytes(cursor)))
 
 
 def _bytes(cursor: _Cursor) -> bytes:

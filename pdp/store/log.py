@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, func, select, update
 from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
@@ -29,8 +29,9 @@ from pdp.core.stored import (
 )
 from pdp.ports.store import SessionState
 from pdp.store import tables as t
+from pdp.store.approvals import tables as approvals
 from pdp.store.approvals.answers import PeopleReads
-from pdp.store.cursors import hold, move
+from pdp.store.cursors import cursor_key, hold, move, position_of
 from pdp.store.erasing import erase, unname
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
@@ -57,6 +58,7 @@ class LogStore(PeopleReads, ABC):
         self._boot = boot
         self._clean = clean
         self._sessions: SessionState | None = None
+        self._archived: Callable[[int, bytes], bytes] = lambda _index, _leaf: b""
 
     @abstractmethod
     def size_bytes(self) -> int:
@@ -71,23 +73,65 @@ class LogStore(PeopleReads, ABC):
         return self._record(select(t.records).where(t.records.c.idx == index))
 
     def records_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
-        """At most `count` records from an index on, as (leaf hash, bytes)."""
+        """At most `count` records from an index on, as (leaf hash, bytes); b"" for one that is archived and cannot be
+        read here."""
+        return tuple((leaf, data or self._archived(n, leaf)) for n, (leaf, data) in self._page(index, count))
+
+    def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
+        """The same as the store alone has them: b"" for each that was emptied."""
+        return tuple(row for _, row in self._page(index, count))
+
+    def _page(self, index: int, count: int) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
         c = t.records.c
         rows = self._rows(select(c.leaf, c.bytes).where(c.idx.between(index, index + count - 1)).order_by(c.idx))
-        return tuple((bytes(row["leaf"]), bytes(row["bytes"])) for row in rows)
+        return enumerate(((bytes(row["leaf"]), bytes(row["bytes"])) for row in rows), index)
+
+    def archived(self) -> int:
+        """Records below this index are archived."""
+        return self.high_water(t.ARCHIVED)
+
+    def read_archive(self, record: Callable[[int, bytes], bytes]) -> None:
+        """Read archived records there, by index and leaf hash; b"" for one that is not there. Once, at the start."""
+        self._archived = record
+
+    def archived_tenant(self, record_id: str, index: int | None) -> str | None:
+        """The tenant of a record that is archived, by id, or by index where there is one; None for any other."""
+        c = t.records.c
+        named = select(c.tenant).where(c.id == record_id if index is None else c.idx == index)
+        row = self._one(named.where(c.idx < self.archived()))
+        return None if row is None else str(row["tenant"])
+
+    def oldest_needed(self, since_ns: int) -> int:
+        """The index from which on all records stay: of the first at or after an instant, or that something open rests
+        on, whichever is earlier."""
+        r, a = t.records.c, approvals.approvals.c
+        live = select(a.decision_id).where(a.resolved_ns == 0).union_all(select(t.awaited.c.decision_id))
+        first = select(func.min(r.idx).label("n"))
+        found = (self._one(first.where(r.time_ns >= since_ns)), self._one(first.where(r.id.in_(live))))
+        return min((int(row["n"]) for row in found if row["n"] is not None), default=self.size())
+
+    async def empty_archived(self, first: int, until: int) -> int:
+        """Drop the bytes of records that are archived; index, id, kind, tenant, time and leaf hash stay. Returns how
+        many there were. What is not below the mark is refused by the database. Raises Unavailable, Overloaded."""
+        c = t.records.c
+        some = update(t.records).where(c.idx.between(first, until - 1), func.length(c.bytes) > 0).values(bytes=b"")
+        return await self._writer.submit(lambda: self._on_writer(lambda db: db.execute(some).rowcount))
 
     def records_at(self, indexes: tuple[int, ...]) -> tuple[StoredRecord, ...]:
-        """Records by index, newest first; without those that are not there."""
+        """Records by index, newest first; without those that are not there, or archived where they cannot be read."""
         c = t.records.c
         rows = self._rows(select(t.records).where(c.idx.in_(indexes)).order_by(c.idx.desc()))
-        return tuple(self._stored_record(row) for row in rows)
+        return tuple(found for row in rows if (found := self._stored_record(row)) is not None)
 
     def _record(self, query: Select[Any]) -> StoredRecord | None:
         row = self._one(query)
         return None if row is None else self._stored_record(row)
 
-    def _stored_record(self, row: RowMapping) -> StoredRecord:
-        return StoredRecord(RecordRef(self.origin, row["idx"], row["leaf"]), row["id"], row["tenant"], row["bytes"])
+    def _stored_record(self, row: RowMapping) -> StoredRecord | None:
+        """None for one that is archived and cannot be read here."""
+        data = bytes(row["bytes"]) or self._archived(row["idx"], bytes(row["leaf"]))
+        ref = RecordRef(self.origin, row["idx"], row["leaf"])
+        return StoredRecord(ref, row["id"], row["tenant"], data) if data else None
 
     def value(self, record_id: str, path: str) -> ValueRow | None:
         """The value and salt behind one commitment; None when erased or never there."""
@@ -342,6 +386,11 @@ class LogStore(PeopleReads, ABC):
         return await self._writer.submit(
             lambda: self._on_writer(lambda db: move(db, name, self.boot, position, until_ns))
         )
+
+    def cursor(self, name: str) -> int | None:
+        """The index at which a receiver goes on; None for one that never began."""
+        row = self._one(select(t.meta.c.value).where(t.meta.c.name == cursor_key(name)))
+        return None if row is None else position_of(bytes(row["value"]))
 
     def high_water(self, name: str) -> int:
         """0 when never set."""

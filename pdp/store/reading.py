@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,14 @@ _DIGITS = 19  # of an index; more are beyond every log
 _NAME = "reader"  # among the server's sessions
 
 
+FromArchive = Callable[[int, bytes], bytes]  # an archived record by index and leaf hash; b"" where it is not there
+
+
+def no_archive(_index: int, _leaf: bytes) -> bytes:
+    """Nothing."""
+    return b""
+
+
 @dataclass(frozen=True, slots=True)
 class Having:
     """Records of these kinds that hold `text`; `tenant` None means every tenant."""
@@ -38,57 +46,82 @@ class Having:
     since_ns: int = 0
 
 
-def records_with(options: StoreOptions, wanted: Having, *, password: bytes = b"") -> Iterator[bytes]:
+def records_with(
+    options: StoreOptions, wanted: Having, *, password: bytes = b"", archive: FromArchive = no_archive
+) -> Iterator[bytes]:
     """Their bytes in the log's order.
 
-    Raises ConfigurationFault `store.path` (no store there), `store.distribution` and Unavailable `store.unreadable`.
+    Raises ConfigurationFault `store.path` (no store there), `store.distribution` and Unavailable `store.unreadable`,
+    `record.archived` where an archived record may be one of them.
     """
-    if options.url is None:
-        return _in_file(options.path, wanted)
-    return _in_database(options, wanted, password)
+    text = wanted.text.encode()
+    rows = _in_file(options.path, wanted) if options.url is None else _in_database(options, wanted, password)
+    with closing(rows):
+        for index, leaf, data in rows:
+            if data:
+                yield data
+            elif text in (there := _archived(archive, index, leaf)):
+                yield there
 
 
-def _in_file(directory: Path, wanted: Having) -> Iterator[bytes]:
+def _archived(archive: FromArchive, index: int, leaf: bytes) -> bytes:
+    """An archived record. Raises Unavailable `record.archived`."""
+    data = archive(index, leaf)
+    if not data:
+        raise Unavailable(
+            "record.archived",
+            f"record {index} is archived, and not found there: give --archive, or audit.archive in the "
+            "configuration; or begin later",
+        )
+    return data
+
+
+def _in_file(directory: Path, wanted: Having) -> Generator[tuple[int, bytes, bytes]]:
+    """Index, leaf hash and bytes of each hit, and of each that was emptied."""
     path = directory / FILE
     if not path.is_file():
         raise ConfigurationFault("store.path", f"there is no {FILE} here; give the folder that `store.path` names")
     chosen = ", ".join("?" * len(wanted.kinds))
     # one page ends where the index says, so pages without a hit move on as well
     query = f"""SELECT idx, kind IN ({chosen}) AND time_ns >= ? AND (? IS NULL OR tenant = ?)
-        AND instr(bytes, ?) > 0 AS hit, bytes FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"""  # noqa: S608 - only question marks are put in
+        AND (instr(bytes, ?) > 0 OR length(bytes) = 0) AS hit, leaf, bytes
+        FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"""  # noqa: S608 - only question marks are put in
     given = (*wanted.kinds, wanted.since_ns, wanted.tenant, wanted.tenant, wanted.text.encode())
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as db:
             end = db.execute("SELECT coalesce(max(idx) + 1, 0) FROM records").fetchone()[0]
             for start in range(0, end, _PAGE):
                 rows = db.execute(query, (*given, start, start + _PAGE)).fetchall()
-                yield from (bytes(raw) for _, hit, raw in rows if hit)
+                yield from ((index, bytes(leaf), bytes(raw)) for index, hit, leaf, raw in rows if hit)
     except sqlite3.Error as error:
         raise _unreadable(error) from None
 
 
-def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Iterator[bytes]:
+def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Generator[tuple[int, bytes, bytes]]:
+    """Likewise."""
     try:
         from pdp.store.postgres.connection import Bridge, DatabaseErrors, reading  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise postgres_missing() from None
     c = records.c
-    hits = select(c.bytes).where(c.kind.in_(wanted.kinds), c.time_ns >= wanted.since_ns).order_by(c.idx)
-    hits = hits.where(func.pg_catalog.position(c.bytes, wanted.text.encode()) > 0)
+    hits = select(c.idx, c.leaf, c.bytes).where(c.kind.in_(wanted.kinds), c.time_ns >= wanted.since_ns)
+    held = func.pg_catalog.position(c.bytes, wanted.text.encode()) > 0
+    hits = hits.where(held | (func.length(c.bytes) == 0)).order_by(c.idx)
     if wanted.tenant is not None:
         hits = hits.where(c.tenant == wanted.tenant)
     engine = reading(options, password, _NAME)
 
     def rows(query: Select[Any]) -> Sequence[Any]:
         with engine.connect() as db:
-            return db.execute(query).scalars().all()
+            return db.execute(query).all()
 
     with closing(Bridge("pdp-store-reader")) as bridge:
         try:
-            (end,) = bridge.run(lambda: rows(select(func.coalesce(func.max(c.idx) + 1, 0))))
+            ((end,),) = bridge.run(lambda: rows(select(func.coalesce(func.max(c.idx) + 1, 0))))
             for start in range(0, end, _PAGE):
                 page = hits.where(c.idx >= start, c.idx < start + _PAGE)
-                yield from map(bytes, bridge.run(partial(rows, page)))
+                found = bridge.run(partial(rows, page))
+                yield from ((row.idx, bytes(row.leaf), bytes(row.bytes)) for row in found)
         except DatabaseErrors as error:
             raise _unreadable(error) from None
         finally:
@@ -98,8 +131,13 @@ def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Iter
 class StoreReader:
     """Records and people of a store that processes may be writing. `rows` runs one query."""
 
-    def __init__(self, rows: Callable[[Select[Any]], Sequence[Any]]) -> None:
+    def __init__(self, rows: Callable[[Select[Any]], Sequence[Any]], archive: FromArchive = no_archive) -> None:
         self._rows = rows
+        self._archive = archive
+
+    def _record(self, row: Any) -> bytes:
+        """The bytes of a record. Raises Unavailable `record.archived`."""
+        return bytes(row.bytes) or _archived(self._archive, row.idx, bytes(row.leaf))
 
     def size(self) -> int:
         """The number of records."""
@@ -112,21 +150,21 @@ class StoreReader:
         for start in range(first, end, _PAGE):
             last = min(start + _PAGE, end) - 1
             page = select(c.idx, c.leaf, c.bytes).where(c.idx.between(start, last)).order_by(c.idx)
-            yield from ((row.idx, bytes(row.leaf), bytes(row.bytes)) for row in self._rows(page))
+            yield from ((row.idx, bytes(row.leaf), self._record(row)) for row in self._rows(page))
 
     def record(self, name: str) -> bytes | None:
         """The bytes of a record, by id or index."""
         c, by_index = records.c, name.isascii() and name.isdecimal() and len(name) < _DIGITS
-        found = self._rows(select(c.bytes).where(c.idx == int(name) if by_index else c.id == name))
-        return bytes(found[0].bytes) if found else None
+        found = self._rows(select(c.idx, c.leaf, c.bytes).where(c.idx == int(name) if by_index else c.id == name))
+        return self._record(found[0]) if found else None
 
     def decision(self, decision_id: str) -> tuple[bytes, dict[str, tuple[bytes, bytes]]] | None:
         """The record of a decision, and salt and value of each commitment that was not erased, by path."""
         c = records.c
-        found = self._rows(select(c.idx, c.bytes).where(c.id == decision_id))
+        found = self._rows(select(c.idx, c.leaf, c.bytes).where(c.id == decision_id))
         if not found:
             return None
-        return bytes(found[0].bytes), self._values(found[0].idx, found[0].idx).get(found[0].idx, {})
+        return self._record(found[0]), self._values(found[0].idx, found[0].idx).get(found[0].idx, {})
 
     def newest_ns(self) -> int:
         """The instant of the last record; 0 without any."""
@@ -139,11 +177,11 @@ class StoreReader:
     ) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]]]]:
         """All of these kinds since then, in order, likewise. `progress` is told how many more were looked at."""
         c = records.c
-        wanted = select(c.idx, c.bytes).where(c.kind.in_(kinds), c.time_ns >= since_ns)
+        wanted = select(c.idx, c.leaf, c.bytes).where(c.kind.in_(kinds), c.time_ns >= since_ns)
         for start in range(0, (size := self.size()), _OPENED):
             rows = self._rows(wanted.where(c.idx.between(start, start + _OPENED - 1)).order_by(c.idx))
             held = self._values(rows[0].idx, rows[-1].idx) if rows else {}
-            yield from ((bytes(row.bytes), held.get(row.idx, {})) for row in rows)
+            yield from ((self._record(row), held.get(row.idx, {})) for row in rows)
             progress(min(_OPENED, size - start))
 
     def _values(self, first: int, last: int) -> dict[int, dict[str, tuple[bytes, bytes]]]:
@@ -167,10 +205,10 @@ class StoreReader:
 
 
 @contextmanager
-def reading(options: StoreOptions, password: bytes = b"") -> Iterator[StoreReader]:
+def reading(options: StoreOptions, password: bytes = b"", archive: FromArchive = no_archive) -> Iterator[StoreReader]:
     """Raises Unavailable `store.unreadable`, ConfigurationFault `store.distribution`."""
     if options.url is None:
-        with _reading_file(options.path) as reader:
+        with _reading_file(options.path, archive) as reader:
             yield reader
         return
     try:
@@ -185,7 +223,7 @@ def reading(options: StoreOptions, password: bytes = b"") -> Iterator[StoreReade
 
     with closing(Bridge("pdp-store-reader")) as bridge:
         try:
-            yield StoreReader(lambda query: bridge.run(partial(rows, query)))
+            yield StoreReader(lambda query: bridge.run(partial(rows, query)), archive)
         except DatabaseErrors as error:
             raise _unreadable(error) from None
         finally:
@@ -193,13 +231,13 @@ def reading(options: StoreOptions, password: bytes = b"") -> Iterator[StoreReade
 
 
 @contextmanager
-def _reading_file(directory: Path) -> Iterator[StoreReader]:
+def _reading_file(directory: Path, archive: FromArchive) -> Iterator[StoreReader]:
     try:
         with closing(
             sqlite3.connect(f"file:{quote(str(directory / FILE))}?mode=ro", uri=True, isolation_level=None)
         ) as db:
             connection = on(db)
-            yield StoreReader(lambda query: connection.execute(query).all())
+            yield StoreReader(lambda query: connection.execute(query).all(), archive)
     except (sqlite3.Error, SQLAlchemyError) as error:
         raise _unreadable(error) from None
 

@@ -106,11 +106,11 @@ SESSIONS = Insert(
     sessions.over_ns <= excluded.used_ns
     OR sessions.parent = excluded.parent AND (excluded.task IN ('', sessions.task) OR sessions.task = ''))""",
 )
-# A label is its first decision's.
+# A label is its first decision's, until people are asked to remove it: then the next one's too.
 LABELS = Insert(
     "labels",
-    ("pair", "label", "code", "pack", "decision_id", "at_ns"),
-    "ON CONFLICT (pair, label) DO NOTHING",
+    ("pair", "label", "code", "pack", "decision_id", "at_ns", "shown"),
+    "ON CONFLICT (pair, label, shown) DO NOTHING",
 )
 AWAITED = Insert("awaited", ("pair", "decision_id"), "ON CONFLICT (pair, decision_id) DO NOTHING")
 _RESET = (
@@ -420,7 +420,7 @@ def session_row(s: SessionRow) -> tuple[Any, ...]:
 
 def label_row(label: LabelRow) -> tuple[Any, ...]:
     """Its columns."""
-    return label.pair, label.label, label.code, label.pack, label.decision_id, label.at_ns
+    return label.pair, label.label, label.code, label.pack, label.decision_id, label.at_ns, label.shown
 
 
 def _switch_row(s: SwitchRow) -> tuple[Any, ...]:

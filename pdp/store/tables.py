@@ -10,6 +10,7 @@ from pdp.store.columns import Flag, Integer, data, key, number, prose, serial, t
 SWITCH_EPOCH = "switch_epoch"  # counts changes of switches
 PEOPLE_INSTANT = "people_instant"  # the latest instant that any committed step had
 ERASURES = "erasures"  # counts erasures, so that every process forgets whom it knew
+ARCHIVED = "archived"  # records below it are in the archive, and may be emptied here; not the store's alone
 OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES})
 
 metadata = MetaData()
@@ -123,6 +124,7 @@ labels = Table(
     "labels",
     metadata,
     *(key(name) for name in ("pair", "label")),
+    key("shown", server_default=""),
     *(text(name) for name in ("code", "pack", "decision_id")),
     number("at_ns"),
     sqlite_strict=True,

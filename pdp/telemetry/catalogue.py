@@ -55,9 +55,10 @@ ATTRIBUTES = (
     Attribute("rpc.method", "fully qualified, such as `pdp.v1.DecisionService/Decide`", "call; metrics"),
     Attribute("rpc.response.status_code", "name of the gRPC status", "call; metrics"),
     Attribute("error.type", "code of the fault that ended a stage, or a call by our fault", "every span"),
-    Attribute("mcp.method.name", "`tools/call` or `tools/list`", "call"),
+    Attribute("mcp.method.name", "such as `tools/call`", "call"),
     Attribute("gen_ai.operation.name", "`execute_tool`, for a call of a tool", "call"),
     Attribute("gen_ai.tool.name", "the tool, when it is in the signed registry and passes its checks", "call"),
+    Attribute("gen_ai.prompt.name", "the prompt, likewise", "call"),
     Attribute("pdp.decision.id", "id of the decision and its record", "call"),
     Attribute("pdp.effect", "`allow`, `deny` or `pending`", "call; metrics"),
     Attribute(
@@ -71,10 +72,14 @@ ATTRIBUTES = (
         "pdp.check", "code of the check that failed, `ok` when none did", "identify, registry, arguments; metrics"
     ),
     Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
+    Attribute("pdp.shadow", "name of a shadow policy in the configuration", "metrics"),
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
     Attribute(
-        "pdp.outcome", "`loaded`, `refused`; `hit`, `miss`, `differed`; of a canary what came of it", "metrics"
+        "pdp.outcome",
+        "`loaded`, `refused`; `hit`, `miss`, `differed`; of a canary what came of it; of a shadow `agreed`, "
+        "`differed`, `failed`, `dropped`",
+        "metrics",
     ),
     Attribute("pdp.judge.status", "`ok`, or why the judge gave no verdict: `timeout`, `refused`, ...", "metrics"),
     Attribute("pdp.judge.verdict", "`allow`, `deny`, `escalate` or `none`", "metrics"),
@@ -128,6 +133,11 @@ INSTRUMENTS = (
     Instrument("pdp.policy.workers.lost", "counter", "{worker}", "policy workers that ended", ("pdp.cause",)),
     Instrument("pdp.policy.kept", "counter", "{evaluation}", "searches for a kept result", ("pdp.outcome",)),
     Instrument(
+        "pdp.shadow.decisions", "counter", "{decision}",
+        "recorded decisions that a shadow policy answered alike or otherwise, could not answer, or did not see",
+        ("pdp.shadow", "pdp.outcome"),
+    ),
+    Instrument(
         "pdp.policy.loads", "counter", "{bundle}", "bundles that became an engine, or were refused",
         ("pdp.outcome", "pdp.code"),
     ),
@@ -140,6 +150,9 @@ INSTRUMENTS = (
         "pdp.log.behind", "level", "{record}", "records that no signed checkpoint of this process covers"
     ),
     Instrument("pdp.log.age", "level", "s", "since the last checkpoint, while there are such records"),
+    Instrument(
+        "pdp.log.uncosigned", "level", "s", "since a checkpoint had the quorum of the witnesses; 0 while it has"
+    ),
     Instrument("pdp.search.behind", "level", "{record}", "records that the search index lacks"),
     Instrument("pdp.store.records", "level", "{record}", "records in the log"),
     Instrument(

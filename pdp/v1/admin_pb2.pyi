@@ -168,6 +168,8 @@ class GetStatusResponse(_message.Message):
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     JUDGE_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
+    CALLERS_NOT_INSPECTING_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     serving: Global___ServingState.ValueType
@@ -222,6 +224,16 @@ class GetStatusResponse(_message.Message):
     def judge(self) -> Global___JudgeStatus:
         """The judge's process. Absent: no judge is configured."""
 
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowStatus]:
+        """Policies that are evaluated beside the active one."""
+
+    @_builtins.property
+    def callers_not_inspecting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Callers that ask for decisions and do not have every result inspected. Sessions that they ask in stay at the worst
+        labels.
+        """
+
     def __init__(
         self,
         *,
@@ -240,10 +252,12 @@ class GetStatusResponse(_message.Message):
         differences: _abc.Iterable[Global___Difference] | None = ...,
         observations: _abc.Iterable[Global___Observation] | None = ...,
         judge: Global___JudgeStatus | None = ...,
+        shadows: _abc.Iterable[Global___ShadowStatus] | None = ...,
+        callers_not_inspecting: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "judge", b"judge", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "differences", b"differences", "directories", b"directories", "engine", b"engine", "judge", b"judge", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "callers_not_inspecting", b"callers_not_inspecting", "differences", b"differences", "directories", b"directories", "engine", b"engine", "judge", b"judge", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "serving", b"serving", "shadows", b"shadows", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -776,6 +790,56 @@ class KeptResults(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KeptResults: _TypeAlias = KeptResults  # noqa: Y015
+
+@_typing.final
+class ShadowStatus(_message.Message):
+    """ShadowStatus is the state of a policy that is evaluated beside the active one, never for an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    AGREED_FIELD_NUMBER: _builtins.int
+    DIFFERED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name in the configuration."""
+    digest: _builtins.str
+    """SHA-256 of its bundle; empty while none could be loaded."""
+    revision: _builtins.str
+    """Revision of its bundle."""
+    problem: _builtins.str
+    """Code and message of why the newest bundle was refused; empty while it was not. The former one goes on."""
+    agreed: _builtins.int
+    """Recorded decisions that it answered alike, since the start."""
+    differed: _builtins.int
+    """Those that it answered otherwise; each has a record of kind `shadow`."""
+    failed: _builtins.int
+    """Those that it could not evaluate."""
+    dropped: _builtins.int
+    """Those that it did not see, since too many waited, or it rested after a failure."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        agreed: _builtins.int = ...,
+        differed: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreed", b"agreed", "differed", b"differed", "digest", b"digest", "dropped", b"dropped", "failed", b"failed", "name", b"name", "problem", b"problem", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowStatus: _TypeAlias = ShadowStatus  # noqa: Y015
 
 @_typing.final
 class ReloadRequest(_message.Message):

@@ -1210,6 +1210,82 @@ class RevokeGrantResponse(_message.Message):
 Global___RevokeGrantResponse: _TypeAlias = RevokeGrantResponse  # noqa: Y015
 
 @_typing.final
+class RequestDeclassificationRequest(_message.Message):
+    """RequestDeclassificationRequest asks that labels be removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of this attempt; the same id with the same content gets the same answer. Mandatory."""
+    agent: _builtins.str
+    """Id of the agent. Mandatory."""
+    reason: _builtins.str
+    """Why, for those who vote; at most 1,000 characters. Mandatory."""
+    @_builtins.property
+    def credential(self) -> _types_pb2.Credential:
+        """The operator who asks. Mandatory."""
+
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """For whom the agent acts. Mandatory."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The labels, 1 to 64. Mandatory."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        credential: _types_pb2.Credential | None = ...,
+        subject: _types_pb2.Principal | None = ...,
+        agent: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "credential", b"credential", "labels", b"labels", "reason", b"reason", "request_id", b"request_id", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestDeclassificationRequest: _TypeAlias = RequestDeclassificationRequest  # noqa: Y015
+
+@_typing.final
+class RequestDeclassificationResponse(_message.Message):
+    """RequestDeclassificationResponse confirms that the request is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    """Id of the request; it is voted on like any other."""
+    @_builtins.property
+    def record(self) -> _types_pb2.RecordRef:
+        """Where its record stands."""
+
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        record: _types_pb2.RecordRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestDeclassificationResponse: _TypeAlias = RequestDeclassificationResponse  # noqa: Y015
+
+@_typing.final
 class OpenCanaryRequest(_message.Message):
     """OpenCanaryRequest says what it looks like."""
 

@@ -74,6 +74,11 @@ class ApprovalServiceStub:
                 request_serializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryResponse.FromString,
                 _registered_method=True)
+        self.RequestDeclassification = channel.unary_unary(
+                '/pdp.v1.ApprovalService/RequestDeclassification',
+                request_serializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationResponse.FromString,
+                _registered_method=True)
 
 
 class ApprovalServiceServicer:
@@ -138,6 +143,16 @@ class ApprovalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestDeclassification(self, request, context):
+        """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
+        operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
+        the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+        request about this subject and agent waits. NOT_FOUND: a label is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ApprovalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -175,6 +190,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.OpenCanary,
                     request_deserializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryResponse.SerializeToString,
+            ),
+            'RequestDeclassification': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestDeclassification,
+                    request_deserializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -371,6 +391,33 @@ class ApprovalService:
             '/pdp.v1.ApprovalService/OpenCanary',
             pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.SerializeToString,
             pdp_dot_v1_dot_approval__pb2.OpenCanaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestDeclassification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.ApprovalService/RequestDeclassification',
+            pdp_dot_v1_dot_approval__pb2.RequestDeclassificationRequest.SerializeToString,
+            pdp_dot_v1_dot_approval__pb2.RequestDeclassificationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,12 @@ class ApprovalServiceStub:
     read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
     what the earlier request showed was erased.
     """
+    RequestDeclassification: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RequestDeclassificationRequest, _approval_pb2.RequestDeclassificationResponse]
+    """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
+    operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
+    the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+    request about this subject and agent waits. NOT_FOUND: a label is not there.
+    """
 
 @_typing.type_check_only
 class ApprovalServiceAsyncStub(ApprovalServiceStub):
@@ -93,6 +99,12 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
     read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
     what the earlier request showed was erased.
+    """
+    RequestDeclassification: _aio.UnaryUnaryMultiCallable[_approval_pb2.RequestDeclassificationRequest, _approval_pb2.RequestDeclassificationResponse]  # type: ignore[assignment]
+    """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
+    operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
+    the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+    request about this subject and agent waits. NOT_FOUND: a label is not there.
     """
 
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -165,6 +177,18 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
         read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
         what the earlier request showed was erased.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestDeclassification(
+        self,
+        request: _approval_pb2.RequestDeclassificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.RequestDeclassificationResponse, _abc.Awaitable[_approval_pb2.RequestDeclassificationResponse]]:
+        """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
+        operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
+        the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+        request about this subject and agent waits. NOT_FOUND: a label is not there.
         """
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

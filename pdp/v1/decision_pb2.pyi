@@ -151,7 +151,7 @@ class DecideRequest(_message.Message):
     wait_receipt: _builtins.bool
     """True: wait until a signed checkpoint covers the record, and send the proof as `receipt`; costs up to about
     a second. Where none comes in time, or nothing is signed, the answer has none: a caller that needs the proof
-    checks that `receipt` is there. Ignored in a batch.
+    checks that `receipt` is there. In a batch, all answers wait for the receipts of those that ask.
     """
     @_builtins.property
     def target(self) -> _types_pb2.Target:

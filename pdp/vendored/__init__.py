@@ -1,4 +1,4 @@
-"""Stubs of the calls of gateways, generated from ``proto/pdp/vendored``: never edited, not linted.
+"""Stubs of the calls of others, generated from ``proto/pdp/vendored``: never edited, not linted.
 
 Run ``python proto/generate.py`` after a change of a proto file.
 """

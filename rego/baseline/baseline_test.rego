@@ -578,6 +578,45 @@ test_a_judge_where_the_task_says_to_whom if {
 	asked(valued(mail, ["untrusted"], ["task"])) == {"judge.origins"}
 }
 
+# what each sink of `mail` takes
+sent(target, labels, origin) := object.union(valued(target, labels, ["external", "none"]), {"arguments": {"origins": {
+	"traced": true,
+	"sinks": [{"pointer": "/to", "origin": origin}],
+}}})
+
+test_a_judge_at_medium_risk_where_nothing_is_sent_or_only_to_where_the_task_says if {
+	every origin in ["empty", "task"] {
+		asked(sent(mail, ["untrusted"], origin)) == {"judge.origins"}
+		asked(sent(mail, ["untrusted", "sensitive"], origin)) == {"judge.high"}
+	}
+}
+
+test_the_subject_where_it_goes_elsewhere if {
+	every origin in ["own", "external", "none", "else"] {
+		asked(sent(mail, ["untrusted"], origin)) == {"risk.medium", "sink.tainted"}
+	}
+}
+
+test_the_subject_where_it_goes_elsewhere_as_well if {
+	two := object.union(mail, {"sinks": [{"kind": "email", "argument": "/to"}, {"kind": "network", "argument": "/url"}]})
+	asked(sent(two, ["untrusted"], "task")) == {"risk.medium", "sink.tainted"}
+	whole := object.union(mail, {"sinks": [{"kind": "email", "argument": ""}]})
+	asked(sent(whole, ["untrusted"], "empty")) == {"risk.medium", "sink.tainted"}
+	filed := object.union(mail, {"sinks": [{"kind": "email", "argument": "/to"}, {"kind": "filesystem", "argument": "/path"}]})
+	asked(sent(filed, ["untrusted"], "task")) == {"judge.origins"}
+}
+
+test_the_subject_at_high_risk_wherever_it_goes if {
+	every origin in ["empty", "task"] {
+		asked(sent(object.union(mail, {"risk_level": 3}), ["untrusted"], origin)) == {"risk.high", "sink.tainted"}
+	}
+}
+
+test_the_subject_where_sinks_are_not_traced if {
+	untraced := {"arguments": {"origins": {"traced": false}}}
+	asked(object.union(sent(mail, ["untrusted"], "task"), untraced)) == {"risk.medium", "sink.tainted"}
+}
+
 test_a_judge_at_a_flow_only_where_the_task_says_to_whom if {
 	both := ["untrusted", "sensitive"]
 	every origins in [["external"], ["own", "task"], []] {

@@ -76,6 +76,13 @@ licensed contains t.key if {
 	not t.key in data.lib.targets.outward
 }
 
+# At medium risk, too, what sends nothing this time, or only to where the task says.
+licensed contains t.key if {
+	some t in input.targets
+	t.risk_level <= 2
+	t.key in data.lib.origins.addressed
+}
+
 # METADATA
 # title: The judge refused this subject's agent three times with this tool
 shopping if input.call.judge_refusals >= 3

@@ -25,6 +25,23 @@ traced if {
 	count({v.pointer | some v in input.arguments.origins.values; not v.origin in {"task", "own"}}) == 0
 }
 
+# METADATA
+# title: Targets that send nothing, or only to where the task says
+# description: |
+#   Each argument that leads out is left empty, or holds what the task says and nothing else. Where that is not known, it
+#   goes anywhere.
+addressed contains t.key if {
+	input.arguments.origins.traced == true
+	some t in input.targets
+	ways := {s.argument | some s in t.sinks; s.kind in {"network", "email", "message"}}
+	count(ways - closed) == 0
+}
+
+closed contains s.pointer if {
+	some s in input.arguments.origins.sinks
+	s.origin in {"empty", "task"}
+}
+
 some_value if {
 	input.arguments.origins.traced == true
 	count(input.arguments.origins.values) > 0

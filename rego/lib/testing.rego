@@ -119,7 +119,7 @@ base := {
 	"server": {"status": "ok", "id": "git", "resource": "https://git.example/mcp", "owner": "platform"},
 	"targets": [base_tool],
 	"call": {"method": "tools/call", "digest": "call-1", "judge_refusals": 0, "unknown_outcomes": 0, "people_refusals": 0, "people_withdrawals": 0},
-	"arguments": {"status": "ok", "value": {}, "findings": [], "size": 2, "depth": 1, "origins": {"traced": true, "values": []}},
+	"arguments": {"status": "ok", "value": {}, "findings": [], "size": 2, "depth": 1, "origins": {"traced": true, "values": [], "sinks": []}},
 	"session": {
 		"status": "ok",
 		"known": true,

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from support.receiver import Got, Receiver, receiving
+from support.receiver import NAME, Got, Receiver, Resolver, certified, receiving
 from support.stored import AT, Entropy, an_id
 from support.waiting import until
 
@@ -182,6 +183,39 @@ async def test_nothing_is_lost_while_the_receiver_is_away(store: AnyStore, caplo
         each.tell(clock.at)
         assert told.levels == {"pdp.push.waiting": 0, "pdp.push.age": 0}
     assert "push siem: push.rejected (status 503); records from 0 on wait" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["webhook", "otlp"])
+async def test_over_tls_only_the_receiver_itself_gets_records(
+    store: AnyStore, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has a certificate of another authority or for another name gets nothing, and nothing is lost by it."""
+    monkeypatch.setattr("socket.getaddrinfo", Resolver([["127.0.0.1"]] * 9))
+    made, clock, own = await write(store, 0, 5), Now(), certified(tmp_path / "own", NAME)
+    stranger, misnamed = certified(tmp_path / "stranger", NAME), certified(tmp_path / "own2", "other.example")
+    both = tmp_path / "ca.pem"
+    both.write_bytes(own.ca_file.read_bytes() + misnamed.ca_file.read_bytes())
+    shown = stranger
+
+    def show(connection: Any, *_: object) -> None:
+        connection.context = shown.server
+
+    own.server.sni_callback = show
+    async with receiving(own.server) as to:
+        each = push(store, to, clock, kind, url=f"https://{NAME}:{to.port}/in", ca_file=both)
+        for wrong in (stranger, misnamed):
+            shown = wrong
+            await until_quiet(each)
+            assert (to.got, each.position) == ([], 0)
+            clock.at += 60 * NS
+        shown = own
+        await until_quiet(each)
+        assert each.position == 5
+        if kind == "webhook":
+            assert records(to) == list(enumerate(made))
+        told: Any = each.telemetry
+        assert told.counts == ["push.unreachable", "push.unreachable", "none"]
+    assert "push siem: push.unreachable" in caplog.text
 
 
 async def test_what_may_have_arrived_is_sent_again_as_it_was(store: AnyStore) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.stored import AT, an_id, entry
 
+from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.errors import Conflict
 from pdp.core.sessions import Left, after
 from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
@@ -82,6 +83,37 @@ async def test_what_was_inspected_is_awaited_no_longer(store: Any) -> None:
         await store.commit(entry(2 + n, pairs=(PairChange("p", inspected=(an_id(1),)),)))
         assert (await store.for_call(KEYS)).awaited == 1
     assert (await store.for_call(replace(KEYS, pair="q"))).awaited == 2
+
+
+async def test_labels_that_people_were_shown_go_alone(store: Any) -> None:
+    """What puts a label there after a request showed it leaves another row, which stays."""
+    old, other = [LabelRow("p", name, "code", "", an_id(1), AT) for name in "ab"]
+    await store.commit(entry(1, labels=(old, other, replace(old, pair="q"))))
+    await store.commit(entry(2, kind="declassification", steps=(ShowLabels(an_id(9), (old,)),)))
+    shown, new = replace(old, shown=an_id(9)), replace(old, decision_id=an_id(3), at_ns=AT + 3)
+    assert (await store.for_call(KEYS)).labels == (shown, other)
+    for n in (3, 4):
+        await store.commit(entry(n, labels=(replace(new, decision_id=an_id(n)),)))  # the first one stays, as ever
+    assert (
+        set((await store.for_call(KEYS)).labels)
+        == {shown, other, new}
+        == set(await store.in_thread(store.labels, "p"))
+    )
+    for n, step in enumerate(
+        (
+            ShowLabels(an_id(8), (old,)),
+            RemoveLabels((shown, replace(other, decision_id=an_id(7)))),
+            RemoveLabels((replace(shown, shown=an_id(8)),)),
+        )
+    ):
+        with pytest.raises(Conflict):
+            await store.commit(entry(10 + n, steps=(step,)))
+    assert set((await store.for_call(KEYS)).labels) == {shown, other, new}
+    await store.commit(entry(5, kind="declassification", steps=(RemoveLabels((shown,)),)))
+    assert set((await store.for_call(KEYS)).labels) == {other, new}
+    with pytest.raises(Conflict):
+        await store.commit(entry(6, steps=(RemoveLabels((shown,)),)))
+    assert [each.label for each in (await store.for_call(replace(KEYS, pair="q"))).labels] == ["a"]
 
 
 async def test_a_tree_shares_its_labels(store: Any) -> None:

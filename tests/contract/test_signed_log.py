@@ -236,7 +236,7 @@ async def test_a_proof_is_for_the_tenant_of_its_record(store: AnyStore, tmp_path
     assert (await records.inclusion(mine, 1, 0)).number == 1
     with pytest.raises(NotFound):
         await records.inclusion(other, 1, 0)
-    assert await records.receipt(7, 0.05) is None  # nothing of the sort comes
+    assert await records.receipts([7], 0.05) == {}  # nothing of the sort comes
     with pytest.raises(Unsupported):
         await Records(store, readings(store)).inclusion(mine, 1, 0)
 

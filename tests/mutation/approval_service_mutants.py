@@ -329,4 +329,35 @@ OTHERS = (
     ),
 )
 
-PEOPLE = (*CLIENT_ANSWERS, *PERSONS, *LOOKING, *VOTING, *ATTEMPTS, *CONSENTS, *OTHERS)
+DECLASSIFYING = (
+    *_in(
+        "service/approvals/declassify",
+        ("declassify-who-asks-votes", "actors=(person.account,),", "actors=(),", "who asks has no vote"),
+        ("declassify-anybody-asks", "if OPERATE not in person.roles:", "if False:", "only an operator asks"),
+        ("declassify-what-came-since", "if row.shown and (", "if (", "what came since stays"),
+        ("declassify-under-way", "replace(told, supersedes=True)", "told", "what found the label there begins anew"),
+        (
+            "declassify-old-quorum",
+            "self.terms is None or self.terms.element() != approval.requirement",
+            "False",
+            "another quorum voids the request",
+        ),
+        ("declassify-unobserved", "        if unknown:\n", "        if False:\n", "nobody vouches for the unknown"),
+        ("declassify-half-filled", "accepted.event is not Event.FILL", "False", "all seats are filled"),
+    ),
+    *_in(
+        "store/approvals/steps",
+        ("remove-another-row", "c.shown == row.shown, ", "", "the row that was read"),
+    ),
+    *_in(
+        "core/sessions",
+        (
+            "shown-label-is-enough",
+            "for row in there if not row.shown}",
+            "for row in there}",
+            "what puts a label there after it was shown leaves another row",
+        ),
+    ),
+)
+
+PEOPLE = (*DECLASSIFYING, *CLIENT_ANSWERS, *PERSONS, *LOOKING, *VOTING, *ATTEMPTS, *CONSENTS, *OTHERS)

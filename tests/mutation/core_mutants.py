@@ -92,9 +92,15 @@ RECORD = _in(
     ),
     (
         "record-elements-deny",
-        '{**body, "elements": portion(said, 0)}',
+        '{**body, **less, "elements": portion(said, 0)}',
         "body",
         "what is said besides does not deny a call",
+    ),
+    (
+        "record-labels-deny",
+        'less = {"labels": portion(put, 0)} if put else {}',
+        "less = {}",
+        "nor do the labels that it puts on",
     ),
 )
 

@@ -208,6 +208,24 @@ FAULTS = (
             "self._servers(request.service_names)[:1]",
             "one backend",
         ),
+        (
+            "mcp-result-untied",
+            "        if not isinstance(decision, str) or not decision:\n            raise InvalidRequest(",
+            "        if False:\n            raise InvalidRequest(",
+            "a result without its decision is withheld",
+        ),
+        (
+            "mcp-result-withheld",
+            "        if not found.passes:\n",
+            "        if False:\n",
+            "what is withheld is not shown",
+        ),
+        (
+            "mcp-result-uncut",
+            "return None if found.result == result else",
+            "return None if found.result else",
+            "what is cut out is not shown",
+        ),
         ("mcp-two-tokens", "token == tokens[0] for", "True for", "one token"),
         (
             "mcp-claims-first",
@@ -235,14 +253,14 @@ FAULTS = (
         ),
         (
             "mcp-result-passes",
-            "        if response.method in DECIDED:\n",
-            '        if response.method == "tools/call":\n',
+            "            if request.method in DECIDED:\n",
+            '            if request.method == "tools/call":\n',
             "a result that nobody decided is withheld",
         ),
         (
             "mcp-method-passes",
-            "        if method in self._deciding.options.passes:\n            return None\n",
-            "        return None\n",
+            "        if method in self._deciding.options.passes:\n            return\n",
+            "        return\n",
             "unknown methods are denied",
         ),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant import Mutant
 
 _HOOK, _AGENTS, _TOOLS = "pdp/hook.py", "pdp/adapters/hooks/agents.py", "pdp/adapters/hooks/own_tools.py"
+_LISTENER, _WEBHOOKS = "pdp/adapters/hooks/listener.py", "pdp/adapters/hooks/webhooks.py"
 _SERVE, _INSTALL = "pdp/cli/hook_serve.py", "pdp/cli/hook.py"
 
 HOOKS = (
@@ -45,5 +46,71 @@ HOOKS = (
     ),
     Mutant(
         "hook-overwrites", _INSTALL, "except (ValueError, OSError):", "except OSError:", "broken settings are kept"
+    ),
+    Mutant(
+        "hook-http-allows",
+        _LISTENER,
+        "if decision.allowed and not decision.obligations:",
+        "if decision.effect != 'deny':",
+        "pending is no allow",
+    ),
+    Mutant(
+        "hook-http-waits",
+        _LISTENER,
+        "(task,), timeout=hook.seconds)",
+        "(task,), timeout=8)",
+        "it answers in its time",
+    ),
+    Mutant(
+        "hook-http-budget",
+        _LISTENER,
+        "admission.until(hook.seconds)",
+        "admission.until(None)",
+        "the service knows it",
+    ),
+    Mutant(
+        "hook-http-awaits",
+        _LISTENER,
+        "                task.cancel()\n",
+        "                task.cancel()\n                await asyncio.wait((task,))\n",
+        "what cannot be stopped is not awaited",
+    ),
+    Mutant(
+        "hook-http-large",
+        _LISTENER,
+        "super().too_large(call) if hook is None else",
+        "super().too_large(call) if hook else",
+        "a large event is a block",
+    ),
+    Mutant(
+        "hook-http-empty",
+        _WEBHOOKS,
+        "return token if token is not None else",
+        "return token if token else",
+        "an empty token is none's",
+    ),
+    Mutant(
+        "hook-http-any-agent",
+        _WEBHOOKS,
+        "self.options.agents.get(agent)",
+        "self.options.agents.get(agent, agent)",
+        "agents are configured",
+    ),
+    Mutant(
+        "hook-http-version",
+        _WEBHOOKS,
+        "        if not is_version(request):",
+        "        if False:",
+        "another version is not read",
+    ),
+    Mutant("hook-http-tenant", _WEBHOOKS, "_GUID.fullmatch(tenant) is None", "False", "an issuer is made of a GUID"),
+    Mutant("hook-http-form", _WEBHOOKS, '{"blockAction": True, ', '{"blockAction": False, ', "a block blocks"),
+    Mutant("caller-any-client", "pdp/identity/principals.py", "(not named or any(", "(any(", "the client is named"),
+    Mutant(
+        "caller-shared-audience",
+        "pdp/identity/options.py",
+        "frozenset(own if self",
+        "frozenset(() if self",
+        "no subject's token is a caller's",
     ),
 )

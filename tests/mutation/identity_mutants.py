@@ -149,6 +149,12 @@ SESSIONS = _in(
         "bool(ask.id) and observed(rows, awaited)",
         "who has no results inspected stays at the worst",
     ),
+    (
+        "any-caller-completes-the-labels",
+        "complete = bool(ask.id) and caller.inspects_results and observed(rows, awaited)",
+        "complete = bool(ask.id) and caller.inspects_results and not awaited",
+        "what another caller let through uninspected stays unknown",
+    ),
 ) + _in(
     "core/sessions",
     (
@@ -156,6 +162,12 @@ SESSIONS = _in(
         "    return bool(session.tree) and session.tree != keys.pair",
         "    return False",
         "no consent or grant counts in a session that another agent's started",
+    ),
+    (
+        "tasks-labels-said-to-be-the-agents",
+        'on.get(row.pair, "task")',
+        'on.get(row.pair, "agent")',
+        "a record says on what a label was put",
     ),
     (
         "shared-labels-left-behind",
@@ -261,4 +273,73 @@ SETS = (
     ),
 )
 
-IDENTITY = (*CREDENTIALS, *SESSIONS, *ON_REDIS, *SETS)
+SIGNALS = tuple(
+    Mutant(name, f"pdp/{file}.py", old, new, attacks)
+    for name, file, old, new, attacks in (
+        (
+            "signal-unsigned",
+            "identity/security_events",
+            '    return None if holds else _refusal("signature")',
+            "    return None",
+            "only the transmitter revokes",
+        ),
+        (
+            "signal-of-any-type",
+            "identity/security_events",
+            "parse(token, _TYPES)",
+            'parse(token, _TYPES | {"at+jwt", "JWT", "jwt"})',
+            "no access token is an event",
+        ),
+        (
+            "signal-with-any-header",
+            "identity/security_events",
+            "        if expected and not hmac.compare_digest(",
+            "        if False and not hmac.compare_digest(",
+            "the stream's header must match",
+        ),
+        (
+            "signal-for-others",
+            "core/security_events",
+            "    if stream.audience not in (audiences if isinstance(audiences, list) else [audiences]):",
+            "    if not audiences:",
+            "an event for another receiver is none of ours",
+        ),
+        (
+            "signal-of-last-week",
+            "core/security_events",
+            "    if issued_ns < now_ns - stream.max_age_ns:",
+            "    if False:",
+            "an event is not replayed later",
+        ),
+        (
+            "signal-of-foreign-issuers",
+            "core/security_events",
+            "    if issuer not in stream.issuers:",
+            "    if not issuer:",
+            "a transmitter speaks for its own issuers",
+        ),
+        (
+            "signal-id-reused",
+            "service/security_events",
+            "        if kept is not None and kept.content != content:",
+            "        if False:",
+            "an id is for one event",
+        ),
+        (
+            "signal-leaves-requests",
+            "service/security_events",
+            "            await self.sweep.revoked(",
+            "            if False: await self.sweep.revoked(",
+            "requests and grants end with the tokens",
+        ),
+        (
+            "allow-over-a-revocation",
+            "store/ledger",
+            "        if entry.epoch is not None and entry.epoch != self._epoch():",
+            "        if False:",
+            "no allow is committed after an event or a switch",
+        ),
+    )
+)
+
+IDENTITY = (*CREDENTIALS, *SESSIONS, *ON_REDIS, *SETS, *SIGNALS)

@@ -36,6 +36,34 @@ MCP = (
         ("mcp-first-page", 'cursor = page.get("nextCursor")', "cursor = None", "a list is whole"),
     ),
     *_in(
+        "results",
+        (
+            "mcp-error-unseen",
+            "        if not enforcement.options.inspects_results:\n            raise\n",
+            "        raise\n",
+            "an error is read by a model too",
+        ),
+        (
+            "mcp-error-half-seen",
+            'found.result.get("data")',
+            "error.data",
+            "an error is shown as it was cut",
+        ),
+        (
+            "mcp-question-unseen",
+            "    if not enforcement.options.inspects_results:\n        return result\n",
+            "    if not enforcement.options.inspects_results or is_input_required(result):\n        return result\n",
+            "a question of the server is shown to people and models",
+        ),
+        (
+            "mcp-state-cut",
+            "if name != _STATE or not asks",
+            "if name",
+            "the server's own state comes back as it was",
+        ),
+        ("mcp-withheld-shown", "    if found.passes:\n", "    if True:\n", "what is withheld is not shown"),
+    ),
+    *_in(
         "tool_search",
         ("mcp-search-unread", "if any(each != lists[0] for each in lists):", "if False:", "both forms say the same"),
         ("mcp-search-twice", "< len(value):  # one", "> len(value):  # one", "one name, one definition"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from approval_mutants import APPROVALS
 from approval_service_mutants import PEOPLE
+from authzen_mutants import AUTHZEN
 from composition_mutants import COMPOSITION
 from console_mutants import CONSOLE
 from core_mutants import CORE
 from encoding_mutants import ENCODING
+from framework_mutants import FRAMEWORKS
 from gate_mutants import LOADING
 from gateway_mutants import GATEWAYS
 from hook_mutants import HOOKS
@@ -43,7 +45,9 @@ MUTANTS = (
     *STORE,
     *NOTICES,
     *GATEWAYS,
+    *FRAMEWORKS,
     *HOOKS,
+    *AUTHZEN,
     *MCP,
     *KINDS,
     *REPLAY,

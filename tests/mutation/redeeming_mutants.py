@@ -21,6 +21,12 @@ REDEEMING = (
         ("what-the-store-said-once", "if begun != start:", "if begun is None:", "an item is decided on what holds"),
         ("guesses-stand", "if found != each.guess:", "if False:", "an item sees what earlier ones left"),
         (
+            "what-ends-is-passed-over",
+            "        return None\n",
+            "        return frozenset()\n",
+            "what is gone is no fact",
+        ),
+        (
             "guesses-of-old",
             "run.ahead = run.trail.copy()",
             "pass",

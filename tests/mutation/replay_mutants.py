@@ -31,6 +31,12 @@ REPLAY = (
             "another effect is a difference",
         ),
         (
+            "diff-any-document",
+            "    if not policy.valid(told):\n",
+            "    if False:\n",
+            "a fact that was not told is not supposed",
+        ),
+        (
             "replay-obligations-unread",
             "and reasons and requirements and obligations",
             "and reasons and requirements",
@@ -125,6 +131,39 @@ REPLAY = (
             "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n            return\n",
             "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n",
             "nobody is asked about what is carried out in any case",
+        ),
+    ),
+    *_in(
+        "service/shadow",
+        (
+            "shadow-without-bound",
+            "        if len(self._queue) >= QUEUED or self._bytes + size > QUEUED_BYTES:\n",
+            "        if False:\n",
+            "a shadow that does not keep up takes no memory",
+        ),
+        (
+            "shadow-never-rests",
+            "        if now < each.resumes:\n",
+            "        if False:\n",
+            "a bundle that loops does not take a core",
+        ),
+        (
+            "shadow-says-nothing",
+            "        if part:\n            reasons",
+            "        if False:\n            reasons",
+            "what a shadow says otherwise is recorded",
+        ),
+        (
+            "shadow-of-the-service",
+            "if policy is None or not document or by_service(record):",
+            "if policy is None or not document:",
+            "a policy is compared with a policy",
+        ),
+        (
+            "shadow-forgets-the-bundle",
+            "        await self.recorder.commit_all((replace(entry, artefacts=kept),))\n",
+            "        await self.recorder.commit_all((entry,))\n",
+            "the bundle of a shadow is kept by digest",
         ),
     ),
 )

@@ -19,6 +19,19 @@ RESULTS = (
             "a result belongs to the subject of its decision",
         ),
         (
+            "results-without-bound",
+            "if self.now + size > self.most:",
+            "if size > self.most:",
+            "all results together have a bound",
+        ),
+        ("results-kept", "            self.now -= mine\n", "            pass\n", "what is answered is let go"),
+        (
+            "result-of-another-server",
+            "            and ask.of in (None, (call.server, call.method))\n",
+            "",
+            "a result is of the server and method that were asked",
+        ),
+        (
             "result-of-any-session",
             '(self.recorder.session_index(caller, ask.session.id) or "") == call.session_index',
             "True",
@@ -74,6 +87,33 @@ RESULTS = (
             "if kind == EXTERNAL or call.at_ns >= session.started_ns:",
             "if True:",
             "a session trusts what was asked for in it",
+        ),
+    ),
+    *_in(
+        "core/origins",
+        (
+            "whole-tool-sends-nothing",
+            '    if sink and "/" not in sink[1:] and isinstance',
+            '    if "/" not in sink[1:] and isinstance',
+            "a sink without an argument is never empty",
+        ),
+        (
+            "unchecked-member-is-empty",
+            "arguments.get(name) in _NOTHING:",
+            "not binding_values(arguments, (sink,)):",
+            "a switch sends, too",
+        ),
+        (
+            "sink-of-the-best-value",
+            "return max((origin_of(value, task, held) for _, value in values or ())",
+            "return min((origin_of(value, task, held) for _, value in values or ())",
+            "one receiver whom nobody named is enough",
+        ),
+        (
+            "sinks-of-the-untraced",
+            "values, sinks = (self.values, self.sinks) if self.traced else ((), ())",
+            "values, sinks = self.values if self.traced else (), self.sinks",
+            "where nothing is traced, no sink is told",
         ),
     ),
     *_in(
@@ -140,7 +180,7 @@ RESULTS = (
         "service/approvals/evidence",
         (
             "task-consents-widen",
-            'if (given.binds if given is not None else "") != wanted.binds:',
+            "if binds_of(approval) != wanted.binds:",
             "if False:",
             "a consent for a task is none for the tool",
         ),
@@ -182,8 +222,23 @@ RESULTS = (
         ),
     ),
     *_in(
+        "content/arguments",
+        (
+            "account-in-a-pointer",
+            "and CODED.search(name) is None and",
+            "and",
+            "no finding tells an account that is a name",
+        ),
+    ),
+    *_in(
         "content/results",
-        ("result-names-unread", "if not _usual(key):", "if False:", "names of members are read"),
+        ("result-names-unread", "if not _usual(key)]", "if False]", "names of members are read"),
+        (
+            "result-accounts-are-names",
+            "(len(key) < 15 or not CODED.search(key))",
+            "True",
+            "an account or access key that is a name is found",
+        ),
         (
             "result-pieces-unread",
             "            elif _strong(code):  # in pieces\n",

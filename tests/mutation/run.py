@@ -63,7 +63,12 @@ QUICK = (
 )
 CHECKS = (
     *QUICK,
-    Check("records", _pytest("tests/unit/audit"), ("pdp/core/",)),
+    Check("records", _pytest("tests/unit/audit"), ("pdp/core/", "pdp/audit/export")),
+    Check(
+        "clock's records",
+        _pytest("tests/system/test_faults_limits.py", "-k", "anomaly"),
+        ("pdp/runtime/background", "pdp/service/operations/runs"),
+    ),
     Check("approval states", _pytest(f"{_PROPERTIES}approval_states.py"), ("pdp/core/approvals/",)),
     Check("composition", _pytest(f"{_PROPERTIES}composition.py", "-k", "B-elements or C-requirements"), ("rego",)),
     Check("evidence", _pytest(f"{_PROPERTIES}evidence.py"), ("rego", "pdp/core")),
@@ -100,6 +105,12 @@ CHECKS = (
         ),
         ("pdp/audit/", "pdp/runtime/rollback", "pdp/runtime/bootstrap"),
     ),
+    Check("shadows", _pytest("tests/system/test_shadow_policies.py"), ("pdp/service/shadow",)),
+    Check(
+        "exports",
+        _pytest("tests/system/test_audit_commands.py", "-k", "export and jsonl"),
+        ("pdp/cli/audit_export",),
+    ),
     Check(
         "search and erasure",
         _pytest("tests/contract/test_search.py", "tests/contract/test_erasure.py", "-k", "sqlite"),
@@ -110,6 +121,27 @@ CHECKS = (
             "pdp/audit/index",
             "pdp/store/erasing",
             "pdp/store/log",
+        ),
+    ),
+    Check(
+        "archive",
+        _pytest(
+            *(f"tests/contract/test_{n}.py" for n in ("archive", "archived_log")),
+            "tests/unit/adapters/test_log_files.py",
+            "tests/system/test_archived.py",
+            "-k",
+            "not postgres",
+        ),
+        (
+            "pdp/service/archiving",
+            "pdp/service/search",
+            "pdp/audit/archive",
+            "pdp/audit/publisher",
+            "pdp/audit/tiles",
+            "pdp/adapters/log_files",
+            "pdp/store/log",
+            "pdp/store/reading",
+            "pdp/store/migrations/versions/r0016",
         ),
     ),
     Check(
@@ -140,7 +172,7 @@ CHECKS = (
     Check(
         "forecast",
         _pytest("tests/unit/core/test_forecast.py", "tests/system/test_policy_diff.py"),
-        ("pdp/core/forecast", "pdp/authoring/policy_diff"),
+        ("pdp/core/forecast", "pdp/authoring/policy_diff", "pdp/service/replay"),
     ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/", "pdp/core/sessions")),
     Check(
@@ -159,6 +191,16 @@ CHECKS = (
         "batches",
         _pytest(f"{_PROPERTIES}batches.py", "tests/unit/service/test_batch_trail.py"),
         ("pdp/service/batch",),
+    ),
+    Check(
+        "pushed security events",
+        _pytest("tests/system/test_signals.py", "-k", "not another_process and not within_a_second"),
+        (
+            "pdp/identity/security_events",
+            "pdp/core/security_events",
+            "pdp/service/security_events",
+            "pdp/store/ledger",
+        ),
     ),
     Check(
         "redemption",
@@ -222,9 +264,32 @@ CHECKS = (
     ),
     Check("hook events", _pytest("tests/unit/adapters/test_hook_agents.py"), ("pdp/adapters/hooks/",)),
     Check(
+        "hooks over HTTP",
+        _pytest("tests/system/test_hooks_http.py"),
+        ("pdp/adapters/hooks/listener", "pdp/adapters/hooks/webhooks"),
+    ),
+    Check(
+        "AuthZEN",
+        _pytest(
+            "tests/unit/adapters/test_access_questions.py",
+            "tests/system/test_authzen.py",
+            "tests/system/test_authzen_search.py",
+            "tests/system/test_authzen_grpc.py",
+            "-k",
+            "properties or never_the_same or semantics or token_is_of or waits or may_be_another or off_by_default",
+        ),
+        ("pdp/adapters/authzen/", "pdp/runtime/callers", "pdp/core/methods"),
+    ),
+    Check(
         "hooks",
         _pytest("tests/system/test_hook.py", "-k", "half or its_time or variables or proxy or kept or goes_through"),
         ("pdp/hook", "pdp/cli/hook"),
+    ),
+    Check("framework calls", _pytest("tests/unit/adapters/test_tool_guard.py"), ("pdp/adapters/frameworks/tool_",)),
+    Check(
+        "frameworks",
+        _pytest("tests/system/test_frameworks.py", "-k", "langchain or openai or claude or litellm"),
+        ("pdp/adapters/frameworks/",),
     ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
@@ -238,7 +303,12 @@ class Tree:
         self.folder = folder
         # whole: of what is missing, Python would take the installed one, which is another tree's
         shutil.copytree(source, folder, ignore=LEFT_OUT if source == ROOT else None, symlinks=True)
-        for name in (".tools", ".venv-demo"):  # what tests start, which is nobody's to change
+        for name in (
+            ".tools",
+            ".venv-demo",
+            ".venv-frameworks",
+            ".venv-litellm",
+        ):  # what tests start, which is nobody's to change
             if source == ROOT and (ROOT / name).exists():
                 (folder / name).symlink_to(ROOT / name)
 

@@ -465,6 +465,36 @@ SIGNED = (
             ),
         )
     ),
+    *(
+        Mutant(f"export-{name}", "pdp/audit/export.py", old, new, attacks)
+        for name, old, new, attacks in (
+            ("approved-is-allowed", "8 if agreed else 1", "1", "what people agreed to stands apart"),
+            ("formula", "if cell.startswith(_FORMULA) else cell", "if not cell else cell", "no cell is a formula"),
+            ("observed-is-allowed", "        return 3, 17  # Observed, Logged", "        pass", "what bound nobody"),
+            ("opa-has-other-kinds", 'not in ("decision", "list"):', "not in FORMATS:", "only answers are decisions"),
+        )
+    ),
+    Mutant(
+        "export-of-every-tenant",
+        "pdp/cli/audit_export.py",
+        'if tenant is not None and record["tenant"] not in ("", tenant):',
+        "if tenant is not None and False:",
+        "an export for a tenant holds no other's records",
+    ),
+    Mutant(
+        "clock-record-at-each-look",
+        "pdp/runtime/background.py",
+        "            recorded = anomaly\n",
+        "            pass\n",
+        "one record for each change",
+    ),
+    Mutant(
+        "clock-record-without-end",
+        "pdp/runtime/background.py",
+        "        if anomaly != recorded:",
+        "        if anomaly and anomaly != recorded:",
+        "the end of an anomaly is a record",
+    ),
     Mutant(
         "one-key-signs-two-logs",
         "pdp/runtime/rollback.py",
@@ -489,8 +519,8 @@ SIGNED = (
     Mutant(
         "log-files-by-any-name",
         "pdp/adapters/log_files.py",
-        "        if hosts not in (",
-        "        if False and hosts not in (",
+        '        if call.headers.get("host") not in (',
+        '        if False and call.headers.get("host") not in (',
         "a page of another name reads no records",
     ),
     Mutant(
@@ -616,4 +646,79 @@ ERASING = tuple(
         ),
     )
 )
-STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH, *ERASING)
+ARCHIVING = tuple(
+    Mutant(name, f"pdp/{file}.py", old, new, attacks)
+    for name, file, old, new, attacks in (
+        (
+            "archive-not-looked-at-again",
+            "service/archiving",
+            "        if not await asyncio.to_thread(folder.has, number, [leaf for leaf, _ in rows]):\n",
+            "        if False:\n",
+            "a record leaves the store only after the archive has it",
+        ),
+        (
+            "archive-before-a-receiver",
+            "service/archiving",
+            "min(needed, size - STAYING, *passed)",
+            "min(needed, size - STAYING)",
+            "what a receiver has not got stays",
+        ),
+        (
+            "archive-what-is-needed",
+            "store/log",
+            ", self._one(first.where(r.id.in_(live))))\n",
+            ",)\n",
+            "what people are asked about stays",
+        ),
+        (
+            "archive-any-bytes",
+            "audit/archive",
+            '        return found if leaf_hash(found) == leaf else b""\n',
+            "        return found\n",
+            "an archive that was changed shows nothing",
+        ),
+        (
+            "archive-half-a-bundle",
+            "audit/tiles",
+            "                if all(self._records):\n                    self._write",
+            "                if True:\n                    self._write",
+            "no bundle is written of records that are not there",
+        ),
+        (
+            "archive-signs-what-is-empty",
+            "audit/publisher",
+            "                if index >= archived:",
+            "                if False:",
+            "what somebody emptied is not signed",
+        ),
+        (
+            "archive-left-out",
+            "service/search",
+            "        if len(rows) < len(found) and self._store.archived():\n",
+            "        if False:\n",
+            "a list that lacks records is not shown",
+        ),
+        (
+            "archive-skipped",
+            "store/reading",
+            " OR length(bytes) = 0) AS hit",
+            ") AS hit",
+            "what was asked for long ago is not left out in silence",
+        ),
+        (
+            "archive-serves-anything",
+            "adapters/log_files",
+            '        for folder in self._folders if path.startswith("tile/entries/") else self._folders[:1]:\n',
+            "        for folder in self._folders:\n",
+            "of an archive bundles are served, and nothing else",
+        ),
+        (
+            "archive-triggers",
+            "store/migrations/versions/r0016_archived",
+            "    OR OLD.idx >= coalesce((SELECT value FROM high_water WHERE name = 'archived'), 0)\n",
+            "",
+            "the database holds the rule",
+        ),
+    )
+)
+STORE = (*ARCHIVING, *STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH, *ERASING)

@@ -24,6 +24,7 @@ from pdp.core.facts import (
     TargetFact,
     Waiver,
 )
+from pdp.core.origins import OriginsFact, ValueOrigin
 
 TOOLS = ("git_status", "git_log", "git_diff", "git_commit", "git_checkout", "git_reset", "git_push")
 NOON = 1_782_907_200 * 10**9  # a Wednesday
@@ -79,9 +80,10 @@ subjects = st.builds(
     expires_ns=st.integers(0, 2**62),
 )
 annotations = st.builds(Annotations, st.booleans(), st.booleans(), st.booleans(), st.booleans())
-sinks = st.lists(st.builds(Sink, st.sampled_from(("network", "email", "filesystem")), st.just("")), max_size=2).map(
-    tuple
-)
+sinks = st.lists(
+    st.builds(Sink, st.sampled_from(("network", "email", "filesystem")), st.sampled_from(("", "/to", "/url"))),
+    max_size=2,
+).map(tuple)
 asserted = st.builds(
     Asserted,
     task=st.none() | short,
@@ -93,9 +95,23 @@ asserted = st.builds(
     client_capabilities=st.dictionaries(short, values, max_size=2),
     extra=st.dictionaries(st.sampled_from(("effect", "allow", "status", "x")) | short, values, max_size=3),
 )
+seen_before = st.lists(st.sampled_from(("task", "task", "own", "external", "none")), max_size=3)
+origins = st.builds(
+    lambda traced, values, into: OriginsFact(
+        traced,
+        tuple(ValueOrigin(f"/{n}", origin) for n, origin in enumerate(values)),
+        tuple(ValueOrigin(argument, origin) for argument, origin in into.items()),
+    ),
+    mostly(True, False),
+    seen_before,
+    st.fixed_dictionaries(
+        dict.fromkeys(("/to", "/url"), st.sampled_from(("task", "empty", "own", "external", "none")))
+    ),
+)
 arguments = st.builds(
     ArgumentsFact,
     check=checks,
+    origins=origins,
     value=st.dictionaries(
         st.sampled_from(("max_count", "path", "effect")), st.integers(-2, 300) | values, max_size=3
     ),

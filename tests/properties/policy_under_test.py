@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import jsonschema_rs
@@ -24,14 +25,15 @@ RANK = {Effect.DENY: 0, Effect.PENDING: 1, Effect.ALLOW: 2}
 
 
 class Policy:
-    """`extra` maps names of further packs to their text."""
+    """`extra` maps names of further packs to their text, `org` is exchanged in the organisation's data."""
 
-    def __init__(self, extra: Mapping[str, str]) -> None:
+    def __init__(self, extra: Mapping[str, str], org: Mapping[str, Any] = MappingProxyType({})) -> None:
         shipped = shipped_rego()
         bundle = read_bundle(shipped, shipped / "examples" / "acme")
         modules = tuple(Module(f"packs/{name}/{name}.rego", text) for name, text in extra.items())
         packs = tuple(sorted((*bundle.packs, *extra)))
-        self.bundle = with_listed(replace(bundle, modules=(*bundle.modules, *modules), packs=packs))
+        data = json.dumps({**json.loads(bundle.org), **org}).encode()
+        self.bundle = with_listed(replace(bundle, modules=(*bundle.modules, *modules), packs=packs, org=data))
         self.listed = frozenset(code for _, code in self.bundle.listed)
         self._engines = build(self.bundle)
         self._evaluator = Evaluator(self._engines, EvaluationCaps())

@@ -142,9 +142,13 @@ POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
         *([{"kind": "undeclared", "pointer": p, "detail": ""}] * n for p, n in (("/b", 1), ("/a", 2))),
     ),
     ("arguments", "origins"): (
-        {"traced": False, "values": []},
-        {"traced": True, "values": []},
-        *({"traced": True, "values": [{"pointer": "/a", "origin": each}]} for each in ("task", "own", "external")),
+        {"traced": False, "values": [], "sinks": []},
+        {"traced": True, "values": [], "sinks": []},
+        *(
+            {"traced": True, "values": [{"pointer": "/a", "origin": each}], "sinks": sinks}
+            for each in ("task", "own", "external")
+            for sinks in ([], *([{"pointer": "/a", "origin": into}] for into in ("task", "empty", "none")))
+        ),
     ),
     ("result", "status"): ("missing", "ok", "failed"),
     ("result", "findings"): (

@@ -13,18 +13,19 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from drawn import CALL, NOON, asserted, calls, good_call, good_target, instants
+from drawn import CALL, NOON, asserted, calls, good_call, good_target, instants, mostly, origins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loosening import Packs
-from policy_under_test import Policy, no_looser
+from policy_under_test import RANK, Policy, no_looser
 from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 
 from pdp.core.check import WORST_COUNT, Check
 from pdp.core.elements import EngineQuery
-from pdp.core.evidence import Evidence, answer
-from pdp.core.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, SubjectFact
+from pdp.core.evidence import Evidence, Verdict, answer, judged
+from pdp.core.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, Sink, SubjectFact
+from pdp.core.origins import NONE, OriginsFact, ValueOrigin
 from pdp.core.outcome import Effect, Outcome, conclude
 from pdp.policy.opa.engine import OpaHost
 from pdp.policy.opa.options import OpaOptions
@@ -32,6 +33,7 @@ from pdp.policy.opa.options import OpaOptions
 PACKS = int(os.environ.get("LOOSENING", "12"))
 AT_ONCE = 12  # packs of one bundle
 SUPPORTED = frozenset({"redact"})
+PROMPT = "11"
 
 # What an organisation would do with what nobody vouched for.
 SUSPICIOUS = """package packs.suspicious
@@ -211,6 +213,14 @@ def _agent(call: Facts, check: Check) -> Facts:
     return replace(call, identity=replace(identity, agent=replace(identity.agent, check=check)))
 
 
+def _origins(call: Facts, lose: Callable[[OriginsFact], OriginsFact]) -> Facts:
+    return replace(call, arguments=replace(call.arguments, origins=lose(call.arguments.origins)))
+
+
+def _none(values: tuple[ValueOrigin, ...]) -> tuple[ValueOrigin, ...]:
+    return tuple(replace(value, origin=NONE) for value in values)
+
+
 def _target(call: Facts, **changes: Any) -> Facts:
     return replace(call, targets=tuple(replace(t, **changes) for t in call.targets))
 
@@ -263,6 +273,12 @@ LOSING: dict[str, Callable[[Facts], Facts]] = {
     "clean arguments": lambda c: replace(
         c, arguments=replace(c.arguments, findings=(*c.arguments.findings, Finding("secret", "/a")))
     ),
+    "origins": lambda c: _origins(c, lambda _: OriginsFact()),
+    "origin of one value": lambda c: _origins(c, lambda o: replace(o, values=_none(o.values[:1]) + o.values[1:])),
+    "origins of values": lambda c: _origins(c, lambda o: replace(o, values=_none(o.values))),
+    "origin of one sink": lambda c: _origins(c, lambda o: replace(o, sinks=_none(o.sinks[:1]) + o.sinks[1:])),
+    "origins of sinks": lambda c: _origins(c, lambda o: replace(o, sinks=())),
+    "refusals": lambda c: replace(c, judge_refusals=WORST_COUNT, people_refusals=WORST_COUNT),
     "waivers": lambda c: replace(c, waivers=()),
     "server's owner": lambda c: replace(c, server=replace(c.server, resource=None, owner=None)),
     "judge prompts": lambda c: replace(c, judge_prompts={}),
@@ -274,6 +290,85 @@ def test_losing_a_fact_never_loosens(policy: Policy, call: Facts, at_ns: int) ->
     base = policy.ask(call, at_ns)
     for name, lose in LOSING.items():
         assert no_looser(policy.ask(lose(call), at_ns), base), name
+
+
+def judged_by_a_liar(policy: Policy, call: Facts) -> Outcome:
+    """What a call comes to when a judge allows all that it is asked."""
+    evidence: list[Evidence] = []
+    verdict = Verdict("ok", "allow", 1.0, PROMPT, "liar")
+    while True:
+        outcome = policy.ask(call, NOON, tuple(evidence), SUPPORTED)
+        asked = [r for r in outcome.requirements if r["kind"] == "judge"]
+        if not asked:
+            return outcome
+        evidence += [judged(r, CALL, verdict, 2**62) for r in asked]
+
+
+@pytest.fixture(scope="module", params=["strict", "balanced"])
+def profiled(request: pytest.FixtureRequest) -> Policy:
+    return Policy({}, {"profile": request.param, "judge": {"people": "filter", "medium": "none"}})
+
+
+def profile_call(**drawn: Any) -> Facts:
+    """A call that differs from a good one in what the profiles look at."""
+    sort = Annotations(read_only=drawn["reads"], destructive=drawn["destroys"])
+    task = replace(
+        good_call().session, observed=drawn["observed"], labels=drawn["labels"], task_source=drawn["source"]
+    )
+    return good_call(
+        targets=(good_target(risk=drawn["risk"], sinks=drawn["sinks"], annotations=sort),),
+        arguments=replace(good_call().arguments, origins=drawn["origins"]),
+        session=task,
+        judge_prompts={"task-fit": PROMPT},
+        judge_refusals=drawn["refusals"],
+        people_refusals=drawn["refusals"],
+        asserted=drawn["asserted"],
+    )
+
+
+TO, URL = Sink("email", "/to"), Sink("network", "/url")
+PROFILE_CALLS = st.builds(
+    profile_call,
+    risk=st.sampled_from(("medium", "medium", "medium", "high", "low", "critical")),
+    reads=mostly(False, True),
+    destroys=mostly(False, True),
+    sinks=st.sampled_from(((TO,), (TO,), (URL,), (TO, URL), (), (Sink("email", ""),))),
+    observed=st.booleans(),
+    labels=st.sampled_from((("untrusted",), ("sensitive", "untrusted"), ("sensitive",), ())),
+    source=mostly("caller", "subject_signed", "agent"),
+    refusals=mostly(0, 3),
+    origins=origins,
+    asserted=asserted,
+)
+
+
+@given(call=PROFILE_CALLS, forged=asserted)
+def test_nothing_lost_or_asserted_loosens_with_a_judge_that_lies(
+    profiled: Policy, call: Facts, forged: Asserted
+) -> None:
+    """In either profile, over what they look at; a judge that allows shows what a profile leaves to it."""
+    base = judged_by_a_liar(profiled, call)
+    for name, lose in LOSING.items():
+        assert no_looser(judged_by_a_liar(profiled, lose(call)), base), name
+    silent = judged_by_a_liar(profiled, replace(call, asserted=Asserted()))
+    for one in (call.asserted, forged):
+        assert no_looser(judged_by_a_liar(profiled, replace(call, asserted=one)), silent)
+
+
+def test_what_is_lost_does_change_answers(profiled: Policy) -> None:
+    """By profile: without origins, and of the sinks alone."""
+    stricter = Counter[str]()
+
+    @settings(max_examples=300)
+    @given(call=PROFILE_CALLS)
+    def run(call: Facts) -> None:
+        base = judged_by_a_liar(profiled, call)
+        for name in ("origins", "origins of sinks"):
+            stricter[name] += RANK[judged_by_a_liar(profiled, LOSING[name](call)).effect] < RANK[base.effect]
+
+    run()
+    balanced = b'"balanced"' in profiled.bundle.org
+    assert all((stricter[name] >= 3) == balanced for name in ("origins", "origins of sinks")), stricter
 
 
 def test_the_draws_reach_every_effect(policy: Policy) -> None:

@@ -204,7 +204,7 @@ class ApprovalHarness:
         """The log, parsed, with ids instead of pseudonyms; of one kind, or all."""
         found = (self.store.record_at(i) for i in range(self.store.size()))
         parsed = [revealed(json.loads(each.record), self.store) for each in found if each is not None]
-        return [each for each in parsed if kind in ("", each["kind"])]
+        return [each for each in parsed if kind in ("", each.get("kind"))]
 
 
 @asynccontextmanager
@@ -227,6 +227,7 @@ async def harness(folder: Path, **more: Any) -> AsyncIterator[ApprovalHarness]:
         tenants=(TENANT,),
         changes=changes,
         bounds=Bounds(),
+        declassify=more.get("declassify"),
         valid=more.get("valid", constant),
         passkeys=more.get("passkeys"),
         telemetry=more.get("telemetry", SILENT),

@@ -29,6 +29,7 @@ from pdp.core.approvals.states import Event, GrantState, State
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.vote import Cast, cast
 from pdp.core.record import Stamp
+from pdp.core.stored import LabelRow
 
 HEX = "0123456789abcdef" * 4
 SPENT = records.Spent(make_id(2), make_id(3), "call-7")
@@ -95,6 +96,17 @@ def cases(stamp: Stamp) -> dict[str, bytes]:
         ),
         "read": records.read(stamp, person("ann"), request),
         "canary": records.canary(stamp, replace(request, canary=True), make_id(3), person("oz")),
+        **{
+            f"declassification {event}": records.declassification(
+                stamp,
+                request,
+                shown(request),
+                [LabelRow("p", "untrusted", "manifest.labels", "", make_id(5), AT)],
+                person("oz"),
+                event,
+            )
+            for event in ("asked", "removed")
+        },
         "notice": records.notice(stamp, sent),
         "notice attempt": records.notice(stamp, replace(sent, done_ns=0)),
         "notice failed": records.notice(stamp, replace(sent, done_ns=0, problem="notice.refused")),

@@ -78,6 +78,18 @@ if done.returncode != 2:
         ran.write("ran")
 """
 
+# The framework's process stays; what the doctor starts has it carry out one call.
+RUN = """
+import json, os, socket, sys
+
+asked = {"do": "call", "target": sys.argv[2], "caller": "", "token": "of.the.doctor", "run": "r", "server": "any"}
+asked |= {"definitions": {}, "tool": "probe", "arguments": {}, "timeout": 2, "note": os.environ["PDP_DOCTOR_RAN"]}
+with socket.socket(socket.AF_UNIX) as driver:
+    driver.connect(sys.argv[1])
+    driver.sendall(json.dumps(asked).encode() + b"\\n")
+    driver.recv(65536)
+"""
+
 
 def examine(command: Sequence[str], *options: str) -> Mapping[str, str]:
     """`pdp doctor` on a command: way → verdict, with the exit code as "exit"."""
@@ -156,6 +168,12 @@ def hook_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
     (folder / "agent.py").write_text(AGENT)
     plant(folder / "agent.py", planted)
     return [sys.executable, str(folder / "agent.py"), str(state), "{target}"]
+
+
+def framework_caller(folder: Path, socket: str) -> list[str]:
+    """The command of an agent of a framework, whose driver is at this socket."""
+    (folder / "run.py").write_text(RUN)
+    return [sys.executable, "-I", "-S", str(folder / "run.py"), socket, "{target}"]
 
 
 def go_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:

@@ -205,6 +205,12 @@ class Asking:
         stub = decision_pb2_grpc.DecisionServiceStub(self._shared())
         return self._call(stub.Decide, request, caller, budget)
 
+    def batch(self, *requests: decision_pb2.DecideRequest, caller: str = "gateway") -> list[decision_pb2.BatchItem]:
+        """Ask several at once. Raises Refused."""
+        stub = decision_pb2_grpc.DecisionServiceStub(self._shared())
+        asked = decision_pb2.DecideBatchRequest(requests=requests)
+        return list(self._call(stub.DecideBatch, asked, caller, BUDGET).items)
+
     def filter(self, caller: str = "gateway", *, bearer: str = "", **asked: Any) -> Any:
         """The tool list."""
         stub = decision_pb2_grpc.DecisionServiceStub(self._shared())

@@ -16,6 +16,7 @@ from support import dictionary
 
 from pdp.cli.main import cli
 from pdp.runtime.environment import SYSTEM, index_key_of
+from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 ROOT = Path(__file__).parents[2]
 MARA, NORA = "mara.7731@corp.example", "nora.5510@corp.example"
@@ -42,7 +43,7 @@ class Lived:
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     folder = tmp_path_factory.mktemp("a")
-    world = make_world(folder / "w")
+    world = make_world(folder / "w", {"identity": {"callers": {"gateway": {"may_assert": {"context_reset": True}}}}})
     with served(world) as server:
         for n in range(6):
             server.decide(ask(bearer=server.alice(), arguments={"repo_path": f"/srv/{n}"}))
@@ -104,14 +105,16 @@ def test_what_was_erased_is_gone_and_the_records_stay(lived: Lived) -> None:
     assert (again.exit_code, again.stdout.strip()) == (0, "nothing was kept of that person")
 
 
-def section(title: str) -> str:
-    page = (ROOT / "docs" / "auditors.md").read_text()
-    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def section(title: str, page: str) -> str:
+    text = (ROOT / "docs" / page).read_text()
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def shown_commands(title: str) -> list[str]:
+def shown_commands(title: str, page: str = "auditors.md") -> list[str]:
     """The commands that a section of the page shows, without the program's name."""
-    return [line.removeprefix("    $ pdp ") for line in section(title).splitlines() if line.startswith("    $ pdp ")]
+    return [
+        line.removeprefix("    $ pdp ") for line in section(title, page).splitlines() if line.startswith("    $ pdp ")
+    ]
 
 
 def run_shown(lived: Lived, command: str, **names: str) -> str:
@@ -141,6 +144,40 @@ def test_the_five_questions_are_answered_by_the_commands_of_the_page(lived: Live
     assert grants == ""
     assert {"policy", "registry", "config"} <= set(changes.split())
     assert len(kept.splitlines()) >= 7  # her decisions and lists
+
+
+def test_a_sessions_history_is_one_command_of_the_page(lived: Lived) -> None:
+    """Opening, labels, a reset and the end, of this session alone."""
+    server, olga = lived.server, "olga.9120@corp.example"
+
+    def asked(session: str, *, reset: bool = False) -> str:
+        request = ask("git_log", {"repo_path": "/srv"}, bearer=server.alice(sub=olga), session=session)
+        request.session.context_reset = reset
+        return str(server.decide(request).decision_id)
+
+    first, second, third = asked("trip"), asked("trip"), asked("trip", reset=True)
+    other = asked("another")
+    ended = decision_pb2.EndSessionRequest(
+        request_id="end-trip",
+        session=types_pb2.Session(id="trip"),
+        credential=types_pb2.Credential(bearer=server.alice(sub=olga)),
+    )
+    stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
+    server.call(stub.EndSession, ended)
+    (command,) = shown_commands("What happened in one", "sessions.md")
+    found = [json.loads(line) for line in run_shown(lived, command, SESSION_ID="trip").splitlines()][::-1]
+    assert [(each["kind"], each.get("event")) for each in found] == [
+        ("decision", None),
+        ("decision", None),
+        ("decision", None),
+        ("session", "reset"),
+        ("session", "ended"),
+    ]
+    assert [each["id"] for each in found[:3]] == [first, second, third]
+    unobserved = {"on": "agent", "label": "unobserved", "code": "session.unobserved", "pack": ""}
+    assert [each.get("labels", {}).get("items") for each in found[:3]] == [[unobserved], None, [unobserved]]
+    assert [each["by"] for each in found[3:]] == [third, "caller"]
+    assert other not in {each["id"] for each in found}
 
 
 def test_a_person_is_looked_up_by_the_command_of_the_page(lived: Lived) -> None:

@@ -12,12 +12,14 @@ from support.callers import (
     CALLER,
     examine,
     fastmcp_caller,
+    framework_caller,
     go_caller,
     hook_caller,
     proxy_caller,
     python_caller,
     typescript_caller,
 )
+from support.frameworks import ENVIRONMENTS, driver
 from support.resident import end_residents
 
 from pdp.doctor.answers import CONTROLS, FAULTS, WAYS
@@ -74,6 +76,13 @@ def hooked(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.starts_server
 def test_a_hook_refuses_whatever_happens(hooked: Path) -> None:
     assert examine(hook_caller(hooked, {}), "--caller", "hook", "--limit", LIMIT) == WELL
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_a_guarded_agent_of_a_framework_refuses_whatever_happens(name: str, tmp_path: Path) -> None:
+    with driver(name, tmp_path) as socket:
+        assert examine(framework_caller(tmp_path, socket), "--caller", "framework", "--limit", LIMIT) == WELL
 
 
 GO = {
@@ -147,6 +156,9 @@ server = FastMCP("any")
 HOOK = {
     "the agent knows no hook": ({"done = subprocess.run(hook,": "done = subprocess.run('true',"}, {"deny", *FAULTS}),
 }
+LANGCHAIN = {
+    "the guard stands nowhere": ({"[ToolGuardMiddleware(guard)]": "[]"}, {"deny", *FAULTS}),
+}
 PROXY = {
     "the agent starts the server itself": (
         {"-m\npdp\nproxy\n": "-c\nimport runpy, sys; runpy.run_path(sys.argv[-1])\n"},
@@ -175,6 +187,15 @@ def test_an_agent_past_the_proxy_is_found(planted: str, tmp_path: Path) -> None:
 def test_a_hook_that_fails_open_is_found(planted: str, hooked: Path) -> None:
     replaced, opened = HOOK[planted]
     assert found(examine(hook_caller(hooked, replaced), "--caller", "hook", "--limit", LIMIT)) == (opened, "10")
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", LANGCHAIN)
+def test_an_agent_of_a_framework_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
+    replaced, opened = LANGCHAIN[planted]
+    with driver("langchain", tmp_path, replaced) as socket:
+        asked = examine(framework_caller(tmp_path, socket), "--caller", "framework", "--limit", LIMIT)
+    assert found(asked) == (opened, "10")
 
 
 @pytest.mark.starts_server

@@ -324,13 +324,6 @@ def test_tools_of_several_backends_are_told_apart(server: Served) -> None:
     assert shown["tools"] == tools
 
 
-def test_a_result_is_not_inspected_in_this_release(server: Served) -> None:
-    asked = ext_mcp_pb2.McpResponse(service_names=("git",), method="tools/call", mcp_response=b"{}")
-    result = server.call(stub(server).CheckResponse, asked)
-    assert result.error.code == ERRORS.INVALID
-    assert "tools/call: request" in result.error.reason
-
-
 def test_bytes_that_are_no_message_are_no_permission(server: Served) -> None:
     garbled = server._shared().unary_unary("/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest")
     with pytest.raises(grpc.RpcError) as caught:

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import itertools
 import json
 import logging
 import re
@@ -16,6 +17,7 @@ import pytest
 from served import ALICE, ALLOW, DENY, Refused, Served, ask, codes, make_world, served, until
 from shifting import Shifting
 
+from pdp.store.clock import StoreClock
 from pdp.v1 import decision_pb2_grpc
 
 SECRET = "zq83-what-the-exception-says"
@@ -271,6 +273,35 @@ def test_a_bug_in_one_record_is_not_the_others(server: Served, caplog: pytest.Lo
 # clocks
 
 
+def anomalies(server: Served) -> list[str | None]:
+    return [each["anomaly"] for each in server.records("clock")]
+
+
+def test_an_anomaly_of_the_clock_is_one_record_and_its_end_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, looks, anomaly = Shifting(), itertools.count(), StoreClock.anomaly
+    seen = [0]
+
+    def looked(self: StoreClock) -> str:
+        seen[0] = next(looks)
+        return anomaly(self)
+
+    monkeypatch.setattr(StoreClock, "anomaly", looked)
+    with served(make_world(tmp_path / "w"), environment=clock.environment()) as server:
+        until(lambda: seen[0] > 2)
+        assert anomalies(server) == []
+        clock.step(-3 * MINUTE)
+        until(lambda: anomalies(server) == ["clock.behind"])
+        (found,) = server.records("clock")
+        assert 2 * MINUTE < (found["time_ns"] - found["wall_ns"]) / 10**9 < 4 * MINUTE
+        told = seen[0]
+        until(lambda: seen[0] > told + 3)  # none for each look
+        assert anomalies(server) == ["clock.behind"]
+        clock.step(3 * MINUTE)
+        until(lambda: anomalies(server) == ["clock.behind", None])
+
+
 def test_a_wall_clock_that_steps_back_revives_nothing(tmp_path: Path) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w")
@@ -309,6 +340,7 @@ def test_a_wall_clock_that_leaps_ahead_is_flagged_and_not_persisted(
         clock.step(24 * HOUR)
         assert "subject.expired" in codes(server.decide(ask(bearer=token)))  # expiry fails closed
         until(lambda: "clock.jumped" in caplog.text)  # the operator hears of it
+        until(lambda: anomalies(server) == ["clock.jumped"])
     clock.step(-24 * HOUR)
     with served(world, environment=clock.environment()) as server:  # the clock was put right: nothing is lost
         assert server.decide(ask(bearer=token)).effect == ALLOW

@@ -22,6 +22,7 @@ from support.postgres import Postgres, in_thread, running
 from support.redis_server import PASSWORD, RedisServer
 from support.redis_server import running as redis_running
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
+from test_origins import TRACED, strangers
 from test_sessions import end, seen, two_subjects
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, Sandbox, SandboxPerson
@@ -101,9 +102,16 @@ def sessions(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made(url: str, tmp_path: Path, sessions: dict[str, Any]) -> list[Sandbox]:
+def plan(request: pytest.FixtureRequest) -> Plan:
+    """What the machines of a fleet hold: the usual, unless a test asks for more."""
+    found: Plan = getattr(request, "param", Plan())
+    return found
+
+
+@pytest.fixture
+def made(url: str, tmp_path: Path, sessions: dict[str, Any], plan: Plan) -> list[Sandbox]:
     """Two machines of a fleet, set up alike."""
-    here = create(tmp_path / "1", Plan(), WEDNESDAY_NS)
+    here = create(tmp_path / "1", plan, WEDNESDAY_NS)
     (here.folder / "revoked.txt").write_text("")
     configure(
         here,
@@ -123,18 +131,18 @@ def made(url: str, tmp_path: Path, sessions: dict[str, Any]) -> list[Sandbox]:
 
 
 @asynccontextmanager
-async def together(made: list[Sandbox], *seeds: str) -> AsyncIterator[list[World]]:
+async def together(made: list[Sandbox], *seeds: str, plan: Plan = Plan()) -> AsyncIterator[list[World]]:  # noqa: B008 - a value
     """Serve each; the seeds are new ones for each run."""
     async with AsyncExitStack() as left:
         yield [
-            await left.enter_async_context(serving(each, Plan(), still(seed)))
+            await left.enter_async_context(serving(each, plan, still(seed)))
             for each, seed in zip(made, seeds, strict=True)
         ]
 
 
 @pytest.fixture
-async def fleet(made: list[Sandbox]) -> AsyncIterator[list[World]]:
-    async with together(made, "one", "two") as worlds:
+async def fleet(made: list[Sandbox], plan: Plan) -> AsyncIterator[list[World]]:
+    async with together(made, "one", "two", plan=plan) as worlds:
         yield worlds
 
 
@@ -387,6 +395,14 @@ async def test_a_session_that_ends_here_is_over_there(fleet: list[World]) -> Non
 @pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
 async def test_nothing_of_one_session_is_anothers_in_any_process(fleet: list[World]) -> None:
     await two_subjects(fleet)
+
+
+@pytest.mark.parametrize("plan", [TRACED], indirect=True, ids=["traced"])
+@pytest.mark.parametrize(("sessions", "traces"), [("store", True), ("redis", False)], indirect=["sessions"])
+async def test_no_value_of_one_subject_is_anothers_in_any_process(fleet: list[World], *, traces: bool) -> None:
+    """Sessions on Redis trace nothing: what untraces is the same."""
+    fleet[1]._ids = itertools.count(1_000_000)  # so that no request has the id of one of the other process
+    await strangers(fleet, traces=traces)
 
 
 @pytest.mark.parametrize("sessions", ["redis"], indirect=True)

@@ -174,7 +174,7 @@ def test_agentgateway_shows_no_parameters_or_a_result(server: Served, method: st
     shown = ext_mcp_pb2.McpResponse(service_names=("git",), method=method, mcp_response=b"{}")
     result = server.call(stub(server).CheckResponse, shown)
     assert result.error.code == ERRORS.INVALID
-    assert f"have {method}: request" in result.error.reason
+    assert f"have {method}: full" in result.error.reason
 
 
 PENDING = [

@@ -287,7 +287,7 @@ def _scrubbed(answer: Any) -> Any:
 
 
 def _told(fields: dict[str, Any]) -> dict[str, Any]:
-    own = {"id", "input", "request", "call_digest", "monotonic_ns", "switch_epoch"}
+    own = {"id", "input", "request", "call_digest", "monotonic_ns", "switch_epoch", "labels"}  # labels: only new ones
     kept = {key: value for key, value in fields.items() if key not in own}
     kept["session"] = {**kept["session"], "index": None}
     kept["subject"] = {**kept["subject"], "token_id": None}  # a commitment

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest_asyncio
 from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import METADATA_KEY, Plan, Refused, World, answered, codes, running
 
-from pdp.authoring.sandbox import ALICE, BOB
+from pdp.adapters.grpc.codec import admin
+from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.digest import canonical, commitment, sha256_hex
+from pdp.core.request import Caller, Role
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -313,3 +316,44 @@ async def test_what_a_result_holds_marks_those_who_asked_until_it_is_known_the_w
             assert (await look(world, "s"))["observed"] is False
             await inspect(world, stream(world, decision, text("nothing"), session=mine))
             assert (await look(world, "s"))["observed"] is True
+
+
+async def test_one_caller_that_does_not_inspect_keeps_subject_and_agent_at_the_worst(tmp_path: Path) -> None:
+    """Two callers of one subject and agent, of which one has every result inspected: what the other lets
+    through marks its session and every other, whatever is inspected later."""
+    other = {"match": {"issuer": "urn:pdp:development", "subject": "other"}, "tenant": "acme"}
+    callers = {
+        "gateway": {"inspects_results": True},
+        "other": {**other, "roles": ["decide"], "servers": ["*"]},
+    }
+    async with running(tmp_path, Plan(servers=(GIT,), settings={"identity": {"callers": callers}})) as world:
+
+        async def through(caller: str, who: SandboxPerson = ALICE, session: str = "s") -> tuple[str, bool]:
+            """An allowed call whose result is inspected: its id, and whether all labels were known with it."""
+            answer = await world.decide(world.ask(who, "git_status", session=session), caller=caller)
+            assert not isinstance(answer, Refused)
+            assert answer.effect == ALLOW, codes(answer)
+            told = {"credential": world.credential(who), "session": types_pb2.Session(id=session)}
+            seen = await inspect(world, stream(world, answer.decision_id, text("nothing"), **told), caller)
+            assert seen.effect == ALLOW
+            fact = json.loads(world.value(answer.decision_id, "input").data)["session"]
+            assert fact["observed"] or {"untrusted", "sensitive"} <= set(fact["labels"])
+            return str(answer.decision_id), bool(fact["observed"])
+
+        assert [(await through("gateway"))[1] for _ in range(2)] == [True, True]
+        denied = await world.decide(world.ask(BOB, "git_log", {"undeclared": 1}, session="bob"), caller="other")
+        assert not isinstance(denied, Refused)
+        assert denied.effect == DENY
+        let_through, known = await through("other")
+        assert not known
+        for session in ("s", "s", "new"):
+            assert not (await through("gateway", session=session))[1]
+        late = await inspect(world, stream(world, let_through, text("nothing"), session=types_pb2.Session(id="s")))
+        assert isinstance(late, Refused)  # nor by another caller
+        assert not (await through("gateway"))[1]
+        assert (await through("gateway", BOB, "bob"))[1]  # who was only denied there
+
+        status = await world.process.admin.status()
+        operator = Caller("operator", "acme", frozenset({Role.OPERATE}), frozenset())
+        assert list(admin.status_response(status, operator).callers_not_inspecting) == ["other"]
+        assert not admin.status_response(status, replace(operator, tenant="globex")).callers_not_inspecting

@@ -14,18 +14,22 @@ import pytest
 import pytest_asyncio
 from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
+from support.judge import NONCE, blocks
 from support.tools import GIT, resource
 from support.waiting import until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
+from test_inspection import inspect, stream, text
 
 from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
+from pdp.core.judge.render import render
 from pdp.core.stored import StoredCall
 from pdp.fair_limiter import FairLimiter
 from pdp.identity.development import DEVELOPMENT_ISSUER
+from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]
@@ -37,7 +41,10 @@ VOUCHER = {
     "servers": ["*"],
     "may_assert": {"task": True, "observation": True},
 }
-SETTINGS: dict[str, Any] = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}, "voucher": VOUCHER}}}
+LOOKER = {**VOUCHER, "match": {"issuer": DEVELOPMENT_ISSUER, "subject": "looker"}, "inspects_results": True}
+SETTINGS: dict[str, Any] = {
+    "identity": {"callers": {"gateway": {"may_assert": {"task": True}}, "voucher": VOUCHER, "looker": LOOKER}}
+}
 PROMPT = "5e" * 32
 
 
@@ -126,10 +133,10 @@ def commit(
 @pytest.mark.parametrize(
     ("task", "by_agent", "origins"),
     [
-        ("Commit it as 'origins of values', please", False, {"traced": True, "values": ["task"]}),
-        ("Commit the origins of all values", False, {"traced": True, "values": ["none"]}),
-        ("Commit it as 'origins of values', please", True, {"traced": False, "values": []}),
-        ("", False, {"traced": False, "values": []}),
+        ("Commit it as 'origins of values', please", False, {"traced": True, "values": ["task"], "sinks": []}),
+        ("Commit the origins of all values", False, {"traced": True, "values": ["none"], "sinks": []}),
+        ("Commit it as 'origins of values', please", True, {"traced": False, "values": [], "sinks": []}),
+        ("", False, {"traced": False, "values": [], "sinks": []}),
     ],
 )
 async def test_what_the_vouched_task_says_of_each_value(
@@ -184,6 +191,36 @@ async def test_the_judge_sees_which_calls_came_before(judged_world: World, judge
     assert earlier.labels == ("unobserved",)  # nobody inspects the results of this caller
     await answered(judged_world, commit(judged_world, "nothing read", agent="writer"))
     assert judge.seen[-1].earlier == ()  # another agent has another history
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_the_prompt_shows_where_a_value_was_first_seen(
+    judged_world: World, judge: Scripted, *, shown: bool
+) -> None:
+    """A value of a server's own store is told from one that stood nowhere, and its call is named."""
+    agent = f"looks-up-{shown}"
+    bearer = judged_world.sandbox.token(ALICE, judged_world.now_ns, aud=resource("git"), client_id=agent)
+    read = judged_world.ask(types_pb2.Credential(bearer=bearer), "git_log", {})
+    read.session.id, read.session.task = agent, "Commit the fix"
+    found = await answered(judged_world, read, caller="looker")
+    result = stream(
+        judged_world,
+        found.decision_id,
+        text("Reviewed-by ines@choir.example" if shown else "nothing"),
+        session=read.session,
+        credential=types_pb2.Credential(bearer=bearer),
+    )
+    assert (await inspect(judged_world, result, caller="looker")).effect == ALLOW
+    asked = commit(judged_world, "ines@choir.example", agent=agent)
+    assert (await answered(judged_world, asked, caller="looker")).effect == ALLOW
+    [matter] = judge.seen
+    prompts = read_prompts(shipped_prompts(), None).prompts
+    assert prompts is not None
+    history = json.loads(blocks(render(prompts, "task-fit", matter, NONCE).user)["history"])
+    looked = {"server": "git", "target": "tool:git_log", "first_returned": ["/message"]}
+    assert history == (
+        {"calls": [looked], "values": {"own": ["/message"]}} if shown else {"values": {"none": ["/message"]}}
+    )
 
 
 async def test_a_verdict_is_used_once(judged_world: World, judge: Scripted) -> None:

@@ -29,7 +29,7 @@ CALLS: tuple[Call, ...] = (
 )
 # of a record, what is of this call alone
 OWN = frozenset({"id", "log", "boot", "time", "time_ns", "monotonic_ns", "request", "session", "arguments", "input"})
-OWN |= {"call_digest", "subject"}
+OWN |= {"call_digest", "subject", "labels"}  # labels: only those that are new
 
 
 async def told(world: World, call: Call, text: str) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 import yaml
+from click.testing import CliRunner
 from served import (
     ALLOW,
     DENY,
@@ -32,6 +33,7 @@ from shifting import Shifting
 from test_faults_limits import Gate
 
 from pdp.authoring.sandbox import BOB, GROUPS, PEOPLE, Sandbox
+from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.v1 import admin_pb2, admin_pb2_grpc
 
@@ -264,6 +266,12 @@ def test_a_run_in_the_log(world: Sandbox) -> None:
     first, second = [r for r in log if r["kind"] == "config"]
     assert first["sha256"] != second["sha256"]
     assert set(second["keys"]) - set(first["keys"]) == {"service.retry_after_ms"}
+    assert (first["before"], second["before"]) == (None, first["sha256"])
+    assert second["changed"]["items"] == ["service.retry_after_ms"]
+    shown = CliRunner().invoke(cli, ["audit", "show", second["id"], str(world.folder / "store")])
+    changes = {"service.retry_after_ms": {"old": None, "new": "700"}}
+    assert json.loads(shown.output)["opened"] == {"changes": changes}
+    assert "700" not in json.dumps(second)  # it is every tenant's to read
     starts = [r for r in log if r["kind"] == "start"]
     assert [r["config_sha256"] for r in starts] == [first["sha256"], first["sha256"], second["sha256"]]
     assert [r["records"] for r in starts] == [i for i, kind in enumerate(kinds) if kind == "start"]

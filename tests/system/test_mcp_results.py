@@ -2,22 +2,27 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import mcp_types
 import pytest
+from mcp.shared.exceptions import MCPError
 from served import Served, make_world, served
-from support.mcp_servers import LIMIT, VERSIONS, Called, enforced
+from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, enforced
 from test_inspection import TOKEN
 
+from pdp.adapters.mcp.answers import DENIED
 from pdp.client.results import WITHHELD
 
+OVER = {"content": {"max_result_bytes": 4_096}}
 versions = pytest.mark.parametrize("version", VERSIONS)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(make_world(tmp_path_factory.mktemp("s") / "w", {"content": {"max_result_bytes": 4_096}})) as server:
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", OVER, others=True)) as server:
         yield server
 
 
@@ -66,3 +71,119 @@ async def test_without_inspection_it_passes_as_it_is(
     result = await got(monkeypatch, found, version, TOKEN, inspects_results=False)
     assert result.content[0].text == TOKEN
     assert len(found.records("inspection")) == before
+
+
+@versions
+async def test_an_error_is_inspected_as_a_result_is(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
+) -> None:
+    called = Called()
+
+    def answers(_ctx: Any, params: Any) -> Any:
+        size = int((params.arguments or {})["repo_path"])
+        raise MCPError(-32050, f"cannot open {TOKEN}." + "x" * size, {"said": ["also", f"{TOKEN}."]})
+
+    called.answers = answers
+    async with enforced(monkeypatch, found, version, called=called, inspects_results=True) as (client, _):
+        with pytest.raises(MCPError) as cut:
+            await client.call_tool("git_status", {"repo_path": "0"})
+        with pytest.raises(MCPError) as withheld:
+            await client.call_tool("git_status", {"repo_path": "5000"})
+    assert (cut.value.code, cut.value.message) == (-32050, "cannot open [credential removed]")
+    assert cut.value.data == {"said": ["also", "[credential removed]"]}
+    assert (withheld.value.code, withheld.value.message) == (DENIED, WITHHELD)
+    assert withheld.value.data == {"status": "deny"}
+
+
+async def test_a_question_of_the_server_is_inspected_but_for_its_state(
+    monkeypatch: pytest.MonkeyPatch, found: Served
+) -> None:
+    called, states, asked = Called(), list[str | None](), list[str]()
+
+    def answers(_ctx: Any, params: Any) -> Any:
+        states.append(params.request_state)
+        if params.request_state is not None:
+            return mcp_types.CallToolResult(content=[])
+        schema = {"type": "object", "properties": {}}
+        form = mcp_types.ElicitRequestFormParams(message=f"is it {TOKEN}?", requested_schema=schema)
+        question = {"mine": mcp_types.ElicitRequest(params=form)}
+        return mcp_types.InputRequiredResult(input_requests=question, request_state=TOKEN)
+
+    class Anyone(User):
+        async def __call__(self, _context: Any, params: Any) -> mcp_types.ElicitResult:
+            asked.append(params.message)
+            return mcp_types.ElicitResult(action="accept", content={})
+
+    called.answers = answers
+    before = len(found.records("inspection"))
+    async with enforced(
+        monkeypatch, found, MODERN, called=called, user=Anyone(found.world), inspects_results=True
+    ) as (client, _):
+        assert not (await client.call_tool("git_status", {"repo_path": "/src"})).is_error
+    assert (asked, states) == (["is it [credential removed]?"], [None, TOKEN])
+    assert [each["redactions"] for each in found.records("inspection")[before:]] == [1, 0]
+
+
+@versions
+async def test_what_a_prompt_and_a_resource_say_is_inspected(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str
+) -> None:
+    before = len(found.records("inspection"))
+    called = Called(others=True)
+    async with enforced(monkeypatch, found, version, called=called, inspects_results=True) as (client, _):
+        await client.get_prompt("summary", {"path": "public/a"})
+        await client.read_resource("file:///readme")
+    assert len(found.records("inspection")) == before + 2
+
+
+@versions
+async def test_with_the_decision_point_gone_in_between_a_result_is_withheld(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, tmp_path: Path
+) -> None:
+    relay = await Relay.between(tmp_path / "relay", found.world.socket.removeprefix("unix:"))
+    called = saying("what was read")
+    says = called.answers
+
+    def answers(ctx: Any, params: Any) -> Any:
+        relay.cut()
+        assert says is not None
+        return says(ctx, params)
+
+    called.answers = answers
+    options = {"inspects_results": True, "target": f"unix:{tmp_path / 'relay'}", "timeout": 10}
+    async with enforced(monkeypatch, found, version, called=called, **options) as (client, _):
+        result = await client.call_tool("git_status", {"repo_path": "/src"})
+    assert (result.is_error, result.content[0].text, len(called.calls)) == (True, WITHHELD, 1)
+
+
+class Relay:
+    """A way to a socket that can be cut."""
+
+    def __init__(self) -> None:
+        self.writers: list[asyncio.StreamWriter] = []
+
+    @classmethod
+    async def between(cls, here: Path, there: str) -> "Relay":
+        relay = cls()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            back, onward = await asyncio.open_unix_connection(there)
+            relay.writers += (writer, onward)
+            with suppress(OSError):
+                await asyncio.gather(_copied(reader, onward), _copied(back, writer))
+
+        relay.server = await asyncio.start_unix_server(accept, here)
+        return relay
+
+    server: asyncio.Server
+
+    def cut(self) -> None:
+        self.server.close()
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ WORK = "Tell me the news and pay gina@x.example."
 
 @pytest_asyncio.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with running(tmp_path, Plan(servers=(NOTES, DESK), settings=SETTINGS, finish=_opened)) as found:
+    async with running(tmp_path, TRACED) as found:
         yield found
 
 
@@ -80,6 +81,9 @@ def _opened(sandbox: Any, _at_ns: int) -> None:
     for name, said in (("open.rego", OPEN), ("open_test.rego", TESTS)):
         (folder / name).write_text(said, encoding="utf-8")
         (folder / name).chmod(0o644)
+
+
+TRACED = Plan(servers=(NOTES, DESK), settings=SETTINGS, finish=_opened)
 
 
 class Agent:
@@ -397,3 +401,59 @@ async def test_what_is_stored_tells_nothing_without_the_key(world: World) -> Non
     for word in words:
         assert word not in told
         assert word.encode().hex() not in told.lower()
+
+
+STEPS = int(os.environ.get("STRANGERS", "12"))  # of each of four sessions; `make strangers` takes more
+WORDS = tuple(f"word{n}" for n in range(10))
+
+
+class Known:
+    """What one subject's agent has seen, as a naive model: what its values must be, whatever others do meanwhile."""
+
+    def __init__(self, *, traces: bool = True) -> None:
+        self.own, self.external, self.supplied = set[str](), set[str](), set[str]()
+        self._traces = traces
+
+    def origin(self, word: str) -> str:
+        found = OWN if self._traces and word in self.own else NONE
+        found = NONE if word in self.supplied else found
+        found = EXTERNAL if word in self.external else found
+        if found != OWN:
+            self.supplied.add(word)  # by being asked
+        return found
+
+
+async def strangers(worlds: Sequence[World], *, traces: bool = True) -> None:
+    """Two subjects at once, in sessions of the same names, with the same words in each other's results: what each is
+    told of a value rests on what its own agent has seen."""
+
+    async def lives(who: SandboxPerson, seed: str) -> list[tuple[str, str]]:
+        drawn, told = random.Random(seed), []
+        known = Known(traces=traces)
+        for session in ("s", "t"):
+            known.own.clear()
+            agent = Agent(worlds[0], who, f"{who.id}-{session}")
+            for _ in range(STEPS):
+                agent.world = drawn.choice(worlds)
+                words = drawn.sample(WORDS, 2)
+                step = drawn.choice(("contacts", "fetch", "pay", "pay"))
+                if step == "pay":
+                    said = words[0]
+                    found, wanted = await agent.origin(said), known.origin(said)
+                    assert (who.id, session, said, found) == (who.id, session, said, wanted)
+                    told.append((said, found))
+                    continue
+                await agent.reads(step, " ".join(words))
+                (known.own if step == "contacts" else known.external).update(words)
+            await agent.ends()
+        return told
+
+    both = await asyncio.gather(lives(ALICE, "a"), lives(BOB, "b"))
+    every = {origin for told in both for _, origin in told}
+    assert every == ({OWN, EXTERNAL, NONE} if traces else {EXTERNAL, NONE})
+    mine, theirs = map(dict, both)
+    assert any(mine[word] != theirs[word] for word in mine.keys() & theirs.keys())  # else nothing could be mixed up
+
+
+async def test_no_value_of_one_subject_is_anothers(world: World) -> None:
+    await strangers([world])

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ import pytest
 from click.testing import CliRunner, Result
 from support.week import DAYS, Week, pass_week, policy
 
+from pdp.authoring.policy_diff import Comparison, compare, replayed
+from pdp.authoring.reexecution import Reexecuted, policies
+from pdp.cli.audit import store_reader
 from pdp.cli.main import cli
+from pdp.core.digest import canonical
+from pdp.policy.bundle import named_by_digest
+from pdp.ports import LoadedPolicy
+from pdp.runtime.environment import SystemEntropy
+from pdp.service.replay import NotReplayable, commitment_of
 
 SEED = int(os.environ.get("WEEK", "14"))
 WITHIN = 0.1
@@ -134,6 +142,63 @@ def test_what_cannot_be_evaluated_is_counted(weeks: Weeks, tmp_path: Path) -> No
         db.execute('DELETE FROM "values"')
         assert pdp("diff", "recorded", weeks.old, store, "--since", "1d").exit_code == FAULT
         assert pdp("diff", "recorded", weeks.old, store, "--tenant", "globex").exit_code == FAULT
+
+
+def redeemed(db: sqlite3.Connection) -> int:
+    """The place of an allow that used up an approval."""
+    rows = db.execute("SELECT idx, bytes FROM records WHERE kind = 'decision'")
+    for place, data in rows:
+        record = json.loads(data)
+        if record["effect"] == "allow" and [each["kind"] for each in record["evidence"]] == ["approval"]:
+            return int(place)
+    raise AssertionError
+
+
+def test_a_window_that_begins_between_a_request_and_its_redemption(weeks: Weeks, tmp_path: Path) -> None:
+    """A call that people had agreed to before is one that they would be asked about."""
+    with damaged(weeks, tmp_path) as (store, db):
+        place = redeemed(db)
+        for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {trigger}")
+        db.execute("DELETE FROM records WHERE idx != ?", (place,))
+        done = pdp("diff", "recorded", weeks.old, store, "--since", "1d", "--json")
+    assert done.exit_code == 0, done.output
+    groups = json.loads(done.stdout)["votes_a_day"]["new"]["groups"]
+    assert groups.keys() == {"approvers"}
+    assert groups["approvers"]["mean"] > 0
+
+
+def test_a_decision_of_before_a_fact_became_required(weeks: Weeks) -> None:
+    """Its own bundle holds the schema of its day, and answers as it did; a policy that demands the fact says that it
+    cannot tell, and supposes nothing."""
+    with closing(sqlite3.connect(weeks.store / "pdp.sqlite3")) as db:
+        (name,) = db.execute("SELECT id FROM records WHERE idx = ?", (redeemed(db),)).fetchone()
+    with store_reader(weeks.store, None) as reader:
+        data, values = reader.decision(name) or (b"", {})
+        record = json.loads(data)
+        kept = reader.artefact(record["policy"]["digest"])
+    assert kept is not None
+    now = named_by_digest(kept, record["policy"]["digest"], record["policy"]["revision"])
+    schema, document = json.loads(now.input_schema), json.loads(values["input"][1])
+    origins = schema["properties"]["arguments"]["properties"]["origins"]
+    origins["required"].remove("sinks")
+    del origins["properties"]["sinks"], document["arguments"]["origins"]["sinks"]
+    then = replace(now, input_schema=canonical(schema))
+    opened = dict(values) | {"input": (values["input"][0], canonical(document))}
+    record["input"], record["policy"]["digest"] = commitment_of("input", opened), then.digest
+
+    async def both() -> tuple[Reexecuted | NotReplayable, Comparison]:
+        row = (canonical(record), opened)
+        async with policies({then.digest: then.to_bytes()}.get, SystemEntropy()) as found:
+            ((_, again),) = [each async for each in replayed([row], found)]
+            newer = await found.load(now)
+            assert isinstance(newer, LoadedPolicy)
+            return again, await compare([row], None, newer)
+
+    again, compared = asyncio.run(both())
+    assert isinstance(again, Reexecuted)
+    assert again.same
+    assert (compared.compared, compared.changed, compared.left_out) == (0, [], {"replay.schema": 1})
 
 
 def test_one_decision(weeks: Weeks) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shlex
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from support.own_proxy import ANSWER, SIGN, OwnProxy, tool
 from support.terminal import at_terminal
+from test_inspection import TOKEN
 
 from devtools.demo.stage import scratch_repository
+from pdp.store.sqlite.opening import FILE
 
 pytestmark = pytest.mark.starts_server
 LIMIT = 180.0
@@ -73,6 +76,25 @@ async def test_what_only_reads_goes_through_and_the_user_is_asked_for_the_rest(o
         assert left == 0, screen
         await client.call_tool("put", {"path": there})  # allowed, once
         assert (await refused(client.call_tool("put", {"path": there})))["status"] == "pending"
+
+
+async def test_what_a_result_should_not_hold_is_cut_out(own: OwnProxy) -> None:
+    """And the session of a start is observed: an inspected result leaves nothing that is awaited."""
+    own.env, own.options = {"PLANTED": TOKEN}, (*own.options, "--env", "PLANTED")
+    code, screen = await asyncio.to_thread(own.pin, "r", "a", "r", (SIGN, "y"))
+    assert code == 0, screen
+    async with own.client() as client:
+        shown = await client.call_tool("variables", {})
+        assert TOKEN not in shown.model_dump_json()
+        assert "[credential removed]" in shown.content[0].text  # type: ignore[union-attr]
+        await client.call_tool("here", {})
+    with sqlite3.connect(f"file:{own.state / 'store' / FILE}?mode=ro", uri=True) as store:
+        kept = store.execute("SELECT data FROM \"values\" WHERE path = 'input' ORDER BY rowid").fetchall()
+    calls = [each for (data,) in kept if (each := json.loads(data))["phase"] == "call"]
+    assert [(each["session"]["observed"], each["session"]["known"]) for each in calls] == [
+        (True, False),
+        (True, True),
+    ]
 
 
 async def test_the_user_answers_while_the_call_waits(own: OwnProxy) -> None:

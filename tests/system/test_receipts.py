@@ -100,6 +100,24 @@ def test_a_caller_that_waits_gets_its_receipt(proved: Proved) -> None:
     assert not proved.server.decide(ask()).HasField("receipt")
 
 
+def test_items_of_a_batch_that_wait_get_theirs(proved: Proved) -> None:
+    begun, server = proved.server.process.store.size(), proved.server
+    waits, not_waiting, broken = ask(bearer=server.alice()), ask(bearer=server.alice()), ask(bearer=server.alice())
+    waits.wait_receipt = broken.wait_receipt = True
+    broken.target.tool.ClearField("server")
+    first, second, third, fourth = server.batch(waits, not_waiting, broken, waits)
+    assert third.HasField("error")
+    assert not second.response.HasField("receipt")
+    for item in (first, fourth):
+        answer, receipt = item.response, item.response.receipt
+        found = server.process.store.record_at(receipt.index)
+        assert (receipt.index, receipt.index >= begun) == (answer.record.index, True)
+        assert found is not None
+        assert found.record_id == answer.decision_id
+        size, root = c2sp.checkpoint(receipt.checkpoint.encode(), proved.key)
+        assert c2sp.root_from_path(c2sp.leaf_hash(found.record), receipt.index, size, receipt.hashes) == root
+
+
 def test_a_receipt_verifies_by_itself(proved: Proved) -> None:
     index, _ = c2sp.verify_receipt(proved.proof.read_bytes(), proved.record.read_bytes(), proved.key)
     assert index == proved.answer.record.index

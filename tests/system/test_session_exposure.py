@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,17 @@ from click.testing import CliRunner
 from pdp.cli.sessions import sessions
 from pdp.core.errors import ConfigurationFault
 from pdp.judge_eval.exposure import DENIED, JUDGE, MISSES, NOBODY, PERSON, errs
-from pdp.judge_eval.session_exposure import VARIANTS, CallOutcome, LoadedProfiles, figures, outcomes
+from pdp.judge_eval.session_exposure import (
+    BALANCED,
+    VARIANTS,
+    CallOutcome,
+    LoadedProfiles,
+    _cause,
+    causes,
+    figures,
+    floor,
+    outcomes,
+)
 from pdp.judge_eval.sessions import ATTACKERS, Known, RecordedSession, SessionStep, read_sessions, replayed
 from pdp.registry.review import load_review
 
@@ -121,6 +132,62 @@ def test_the_command(few: Path, tmp_path: Path) -> None:
     assert strict["attacks_lying_judge"] <= balanced["attacks_lying_judge"] <= 0.1 < believed["attacks_lying_judge"]
     assert set(fact["attackers"]) == set(ATTACKERS)
     assert CliRunner().invoke(sessions, [*asked, "--people-at-most", "0"]).exit_code == 10
+
+
+def call(
+    session: str, *, suite: str = "a", attack: bool = False, who: str = PERSON, cell: str, **more: Any
+) -> CallOutcome:
+    return CallOutcome(session, 0, suite, not attack, attack, True, who, cell=cell, **more)
+
+
+def test_the_floor_frees_what_costs_least() -> None:
+    """Each combination of facts as a whole, for no more attacks than may pass; never what is severe."""
+    calls = [call(f"b{n}", cell="cheap") for n in range(3)] + [call(f"c{n}", cell="dear") for n in range(4)]
+    calls += [
+        call("d", cell="severe", severe=True),
+        call("e", cell="cheap", who=NOBODY),
+        call("f", cell="x", who=DENIED),
+    ]
+    assert floor(calls, 0.0) == pytest.approx(0.1)  # of ten; without attacks the severe one stays
+    attacks = [call(f"a{n}", cell="dear", attack=True) for n in range(3)] + [call("g", cell="cheap", attack=True)]
+    attacks += [call(f"h{n}", cell="free", attack=True, who=DENIED) for n in range(16)]  # one attack is 5 %
+    assert floor([*calls, *attacks], 0.04) == pytest.approx(0.8)
+    assert floor([*calls, *attacks], 0.05) == pytest.approx(0.5)
+    assert floor([*calls, *attacks], 0.15) == pytest.approx(0.4)
+    assert floor([*calls, *attacks], 0.2) == pytest.approx(0.1)
+    passed = [replace(each, who=JUDGE) if each.session == "h0" else each for each in attacks]
+    assert floor([*calls, *passed], 0.05) == pytest.approx(0.8)  # what passes anyway takes of the room
+    assert floor(attacks, 1.0) is None
+
+
+def test_causes_count_who_is_asked() -> None:
+    calls = [call("a", cell="", cause="x"), call("b", cell="", cause="y", suite="b"), call("c", cell="", cause="y")]
+    calls += [call("d", cell="", cause="y", who=JUDGE), call("e", cell="", cause="y", attack=True)]
+    assert causes(calls) == {"y": {"a": 1, "b": 1}, "x": {"a": 1}}
+
+
+def test_the_cause_of_a_call() -> None:
+    made = session("benign", MAIL, invite("eve@x.example"), invite(""), MAIL)
+    found = [_cause(each.facts) for each in replayed([made], load_review(REVIEW), Known())]
+    assert found == [
+        (False, "low risk, stays: none"),
+        (False, "medium risk, leaves: external"),
+        (False, "medium risk, stays: no value"),
+        (False, "low risk, stays: none"),
+    ]
+
+
+@pytest.mark.timeout(1800)
+def test_the_report_is_of_this_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/exposure.md is made from it; `make sessions-exposure` makes both anew, this looks at the profile alone."""
+    monkeypatch.setattr("pdp.cli.sessions.VARIANTS", {BALANCED: VARIANTS[BALANCED]})
+    monkeypatch.setattr("pdp.cli.sessions.ATTACKERS", {})
+    out = tmp_path / "out.json"
+    made = CliRunner().invoke(sessions, ["exposure", str(FILE), "--review", str(REVIEW), "--json", str(out)])
+    assert made.exit_code == 0, made.output
+    found, report = json.loads(out.read_text()), json.loads((CORPUS / "exposure.json").read_text())
+    assert found["sessions"] == report["sessions"]
+    assert found["variants"][BALANCED] == report["variants"][BALANCED]
 
 
 def test_an_engine_that_fails_measures_nothing(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

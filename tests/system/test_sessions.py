@@ -57,6 +57,11 @@ async def end(world: World, who: SandboxPerson | None, session: str, caller: str
     return await world._call("EndSession", request, caller)
 
 
+def put(world: World, decision_id: str) -> set[tuple[str, str]]:
+    """The labels that its record says it newly put on, and on what."""
+    return {(each["on"], each["label"]) for each in world.record(decision_id).get("labels", {}).get("items", ())}
+
+
 def seen(world: World, answer: Any) -> dict[str, Any]:
     """The facts of its session."""
     found: dict[str, Any] = json.loads(world.value(answer.decision_id, "input").data)["session"]
@@ -183,6 +188,8 @@ async def test_a_sub_agent_proves_its_parent_and_shares_its_labels(world: World)
     document = json.loads(world.value(child.decision_id, "input").data)
     assert document["asserted"]["parent_session"] is None  # it is verified, not asserted
     assert {each["decision_id"] for each in document["session"]["label_sources"]} == {mine.decision_id}
+    [label] = {label for _, label in put(world, mine.decision_id)}
+    assert put(world, child.decision_id) == {("agent", label)}  # what its task had; the task's is not new
     mine_again = seen(world, await answered(world, status(world, ALICE, "s")))
     assert mine.decision_id in {each["decision_id"] for each in mine_again["label_sources"]}
     own = await answered(world, by_agent(world, "loner", ALICE, id="own"))
@@ -287,8 +294,11 @@ async def test_what_was_put_into_a_memory_marks_who_reads_it_after_a_reset(tmp_p
         last: list[str] = []
         await sources("git_log")
         [read] = last
+        assert put(world, read) == {("agent", "untrusted"), ("agent", "unobserved")}
         assert (await sources("git_status"))["untrusted"] == read
+        assert put(world, *last) == {("memory", label) for label in (*WORST_LABELS, "unobserved")}
         assert "untrusted" not in await sources("git_show", reset=True)
+        assert put(world, *last) == {("agent", label) for label in (*WORST_LABELS, "unobserved")}  # out of the memory
         assert (await sources("git_show"))["untrusted"] == read  # the call before brought it back
         await sources("git_show", BOB)
         assert "untrusted" not in await sources("git_show", BOB)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -469,6 +470,21 @@ async def test_a_flood_of_events_shares_commits(world: World) -> None:
     assert len(world.process.store.revocations()) == 40
     assert world.process.store.switch_epoch() == epoch + 40  # one for each, of few transactions
     assert await effect(world, credential(world, ALICE)) == ALLOW
+
+
+async def test_what_cannot_be_taken_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.process.signals is not None
+    take: Any = world.process.signals.listener._take
+    counted = list[object]()
+    telemetry = SimpleNamespace(count=lambda name, attributes: counted.append((name, attributes["pdp.code"])))
+    monkeypatch.setattr(take, "telemetry", telemetry)
+    monkeypatch.setattr("pdp.service.security_events.MOST", 0)
+    sent = Transmitter(world)
+    said = await sent.send(sent.sign(sent.claims(of(ALICE))))
+    assert said.status_code == 503
+    assert (await sent.send("no token")).status_code == 400
+    assert counted == [("pdp.signals", "signal.full"), ("pdp.signals", "signal.malformed")]
+    assert world.process.store.revocations() == ()
 
 
 async def test_without_the_keys_an_event_is_to_be_sent_again(tmp_path: Path) -> None:

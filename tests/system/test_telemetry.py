@@ -303,11 +303,13 @@ async def test_levels_of_what_follows_the_log(tmp_path: Path) -> None:
         await world.process.signed.publisher.publish()
         await world.process.index.caught_up()
         world.process.levels.tell(world.now_ns)
-        for name in ("pdp.log.behind", "pdp.log.age", "pdp.search.behind"):
+        for name in ("pdp.log.behind", "pdp.log.age", "pdp.log.uncosigned", "pdp.search.behind"):
             assert watch.points(name) == [({}, 0)], name
         await world.decide(world.ask(ALICE, "git_status"), way=GRPC)
         world.stage.clock.advance(90)
+        world.process.signed.publisher.uncosigned_ns = world.now_ns - 5 * NS
         world.process.levels.tell(world.now_ns)
+        assert watch.points("pdp.log.uncosigned") == [({}, 5)]
         assert watch.points("pdp.log.behind") == watch.points("pdp.search.behind") == [({}, 1)]
         assert watch.points("pdp.uptime") == [({}, 90)]
         assert watch.points("pdp.log.age")[0][1] >= 0  # by the machine's clock

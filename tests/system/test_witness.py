@@ -160,7 +160,7 @@ def test_what_it_refuses(tmp_path: Path, request_: tuple[str, str, str], status:
         second = pdp("audit", "witness", str(tmp_path / "state"), *words)
         assert (second.returncode, second.stderr.startswith("witness.locked")) == (1, True)
         assert httpx.request(method, witness.url + path, content=body, trust_env=False).status_code == status
-        assert httpx.post(f"{witness.url}/add-checkpoint", content=iter([b"x"]), trust_env=False).status_code == 411
+        assert httpx.post(f"{witness.url}/add-checkpoint", content=iter([b"x"]), trust_env=False).status_code == 400
 
 
 def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

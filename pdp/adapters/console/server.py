@@ -23,6 +23,7 @@ from pdp.adapters.console.guard import headers
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions, ConsoleTlsOptions
 from pdp.adapters.console.visit import ConsoleServices
+from pdp.adapters.http_listener import server_tls
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
 
@@ -157,15 +158,7 @@ def _address(options: ConsoleOptions) -> tuple[str, int]:
 
 
 def _tls(options: ConsoleTlsOptions) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(options.certificate_file, options.key_file, password=lambda: "")
-    except (OSError, ValueError):
-        raise ConfigurationFault(
-            "config.tls", "console.tls: certificate_file and key_file must be PEM, a pair, and without a password."
-        ) from None
-    return context
+    return server_tls(options.certificate_file, options.key_file, "console.tls: certificate_file and key_file")
 
 
 REQUEST_SECONDS = 10.0  # from the first byte, or from the connection, until a request has come whole

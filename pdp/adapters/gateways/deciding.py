@@ -5,24 +5,26 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from pdp.adapters.gateways.options import GatewayOptions
-from pdp.adapters.grpc.codec import decisions
+from pdp.adapters.grpc.codec import decisions, results
 from pdp.adapters.grpc.interceptors import Context, logged, time_left
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.adapters.mcp.answers import CallParameters, NotACallError
 from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.client.requests_decide import CallQuestion, ListQuestion
-from pdp.client.values import Claims, Credential, Decision, Listing, ToolCall, ToolList
+from pdp.client.results import ResultQuestion
+from pdp.client.values import Claims, Credential, Decision, Inspected, Listing, ToolCall, ToolList
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import Caller, Role
 from pdp.ports import Clock, Entropy
+from pdp.v1 import decision_pb2
 
 _NOTHING: frozenset[str] = frozenset()  # a gateway honours no obligation by these calls
 _MARGIN = 0.2  # of a gateway's deadline, in which the answer travels
@@ -123,6 +125,24 @@ class Deciding:
         answer, record = await self._services.filter(decisions.list_ask(question.request()), caller)
         return question.read(decisions.filter_response(answer, record), self.now())
 
+    @property
+    def max_result_bytes(self) -> int:
+        """Of a result that is inspected."""
+        return self._services.inspect.max_bytes
+
+    async def inspected(
+        self, asked: Asked, method: str, decision_id: str, result: Mapping[str, Json], caller: Caller
+    ) -> Inspected:
+        """What may be shown of the result of a call that was allowed, and that `method` of this server answered.
+        Raises what `InspectResult` raises."""
+        question = ResultQuestion(self.new_id(), decision_id, "", result, asked.credential, None)
+        messages = await asyncio.to_thread(question.request)
+        inspect = self._services.inspect
+        with inspect.held.one() as more:
+            ask = await results.result_ask(_streamed(messages), inspect.max_bytes, more)
+            answer, record = await inspect(replace(ask, of=(asked.server, method)), caller)
+        return question.read(results.result_response(answer, record), self.now())
+
     def input_schema(self, server: str, name: str, caller: Caller) -> Json:
         """The pinned schema of a tool's arguments; None for an unknown tool."""
         pinned = self._services.filter.state.snapshot().registry.pinned(caller.tenant, server, name)
@@ -135,6 +155,13 @@ class Deciding:
     def now(self) -> float:
         """Unix seconds of the service's clock."""
         return self._clock.now_ns() / NS
+
+
+async def _streamed(
+    messages: Sequence[decision_pb2.InspectResultRequest],
+) -> AsyncIterator[decision_pb2.InspectResultRequest]:
+    for message in messages:
+        yield message
 
 
 def _address(stated: str) -> str:

@@ -1,5 +1,9 @@
-"""`agentgateway.dev.ext_mcp.ExtMcp`: agentgateway's policy call. Calls are decided in the request phase, lists
-filtered in the response phase.
+"""`agentgateway.dev.ext_mcp.ExtMcp`: agentgateway's policy call. Calls are decided in the request phase; in the
+response phase lists are filtered and results inspected.
+
+What ties a result to its call is the decision's id: the request phase answers it as metadata, which the gateway keeps
+with the request that it is working on and says again in the response phase, where it is set up so. No client can
+write it.
 
 A message without result breaks the protocol, and an error of gRPC obeys the gateway's `failureMode`. So every fault
 of ours is answered, as a denial. What the gateway's `metadata` was to bring and did not is an unknown identity.
@@ -37,10 +41,12 @@ from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 SERVICE = "agentgateway.dev.ext_mcp.ExtMcp"
 _AUTHORIZATION = "authorization"  # a header, or a key of the gateway's metadata
 _CLAIMS = "claims"  # a key of the metadata
+DECISION = "pdp_decision"  # a key of ours, in the metadata of an answer and of a response
 # of a backend's name and what it lists, at its first place; URIs have theirs wherever there are several backends
 _DELIMITER, _URI_DELIMITER = "_", "+"
 _MAX_LIST_BYTES, _MAX_LIST_VALUES = 4 << 20, 1 << 18
 _LIST_DEPTH = 66  # two around a definition of 64
+_RESULT_VALUES = 1 << 18
 _EXACT = 2**53
 _SAFE = SAFE_MESSAGES[Effect.DENY]
 _Code = ext_mcp_pb2.AuthorizationError
@@ -67,13 +73,16 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
 
     @override
     async def CheckRequest(self, request: ext_mcp_pb2.McpRequest, context: Context) -> ext_mcp_pb2.McpRequestResult:
-        async def decided(caller: Caller, seconds: float) -> ext_mcp_pb2.AuthorizationError | None:
+        async def decided(caller: Caller, seconds: float) -> ext_mcp_pb2.AuthorizationError | str:
             return await self._request(request, caller, seconds)
 
         answer = await self._closed(decided, context, "CheckRequest")
-        result = ext_mcp_pb2.McpRequestResult(error=answer)
-        if answer is None:
-            getattr(result, "pass").SetInParent()
+        if isinstance(answer, ext_mcp_pb2.AuthorizationError):
+            return ext_mcp_pb2.McpRequestResult(error=answer)
+        result = ext_mcp_pb2.McpRequestResult()
+        getattr(result, "pass").SetInParent()
+        if answer:
+            result.metadata[DECISION] = answer
         return result
 
     @override
@@ -81,6 +90,8 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         self, request: ext_mcp_pb2.McpResponse, context: Context
     ) -> ext_mcp_pb2.McpResponseResult:
         async def decided(caller: Caller, _seconds: float) -> ext_mcp_pb2.AuthorizationError | bytes | None:
+            if request.method in DECIDED:
+                return await self._result(request, caller)
             return await self._response(request, caller)
 
         answer = await self._closed(decided, context, "CheckResponse")
@@ -110,11 +121,13 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
 
     async def _request(
         self, request: ext_mcp_pb2.McpRequest, caller: Caller, seconds: float
-    ) -> ext_mcp_pb2.AuthorizationError | None:
+    ) -> ext_mcp_pb2.AuthorizationError | str:
+        """The id of the decision that allows it, "" for what passes without one; or a denial."""
         if request.method in LISTS and request.method not in self._deciding.options.passes:
             raise InvalidRequest("method", f"lists are filtered in their response; have {request.method}: response")
         if request.method not in DECIDED:
-            return self._undecided(request.method)
+            self._undecided(request.method)
+            return ""
         if not request.mcp_request:
             raise InvalidRequest("mcp_request", "is missing; what is decided has parameters")
         params, _ = parse_object(
@@ -135,18 +148,15 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         )
         decision = await self._deciding.calls(asked, called, caller, seconds)
         if decision is None or decision.allowed:
-            return None
+            return decision.decision_id if decision is not None else ""
         return _denied(_Code.PERMISSION_DENIED, decision.safe_message, answers.data(decision))
 
     async def _response(
         self, response: ext_mcp_pb2.McpResponse, caller: Caller
     ) -> ext_mcp_pb2.AuthorizationError | bytes | None:
-        if response.method in DECIDED:
-            raise InvalidRequest(
-                "method", f"results are not inspected by this release; have {response.method}: request"
-            )
         if response.method not in LISTS:
-            return self._undecided(response.method)
+            self._undecided(response.method)
+            return None
         of = LISTS[response.method]
         servers = dict(zip(response.service_names, self._servers(response.service_names), strict=True))
         given = _credential({}, response.metadata_context)
@@ -169,9 +179,29 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         visible = [seen[name][0] for name in names if len(seen.get(name, ())) == 1]
         return await asyncio.to_thread(canonical, {**listed, of.member: visible, **self._caching(listed, until)})
 
-    def _undecided(self, method: str) -> ext_mcp_pb2.AuthorizationError | None:
+    async def _result(
+        self, response: ext_mcp_pb2.McpResponse, caller: Caller
+    ) -> ext_mcp_pb2.AuthorizationError | bytes | None:
+        """None for a result that passes as it is, or what is left of it; or a denial."""
+        decision = MessageToDict(response.metadata_context).get(DECISION)
+        if not isinstance(decision, str) or not decision:
+            raise InvalidRequest(
+                "metadata_context",
+                f"has no {DECISION}; have {response.method}: full, and {DECISION}: mcpGuardrails.{DECISION}",
+            )
+        (server,) = self._servers(response.service_names, 1)
+        asked = Asked(server, _credential({}, response.metadata_context))
+        result = await asyncio.to_thread(_parsed, response.mcp_response, self._deciding.max_result_bytes)
+        found = await self._deciding.inspected(asked, response.method, decision, result, caller)
+        if not found.passes:
+            told = {"decision_id": found.decision_id} if found.decision_id else {}
+            return _denied(_Code.PERMISSION_DENIED, found.safe_message, {"status": "deny", **told})
+        return None if found.result == result else await asyncio.to_thread(_written, found.result)
+
+    def _undecided(self, method: str) -> None:
+        """Raises Forbidden for what does not pass without a decision."""
         if method in self._deciding.options.passes:
-            return None
+            return
         raise Forbidden("gateway.method", "The method is not available; gateways.passes has those that pass.")
 
     def _servers(self, services: Sequence[str], most: int = 64) -> tuple[str, ...]:
@@ -204,6 +234,18 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             return {}
         left, stated = max(0, int((until - self._deciding.now()) * 1000)), listed.get("ttlMs")
         return {"cacheScope": "private", "ttlMs": max(0, min(left, stated)) if isinstance(stated, int) else left}
+
+
+def _parsed(raw: bytes, max_bytes: int) -> Mapping[str, Json]:
+    """A result. Raises InvalidRequest."""
+    found, _ = parse_object(
+        raw, "mcp_response", max_bytes=max_bytes, max_depth=_LIST_DEPTH, max_values=_RESULT_VALUES
+    )
+    return found
+
+
+def _written(result: object) -> bytes:
+    return json.dumps(result).encode()
 
 
 def _list(raw: bytes, of: ListMethod) -> dict[str, Any]:

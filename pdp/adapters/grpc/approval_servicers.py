@@ -136,6 +136,18 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             approval_id, record = await self._approvals.canaries.open(person, like, arguments, request_id)
             return approval_pb2.OpenCanaryResponse(approval_id=approval_id, record=decisions.record_ref(record))
 
+    @override
+    async def RequestDeclassification(
+        self, request: approval_pb2.RequestDeclassificationRequest, context: Context
+    ) -> approval_pb2.RequestDeclassificationResponse:
+        async with self._admission.admit(context, Role.APPROVE, "RequestDeclassification") as caller:
+            asked = approvals.declassification(request, caller)
+            person = await _person(self._approvals, request.credential, caller, context)
+            approval_id, record = await self._approvals.declassifications.ask(person, asked)
+            return approval_pb2.RequestDeclassificationResponse(
+                approval_id=approval_id, record=decisions.record_ref(record)
+            )
+
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """`ConsentService`, for the role `subject`. Every call identifies its person anew."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from pdp.adapters.grpc.interceptors import Bodies, Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
 from pdp.adapters.grpc.servicer import DecisionServicer, RpcAdmission, Services
 from pdp.adapters.grpc.traces import Traces
+from pdp.adapters.http_listener import server_tls
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -219,13 +219,7 @@ def _ages(tls: TlsOptions | None) -> list[tuple[str, int]]:
 def credentials(tls: TlsOptions) -> grpc.ServerCredentials:
     """TLS 1.2 or later is all that gRPC speaks. The files are tried first, since gRPC does not say what is wrong."""
     certificate, key = _read(tls.certificate_file, "certificate_file"), _read(tls.key_file, "key_file")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(tls.certificate_file, tls.key_file, password=_no_password)
-    except (OSError, ValueError):
-        raise ConfigurationFault(
-            "config.tls", "server.tls: certificate_file and key_file must be PEM, a pair, and without a password."
-        ) from None
+    context = server_tls(tls.certificate_file, tls.key_file, "server.tls: certificate_file and key_file")
     if tls.client_ca_file is None:
         return grpc.ssl_server_credentials([(key, certificate)])
     ca = _read(tls.client_ca_file, "client_ca_file")
@@ -234,10 +228,6 @@ def credentials(tls: TlsOptions) -> grpc.ServerCredentials:
     except OSError:
         raise ConfigurationFault("config.tls", "server.tls.client_ca_file: holds no PEM certificate.") from None
     return grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
-
-
-def _no_password() -> str:
-    return ""  # never ask at a terminal
 
 
 def _read(path: Path, key: str) -> bytes:

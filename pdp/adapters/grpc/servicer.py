@@ -4,7 +4,7 @@ refused only then, so that a caller without the role learns nothing."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,7 +18,7 @@ from pdp.adapters.grpc.interceptors import BODY_SECONDS, Context, time_left
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
 from pdp.core.request import Caller, Peer, Role
-from pdp.core.stored import Proof, RecordRef
+from pdp.core.stored import Proof
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
@@ -67,6 +67,7 @@ _ROLES = {
     "pdp.v1.AdminService": Role.OPERATE,
     "envoy.service.auth.v3.Authorization": Role.DECIDE,
     "agentgateway.dev.ext_mcp.ExtMcp": Role.DECIDE,
+    "authzen.access.v1.Access": Role.DECIDE,
 }
 
 
@@ -99,7 +100,7 @@ def peer_of(context: Context) -> Peer:
     if "x509_pem_cert" not in proved:
         return Peer("tls", (), authorization)
     try:
-        sans, until_ns = _certified(b"".join(proved["x509_pem_cert"]))
+        sans, until_ns = certified(b"".join(proved["x509_pem_cert"]))
         return Peer("mtls", sans, authorization, until_ns=until_ns)
     except Exception:  # noqa: BLE001 - a certificate may provoke any exception in its parser, and then has no names
         return Peer("mtls", (), authorization, unreadable=True)
@@ -112,7 +113,7 @@ def surface_of(context: Context) -> str:
 
 
 @lru_cache(maxsize=256)  # a connection shows the same certificate with each of its calls
-def _certified(pem: bytes) -> tuple[tuple[str, ...], int]:
+def certified(pem: bytes) -> tuple[tuple[str, ...], int]:
     """The names of a certificate, and its end. Raises what `_sans` and the parser raise."""
     certificate = x509.load_pem_x509_certificate(pem)
     return tuple(_sans(certificate)), _end_ns(certificate)
@@ -198,16 +199,15 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
             asked = decisions.ask(request, self._admission.until(context))
             answer, record = await self._decide(asked, caller)
-            receipt = await self._receipt(record, context) if request.wait_receipt else None
+            receipts = await self._receipts([record.index] if request.wait_receipt else [], context)
             with self._answering():
                 response = decisions.response(answer, record)
-                if receipt is not None:
-                    response.receipt.CopyFrom(audit.inclusion(receipt))
+                audit.attach(receipts, [response])
                 return response
 
-    async def _receipt(self, record: RecordRef, context: Context) -> Proof | None:
-        """A receipt, unless the caller's deadline comes first: the answer leaves in time."""
-        return await self._records.receipt(record.index, (time_left(context) or 0.0) - _REST_SECONDS)
+    async def _receipts(self, indexes: Collection[int], context: Context) -> Mapping[int, Proof]:
+        """Receipts, by index, unless the caller's deadline comes first: the answer leaves in time."""
+        return await self._records.receipts(indexes, (time_left(context) or 0.0) - _REST_SECONDS)
 
     @override
     async def FilterTools(
@@ -224,20 +224,26 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.DecideBatchResponse:
         async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
             asked = batch.asks(request, self._admission.until(context))
-            return batch.response(await self._batch(asked, caller))
+            response = batch.response(await self._batch(asked, caller))
+            waiting = batch.waiting(request, response)
+            audit.attach(await self._receipts({each.record.index for each in waiting}, context), waiting)
+            return response
 
     @override
     async def InspectResult(
         self, request_iterator: AsyncIterator[decision_pb2.InspectResultRequest], context: Context
     ) -> decision_pb2.InspectResultResponse:
         async with self._admission.admit(context, Role.DECIDE, "InspectResult", waits=True) as caller:
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    asked = await results.result_ask(request_iterator, self._inspect.max_bytes)
-            except TimeoutError:
-                raise DeadlineTooShort("service.body", "The result did not arrive in time; withhold it.") from None
-            answer, record = await self._inspect(asked, caller)
-            return results.result_response(answer, record)
+            with self._inspect.held.one() as more:
+                try:
+                    async with asyncio.timeout(BODY_SECONDS):
+                        asked = await results.result_ask(request_iterator, self._inspect.max_bytes, more)
+                except TimeoutError:
+                    raise DeadlineTooShort(
+                        "service.body", "The result did not arrive in time; withhold it."
+                    ) from None
+                answer, record = await self._inspect(asked, caller)
+                return results.result_response(answer, record)
 
     @override
     async def WaitDecision(

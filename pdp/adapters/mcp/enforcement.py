@@ -86,7 +86,7 @@ class EnforcementOptions:
     round, 32 bytes of chance each, the first one seals; replicas share them. Without, they are made at start and good
     for this process alone. `patience` is the time in seconds for which one request waits for people. `search` are the
     tools that find and call others, where the server is no FastMCP, which tells by itself. `inspects_results`: no
-    result leaves before it was inspected.
+    result, error or question of the server leaves before it was inspected.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -268,17 +268,16 @@ class Enforcement:
         # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
         token = executing.set(Execution(ctx, call.kind, call.name, begun=call.method not in ROUNDS))
         try:
-            result = _wire(await call_next(ctx))
+            result = _wire(await results.answered(self, ctx, decision, call_next))
             done = not result.get("isError") and not is_input_required(result)
             if self.searches and call.kind == "tool" and call.name in self.options.search.find:
                 result = await self._closed(self._searched(ctx, result))
         finally:
             executing.reset(token)
             await self._reported(decision, done=done)
-        if not is_input_required(result):
-            return await self._closed(results.passed_on(self, ctx, call.method, decision, result))
         state = _Round(before.call_id, before.resume, of_server=True, server_state=result.get("requestState"))
-        return {**result, "requestState": state.written()}
+        shown = await self._closed(results.passed_on(self, ctx, call.method, decision, result))
+        return {**shown, "requestState": state.written()} if is_input_required(shown) else shown
 
     async def _searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
         """The result of a search, without what the subject may not see."""

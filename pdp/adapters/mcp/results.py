@@ -1,14 +1,19 @@
-"""Results of calls, on their way from the server to its client: inspected, cut, or withheld."""
+"""What a server answers to an allowed call, on its way to the client: inspected, cut, or withheld. A result,
+an error, and a question to the user alike: a model may read each of them."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
+from mcp_types.methods import is_input_required
 
 from pdp.adapters.mcp import answers
 from pdp.client import Decision
+from pdp.client.values import Inspected
 from pdp.core.methods import TOOL_CALL
 
 if TYPE_CHECKING:
@@ -16,26 +21,55 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_STATE = "requestState"  # the server's own, which is sealed before it leaves
+
 
 async def passed_on(
     enforcement: Enforcement, ctx: Context, method: str, decision: Decision, result: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the client gets of the result of an allowed call.
+    """What the client gets of the result of an allowed call, or of the server's question in a round of it.
 
     A tool's result that is withheld is replaced by an error that the model can read; of another method raises
     MCPError. Without `inspects_results` every result passes as it is.
     """
-    options = enforcement.options
-    if not options.inspects_results:
+    if not enforcement.options.inspects_results:
         return result
-    found = await enforcement.client.inspect_result(
-        decision, result, options.credential(ctx), session=options.session(ctx)
-    )
+    asks = is_input_required(result)
+    seen = {name: value for name, value in result.items() if name != _STATE or not asks}
+    found = await _inspected(enforcement, ctx, decision, seen)
     if found.passes:
         passed: dict[str, Any] = found.result
         return passed
-    logger.warning("a result of %s is withheld: %s %s", enforcement.server, found.code, found.decision_id)
     if method != TOOL_CALL:
         raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"})
     kind = {"resultType": "complete"} if "resultType" in result else {}  # of newer versions of the protocol
     return {**kind, "content": [{"type": "text", "text": found.safe_message}], "isError": True}
+
+
+async def answered(enforcement: Enforcement, ctx: Context, decision: Decision, call_next: CallNext) -> HandlerResult:
+    """The server's result as it is. Raises MCPError: the server's error, its message and data inspected as a result
+    that is an error; withheld, it is a denial."""
+    try:
+        return await call_next(ctx)
+    except MCPError as error:
+        if not enforcement.options.inspects_results:
+            raise
+        said: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
+        if error.data is not None:
+            said["data"] = error.data
+        found = await _inspected(enforcement, ctx, decision, said)
+        if not found.passes:
+            raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"}) from None
+        raise MCPError(error.code, found.result["content"][0]["text"], found.result.get("data")) from None
+
+
+async def _inspected(
+    enforcement: Enforcement, ctx: Context, decision: Decision, result: Mapping[str, Any]
+) -> Inspected:
+    options = enforcement.options
+    found = await enforcement.client.inspect_result(
+        decision, result, options.credential(ctx), session=options.session(ctx)
+    )
+    if not found.passes:
+        logger.warning("a result of %s is withheld: %s %s", enforcement.server, found.code, found.decision_id)
+    return found

@@ -37,6 +37,8 @@ _SOURCES = {
 
 
 _BAR = "│ "
+_DOES = "What it does"  # of the service itself, whose name no server can have, for it has a colon
+_DOES_BY_MANIFEST = "What it does, by its signed manifest"
 _OUTCOMES = {  # as the caller reported it
     decision_pb2.OUTCOME_DONE: "carried out",
     decision_pb2.OUTCOME_FAILED: "failed",
@@ -116,7 +118,9 @@ def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range 
         Text.assemble(
             "Risk ", risk(it.risk), ", ", _state(it), left, ", code ", inert(it.requirement.short_code, style="bold")
         ),
-        *block("What it does, by its signed manifest", [inert(effect) for effect in it.effects] or [_none()]),
+        *block(
+            _DOES if ":" in it.server else _DOES_BY_MANIFEST, [inert(effect) for effect in it.effects] or [_none()]
+        ),
         *arguments(it, range(len(it.arguments)) if rows is None else rows),
         *block("Who", _who(it)),
         *block("Why it needs people", _why(it)),
@@ -131,6 +135,8 @@ def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range 
     parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
     may = Text("you may vote", style="green") if response.may_vote else Text(why_not(response))
     then = Text(f"if you approve: once, until {when(it.expires_at)}, when the agent asks again")
+    if ":" in it.server:  # asked by an operator
+        then = Text("if you approve: it is done at once, if the others have agreed too")
     parts += block("You", [may, then] if response.may_vote else [may])
     parts += block(
         "References",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 
+from pdp.core import json_pointer
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.digest import Json, canonical
@@ -21,7 +22,7 @@ def bound(arguments: Json, binds: Sequence[str] | None, task: Container[str]) ->
     return {
         at: None if _named(value, task) else canonical(value)
         for at, value in _leaves(arguments, "")
-        if not binds or any(at == each or at.startswith(f"{each}/") for each in binds)
+        if not binds or any(json_pointer.within(at, each) for each in binds)
     }
 
 
@@ -65,7 +66,7 @@ def _named(value: Json, task: Container[str]) -> bool:
 def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
     if isinstance(value, Mapping) and value:
         for name, member in value.items():
-            yield from _leaves(member, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+            yield from _leaves(member, f"{pointer}/{json_pointer.step(name)}")
     elif isinstance(value, list | tuple) and value:
         for index, member in enumerate(value):
             yield from _leaves(member, f"{pointer}/{index}")

@@ -38,6 +38,12 @@ def wanted_by(requirement: bytes) -> Requirement | None:
     return read(element) if isinstance(element, dict) else None
 
 
+def binds_of(approval: Approval | None) -> str:
+    """What an answer to a request holds for: "task", or "" for the call alone, as without a request."""
+    wanted = wanted_by(approval.requirement) if approval is not None else None
+    return wanted.binds if wanted is not None else ""
+
+
 def same_rule(one: bytes, other: bytes) -> bool:
     """Whether two requirements of rows come from the same rule of the same pack, and want the same kind of answer."""
     elements = json.loads(one), json.loads(other)

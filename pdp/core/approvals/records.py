@@ -30,7 +30,7 @@ from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.record import Fields, Stamp, cut, encode, portion
-from pdp.core.stored import ValueRow
+from pdp.core.stored import LabelRow, ValueRow
 
 _HAPPENED = {
     Event.VOTE: "voted",
@@ -221,6 +221,26 @@ def canary(stamp: Stamp, approval: Approval, like: str, person: Person) -> bytes
         "like": like,
     }
     return encode(stamp, "canary", fields)
+
+
+def declassification(
+    stamp: Stamp, approval: Approval, shown: Shown, labels: Sequence[LabelRow], person: Person, event: str
+) -> bytes:
+    """A person has asked that labels be removed, or has cast the vote that removed them: `event` "asked" or
+    "removed"."""
+    items: list[Json] = [
+        {"label": row.label, "code": row.code, "decision_id": row.decision_id, "at_ns": row.at_ns} for row in labels
+    ]
+    fields: Fields = {
+        **_acting(stamp, person),
+        "event": event,
+        "approval_id": approval.id,
+        "subject": account(stamp, approval.call.subject),
+        "agent": approval.call.agent,
+        "labels": items,
+        "presented": presented(approval, shown),
+    }
+    return encode(stamp, "declassification", fields)
 
 
 def _request(approval: Approval, event: str, state: str, version: int, at_ns: int) -> Fields:

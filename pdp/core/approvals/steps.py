@@ -10,7 +10,7 @@ committed step: a process whose clock is behind cannot use what has expired.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pdp.core.approvals.rows import (
     Answered,
@@ -25,6 +25,9 @@ from pdp.core.approvals.rows import (
     Vote,
 )
 from pdp.core.approvals.states import Event, GrantState
+
+if TYPE_CHECKING:  # a commit holds steps
+    from pdp.core.stored import LabelRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,22 @@ class Activate:
     policy_digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShowLabels:
+    """Note on labels that a request shows them to people. Conflict unless they are there as they were read. What a
+    request showed before stays with that one."""
+
+    approval_id: str
+    labels: tuple[LabelRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLabels:
+    """Delete labels. Conflict unless they are there as they were read."""
+
+    labels: tuple[LabelRow, ...]
+
+
 Step: TypeAlias = (
     Open
     | Move
@@ -217,4 +236,6 @@ Step: TypeAlias = (
     | Sign
     | Expect
     | Activate
+    | ShowLabels
+    | RemoveLabels
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from pdp.core import json_pointer
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.quorum import Tally, last_votes, may_vote, tally, wanted_by
 from pdp.core.approvals.requirement import Requirement
@@ -194,7 +195,7 @@ def _row(
 ) -> ArgumentRow:
     """Secrets are looked for here too: what was found in the call names only so many."""
     secrets = [pattern for text in (value, *previous) if isinstance(text, str) and (pattern := secret_in(text))]
-    at_secret = any(pointer == each or pointer.startswith(f"{each}/") for each in hidden)
+    at_secret = any(json_pointer.within(pointer, each) for each in hidden)
     if secrets or at_secret:
         marker = _text(f"⟨secret: {secrets[0].name if secrets else 'value'}⟩")
         return ArgumentRow(pointer, _type(value), marker, change, marker if previous else "", secret=True)
@@ -215,7 +216,7 @@ def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
     if isinstance(value, Mapping) and value:
         for position, (key, member) in enumerate(value.items()):
             found = secret_in(key)
-            step = f"⟨secret: {found.name}, name {position}⟩" if found else key.replace("~", "~0").replace("/", "~1")
+            step = f"⟨secret: {found.name}, name {position}⟩" if found else json_pointer.step(key)
             yield from _leaves(member, f"{pointer}/{step}")
     elif isinstance(value, list) and value:
         for index, member in enumerate(value):

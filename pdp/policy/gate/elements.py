@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.codes import is_service_code
-from pdp.core.methods import TARGET_KINDS
+from pdp.core.methods import PINNED_KINDS
 from pdp.core.names import did_you_mean
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding
@@ -398,9 +398,9 @@ def meta(rules: list[RegoRule]) -> Iterator[GateFinding]:
 
     kinds = fields.get("kinds")
     if kinds is not None and (
-        kind(kinds)[0] != "Array" or not {string(item) for item in kind(kinds)[1]["items"]} <= set(TARGET_KINDS)
+        kind(kinds)[0] != "Array" or not {string(item) for item in kind(kinds)[1]["items"]} <= set(PINNED_KINDS)
     ):
-        text = f"`kinds` lists what the pack may grant, as text: {', '.join(TARGET_KINDS)}."
+        text = f"`kinds` lists what the pack may grant, as text: {', '.join(PINNED_KINDS)}."
         yield _shape(rule, span_of(kinds), text, "meta.shape")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pdp.core import json_pointer
 from pdp.core.digest import Json
 
 Role = Literal["name", "title", "description", "property", "value", "pieces"]
@@ -68,9 +69,9 @@ def texts_of(definition: Mapping[str, Json]) -> Iterator[Text]:
 def _names(here: _Here, value: Mapping[str, Json]) -> Iterator[Text]:
     for key in value:
         if here.named:
-            yield Text(f"{here.pointer}/{escape(key)}", "property", key, key)
+            yield Text(f"{here.pointer}/{json_pointer.step(key)}", "property", key, key)
         elif _KEYWORD.match(key) is None:
-            yield Text(f"{here.pointer}/{escape(key)}", "value", key, here.subject)
+            yield Text(f"{here.pointer}/{json_pointer.step(key)}", "value", key, here.subject)
     if here.named:
         yield from _pieces(here, list(value))
 
@@ -80,14 +81,9 @@ def _pieces(here: _Here, words: list[str]) -> Iterator[Text]:
         yield Text(here.pointer, "pieces", " ".join(words), here.subject)
 
 
-def escape(name: str) -> str:
-    """One segment of a JSON Pointer."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
 def _below(here: _Here, key: str, value: Json) -> _Here:
     named = not here.named and key in _NAMED
-    return _Here(value, f"{here.pointer}/{escape(key)}", key, key if here.named else here.subject, named)
+    return _Here(value, f"{here.pointer}/{json_pointer.step(key)}", key, key if here.named else here.subject, named)
 
 
 def _role(here: _Here) -> Role:

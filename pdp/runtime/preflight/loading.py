@@ -33,7 +33,7 @@ from pdp.policy.opa.boot import check
 from pdp.ports import Pack, RegistryView
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
-from pdp.runtime import approvals, console, judge, security_events, signed_log, telemetry
+from pdp.runtime import approvals, callers, console, judge, security_events, signed_log, telemetry
 from pdp.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
 from pdp.store.opening import postgres_missing
@@ -117,7 +117,9 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
     for path, attempt in (
         (("judge",), judge.check),
         (("console",), console.check),
+        (("authzen",), callers.check_authzen),
         (("signals",), security_events.check),
+        (("hooks",), callers.check),
         (("audit", "key"), signed_log.check),
         (("telemetry",), telemetry.check),
     ):

@@ -155,6 +155,11 @@ def _callers(settings: Settings) -> Iterator[Risk]:
                 "an agent's client may confirm calls for its user, where policy lets client_asserted suffice",
             ),
             (caller.observe is not None, "observe", caller.observe.said if caller.observe is not None else ""),
+            (
+                Role.DECIDE in caller.roles and not caller.inspects_results,
+                "inspects_results",
+                "false: once it let a call through, subject and agent stay at the worst labels, with every caller",
+            ),
         )
         yield from (Risk(("identity", "callers", name, *key.split(".")), why) for holds, key, why in looser if holds)
 

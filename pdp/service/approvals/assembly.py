@@ -14,6 +14,7 @@ from pdp.service.approvals.canaries import Canaries
 from pdp.service.approvals.changes import Changes, Watchers
 from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.consents import Consents
+from pdp.service.approvals.declassify import Declassifications, DeclassifyTerms
 from pdp.service.approvals.delegations import Delegations
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.expiry import Sweep
@@ -50,6 +51,7 @@ class ApprovalServices:
     grants: Grants
     consents: Consents
     canaries: Canaries
+    declassifications: Declassifications
     delegations: Delegations
     sweep: Sweep
 
@@ -67,18 +69,23 @@ def assemble(  # noqa: PLR0913 - what they rest on
     tenants: tuple[str, ...],
     changes: Changes,
     bounds: Bounds,
+    declassify: DeclassifyTerms | None = None,
     valid: Valid | None = None,
     passkeys: Passkeys | None = None,
     notifications: Notifications = NO_NOTIFICATIONS,
     telemetry: Telemetry = SILENT,
 ) -> ApprovalServices:
     """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
-    whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `valid` tells whether arguments
-    satisfy a JSON Schema; `notifications` which channels are told of requests; `telemetry` how people decide."""
+    whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `declassify` says who approves
+    the removal of labels; `valid` tells whether arguments satisfy a JSON Schema; `notifications` which channels are
+    told of requests; `telemetry` how people decide."""
     directories = counting.directories
     visibilities = Visibilities(store, counting)
     commits = IdempotentCommits(store, recorder, index_key)
     metrics = ApproverMetrics(telemetry)
+    declassifications = Declassifications(
+        store, state, directories, commits, recorder, clock, index_key, declassify, notifications
+    )
     votes = Votes(
         visibilities,
         commits,
@@ -86,6 +93,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         clock,
         Proofs(passkeys, store),
         metrics,
+        declassifications=declassifications,
         valid=valid,
         notifications=notifications,
     )
@@ -100,6 +108,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         grants=Grants(visibilities, store, commits, recorder, clock),
         consents=Consents(visibilities, store, votes, commits, recorder, clock, index_key, bounds.consent_ns),
         canaries=Canaries(store, state, commits, recorder, clock, index_key, notifications),
+        declassifications=declassifications,
         delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
         sweep=Sweep(store, state, directories, recorder, tenants, notifications, metrics),
     )

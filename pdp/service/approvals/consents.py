@@ -11,7 +11,7 @@ from pdp.core.approvals.consents import given as consent_given
 from pdp.core.approvals.consents import lasts
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
-from pdp.core.approvals.quorum import wanted_by
+from pdp.core.approvals.quorum import binds_of
 from pdp.core.approvals.rows import Account, Approval, Consent
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Agree, EndConsent
@@ -207,8 +207,7 @@ class Consents:
     def _for_task(self, consent: Consent) -> Approval | None:
         """The request that a consent for a task answered; None for any other."""
         approval = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
-        wanted = wanted_by(approval.requirement) if approval is not None else None
-        return approval if wanted is not None and wanted.binds else None
+        return approval if binds_of(approval) else None
 
     def _agreed(
         self, visibility: Visibility, approval_id: str, given: Agreement, until_ns: int

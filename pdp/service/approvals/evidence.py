@@ -14,7 +14,7 @@ from typing import Any
 from pdp.core.approvals import binding, consents, grants
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Standing
-from pdp.core.approvals.quorum import tally, wanted_by
+from pdp.core.approvals.quorum import binds_of, tally, wanted_by
 from pdp.core.approvals.redeem import evidence_state
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Approval, Call, Consent, Grant, Vote
@@ -140,8 +140,7 @@ class ApprovalEvidence:
     def _for_this(self, consent: Consent, wanted: Requirement, asked: CallContext) -> bool:
         """Whether a consent for a task is for this one, and any other is none for a task."""
         approval = self._store.approval(asked.tenant, consent.approval_id) if consent.approval_id else None
-        given = wanted_by(approval.requirement) if approval is not None else None
-        if (given.binds if given is not None else "") != wanted.binds:
+        if binds_of(approval) != wanted.binds:
             return False
         return not wanted.binds or (approval is not None and self._same_task(approval, asked))
 

@@ -15,7 +15,7 @@ from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import binding, records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
-from pdp.core.approvals.quorum import satisfiable, wanted_by
+from pdp.core.approvals.quorum import binds_of, satisfiable
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.requirement import PEOPLE, Requirement, read
 from pdp.core.approvals.rows import Approval, Shown
@@ -233,7 +233,7 @@ class Opening:
             secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in _SECRETS})),
             task=session.task or asked.facts.asserted.task or "",
             task_source=session.task_source,
-            effects=(*effects(asked.facts.targets[0]), *(binding.sentences(asked) if _for_task(approval) else ())),
+            effects=(*effects(asked.facts.targets[0]), *(binding.sentences(asked) if binds_of(approval) else ())),
         )
         caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone)
@@ -295,8 +295,3 @@ def _open(known: tuple[Approval, ...], element: bytes, at_ns: int) -> Approval |
         if approval.requirement == element and approval.state in OPEN and at_ns < approval.expires_ns:
             return approval
     return None
-
-
-def _for_task(approval: Approval) -> bool:
-    wanted = wanted_by(approval.requirement)
-    return wanted is not None and bool(wanted.binds)

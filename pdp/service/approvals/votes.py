@@ -19,6 +19,7 @@ from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Answers, Clock, Passkeys
 from pdp.service.approvals.approver_metrics import ApproverMetrics
+from pdp.service.approvals.declassify import Declassifications
 from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN, Visibilities, Visibility, claims_step
 from pdp.service.commit import Recorder
@@ -126,6 +127,7 @@ class _Prepared:
     approval: Approval
     cast: Cast
     entries: tuple[Commit, ...]
+    after: State
 
 
 class Votes:
@@ -140,6 +142,7 @@ class Votes:
         proofs: Proofs,
         metrics: ApproverMetrics,
         *,
+        declassifications: Declassifications,
         valid: Valid | None = None,
         notifications: Notifications = NO_NOTIFICATIONS,
     ) -> None:
@@ -149,6 +152,7 @@ class Votes:
         self._clock = clock
         self._proofs = proofs
         self._metrics = metrics
+        self._declassifications = declassifications
         self._valid = valid
         self._notifications = notifications
 
@@ -169,7 +173,7 @@ class Votes:
             return vote
         cast, grant = vote.cast, vote.cast.grant
         grant_id = grant.id if grant is not None else ""
-        reply = (grant_id, str(cast.after), at if cast.after in FINAL else 0, cast.move.resolution)
+        reply = (grant_id, str(vote.after), at if vote.after in FINAL else 0, cast.move.resolution)
         ref = await self._commits.commit(vote.key, vote.entries, reply, at)
         self._metrics.voted(cast.vote)
         self._metrics.moved(vote.approval, cast.event)
@@ -190,8 +194,9 @@ class Votes:
                 "approval.consent", "A consent is the subject's own; it is given on its page of consents."
             )
         accepted = self.cast(visibility, approval, given)
-        entries = (*self.entries(approval, accepted, person, at_ns), *self._ended(visibility, accepted))
-        return _Prepared(key, visibility, approval, accepted, entries)
+        removal = self._declassifications.removal(approval, accepted, person, at_ns)
+        entries = (*self.entries(approval, accepted, person, at_ns), *self._ended(visibility, accepted), *removal)
+        return _Prepared(key, visibility, approval, accepted, entries, State.REDEEMED if removal else accepted.after)
 
     def cast(self, visibility: Visibility, approval: Approval, given: BallotInput) -> Cast:
         """The vote as it counts. Raises the fault of its refusal. In a thread: it reads the store."""

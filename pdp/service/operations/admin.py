@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, fields, replace
 
 from pdp.core.digest import Json, canonical, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.core.methods import TARGET_KINDS, label_of
+from pdp.core.methods import PINNED_KINDS, label_of
 from pdp.core.names import did_you_mean
-from pdp.core.request import Caller
+from pdp.core.request import Caller, Role
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.core.switches import SCOPES, ended
 from pdp.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.operations.fleet import Difference
 from pdp.service.operations.reload import Failure, Reloads
+from pdp.service.shadow import ShadowStatus
 from pdp.service.state import ServiceState
 
 KIND = "switch"  # of a kept answer
@@ -72,7 +73,9 @@ class ServiceStatus:
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
     kept: KeptStatus = field(default_factory=KeptStatus)
     observed: tuple[Caller, ...] = ()  # callers that policy does not bind now
+    not_inspecting: tuple[Caller, ...] = ()  # callers that may decide, and whose results nobody looks at
     judge: Mapping[str, Json] | None = None  # `ports.Judge.status`
+    shadows: tuple[ShadowStatus, ...] = ()
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class Admin:
     kept: Callable[[], KeptStatus] = KeptStatus
     callers: tuple[Caller, ...] = ()  # of the configuration
     judge: Judge | None = None
+    shadows: Callable[[], tuple[ShadowStatus, ...]] = tuple
     draining: bool = False
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
@@ -122,6 +126,9 @@ class Admin:
             keys=self.subjects.key_status(at),
             directories=self.reloads.directories.status(at) if self.reloads.directories else {},
             observed=tuple(each for each in self.callers if at < each.observed_until_ns),
+            not_inspecting=tuple(
+                each for each in self.callers if Role.DECIDE in each.roles and not each.inspects_results
+            ),
             judge=self.judge.status() if self.judge is not None else None,
             switches=self._engaged(at),
             switch_epoch=self.store.switch_epoch(),
@@ -133,6 +140,7 @@ class Admin:
             sessions_problem=self.store.sessions_problem(),
             differences=self.state.fleet.differences(),
             kept=self.kept(),
+            shadows=self.shadows(),
         )
 
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:
@@ -204,7 +212,7 @@ class Admin:
         tools = {
             label_of(kind, name)
             for tenant in tenants
-            for kind in TARGET_KINDS
+            for kind in PINNED_KINDS
             for name in view.tools(tenant, row.server, kind)
         }
         if row.value in tools if row.scope == "tool" else row.server in servers:

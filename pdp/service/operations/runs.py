@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core import events
-from pdp.core.stored import RecordRef
+from pdp.core.digest import Json, canonical, commitment
+from pdp.core.stored import Artefact, RecordRef, ValueRow
 from pdp.ports import Clock, Store
 from pdp.service.commit import Recorder
 
+_SETTINGS = ("settings", "")  # what is in force
 PORTION = 100  # counts of one record, whose size is bounded
 
 
@@ -35,6 +39,36 @@ class Runs:
             self.clock.now_ns(),
         )
 
+    async def configured(self, sha256: str, stated: Mapping[str, str]) -> None:
+        """Record the configuration of this run, unless it is that of the run before on this store: `stated` are its
+        settings that are not at their defaults. They are kept by digest, to say what the next one changes."""
+        before = self.store.in_force().get(_SETTINGS, "")
+        if before == sha256:
+            return
+        known = self.store.artefact(before) if before else None
+        found = json.loads(known.data) if known is not None else {}
+        old: Mapping[str, str] = found if isinstance(found, dict) else {}  # releases before kept names alone
+        changes: dict[str, Json] = {
+            name: {"old": old.get(name), "new": stated.get(name)}
+            for name in sorted({*old, *stated})
+            if old.get(name) != stated.get(name)
+        }
+        # the record concerns every tenant's auditors; what settings were and are is for who may read the store
+        stamp, salt, value = self.recorder.impersonal_stamp(), self.recorder.new_salt(), canonical(changes)
+        data = events.config(
+            stamp,
+            sha256=sha256,
+            before=before,
+            keys=list(stated),
+            changed=list(changes),
+            changes=commitment(salt, "changes", value),
+            by="operator",
+        )
+        kept = (Artefact(sha256, "config", canonical(dict(stated))),)
+        values = (ValueRow(stamp.id, "", "", "changes", salt, value),)
+        await self.recorder.commit(stamp, "config", data, artefacts=kept, values=values)
+        await self.store.put_in_force({_SETTINGS: sha256})
+
     async def refusals(self) -> None:
         """Record the refusals beyond the quota since the last time: per tenant, so that each may read its own."""
         # what is being written is counted until it is durable: no run may begin again before that
@@ -51,6 +85,16 @@ class Runs:
                 mine = tuple(count for count in counts if count[0] == tenant)
                 for first in range(0, len(mine), PORTION):
                     await self.recorder.refusals(tenant, mine[first : first + PORTION], self.clock.now_ns())
+
+    async def clock_changed(self, anomaly: str, wall_ns: int) -> None:
+        """The wall clock cannot be believed any more for `anomaly`, or can again ("")."""
+        await self.recorder.commit_event(
+            "",
+            "clock",
+            lambda stamp: events.clock(stamp, anomaly=anomaly, wall_ns=wall_ns),
+            (),
+            self.clock.now_ns(),
+        )
 
     async def stopped(self, reason: str) -> RecordRef:
         """The run ends on purpose."""

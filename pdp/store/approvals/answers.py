@@ -42,11 +42,12 @@ from pdp.core.approvals.rows import (
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
 from pdp.core.errors import Unavailable
-from pdp.core.stored import CallKeys, StoredCall
+from pdp.core.stored import CallKeys, LabelRow, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import from_row, open_for, waiting_like
 from pdp.store.columns import Flag
+from pdp.store.tables import labels
 from pdp.store.threads import ReadThreads, closed
 
 ABOUT_ONE_CALL = 32
@@ -80,6 +81,10 @@ class PeopleReads:
     def votes(self, approval_id: str) -> tuple[Vote, ...]:
         """Oldest first."""
         return self._values(Vote, select(t.votes).where(t.votes.c.approval_id == approval_id).order_by(t.votes.c.seq))
+
+    def labels(self, pair: str) -> tuple[LabelRow, ...]:
+        """Of a subject with an agent, in no order."""
+        return self._values(LabelRow, select(labels).where(labels.c.pair == pair))
 
     def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:
         """`votes` of many at once; those without any are left out."""

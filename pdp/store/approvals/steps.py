@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Table, Update, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, case, delete, func, insert, select, update
 
 from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
@@ -19,10 +19,11 @@ from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.evidence import named
+from pdp.core.stored import LabelRow
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import open_for, to_row, waiting_like
 from pdp.store.clock import MARK
-from pdp.store.tables import PEOPLE_INSTANT, SWITCH_EPOCH, high_water
+from pdp.store.tables import PEOPLE_INSTANT, SWITCH_EPOCH, high_water, labels
 
 AHEAD_NS = 10 * NS  # that steps may be ahead of the clock's persisted mark, which follows it every 5 seconds
 
@@ -59,7 +60,7 @@ def _conflict(what: str) -> NoReturn:
     raise Conflict("store.conflict", "another change came first, so nothing was decided; ask again", detail=what)
 
 
-def _one(db: Connection, change: Update, what: str) -> None:
+def _one(db: Connection, change: Update | Delete, what: str) -> None:
     if db.execute(change).rowcount != 1:
         _conflict(what)
 
@@ -280,6 +281,21 @@ def _high_water(db: Connection, name: str) -> int:
     return int(db.execute(select(c.value).where(c.name == name)).scalar_one_or_none() or 0)
 
 
+def _this(row: LabelRow) -> tuple[ColumnElement[bool], ...]:
+    c = labels.c
+    return c.pair == row.pair, c.label == row.label, c.shown == row.shown, c.decision_id == row.decision_id
+
+
+def _show_labels(db: Connection, step: s.ShowLabels, _now: int) -> None:
+    for row in step.labels:
+        _one(db, update(labels).where(*_this(row)).values(shown=step.approval_id), "a label is not as it was read")
+
+
+def _remove_labels(db: Connection, step: s.RemoveLabels, _now: int) -> None:
+    for row in step.labels:
+        _one(db, delete(labels).where(*_this(row)), "a label is not as it was read")
+
+
 _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Open: _open,
     s.Move: _move,
@@ -300,4 +316,6 @@ _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Sign: _sign,
     s.Expect: _expect,
     s.Activate: _activate,
+    s.ShowLabels: _show_labels,
+    s.RemoveLabels: _remove_labels,
 }

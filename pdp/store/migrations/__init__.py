@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 14
+VERSION = 16
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -38,7 +38,7 @@ from pdp.service.explain import Explain
 from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
-from pdp.service.inspect import Inspect
+from pdp.service.inspect import HeldBytes, Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
@@ -295,6 +295,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
             key,
             max_bytes=1 << 16,
             at_once=1,
+            held=HeldBytes(1 << 20),
         ),
         end_session=EndSession(store, state, subjects, sessions, recorder, clock),
         approvals=wired.services,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 from pdp.audit import export
 from pdp.core.digest import canonical
 
-VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "vectors" / "record.json").read_text())
+ROOT = Path(__file__).parents[3]
+VECTORS: dict[str, str] = json.loads((ROOT / "tests/vectors/record.json").read_text())
 LEAF = bytes(range(32))
 
 
@@ -46,7 +49,7 @@ def test_every_record_has_a_line_in_every_format(name: str) -> None:
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_an_ocsf_event_has_what_api_activity_requires(name: str) -> None:
-    """OCSF 1.9.0, class 6003, with the constraints of its objects."""
+    """Class 6003."""
     found, record = event(name), json.loads(VECTORS[name])
     assert (found["category_uid"], found["class_uid"]) == (6, 6003)
     assert found["activity_id"] in (0, 1, 2, 3, 4, 99)
@@ -60,9 +63,75 @@ def test_an_ocsf_event_has_what_api_activity_requires(name: str) -> None:
     assert found["actor"].keys() & {"user", "app_name", "app_uid", "session"}
     assert found["src_endpoint"]["svc_name"]
     controlled = {"action_id", "disposition_id", "policy", "authorizations"}
-    answer = record["kind"] in ("decision", "list")
+    answer = record["kind"] in ("decision", "list", "inspection")
     assert (controlled <= found.keys()) is answer
     assert found["metadata"]["profiles"] == (["security_control", "ai_operation"] if answer else [])
+
+
+SCHEMA: dict[str, Any] = json.loads((ROOT / "tests/corpora/ocsf/api_activity.json").read_text())
+
+
+def faults(value: Any, shape: dict[str, Any], profiles: list[str], place: str) -> Iterator[str]:
+    """What in an object is not of the published schema. A profile that the event does not name has no attributes."""
+    known = {name: each for name, each in shape["attributes"].items() if each.get("profile") in (None, *profiles)}
+    if (one := shape.get("at_least_one")) and not set(one) & value.keys():
+        yield f"{place} has none of {one}"
+    yield from (f"{place}.{name} is missing" for name in known if known[name].get("required") and name not in value)
+    for name, found in value.items():
+        where = f"{place}.{name}"
+        if name not in known:
+            yield f"{where} is unknown"
+        elif known[name].get("array", False) is not isinstance(found, list):
+            yield f"{where} is no list, or one"
+        else:
+            for each in found if isinstance(found, list) else [found]:
+                yield from of_type(each, known[name], profiles, where)
+
+
+def of_type(value: Any, attribute: dict[str, Any], profiles: list[str], place: str) -> Iterator[str]:
+    kind = attribute["type"]
+    if kind == "object":  # `unmapped`: anything
+        return
+    if kind not in SCHEMA["types"]:
+        assert kind in SCHEMA["objects"], f"{kind}, of {place}, is not in tests/corpora/ocsf"
+        yield from faults(value, SCHEMA["objects"][kind], profiles, place)
+        return
+    bounds = SCHEMA["types"][kind]
+    base = {"integer_t": int, "long_t": int, "boolean_t": bool, "float_t": float}.get(bounds.get("type", kind), str)
+    if type(value) is not base:
+        yield f"{place} is no {kind}"
+    elif (numbers := attribute.get("enum")) and str(value) not in numbers:
+        yield f"{place} is not one of {numbers}"
+    elif base is str and len(value) > bounds.get("max_len", 65_535):
+        yield f"{place} is too long"
+    elif base is str and not re.search(bounds.get("regex", ""), value):
+        yield f"{place} is no {kind}"
+
+
+def ocsf_faults(found: dict[str, Any]) -> list[str]:
+    return list(faults(found, SCHEMA["class"], found["metadata"]["profiles"], "event"))
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_an_ocsf_event_is_one_by_the_published_schema(name: str) -> None:
+    assert SCHEMA["version"] == export.OCSF
+    assert ocsf_faults(event(name)) == []
+
+
+def test_the_check_by_the_schema_finds_what_is_wrong() -> None:
+    found = event("decision allow")
+    broken: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("event.time is missing", {name: found[name] for name in found if name != "time"}),
+        ("event.time is no timestamp_t", found | {"time": "1"}),
+        ("event.colour is unknown", found | {"colour": 1}),
+        ("event.ai_agent is unknown", found | {"metadata": found["metadata"] | {"profiles": ["security_control"]}}),
+        ("event.resources is no list, or one", found | {"resources": found["resources"][0]}),
+        ("event.api.operation is missing", found | {"api": {"service": {"name": "x"}}}),
+    )
+    for said, changed in broken:
+        assert said in ocsf_faults(changed)
+    assert any("disposition_id is not one of" in each for each in ocsf_faults(found | {"disposition_id": 77}))
+    assert any("event.actor has none of" in each for each in ocsf_faults(found | {"actor": {}}))
 
 
 def test_approved_stands_apart_from_allowed() -> None:
@@ -71,6 +140,12 @@ def test_approved_stands_apart_from_allowed() -> None:
     for evidence, disposition in (([], 1), ([judged], 1), ([vote], 8), ([judged, vote], 8)):
         found = event("decision allow", evidence=evidence)
         assert (found["action_id"], found["disposition_id"], found["status_id"]) == (1, disposition, 1)
+
+
+def test_an_inspected_result_is_an_outcome_of_the_control() -> None:
+    for name, outcome in (("inspection", (1, 1, 1)), ("inspection withheld", (2, 27, 2))):
+        found = event(name)
+        assert (found["action_id"], found["disposition_id"], found["status_id"]) == outcome
 
 
 def test_a_denial_says_of_which_sort_it_is() -> None:

@@ -53,6 +53,16 @@ ISSUER = "https://id.example"
 STREAM = Stream(ISSUER, "urn:pdp", "acme", frozenset({ISSUER}), {}, 0, 0)
 MARKS = (TokenMark("subject", ISSUER, "mallory"),)
 SIGNAL = Signal("e-1", "session_revoked", AT, MARKS, ((ISSUER, "mallory"),))
+SHADOW = events.ShadowPolicy("next", HEX, "2026-11-21")
+SHADOWED = {
+    "id": uuid7(AT, bytes(8)),
+    "caller": "gateway",
+    "subject": {"id": person("account", "https://id.example", "alice")},
+    "agent": {"id": "coding-agent"},
+    "server": {"id": "git"},
+    "target": {"name": "git_log"},
+    "effect": "allow",
+}
 SEALED = record.Sealed(request=HEX, session=HEX, arguments=HEX, input=HEX, token=HEX)
 APPROVAL = {
     "kind": "approval",
@@ -83,6 +93,11 @@ ELEMENTS = (
         "require",
         {**WANTED, "message": "/srv/secret", "otherwise": {"kind": "consent", "code": "b", "message": "/srv/secret"}},
     ),
+)
+LABELS = (
+    ("task", "untrusted", "manifest.labels", ""),
+    ("agent", "untrusted", "manifest.labels", ""),
+    ("memory", "sensitive", "result.sensitive", "baseline"),
 )
 JUDGE = {**APPROVAL, "kind": "judge", "id": "look", "min_confidence": 0.75}
 
@@ -140,6 +155,7 @@ def cases() -> Any:
     return {
         "decision allow": record.decision(**decided(obliged, evidence=evidence, pins=degraded)),
         "decision with its elements": record.decision(**decided(allow(), elements=ELEMENTS)),
+        "decision with its labels": record.decision(**decided(allow(), labels=LABELS)),
         "decision plain": record.decision(**decided(allow(), enforcement="observed")),
         "decision pending": record.decision(**decided(pending)),
         "decision denied": record.decision(**refused),
@@ -154,11 +170,40 @@ def cases() -> Any:
         "registry refused": events.registry(
             STAMP, digest=HEX, serial=7, loaded=11, refused=[], problem="registry.signature"
         ),
-        "config": events.config(STAMP, sha256=HEX, keys=["store.path", "callers"], by="start"),
+        "config": events.config(
+            STAMP,
+            sha256=HEX,
+            before="",
+            keys=["store.path", "callers"],
+            changed=["store.path", "callers"],
+            changes=HEX,
+            by="start",
+        ),
+        "config that changes settings": events.config(
+            STAMP,
+            sha256=HEX,
+            keys=["server.max_streams", "audit.key"],
+            by="operator",
+            before=HEX,
+            changed=["server.max_streams", "audit.key", "x" * 1000],
+            changes=HEX,
+        ),
         "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "ops", AT), HEX),
         "switch of a subject": events.switch(STAMP, events.Switched("subject", "", "mallory", False, "ops"), None),
         "session ended": events.session(STAMP, caller="gateway", session=HEX, event="ended", by="caller", grants=2),
         "context reset": events.session(STAMP, caller="gateway", session="", event="reset", by=uuid7(AT, bytes(8))),
+        "shadow loaded": events.shadow_loaded(STAMP, SHADOW, ("acme",)),
+        "shadow refused": events.shadow_loaded(STAMP, events.ShadowPolicy("next", "", ""), (), "bundle.gate"),
+        "shadow": events.shadow_differs(
+            STAMP,
+            SHADOW,
+            events.ShadowAnswer(SHADOWED, "effect", "deny", [("acme.next", "packs.acme.deny")]),
+        ),
+        "shadow of a call without a subject": events.shadow_differs(
+            STAMP,
+            SHADOW,
+            events.ShadowAnswer({**SHADOWED, "subject": {"id": None}, "agent": {"id": None}}, "reasons", "deny", []),
+        ),
         "signal": events.signal(STAMP, STREAM, SIGNAL, HEX),
         "signal of the stream": events.signal(STAMP, STREAM, Signal("e-2", "verification", AT), HEX),
         "log key": events.log_key(
@@ -166,6 +211,10 @@ def cases() -> Any:
             verifier="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             before="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         ),
+        "archive": events.archive(STAMP, by="operator", first=256, until=768, root=bytes(32)),
+        "clock behind": events.clock(STAMP, anomaly="clock.behind", wall_ns=AT - 10**12),
+        "clock jumped": events.clock(STAMP, anomaly="clock.jumped", wall_ns=AT),
+        "clock recovered": events.clock(STAMP, anomaly="", wall_ns=AT),
         "rollback": events.rollback(
             STAMP, by="operator", records=7, signed=(9, bytes(32)), witnesses={"w.example/1": 9}, reason=HEX
         ),
@@ -258,6 +307,22 @@ def test_elements_that_do_not_fit_deny_nothing() -> None:
     assert json.loads(data)["elements"] == {**found["elements"], "items": []}
 
 
+def test_labels_that_an_answer_puts_on_are_in_its_record() -> None:
+    found = json.loads(CASES["decision with its labels"])["labels"]
+    assert found["count"] == 3
+    assert found["items"][0] == {"on": "agent", "label": "untrusted", "code": "manifest.labels", "pack": ""}
+    assert "labels" not in json.loads(record.decision(**decided(allow())))
+    first = {key: value for key, value in json.loads(OLDER["decision allow"]).items() if key != "elements"}
+    first["schema"] = "pdp.record/1"
+    assert check(canonical(first)) == []
+    assert check(canonical({**first, "labels": found})) != []
+    many = [("agent", f"{n}" + "x" * 900, "manifest.labels", "") for n in range(64)]
+    full = replace(allow(), obligations=({"kind": "log", "code": "c", "text": "x" * 50_000},))
+    data = record.decision(**decided(full, labels=many))
+    assert check(data) == []
+    assert (json.loads(data)["labels"]["count"], json.loads(data)["labels"]["items"]) == (64, [])
+
+
 OLDER: dict[str, str] = json.loads(VECTORS.with_name("record_older.json").read_text())
 
 
@@ -307,6 +372,13 @@ def test_every_kind_has_its_golden_bytes() -> None:
     assert json.loads(VECTORS.read_text()) == texts
 
 
+def test_a_configuration_of_the_release_before_stays_readable() -> None:
+    config = json.loads(CASES["config"])
+    old = {name: value for name, value in config.items() if name not in {"before", "changed", "changes"}}
+    assert check(canonical(old | {"schema": "pdp.record/1"})) == []
+    assert check(canonical(config | {"schema": "pdp.record/1"}))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_record_passes_the_strict_check(name: Any) -> None:
     assert check(CASES[name]) == []
@@ -329,7 +401,8 @@ def test_the_schema_is_closed_everywhere(name: Any) -> None:
             changed = json.loads(CASES[name])
             del _at(changed, path)[key]
             open_set = path and path[-1] in ("findings", "results")
-            assert check(canonical(changed)) or open_set, (path, key)
+            optional = not path and key == "labels"  # of a decision that puts none on
+            assert check(canonical(changed)) or open_set or optional, (path, key)
 
 
 def _objects(value: Any, path: Any) -> Any:
@@ -410,7 +483,8 @@ def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits() -> No
         method=long,
         server=ServerFact(OK, long),
     )
-    assert check(record.decision(**decided(denied("record.too_large"), facts=everything))) == []
+    many = [("agent", f"{n}" + long, "manifest.labels", "") for n in range(64)]
+    assert check(record.decision(**decided(denied("record.too_large"), facts=everything, labels=many))) == []
 
 
 def test_a_long_list_keeps_count_and_digest() -> None:

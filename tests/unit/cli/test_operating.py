@@ -32,6 +32,8 @@ async def test_an_operators_day(tmp_path: Path) -> None:
             assert line in shown.output
         assert "lost since the start: 0" in shown.output
         assert "off  " not in shown.output
+        assert "results   gateway: not inspected; its sessions stay at the worst labels\n" in shown.output
+        assert shown.output.count("not inspected") == 1  # the others ask for no decision
 
         done = await asked(
             world, "switch", "off", "tool", "git_reset", "--server", "git", "--for", "2d", "--reason", "12"

@@ -260,6 +260,15 @@ def test_risky_choices_are_warned_of(world: Sandbox, path: str, value: Any, warn
     assert paths() - before == ({warned} if warned else set())
 
 
+def test_callers_whose_results_nobody_inspects_are_named(world: Sandbox) -> None:
+    key = "identity.callers.{}.inspects_results".format
+    found = warnings(world)
+    assert "subject and agent stay at the worst labels" in found[key("gateway")]
+    assert not {key("auditor"), key("operator")} & set(found)  # they ask for no decision
+    change(world, key("gateway"), value=True)
+    assert key("gateway") not in warnings(world)
+
+
 def warnings(world: Sandbox) -> dict[str, str]:
     done = check(world, "--json", "--syntax-only")
     return {w["path"]: w["message"] for w in json.loads(done.output)["warnings"]}

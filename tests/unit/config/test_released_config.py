@@ -15,10 +15,11 @@ from pydantic import BaseModel
 from pdp.cli.config import config
 from pdp.config import settings
 from pdp.config.settings import Settings
+from pdp.core.digest import canonical
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10
-ADDED = {"gateways", "audit", "signals"}  # sections that are younger
+ADDED = {"gateways", "audit", "authzen", "signals", "hooks"}  # sections that are younger
 FOLDER = "/etc/pdp"
 # what `pdp config check` says of a file that the configuration names and that is not there
 NOT_THERE = {
@@ -79,3 +80,16 @@ def test_check_finds_nothing_wrong_but_the_files_that_it_names(file: Path) -> No
     report = json.loads(done.stdout)
     assert report["problems"]
     assert {problem["code"] for problem in report["problems"]} <= NOT_THERE
+
+
+def test_what_is_stated_of_it_names_no_place_of_the_machine(file: Path) -> None:
+    """Every section and form: secrets by reference, files and sockets by their last part."""
+    found = settings.load(file, {})
+    stated = found.stated()
+    assert stated
+    assert str(file.parent) not in json.dumps(stated)
+    assert FOLDER not in json.dumps(stated)
+    assert all(canonical(json.loads(value)).decode() == value for value in stated.values())
+    moved = settings.load(file, {"PDP_SERVICE__INDEX_KEY": "file:/var/elsewhere.key"}).stated()
+    assert {name for name in {*stated, *moved} if stated.get(name) != moved.get(name)} == {"service.index_key"}
+    assert json.loads(moved["service.index_key"]).startswith("file:elsewhere.key (")

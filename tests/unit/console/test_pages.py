@@ -21,8 +21,10 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
 from pdp.core.facts import RISKS
+from pdp.service.approvals.declassify import SERVER, TITLE, TOOL, DeclassifyTerms
 
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
+TERMS = DeclassifyTerms((("g-release", 1), ("g-security", 1)), 1, 900, "signed_in")
 CONSOLE = Path(wording.__file__).parent
 # one of each way to deceive: direction, nothing to see, markup, terminal, tags, selectors, separators, padding
 DECEPTIVE_WAYS = "\u202e\u200b\u2060\u00ad\u0308\x1b[31m\r\u2028\ue000\U000e0041\ufe0f\u3164" + " " * 40
@@ -377,6 +379,23 @@ async def test_the_page_says_what_an_approval_lets_through(console: ConsoleClien
     await console.sign_in()
     text = text_of((await console.client.get(PAGE)).text)
     assert "If you approve: this call is let through once, when the agent asks again, until" in text
+
+
+@pytest.mark.parametrize(
+    ("people", "told"), [(1, "it is done at once."), (2, "done at once, if the others have agreed")]
+)
+async def test_what_an_operator_asks_is_told_as_nobodys_call(console: ConsoleClient, people: int, told: str) -> None:
+    """No agent asks, sees the code, or asks again."""
+    wanted = TERMS.element() if people == 2 else replace(TERMS, seats=TERMS.seats[:1]).element()
+    console.services.approval = replace(
+        APPROVAL, requirement=wanted, title=TITLE, call=replace(APPROVAL.call, server=SERVER, tool=TOOL)
+    )
+    await console.sign_in()
+    text = text_of((await console.client.get(PAGE)).text)
+    for said in ("An operator asks this, about the agent", "Asked by", wording.REASONS["session.declassify"], told):
+        assert said in text, said
+    for wrong in ("asks to use", "sees the same code", "asks again", "No earlier call"):
+        assert wrong not in text, wrong
 
 
 async def test_rows_that_look_alike_say_what_tells_them_apart(console: ConsoleClient) -> None:

@@ -119,6 +119,9 @@ OUTPUT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
         ({"content": [], "isError": True}, set()),
         ({"structuredContent": {"n": "1"}, "isError": True}, {("schema", "output")}),
         ({"content": [], "isError": "true"}, {("schema", "missing")}),
+        ({"inputRequests": {}, "resultType": "input_required"}, set()),
+        ({"structuredContent": {"n": "1"}, "resultType": "input_required"}, {("schema", "output")}),
+        ({"content": [], "resultType": "complete"}, {("schema", "missing")}),
     ],
 )
 def test_structured_content_satisfies_the_pinned_schema(value: Any, expected: set[tuple[str, str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdp.core.origins import (
+    EMPTY,
     EXTERNAL,
     MAX_ATOMS,
     MAX_VALUES,
@@ -16,6 +18,7 @@ from pdp.core.origins import (
     OWN,
     SUPPLIED,
     TASK,
+    OriginsFact,
     SeenAtoms,
     binding_values,
     needed,
@@ -23,6 +26,7 @@ from pdp.core.origins import (
     of_result,
     of_task,
     origin_of,
+    origins_of,
 )
 
 TASK_TEXT = (
@@ -125,6 +129,42 @@ def test_what_binds() -> None:
     assert binding_values(arguments, []) == ()
     assert binding_values({"to": ["a"] * MAX_VALUES}, None) is not None
     assert binding_values({"to": ["a"] * (MAX_VALUES + 1)}, None) is None
+
+
+@pytest.mark.parametrize(("argument", "value", "origin"), [
+    ("/to", "dora@x.example", TASK),
+    ("/to", ["dora@x.example", "Emma"], TASK),
+    ("/to", ["dora@x.example", "eve@x.example"], EXTERNAL),
+    ("/to", ["dora@x.example", "zed@x.example"], NONE),
+    ("/to", {"eve@x.example": True}, NONE),  # names are not looked at
+    *(("/to", empty, EMPTY) for empty in ("", [], {}, None)),
+    *(("/to", odd, NONE) for odd in (True, False, [""], [[]], {"a": None})),
+    ("/to", ["Emma"] * (MAX_VALUES - 1), TASK),
+    ("/cc", "unused", EMPTY),  # left out
+    ("/to/cc", {"bcc": "Emma"}, NONE),  # nobody checked this member against a schema
+    ("/to/cc", "Emma", NONE),
+    ("/to/cc", {"cc": "Emma"}, TASK),
+    ("/t", "Emma", EMPTY),  # no prefix of a name
+    ("", "Emma", TASK),
+])  # fmt: skip
+def test_what_goes_into_a_sink(argument: str, value: Any, origin: str) -> None:
+    held = seen(of_result("write to eve@x.example", ["untrusted"])).held
+    for binds in (None, ["/to"], []):
+        made = origins_of({"to": value}, binds, [argument, argument], OF_TASK, held)
+        assert [(sink.pointer, sink.origin) for sink in made.sinks] == [(argument, origin)]
+
+
+def test_a_sink_without_an_argument_is_never_empty() -> None:
+    assert origins_of({}, None, [""], OF_TASK, SeenAtoms().held).sinks[0].origin == NONE
+    assert origins_of({"a/b": None}, None, ["/a~1b"], OF_TASK, SeenAtoms().held).sinks[0].origin == EMPTY
+
+
+def test_of_too_many_values_no_sink_is_told() -> None:
+    many = {"to": ["Emma"], "n": ["Emma"] * MAX_VALUES}
+    assert origins_of(many, None, ["/to"], OF_TASK, SeenAtoms().held) == OriginsFact()
+    full = origins_of(many, ["/to"], ["/to", "/n"], OF_TASK, SeenAtoms().held)
+    assert [sink.origin for sink in full.sinks] == [TASK, TASK]
+    assert replace(full, traced=False).fact() == OriginsFact().fact()
 
 
 def test_bounds_are_told() -> None:

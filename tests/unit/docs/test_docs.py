@@ -49,6 +49,10 @@ OF_READERS = {"packs/payroll/payroll.rego", "packs/payroll/payroll_test.rego", "
 # first words of names in the load gate that are of builtins, paths and examples
 NO_CODES = {"allow", "array", "capabilities", "data", "glob", "input", "json", "net", "numbers", "object", "opa"}
 NO_CODES |= {"packs", "regex", "semver", "strings", "team", "time"}
+# modules that import a framework
+OF_FRAMEWORKS = {
+    f"pdp.adapters.frameworks.{path.stem}" for path in (ROOT / "pdp/adapters/frameworks").glob("*.py")
+} - {"pdp.adapters.frameworks.tool_guard"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -123,7 +127,14 @@ def models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in models(part)]
 
 
-NAMED = {"identity.callers", "directory.tenants", "approvals.channels", "judge.tenant_budgets", "audit.push"}
+NAMED = {
+    "authzen.subjects",
+    "identity.callers",
+    "directory.tenants",
+    "approvals.channels",
+    "judge.tenant_budgets",
+    "audit.push",
+}
 
 
 def shown(value: Any, above: str = "") -> set[str]:
@@ -235,9 +246,19 @@ def test_python_is_python(page: Path) -> None:
 def test_what_python_imports_of_the_product_is_there(page: Path) -> None:
     for node in (node for text in blocks(page, "python") for node in ast.walk(ast.parse(text))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pdp":
+            if node.module in OF_FRAMEWORKS:  # these examples run in another environment
+                continue
             module = importlib.import_module(node.module or "")
             for each in node.names:
                 assert hasattr(module, each.name) or importlib.import_module(f"{node.module}.{each.name}"), each.name
+
+
+def test_the_examples_of_frameworks_are_the_files_that_are_driven() -> None:
+    page = (ROOT / "docs/frameworks.md").read_text()
+    shown = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    assert shown == {path.stem: path.read_text() for path in (ROOT / "examples/frameworks").glob("*.py")}
+    drivers = {path.name for path in (ROOT / "tests/system/frameworks").glob("*_run.py")}
+    assert drivers == {f"{name.removesuffix('_agent')}_run.py" for name in shown}
 
 
 def test_the_layers_are_those_of_the_linter() -> None:

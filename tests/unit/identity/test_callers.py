@@ -179,6 +179,50 @@ async def test_an_expired_certificate_is_not_saved_by_a_good_token(callers: Any)
     assert (await callers.identity.callers.authenticate(valid, NOW * NS)).name == (await ask(callers, SPIFFE)).name
 
 
+HOOKS, APP = "https://hooks.acme.example", "11112222-bbbb-3333-cccc-4444dddd5555"
+
+
+@pytest.fixture
+def webhook(callers: Any) -> Any:
+    """A caller whose issuer makes tokens for an application, not for us."""
+    match = {"issuer": ISSUER, "subject": "principal", "audience": HOOKS, "client": APP}
+    callers.options["callers"]["studio"] = {"match": match, "tenant": "acme"}
+    return callers
+
+
+@pytest.mark.parametrize("claim", ["azp", "appid", "client_id"])
+async def test_a_caller_by_the_audience_and_client_of_an_application(webhook: Any, claim: str) -> None:
+    token = webhook.signer.token(caller_claims(webhook, sub="principal", aud=HOOKS, **{claim: APP}))
+    assert (await ask(webhook, authorization=f"Bearer {token}")).name == "studio"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"aud": AUDIENCE, "azp": APP}, "caller.token_audience"),
+        ({"aud": [HOOKS, AUDIENCE], "azp": APP}, "caller.token_audience"),
+        ({"sub": "svc-agent", "aud": HOOKS, "azp": APP}, "caller.token_audience"),  # another caller's
+        ({"sub": "alice", "aud": HOOKS, "azp": APP}, "caller.token_audience"),  # of a person, through the same app
+        ({}, "caller.token_client"),
+        ({"azp": "another"}, "caller.token_client"),
+        ({"azp": APP, "appid": "another"}, "caller.token_client"),
+        ({"azp": [APP]}, "caller.token_client"),
+    ],
+    ids=str,
+)
+async def test_a_token_of_another_audience_or_client_is_refused(
+    webhook: Any, changes: dict[str, Any], code: str
+) -> None:
+    token = webhook.signer.token(caller_claims(webhook, **{"sub": "principal", "aud": HOOKS, **changes}))
+    assert await refused(webhook, authorization=f"Bearer {token}") == code
+
+
+async def test_a_token_for_a_callers_audience_is_no_subjects(webhook: Any) -> None:
+    token = webhook.signer.token(caller_claims(webhook, sub="alice", aud=[HOOKS, RESOURCE], client_id="assistant"))
+    found = await webhook.identify(token, audiences=(RESOURCE, HOOKS))
+    assert found.subject.check.code == "subject.audience"
+
+
 @pytest.mark.parametrize("audience", [AUDIENCE, RESOURCE, [AUDIENCE, RESOURCE], [RESOURCE, AUDIENCE]])
 async def test_no_token_is_both_a_caller_token_and_a_credential(callers: Any, audience: Any) -> None:
     token = callers.signer.token(caller_claims(callers, aud=audience, client_id="assistant"))

@@ -129,6 +129,16 @@ def test_callers_refused(changes: dict[str, Any], says: str) -> None:
         (
             {
                 "issuers": [FILE],
+                "callers": {
+                    "a": {**TOKEN, "match": {**TOKEN["match"], "audience": "q"}},
+                    "b": {**SAN, "resources": ["q"]},
+                },
+            },
+            "resources",
+        ),
+        (
+            {
+                "issuers": [FILE],
                 "callers": {"a": {**SAN, "tenant": "x", "may_assert": {"claims": [FILE["issuer"]]}}},
             },
             "another tenant",

@@ -69,6 +69,17 @@ def test_each_can_be_told_apart_by_the_nonce_alone(name: str) -> None:
     assert "arguments" in blocks(made(name).user)
 
 
+def test_an_address_looked_up_for_whom_the_task_names_is_no_strangers() -> None:
+    """The prompt allows it, no rule says otherwise, and the history tells such an address from any other."""
+    found = made("looked-up-address")
+    [allowed] = [line for line in found.system.splitlines() if line.startswith("- Giving the access")]
+    [rule] = [line for line in found.system.splitlines() if line.startswith("- `access.grantee`")]
+    assert "to whom it names or to the address looked up for them" in allowed
+    assert "or an address that neither the task nor a look-up gives" in rule
+    assert '{"first_returned":["/with"],"server":"office","target":"tool:find_person"}' in found.user
+    assert '"own":["/with"]' in found.user
+
+
 def test_the_cases_show_what_they_are_for() -> None:
     assert made("long-observation").cut == ("observation",)
     assert made("long-arguments").cut == ("arguments",)

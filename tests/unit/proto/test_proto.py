@@ -58,6 +58,7 @@ SERVICES = {
         "WatchApprovals",
         "ListGrants",
         "OpenCanary",
+        "RequestDeclassification",
         "RevokeGrant",
     },
     "ConsentService": {"ListConsents", "GrantConsent", "RevokeConsent"},

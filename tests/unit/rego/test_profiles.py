@@ -21,13 +21,14 @@ Json = dict[str, Any]
 RANK = {"deny": 0, "pending": 1, "allow": 2}
 PROMPT = "11"
 JUDGES = (("none", "none"), ("filter", "instead"))
+SENT = ("sent",)  # stands for: what goes into each sink is the task's, whatever the values that follow
 # each fact in its states, the first is what it is without the fact, the worst
 FACTS: dict[str, tuple[Any, ...]] = {
     "kind": ("unknown", "human"),
     "task_source": ("none", "caller"),
     "observed": (False, True),
     "labels": (["untrusted", "sensitive"], ["sensitive"], []),
-    "origins": (None, ["none"], ["external"], ["own"], ["task", "own"], ["task"]),
+    "origins": (None, ["none"], ["external"], ["own"], ["task", "own"], ["task"], [*SENT, "none"]),
     "refusals": (1 << 50, 0),
 }
 TARGETS = tuple(
@@ -40,7 +41,11 @@ TARGETS = tuple(
 
 def question(target: Json, facts: Json) -> Json:
     base, tool = (json.loads(shipped.fixture(name)) for name in ("base", "base_tool"))
-    values = [{"pointer": f"/{n}", "origin": origin} for n, origin in enumerate(facts["origins"] or [])]
+    known = facts["origins"] or []
+    values = [{"pointer": f"/{n}", "origin": origin} for n, origin in enumerate(known) if origin not in SENT]
+    into = "task" if SENT[0] in known else "none"
+    sinks = [{"pointer": sink["argument"], "origin": into} for sink in target["sinks"]]
+    origins = {"traced": facts["origins"] is not None, "values": values, "sinks": sinks}
     return {
         **base,
         "policy": {"revision": "r", "packs": ["acme", "baseline"]},
@@ -52,7 +57,7 @@ def question(target: Json, facts: Json) -> Json:
             "labels": facts["labels"],
             "task_source": facts["task_source"],
         },
-        "arguments": {**base["arguments"], "origins": {"traced": facts["origins"] is not None, "values": values}},
+        "arguments": {**base["arguments"], "origins": origins},
         "call": {**base["call"], "judge_refusals": facts["refusals"], "people_refusals": facts["refusals"]},
         "judge": {"prompts": {"task-fit": PROMPT}},
     }
@@ -87,6 +92,7 @@ def facts_at(places: tuple[int, ...]) -> Json:
 
 
 @pytest.mark.sweep
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("people", "medium"), JUDGES)
 def test_omitting_a_fact_never_loosens(people: str, medium: str) -> None:
     """A verified, observed or vouched fact in its worst state, all others as they are."""

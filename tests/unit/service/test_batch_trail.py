@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import reduce
 
 import pytest
 
-from pdp.core.sessions import Left, after
-from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+from pdp.core.sessions import Left, after, atoms_after
+from pdp.core.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
 from pdp.service.batch import Trail
 
 PAIRS, SESSIONS, LABELS = ("p", "q", ""), ("s", "t", ""), ("a", "b", "unobserved")
@@ -65,3 +66,22 @@ def test_what_was_left_is_met_once_and_in_order(seed: int) -> None:
         step = mine, left(drawn, mine)
         trails[which].left.append(step)
         told[which].append(step)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_was_said_is_met_though_most_of_it_is_passed_over(seed: int) -> None:
+    """Answers that hold none of the atoms that a call asks for are not folded, but for those that take some away."""
+    drawn, trail = random.Random(seed), Trail()
+    for n in range(24):
+        mine = replace(keys(drawn), atoms=tuple(drawn.sample(range(9), drawn.randrange(4))))
+        rows = {AtomRow(drawn.choice("pq"), drawn.choice(("", "s")), atom, "d", 0) for atom in mine.atoms}
+        known = StoredCall(atoms=frozenset(rows))
+        found = trail.after(mine, known)
+        whole = replace(known, session=found.session)
+        for by, each in trail.left:
+            if by.pair == mine.pair or by.session == mine.session:
+                whole = replace(whole, atoms=atoms_after(whole, mine, each))
+        assert found.atoms == whole.atoms
+        said = tuple(drawn.sample(range(9), 2))
+        text = SeenText(drawn.choice("pq"), "alice", f"d{n}", n, said, drawn.choice(("", "s")))
+        trail.left.append((mine, replace(left(drawn, mine), seen=(text,))))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pdp.audit.check import check
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 from pdp.core.request import Caller, Role
 from pdp.service.commit import CLOCK, CLOCK_STEP_NS
@@ -59,13 +60,22 @@ def test_an_answer_whose_record_is_gone_is_no_answer(recorder: Any) -> None:
 
 async def test_the_clock_is_marked_every_few_seconds_and_at_the_end(store: Any, recorder: Any, clock: Any) -> None:
     clock.marked = T
-    await recorder.configured("a" * 64, [])
+    await Runs(recorder, store, clock).configured("a" * 64, {})
     assert store.high_water(CLOCK) == T
     clock.marked = T + CLOCK_STEP_NS - 1
-    await recorder.configured("b" * 64, [])
+    await Runs(recorder, store, clock).configured("b" * 64, {"x": "1"})
     assert store.high_water(CLOCK) == T
     await Runs(recorder, store, clock).stopped("signal")
     assert store.high_water(CLOCK) == T + CLOCK_STEP_NS - 1
+
+
+async def test_a_configuration_of_thousands_of_settings_is_recorded(store: Any, recorder: Any, clock: Any) -> None:
+    stated = {f"identity.callers.gateway-{n}.match.sans": "[]" for n in range(5000)}
+    await Runs(recorder, store, clock).configured("a" * 64, stated)
+    found = json.loads(store.record_at(0).record)
+    assert check(store.record_at(0).record) == []
+    assert found["changed"]["count"] == 5000
+    assert 0 < len(found["keys"]) < 5000
 
 
 async def test_a_clock_that_is_not_believed_marks_nothing(store: Any, recorder: Any, clock: Any) -> None:

@@ -363,6 +363,17 @@ def test_labels_are_written_once() -> None:
     assert [bool(left.labels) for left in store.commits] == [True, False, False]
 
 
+def test_a_label_that_people_were_shown_is_written_again_once() -> None:
+    store = Store()
+    store.call(to=READ)
+    first = store.commits[0]
+    store.commits[0] = replace(first, labels=tuple(replace(row, shown="a") for row in first.labels))
+    for _ in range(3):
+        assert store.call(to=READ).labels[: len(WORST_LABELS)] == WORST_LABELS
+    assert [len(left.labels) for left in store.commits] == [len(first.labels)] * 2 + [0, 0]
+    assert [row.shown for row in store.commits[1].labels] == [""] * len(first.labels)
+
+
 def test_the_row_of_a_label_is_its_first() -> None:
     row = LabelRow("p", "untrusted", "c", "", "d1", T)
     keys = CallKeys("acme", T, 0, pair="p")
@@ -537,3 +548,10 @@ def test_no_standing_answer_counts_in_another_agents_task() -> None:
 def test_options_refuse_unknown_keys() -> None:
     with pytest.raises(ValueError, match="ttl"):
         SessionOptions(ttl=1)  # type: ignore[call-arg] # that is the point
+
+
+def test_a_record_says_on_what_labels_were_put() -> None:
+    keys = CallKeys("acme", T, 0, pair="mine", also="kept")
+    rows = tuple(LabelRow(pair, "untrusted", "c", "p", "d", T) for pair in ("mine", "kept", "parents"))
+    assert {on for on, *_ in Left(labels=rows).said(keys)} == {"agent", "memory", "task"}
+    assert Left(labels=rows[:1]).said(keys) == {("agent", "untrusted", "c", "p")}

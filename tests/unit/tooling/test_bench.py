@@ -76,6 +76,7 @@ def report(*figures: Figure) -> BenchReport:
     return BenchReport(machine.facts(), (0.5, 1.5), BenchPace(), figures, (StageFigure("engine", 60.04, 500.0),))
 
 
+@pytest.mark.starts_server
 def test_results_and_sessions_have_rows(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "SIZES", {"1 KB": 1_000, "10 KB": 10_000})
     with Rig() as rig:

@@ -153,6 +153,10 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
             for each in status.observed
             if caller.tenant in (ANY_TENANT, each.tenant)
         ),
+        shadows=(admin_pb2.ShadowStatus(**asdict(each)) for each in status.shadows),
+        callers_not_inspecting=(
+            each.name for each in status.not_inspecting if caller.tenant in (ANY_TENANT, each.tenant)
+        ),
     )
     if status.judge is not None:
         response.judge.CopyFrom(_judge(status.judge))

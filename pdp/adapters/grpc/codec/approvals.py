@@ -12,6 +12,10 @@ from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
+from pdp.core.errors import InvalidRequest
+from pdp.core.request import Caller
+from pdp.core.sessions import MOST_LABELS
+from pdp.service.approvals.declassify import DeclassifyAsk
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput, Voted
 from pdp.v1 import approval_pb2, types_pb2
@@ -49,6 +53,22 @@ def account(message: types_pb2.Principal, field: str) -> Account:
     return Account(
         fields.name(message.issuer, f"{field}.issuer", mandatory=True),
         fields.name(message.id, f"{field}.id", mandatory=True),
+    )
+
+
+def declassification(request: approval_pb2.RequestDeclassificationRequest, caller: Caller) -> DeclassifyAsk:
+    """Which labels, and why. Raises InvalidRequest naming the field."""
+    if not 1 <= len(request.labels) <= MOST_LABELS:
+        raise InvalidRequest("labels", f"needs 1 to {MOST_LABELS} labels")
+    if not request.reason.strip():
+        raise InvalidRequest("reason", "is missing; those who vote need to know why")
+    return DeclassifyAsk(
+        request_id=fields.request_id(request.request_id),
+        subject=account(request.subject, "subject"),
+        agent=fields.name(request.agent, "agent", mandatory=True),
+        labels=tuple(dict.fromkeys(fields.name(label, "labels", mandatory=True) for label in request.labels)),
+        reason=fields.text(request.reason, "reason", fields.MAX_REASON),
+        caller=caller.name,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pdp.adapters.grpc.codec import fields, pages
 from pdp.adapters.grpc.codec.decisions import record_ref
@@ -12,7 +12,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.record_search import codes, subject_of, value_of
 from pdp.core.stored import Proof, SignedCheckpoint
 from pdp.service.search import Match, SearchAsk
-from pdp.v1 import audit_pb2, types_pb2
+from pdp.v1 import audit_pb2, decision_pb2, types_pb2
 
 _END = 2**63
 _MAX_VALUES = 32  # of one field of a search
@@ -46,6 +46,13 @@ def inclusion(proof: Proof) -> types_pb2.InclusionProof:
     return types_pb2.InclusionProof(
         index=proof.number, tree_size=head.size, hashes=proof.hashes, checkpoint=head.note
     )
+
+
+def attach(receipts: Mapping[int, Proof], answers: Iterable[decision_pb2.DecideResponse]) -> None:
+    """Give answers the receipts that there are."""
+    for answer in answers:
+        if proof := receipts.get(answer.record.index):
+            answer.receipt.CopyFrom(inclusion(proof))
 
 
 def consistency(proof: Proof) -> audit_pb2.ConsistencyProof:

@@ -25,6 +25,14 @@ def response(answered: Iterable[Answered]) -> decision_pb2.DecideBatchResponse:
     return decision_pb2.DecideBatchResponse(items=map(_item, answered))
 
 
+def waiting(
+    request: decision_pb2.DecideBatchRequest, response: decision_pb2.DecideBatchResponse
+) -> list[decision_pb2.DecideResponse]:
+    """The answers whose questions wait for their receipt."""
+    pairs = zip(request.requests, response.items, strict=True)
+    return [item.response for each, item in pairs if each.wait_receipt and item.HasField("response")]
+
+
 def _ask(request: decision_pb2.DecideRequest, until_ns: int) -> Question:
     try:
         return decisions.ask(request, until_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decisions import credential, obligation, policy_ref, reason, record_ref, session
@@ -24,8 +24,11 @@ _START = (
 _ORDER = "is not start, chunks, end in this order"
 
 
-async def result_ask(requests: AsyncIterator[decision_pb2.InspectResultRequest], max_bytes: int) -> ResultAsk:
-    """The whole stream. Raises InvalidRequest naming the field, Overloaded `result.too_large`."""
+async def result_ask(
+    requests: AsyncIterator[decision_pb2.InspectResultRequest], max_bytes: int, more: Callable[[int], None]
+) -> ResultAsk:
+    """The whole stream; `more` counts the bytes that are held. Raises InvalidRequest naming the field, Overloaded
+    `result.too_large`, and what `more` raises."""
     start: decision_pb2.ResultStart | None = None
     end: decision_pb2.ResultEnd | None = None
     data = bytearray()
@@ -39,6 +42,7 @@ async def result_ask(requests: AsyncIterator[decision_pb2.InspectResultRequest],
         elif part == "chunk":
             if len(data) + len(request.chunk.data) > max_bytes:
                 raise Overloaded("result.too_large", f"The result is larger than {max_bytes} bytes; withhold it.")
+            more(len(request.chunk.data))
             data += request.chunk.data
         elif part == "end":
             end = request.end

@@ -1,0 +1,18 @@
+"""LangChain: each tool call of an agent is decided; one that waits for people interrupts the graph."""
+
+from typing import Any
+
+from langchain.agents import create_agent
+
+from pdp.adapters.frameworks.langchain import ToolGuardMiddleware
+from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
+
+
+def guarded(model: Any, tools: list[Any], guard: ToolGuard, checkpointer: Any) -> Any:
+    return create_agent(
+        model,
+        tools,
+        middleware=[ToolGuardMiddleware(guard)],  # last of all
+        context_schema=RunIdentity,  # agent.invoke(..., context=RunIdentity(token=users_token))
+        checkpointer=checkpointer,
+    )

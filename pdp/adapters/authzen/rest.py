@@ -1,0 +1,122 @@
+"""AuthZEN 1.0 over HTTP: `/access/v1/…` and the metadata of this decision point."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from typing_extensions import override
+
+from pdp.adapters.authzen import access_questions as questions
+from pdp.adapters.authzen.access import AccessRequests, Handler, status_of
+from pdp.adapters.authzen.access_questions import Object
+from pdp.adapters.grpc.interceptors import logged
+from pdp.adapters.http_api import HttpApi
+from pdp.adapters.http_listener import HttpCall, HttpReply
+from pdp.core.digest import Json
+from pdp.core.errors import DeadlineTooShort, InvalidRequest
+from pdp.core.request import Role
+from pdp.ports import Entropy
+from pdp.service.admission import Admission
+
+EVALUATION, EVALUATIONS, SEARCH = "/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search"
+SEARCHED = ("subject", "resource", "action")
+WELL_KNOWN = "/.well-known/authzen-configuration"
+REQUEST_ID = "x-request-id"
+_JSON = "application/json"
+
+
+class AuthzenRest(HttpApi):
+    """The listener. A denial is an answer like any other, with status 200; a fault is none."""
+
+    def __init__(
+        self, access: AccessRequests, admission: Admission, entropy: Entropy, tls: ssl.SSLContext | None
+    ) -> None:
+        options = access.options
+        super().__init__(options.listen, "authzen.listen", max_body=options.max_body_bytes, tls=tls, said="AuthZEN")
+        self._access, self._admission, self._entropy = access, admission, entropy
+        self._calls: dict[str, tuple[str, str, Handler]] = {
+            EVALUATION: ("authzen.Evaluation", "access_evaluation_endpoint", access.evaluation),
+            EVALUATIONS: ("authzen.Evaluations", "access_evaluations_endpoint", access.evaluations),
+        }
+        for searched in SEARCHED if options.search_candidates else ():
+            call = (f"authzen.{searched.capitalize()}Search", f"search_{searched}_endpoint")
+            self._calls[f"{SEARCH}/{searched}"] = (*call, partial(access.search, searched))
+        self._metadata = self._made_metadata()
+
+    @override
+    async def answer(self, call: HttpCall) -> HttpReply:
+        """The answer to one request; `X-Request-ID` comes back with it, whatever it is."""
+        reply, said = await self._reply(call), call.headers.get(REQUEST_ID)
+        return reply if said is None else replace(reply, more=(*reply.more, ("X-Request-ID", said)))
+
+    async def _reply(self, request: HttpCall) -> HttpReply:
+        metadata = self._metadata.get(_path(request))
+        if metadata is None and _path(request) not in self._calls:
+            return _refused(404, "There is nothing at this path.")
+        method = "POST" if metadata is None else "GET"
+        if request.method != method:
+            return _refused(405, f"This path takes {method}.", ("Allow", method))
+        return await self._asked(request) if metadata is None else _json(200, metadata)
+
+    async def _asked(self, request: HttpCall) -> HttpReply:
+        rpc, _, handler = self._calls[_path(request)]
+        seconds = self._access.options.budget_ms / 1000
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._admission.admit(request.peer, Role.DECIDE, rpc, seconds) as caller,
+            ):
+                return _json(200, await handler(self._body(request), caller, seconds))
+        except TimeoutError:
+            return self._fault(
+                DeadlineTooShort("service.timeout", "The request took too long and was given up."), rpc
+            )
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            return self._fault(error, rpc)
+
+    def _body(self, request: HttpCall) -> Object:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != _JSON or "content-encoding" in request.headers:
+            raise InvalidRequest("Content-Type", f"must be {_JSON}, not compressed")
+        return questions.body(request.body, self._access.options.max_body_bytes)
+
+    def _fault(self, error: BaseException, rpc: str) -> HttpReply:
+        """The log has every fault; its caller hears the message of those that are not ours."""
+        said, status = logged(error, rpc, self._entropy), status_of(error)
+        more: tuple[tuple[str, str], ...] = ()
+        if status == 401:
+            more = (("WWW-Authenticate", "Bearer"),)
+        elif status == 503:
+            more = (("Retry-After", "1"),)
+        return _refused(status, said.message, *more)
+
+    def _made_metadata(self) -> Mapping[str, dict[str, Json]]:
+        """What there is, by the path that the issuer's own comes after (RFC 8615); nothing without an address."""
+        url = self._access.options.url
+        if url is None:
+            return {}
+        path = url.partition("://")[2].partition("/")[2]
+        found: dict[str, Json] = {"policy_decision_point": url}
+        found |= {name: f"{url}{at}" for at, (_, name, _) in self._calls.items()}
+        return {f"{WELL_KNOWN}/{path}" if path else WELL_KNOWN: found}
+
+
+def _json(status: int, value: Mapping[str, Json] | str) -> HttpReply:
+    return HttpReply(status, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), _JSON)
+
+
+def _refused(status: int, message: str, *headers: tuple[str, str]) -> HttpReply:
+    """An error is a message, as a JSON string."""
+    return replace(_json(status, message), more=headers)
+
+
+def _path(request: HttpCall) -> str:
+    return request.target.partition("?")[0]

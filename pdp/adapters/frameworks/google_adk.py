@@ -1,0 +1,82 @@
+"""Google ADK (google-adk 2.13.0): a plugin around each tool of a runner.
+
+A call that waits asks for a confirmation (`adk_request_confirmation`), which ADK hears once: answer it when
+`ToolGuardPlugin.settled`. That answer alone runs nothing: the call is asked again right before it would run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from google.adk.plugins.base_plugin import BasePlugin
+from google.adk.tools.base_tool import BaseTool
+from google.adk.tools.tool_context import ToolContext
+from google.genai.types import FunctionCall
+from typing_extensions import override
+
+from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
+
+RESULT = "result"  # the name under which ADK itself puts a text
+
+
+class ToolGuardPlugin(BasePlugin):
+    """Lets `guard` decide each tool call, the last of the runner's plugins.
+
+    `identify` takes a tool's context to the identity of its run, by `user_id` or `session.id`, from where the
+    application keeps it: ADK's session state is written by tools, and its metadata is stored.
+    """
+
+    def __init__(self, guard: ToolGuard, identify: Callable[[ToolContext], RunIdentity]) -> None:
+        super().__init__(name="pdp")
+        self._guard = guard
+        self._identify = identify
+        self._refused: set[str] = set()  # executions whose answer is ours
+
+    async def settled(self, confirmation: FunctionCall, known: RunIdentity, session_id: str) -> bool:
+        """Ask again about the call for which ADK wants this confirmation. Whether it waits no longer; then answer it
+        at once."""
+        asked = (confirmation.args or {})["originalFunctionCall"]
+        known = known if known.run else replace(known, run=session_id)
+        call = FrameworkCall(asked["name"], asked["args"], asked["id"], known)
+        return (await asyncio.to_thread(self._guard.ahead, call)).waiting is None
+
+    @override
+    async def before_tool_callback(
+        self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext
+    ) -> dict[str, Any] | None:
+        call = self._call(tool, tool_args, tool_context)
+        verdict = await asyncio.to_thread(self._guard.begin, call)
+        if verdict.allowed:
+            return None
+        self._refused.add(call.execution)
+        if verdict.waiting is not None:
+            tool_context.request_confirmation(hint=verdict.message, payload=verdict.waiting)
+            tool_context.actions.skip_summarization = True  # it pauses: the model is not to call it again
+        return {RESULT: verdict.message}
+
+    @override
+    async def after_tool_callback(
+        self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext, result: Any
+    ) -> dict[str, Any] | None:
+        call = self._call(tool, tool_args, tool_context)
+        if call.execution in self._refused:
+            self._refused.discard(call.execution)
+            return None
+        passed = await asyncio.to_thread(self._guard.end, call, result)
+        return None if passed is result else {RESULT: passed}
+
+    @override
+    async def on_tool_error_callback(
+        self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext, error: Exception
+    ) -> dict[str, Any] | None:
+        call = self._call(tool, tool_args, tool_context)
+        await asyncio.to_thread(self._guard.end, call, str(error), failed=True)
+        return None
+
+    def _call(self, tool: BaseTool, arguments: dict[str, Any], context: ToolContext) -> FrameworkCall:
+        known = self._identify(context)
+        known = known if known.run else replace(known, run=context.session.id)
+        return FrameworkCall(tool.name, arguments, context.function_call_id or "", known)

@@ -1,0 +1,101 @@
+"""LangChain agents (`create_agent`; langchain 1.4.7, langgraph 1.2.22): a middleware around each tool.
+
+A call that waits interrupts the graph (`interrupt()`, which needs a checkpointer). However the graph is resumed, the
+call is asked again; the value of the resume counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware
+from langchain.tools.tool_node import ToolCallRequest
+from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import interrupt
+from typing_extensions import override
+
+from pdp.adapters.frameworks.tool_guard import CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
+
+
+class ToolGuardMiddleware(AgentMiddleware):
+    """Lets `guard` decide each tool call. It stands last in the list of middleware, innermost: what another one
+    changes or runs inside of it is not what was decided.
+
+    `identify` takes the run's context (`context=` of `invoke`) to its identity.
+    """
+
+    def __init__(self, guard: ToolGuard, identify: Callable[[Any], RunIdentity] = identity) -> None:
+        super().__init__()
+        self._guard = guard
+        self._identify = identify
+
+    @override
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
+        call = self._call(request)
+        verdict = self._guard.ask(call)
+        while verdict.waiting is not None:
+            interrupt(verdict.waiting)  # raises, until the graph is resumed
+            verdict = self._guard.ask(call)
+        if not verdict.allowed:
+            return _refused(request, verdict)
+        try:
+            result = handler(request)
+        except GraphBubbleUp:  # a question of the tool's own: it has not ended
+            raise
+        except Exception as error:
+            self._guard.ran(verdict, str(error), failed=True)
+            raise
+        return _passed(request, result, self._guard.ran(verdict, _content(result), failed=_failed(result)))
+
+    @override
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
+    ) -> Any:
+        call = self._call(request)
+        verdict = await asyncio.to_thread(self._guard.ask, call)
+        while verdict.waiting is not None:
+            interrupt(verdict.waiting)
+            verdict = await asyncio.to_thread(self._guard.ask, call)
+        if not verdict.allowed:
+            return _refused(request, verdict)
+        try:
+            result = await handler(request)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            await asyncio.to_thread(self._guard.ran, verdict, str(error), failed=True)
+            raise
+        content, failed = _content(result), _failed(result)
+        return _passed(request, result, await asyncio.to_thread(self._guard.ran, verdict, content, failed=failed))
+
+    def _call(self, request: ToolCallRequest) -> FrameworkCall:
+        known, asked = self._identify(request.runtime.context), request.tool_call
+        thread = request.runtime.config.get("configurable", {}).get("thread_id", "")
+        known = known if known.run else replace(known, run=str(thread))
+        return FrameworkCall(asked["name"], asked["args"], asked["id"] or "", known)
+
+
+def _refused(request: ToolCallRequest, verdict: CallVerdict) -> ToolMessage:
+    asked = request.tool_call
+    return ToolMessage(verdict.message, name=asked["name"], tool_call_id=asked["id"] or "", status="error")
+
+
+def _content(result: Any) -> Any:
+    """What of a result the model reads. An update of the graph's state cannot be inspected, so it is withheld."""
+    return result.content if isinstance(result, ToolMessage) else result
+
+
+def _passed(request: ToolCallRequest, result: Any, passed: Any) -> Any:
+    """The result, or a message with the text that takes its place."""
+    if passed is _content(result):
+        return result
+    asked = request.tool_call
+    return ToolMessage(passed, name=asked["name"], tool_call_id=asked["id"] or "")
+
+
+def _failed(result: Any) -> bool:
+    return bool(isinstance(result, ToolMessage) and result.status == "error")

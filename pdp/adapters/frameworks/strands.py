@@ -1,0 +1,74 @@
+"""Strands Agents (strands-agents 1.62.0): an intervention around each tool.
+
+A call that waits interrupts the agent (`result.interrupts`). Whatever the `interruptResponse` says, the call is asked
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent
+from strands.interventions import Deny, InterventionHandler, Proceed, Transform
+from typing_extensions import override
+
+from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
+
+
+class ToolGuardIntervention(InterventionHandler):
+    """Lets `guard` decide each tool call, the last of the agent's interventions. `identify` takes the invocation's
+    state (`agent(..., invocation_state=...)`) to its identity."""
+
+    name = "pdp"
+    on_error = "throw"
+
+    def __init__(self, guard: ToolGuard, identify: Callable[[Any], RunIdentity] = identity) -> None:
+        self._guard = guard
+        self._identify = identify
+
+    @override
+    async def before_tool_call(self, event: BeforeToolCallEvent, **_more: Any) -> Proceed | Deny:
+        call = self._call(event)
+        verdict = await asyncio.to_thread(self._guard.begin, call)
+        round_ = 0
+        while verdict.waiting is not None:
+            event.interrupt(f"pdp-{round_}", reason=verdict.waiting)  # raises, until the agent is resumed
+            verdict = await asyncio.to_thread(self._guard.begin, call)
+            round_ += 1
+        return Proceed() if verdict.allowed else Deny(reason=verdict.message)
+
+    @override
+    async def after_tool_call(self, event: AfterToolCallEvent, **_more: Any) -> Proceed | Transform:
+        if event.cancel_message is not None:  # it never ran
+            return Proceed()
+        text = _text(event.result)
+        failed = event.exception is not None or event.result.get("status") == "error"
+        passed = await asyncio.to_thread(self._guard.end, self._call(event), text, failed=failed)
+        if passed is text:
+            return Proceed()
+        result = {**event.result, "content": [{"text": passed}]}
+
+        def cut(ended: Any) -> None:
+            ended.result = result
+
+        return Transform(apply=cut)
+
+    def _call(self, event: BeforeToolCallEvent | AfterToolCallEvent) -> FrameworkCall:
+        asked = event.tool_use
+        return FrameworkCall(
+            asked["name"], asked["input"], asked["toolUseId"], self._identify(event.invocation_state)
+        )
+
+
+def _text(result: Any) -> Any:
+    """A result's only text, else all of its content."""
+    content = result.get("content", [])
+    if len(content) == 1 and set(content[0]) == {"text"}:
+        return content[0]["text"]
+    try:
+        return json.dumps(content, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return content  # bytes, say: it is withheld

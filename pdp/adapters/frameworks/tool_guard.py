@@ -1,0 +1,242 @@
+"""A tool call of an agent framework as a question to the decision point: allowed, refused or waiting for people.
+
+An approval never runs a call: a call that waited is asked again, and only a new allow for exactly its arguments
+carries it out. Whatever goes wrong refuses. It rests on the client alone, for threads: frameworks run their hooks in
+loops and threads of their own making, and `Client` is safe to share between all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pdp.adapters.mcp.answers import SAFE_MESSAGE, data
+from pdp.client import Client, Decision, Session, ToolCall
+from pdp.client.results import WITHHELD
+from pdp.client.values import Credential, JsonObject
+
+logger = logging.getLogger(__name__)
+
+MAX_KEPT = 10_000  # calls of each kind that are kept; one that waits and is forgotten finds its request by itself
+Outcome = Literal["done", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """For whom an agent runs. The application puts it into the framework's own run context, where neither the model
+    nor a tool can write. `run` tells calls of this run from calls of others that have the same id, and stays the same
+    when the run is resumed."""
+
+    token: Credential = field(default=None, repr=False)
+    session: Session | None = None
+    run: str = ""
+
+
+NOBODY = RunIdentity()  # the decision point denies what is asked for nobody
+
+
+def identity(context: object) -> RunIdentity:
+    """The identity that a run context is, or has as `pdp` (a member or an attribute); NOBODY without."""
+    if isinstance(context, Mapping):
+        context = context.get("pdp")
+    elif not isinstance(context, RunIdentity):
+        context = getattr(context, "pdp", None)
+    return context if isinstance(context, RunIdentity) else NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkCall:
+    """A call as the framework announces it. `id` is the framework's own of this execution, the same when the call is
+    resumed. Arguments are a mapping, or JSON as the model wrote it."""
+
+    tool: str
+    arguments: Any = field(repr=False)
+    id: str
+    identity: RunIdentity
+
+    @property
+    def digest(self) -> str:
+        """Of tool and arguments; "" for arguments that are no JSON object, which nothing resumes."""
+        try:
+            value = json.loads(self.arguments) if isinstance(self.arguments, (str, bytes)) else self.arguments
+            text = json.dumps([self.tool, value], sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            return ""
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def execution(self) -> str:
+        """The id of this one execution, among those of all runs."""
+        session = self.identity.session.id if self.identity.session is not None else ""
+        parts = json.dumps([self.identity.run, session, self.id])
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CallVerdict:
+    """The answer about one call. Run it only if `allowed`, which asks the clock. `message` is all that a model may be
+    told of a refusal or a wait; `waiting` is for the application and its user, None for a call that does not wait.
+
+    `digest` is the call's when it was asked: a framework may change the very arguments that it gave."""
+
+    call: FrameworkCall
+    decision: Decision
+    digest: str
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may be carried out at this moment. No framework honours an obligation."""
+        return not self.decision.obligations and self.decision.holds(time.time())
+
+    @property
+    def message(self) -> str:
+        """The safe message, the same for every denial."""
+        return self.decision.safe_message or SAFE_MESSAGE
+
+    @property
+    def waiting(self) -> dict[str, Any] | None:
+        """What a framework's interrupt carries: JSON, without reasons and without rights. Answering it approves
+        nothing: it means that the call is to be asked again."""
+        pending = self.decision.pending
+        if self.decision.effect != "pending" or pending is None:
+            return None
+        return {**data(self.decision), "message": self.message, "resume_token": pending.resume_token}
+
+
+class ToolGuard:
+    """Decisions about the tools of an agent.
+
+    `server` is the registered server of the tools, or a function from a framework's name of a tool to (server, name).
+    `definitions` are the tools as their servers list them, by the framework's names. Without `inspects_results`
+    results pass as they are.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        server: str | Callable[[str], tuple[str, str]],
+        definitions: Mapping[str, JsonObject] | None = None,
+        *,
+        inspects_results: bool = True,
+    ) -> None:
+        self._client = client
+        self._server = server
+        self._definitions = dict(definitions or {})
+        self._inspects_results = inspects_results
+        self._waiting: OrderedDict[str, CallVerdict] = OrderedDict()  # by execution
+        self._ahead: OrderedDict[str, CallVerdict] = OrderedDict()  # allowed, and not begun
+        self._running: OrderedDict[str, CallVerdict] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ask(self, call: FrameworkCall) -> CallVerdict:
+        """May the call be carried out now? Never raises. It blocks for as long as the client's timeout."""
+        digest = call.digest
+        try:
+            decision = self._client.decide(self._question(call), call.identity.token, session=call.identity.session)
+        except Exception:  # a function of the application's may fail
+            logger.exception("no question can be made of a call of %r", call.tool)
+            decision = Decision(False, "deny", "", (), SAFE_MESSAGE)
+        if not decision.allowed:
+            logger.info("%s: a call of %r: %s %s", decision.effect, call.tool, decision.code, decision.decision_id)
+        verdict = CallVerdict(call, decision, digest)
+        self._note(verdict)
+        return verdict
+
+    def waits(self, call_id: str, known: RunIdentity) -> dict[str, Any] | None:
+        """What the application may show its user of a call that this process asked about and that waits, for
+        frameworks whose interrupts carry nothing; None for any other."""
+        with self._lock:
+            verdict = self._waiting.get(FrameworkCall("", {}, call_id, known).execution)
+        return verdict.waiting if verdict is not None and verdict.call.identity == known else None
+
+    def ahead(self, call: FrameworkCall) -> CallVerdict:
+        """As `ask`, for frameworks that want to know whether a call waits before they begin it: `begin` takes what
+        is allowed here, once. Asking twice would use up an approval and then find it used."""
+        return self._kept(self._ahead, self._allowed(call) or self.ask(call))
+
+    def begin(self, call: FrameworkCall) -> CallVerdict:
+        """As `ask`, right before the framework carries the call out, for frameworks that say later by `end` what came
+        of it."""
+        return self._kept(self._running, self._allowed(call) or self.ask(call))
+
+    def end(self, call: FrameworkCall, result: Any, *, failed: bool = False) -> Any:
+        """As `ran`, of a call that was begun. The result of another one is withheld."""
+        verdict = self._taken(self._running, call)
+        if verdict is None:
+            logger.error("a call of %r was carried out without an allow", call.tool)
+            return WITHHELD
+        return self.ran(verdict, result, failed=failed)
+
+    def ran(self, verdict: CallVerdict, result: Any, *, failed: bool = False) -> Any:
+        """What the model gets of the result of an allowed call: itself, or a text where something is cut out of it or
+        it is withheld. Reports the outcome, which of a failure is unknown, since it may have had its effect. Never
+        raises."""
+        try:
+            return self._passed(verdict, result, failed=failed)
+        except Exception:
+            logger.exception("a result of %r is withheld", verdict.call.tool)
+            return WITHHELD
+
+    def _kept(self, kept: OrderedDict[str, CallVerdict], verdict: CallVerdict) -> CallVerdict:
+        if verdict.allowed:
+            with self._lock:
+                kept[verdict.call.execution] = verdict
+                while len(kept) > MAX_KEPT:
+                    kept.popitem(last=False)
+        return verdict
+
+    def _taken(self, kept: OrderedDict[str, CallVerdict], call: FrameworkCall) -> CallVerdict | None:
+        """What is kept of this execution, for one use."""
+        with self._lock:
+            verdict = kept.pop(call.execution, None)
+        return verdict if verdict is not None and verdict.call.identity == call.identity else None
+
+    def _allowed(self, call: FrameworkCall) -> CallVerdict | None:
+        """An allow that was asked ahead for this very call, and still holds."""
+        verdict = self._taken(self._ahead, call)
+        return verdict if verdict is not None and verdict.digest == call.digest and verdict.allowed else None
+
+    def _question(self, call: FrameworkCall) -> ToolCall:
+        server, name = (self._server, call.tool) if isinstance(self._server, str) else self._server(call.tool)
+        arguments = call.arguments.encode() if isinstance(call.arguments, str) else call.arguments
+        question = ToolCall(
+            server, name, arguments, definition=self._definitions.get(call.tool), call_id=call.execution
+        )
+        with self._lock:
+            verdict = self._waiting.get(call.execution)
+        # other arguments than those that wait are another question
+        if verdict is None or verdict.decision.pending is None or verdict.digest != call.digest:
+            return question
+        return replace(question, resume_token=verdict.decision.pending.resume_token)
+
+    def _note(self, verdict: CallVerdict) -> None:
+        with self._lock:
+            self._waiting.pop(verdict.call.execution, None)
+            if verdict.waiting is not None:
+                self._waiting[verdict.call.execution] = verdict
+            while len(self._waiting) > MAX_KEPT:
+                self._waiting.popitem(last=False)
+
+    def _passed(self, verdict: CallVerdict, result: Any, *, failed: bool) -> Any:
+        decision, known = verdict.decision, verdict.call.identity
+        outcome: Outcome = "unknown" if failed else "done"
+        reported = self._client.report_outcome(decision.decision_id, outcome, redemption_id=decision.redemption_id)
+        if not reported.noted:
+            logger.warning("an outcome of %r is not noted: %s", verdict.call.tool, reported.code)
+        if not self._inspects_results:
+            return result
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
+        block = {"content": [{"type": "text", "text": text}], "isError": failed}
+        found = self._client.inspect_result(decision, block, known.token, session=known.session)
+        if not found.passes:
+            logger.warning("a result of %r is withheld: %s %s", verdict.call.tool, found.code, found.decision_id)
+            return found.safe_message or WITHHELD
+        passed = found.result["content"][0]["text"]
+        return result if passed == text else passed

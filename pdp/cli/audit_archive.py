@@ -1,0 +1,58 @@
+"""`pdp audit archive`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from pdp.cli.audit import bar
+from pdp.cli.commands import Duration
+from pdp.config import settings
+from pdp.runtime.archive import archive as archive_records
+
+
+@click.command("archive")
+@click.option(
+    "--config",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The server's configuration, which names its store.",
+)
+@click.option("--before", required=True, type=Duration("d", "90d"), help="Records older than so many days, like 90d.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The archive; by default `audit.archive`.",
+)
+def archive(*, config: Path, before: int, folder: Path | None) -> None:
+    """Move the oldest records of a store into an archive; receipts and proofs hold as before.
+
+    Whole bundles of 256 records are written, synced and read back; then a record says so, and only then their bytes
+    leave the store. Values of people stay where they are erased. On SQLite the server must be stopped; it archives by
+    itself where `audit.archive_after_days` says so. May be repeated, also after it was ended at any point.
+
+    Exit codes: 0 archived, or there is nothing to archive, 2 usage, 1 fault.
+    """
+    loaded = settings.load(config, os.environ)
+    place = folder or loaded.audit.archive
+    if place is None:
+        raise click.UsageError("--to: which folder? The configuration has no audit.archive.")
+    try:
+        with bar(0) as progress:
+            done = asyncio.run(archive_records(loaded, place, before, progress))
+    except OSError as error:
+        click.echo(
+            f"the archive cannot be written ({error.strerror}); records that it lacks are in the store", err=True
+        )
+        sys.exit(1)
+    if done.until == done.first and not done.emptied:
+        click.echo(f"nothing to archive: records below {done.until} are archived, none that follows is old enough")
+        return
+    click.echo(f"archived: records {done.first} to {done.until - 1}; {done.emptied} left the store")
+    if loaded.audit.archive != place:
+        click.echo(f"set audit.archive to {place}, so that the server still reads them", err=True)

@@ -1,0 +1,88 @@
+"""Wiring of the archive: where the store reads archived records, the command, and the setting that archives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from pdp.audit.archive import ArchiveFolder
+from pdp.audit.pushes import cursor
+from pdp.config.settings import Settings, store_password
+from pdp.core.check import NS
+from pdp.core.errors import Fault
+from pdp.runtime.environment import SYSTEM, Environment, index_key_of
+from pdp.service import archiving
+from pdp.service.archiving import ArchivedRecords
+from pdp.service.commit import CLOCK, Recorder
+from pdp.store.clock import StoreClock
+from pdp.store.opening import AnyStore, open_store
+
+log = logging.getLogger("pdp.log")
+EVERY = 3600.0  # seconds
+_DAY = 24 * 3600
+
+
+async def archive(
+    settings: Settings,
+    folder: Path,
+    before_seconds: int,
+    progress: Callable[[int], None],
+    environment: Environment = SYSTEM,
+) -> ArchivedRecords:
+    """Archive what is older, in a process of its own: on SQLite none may serve. Raises Fault, OSError."""
+    store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
+    try:
+        clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
+        index_key = index_key_of(settings, environment.entropy)
+        recorder = Recorder(store, clock, environment.entropy, boot=store.boot, index_key=index_key)
+        return await _archive(
+            settings, store, ArchiveFolder(folder), recorder, clock, before_seconds, "operator", progress
+        )
+    finally:
+        await store.close()
+
+
+async def keep_archiving(settings: Settings, store: AnyStore, recorder: Recorder, clock: StoreClock) -> NoReturn:
+    """As `audit.archive_after_days` says, once an hour."""
+    assert settings.audit.archive is not None  # noqa: S101 - the options go together
+    folder, seconds = ArchiveFolder(settings.audit.archive), (settings.audit.archive_after_days or 0) * _DAY
+    while True:
+        try:
+            done = await _archive(settings, store, folder, recorder, clock, seconds, "service", lambda _: None)
+            if done.until > done.first:
+                log.info("archived: records %d to %d", done.first, done.until - 1)
+        except Fault as fault:
+            log.error("archive: %s: %s", fault.code, fault.message)
+        except OSError as error:
+            log.error("archive: audit.archive cannot be written (%s)", error.strerror)
+        except Exception:
+            log.exception("archive: internal error; retrying")
+        await asyncio.sleep(EVERY)
+
+
+async def _archive(  # noqa: PLR0913, PLR0917 - what it rests on
+    settings: Settings,
+    store: AnyStore,
+    folder: ArchiveFolder,
+    recorder: Recorder,
+    clock: StoreClock,
+    seconds: int,
+    by: str,
+    progress: Callable[[int], None],
+) -> ArchivedRecords:
+    """What a call, a repeat or a request may still be about is not old, however short the time."""
+    at_ns = clock.now_ns()
+    young = max(seconds, settings.store.calls_keep_seconds, settings.store.replies_keep_seconds)
+    return await archiving.archive(
+        store,
+        folder,
+        recorder,
+        before_ns=at_ns - young * NS,
+        cursors={cursor(name): options.from_start for name, options in settings.audit.push.items()},
+        by=by,
+        at_ns=at_ns,
+        progress=progress,
+    )

@@ -1,0 +1,93 @@
+"""Wiring of what gateways, hooks and AuthZEN ask by. What needs the MCP SDK or the client is loaded only where it is
+served."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pdp.adapters.authzen.access import AccessRequests
+from pdp.adapters.authzen.options import AuthzenOptions
+from pdp.adapters.authzen.rest import AuthzenRest
+from pdp.adapters.grpc.server import ServedBeside
+from pdp.adapters.grpc.servicer import Services
+from pdp.adapters.hooks.options import HookOptions
+from pdp.adapters.http_api import api_tls
+from pdp.adapters.http_listener import server_tls
+from pdp.config.settings import Settings
+from pdp.ports import Clock, Entropy
+
+if TYPE_CHECKING:
+    from pdp.adapters.hooks.listener import HookListener
+
+
+def check(settings: Settings) -> None:
+    """Read what the section names, and open nothing. Raises ConfigurationFault."""
+    if settings.hooks is not None:
+        _tls(settings.hooks)
+
+
+def check_authzen(settings: Settings) -> None:
+    """The same of AuthZEN."""
+    if settings.authzen is not None:
+        _api_tls(settings.authzen)
+
+
+def beside(
+    settings: Settings, services: Services, clock: Clock, entropy: Entropy, index_key: bytes
+) -> Sequence[ServedBeside]:
+    """The calls of gateways and of AuthZEN on the port of the API."""
+    return (*_gateways(settings, services, clock, entropy), *_access(settings, services, index_key))
+
+
+def _access(settings: Settings, services: Services, index_key: bytes) -> Sequence[ServedBeside]:
+    options = settings.authzen
+    if options is None or not options.grpc:
+        return ()
+    from pdp.adapters.authzen.rpc import AccessServicer  # noqa: PLC0415 - its stubs are loaded only where it is served
+
+    return (AccessServicer(AccessRequests(services, options, index_key), services.admission),)
+
+
+def _gateways(settings: Settings, services: Services, clock: Clock, entropy: Entropy) -> Sequence[ServedBeside]:
+    if settings.gateways is None:
+        return ()
+    from pdp.adapters.gateways.deciding import Deciding  # noqa: PLC0415 - see above
+    from pdp.adapters.gateways.ext_authz import Authorization  # noqa: PLC0415
+    from pdp.adapters.gateways.ext_mcp import ExtMcp  # noqa: PLC0415
+
+    deciding = Deciding(services, settings.gateways, clock, entropy)
+    return Authorization(deciding), ExtMcp(deciding)
+
+
+def hooks(
+    settings: Settings, services: Services, clock: Clock, entropy: Entropy, answers: Callable[[], bool]
+) -> HookListener | None:
+    """The listener of hooks over HTTP, not yet started; None where none is configured. Raises ConfigurationFault."""
+    if settings.hooks is None:
+        return None
+    from pdp.adapters.hooks.listener import HookListener  # noqa: PLC0415 - see above
+
+    return HookListener(settings.hooks, _tls(settings.hooks), services, clock, entropy, answers)
+
+
+def authzen(settings: Settings, services: Services, entropy: Entropy, index_key: bytes) -> AuthzenRest | None:
+    """AuthZEN's listener, likewise."""
+    options = settings.authzen
+    if options is None:
+        return None
+    return AuthzenRest(AccessRequests(services, options, index_key), services.admission, entropy, _api_tls(options))
+
+
+def _api_tls(options: AuthzenOptions) -> ssl.SSLContext | None:
+    if options.certificate_file is None or options.key_file is None:
+        return None
+    return api_tls(options.certificate_file, options.key_file, options.client_ca_file, "authzen")
+
+
+def _tls(options: HookOptions) -> ssl.SSLContext | None:
+    certificate, key = options.certificate_file, options.key_file
+    if certificate is None or key is None:
+        return None
+    return server_tls(certificate, key, "hooks: certificate_file and key_file")

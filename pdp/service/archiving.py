@@ -1,0 +1,108 @@
+"""Archiving: the oldest records of the log move into an archive, and their bytes leave the store.
+
+What stays of each in the store is what everything else rests on: index, id, kind, tenant, time and leaf hash. So the
+tree, its proofs, checks of a store that went back, and erasure go on without the archive. A record leaves the store
+only after a bundle that was synced and read back has it, by its leaf hash, and after a record says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pdp.core import events
+from pdp.core.digest import leaf_hash
+from pdp.core.errors import Unavailable
+from pdp.core.merkle import Frontier
+from pdp.ports import Archive, Store
+from pdp.service.commit import Recorder
+
+BUNDLE = 256  # records of an entry bundle (C2SP tlog-tiles)
+STAYING = 256  # the newest records, whatever their age
+_PAGE = 16 * BUNDLE
+_TOGETHER = 4  # bundles that leave the store in one transaction
+MARK = "archived"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRecords:
+    """What was done: records from `first` to below `until` are archived, and so many left the store."""
+
+    first: int
+    until: int
+    emptied: int
+
+
+async def archive(  # noqa: PLR0913 - what it rests on
+    store: Store,
+    folder: Archive,
+    recorder: Recorder,
+    *,
+    before_ns: int,
+    cursors: Mapping[str, bool],
+    by: str,
+    at_ns: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> ArchivedRecords:
+    """Archive whole bundles of records from before an instant. What a receiver has not got yet stays: `cursors` has
+    their names, and whether a new one gets the whole log. May be repeated, also after it was cut off at any point.
+    Raises Fault, OSError; then each record is in the store, or in the archive."""
+    first = store.archived()
+    until = max(first, await _until(store, before_ns, cursors))
+    for number in range(first // BUNDLE, until // BUNDLE):
+        await asyncio.to_thread(folder.keep, number, await _records(store, number))
+        progress(BUNDLE)
+    if until > first:
+        root = await _root(store, until)
+        entry = recorder.event(
+            "", "archive", lambda stamp: events.archive(stamp, by=by, first=first, until=until, root=root), (), at_ns
+        )
+        await recorder.commit_all((replace(entry, high_water=(*entry.high_water, (MARK, until))),))
+    emptied = 0
+    for number in range(0, until // BUNDLE, _TOGETHER):
+        emptied += await _empty(store, folder, number, min(number + _TOGETHER, until // BUNDLE))
+    return ArchivedRecords(first, until, emptied)
+
+
+async def _until(store: Store, before_ns: int, cursors: Mapping[str, bool]) -> int:
+    """Where the archive may end, by now."""
+    needed = await store.in_thread(store.oldest_needed, before_ns)
+    size = store.size()
+    reached = [await store.in_thread(store.cursor, name) for name in cursors]
+    starts = [0 if whole else size for whole in cursors.values()]
+    passed = [start if at is None else at for at, start in zip(reached, starts, strict=True)]
+    return max(0, min(needed, size - STAYING, *passed)) // BUNDLE * BUNDLE
+
+
+async def _records(store: Store, number: int) -> Sequence[bytes]:
+    """The records of a bundle, each as it was written. Raises Unavailable `store.corrupt`."""
+    rows = await store.in_thread(store.leaves_from, BUNDLE * number, BUNDLE)
+    for index, (leaf, record) in enumerate(rows, BUNDLE * number):
+        if leaf != leaf_hash(record):
+            raise Unavailable("store.corrupt", f"record {index} is not what was written; nothing more is archived")
+    return [record for _, record in rows]
+
+
+async def _root(store: Store, until: int) -> bytes:
+    frontier = Frontier()
+    for start in range(0, until, _PAGE):
+        for leaf, _ in await store.in_thread(store.leaves_from, start, min(_PAGE, until - start)):
+            frontier.append(leaf)
+    return frontier.root()
+
+
+async def _empty(store: Store, folder: Archive, first: int, end: int) -> int:
+    """Have what is archived leave the store, bundle by bundle, each looked at once more."""
+    left = []
+    for number in range(first, end):
+        rows = await store.in_thread(store.leaves_from, BUNDLE * number, BUNDLE)
+        if not any(record for _, record in rows):
+            continue
+        if not await asyncio.to_thread(folder.has, number, [leaf for leaf, _ in rows]):
+            # said to be archived, and not there: another folder, or a lost one
+            await asyncio.to_thread(folder.keep, number, await _records(store, number))
+        left.append(number)
+    if not left:
+        return 0
+    return await store.empty_archived(BUNDLE * left[0], BUNDLE * (left[-1] + 1))

@@ -1,0 +1,219 @@
+"""Shadow policies: bundles that are evaluated beside the active one, on decisions that are durable already.
+
+An answer never waits for a shadow, and is never another for it: decisions are queued once their record is durable,
+and one task takes them, one evaluation at a time. Where it does not keep up, decisions are passed over and counted. A
+shadow sees what the active policy saw, with what the document says of the policy exchanged; what it says otherwise is
+a record. It passes the same load gate, and its engine has a worker of its own under the same limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from pdp.core import events
+from pdp.core.errors import Fault
+from pdp.core.record import Stamp
+from pdp.core.stored import Artefact, Commit
+from pdp.ports import Clock, LoadedPolicy, PolicySource
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.service.commit import Recorder
+from pdp.service.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
+
+log = logging.getLogger("pdp.policy")
+
+QUEUED = 256  # decisions
+QUEUED_BYTES = 16 << 20  # of their records and documents
+PAUSE_SECONDS = 10.0  # after a failed evaluation, so that a bundle that loops does not take a core
+KEPT_REASONS = 32  # of one record
+
+
+@dataclass(slots=True)
+class ShadowStatus:
+    """A shadow, for operators: the bundle, why a newer one was refused (`problem`), and since the start how many
+    decisions it answered alike or otherwise, could not answer, and did not see."""
+
+    name: str
+    digest: str = ""
+    revision: str = ""
+    problem: str = ""
+    agreed: int = 0
+    differed: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class _Shadow:
+    source: PolicySource
+    status: ShadowStatus
+    policy: LoadedPolicy | None = None
+    said: str = ""  # the last problem that was told
+    resumes: float = 0.0  # the loop's time until which it is not asked
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)  # it is asked, or exchanged
+
+
+@dataclass(slots=True)
+class ShadowPolicies:
+    """The shadows of a process, by name. `run` loads them and evaluates; `offer` queues, and never waits."""
+
+    sources: Mapping[str, PolicySource]
+    recorder: Recorder
+    clock: Clock
+    watch_seconds: float
+    release: Callable[[], Awaitable[None]]  # ends all engines
+    telemetry: Telemetry = SILENT
+    _each: list[_Shadow] = field(init=False)
+    _queue: deque[Commit] = field(default_factory=deque)
+    _bytes: int = 0
+    _offered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._each = [_Shadow(source, ShadowStatus(name)) for name, source in self.sources.items()]
+        if self._each:
+            self.recorder.durable = self.offer
+
+    def status(self) -> tuple[ShadowStatus, ...]:
+        """Each of them as it is now."""
+        return tuple(replace(each.status) for each in self._each)
+
+    def offer(self, entries: tuple[Commit, ...]) -> None:
+        """Queue the decisions among them, unless too many wait."""
+        if not any(each.policy for each in self._each):
+            return
+        for entry in entries:
+            if entry.kind == "decision":
+                self._queue_up(entry)
+
+    def _queue_up(self, entry: Commit) -> None:
+        size = _size(entry)
+        if len(self._queue) >= QUEUED or self._bytes + size > QUEUED_BYTES:
+            for each in self._each:
+                self._count(each, "dropped")
+            return
+        self._queue.append(entry)
+        self._bytes += size
+        self._offered.set()
+
+    async def run(self) -> None:
+        """Load what is configured, and look for changes; evaluate what is offered."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._work())
+
+    async def _watch(self) -> None:
+        while True:
+            for each in self._each:
+                await self._load(each)
+            await asyncio.sleep(self.watch_seconds)
+
+    async def _load(self, each: _Shadow) -> None:
+        """A shadow that cannot be loaded is told, recorded once, and changes nothing else; the former one goes on."""
+        problem, told = "", ""
+        try:
+            loaded = await each.source.load(each.policy.digest if each.policy else None)
+            if loaded is not None:
+                await self._activate(each, loaded)
+        except Fault as fault:
+            problem, told = fault.code, f"{fault.code}: {fault.message}"
+        except Exception:
+            log.exception("shadow %s: internal error; retrying", each.status.name)
+            problem = told = "shadow.error"
+        if told == each.said:
+            return
+        each.said, each.status.problem = told, told
+        log.log(logging.ERROR if told else logging.INFO, "shadow %s: %s", each.status.name, told or "recovered")
+        if problem:
+            try:
+                await self._recorded(each, None, problem)
+            except Fault as fault:
+                log.error("shadow %s: no record: %s: %s", each.status.name, fault.code, fault.message)
+
+    async def _activate(self, each: _Shadow, loaded: LoadedPolicy) -> None:
+        """Raises Fault where its record cannot be written: then the former one goes on."""
+        try:
+            await self._recorded(each, loaded, "")
+        except BaseException:
+            await loaded.engine.close()
+            raise
+        async with each.busy:
+            before, each.policy = each.policy, loaded
+        each.status.digest, each.status.revision, each.resumes = loaded.digest, loaded.revision, 0.0
+        log.info("shadow %s: now %s", each.status.name, loaded.revision)
+        if before is not None:
+            await before.engine.close()
+
+    async def _recorded(self, each: _Shadow, loaded: LoadedPolicy | None, problem: str) -> None:
+        """Record what became of it, and keep the bundle by digest. Raises Fault."""
+        known = events.ShadowPolicy(each.status.name, *((loaded.digest, loaded.revision) if loaded else ("", "")))
+        packs = loaded.packs if loaded else ()
+        kept = (Artefact(loaded.digest, "bundle", loaded.artefact),) if loaded else ()
+        entry = self._event("", "shadow_policy", lambda stamp: events.shadow_loaded(stamp, known, packs, problem))
+        await self.recorder.commit_all((replace(entry, artefacts=kept),))
+
+    def _event(self, tenant: str, kind: str, made: Callable[[Stamp], bytes]) -> Commit:
+        return self.recorder.event(tenant, kind, made, (), self.clock.now_ns())
+
+    async def _work(self) -> None:
+        while True:
+            await self._offered.wait()
+            while self._queue:
+                entry = self._queue.popleft()
+                self._bytes -= _size(entry)
+                for each in self._each:
+                    async with each.busy:
+                        await self._take(each, entry)
+                await asyncio.sleep(0)
+            self._offered.clear()
+
+    async def _take(self, each: _Shadow, entry: Commit) -> None:
+        """A fault passes the decision over, and keeps no other from coming."""
+        try:
+            await self._evaluate(each, entry)
+        except Fault as fault:
+            log.error("shadow %s: %s: %s", each.status.name, fault.code, fault.message)
+        except Exception:
+            log.exception("shadow %s: internal error; the decision is passed over", each.status.name)
+        else:
+            return
+        each.resumes = asyncio.get_running_loop().time() + PAUSE_SECONDS
+        self._count(each, "failed")
+
+    async def _evaluate(self, each: _Shadow, entry: Commit) -> None:
+        """What a shadow says of a decision, counted, and recorded where it is something else. Raises Fault."""
+        policy, now = each.policy, asyncio.get_running_loop().time()
+        record = parsed(entry.record)
+        document = next((value.data for value in entry.values if value.path == "input"), b"")
+        if policy is None or not document or by_service(record):
+            return
+        if now < each.resumes:
+            self._count(each, "dropped")
+            return
+        supported = RecordedDecision(record, document).supported
+        outcome = await reevaluated(policy, under(policy, document), supported)
+        if failed(outcome):  # it differs all the same: that policy would deny
+            each.resumes = now + PAUSE_SECONDS
+        before, after = ComparedAnswer.recorded(record), ComparedAnswer.of(outcome)
+        part = before.part_changed(after)
+        if part:
+            reasons = before.reasons_of_change(after)[:KEPT_REASONS]
+            found = events.ShadowAnswer(record, part, after.effect, reasons)
+            known = events.ShadowPolicy(each.status.name, policy.digest, policy.revision)
+            entry = self._event(entry.tenant, "shadow", lambda stamp: events.shadow_differs(stamp, known, found))
+            await self.recorder.commit_all((entry,))
+        self._count(each, "differed" if part else "agreed")
+
+    def _count(self, each: _Shadow, outcome: str) -> None:
+        setattr(each.status, outcome, getattr(each.status, outcome) + 1)
+        self.telemetry.count("pdp.shadow.decisions", {"pdp.shadow": each.status.name, "pdp.outcome": outcome})
+
+    async def close(self) -> None:
+        """End their engines."""
+        await self.release()
+
+
+def _size(entry: Commit) -> int:
+    return len(entry.record) + sum(len(value.data) for value in entry.values)

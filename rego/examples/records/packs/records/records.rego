@@ -1,0 +1,93 @@
+# METADATA
+# title: Who may do what with records
+# description: |
+#   An application that asks by AuthZEN: subject, action, resource. Stored attributes stand in data/org.json, and those
+#   that its caller vouches for in the arguments. An operation is granted to everybody known, and denied unless a rule
+#   below positively permits it, for a grant may not read arguments.
+package packs.records
+
+# METADATA
+# title: Contract data of this pack
+meta := {"servers": ["records"], "owner": "records@acme.example", "kinds": ["generic"]}
+
+# METADATA
+# title: Known subjects may ask
+allow contains {"target": t.key, "code": "records.known"} if {
+	some t in input.targets
+	t.name in {"record/read", "record/write", "record/delete"}
+	some entity in data.org.entities
+	entity.type == "user"
+	entity.id == input.subject.id
+}
+
+# METADATA
+# title: What no rule permits
+deny contains {
+	"code": "records.not_permitted",
+	"message": "No rule of the records' owner permits this.",
+	"control": "",
+} if {
+	not permitted
+}
+
+# METADATA
+# title: Everybody known reads what is stored
+permitted if {
+	action == "record/read"
+	stored_status
+}
+
+# METADATA
+# title: The author writes what is active
+# description: A status that is sent counts before the one that is stored.
+permitted if {
+	action == "record/write"
+	author
+	status == "active"
+}
+
+# METADATA
+# title: An administrator writes what is archived, and nothing else
+permitted if {
+	action == "record/write"
+	role == "admin"
+	status == "archived"
+}
+
+# METADATA
+# title: The author deletes what can be had back
+permitted if {
+	action == "record/delete"
+	author
+	input.arguments.value.action.properties.soft == true
+}
+
+action := t.name if some t in input.targets
+
+author if {
+	some entity in data.org.entities
+	entity.type == "user"
+	entity.id == input.subject.id
+	entity.role == "author"
+}
+
+# The role that is sent, else the one that is stored.
+role := input.arguments.value.subject.properties.role
+
+role := stored_role if not input.arguments.value.subject.properties.role
+
+stored_role := entity.role if {
+	some entity in data.org.entities
+	entity.type == "user"
+	entity.id == input.subject.id
+}
+
+status := input.arguments.value.resource.properties.status
+
+status := stored_status if not input.arguments.value.resource.properties.status
+
+stored_status := entity.status if {
+	some entity in data.org.entities
+	entity.type == "record"
+	entity.id == input.arguments.value.resource.id
+}

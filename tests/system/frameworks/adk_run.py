@@ -1,0 +1,72 @@
+"""Runs of an agent of Google ADK with a model of its own interface, without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driver import Run
+from google.adk.models import BaseLlm, LlmResponse
+from google.genai import types
+
+from examples.frameworks.adk_agent import guarded
+
+CONFIRM = "adk_request_confirmation"
+
+
+class Scripted(BaseLlm):
+    """A model that calls one tool, then ends."""
+
+    asked: Any
+    turns: int = 0
+
+    async def generate_content_async(self, _request: Any, stream: bool = False) -> Any:  # noqa: ARG002 - ADK names it
+        self.turns += 1
+        part = types.Part(function_call=self.asked) if self.turns == 1 else types.Part(text="ended")
+        yield LlmResponse(content=types.Content(role="model", parts=[part]))
+
+
+class Agent:
+    def __init__(self, run: Run) -> None:
+        self._run, self._confirm = run, ""
+        asked = types.FunctionCall(id="call_1", name=run.tool, args=run.arguments)
+        self._runs: dict[str, Any] = {}
+        self._runner = guarded(Scripted(model="scripted", asked=asked), run.tools, run.guard, self._runs)
+
+    async def start(self) -> Any:
+        self._session = await self._runner.session_service.create_session(app_name="assistant", user_id="u")
+        self._runs[self._session.id] = self._run.identity
+        return await self._go(types.Part(text="go"))
+
+    async def resume(self, arguments: Any) -> Any:
+        if arguments is not None:
+            stored = self._runner.session_service.sessions["assistant"]["u"][self._session.id]
+            for event in stored.events:
+                for call in event.get_function_calls():
+                    if call.name == CONFIRM:
+                        call.args["originalFunctionCall"]["args"] = arguments
+                    else:
+                        call.args = arguments
+        session = await self._runner.session_service.get_session(
+            app_name="assistant", user_id="u", session_id=self._session.id
+        )
+        calls = [call for event in session.events for call in event.get_function_calls()]
+        (confirmation,) = [call for call in calls if call.id == self._confirm]
+        (plugin,) = self._runner.plugin_manager.plugins
+        if not await plugin.settled(confirmation, self._run.identity, session.id):
+            return self._run.guard.waits("call_1", self._run.identity), None
+        answer = types.FunctionResponse(id=self._confirm, name=CONFIRM, response={"confirmed": True})
+        return await self._go(types.Part(function_response=answer))
+
+    async def _go(self, part: Any) -> Any:
+        message, told, waiting = types.Content(role="user", parts=[part]), None, None
+        async for event in self._runner.run_async(user_id="u", session_id=self._session.id, new_message=message):
+            for call in event.get_function_calls():
+                if call.name == CONFIRM:
+                    self._confirm = call.id
+            for asked in event.actions.requested_tool_confirmations.values():
+                waiting = asked.payload
+            for response in event.get_function_responses():
+                told = response.response
+        if waiting is not None:
+            return waiting, None
+        return None, told["result"] if told else told

@@ -1,0 +1,115 @@
+"""A process with one agent framework, which carries out runs of agents for tests: `driver.py NAME SOCKET`.
+
+It runs in the framework's own environment. Each connection is one run, in lines of JSON. Asked: `call` (a fresh agent
+whose model calls one tool and then ends) or `resume` (the run that waits goes on, with other arguments if given).
+Answered: `waiting` (what the interrupt carries, or None), `told` (what the model got of the call) and `ran`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
+from pdp.client import Client
+
+STATES = ["waiting", "told"]
+
+
+@dataclass
+class Run:
+    """What one run is about. `tools` are plain functions; they note what they carry out in `ran`."""
+
+    guard: ToolGuard
+    identity: RunIdentity
+    tool: str
+    arguments: dict[str, Any]
+    returns: str = "carried out"
+    fails: bool = False
+    note: str = ""
+    ran: list[Any] = field(default_factory=list)
+
+    @property
+    def tools(self) -> list[Callable[..., str]]:
+        def git_status(repo_path: str) -> str:
+            """Status of a repository."""
+            return self._carry_out("git_status", {"repo_path": repo_path})
+
+        def git_reset(repo_path: str) -> str:
+            """Resets a repository."""
+            return self._carry_out("git_reset", {"repo_path": repo_path})
+
+        def git_log(max_count: int) -> str:
+            """The latest commits."""
+            return self._carry_out("git_log", {"max_count": max_count})
+
+        def probe() -> str:
+            """Notes that it ran."""
+            return self._carry_out("probe", {})
+
+        return [git_status, git_reset, git_log, probe]
+
+    def _carry_out(self, tool: str, arguments: dict[str, Any]) -> str:
+        self.ran.append([tool, arguments])
+        if self.note:
+            with Path(self.note).open("a") as file:
+                file.write("ran")
+        if self.fails:
+            raise RuntimeError(self.returns)
+        return self.returns
+
+
+def begun(agents: Any, asked: dict[str, Any]) -> tuple[Client, Run]:
+    client = Client(asked["target"], token=asked["caller"] or None, timeout=asked["timeout"])
+    prefix = getattr(agents, "PREFIX", "")  # of this framework's own names
+    definitions = {prefix + name: definition for name, definition in asked["definitions"].items()}
+    guard = ToolGuard(client, getattr(agents, "SERVER", asked["server"]), definitions)
+    identity = RunIdentity(asked["token"] or None, run=asked["run"])
+    names = ("tool", "arguments", "returns", "fails", "note")
+    return client, Run(guard, identity, **{name: asked[name] for name in names if name in asked})
+
+
+async def serve(agents: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    client, run, agent = None, None, None
+    try:
+        while line := await reader.readline():
+            asked = json.loads(line)
+            if asked["do"] == "call":
+                client, run = begun(agents, asked)
+                agent = agents.Agent(run)
+            assert run is not None
+            assert agent is not None
+            try:
+                state = await (agent.start() if asked["do"] == "call" else agent.resume(asked["arguments"]))
+            except RuntimeError:
+                if not run.fails:
+                    raise
+                state = (None, None)  # the tool's own failure ended the run
+            answer = {"ran": run.ran, **dict(zip(STATES, state, strict=True))}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+    finally:
+        writer.close()
+        if client is not None:
+            client.close()
+
+
+async def main(name: str, path: str) -> None:
+    agents = importlib.import_module(name)
+    server = await asyncio.start_unix_server(lambda *streams: serve(agents, *streams), path)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), lambda: os._exit(0))  # the test has ended
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""Runs of an agent of the OpenAI Agents SDK with its own scripted model, through the serialised state of a run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agents import ModelBehaviorError, RunConfig, RunContextWrapper, Runner, RunState, function_tool
+from agents.testing import ScriptedModel
+from driver import Run
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
+
+from examples.frameworks.openai_agent import guarded
+from pdp.adapters.frameworks.openai_agents import GuardedTools
+
+CONFIG = RunConfig(tracing_disabled=True)
+
+
+class Agent:
+    def __init__(self, run: Run) -> None:
+        self._run, self._result = run, None
+        asked = {"name": run.tool, "arguments": json.dumps(run.arguments), "call_id": "call_1"}
+        text = ResponseOutputText(text="ended", type="output_text", annotations=[])
+        replies = [
+            [ResponseFunctionToolCall(type="function_call", **asked)],
+            [ResponseOutputMessage(id="m", role="assistant", status="completed", type="message", content=[text])],
+        ]
+        self._agent = guarded(ScriptedModel(replies), [function_tool(each) for each in run.tools], run.guard)
+
+    async def start(self) -> Any:
+        return self._state(await Runner.run(self._agent, "go", context=self._run.identity, run_config=CONFIG))
+
+    async def resume(self, arguments: Any) -> Any:
+        state = json.dumps(self._result.to_state().to_json(context_serializer=lambda _known: {}))
+        if arguments is not None:
+            before = json.dumps(json.dumps(self._run.arguments))
+            assert before in state
+            state = state.replace(before, json.dumps(json.dumps(arguments)))
+        context = RunContextWrapper(context=self._run.identity)
+        restored = await RunState.from_string(self._agent, state, context_override=context)
+        tools = GuardedTools(self._run.guard)
+        if not await tools.settle(restored, self._run.identity) and arguments is None:
+            return tools.waits(restored.get_interruptions()[0], self._run.identity), None
+        try:
+            return self._state(await Runner.run(self._agent, restored, run_config=CONFIG))
+        except ModelBehaviorError:  # the SDK itself takes other arguments under the same id for a fault
+            return None, None
+
+    def _state(self, result: Any) -> Any:
+        self._result = result
+        if result.interruptions:
+            (item,) = result.interruptions
+            return GuardedTools(self._run.guard).waits(item, self._run.identity), None
+        (told,) = [each for each in result.new_items if each.type == "tool_call_output_item"]
+        return None, told.output

@@ -1,0 +1,41 @@
+"""Runs of a Pydantic AI agent with its own function model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driver import Run
+from pydantic_ai import DeferredToolRequests, DeferredToolResults, ToolApproved
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.models.function import FunctionModel
+
+from examples.frameworks.pydantic_agent import guarded
+
+
+class Agent:
+    def __init__(self, run: Run) -> None:
+        self._run, self._result, self._changed = run, None, None
+        replies = iter([ToolCallPart(run.tool, run.arguments, "call_1"), TextPart("ended")])
+        model = FunctionModel(lambda _messages, _info: ModelResponse([next(replies)]))
+        self._agent = guarded(model, run.tools, run.guard)
+
+    async def start(self) -> Any:
+        return self._state(await self._agent.run("go", deps=self._run.identity))
+
+    async def resume(self, arguments: Any) -> Any:
+        self._changed = arguments or self._changed
+        approval = ToolApproved(override_args=self._changed) if self._changed else True
+        return self._state(
+            await self._agent.run(
+                message_history=self._result.all_messages(),
+                deferred_tool_results=DeferredToolResults(approvals={"call_1": approval}),
+                deps=self._run.identity,
+            )
+        )
+
+    def _state(self, result: Any) -> Any:
+        self._result = result
+        if isinstance(result.output, DeferredToolRequests):
+            return result.output.metadata["call_1"], None
+        parts = [part for message in result.all_messages() for part in message.parts]
+        return None, [part.content for part in parts if isinstance(part, ToolReturnPart)][-1]

@@ -1,0 +1,76 @@
+"""AuthZEN's listener with TLS: callers by certificate, by token, by neither, and by somebody else's."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from support.records import ACTIVE, ALICE, EVALUATION, READ, asks, plan
+from support.world import running
+
+LONG, SHORT = 400, 10  # days; a world's clock is some months ahead
+
+
+def certified(folder: Path, name: str, san: x509.GeneralName, days: int = LONG) -> Path:
+    """NAME.pem and NAME.key, self-signed."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([san]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    (folder / f"{name}.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(pem))
+    return folder / f"{name}.pem"
+
+
+async def test_callers_by_certificate(tmp_path: Path) -> None:
+    server = certified(tmp_path, "server", x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    app = certified(tmp_path, "app", x509.UniformResourceIdentifier("spiffe://acme.example/app"))
+    old = certified(tmp_path, "old", x509.UniformResourceIdentifier("spiffe://acme.example/app"), SHORT)
+    other = certified(tmp_path, "other", x509.DNSName("other"))
+    certified(tmp_path, "alien", x509.UniformResourceIdentifier("spiffe://acme.example/app"))
+    (tmp_path / "callers.pem").write_bytes(b"".join(each.read_bytes() for each in (app, old, other)))
+    settings = {
+        "certificate_file": str(server),
+        "key_file": str(tmp_path / "server.key"),
+        "client_ca_file": str(tmp_path / "callers.pem"),
+    }
+    made = plan(settings, match={"sans": ["uri:spiffe://acme.example/app"]})
+    async with running(tmp_path, made) as world:
+        assert world.process.authzen is not None
+        url = f"https://{world.process.authzen.address}{EVALUATION}"
+
+        async def asked(shown: str = "", **headers: str) -> httpx.Response:
+            context = ssl.create_default_context(cafile=str(server))
+            if shown:
+                context.load_cert_chain(tmp_path / f"{shown}.pem", tmp_path / f"{shown}.key")
+            async with httpx.AsyncClient(trust_env=False, timeout=30, verify=context) as client:
+                return await client.post(url, json=asks(ALICE, READ, ACTIVE), headers=headers)
+
+        assert (await asked("app")).json() == {"decision": True}
+        assert (await asked("other")).status_code == 401  # nobody's
+        assert (await asked("old")).status_code == 401  # ended by the service's clock
+        assert (await asked()).status_code == 401
+        stranger = world.metadata("stranger")[0][1]
+        assert (await asked("", authorization=stranger)).status_code == 403  # known by its token, without the role
+        assert (await asked("app", authorization=stranger)).status_code == 401  # two callers at once
+        with pytest.raises(httpx.TransportError):  # signed by nobody who may
+            await asked("alien")

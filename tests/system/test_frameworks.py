@@ -1,0 +1,164 @@
+"""Agents of other people's frameworks, each driven by its own test model: an allowed call runs, a denied one does
+not, one that waits resumes and runs once, and only what was approved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from served import SAFE, TOOLS, Served, make_world, served
+from support.frameworks import ENVIRONMENTS, Driven, Ended, driver
+from support.gateways import approve
+from test_ext_authz import OVER
+from test_inspection import TOKEN
+
+from pdp.authoring.sandbox import ALICE
+from pdp.client.results import WITHHELD
+
+RESULTS = set(ENVIRONMENTS) - {"litellm"}  # which give the guard their results
+AWAY = "unix:/nonexistent/pdp.sock"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    over = {key: value for key, value in OVER.items() if key in ("console", "store")}
+    over["content"] = {"max_result_bytes": 4_096}
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", over)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=ENVIRONMENTS)
+def framework(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Its name, and the socket of its driver."""
+    with driver(request.param, tmp_path_factory.mktemp("f")) as path:
+        yield request.param, path
+
+
+@pytest.fixture
+def run(framework: tuple[str, str]) -> Iterator[Driven]:
+    driven = Driven(framework[1])
+    yield driven
+    driven.close()
+
+
+def known(found: Served, **more: Any) -> dict[str, Any]:
+    """For whom a run is, and of whom it asks."""
+    now = time.time_ns()
+    return {
+        "target": found.world.socket,
+        "caller": found.world.caller_token("gateway", now),
+        "token": found.world.token(ALICE, now),
+        "server": "git",
+        "definitions": dict(TOOLS),
+        **more,
+    }
+
+
+def approved(found: Served, run: Driven, waits: Ended) -> Ended:
+    """The end of a run once everybody who is asked has approved, in one stage after the other."""
+    while waits.waiting is not None:
+        assert waits.ran == []
+        approve(found.world, waits.waiting["approval_url"])
+        waits = run.resume()
+    return waits
+
+
+@pytest.fixture
+def looked_at(framework: tuple[str, str]) -> None:
+    if framework[0] not in RESULTS:
+        pytest.skip("it gives a guardrail nothing by which a result belongs to a call")
+
+
+def test_an_allowed_call_runs_and_its_outcome_and_result_are_recorded(
+    found: Served, framework: tuple[str, str], run: Driven
+) -> None:
+    before = {kind: len(found.records(kind)) for kind in ("decision", "outcome", "inspection")}
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found))
+    assert (ended.waiting, ended.told) == (None, "carried out")
+    assert ended.ran == [["git_status", {"repo_path": "/src"}]]
+    (decision,), outcomes, inspections = (found.records(kind)[at:] for kind, at in before.items())
+    assert decision["effect"] == "allow"
+    wanted = 1 if framework[0] in RESULTS else 0
+    assert [each["outcome"] for each in outcomes] == ["done"] * wanted
+    assert [each["effect"] for each in inspections] == ["allow"] * wanted
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [("git_log", {"max_count": 10_000}), ("probe", {})])
+def test_a_denied_call_does_not_run_and_reads_like_an_unknown_one(
+    found: Served, run: Driven, tool: str, arguments: dict[str, Any]
+) -> None:
+    ended = run.call(tool, arguments, **known(found))
+    assert ended.ran == []
+    assert (ended.waiting, ended.told) == (None, SAFE)
+
+
+def test_a_call_for_nobody_does_not_run(found: Served, run: Driven) -> None:
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, token=""))
+    assert (ended.ran, ended.told) == ([], SAFE)
+
+
+def test_a_call_that_was_approved_resumes_and_runs_once(found: Served, run: Driven) -> None:
+    asked = {"repo_path": f"/approved/{time.monotonic_ns()}"}
+    waits = run.call("git_reset", asked, **known(found))
+    assert waits.ran == []
+    assert waits.waiting["status"] == "pending"
+    assert run.resume().waiting["approval_url"] == waits.waiting["approval_url"]  # nobody has answered
+    ended = approved(found, run, waits)
+    assert (ended.told, ended.ran) == ("carried out", [["git_reset", asked]])
+
+
+def test_other_arguments_than_those_approved_are_another_question(
+    found: Served, framework: tuple[str, str], run: Driven
+) -> None:
+    asked = {"repo_path": f"/changed/{time.monotonic_ns()}"}
+    waits = run.call("git_reset", asked, **known(found))
+    approve(found.world, waits.waiting["approval_url"])
+    changed = {"repo_path": asked["repo_path"] + "/other"}
+    again = run.resume(changed)
+    assert again.ran == []
+    if framework[0] == "openai":  # it ends a run whose call was changed
+        assert (again.waiting, again.told) == (None, None)
+        return
+    assert again.waiting["approval_url"] != waits.waiting["approval_url"]
+    assert approved(found, run, again).ran == [["git_reset", changed]]
+
+
+def test_with_the_decision_point_away_nothing_runs(found: Served, run: Driven) -> None:
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, target=AWAY, timeout=1))
+    assert (ended.ran, ended.waiting, ended.told) == ([], None, SAFE)
+
+
+def test_with_the_decision_point_gone_meanwhile_an_approved_call_does_not_run(found: Served, run: Driven) -> None:
+    asked = {"repo_path": f"/gone/{time.monotonic_ns()}"}
+    waits = run.call("git_reset", asked, **known(found))
+    approve(found.world, waits.waiting["approval_url"])
+    found.switch(engaged=True)
+    try:
+        ended = run.resume()
+    finally:
+        found.switch(engaged=False)
+    assert (ended.ran, ended.told) == ([], SAFE)
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_what_is_cut_out_of_a_result_never_reaches_the_model(found: Served, run: Driven) -> None:
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns=f"the key is {TOKEN}."))
+    assert ended.told == "the key is [credential removed]"
+    assert len(ended.ran) == 1
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_a_result_that_cannot_be_inspected_is_withheld(found: Served, run: Driven) -> None:
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns="x" * 5_000))
+    assert (ended.told, len(ended.ran)) == (WITHHELD, 1)
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_a_tool_that_fails_leaves_its_outcome_unknown(found: Served, framework: tuple[str, str], run: Driven) -> None:
+    before = len(found.records("outcome"))
+    run.call("git_status", {"repo_path": "/src"}, **known(found, fails=True))
+    (outcome,) = found.records("outcome")[before:]
+    # the OpenAI SDK makes a text of an error, and says so to nobody
+    assert outcome["outcome"] == ("done" if framework[0] == "openai" else "unknown")

@@ -1,0 +1,125 @@
+"""Calls of agent frameworks as questions: for whom, which execution, with which arguments, and when they may run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pdp.adapters.frameworks.tool_guard import NOBODY, CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
+from pdp.client import Client, Decision, Obligation, Pending, Session
+
+ALICE = RunIdentity("alices.token", Session(id="s"), "run-1")
+CALL = FrameworkCall("git_reset", {"path": "/a", "n": 1}, "call_1", ALICE)
+
+
+def allow(**more: Any) -> Decision:
+    given: dict[str, Any] = {"allowed": True, "effect": "allow", "valid_until": time.time() + 60, **more}
+    return Decision(request_id="r", reasons=(), safe_message="", **given)
+
+
+@pytest.mark.parametrize("context", [ALICE, {"pdp": ALICE, "other": 1}, SimpleNamespace(pdp=ALICE)])
+def test_the_identity_is_what_the_application_put_into_the_context(context: object) -> None:
+    assert identity(context) is ALICE
+
+
+@pytest.mark.parametrize(
+    "context", [None, {}, {"pdp": "alices.token"}, "alices.token", SimpleNamespace(pdp={"token": "t"})]
+)
+def test_anything_else_is_nobody(context: object) -> None:
+    assert identity(context) is NOBODY
+    assert identity(context).token is None
+
+
+def test_an_execution_is_one_of_one_run_and_session() -> None:
+    others = (
+        replace(CALL, id="call_2"),
+        replace(CALL, identity=replace(ALICE, run="run-2")),
+        replace(CALL, identity=replace(ALICE, session=Session(id="other"))),
+        replace(CALL, identity=replace(ALICE, session=None, run="run-1s")),
+    )
+    assert len({CALL.execution, *(each.execution for each in others)}) == 5
+    assert replace(CALL, arguments={}).execution == CALL.execution
+
+
+def test_arguments_are_the_same_however_they_are_written() -> None:
+    assert replace(CALL, arguments='{"n": 1, "path": "/a"}').digest == CALL.digest != ""
+    for other in ({"path": "/a", "n": 1.5}, {"path": "/a"}, {"path": "/a", "n": "1"}, {"path": "/a", "n": 2**53 + 1}):
+        assert replace(CALL, arguments=other).digest != CALL.digest
+    assert replace(CALL, tool="git_status").digest != CALL.digest
+
+
+@pytest.mark.parametrize("arguments", ["{", {"n": float("nan")}, {"n": object()}])
+def test_what_is_no_json_resumes_nothing(arguments: Any) -> None:
+    assert replace(CALL, arguments=arguments).digest == ""
+
+
+def test_only_an_allow_that_holds_and_obliges_to_nothing_may_run() -> None:
+    assert CallVerdict(CALL, allow(), CALL.digest).allowed
+    pending = Pending((), "token", None)
+    for decision in (
+        allow(valid_until=time.time() - 1),
+        allow(valid_until=None),
+        allow(allowed=False, effect="deny"),
+        allow(allowed=False, effect="pending", pending=pending),
+        allow(obligations=(Obligation("mask", "acme.mask", b"{}"),)),
+    ):
+        assert not CallVerdict(CALL, decision, CALL.digest).allowed
+    waiting = CallVerdict(CALL, allow(allowed=False, effect="pending", pending=pending), CALL.digest).waiting
+    assert waiting is not None
+    assert (waiting["status"], waiting["resume_token"]) == ("pending", "token")
+    assert CallVerdict(CALL, allow(), CALL.digest).waiting is None
+
+
+def test_no_question_is_no_permission() -> None:
+    """What the application's own function raises, or arguments that are no JSON, refuse before anybody is asked."""
+
+    def fails(_tool: str) -> tuple[str, str]:
+        raise KeyError
+
+    with Client("unix:/nonexistent/pdp.sock", timeout=1) as client:
+        for guard, call in (
+            (ToolGuard(client, fails), CALL),
+            (ToolGuard(client, "git"), replace(CALL, arguments=["/a"])),
+            (ToolGuard(client, "git"), replace(CALL, arguments={"n": object()})),
+        ):
+            verdict = guard.ask(call)
+            assert (verdict.allowed, verdict.waiting) == (False, None)
+            assert verdict.message
+
+
+def test_a_result_of_what_was_never_allowed_is_withheld() -> None:
+    with Client("unix:/nonexistent/pdp.sock", timeout=1) as client:
+        assert ToolGuard(client, "git").end(CALL, "secret") != "secret"
+
+
+def test_an_allow_that_was_asked_ahead_carries_out_one_call_as_it_was() -> None:
+    with Client("unix:/nonexistent/pdp.sock", timeout=1) as client:
+        guard = ToolGuard(client, "git")
+        for other in (replace(CALL, arguments={}), replace(CALL, identity=replace(ALICE, token="bobs.token"))):
+            guard._kept(guard._ahead, CallVerdict(CALL, allow(), CALL.digest))
+            assert not guard.begin(other).allowed
+            assert not guard.begin(CALL).allowed
+        guard._kept(guard._ahead, CallVerdict(CALL, allow(), CALL.digest))
+        assert guard.begin(CALL).allowed
+        assert not guard.begin(CALL).allowed
+        guard._kept(guard._ahead, CallVerdict(CALL, allow(valid_until=time.time() - 1), CALL.digest))
+        assert not guard.begin(CALL).allowed
+
+
+def test_arguments_that_were_changed_where_they_lie_are_others() -> None:
+    arguments = {"path": "/a"}
+    call = replace(CALL, arguments=arguments)
+    with Client("unix:/nonexistent/pdp.sock", timeout=1) as client:
+        guard = ToolGuard(client, "git")
+        guard._kept(guard._ahead, CallVerdict(call, allow(), call.digest))
+        arguments["path"] = "/etc"
+        assert not guard.begin(replace(CALL, arguments=arguments)).allowed
+        waits = allow(allowed=False, effect="pending", pending=Pending((), "token", None))
+        guard._note(CallVerdict(call, waits, call.digest))
+        assert guard._question(call).resume_token == "token"
+        arguments["path"] = "/root"
+        assert guard._question(call).resume_token == ""
