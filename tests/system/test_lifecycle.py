@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -271,7 +272,7 @@ def test_a_run_in_the_log(world: Sandbox) -> None:
     shown = CliRunner().invoke(cli, ["audit", "show", second["id"], str(world.folder / "store")])
     changes = {"service.retry_after_ms": {"old": None, "new": "700"}}
     assert json.loads(shown.output)["opened"] == {"changes": changes}
-    assert "700" not in json.dumps(second)  # it is every tenant's to read
+    assert not re.search(r"\b700\b", json.dumps(second))  # it is every tenant's to read
     starts = [r for r in log if r["kind"] == "start"]
     assert [r["config_sha256"] for r in starts] == [first["sha256"], first["sha256"], second["sha256"]]
     assert [r["records"] for r in starts] == [i for i, kind in enumerate(kinds) if kind == "start"]
