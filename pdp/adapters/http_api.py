@@ -9,17 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import h11
 from typing_extensions import override
 
-from pdp.adapters.grpc.servicer import certified
-from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply, reply_bytes, server_tls, whole_request
-from pdp.core.errors import ConfigurationFault
+from pdp.adapters.grpc.servicer import certified_peer
+from pdp.adapters.http_listener import (
+    HttpListener,
+    HttpReply,
+    listener_tls,
+    reply_bytes,
+    trust_clients,
+    whole_request,
+)
 from pdp.core.request import Peer
+from pdp.files.options import ListenerOptions
 
 MAX_HEAD = 40 << 10  # bytes; a token has up to 32 KiB
 READ_SECONDS = 10.0  # from the first byte of a request, or from the connection, until it has come whole
@@ -77,7 +83,7 @@ class HttpApi(HttpListener):
     ) -> None:
         """Answer request after request. Raises what ends a connection."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        peer, patience = self._peer(writer), READ_SECONDS
+        peer, patience = self._peer(writer), READ_SECONDS  # but for the token
         while not self._draining and await _begun(connection, reader, patience):
             request = None
             try:
@@ -90,7 +96,8 @@ class HttpApi(HttpListener):
                 reply = HttpReply(408)
             if request is not None:
                 self._connections[task] = True
-                reply = await self.answered(replace(request, peer=peer(request)))
+                authorization = request.headers.get("authorization", "")
+                reply = await self.answered(replace(request, peer=replace(peer, authorization=authorization)))
             writer.write(reply_bytes(connection, reply, is_last=self._draining or request is None))
             async with asyncio.timeout(WRITE_SECONDS):
                 await writer.drain()
@@ -100,18 +107,11 @@ class HttpApi(HttpListener):
             connection.start_next_cycle()
             patience = IDLE_SECONDS
 
-    def _peer(self, writer: asyncio.StreamWriter) -> Callable[[HttpCall], Peer]:
-        """The peer of a connection, but for its token. It never raises: see `peer_of`."""
+    def _peer(self, writer: asyncio.StreamWriter) -> Peer:
         if self._tls is None:
-            return lambda call: Peer("loopback", (), call.headers.get("authorization", ""))
+            return Peer("loopback", ())
         shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        if not shown:
-            return lambda call: Peer("tls", (), call.headers.get("authorization", ""))
-        try:
-            sans, until_ns = certified(ssl.DER_cert_to_PEM_cert(shown).encode())
-        except Exception:  # noqa: BLE001 - a certificate may provoke any exception in its parser
-            return lambda call: Peer("mtls", (), call.headers.get("authorization", ""), unreadable=True)
-        return lambda call: Peer("mtls", sans, call.headers.get("authorization", ""), until_ns=until_ns)
+        return certified_peer(ssl.DER_cert_to_PEM_cert(shown).encode()) if shown else Peer("tls", ())
 
 
 async def _begun(connection: h11.Connection, reader: asyncio.StreamReader, seconds: float) -> bool:
@@ -126,14 +126,11 @@ async def _begun(connection: h11.Connection, reader: asyncio.StreamReader, secon
     return False
 
 
-def api_tls(certificate_file: Path, key_file: Path, client_ca_file: Path | None, named: str) -> ssl.SSLContext:
-    """TLS for callers. With `client_ca_file` one may show a certificate that it has signed; one without is known by
-    its token. Raises ConfigurationFault `config.tls`."""
-    context = server_tls(certificate_file, key_file, f"{named}: certificate_file and key_file")
-    if client_ca_file is not None:
-        try:
-            context.load_verify_locations(client_ca_file)
-        except OSError:
-            raise ConfigurationFault("config.tls", f"{named}.client_ca_file: holds no PEM certificate.") from None
+def api_tls(options: ListenerOptions, client_ca_file: Path | None, named: str) -> ssl.SSLContext | None:
+    """TLS for callers of the configuration's section `named`. With `client_ca_file` one may show a certificate that
+    it has signed; one without is known by its token. Raises ConfigurationFault `config.tls`."""
+    context = listener_tls(options, named)
+    if context is not None and client_ca_file is not None:
+        trust_clients(context, client_ca_file, named)
         context.verify_mode = ssl.CERT_OPTIONAL
     return context

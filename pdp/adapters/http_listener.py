@@ -16,6 +16,7 @@ import h11
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.request import Peer
+from pdp.files.options import ListenerOptions
 
 log = logging.getLogger("pdp.http")
 
@@ -197,3 +198,17 @@ def server_tls(certificate_file: Path, key_file: Path, named: str) -> ssl.SSLCon
     except (OSError, ValueError):
         raise ConfigurationFault("config.tls", f"{named} must be PEM, a pair, and without a password.") from None
     return context
+
+
+def listener_tls(options: ListenerOptions, named: str) -> ssl.SSLContext | None:
+    """The same of the configuration's section `named`; None for plaintext."""
+    return None if options.pair is None else server_tls(*options.pair, f"{named}: certificate_file and key_file")
+
+
+def trust_clients(context: ssl.SSLContext, client_ca_file: Path, named: str) -> None:
+    """Let `context` accept certificates that the authorities in this PEM file have signed. Raises ConfigurationFault
+    `config.tls`."""
+    try:
+        context.load_verify_locations(client_ca_file)
+    except OSError:
+        raise ConfigurationFault("config.tls", f"{named}.client_ca_file: holds no PEM certificate.") from None

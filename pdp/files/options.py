@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
@@ -17,6 +19,36 @@ class Options(BaseModel):
     """A section of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListenerOptions(Options):
+    """A section that opens an HTTP listener of its own."""
+
+    listen: str = Field(description="HOST:PORT of its own listener.", examples=["127.0.0.1:8082"])
+    certificate_file: Path | None = Field(None, description="Its TLS certificate, with the chain, PEM.")
+    key_file: Path | None = Field(None, description="The certificate's private key.")
+    behind_proxy: bool = Field(
+        default=False,
+        description="A proxy speaks TLS, and nobody else reaches the address; else plaintext is for loopback only.",
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not host.strip("[]") or not port.isdecimal() or int(port) >= 1 << 16:
+            raise ValueError("listen must be HOST:PORT or [IPV6]:PORT")
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        if self.certificate_file is None and not self.behind_proxy and not is_loopback(host.strip("[]")):
+            raise ValueError("plaintext is for a literal loopback address; give certificate_file, or behind_proxy")
+        return self
+
+    @property
+    def pair(self) -> tuple[Path, Path] | None:
+        """Certificate and key; None for plaintext."""
+        return (
+            None if self.certificate_file is None or self.key_file is None else (self.certificate_file, self.key_file)
+        )
 
 
 def url_problem(url: str, *, origin: bool = False) -> str:

@@ -11,10 +11,9 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pdp.core.check import NS
-from pdp.core.names import is_loopback
 from pdp.core.security_events import Signal, SignalRefusal, Stream, signal
 from pdp.files.contradictions import Contradiction
-from pdp.files.options import Options
+from pdp.files.options import ListenerOptions, Options
 from pdp.identity.compact import CompactToken, Refusal, parse
 from pdp.identity.component import issuer_keys
 from pdp.identity.keys import KeyRing
@@ -89,29 +88,11 @@ class StreamOptions(Options):
         return {kind: claim for kind, claim in named.items() if claim is not None}
 
 
-class SignalOptions(Options):
+class SignalOptions(ListenerOptions):
     """The receiver of pushed security events (RFC 8935)."""
 
-    listen: str = Field(description="HOST:PORT of its own listener.", examples=["127.0.0.1:8082"])
     path: str = Field("/signals", pattern=r"^/[!-~]{0,255}$", description="Where transmitters push to.")
-    certificate_file: Path | None = Field(None, description="Its TLS certificate, with the chain, PEM.")
-    key_file: Path | None = Field(None, description="The certificate's private key.")
-    behind_proxy: bool = Field(
-        default=False,
-        description="A proxy speaks TLS, and nobody else reaches the address; else plaintext is for loopback only.",
-    )
     streams: tuple[StreamOptions, ...] = Field(min_length=1, description="Who may push, and about whom.")
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        host, colon, port = self.listen.rpartition(":")
-        if not colon or not host.strip("[]") or not port.isdecimal() or int(port) >= 1 << 16:
-            raise ValueError("listen must be HOST:PORT or [IPV6]:PORT")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
-        if self.certificate_file is None and not self.behind_proxy and not is_loopback(host.strip("[]")):
-            raise ValueError("plaintext is for a literal loopback address; give certificate_file, or behind_proxy")
-        return self
 
 
 def contradictions(options: SignalOptions, identity: IdentityOptions) -> Iterator[Contradiction]:

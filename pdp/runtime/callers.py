@@ -3,18 +3,15 @@ served."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pdp.adapters.authzen.access import AccessRequests
-from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.authzen.rest import AuthzenRest
 from pdp.adapters.grpc.server import ServedBeside
 from pdp.adapters.grpc.servicer import Services
-from pdp.adapters.hooks.options import HookOptions
 from pdp.adapters.http_api import api_tls
-from pdp.adapters.http_listener import server_tls
+from pdp.adapters.http_listener import listener_tls
 from pdp.config.settings import Settings
 from pdp.ports import Clock, Entropy
 
@@ -25,13 +22,13 @@ if TYPE_CHECKING:
 def check(settings: Settings) -> None:
     """Read what the section names, and open nothing. Raises ConfigurationFault."""
     if settings.hooks is not None:
-        _tls(settings.hooks)
+        listener_tls(settings.hooks, "hooks")
 
 
 def check_authzen(settings: Settings) -> None:
     """The same of AuthZEN."""
     if settings.authzen is not None:
-        _api_tls(settings.authzen)
+        api_tls(settings.authzen, settings.authzen.client_ca_file, "authzen")
 
 
 def beside(
@@ -54,8 +51,8 @@ def _gateways(settings: Settings, services: Services, clock: Clock, entropy: Ent
     if settings.gateways is None:
         return ()
     from pdp.adapters.gateways.deciding import Deciding  # noqa: PLC0415 - see above
-    from pdp.adapters.gateways.ext_authz import Authorization  # noqa: PLC0415
-    from pdp.adapters.gateways.ext_mcp import ExtMcp  # noqa: PLC0415
+    from pdp.adapters.gateways.ext_authz import Authorization  # noqa: PLC0415 - likewise
+    from pdp.adapters.gateways.ext_mcp import ExtMcp  # noqa: PLC0415 - likewise
 
     deciding = Deciding(services, settings.gateways, clock, entropy)
     return Authorization(deciding), ExtMcp(deciding)
@@ -69,7 +66,7 @@ def hooks(
         return None
     from pdp.adapters.hooks.listener import HookListener  # noqa: PLC0415 - see above
 
-    return HookListener(settings.hooks, _tls(settings.hooks), services, clock, entropy, answers)
+    return HookListener(settings.hooks, listener_tls(settings.hooks, "hooks"), services, clock, entropy, answers)
 
 
 def authzen(settings: Settings, services: Services, entropy: Entropy, index_key: bytes) -> AuthzenRest | None:
@@ -77,17 +74,5 @@ def authzen(settings: Settings, services: Services, entropy: Entropy, index_key:
     options = settings.authzen
     if options is None:
         return None
-    return AuthzenRest(AccessRequests(services, options, index_key), services.admission, entropy, _api_tls(options))
-
-
-def _api_tls(options: AuthzenOptions) -> ssl.SSLContext | None:
-    if options.certificate_file is None or options.key_file is None:
-        return None
-    return api_tls(options.certificate_file, options.key_file, options.client_ca_file, "authzen")
-
-
-def _tls(options: HookOptions) -> ssl.SSLContext | None:
-    certificate, key = options.certificate_file, options.key_file
-    if certificate is None or key is None:
-        return None
-    return server_tls(certificate, key, "hooks: certificate_file and key_file")
+    tls = api_tls(options, options.client_ca_file, "authzen")
+    return AuthzenRest(AccessRequests(services, options, index_key), services.admission, entropy, tls)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 
-from pdp.adapters.http_listener import server_tls
+from pdp.adapters.http_listener import listener_tls
 from pdp.adapters.security_events import SignalListener
 from pdp.config.settings import Settings
 from pdp.core.check import NS
-from pdp.identity.security_events import SignalOptions, SignalStreams, marks
+from pdp.identity.security_events import SignalStreams, marks
 from pdp.ports import Clock, Store
 from pdp.ports.telemetry import Telemetry
 from pdp.runtime.approvals import WiredApprovals
@@ -32,7 +31,7 @@ class WiredSignals:
 def check(settings: Settings) -> None:
     """Read what the section names, and open nothing. Raises ConfigurationFault."""
     if settings.signals is not None:
-        _tls(settings.signals)
+        listener_tls(settings.signals, "signals")
         _streams(settings)
 
 
@@ -59,14 +58,8 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     sweep, key = approvals.services.sweep, revocations.index_key
     take = Signals(streams.read, store, recorder, revocations, sweep, clock, key, keep_ns, telemetry)
     options = settings.signals
-    return WiredSignals(streams, SignalListener(options.listen, options.path, _tls(options), take))
-
-
-def _tls(options: SignalOptions) -> ssl.SSLContext | None:
-    certificate, key = options.certificate_file, options.key_file
-    if certificate is None or key is None:
-        return None
-    return server_tls(certificate, key, "signals: certificate_file and key_file")
+    tls = listener_tls(options, "signals")
+    return WiredSignals(streams, SignalListener(options.listen, options.path, tls, take))
 
 
 def _streams(settings: Settings) -> SignalStreams:

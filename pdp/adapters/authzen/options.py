@@ -7,8 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pdp.core.names import is_loopback
-from pdp.files.options import Options, url_problem
+from pdp.files.options import ListenerOptions, Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 STANDING = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "cnf", "client_id", "azp"})  # never from a body
@@ -34,18 +33,11 @@ class SubjectTypeOptions(Options):
         return self
 
 
-class AuthzenOptions(Options):
+class AuthzenOptions(ListenerOptions):
     """What callers may ask by AuthZEN 1.0."""
 
-    listen: str = Field(description="HOST:PORT of its own listener.", examples=["127.0.0.1:8083"])
-    certificate_file: Path | None = Field(None, description="Its TLS certificate, with the chain, PEM.")
-    key_file: Path | None = Field(None, description="The certificate's private key.")
     client_ca_file: Path | None = Field(
         None, description="PEM of who signs callers' certificates; a caller without one shows its token."
-    )
-    behind_proxy: bool = Field(
-        default=False,
-        description="A proxy speaks TLS, and nobody else reaches the address; else plaintext is for loopback only.",
     )
     url: str | None = Field(
         None,
@@ -87,15 +79,8 @@ class AuthzenOptions(Options):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        host, colon, port = self.listen.rpartition(":")
-        if not colon or not host.strip("[]") or not port.isdecimal() or int(port) >= 1 << 16:
-            raise ValueError("listen must be HOST:PORT or [IPV6]:PORT")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
         if self.client_ca_file is not None and self.certificate_file is None:
             raise ValueError("client_ca_file goes with certificate_file and key_file")
-        if self.certificate_file is None and not self.behind_proxy and not is_loopback(host.strip("[]")):
-            raise ValueError("plaintext is only for a literal loopback address: give certificate_file and key_file")
         if self.url is not None and (problem := _no_base(self.url)):
             raise ValueError(f"url {problem}")
         return self

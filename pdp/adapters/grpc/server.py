@@ -20,7 +20,7 @@ from pdp.adapters.grpc.interceptors import Bodies, Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
 from pdp.adapters.grpc.servicer import DecisionServicer, RpcAdmission, Services
 from pdp.adapters.grpc.traces import Traces
-from pdp.adapters.http_listener import server_tls
+from pdp.adapters.http_listener import server_tls, trust_clients
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -223,10 +223,7 @@ def credentials(tls: TlsOptions) -> grpc.ServerCredentials:
     if tls.client_ca_file is None:
         return grpc.ssl_server_credentials([(key, certificate)])
     ca = _read(tls.client_ca_file, "client_ca_file")
-    try:
-        context.load_verify_locations(tls.client_ca_file)
-    except OSError:
-        raise ConfigurationFault("config.tls", "server.tls.client_ca_file: holds no PEM certificate.") from None
+    trust_clients(context, tls.client_ca_file, "server.tls")
     return grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cryptography import x509
 from typing_extensions import override
@@ -19,6 +19,7 @@ from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
 from pdp.core.request import Caller, Peer, Role
 from pdp.core.stored import Proof
+from pdp.ports import Clock
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
@@ -35,6 +36,10 @@ from pdp.service.outcomes import Outcomes
 from pdp.service.records import Records
 from pdp.service.sessions import EndSession
 from pdp.v1 import decision_pb2, decision_pb2_grpc
+
+if TYPE_CHECKING:
+    from pdp.client.requests_decide import CallQuestion
+    from pdp.client.values import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,13 @@ class Services:
     end_session: EndSession
     approvals: ApprovalServices
     telemetry: Telemetry = SILENT
+
+    async def decided(self, question: CallQuestion, caller: Caller, seconds: float, clock: Clock) -> Decision:
+        """The decision about a call that another protocol than ours asks about, within `seconds`, read as strictly as
+        our own client reads it. Raises what `Decide` raises."""
+        ask = decisions.ask(question.request(), self.admission.until(seconds))
+        answer, record = await self.decide(ask, caller)
+        return question.read(decisions.response(answer, record), clock.now_ns() / NS)
 
 
 _ROLES = {
@@ -99,11 +111,7 @@ def peer_of(context: Context) -> Peer:
         return Peer(kind, (), authorization)
     if "x509_pem_cert" not in proved:
         return Peer("tls", (), authorization)
-    try:
-        sans, until_ns = certified(b"".join(proved["x509_pem_cert"]))
-        return Peer("mtls", sans, authorization, until_ns=until_ns)
-    except Exception:  # noqa: BLE001 - a certificate may provoke any exception in its parser, and then has no names
-        return Peer("mtls", (), authorization, unreadable=True)
+    return replace(certified_peer(b"".join(proved["x509_pem_cert"])), authorization=authorization)
 
 
 def surface_of(context: Context) -> str:
@@ -113,10 +121,13 @@ def surface_of(context: Context) -> str:
 
 
 @lru_cache(maxsize=256)  # a connection shows the same certificate with each of its calls
-def certified(pem: bytes) -> tuple[tuple[str, ...], int]:
-    """The names of a certificate, and its end. Raises what `_sans` and the parser raise."""
-    certificate = x509.load_pem_x509_certificate(pem)
-    return tuple(_sans(certificate)), _end_ns(certificate)
+def certified_peer(pem: bytes) -> Peer:
+    """The peer that showed a certificate, by its names and its end. It never raises: see `peer_of`."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        return Peer("mtls", tuple(_sans(certificate)), until_ns=_end_ns(certificate))
+    except Exception:  # noqa: BLE001 - a certificate may provoke any exception in its parser, and then has no names
+        return Peer("mtls", (), unreadable=True)
 
 
 def _end_ns(certificate: x509.Certificate) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
-from pdp.core.names import is_loopback
-from pdp.files.options import Options
+from pdp.files.options import ListenerOptions, Options
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 
@@ -44,16 +42,9 @@ class CopilotStudioOptions(Options):
     )
 
 
-class HookOptions(Options):
+class HookOptions(ListenerOptions):
     """Hooks of agents that ask by HTTP, on a listener of their own."""
 
-    listen: str = Field(description="HOST:PORT of its own listener.", examples=["127.0.0.1:8443"])
-    certificate_file: Path | None = Field(None, description="Its TLS certificate, with the chain, PEM.")
-    key_file: Path | None = Field(None, description="The certificate's private key.")
-    behind_proxy: bool = Field(
-        default=False,
-        description="A proxy speaks TLS, and nobody else reaches the address; else plaintext is for loopback only.",
-    )
     principals_issuer: Name | None = Field(
         None,
         description="Issuer of the subjects that are the asking caller, or the asking agent, itself: where no access "
@@ -64,14 +55,3 @@ class HookOptions(Options):
     max_body_bytes: int = Field(1 << 20, ge=1 << 10, le=8 << 20, description="Of one event; a larger one is blocked.")
     claude_code: ClaudeCodeOptions | None = Field(None, description="Whether Claude Code may ask.", examples=[{}])
     copilot_studio: CopilotStudioOptions | None = Field(None, description="Whether Copilot Studio may ask.")
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        host, colon, port = self.listen.rpartition(":")
-        if not colon or not host.strip("[]") or not port.isdecimal() or int(port) >= 1 << 16:
-            raise ValueError("listen must be HOST:PORT or [IPV6]:PORT")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
-        if self.certificate_file is None and not self.behind_proxy and not is_loopback(host.strip("[]")):
-            raise ValueError("plaintext is for a literal loopback address; give certificate_file, or behind_proxy")
-        return self
