@@ -21,7 +21,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from pdp.adapters.hooks.agents import AGENTS, Agent, HookCall, NotAnEventError
+from pdp.adapters.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
 from pdp.adapters.hooks.own_tools import own_tool, reaches
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation
@@ -38,7 +38,6 @@ IDLE_SECONDS = 3600.0  # after which a process that nobody asks ends
 LOCK = "hook.lock"
 _ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 _EVENT_SECONDS = 60.0  # for an event to arrive whole
-_NOT_DECIDED = "The call could not be decided, so it is blocked."
 log = logging.getLogger("pdp")
 
 
@@ -123,7 +122,7 @@ class Resident:
             log.error("%s: %s", fault.code, fault.message)
         except Exception:
             log.exception("an event was not decided")
-        return BLOCKED, f"pdp: {_NOT_DECIDED}".encode()
+        return BLOCKED, f"pdp: {NOT_DECIDED}".encode()
 
     async def close(self) -> None:
         """End the connections."""
@@ -149,7 +148,7 @@ class Resident:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
             raise _RefusedError(decision.safe_message)
         if decision.obligations:
-            raise _RefusedError(_NOT_DECIDED)  # a hook can honour none
+            raise _RefusedError(NOT_DECIDED)  # a hook can honour none
         return True
 
     async def _connection(self, agent: Agent) -> _Connected:

@@ -64,8 +64,8 @@ HOOKS = (
     Mutant(
         "hook-http-budget",
         _LISTENER,
-        "admission.until(hook.seconds)",
-        "admission.until(None)",
+        "question, caller, hook.seconds, self._clock",
+        "question, caller, 60, self._clock",
         "the service knows it",
     ),
     Mutant(

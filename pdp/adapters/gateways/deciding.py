@@ -107,9 +107,7 @@ class Deciding:
             None,
             _NOTHING,
         )
-        ask = decisions.ask(question.request(), self._services.admission.until(seconds))
-        answer, record = await self._services.decide(ask, caller)
-        return question.read(decisions.response(answer, record), self.now())
+        return await self._services.decided(question, caller, seconds, self._clock)
 
     async def listed(
         self, asked: Asked, method: str, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller

@@ -17,6 +17,7 @@ from typing import Any
 _MCP = re.compile(r"mcp__([^_](?:_?[^_])*)__([^_](?:_?[^_])*)", re.ASCII)
 _MAX_NAME = 256  # characters
 _NOTHING = b"{}"
+NOT_DECIDED = "The call could not be decided, so it is blocked."
 
 
 class NotAnEventError(ValueError):

@@ -10,17 +10,16 @@ from collections.abc import Callable, Mapping
 
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import decisions
 from pdp.adapters.grpc.interceptors import logged
 from pdp.adapters.grpc.servicer import Services
-from pdp.adapters.hooks.agents import NotAnEventError
+from pdp.adapters.hooks.agents import NOT_DECIDED, NotAnEventError
 from pdp.adapters.hooks.options import HookOptions
 from pdp.adapters.hooks.webhooks import (
     DENIED,
     LATE,
     MALFORMED,
-    NOT_DECIDED,
     PENDING,
+    UNANSWERED,
     ClaudeCode,
     CopilotStudio,
     HookAnswer,
@@ -33,7 +32,6 @@ from pdp.adapters.hooks.webhooks import (
 from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.client.values import Session, ToolCall
-from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.request import Caller, Peer, Role
@@ -115,7 +113,7 @@ class HookListener(HttpListener):
             return HookAnswer(False, f"{fault.message} The call is blocked.", MALFORMED)
         except Exception as error:  # noqa: BLE001 - an error could be taken for permission
             logged(error, hook.rpc, self._entropy)
-            return NOT_DECIDED
+            return UNANSWERED
 
     async def _decided(self, hook: Webhook, request: HttpCall) -> HookAnswer:
         async with self._services.admission.admit(self._peer(request), Role.DECIDE, hook.rpc, hook.seconds) as caller:
@@ -134,14 +132,12 @@ class HookListener(HttpListener):
             Session(call.session),
             _NOTHING,
         )
-        ask = decisions.ask(question.request(), self._services.admission.until(hook.seconds))
-        answer, record = await self._services.decide(ask, caller)
-        decision = question.read(decisions.response(answer, record), self._clock.now_ns() / NS)
+        decision = await self._services.decided(question, caller, hook.seconds, self._clock)
         log.info("%s: %s %s %s %s", hook.rpc, decision.effect, decision.code, decision.decision_id, traced)
         if decision.allowed and not decision.obligations:
             return HookAnswer(True)
         reason = PENDING if decision.pending is not None else DENIED
-        return HookAnswer(False, decision.safe_message or NOT_DECIDED.text, reason, decision.decision_id)
+        return HookAnswer(False, decision.safe_message or NOT_DECIDED, reason, decision.decision_id)
 
     async def _validated(self, request: HttpCall) -> HttpReply:
         """What an administrator's set-up is told: here an error is one."""
@@ -170,8 +166,10 @@ def _hooks(options: HookOptions) -> Mapping[str, Webhook]:
     """By path."""
     found: dict[str, Webhook] = {}
     if options.claude_code is not None:
-        found["/claude-code"] = ClaudeCode(options.claude_code, options.principals_issuer)
+        seconds = options.claude_code.budget_ms / 1000
+        found["/claude-code"] = ClaudeCode(options.claude_code, options.principals_issuer, seconds)
     if options.copilot_studio is not None:
-        studio = CopilotStudio(options.copilot_studio, options.principals_issuer, options.max_body_bytes)
+        seconds, max_bytes = options.copilot_studio.budget_ms / 1000, options.max_body_bytes
+        studio = CopilotStudio(options.copilot_studio, options.principals_issuer, seconds, max_bytes)
         found["/copilot-studio/analyze-tool-execution"] = studio
     return found

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qs
 
 from typing_extensions import override
 
-from pdp.adapters.hooks.agents import AGENTS, HookCall, NotAnEventError
+from pdp.adapters.hooks.agents import AGENTS, NOT_DECIDED, HookCall, NotAnEventError
 from pdp.adapters.hooks.options import ClaudeCodeOptions, CopilotStudioOptions
 from pdp.adapters.hooks.own_tools import own_tool
 from pdp.adapters.http_listener import HttpCall, HttpReply
@@ -52,7 +52,7 @@ class HookAnswer:
 
 
 DENIED, PENDING, UNDECIDED, MALFORMED = 1, 2, 3, 4  # reasons
-NOT_DECIDED = HookAnswer(allowed=False, text="The call could not be decided, so it is blocked.", reason=UNDECIDED)
+UNANSWERED = HookAnswer(allowed=False, text=NOT_DECIDED, reason=UNDECIDED)
 LATE = HookAnswer(
     allowed=False, text="The call was not decided in time, so it is blocked. Try again.", reason=UNDECIDED
 )
@@ -85,10 +85,7 @@ class ClaudeCode(Webhook):
     rpc: ClassVar[str] = "ClaudeCodeHook"
     options: ClaudeCodeOptions
     principals_issuer: str | None
-    seconds: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", self.options.budget_ms / 1000)
+    seconds: float
 
     @override
     def asked(self, request: HttpCall, caller: Caller) -> HookQuestion:
@@ -120,11 +117,8 @@ class CopilotStudio(Webhook):
     rpc: ClassVar[str] = "CopilotStudioHook"
     options: CopilotStudioOptions
     principals_issuer: str | None
+    seconds: float
     max_bytes: int
-    seconds: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", self.options.budget_ms / 1000)
 
     @override
     def asked(self, request: HttpCall, caller: Caller) -> HookQuestion:
