@@ -8,6 +8,7 @@ only after a bundle that was synced and read back has it, by its leaf hash, and 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,7 +61,7 @@ async def archive(  # noqa: PLR0913 - what it rests on
         )
         await recorder.commit_all((replace(entry, high_water=(*entry.high_water, (MARK, until))),))
     emptied = 0
-    for number in range(0, until // BUNDLE, _TOGETHER):
+    for number in range(await _first_full(store, until // BUNDLE), until // BUNDLE, _TOGETHER):
         emptied += await _empty(store, folder, number, min(number + _TOGETHER, until // BUNDLE))
     return ArchivedRecords(first, until, emptied)
 
@@ -90,6 +91,16 @@ async def _root(store: Store, until: int) -> bytes:
         for leaf, _ in await store.in_thread(store.leaves_from, start, min(_PAGE, until - start)):
             frontier.append(leaf)
     return frontier.root()
+
+
+async def _first_full(store: Store, end: int) -> int:
+    """The first bundle whose records are in the store: they leave it in order."""
+
+    def full(number: int) -> bool:
+        ((_, record),) = store.leaves_from(BUNDLE * number, 1)
+        return bool(record)
+
+    return await store.in_thread(lambda: bisect_left(range(end), True, key=full))
 
 
 async def _empty(store: Store, folder: Archive, first: int, end: int) -> int:
