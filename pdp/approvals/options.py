@@ -166,7 +166,7 @@ class DirectoryOptions(Options):
 
 class DeclassifyOptions(Options):
     """Who may remove labels of what an agent has read for a subject: an operator asks, these approve. Never the
-    subject, nor who asks."""
+    subject, nor the requester."""
 
     seats: dict[Name, int] = Field(
         min_length=1, description="How many people, by group.", examples=[{"g-security": 2}]

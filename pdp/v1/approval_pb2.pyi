@@ -1161,7 +1161,7 @@ class RevokeGrantRequest(_message.Message):
     """Why, at most 1,000 characters; may be empty."""
     @_builtins.property
     def credential(self) -> _types_pb2.Credential:
-        """The person who revokes: the subject, whoever may vote for it, or an operator. Mandatory."""
+        """The person who revokes: the subject, an approver who may vote for it, or an operator. Mandatory."""
 
     def __init__(
         self,
@@ -1229,7 +1229,7 @@ class RequestDeclassificationRequest(_message.Message):
     """Why, for those who vote; at most 1,000 characters. Mandatory."""
     @_builtins.property
     def credential(self) -> _types_pb2.Credential:
-        """The operator who asks. Mandatory."""
+        """The requesting operator. Mandatory."""
 
     @_builtins.property
     def subject(self) -> _types_pb2.Principal:

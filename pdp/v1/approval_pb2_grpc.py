@@ -146,7 +146,7 @@ class ApprovalServiceServicer:
     def RequestDeclassification(self, request, context):
         """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
         operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
-        the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+        the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
         request about this subject and agent waits. NOT_FOUND: a label is not there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

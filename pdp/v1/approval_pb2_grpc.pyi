@@ -64,7 +64,7 @@ class ApprovalServiceStub:
     RequestDeclassification: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RequestDeclassificationRequest, _approval_pb2.RequestDeclassificationResponse]
     """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
     operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
-    the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+    the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
     request about this subject and agent waits. NOT_FOUND: a label is not there.
     """
 
@@ -103,7 +103,7 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     RequestDeclassification: _aio.UnaryUnaryMultiCallable[_approval_pb2.RequestDeclassificationRequest, _approval_pb2.RequestDeclassificationResponse]  # type: ignore[assignment]
     """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
     operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
-    the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+    the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
     request about this subject and agent waits. NOT_FOUND: a label is not there.
     """
 
@@ -187,7 +187,7 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_approval_pb2.RequestDeclassificationResponse, _abc.Awaitable[_approval_pb2.RequestDeclassificationResponse]]:
         """RequestDeclassification asks the configured people to remove labels of what an agent has read for a subject. For
         operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
-        the subject nor who asks has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
+        the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
         request about this subject and agent waits. NOT_FOUND: a label is not there.
         """
 

@@ -332,7 +332,7 @@ OTHERS = (
 DECLASSIFYING = (
     *_in(
         "service/approvals/declassify",
-        ("declassify-who-asks-votes", "actors=(person.account,),", "actors=(),", "who asks has no vote"),
+        ("declassify-requester-votes", "actors=(person.account,),", "actors=(),", "the requester has no vote"),
         ("declassify-anybody-asks", "if OPERATE not in person.roles:", "if False:", "only an operator asks"),
         ("declassify-what-came-since", "if row.shown and (", "if (", "what came since stays"),
         ("declassify-under-way", "replace(told, supersedes=True)", "told", "what found the label there begins anew"),

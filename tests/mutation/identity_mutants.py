@@ -20,8 +20,8 @@ CREDENTIALS = (
         ),
         (
             "unreadable-certificate-is-none",
-            'Peer("mtls", (), authorization, unreadable=True)',
-            'Peer("mtls", (), authorization)',
+            'Peer("mtls", (), unreadable=True)',
+            'Peer("mtls", ())',
             "a certificate that could be read in two ways is refused, not passed over",
         ),
     ),

@@ -1,6 +1,6 @@
 """Declassification: people remove labels of what an agent has read for a subject, by an ordinary request.
 
-An operator asks, the configured groups vote; neither the subject, nor who asks, nor the agent has a vote. The vote
+An operator asks, the configured groups vote; neither subject nor requester nor agent has a vote. The vote
 that fills the last seat removes exactly the rows that were shown, in its own commit. What puts the label there again
 after the request was opened leaves another row, which stays. Hashed values (`core.atoms`) stay too: a person says
 that what was read may do no harm, not whose each value is.
@@ -195,7 +195,7 @@ class Declassifications:
         call = Call(
             digest=sha256_hex(self.recorder.new_salt()),  # of no call: it settles none
             subject=subject,
-            actors=(person.account,),  # who asks acts for the subject, so has no vote
+            actors=(person.account,),  # the requester acts for the subject, so has no vote
             agent=asked.agent,
             caller=asked.caller,
             session="",
