@@ -40,6 +40,11 @@ Handler = Callable[[Object, Caller, float], Awaitable[Mapping[str, Json]]]
 _STOPS: Mapping[str, bool] = {"deny_on_first_deny": False, "permit_on_first_permit": True}
 
 
+def overdue() -> DeadlineTooShort:
+    """The fault of a request that took longer than its budget."""
+    return DeadlineTooShort("service.timeout", "The request took too long and was given up.")
+
+
 def status_of(fault: BaseException) -> int:
     """The HTTP status of a fault."""
     return next((status for kind, status in STATUS.items() if isinstance(fault, kind)), 500)

@@ -12,13 +12,13 @@ from functools import partial
 from typing_extensions import override
 
 from pdp.adapters.authzen import access_questions as questions
-from pdp.adapters.authzen.access import AccessRequests, Handler, status_of
+from pdp.adapters.authzen.access import AccessRequests, Handler, overdue, status_of
 from pdp.adapters.authzen.access_questions import Object
 from pdp.adapters.grpc.interceptors import logged
 from pdp.adapters.http_api import HttpApi
 from pdp.adapters.http_listener import HttpCall, HttpReply
 from pdp.core.digest import Json
-from pdp.core.errors import DeadlineTooShort, InvalidRequest
+from pdp.core.errors import InvalidRequest
 from pdp.core.request import Role
 from pdp.ports import Entropy
 from pdp.service.admission import Admission
@@ -73,9 +73,7 @@ class AuthzenRest(HttpApi):
             ):
                 return _json(200, await handler(self._body(request), caller, seconds))
         except TimeoutError:
-            return self._fault(
-                DeadlineTooShort("service.timeout", "The request took too long and was given up."), rpc
-            )
+            return self._fault(overdue(), rpc)
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

@@ -20,12 +20,12 @@ from google.protobuf.struct_pb2 import Struct, Value
 from typing_extensions import override
 
 from pdp.adapters.authzen import access_questions as questions
-from pdp.adapters.authzen.access import AccessRequests, Handler
+from pdp.adapters.authzen.access import AccessRequests, Handler, overdue
 from pdp.adapters.authzen.access_questions import Object
 from pdp.adapters.grpc.interceptors import Context, time_left
 from pdp.adapters.grpc.servicer import RpcAdmission
 from pdp.core.digest import Json
-from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
+from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Role
 from pdp.service.admission import Admission
 from pdp.vendored import authzen_access_pb2 as pb
@@ -79,7 +79,7 @@ class AccessServicer(authzen_access_pb2_grpc.AccessServicer):
                 found = await handler(_read(request, options.max_body_bytes), by, seconds)
                 return ParseDict(dict(found), answer())
         except TimeoutError:
-            raise DeadlineTooShort("service.timeout", "The request took too long and was given up.") from None
+            raise overdue() from None
 
     async def _evaluations(self, given: Object, caller: Any, seconds: float) -> Mapping[str, Json]:
         """As of `AccessRequests`; the answer to a single question is the only one of its list."""
