@@ -275,10 +275,12 @@ CHECKS = (
             "tests/system/test_authzen.py",
             "tests/system/test_authzen_search.py",
             "tests/system/test_authzen_grpc.py",
+            "tests/system/test_authzen_obligations.py",
+            "tests/system/test_authzen_requests.py",
             "-k",
             "properties or never_the_same or semantics or token_is_of or waits or may_be_another or off_by_default",
         ),
-        ("pdp/adapters/authzen/", "pdp/runtime/callers", "pdp/core/methods"),
+        ("pdp/adapters/authzen/", "pdp/runtime/callers", "pdp/core/methods", "pdp/service/approvals/tasks"),
     ),
     Check(
         "hooks",

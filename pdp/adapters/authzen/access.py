@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from pdp.adapters.authzen import access_questions as questions
+from pdp.adapters.authzen import obligations
 from pdp.adapters.authzen.access_questions import AccessQuestion, Object
+from pdp.adapters.authzen.access_tasks import AccessTasks
 from pdp.adapters.authzen.entity_search import EntitySearch
 from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.grpc.servicer import Services
@@ -17,6 +20,7 @@ from pdp.core.errors import (
     Fault,
     Forbidden,
     InvalidRequest,
+    NotFound,
     Overloaded,
     Unauthenticated,
     Unavailable,
@@ -24,6 +28,7 @@ from pdp.core.errors import (
 from pdp.core.methods import OPERATION
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
+from pdp.service.approvals.tasks import ApprovalTasks
 from pdp.service.batch import MAX_ITEMS, Answered
 
 # of faults, the code that AuthZEN gives to a request; what is none of these is ours
@@ -31,6 +36,7 @@ STATUS: Mapping[type[Fault], int] = {
     InvalidRequest: 400,
     Unauthenticated: 401,
     Forbidden: 403,
+    NotFound: 404,
     Overloaded: 503,
     DeadlineTooShort: 503,
     Unavailable: 503,
@@ -57,32 +63,38 @@ class AccessRequests:
         self.options = options
         self._services = services
         self._search = EntitySearch(services.explain, index_key, options.search_candidates)
+        self.tasks: AccessTasks | None = None
+        if options.drafts.access_requests and options.url is not None:
+            tasks = ApprovalTasks(services.waiting.store, services.waiting.clock)
+            self.tasks = AccessTasks(tasks, index_key, options.url)
 
     async def evaluation(self, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """One decision."""
         asked = questions.question(given)
         answer, _ = await self._services.decide(self._ask(asked, caller, seconds), caller)
-        return self._decision(answer)
+        return await self._decision(asked, answer, caller)
 
     async def evaluations(self, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """Several decisions, in order, or the one that is asked above them."""
         several = questions.questions(given, MAX_ITEMS)
         if several is None:
             return await self.evaluation(given, caller, seconds)
-        asks = [one if isinstance(one, InvalidRequest) else self._ask(one, caller, seconds) for one in several.each]
         stop = _STOPS.get(several.semantic)
+        asks = [self._asked(one, caller, seconds) for one in several.each]
         if stop is None:
-            found: list[Json] = [self._answered(each) for each in await self._services.batch(asks, caller)]
-            return {"evaluations": found}
-        found = []
-        for one in asks:
+            answers = await self._services.batch(asks, caller)
+            pairs = zip(several.each, answers, strict=True)
+            each: list[Json] = [await self._answered(one, answered, caller) for one, answered in pairs]
+            return {"evaluations": each}
+        found: list[Json] = []
+        for one, ask in zip(several.each, asks, strict=True):
             try:
-                (answered,) = await self._services.batch((one,), caller)
+                (answered,) = await self._services.batch((ask,), caller)
             except (Unavailable, Overloaded) as fault:
                 if not found:
                     raise
                 answered = fault
-            decision = self._answered(answered)
+            decision = await self._answered(one, answered, caller)
             found.append(decision)
             if decision["decision"] is stop:
                 break
@@ -90,12 +102,22 @@ class AccessRequests:
 
     async def search(self, searched: str, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """Who, what or how: see `EntitySearch`."""
-        ask = partial(self._ask, seconds=seconds)
+        ask = partial(self._ask, seconds=seconds, told=False)
         return await self._search(searched, given, caller, self.options.server_of, ask)
 
-    def _ask(self, asked: AccessQuestion, caller: Caller, seconds: float) -> Ask:
-        until_ns = self._services.admission.until(seconds)
-        return questions.ask(asked, caller, self.options, self._schema(caller), until_ns)
+    def _asked(self, one: AccessQuestion | InvalidRequest, caller: Caller, seconds: float) -> Ask | InvalidRequest:
+        try:
+            return one if isinstance(one, InvalidRequest) else self._ask(one, caller, seconds)
+        except InvalidRequest as fault:
+            return fault
+
+    def _ask(self, asked: AccessQuestion, caller: Caller, seconds: float, *, told: bool = True) -> Ask:
+        """Our own request. `told`: whether its answer has a place for obligations."""
+        until_ns, kinds = self._services.admission.until(seconds), self.options.drafts.obligations
+        ask = questions.ask(asked, caller, self.options, self._schema(caller), until_ns)
+        if not kinds or not told:
+            return ask
+        return replace(ask, supported_obligations=obligations.supported(asked.context, kinds))
 
     def _schema(self, caller: Caller) -> Callable[[str, str], Json]:
         registry = self._services.decide.state.snapshot().registry
@@ -106,20 +128,35 @@ class AccessRequests:
 
         return found
 
-    def _answered(self, answered: Answered) -> dict[str, Json]:
-        if not isinstance(answered, Fault):
-            return self._decision(answered[0])
-        return {
-            "decision": False,
-            "context": {"error": {"status": status_of(answered), "message": answered.message}},
-        }
+    async def _answered(
+        self, asked: AccessQuestion | InvalidRequest, answered: Answered, caller: Caller
+    ) -> dict[str, Json]:
+        if isinstance(asked, InvalidRequest):
+            return _failed(asked)
+        if isinstance(answered, Fault):
+            return _failed(answered)
+        return await self._decision(asked, answered[0], caller)
 
-    def _decision(self, answer: Answer) -> dict[str, Json]:
-        """Only an allow permits: a pending answer, and one that an operator merely observes, does not."""
+    async def _decision(self, asked: AccessQuestion, answer: Answer, caller: Caller) -> dict[str, Json]:
+        """Only an allow permits: a pending answer, and one that an operator merely observes, does not. Nor does one
+        whose obligations cannot be told."""
         permitted = answer.effect is Effect.ALLOW
-        if not self.options.context:
-            return {"decision": permitted}
-        context: dict[str, Json] = {"decision_id": answer.decision_id}
-        if not permitted:
-            context["code"] = answer.reasons[0].code if answer.reasons else answer.effect.value
-        return {"decision": permitted, "context": context}
+        code = answer.reasons[0].code if answer.reasons else answer.effect.value
+        told = obligations.shown(answer, self.options.drafts.obligations)
+        if permitted and told is None:
+            permitted, code = False, obligations.MALFORMED
+        context: dict[str, Json] = {}
+        if self.options.context:
+            context["decision_id"] = answer.decision_id
+            if not permitted:
+                context["code"] = code
+        if permitted and told:
+            context["obligations"] = told
+        if self.tasks is not None:
+            context |= await self.tasks.context(asked, answer, caller)
+        return {"decision": permitted, **({"context": context} if context else {})}
+
+
+def _failed(fault: Fault) -> dict[str, Json]:
+    """An item that was not decided."""
+    return {"decision": False, "context": {"error": {"status": status_of(fault), "message": fault.message}}}
