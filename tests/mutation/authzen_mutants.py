@@ -119,4 +119,32 @@ AUTHZEN = (
         "return approval.expires_ns",
         "an approval that was used is good for nothing since",
     ),
+    Mutant(
+        "authzen-mcp-arguments",
+        f"{_AUTHZEN}mcp_binding.py",
+        "if given is None and not takes_none:",
+        "if False:",
+        "arguments that nobody sent are not none",
+    ),
+    Mutant(
+        "authzen-mcp-agent",
+        f"{_AUTHZEN}mcp_binding.py",
+        'questions.credential(asked.subject, agent or "", options)',
+        'questions.credential(asked.subject, agent or "anybody", options)',
+        "an agent that is not named is nobody",
+    ),
+    Mutant(
+        "authzen-mcp-hidden",
+        f"{_AUTHZEN}mcp_binding.py",
+        "(begins or not answer.hidden)",
+        "True",
+        "a list with a hidden tool is not shown",
+    ),
+    Mutant(
+        "authzen-mcp-server",
+        f"{_AUTHZEN}mcp_binding.py",
+        'if len(caller.servers) != 1 or "*" in caller.servers:',
+        "if not caller.servers:",
+        "a server is not chosen among several",
+    ),
 )

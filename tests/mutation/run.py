@@ -275,6 +275,7 @@ CHECKS = (
             "tests/system/test_authzen.py",
             "tests/system/test_authzen_search.py",
             "tests/system/test_authzen_grpc.py",
+            "tests/system/test_authzen_mcp.py",
             "tests/system/test_authzen_obligations.py",
             "tests/system/test_authzen_requests.py",
             "-k",

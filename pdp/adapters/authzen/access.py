@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from pdp.adapters.authzen import access_questions as questions
-from pdp.adapters.authzen import obligations
+from pdp.adapters.authzen import mcp_binding, obligations
 from pdp.adapters.authzen.access_questions import AccessQuestion, Object
 from pdp.adapters.authzen.access_tasks import AccessTasks
 from pdp.adapters.authzen.entity_search import EntitySearch
+from pdp.adapters.authzen.mcp_binding import McpBinding
 from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.grpc.servicer import Services
-from pdp.core.answer import Answer
+from pdp.core.answer import Answer, ListAnswer
 from pdp.core.digest import Json
 from pdp.core.errors import (
     DeadlineTooShort,
@@ -63,6 +64,7 @@ class AccessRequests:
         self.options = options
         self._services = services
         self._search = EntitySearch(services.explain, index_key, options.search_candidates)
+        self._mcp = McpBinding(services, options) if options.drafts.mcp else None
         self.tasks: AccessTasks | None = None
         if options.drafts.access_requests and options.url is not None:
             tasks = ApprovalTasks(services.waiting.store, services.waiting.clock)
@@ -71,6 +73,10 @@ class AccessRequests:
     async def evaluation(self, given: Object, caller: Caller, seconds: float) -> dict[str, Json]:
         """One decision."""
         asked = questions.question(given)
+        if self._mcp is not None and mcp_binding.is_list(asked):
+            listed = await self._mcp.listed(asked, caller)
+            if listed is not None:
+                return self._listed(*listed)
         answer, _ = await self._services.decide(self._ask(asked, caller, seconds), caller)
         return await self._decision(asked, answer, caller)
 
@@ -114,7 +120,10 @@ class AccessRequests:
     def _ask(self, asked: AccessQuestion, caller: Caller, seconds: float, *, told: bool = True) -> Ask:
         """Our own request. `told`: whether its answer has a place for obligations."""
         until_ns, kinds = self._services.admission.until(seconds), self.options.drafts.obligations
-        ask = questions.ask(asked, caller, self.options, self._schema(caller), until_ns)
+        if told and self._mcp is not None and mcp_binding.is_call(asked):
+            ask = self._mcp.ask(asked, caller, until_ns)
+        else:
+            ask = questions.ask(asked, caller, self.options, self._schema(caller), until_ns)
         if not kinds or not told:
             return ask
         return replace(ask, supported_obligations=obligations.supported(asked.context, kinds))
@@ -155,6 +164,15 @@ class AccessRequests:
         if self.tasks is not None:
             context |= await self.tasks.context(asked, answer, caller)
         return {"decision": permitted, **({"context": context} if context else {})}
+
+    def _listed(self, permitted: bool, answer: ListAnswer) -> dict[str, Json]:
+        """A list of MCP: one of which something is hidden is denied whole."""
+        if not self.options.context:
+            return {"decision": permitted}
+        context: dict[str, Json] = {"decision_id": answer.decision_id}
+        if not permitted:
+            context["code"] = answer.reasons[0].code if answer.reasons else "list.hidden"
+        return {"decision": permitted, "context": context}
 
 
 def _failed(fault: Fault) -> dict[str, Json]:

@@ -161,25 +161,28 @@ def ask(asked: AccessQuestion, caller: Caller, options: AuthzenOptions, schema: 
         "resource": {"type": resource.type, "id": resource.id, "properties": vouched["resource"]},
     }
     extra: dict[str, Json] = {**asserted, **({"context": dict(asked.context)} if asked.context else {})}
+    # the caller itself is the agent: it is what acts for the subject
     return Ask(
         request_id="",
         call_id="",
         method=action.name,
         target=GenericTarget(resource.type, resource.id, canonical(arguments), server),
-        credential=_credential(subject, caller, options),
+        credential=credential(subject, caller.name, options),
         session=SessionAsk(),
         extra=canonical(extra) if extra else b"",
         until_ns=until_ns,
     )
 
 
-def _credential(subject: Entity, caller: Caller, options: AuthzenOptions) -> Credential:
-    """The subject on the caller's word. The caller itself is the agent: it is what acts for the subject."""
+def credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credential:
+    """The subject on the caller's word, and who acts for it; "" where nobody is said to."""
     known = options.subjects.get(subject.type)
     if known is None:
         return NoCredential()
     claims = {name: subject.properties[name] for name in known.claims if name in subject.properties}
-    return AssertedClaims(known.issuer, subject.id, canonical({**claims, "client_id": caller.name}))
+    if agent:
+        claims["client_id"] = agent
+    return AssertedClaims(known.issuer, subject.id, canonical(claims))
 
 
 def _declared(schema: Json, entity: str) -> frozenset[str]:

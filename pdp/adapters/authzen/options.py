@@ -48,6 +48,11 @@ class DraftOptions(Options):
         description="Whether the denial of a question that people were asked about says so, and how its caller "
         "learns what they answer, by the access request profile (ARAP). Needs `authzen.url`.",
     )
+    mcp: bool = Field(
+        default=False,
+        description="Whether questions about requests of MCP are decided as such, by the MCP binding (COAZ-MCP); "
+        "else they are operations like any other.",
+    )
 
 
 class AuthzenOptions(ListenerOptions):
