@@ -32,6 +32,7 @@ from support.records import (
 )
 from support.world import WEDNESDAY_NS, Plan, World, running
 
+from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.authoring.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
 from pdp.vendored import authzen_access_pb2 as pb
@@ -270,6 +271,11 @@ async def test_the_metadata_says_so(world: World) -> None:
 # Off
 
 
+async def test_an_address_that_answers_cannot_name_is_a_fault() -> None:
+    with pytest.raises(ValueError, match="needs url"):
+        AuthzenOptions.model_validate({"listen": "127.0.0.1:0", "server": "records", **ON})
+
+
 async def test_without_the_switch_there_is_none_of_it(folder: Path, tmp_path: Path) -> None:
     async with running(folder / "off", waiting(tmp_path, {}), Stage(StillClock(WEDNESDAY_NS), approvals=True)) as off:
         said = await post(off, EVALUATION, {**CHANGE, "context": {"approval": {"id": "x"}}})
@@ -411,7 +417,8 @@ async def test_who_may_not_ask_may_not_submit_or_look(world: World) -> None:
     assert (said.status_code, said.headers["allow"]) == (405, "GET")
     assert (await post(world, f"{REQUESTS}/{task['id']}/cancel", {})).status_code == 405
     assert (await look(world, REQUESTS)).status_code == 405
-    for handle in ("", "x", task["id"][:-1], task["id"] + "0", "../x", task["id"].upper()):
+    forged = task["id"][:-1] + ("0" if task["id"][-1] != "0" else "1")
+    for handle in ("", "x", task["id"][:-1], task["id"] + "0", "../x", task["id"].upper(), forged):
         said = await look(world, f"{REQUESTS}/{handle}")
         assert said.status_code == 404, handle
 
