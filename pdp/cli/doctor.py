@@ -12,10 +12,12 @@ import click
 
 from pdp.core.errors import ConfigurationFault
 from pdp.doctor.answers import FAULTS
+from pdp.doctor.authzen_answers import AUTHZEN_FAULTS
 from pdp.doctor.examination import Examined, Experiment, examine
 from pdp.doctor.remedies import REMEDIES, remedy
 
 UNKNOWN, OPEN = 1, 10
+AUTHZEN = "authzen"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WAYS = {"allow": "allows", "deny": "denies", **FAULTS}
 _WORDS = {
@@ -34,7 +36,13 @@ _WORDS = {
 )
 @click.option("--tool", default="probe", show_default=True, help="The tool's name; nothing else is ever allowed.")
 @click.option("--ran", type=click.Path(dir_okay=False, path_type=Path), help="The file that the tool writes to.")
-@click.option("--caller", type=click.Choice(sorted(REMEDIES)), default="own", show_default=True, help="For advice.")
+@click.option(
+    "--caller",
+    type=click.Choice(sorted(REMEDIES)),
+    default="own",
+    show_default=True,
+    help="For advice. `authzen` asks by AuthZEN over HTTP.",
+)
 @click.option("--fault", "faults", multiple=True, type=click.Choice(list(FAULTS)), help="Only these.")
 @click.option("--limit", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds for one call.")
 @click.option(
@@ -66,10 +74,14 @@ def doctor(
     if (certificate is None) != (key is None):
         raise click.UsageError("Give both --certificate and --key, or none.")
     tls = (certificate, key) if certificate and key else None
+    every = AUTHZEN_FAULTS if caller == AUTHZEN else tuple(FAULTS)
+    if unknown := sorted(set(faults) - set(every)):
+        raise click.UsageError(f"An answer of AuthZEN is never {unknown[0]}: it has no end of validity.")
+    answers = "pdp.doctor.authzen_answers" if caller == AUTHZEN else "pdp.doctor.answers"
     with tempfile.TemporaryDirectory() as folder:
-        experiment = Experiment(command, listen, ran or Path(folder) / "ran", tool, limit, tls)
+        experiment = Experiment(command, listen, ran or Path(folder) / "ran", tool, limit, tls, answers)
         try:
-            results = _shown(examine(experiment, faults or tuple(FAULTS)), caller, as_json)
+            results = _shown(examine(experiment, faults or every), caller, as_json)
         except ConfigurationFault as fault:
             raise click.UsageError(fault.message) from None
     if as_json:

@@ -55,6 +55,7 @@ class Experiment:
     tool: str
     limit: float
     tls: tuple[Path, Path] | None = None
+    answers: str = "pdp.doctor.answers"  # the module that stands in for the decision point
 
 
 def examine(experiment: Experiment, faults: Sequence[str]) -> Iterator[Examined]:
@@ -125,7 +126,7 @@ def _answering(experiment: Experiment, way: str, listen: str) -> Iterator[_Answe
     command = (
         sys.executable,
         "-m",
-        "pdp.doctor.answers",
+        experiment.answers,
         way,
         listen,
         experiment.tool,

@@ -15,6 +15,13 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "withheld": "In your code: give every question a deadline, and let its end deny.",
         ANY: "In your code: an exception of the question ends the call; nothing behind `except` may run the tool.",
     },
+    "authzen": {
+        "empty": "In the enforcement point: permit only where `decision` is there, and is the boolean true.",
+        "unknown": "In the enforcement point: compare `decision` with the boolean true; a text that says so is none.",
+        "error": "In the enforcement point: look at the status first; what has another than 200 is no answer.",
+        "withheld": "In the enforcement point: give every question a deadline, and let its end deny.",
+        ANY: "In the enforcement point: permit only on a 200 whose `decision` is true; an exception ends the call.",
+    },
     "envoy": {
         "deny": "envoy.yaml: put `envoy.filters.http.ext_authz` before the router, on every route, "
         "without `disabled: true` and with `filter_enabled` at 100 %.",
