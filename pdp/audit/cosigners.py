@@ -50,6 +50,7 @@ class Collected:
     ahead: Mapping[str, int]
     differ: Mapping[str, int]
     first: frozenset[str]
+    lacks: tuple[str, ...] = ()  # witnesses of the policy without a cosignature that counts
     problem: str = ""  # why the policy is not met; "" where it is
 
 
@@ -98,7 +99,12 @@ class Cosigners:
         await asyncio.gather(*(self._ask(each, note, checkpoint, prove, differ) for each in wanted))
         lines = "".join(each.line for each in self._each if each.of == text)
         ahead = {each.entry.name: each.size for each in wanted if each.size > checkpoint.size}
-        return Collected(lines, ahead, differ, first, self._unmet(note + lines))
+        return Collected(lines, ahead, differ, first, self._lacks(text), self._unmet(note + lines))
+
+    def _lacks(self, text: str) -> tuple[str, ...]:
+        since = int(self.seconds()) - self.fresh
+        there = {each.entry.name for each in self._each if each.of == text and each.at >= since}
+        return tuple(each.name for each in self.policy.witnesses if each.name not in there)
 
     def _unmet(self, note: str) -> str:
         try:

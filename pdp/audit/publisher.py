@@ -23,7 +23,7 @@ from pdp.audit.tiles import WIDTH, Leaf, LogFolder, last_bundle
 from pdp.core import merkle
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
-from pdp.core.stored import Proof, SignedCheckpoint
+from pdp.core.stored import Cosigning, Proof, SignedCheckpoint
 from pdp.files.durable import SyncFailed
 from pdp.ports import Store
 
@@ -67,7 +67,7 @@ class Publisher:
         self._resumed = False
         self._dropped = 0  # bundles that are archived, and no longer in the folder
         self._cosigners = cosigners
-        self.uncosigned_ns = 0  # since when no checkpoint has the quorum of the witnesses; 0 while the newest has
+        self.cosigning: Cosigning | None = None
         self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
         self._wanted = asyncio.Event()  # somebody waits for a checkpoint
         self._published = asyncio.Condition()
@@ -179,7 +179,9 @@ class Publisher:
             told = ", ".join(sorted(differ))
             raise RolledBack(f"witnesses have cosigned other records than the store's ({told})", None, differ)
         self._uncosigned.tell(collected.problem)
-        self.uncosigned_ns = (self.uncosigned_ns or self._now_ns()) if collected.problem else 0
+        since = self.cosigning.missing_ns if self.cosigning is not None else 0
+        missing_ns = (since or self._now_ns()) if collected.problem else 0
+        self.cosigning = Cosigning(head.size, missing_ns, collected.lacks)
         return replace(head, note=note + collected.lines)
 
     async def _resume(self) -> None:

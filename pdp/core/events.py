@@ -139,6 +139,14 @@ def clock(stamp: Stamp, *, anomaly: str, wall_ns: int) -> bytes:
     return encode(stamp, "clock", {"anomaly": anomaly or None, "wall_ns": max(0, wall_ns)})
 
 
+def witnesses(stamp: Stamp, *, quorum: str, since_ns: int, size: int, lacks: Sequence[str]) -> bytes:
+    """The quorum of the log's witnesses is "missing" for longer than a cosignature counts, or "back". `since_ns`:
+    since when no checkpoint had it, 0 where that is not known; `size` is that of the newest one, which `lacks` the
+    cosignatures of these witnesses."""
+    fields: Fields = {"quorum": quorum, "since_ns": max(0, since_ns) or None, "size": size}
+    return encode(stamp, "witnesses", {**fields, "lacks": portion([cut(name) for name in lacks])})
+
+
 def log_key(stamp: Stamp, *, verifier: str, before: str) -> bytes:
     """Another key signs the log's checkpoints from here on; both as verifier keys (C2SP signed-note)."""
     return encode(stamp, "log_key", {"verifier": verifier, "before": before})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, Seen, Vote
-from pdp.core.approvals.steps import Step
+from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
@@ -214,6 +214,11 @@ class Commit:
     supersedes: bool = False  # nothing that was decided before it is to become durable after it
 
     @property
+    def moves_marks(self) -> bool:
+        """Whether it may set a high-water mark."""
+        return bool(self.high_water) or any(isinstance(step, Advance) for step in self.steps)
+
+    @property
     def switches(self) -> bool:
         """Whether it makes history of whatever was decided before it: a switch, revocations."""
         return self.switch is not None or bool(self.revoked) or self.supersedes
@@ -227,6 +232,16 @@ class StoredRecord:
     record_id: str
     tenant: str
     record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigning:
+    """What the witnesses were last asked for: a checkpoint of `size` records. `missing_ns`: since when none has their
+    quorum, 0 where this one has; it `lacks` these, by name."""
+
+    size: int
+    missing_ns: int
+    lacks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

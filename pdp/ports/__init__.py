@@ -18,7 +18,7 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.record_search import RecordQuery
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
-from pdp.core.stored import CallKeys, Proof, SessionRow, SignedCheckpoint, StoredCall
+from pdp.core.stored import CallKeys, Cosigning, Proof, SessionRow, SignedCheckpoint, StoredCall
 from pdp.core.term import Term
 from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Archive, Store
@@ -345,11 +345,12 @@ class Judge(Protocol):
 
 
 class SignedLog(Protocol):
-    """The tree over the records, and its checkpoints. `uncosigned_ns` is since when none has the quorum of the
-    witnesses, 0 while the newest has, or there are no witnesses."""
+    """The tree over the records, and its checkpoints."""
 
     @property
-    def uncosigned_ns(self) -> int: ...
+    def cosigning(self) -> Cosigning | None:
+        """How it stands with the witnesses; None before they were asked, and without any."""
+        ...
 
     def latest(self) -> SignedCheckpoint:
         """The latest checkpoint. Raises NotFound before the first one."""

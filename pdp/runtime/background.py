@@ -13,6 +13,7 @@ from pdp.ports import Judge
 from pdp.runtime import telemetry
 from pdp.runtime.approvals import WiredApprovals
 from pdp.service.commit import Recorder
+from pdp.service.operations.quorum import QuorumRecords
 from pdp.service.operations.reload import Part, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.search import Readings
@@ -31,6 +32,7 @@ class RunningProcess(Protocol):
     approvals: WiredApprovals
     clock: StoreClock
     readings: Readings
+    quorum: QuorumRecords
     levels: telemetry.Levels
 
 
@@ -109,4 +111,5 @@ async def tend(process: RunningProcess) -> NoReturn:
             recorded = anomaly
 
     seconds = process.settings.service.watch_seconds
-    await again_and_again(seconds, refusals=refusals, readings=readings, sweep=sweep, levels=levels, clock=clock)
+    chores = {"refusals": refusals, "readings": readings, "sweep": sweep, "levels": levels, "clock": clock}
+    await again_and_again(seconds, **chores, witnesses=process.quorum.look)

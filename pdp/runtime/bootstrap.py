@@ -39,7 +39,7 @@ from pdp.runtime.judge import begin_judge, wire_judge
 from pdp.runtime.security_events import WiredSignals
 from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
-from pdp.runtime.signed_log import WiredLog, pushes, record_key, search_index, signed_log
+from pdp.runtime.signed_log import WiredLog, pushes, quorum_records, record_key, search_index, signed_log
 from pdp.runtime.telemetry import (
     KeptCounts,
     Levels,
@@ -62,6 +62,7 @@ from pdp.service.idempotency import Idempotency
 from pdp.service.inspect import HeldBytes, Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
+from pdp.service.operations.quorum import QuorumRecords
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
@@ -106,6 +107,7 @@ class Process:
     judge: Judge | None
     readings: Readings
     pushes: Pushes
+    quorum: QuorumRecords
     console: ConsoleServer | None = None
     signed: WiredLog | None = None
     index: SearchIndex | None = None
@@ -327,6 +329,7 @@ def _build(
         judge,
         readings,
         pushing,
+        quorum_records(settings, signed, ports.store, recorder, clock),
         console.server(settings, approvals.services, clock, entropy, index_key, services.records),
         signed,
         index,

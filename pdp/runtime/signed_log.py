@@ -24,11 +24,13 @@ from pdp.audit.pushes import Push, Pushes
 from pdp.audit.receivers import Receiver, Selection, receiver
 from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.ports import Clock, Entropy, Store
 from pdp.ports.telemetry import Telemetry
 from pdp.secrets.reference import secret
 from pdp.service.commit import Recorder
+from pdp.service.operations.quorum import QuorumRecords
 
 log = logging.getLogger("pdp.log")
 
@@ -49,6 +51,14 @@ class WiredLog:
         except RolledBack as fault:
             faults.append(fault)
             stop.set()
+
+
+def quorum_records(
+    settings: Settings, wired: WiredLog | None, store: Store, recorder: Recorder, clock: Clock
+) -> QuorumRecords:
+    """What records that the witnesses' quorum is missing, and back."""
+    allowed_ns = settings.audit.witness_seconds * NS
+    return QuorumRecords(wired.publisher if wired is not None else None, store, recorder, clock, allowed_ns)
 
 
 def check(settings: Settings) -> None:

@@ -241,7 +241,8 @@ def follower_levels(  # noqa: PLR0913, PLR0917 - what they are of
                 covered, signed_ns = log.latest().size, log.latest().at_ns
             level("pdp.log.behind", max(0, size - covered))
             level("pdp.log.age", max(0, at_ns - signed_ns) / NS if size > covered else 0)
-            level("pdp.log.uncosigned", max(0, at_ns - log.uncosigned_ns) / NS if log.uncosigned_ns else 0)
+            missing_ns = log.cosigning.missing_ns if log.cosigning is not None else 0
+            level("pdp.log.uncosigned", max(0, at_ns - missing_ns) / NS if missing_ns else 0)
         if index is not None:
             level("pdp.search.behind", max(0, size - index.size))
         if judge is not None and places:

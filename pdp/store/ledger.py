@@ -59,7 +59,7 @@ class Ledger:
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._bound += entry.session is not None and entry.session.opened_ns == entry.session.used_ns
-        self._touched = self._touched or entry.switches or bool(entry.high_water)
+        self._touched = self._touched or entry.switches or entry.moves_marks
         self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
         self._switched = self._switched or entry.switches

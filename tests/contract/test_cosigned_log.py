@@ -4,69 +4,22 @@ nothing with either."""
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
-from support.signed_log import KEY, publisher, reading, verified, write
+from support.signed_log import publisher, reading, verified, write
 from support.stored import AT
+from support.witnesses import cosigning, watching
 
-from pdp.adapters.witness_listener import WitnessListener
-from pdp.audit.cosignature import WitnessPolicy
-from pdp.audit.cosigners import Cosigners
-from pdp.audit.note import LogKey
-from pdp.audit.publisher import Publisher, RolledBack
-from pdp.audit.tiles import LogFolder
-from pdp.audit.witness import MAX_BODY, Witness
+from pdp.audit.publisher import RolledBack
+from pdp.audit.witness import Witness
+from pdp.core.stored import Cosigning
 from pdp.store.opening import AnyStore
-
-
-class Watching:
-    """A witness that listens. `says` overrides its answers."""
-
-    def __init__(self, witness: Witness) -> None:
-        self.witness = witness
-        self.listener = WitnessListener("127.0.0.1:0", self.answer, max_body=MAX_BODY, tls=None)
-        self.says: tuple[int, str, str] | None = None
-        self.asked = 0
-
-    @property
-    def vkey(self) -> str:
-        return self.witness.verifier.text()
-
-    def line(self, name: str) -> str:
-        return f"witness {name} {self.vkey} http://{self.listener.address}\n"
-
-    def answer(self, body: bytes) -> tuple[int, str, str]:
-        self.asked += 1
-        if self.says is not None:
-            return self.says
-        made = self.witness.add(body)
-        return made.status, made.body, made.kind
-
-
-@asynccontextmanager
-async def watching(folder: Path, origin: str, n: int = 1) -> AsyncIterator[Watching]:
-    key = Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)
-    witness = Witness(folder, f"w.example/{n}", key, [LogKey(origin, KEY.public_key())], time.time)
-    found = Watching(witness)
-    await found.listener.start()
-    try:
-        yield found
-    finally:
-        await found.listener.drain()
-        found.witness.close()
-
-
-def cosigning(store: AnyStore, folder: Path, policy: str, fresh: int = 3600) -> Publisher:
-    asked = Cosigners(WitnessPolicy.read(policy), fresh, ssl.create_default_context())
-    return Publisher(store, LogFolder(folder), KEY, cosigners=asked, now_ns=lambda: AT)
 
 
 async def test_each_checkpoint_is_cosigned_and_each_witness_sees_all_of_the_log_grow(
@@ -103,10 +56,9 @@ async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
         bad.says = (500, "", "text/plain")
         await write(store, 0, 3)
         await log.check()
-        assert log.uncosigned_ns == 0
+        assert log.cosigning is None
         head = await log.publish()
-        since = log.uncosigned_ns
-        assert since > 0
+        assert log.cosigning == Cosigning(3, AT, ("bad",))
         c2sp.cosigned_at(head.note.encode(), good.vkey)
         with pytest.raises(c2sp.Rejected):
             c2sp.cosigned_at(head.note.encode(), bad.vkey)
@@ -115,7 +67,7 @@ async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
         asked = bad.asked
         await log.publish()
         assert bad.asked == asked  # not before some time has passed
-        assert log.uncosigned_ns == since  # as long as it lasts
+        assert log.cosigning == Cosigning(3, AT, ("bad",))  # as long as it lasts
         good.says, written = (500, "", "text/plain"), (tmp_path / "log/checkpoint").stat().st_mtime_ns
         await log.publish()
         assert (tmp_path / "log/checkpoint").stat().st_mtime_ns == written  # nothing came, so nothing is written
@@ -128,7 +80,7 @@ async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
         c2sp.cosigned_at(log.latest().note.encode(), bad.vkey)
         c2sp.cosigned_at(log.latest().note.encode(), good.vkey)
         async with asyncio.timeout(60):
-            while log.uncosigned_ns:  # until both have, in one second
+            while log.cosigning != Cosigning(3, 0, ()):  # until both have, in one second
                 await log.publish()
                 await asyncio.sleep(0.05)
 

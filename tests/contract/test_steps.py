@@ -26,6 +26,7 @@ from pdp.core.approvals.rows import Answered, Delegation, Notice, ReportedOutcom
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (
     Activate,
+    Advance,
     Agree,
     Delegate,
     EndConsent,
@@ -424,6 +425,17 @@ async def test_a_commit_expects_that_nobody_loaded_a_newer_registry(book: Book) 
     await book.does(Expect("", 0, (mark,)))
     await book.conflicts(Expect("", 0, (("registry.acme", 1),)))
     await book.does(Expect("", 0, (("registry.other", 1),)))
+
+
+async def test_a_mark_is_moved_on_by_one_of_two(book: Book) -> None:
+    assert book.store.high_water("witnesses") == 0
+    await book.conflicts(Advance("witnesses", 1))
+    await book.does(Advance("witnesses", 0))
+    assert book.store.high_water("witnesses") == 1
+    await book.conflicts(Advance("witnesses", 0))
+    await book.does(Advance("witnesses", 1))
+    await book.does(Advance("other", 0))
+    assert (book.store.high_water("witnesses"), book.store.high_water("other")) == (2, 1)
 
 
 async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> None:

@@ -105,6 +105,11 @@ CHECKS = (
         ),
         ("pdp/audit/", "pdp/runtime/rollback", "pdp/runtime/bootstrap"),
     ),
+    Check(
+        "quorum of witnesses",
+        _pytest("tests/contract/test_quorum_records.py", "-k", "not postgres"),
+        ("pdp/service/operations/quorum",),
+    ),
     Check("shadows", _pytest("tests/system/test_shadow_policies.py"), ("pdp/service/shadow",)),
     Check(
         "exports",

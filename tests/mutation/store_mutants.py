@@ -721,4 +721,47 @@ ARCHIVING = tuple(
         ),
     )
 )
-STORE = (*ARCHIVING, *STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH, *ERASING)
+QUORUM = tuple(
+    Mutant(name, "pdp/service/operations/quorum.py", old, new, attacks)
+    for name, old, new, attacks in (
+        (
+            "quorum-back-for-nothing",
+            '        if self._recorded_missing():\n            await self._record("back"',
+            '        if True:\n            await self._record("back"',
+            "nothing is back that was not missing",
+        ),
+        (
+            "quorum-missing-at-once",
+            "now - since_ns > self.allowed_ns and not",
+            "not",
+            "a cosignature counts for a while",
+        ),
+        (
+            "quorum-counts-anew",
+            "        if not since_ns:\n",
+            "        if not since_ns or self._noted_ns is None:\n",
+            "no restart begins to count anew",
+        ),
+        (
+            "quorum-of-a-machine",
+            "state.missing_ns if self._noted_ns is None else now",
+            "state.missing_ns",
+            "the log is cosigned while one machine's is",
+        ),
+        (
+            "quorum-kept",
+            '            await self.store.put_in_force({_SINCE: ""})\n',
+            "            pass\n",
+            "the next time counts from its own beginning",
+        ),
+    )
+) + _in(
+    "approvals/steps",
+    (
+        "mark-of-two",
+        "    if _high_water(db, step.name) != step.before:",
+        "    if False:",
+        "of two machines one says it",
+    ),
+)
+STORE = (*ARCHIVING, *QUORUM, *STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH, *ERASING)

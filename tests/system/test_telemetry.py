@@ -21,6 +21,7 @@ from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serv
 from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
+from pdp.core.stored import Cosigning
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
@@ -307,7 +308,7 @@ async def test_levels_of_what_follows_the_log(tmp_path: Path) -> None:
             assert watch.points(name) == [({}, 0)], name
         await world.decide(world.ask(ALICE, "git_status"), way=GRPC)
         world.stage.clock.advance(90)
-        world.process.signed.publisher.uncosigned_ns = world.now_ns - 5 * NS
+        world.process.signed.publisher.cosigning = Cosigning(1, world.now_ns - 5 * NS, ("w",))
         world.process.levels.tell(world.now_ns)
         assert watch.points("pdp.log.uncosigned") == [({}, 5)]
         assert watch.points("pdp.log.behind") == watch.points("pdp.search.behind") == [({}, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -25,6 +26,7 @@ from support import c2sp
 from pdp.audit.note import Checkpoint, LogKey, sign
 from pdp.audit.witness import Submission
 from pdp.core import merkle
+from pdp.core.check import NS
 
 ORIGIN = "example.com/log"
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -223,6 +225,55 @@ def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch
                 f"store.rollback: witnesses have cosigned more records ({quorum.split()[3]} {seen.strip()})"
                 in server.log
             )
+
+
+def test_a_quorum_that_goes_missing_and_comes_back_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A witness that is ended and started again, and a server that is, too, while there is none."""
+    monkeypatch.chdir(tmp_path)
+    audit = {"folder": str(tmp_path / "log"), "key": f"file:{tmp_path / 'log.pem'}", "witnesses": str(tmp_path / "p")}
+    world = make_world(tmp_path / "w", {"audit": {**audit, "witness_seconds": 10}, "store": {"origin": ORIGIN}})
+    write_key(tmp_path / "log.pem", KEY)
+    log = LogKey(ORIGIN, KEY.public_key()).text()
+
+    def said() -> list[str]:
+        return [record["quorum"] for record in server.records("witnesses")]
+
+    with running(tmp_path, log) as witness:
+        address = witness.url.removeprefix("http://")
+        (tmp_path / "p").write_text(f"log {log}\n{witness.line}\nquorum {witness.line.split(' ')[1]}\n")
+        with spawned(world) as server:
+            server.decide()
+            until(lambda: b"witness.example" in checkpoint(tmp_path / "log"))
+            assert said() == []
+            witness.end()
+            server.decide()
+            until(lambda: said() == ["missing"])
+            server.stop()
+        with spawned(world) as server:
+            answer = server.decide()
+            until(lambda: int(checkpoint(tmp_path / "log").split(b"\n")[1]) > answer.record.index)
+            assert said() == ["missing"]
+            with running(tmp_path, log, address) as again:
+                assert again.url == witness.url
+                until(lambda: said() == ["missing", "back"])
+            (missing, back), name = server.records("witnesses"), witness.line.split(" ")[1]
+            assert (missing["lacks"]["items"], back["lacks"]["items"]) == ([name], [])
+            assert missing["since_ns"] == back["since_ns"] <= missing["time_ns"] - 10 * NS
+            (tmp_path / "t").write_text(world.caller_token("auditor", server.now()))
+            words = ("--kind", "witnesses", "--target", world.socket, "--token-file", "t")
+            found = pdp("audit", "search", *words, "--records")
+            newest = [json.loads(line)["quorum"] for line in found.stdout.splitlines()]
+            assert newest == ["back", "missing"], found.stderr
+            server.stop()
+        shown = pdp("audit", "show", back["id"], str(tmp_path / "w/store"))
+        assert (shown.returncode, json.loads(shown.stdout)["quorum"]) == (0, "back"), shown.stderr
+
+
+def checkpoint(folder: Path) -> bytes:
+    path = folder / "checkpoint"
+    return path.read_bytes() if path.exists() else b"\n-1\n"
 
 
 def empty() -> str:

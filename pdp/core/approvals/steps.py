@@ -201,6 +201,14 @@ class Activate:
 
 
 @dataclass(frozen=True, slots=True)
+class Advance:
+    """Move a high-water mark on by one. Conflict unless it is as it was read (0: nobody set it)."""
+
+    name: str
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShowLabels:
     """Note on labels that a request shows them to people. Conflict unless they are there as they were read. What a
     request showed before stays with that one."""
@@ -236,6 +244,7 @@ Step: TypeAlias = (
     | Sign
     | Expect
     | Activate
+    | Advance
     | ShowLabels
     | RemoveLabels
 )

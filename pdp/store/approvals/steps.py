@@ -276,6 +276,12 @@ def _activate(db: Connection, step: s.Activate, _now: int) -> None:
     _put(db, t.active_policy, {"one": 1}, {"digest": step.policy_digest})
 
 
+def _advance(db: Connection, step: s.Advance, _now: int) -> None:
+    if _high_water(db, step.name) != step.before:
+        _conflict("another process moved the mark")
+    _put(db, high_water, {"name": step.name}, {"value": step.before + 1})
+
+
 def _high_water(db: Connection, name: str) -> int:
     c = high_water.c
     return int(db.execute(select(c.value).where(c.name == name)).scalar_one_or_none() or 0)
@@ -316,6 +322,7 @@ _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Sign: _sign,
     s.Expect: _expect,
     s.Activate: _activate,
+    s.Advance: _advance,
     s.ShowLabels: _show_labels,
     s.RemoveLabels: _remove_labels,
 }

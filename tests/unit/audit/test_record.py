@@ -215,6 +215,13 @@ def cases() -> Any:
         "clock behind": events.clock(STAMP, anomaly="clock.behind", wall_ns=AT - 10**12),
         "clock jumped": events.clock(STAMP, anomaly="clock.jumped", wall_ns=AT),
         "clock recovered": events.clock(STAMP, anomaly="", wall_ns=AT),
+        "witnesses missing": events.witnesses(
+            STAMP, quorum="missing", since_ns=AT - 10**12, size=9, lacks=["w.example/1", "w.example/2"]
+        ),
+        "witnesses back": events.witnesses(STAMP, quorum="back", since_ns=AT - 10**12, size=12, lacks=[]),
+        "witnesses back, since nobody knows when": events.witnesses(
+            STAMP, quorum="back", since_ns=0, size=12, lacks=["w.example/2"]
+        ),
         "rollback": events.rollback(
             STAMP, by="operator", records=7, signed=(9, bytes(32)), witnesses={"w.example/1": 9}, reason=HEX
         ),

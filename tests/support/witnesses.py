@@ -1,0 +1,66 @@
+"""Witnesses of a signed log: real ones behind real listeners, told what to answer, and a log that asks them."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.signed_log import KEY
+from support.stored import AT
+
+from pdp.adapters.witness_listener import WitnessListener
+from pdp.audit.cosignature import WitnessPolicy
+from pdp.audit.cosigners import Cosigners
+from pdp.audit.note import LogKey
+from pdp.audit.publisher import Publisher
+from pdp.audit.tiles import LogFolder
+from pdp.audit.witness import MAX_BODY, Witness
+from pdp.store.opening import AnyStore
+
+
+class Watching:
+    """A witness that listens. `says` overrides its answers."""
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+        self.listener = WitnessListener("127.0.0.1:0", self.answer, max_body=MAX_BODY, tls=None)
+        self.says: tuple[int, str, str] | None = None
+        self.asked = 0
+
+    @property
+    def vkey(self) -> str:
+        return self.witness.verifier.text()
+
+    def line(self, name: str) -> str:
+        return f"witness {name} {self.vkey} http://{self.listener.address}\n"
+
+    def answer(self, body: bytes) -> tuple[int, str, str]:
+        self.asked += 1
+        if self.says is not None:
+            return self.says
+        made = self.witness.add(body)
+        return made.status, made.body, made.kind
+
+
+@asynccontextmanager
+async def watching(folder: Path, origin: str, n: int = 1) -> AsyncIterator[Watching]:
+    key = Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)
+    witness = Witness(folder, f"w.example/{n}", key, [LogKey(origin, KEY.public_key())], time.time)
+    found = Watching(witness)
+    await found.listener.start()
+    try:
+        yield found
+    finally:
+        await found.listener.drain()
+        found.witness.close()
+
+
+def cosigning(
+    store: AnyStore, folder: Path, policy: str, fresh: int = 3600, now_ns: Callable[[], int] = lambda: AT
+) -> Publisher:
+    asked = Cosigners(WitnessPolicy.read(policy), fresh, ssl.create_default_context())
+    return Publisher(store, LogFolder(folder), KEY, cosigners=asked, now_ns=now_ns)
