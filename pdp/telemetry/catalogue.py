@@ -73,12 +73,13 @@ ATTRIBUTES = (
     ),
     Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
     Attribute("pdp.shadow", "name of a shadow policy in the configuration", "metrics"),
+    Attribute("pdp.hook", "`ClaudeCodeHook` or `CopilotStudioHook`", "metrics"),
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
     Attribute(
         "pdp.outcome",
         "`loaded`, `refused`; `hit`, `miss`, `differed`; of a canary what came of it; of a shadow `agreed`, "
-        "`differed`, `failed`, `dropped`",
+        "`differed`, `failed`, `dropped`; of a hook see `pdp.hooks`",
         "metrics",
     ),
     Attribute("pdp.judge.status", "`ok`, or why the judge gave no verdict: `timeout`, `refused`, ...", "metrics"),
@@ -124,6 +125,12 @@ INSTRUMENTS = (
     Instrument(
         "pdp.refusals", "counter", "{call}", "calls that got an error instead of an answer",
         ("rpc.method", "rpc.response.status_code", "pdp.code"),
+    ),
+    Instrument(
+        "pdp.hooks", "counter", "{call}",
+        "calls that hooks asked about over HTTP; all but `allowed` are blocked: `denied`, `pending`, `refused` (the "
+        "caller), `malformed`, `undecided` (a fault of ours), `late`",
+        ("pdp.hook", "pdp.outcome"),
     ),
     Instrument("pdp.records", "counter", "{record}", "durable records", ("pdp.record.kind",)),
     Instrument(

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sqlite3
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from support.pseudonyms import revealed
 from support.tools import CHANGING, DESTROYING, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan, World, create, serving
 from test_judging import Scripted
+from typing_extensions import override
 
 from pdp.adapters.hooks.listener import HookListener, _hooks
 from pdp.adapters.hooks.own_tools import own_tool
@@ -27,6 +29,7 @@ from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.core.check import NS
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
+from pdp.ports.telemetry import NONE, Attributes, Silent
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("hooks_http")]
 ENTRA_TENANT = "98e2f7d2-c1d3-4410-b87f-2396f157975f"
@@ -147,9 +150,31 @@ PLAN = Plan(servers=(CLAUDE, STUDIO), settings=SETTINGS, waivers=(WAIVER,), fini
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     made = create(tmp_path_factory.mktemp("h") / "w", PLAN, WEDNESDAY_NS)
-    async with serving(made, PLAN, Stage(StillClock(WEDNESDAY_NS), approvals=True, judge=Scripted())) as found:
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True, judge=Scripted())
+    environment = replace(stage.environment(), telemetry=Counted())
+    async with serving(made, PLAN, stage, environment=environment) as found:
         _give(found, 9.0)  # as long as an exchange may take: no answer hangs on how busy the machine is
         yield found
+
+
+class Counted(Silent):
+    """Counts the answers to hooks."""
+
+    def __init__(self) -> None:
+        self.hooks = Counter[tuple[Any, Any]]()
+
+    @override
+    def count(self, name: str, attributes: Attributes = NONE) -> None:
+        if name == "pdp.hooks":
+            self.hooks[attributes["pdp.hook"], attributes["pdp.outcome"]] += 1
+
+
+def told(world: World) -> dict[tuple[str, str], int]:
+    """How many answers since the last look: by hook and outcome."""
+    telemetry = listener(world)._services.telemetry
+    assert isinstance(telemetry, Counted)
+    found, telemetry.hooks = dict(telemetry.hooks), Counter()
+    return found
 
 
 def _give(world: World, seconds: float) -> None:
@@ -279,6 +304,7 @@ def decided(world: World) -> list[Any]:
 
 
 async def test_claude_code_is_allowed_denied_and_told_to_wait(world: World) -> None:
+    told(world)
     answer = await claude(world)
     assert (answer.status_code, answer.json()) == (200, {})  # no decision: the agent's own rules stay in force
     assert "waits" in denied(await claude(world, {**EVENT, "tool_name": "Bash", "tool_input": {"command": "make"}}))
@@ -286,6 +312,8 @@ async def test_claude_code_is_allowed_denied_and_told_to_wait(world: World) -> N
     asked = {**EVENT, "tool_name": "mcp__sales__" + SEARCH, "tool_input": {"query": "x"}}
     assert (await claude(world, asked)).json() == {}  # another name of a server of the registry
     assert denied(await claude(world, {**asked, "tool_name": "mcp__other__" + SEARCH}))
+    counts = {"allowed": 2, "denied": 2, "pending": 1}
+    assert told(world) == {("ClaudeCodeHook", outcome): n for outcome, n in counts.items()}
 
 
 async def test_the_subject_is_whom_the_token_names_and_else_the_caller(world: World) -> None:
@@ -402,8 +430,10 @@ def _tokens(world: World) -> dict[str, str]:
                                    "another principal", "another issuer", "expired", "no role"])  # fmt: skip
 async def test_a_stranger_is_blocked_and_does_not_validate(world: World, which: str) -> None:
     before = len(decided(world))
+    told(world)
     token = _tokens(world)[which]
     assert blocked(await studio(world, authorization=token)) == denied(await claude(world, authorization=token))
+    assert told(world) == {("CopilotStudioHook", "refused"): 1, ("ClaudeCodeHook", "refused"): 1}
     answer = await studio(world, b"", VALIDATE, authorization=token)
     assert answer.status_code == (403 if which == "no role" else 401)
     assert answer.json()["httpStatus"] == answer.status_code
@@ -467,8 +497,10 @@ async def test_the_service_knows_its_deadline_well_within_the_second(world: Worl
 async def test_a_decision_that_never_comes_is_a_block(world: World) -> None:
     """Even where it cannot be stopped: the answer comes while it still runs."""
     passing = Passing(world.process.services.decide, asyncio.Event())
+    told(world)
     assert blocked(await _with(world, passing, lambda: studio(world))) == LATE.text
     assert passing.asked.is_set()
+    assert told(world) == {("CopilotStudioHook", "late"): 1}
 
 
 @pytest.mark.usefixtures("hurried")
@@ -477,8 +509,10 @@ async def test_a_locked_store_is_a_block(world: World) -> None:
     path = world.process.settings.store.path / "pdp.sqlite3"
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    told(world)
     try:
         assert "blocked" in blocked(await studio(world))
+        assert {outcome for _, outcome in told(world)} <= {"undecided", "late"}
     finally:
         other.execute("ROLLBACK")
         other.close()

@@ -19,6 +19,7 @@ from pdp.adapters.hooks.webhooks import (
     LATE,
     MALFORMED,
     PENDING,
+    REFUSED,
     UNANSWERED,
     ClaudeCode,
     CopilotStudio,
@@ -84,13 +85,18 @@ class HookListener(HttpListener):
             return HttpReply(405, more=(("Allow", "POST"),))
         if hook is None:
             return await self._validated(call)
-        return hook.reply(await self._in_time(hook, call))
+        return self._reply(hook, await self._in_time(hook, call))
+
+    def _reply(self, hook: Webhook, verdict: HookAnswer) -> HttpReply:
+        """The answer, counted."""
+        self._services.telemetry.count("pdp.hooks", {"pdp.hook": hook.rpc, "pdp.outcome": verdict.outcome})
+        return hook.reply(verdict)
 
     @override
     def too_large(self, call: HttpCall) -> HttpReply:
         hook = self._hooks.get(call.target.partition("?")[0])
         text = "The call is too large to be decided, so it is blocked."
-        return super().too_large(call) if hook is None else hook.reply(HookAnswer(False, text, MALFORMED))
+        return super().too_large(call) if hook is None else self._reply(hook, HookAnswer(False, text, MALFORMED))
 
     async def _in_time(self, hook: Webhook, request: HttpCall) -> HookAnswer:
         """The verdict, or LATE when it is time, whatever the decision still waits for."""
@@ -111,6 +117,9 @@ class HookListener(HttpListener):
             return HookAnswer(False, f"{error}. The call is blocked.", MALFORMED)
         except InvalidRequest as fault:
             return HookAnswer(False, f"{fault.message} The call is blocked.", MALFORMED)
+        except (Unauthenticated, Forbidden) as refused:
+            logged(refused, hook.rpc, self._entropy)
+            return REFUSED
         except Exception as error:  # noqa: BLE001 - an error could be taken for permission
             logged(error, hook.rpc, self._entropy)
             return UNANSWERED

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qs
 
@@ -49,13 +49,21 @@ class HookAnswer:
     text: str = ""
     reason: int = 0
     decision_id: str = ""
+    why: str = ""  # for our telemetry, where the reason does not say it all
+
+    @property
+    def outcome(self) -> str:
+        """The answer in a word."""
+        return self.why or _OUTCOMES[self.reason]
 
 
 DENIED, PENDING, UNDECIDED, MALFORMED = 1, 2, 3, 4  # reasons
+_OUTCOMES = ("allowed", "denied", "pending", "undecided", "malformed")
 UNANSWERED = HookAnswer(allowed=False, text=NOT_DECIDED, reason=UNDECIDED)
 LATE = HookAnswer(
-    allowed=False, text="The call was not decided in time, so it is blocked. Try again.", reason=UNDECIDED
+    allowed=False, text="The call was not decided in time, so it is blocked. Try again.", reason=UNDECIDED, why="late"
 )
+REFUSED = replace(UNANSWERED, why="refused")  # the caller is none that may ask
 
 
 class Webhook(Protocol):
