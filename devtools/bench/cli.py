@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from devtools.bench import callers, log, machine, measure, peers, results, stages
+from devtools.bench import callers, growth, log, machine, measure, peers, results, stages
 from devtools.bench.figures import BenchPace, BenchReport, Figure, StageFigure
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.measure import FIGURES, Bench
@@ -20,8 +20,8 @@ from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
 QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000, subjects=100_000)
-STAGES, PEERS, CALLERS, LOG, SEARCH = "stages", "peers", "callers", "log", "search"
-NAMES = (*FIGURES, STAGES, results.OURS, PEERS, CALLERS, LOG, SEARCH)
+STAGES, PEERS, CALLERS, LOG, SEARCH, GROWTH = "stages", "peers", "callers", "log", "search", "growth"
+NAMES = (*FIGURES, STAGES, results.OURS, PEERS, CALLERS, LOG, SEARCH, GROWTH)
 MEASURED = {*NAMES, *callers.OURS}  # whose rows are never empty; others say what is not there
 _STAGE_TIMES = 600  # for each second of a round
 _COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
@@ -83,6 +83,7 @@ def bench(
       callers   one client's call through the middleware, `pdp proxy` and Envoy over the same without a PDP; a hook
       log       commits and the signed log over SHA-256 of the records; records per sync; delay of checkpoints
       search    a search of a long log over one of a short one
+      growth    bytes per decision of store, log and archive, in logs of 1,000 decisions and more
       peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the
@@ -145,7 +146,13 @@ def _run(console: Console, pace: BenchPace, names: tuple[str, ...], foreign: Ben
 
 def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[list[Figure], list[StageFigure]]:
     figures, stages, document = list[Figure](), list[StageFigure](), b""
-    more = {results.OURS: results.results, CALLERS: callers.callers, LOG: log.log, SEARCH: log.search}
+    more = {
+        results.OURS: results.results,
+        CALLERS: callers.callers,
+        LOG: log.log,
+        SEARCH: log.search,
+        GROWTH: growth.growth,
+    }
     measured = {**FIGURES, **more}
     for place, name in enumerate(names, 1):
         console.print(f"[{place}/{len(names)}] {name}", markup=False)

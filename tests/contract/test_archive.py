@@ -98,6 +98,44 @@ async def test_records_move_and_every_proof_holds(store: AnyStore, tmp_path: Pat
         verify_folder(tmp_path / "log", head, (), lambda _: None, archive=tmp_path / "archive")
 
 
+async def test_sqlite_gives_the_room_of_archived_records_back_by_vacuum(
+    place: Place, database: str, tmp_path: Path
+) -> None:
+    """A record of the usual size has a page of its own, which stays with the table when the record has left."""
+    if database != "sqlite":
+        return
+    store = place.open()
+    texts = [b'{"n":%d,"text":"%s"}' % (n, b"x" * 2400) for n in range(1100)]
+    for first in range(0, 1100, 64):
+        entries = [Commit(an_id(n), "decision", "acme", AT, texts[n]) for n in range(first, min(first + 64, 1100))]
+        await store.commit_all(tuple(entries))
+    log = publisher(store, tmp_path / "log")
+    await log.publish()
+    path = place.where["path"] / "pdp.sqlite3"
+    full = pages(path)
+    assert (await archived(store, ArchiveFolder(tmp_path / "archive"))).emptied == 768
+    head = await log.publish()
+    await store.close()
+    assert pages(path) >= full
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("VACUUM")
+    assert pages(path) < full / 2
+    store = place.open()
+    assert bare(store)[768:1100] == texts[768:]
+    again = publisher(store, tmp_path / "log")
+    assert await again.check() is not None
+    assert (await again.publish()).note == head.note
+    hashes = (await again.inclusion(3)).hashes
+    assert c2sp.root_from_path(c2sp.leaf_hash(texts[3]), 3, head.size, hashes) == head.root
+
+
+def pages(path: Path) -> int:
+    """Of a database, those in use."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        count: int = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
+    return count
+
+
 async def test_what_is_archived_is_read_there_or_is_not_there(store: AnyStore, tmp_path: Path) -> None:
     await write(store, 0, 600)
     await archived(store, folder := ArchiveFolder(tmp_path / "archive"))
