@@ -11,7 +11,6 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from claude_agent_sdk import HookMatcher
@@ -80,7 +79,7 @@ class ToolGuardHooks:
         return {} if passed is error else {"continue_": False, "stopReason": "A result was withheld."}
 
     def _call(self, event: Any) -> FrameworkCall:
-        known = self._known if self._known.run else replace(self._known, run=event["session_id"])
+        known = self._known.in_run(event["session_id"])
         return FrameworkCall(event["tool_name"], event["tool_input"], event["tool_use_id"], known)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from google.adk.plugins.base_plugin import BasePlugin
@@ -39,8 +38,7 @@ class ToolGuardPlugin(BasePlugin):
         """Ask again about the call for which ADK wants this confirmation. Whether it waits no longer; then answer it
         at once."""
         asked = (confirmation.args or {})["originalFunctionCall"]
-        known = known if known.run else replace(known, run=session_id)
-        call = FrameworkCall(asked["name"], asked["args"], asked["id"], known)
+        call = FrameworkCall(asked["name"], asked["args"], asked["id"], known.in_run(session_id))
         return (await asyncio.to_thread(self._guard.ahead, call)).waiting is None
 
     @override
@@ -77,6 +75,5 @@ class ToolGuardPlugin(BasePlugin):
         return None
 
     def _call(self, tool: BaseTool, arguments: dict[str, Any], context: ToolContext) -> FrameworkCall:
-        known = self._identify(context)
-        known = known if known.run else replace(known, run=context.session.id)
+        known = self._identify(context).in_run(context.session.id)
         return FrameworkCall(tool.name, arguments, context.function_call_id or "", known)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware
@@ -73,9 +72,8 @@ class ToolGuardMiddleware(AgentMiddleware):
         return _passed(request, result, await asyncio.to_thread(self._guard.ran, verdict, content, failed=failed))
 
     def _call(self, request: ToolCallRequest) -> FrameworkCall:
-        known, asked = self._identify(request.runtime.context), request.tool_call
         thread = request.runtime.config.get("configurable", {}).get("thread_id", "")
-        known = known if known.run else replace(known, run=str(thread))
+        known, asked = self._identify(request.runtime.context).in_run(str(thread)), request.tool_call
         return FrameworkCall(asked["name"], asked["args"], asked["id"] or "", known)
 
 

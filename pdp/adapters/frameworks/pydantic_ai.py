@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from pydantic_ai import RunContext
@@ -43,8 +42,7 @@ class ToolGuardCapability(AbstractCapability[Any]):
         args: dict[str, Any],
         handler: Callable[[dict[str, Any]], Awaitable[Any]],
     ) -> Any:
-        known = self._identify(ctx.deps)
-        known = known if known.run else replace(known, run=ctx.conversation_id or "")
+        known = self._identify(ctx.deps).in_run(ctx.conversation_id or "")
         asked = FrameworkCall(tool_def.name, args, call.tool_call_id, known)
         verdict = await asyncio.to_thread(self._guard.ask, asked)
         if verdict.waiting is not None:

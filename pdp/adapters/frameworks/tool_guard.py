@@ -38,6 +38,10 @@ class RunIdentity:
     session: Session | None = None
     run: str = ""
 
+    def in_run(self, run: str) -> RunIdentity:
+        """The same with this run, for an application that names none: the framework's own id of it."""
+        return self if self.run else replace(self, run=run)
+
 
 NOBODY = RunIdentity()  # the decision point denies what is asked for nobody
 
