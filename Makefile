@@ -52,7 +52,7 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/opa.sh
 	@sh rego/regal.sh
 
-pytest: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready ## Python tests
+pytest: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## Python tests
 	$(PYTEST)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
@@ -147,6 +147,8 @@ lock: ## resolve the lock files again (needs uv)
 	  --no-emit-index-url --no-header tests/system/frameworks/requirements.in -o requirements-frameworks.lock
 	printf 'grpcio>=1.85.1\nlitellm[proxy]\nprotobuf>=7.36\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header - -o requirements-litellm.lock
+	printf 'cpex[grpc]\ngrpcio>=1.85.1\nprotobuf>=7.36\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header - -o requirements-cpex.lock
 
 # Every package is checked against the hash in the lock file.
 .venv/ready: requirements.lock pyproject.toml
@@ -185,5 +187,12 @@ lock: ## resolve the lock files again (needs uv)
 	@.venv-litellm/bin/pip install -q --no-compile --require-hashes -r requirements-litellm.lock
 	@touch $@
 
+# A plugin of cpex has an environment of its own in real life too.
+.venv-cpex/ready: requirements-cpex.lock
+	@echo "setting up .venv-cpex for the tests with cpex's plugin manager (half a minute, once)"
+	@$(PYTHON) -m venv .venv-cpex
+	@.venv-cpex/bin/pip install -q --no-compile --require-hashes -r requirements-cpex.lock
+	@touch $@
+
 clean: ## forget environments and what the demo made
-	rm -rf .venv .venv-demo .venv-envoy .venv-frameworks .venv-litellm .tools var
+	rm -rf .venv .venv-demo .venv-envoy .venv-frameworks .venv-litellm .venv-cpex .tools var

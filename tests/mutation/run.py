@@ -316,6 +316,7 @@ class Tree:
             ".venv-demo",
             ".venv-frameworks",
             ".venv-litellm",
+            ".venv-cpex",
         ):  # what tests start, which is nobody's to change
             if source == ROOT and (ROOT / name).exists():
                 (folder / name).symlink_to(ROOT / name)

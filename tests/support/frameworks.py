@@ -29,7 +29,9 @@ ENVIRONMENTS: Mapping[str, str] = {
     "strands": ".venv-frameworks",
     "adk": ".venv-frameworks",
     "litellm": ".venv-litellm",
+    "cpex": ".venv-cpex",
 }
+PLANTED = {"cpex": "cpex_gateway.yaml"}  # where a way to fail open is planted
 _runs = itertools.count()
 
 
@@ -84,7 +86,7 @@ def driver(name: str, folder: Path, planted: Mapping[str, str] | None = None) ->
     command = [str(python), str(DRIVERS / "driver.py"), f"{name}_run", path]
     if planted:
         shutil.copytree(EXAMPLES, folder / "examples" / "frameworks")
-        plant(folder / "examples" / "frameworks" / f"{name}_agent.py", planted)
+        plant(folder / "examples" / "frameworks" / PLANTED.get(name, f"{name}_agent.py"), planted)
     # the examples of `folder` come first; nobody's proxy, key or account does
     environment = {"PATH": os.defpath, "PYTHONPATH": f"{folder}:{ROOT}:{DRIVERS}"}
     environment |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it asks a network for prices

@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Run:
     returns: str = "carried out"
     fails: bool = False
     note: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)  # all that the test said
     ran: list[Any] = field(default_factory=list)
 
     @property
@@ -73,7 +74,7 @@ def begun(agents: Any, asked: dict[str, Any]) -> tuple[Client, Run]:
     guard = ToolGuard(client, getattr(agents, "SERVER", asked["server"]), definitions)
     identity = RunIdentity(asked["token"] or None, run=asked["run"])
     names = ("tool", "arguments", "returns", "fails", "note")
-    return client, Run(guard, identity, **{name: asked[name] for name in names if name in asked})
+    return client, Run(guard, identity, asked=asked, **{name: asked[name] for name in names if name in asked})
 
 
 async def serve(agents: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,6 +98,8 @@ async def serve(agents: Any, reader: asyncio.StreamReader, writer: asyncio.Strea
             await writer.drain()
     finally:
         writer.close()
+        if hasattr(agent, "close"):  # it has a process of its own
+            await agent.close()
         if client is not None:
             client.close()
 

@@ -254,11 +254,12 @@ def test_what_python_imports_of_the_product_is_there(page: Path) -> None:
 
 
 def test_the_examples_of_frameworks_are_the_files_that_are_driven() -> None:
-    page = (ROOT / "docs/frameworks.md").read_text()
-    shown = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
-    assert shown == {path.stem: path.read_text() for path in (ROOT / "examples/frameworks").glob("*.py")}
+    pages = "".join((ROOT / "docs" / name).read_text() for name in ("frameworks.md", "contextforge.md"))
+    block = r"<!-- example: (\w+) -->\n```(?:python|yaml)\n(.*?)^```$"
+    shown = dict(re.findall(block, pages, re.MULTILINE | re.DOTALL))
+    assert shown == {path.stem: path.read_text() for path in (ROOT / "examples/frameworks").glob("*.[py]*")}
     drivers = {path.name for path in (ROOT / "tests/system/frameworks").glob("*_run.py")}
-    assert drivers == {f"{name.removesuffix('_agent')}_run.py" for name in shown}
+    assert drivers == {f"{name.removesuffix('_agent')}_run.py" for name in shown if name.endswith("_agent")}
 
 
 def test_the_layers_are_those_of_the_linter() -> None:
