@@ -17,7 +17,9 @@ from test_inspection import TOKEN
 from pdp.authoring.sandbox import ALICE
 from pdp.client.results import WITHHELD
 
-RESULTS = set(ENVIRONMENTS) - {"litellm"}  # which give the guard their results
+# what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same
+NOT_INSPECTED = {"litellm": "it gives a guardrail nothing by which a result belongs to a call"}
+ERRORS_UNSEEN = {"openai": "it makes a text of a tool's error, and says so to nobody"}
 AWAY = "unix:/nonexistent/pdp.sock"
 
 
@@ -65,12 +67,6 @@ def approved(found: Served, run: Driven, waits: Ended) -> Ended:
     return waits
 
 
-@pytest.fixture
-def looked_at(framework: tuple[str, str]) -> None:
-    if framework[0] not in RESULTS:
-        pytest.skip("it gives a guardrail nothing by which a result belongs to a call")
-
-
 def test_an_allowed_call_runs_and_its_outcome_and_result_are_recorded(
     found: Served, framework: tuple[str, str], run: Driven
 ) -> None:
@@ -80,7 +76,7 @@ def test_an_allowed_call_runs_and_its_outcome_and_result_are_recorded(
     assert ended.ran == [["git_status", {"repo_path": "/src"}]]
     (decision,), outcomes, inspections = (found.records(kind)[at:] for kind, at in before.items())
     assert decision["effect"] == "allow"
-    wanted = 1 if framework[0] in RESULTS else 0
+    wanted = 0 if framework[0] in NOT_INSPECTED else 1
     assert [each["outcome"] for each in outcomes] == ["done"] * wanted
     assert [each["effect"] for each in inspections] == ["allow"] * wanted
 
@@ -142,23 +138,26 @@ def test_with_the_decision_point_gone_meanwhile_an_approved_call_does_not_run(fo
     assert (ended.ran, ended.told) == ([], SAFE)
 
 
-@pytest.mark.usefixtures("looked_at")
-def test_what_is_cut_out_of_a_result_never_reaches_the_model(found: Served, run: Driven) -> None:
-    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns=f"the key is {TOKEN}."))
-    assert ended.told == "the key is [credential removed]"
+def test_what_is_cut_out_of_a_result_never_reaches_the_model(
+    found: Served, framework: tuple[str, str], run: Driven
+) -> None:
+    text = f"the key is {TOKEN}."
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns=text))
+    assert ended.told == (text if framework[0] in NOT_INSPECTED else "the key is [credential removed]")
     assert len(ended.ran) == 1
 
 
-@pytest.mark.usefixtures("looked_at")
-def test_a_result_that_cannot_be_inspected_is_withheld(found: Served, run: Driven) -> None:
-    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns="x" * 5_000))
-    assert (ended.told, len(ended.ran)) == (WITHHELD, 1)
+def test_a_result_that_cannot_be_inspected_is_withheld(
+    found: Served, framework: tuple[str, str], run: Driven
+) -> None:
+    text = "x" * 5_000
+    ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns=text))
+    assert (ended.told, len(ended.ran)) == (text if framework[0] in NOT_INSPECTED else WITHHELD, 1)
 
 
-@pytest.mark.usefixtures("looked_at")
 def test_a_tool_that_fails_leaves_its_outcome_unknown(found: Served, framework: tuple[str, str], run: Driven) -> None:
     before = len(found.records("outcome"))
     run.call("git_status", {"repo_path": "/src"}, **known(found, fails=True))
-    (outcome,) = found.records("outcome")[before:]
-    # the OpenAI SDK makes a text of an error, and says so to nobody
-    assert outcome["outcome"] == ("done" if framework[0] == "openai" else "unknown")
+    outcomes = [each["outcome"] for each in found.records("outcome")[before:]]
+    said = "done" if framework[0] in ERRORS_UNSEEN else "unknown"
+    assert outcomes == ([] if framework[0] in NOT_INSPECTED else [said])
