@@ -156,8 +156,9 @@ server = FastMCP("any")
 HOOK = {
     "the agent knows no hook": ({"done = subprocess.run(hook,": "done = subprocess.run('true',"}, {"deny", *FAULTS}),
 }
-LANGCHAIN = {
-    "the guard stands nowhere": ({"[ToolGuardMiddleware(guard)]": "[]"}, {"deny", *FAULTS}),
+FRAMEWORK = {
+    ("langchain", "the guard stands nowhere"): ({"[ToolGuardMiddleware(guard)]": "[]"}, {"deny", *FAULTS}),
+    ("cpex", "the plugin only watches"): ({"mode: sequential": "mode: audit"}, {"deny", *FAULTS}),
 }
 PROXY = {
     "the agent starts the server itself": (
@@ -190,10 +191,10 @@ def test_a_hook_that_fails_open_is_found(planted: str, hooked: Path) -> None:
 
 
 @pytest.mark.starts_server
-@pytest.mark.parametrize("planted", LANGCHAIN)
-def test_an_agent_of_a_framework_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
-    replaced, opened = LANGCHAIN[planted]
-    with driver("langchain", tmp_path, replaced) as socket:
+@pytest.mark.parametrize(("name", "planted"), FRAMEWORK)
+def test_an_agent_of_a_framework_that_fails_open_is_found(name: str, planted: str, tmp_path: Path) -> None:
+    replaced, opened = FRAMEWORK[name, planted]
+    with driver(name, tmp_path, replaced) as socket:
         asked = examine(framework_caller(tmp_path, socket), "--caller", "framework", "--limit", LIMIT)
     assert found(asked) == (opened, "10")
 
