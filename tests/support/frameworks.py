@@ -37,11 +37,13 @@ _runs = itertools.count()
 
 @dataclass
 class Ended:
-    """A step of a run: what the interrupt carries, what the model was told of the call, and what ran so far."""
+    """A step of a run: what the interrupt carries, what the model was told of the call and of the second one of its
+    turn, and what ran so far."""
 
     waiting: Any
     told: Any
     ran: list[Any]
+    also: Any = None
 
 
 class Driven:

@@ -138,6 +138,27 @@ def test_with_the_decision_point_gone_meanwhile_an_approved_call_does_not_run(fo
     assert (ended.ran, ended.told) == ([], SAFE)
 
 
+STATUS = ["git_status", {"repo_path": "/src"}]
+
+
+def test_of_two_calls_in_one_turn_the_denied_one_does_not_run(found: Served, run: Driven) -> None:
+    ended = run.call("git_log", {"max_count": 10_000}, **known(found, also=STATUS))
+    assert ended.ran == [STATUS]
+    assert (ended.waiting, ended.told, ended.also) == (None, SAFE, "carried out")
+
+
+def test_of_two_calls_in_one_turn_one_waits_and_each_runs_once(found: Served, run: Driven) -> None:
+    asked = {"repo_path": f"/together/{time.monotonic_ns()}"}
+    waits = run.call("git_reset", asked, **known(found, also=STATUS))
+    assert waits.ran in ([], [STATUS])  # a framework may hold the other one back until the run goes on
+    while waits.waiting is not None:
+        assert ["git_reset", asked] not in waits.ran
+        approve(found.world, waits.waiting["approval_url"])
+        waits = run.resume()
+    assert waits.told == "carried out"
+    assert sorted(waits.ran) == sorted([["git_reset", asked], STATUS])
+
+
 def test_what_is_cut_out_of_a_result_never_reaches_the_model(
     found: Served, framework: tuple[str, str], run: Driven
 ) -> None:

@@ -14,21 +14,23 @@ CONFIRM = "adk_request_confirmation"
 
 
 class Scripted(BaseLlm):
-    """A model that calls one tool, then ends."""
+    """A model that calls tools in one turn, then ends."""
 
     asked: Any
     turns: int = 0
 
     async def generate_content_async(self, _request: Any, stream: bool = False) -> Any:  # noqa: ARG002 - ADK names it
         self.turns += 1
-        part = types.Part(function_call=self.asked) if self.turns == 1 else types.Part(text="ended")
-        yield LlmResponse(content=types.Content(role="model", parts=[part]))
+        asked = [types.Part(function_call=call) for call in self.asked]
+        parts = asked if self.turns == 1 else [types.Part(text="ended")]
+        yield LlmResponse(content=types.Content(role="model", parts=parts))
 
 
 class Agent:
     def __init__(self, run: Run) -> None:
         self._run, self._confirm = run, ""
-        asked = types.FunctionCall(id="call_1", name=run.tool, args=run.arguments)
+        self._told: dict[str, Any] = {}
+        asked = [types.FunctionCall(id=id_, name=name, args=arguments) for id_, name, arguments in run.calls]
         self._runs: dict[str, Any] = {}
         self._runner = guarded(Scripted(model="scripted", asked=asked), run.tools, run.guard, self._runs)
 
@@ -58,7 +60,7 @@ class Agent:
         return await self._go(types.Part(function_response=answer))
 
     async def _go(self, part: Any) -> Any:
-        message, told, waiting = types.Content(role="user", parts=[part]), None, None
+        message, waiting = types.Content(role="user", parts=[part]), None
         async for event in self._runner.run_async(user_id="u", session_id=self._session.id, new_message=message):
             for call in event.get_function_calls():
                 if call.name == CONFIRM:
@@ -66,7 +68,7 @@ class Agent:
             for asked in event.actions.requested_tool_confirmations.values():
                 waiting = asked.payload
             for response in event.get_function_responses():
-                told = response.response
+                self._told[response.id] = response.response["result"]
         if waiting is not None:
             return waiting, None
-        return None, told["result"] if told else told
+        return None, self._told.get("call_1"), self._told.get("call_2")

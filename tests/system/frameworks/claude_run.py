@@ -58,8 +58,9 @@ class Program(Transport):
         (callback,) = matcher["hookCallbackIds"]
         request_id = f"r{next(self._ids)}"
         self._answers[request_id] = asyncio.get_running_loop().create_future()
-        whole = {"session_id": "s", "hook_event_name": event, "tool_use_id": "call_1", **given}
-        asked = {"subtype": "hook_callback", "callback_id": callback, "input": whole, "tool_use_id": "call_1"}
+        whole = {"session_id": "s", "hook_event_name": event, **given}
+        id_ = given["tool_use_id"]
+        asked = {"subtype": "hook_callback", "callback_id": callback, "input": whole, "tool_use_id": id_}
         waits = self._answers[request_id]
         await self._out.put({"type": "control_request", "request_id": request_id, "request": asked})
         answer = await waits
@@ -80,20 +81,25 @@ class Agent:
 
     async def start(self) -> Any:
         await self._client.connect()
-        return await self._call()
+        return await self._turn()
 
     async def resume(self, arguments: Any) -> Any:
         self._run.arguments = arguments or self._run.arguments
-        return await self._call()
+        self._run.also = []  # made again is only what waited
+        return await self._turn()
 
-    async def _call(self) -> Any:
+    async def _turn(self) -> Any:
         self._waiting = None
-        called = {"tool_name": PREFIX + self._run.tool, "tool_input": self._run.arguments}
+        (waiting, told), *others = await asyncio.gather(*(self._call(*call) for call in self._run.calls))
+        return waiting, told, *(of_other for _, of_other in others)
+
+    async def _call(self, id_: str, name: str, arguments: Any) -> Any:
+        called = {"tool_use_id": id_, "tool_name": PREFIX + name, "tool_input": arguments}
         said = (await self._program.hook("PreToolUse", called)).get("hookSpecificOutput", {})
         if said.get("permissionDecision") == "deny":
             return self._waiting, None if self._waiting else said["permissionDecisionReason"]
         try:
-            text = self._tools[self._run.tool](**self._run.arguments)
+            text = self._tools[name](**arguments)
         except RuntimeError as error:
             await self._program.hook("PostToolUseFailure", {**called, "error": str(error)})
             return None, None

@@ -101,11 +101,12 @@ class Agent:
             return None, f"cpex: {error}"
         if self._run.asked.get("gone"):
             self._end()
-        return await self._call(self._run.arguments)
+        return await self._turn()
 
     async def resume(self, arguments: Any) -> Any:
         self._run.arguments = arguments or self._run.arguments
-        return await self._call(self._run.arguments)
+        self._run.also = []  # made again is only what waited
+        return await self._turn()
 
     async def close(self) -> None:
         await self._manager.shutdown()
@@ -116,8 +117,12 @@ class Agent:
             self._process.kill()
             self._process.wait()
 
-    async def _call(self, arguments: Any) -> Any:
-        name, token = PREFIX + self._run.tool, self._run.identity.token
+    async def _turn(self) -> Any:
+        (waiting, told), *others = await asyncio.gather(*(self._call(*call) for call in self._run.calls))
+        return waiting, told, *(of_other for _, of_other in others)
+
+    async def _call(self, _id: str, tool: str, arguments: Any) -> Any:
+        name, token = PREFIX + tool, self._run.identity.token
         headers = HttpHeaderPayload({"Authorization": f"Bearer {token}"} if token else {})
         request = GlobalContext(request_id=str(uuid.uuid4()))
         asked = ToolPreInvokePayload(name=name, args=arguments, headers=headers)

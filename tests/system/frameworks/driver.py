@@ -2,7 +2,8 @@
 
 It runs in the framework's own environment. Each connection is one run, in lines of JSON. Asked: `call` (a fresh agent
 whose model calls one tool and then ends) or `resume` (the run that waits goes on, with other arguments if given).
-Answered: `waiting` (what the interrupt carries, or None), `told` (what the model got of the call) and `ran`.
+Answered: `waiting` (what the interrupt carries, or None), `told` (what the model got of the call), `also` (of the
+second one of the turn) and `ran`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
 from pdp.client import Client
 
-STATES = ["waiting", "told"]
+STATES = ["waiting", "told", "also"]
 
 
 @dataclass
@@ -33,9 +34,16 @@ class Run:
     arguments: dict[str, Any]
     returns: str = "carried out"
     fails: bool = False
+    also: list[Any] = field(default_factory=list)  # tool and arguments of a second call in the same turn
     note: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)  # all that the test said
     ran: list[Any] = field(default_factory=list)
+
+    @property
+    def calls(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(id, tool, arguments) of what the model calls in its one turn."""
+        second = [("call_2", *self.also)] if self.also else []
+        return [("call_1", self.tool, self.arguments), *second]
 
     @property
     def tools(self) -> list[Callable[..., str]]:
@@ -73,7 +81,7 @@ def begun(agents: Any, asked: dict[str, Any]) -> tuple[Client, Run]:
     definitions = {prefix + name: definition for name, definition in asked["definitions"].items()}
     guard = ToolGuard(client, getattr(agents, "SERVER", asked["server"]), definitions)
     identity = RunIdentity(asked["token"] or None, run=asked["run"])
-    names = ("tool", "arguments", "returns", "fails", "note")
+    names = ("tool", "arguments", "returns", "fails", "also", "note")
     return client, Run(guard, identity, asked=asked, **{name: asked[name] for name in names if name in asked})
 
 
@@ -93,7 +101,7 @@ async def serve(agents: Any, reader: asyncio.StreamReader, writer: asyncio.Strea
                 if not run.fails:
                     raise
                 state = (None, None)  # the tool's own failure ended the run
-            answer = {"ran": run.ran, **dict(zip(STATES, state, strict=True))}
+            answer = {"ran": run.ran, **dict(zip(STATES, state, strict=False))}
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
     finally:

@@ -26,8 +26,8 @@ class Model(GenericFakeChatModel):
 class Agent:
     def __init__(self, run: Run) -> None:
         self._run = run
-        asked = {"name": run.tool, "args": run.arguments, "id": "call_1"}
-        replies = iter([AIMessage("", tool_calls=[asked]), AIMessage("ended")])
+        asked = [{"name": name, "args": arguments, "id": id_} for id_, name, arguments in run.calls]
+        replies = iter([AIMessage("", tool_calls=asked), AIMessage("ended")])
         tools = [tool(each) for each in run.tools]
         self._agent = guarded(Model(messages=replies), tools, run.guard, InMemorySaver())
         self._config = {"configurable": {"thread_id": run.identity.run}}
@@ -50,5 +50,5 @@ class Agent:
         interrupts = result.get("__interrupt__")
         if interrupts:
             return interrupts[0].value, None
-        (told,) = [each for each in result["messages"] if isinstance(each, ToolMessage)]
-        return None, told.content
+        told = {each.tool_call_id: each.content for each in result["messages"] if isinstance(each, ToolMessage)}
+        return None, told["call_1"], told.get("call_2")

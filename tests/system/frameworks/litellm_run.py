@@ -3,6 +3,7 @@ a call. The server behind is the tools of the run."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import litellm
@@ -29,17 +30,22 @@ class Agent:
         self._waiting = waiting
 
     async def start(self) -> Any:
-        return await self._call()
+        return await self._turn()
 
     async def resume(self, arguments: Any) -> Any:
         self._run.arguments = arguments or self._run.arguments
-        return await self._call()
+        self._run.also = []  # made again is only what waited
+        return await self._turn()
 
-    async def _call(self) -> Any:
+    async def _turn(self) -> Any:
         self._waiting = None
+        (waiting, told), *others = await asyncio.gather(*(self._call(*call) for call in self._run.calls))
+        return waiting, told, *(of_other for _, of_other in others)
+
+    async def _call(self, _id: str, name: str, arguments: Any) -> Any:
         given = {
-            "name": self._run.tool,
-            "arguments": self._run.arguments,
+            "name": name,
+            "arguments": arguments,
             "server_name": "git",
             "mcp_rate_limit_server_name": "git",
             "incoming_bearer_token": self._run.identity.token,
@@ -53,4 +59,4 @@ class Agent:
             await self._proxy.pre_call_hook(UserAPIKeyAuth(api_key="sk-test"), data, "call_mcp_tool")
         except GuardrailRaisedException as error:
             return self._waiting, None if self._waiting else error.message
-        return None, self._tools[self._run.tool](**self._run.arguments)
+        return None, self._tools[name](**arguments)

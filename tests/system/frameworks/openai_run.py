@@ -19,10 +19,12 @@ CONFIG = RunConfig(tracing_disabled=True)
 class Agent:
     def __init__(self, run: Run) -> None:
         self._run, self._result = run, None
-        asked = {"name": run.tool, "arguments": json.dumps(run.arguments), "call_id": "call_1"}
+        asked = [
+            {"name": name, "arguments": json.dumps(arguments), "call_id": id_} for id_, name, arguments in run.calls
+        ]
         text = ResponseOutputText(text="ended", type="output_text", annotations=[])
         replies = [
-            [ResponseFunctionToolCall(type="function_call", **asked)],
+            [ResponseFunctionToolCall(type="function_call", **each) for each in asked],
             [ResponseOutputMessage(id="m", role="assistant", status="completed", type="message", content=[text])],
         ]
         self._agent = guarded(ScriptedModel(replies), [function_tool(each) for each in run.tools], run.guard)
@@ -51,5 +53,6 @@ class Agent:
         if result.interruptions:
             (item,) = result.interruptions
             return GuardedTools(self._run.guard).waits(item, self._run.identity), None
-        (told,) = [each for each in result.new_items if each.type == "tool_call_output_item"]
-        return None, told.output
+        items = [each for each in result.new_items if each.type == "tool_call_output_item"]
+        told = {each.raw_item["call_id"]: each.output for each in items}
+        return None, told["call_1"], told.get("call_2")

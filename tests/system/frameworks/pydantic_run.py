@@ -15,8 +15,9 @@ from examples.frameworks.pydantic_agent import guarded
 class Agent:
     def __init__(self, run: Run) -> None:
         self._run, self._result, self._changed = run, None, None
-        replies = iter([ToolCallPart(run.tool, run.arguments, "call_1"), TextPart("ended")])
-        model = FunctionModel(lambda _messages, _info: ModelResponse([next(replies)]))
+        asked = [ToolCallPart(name, arguments, id_) for id_, name, arguments in run.calls]
+        replies = iter([asked, [TextPart("ended")]])
+        model = FunctionModel(lambda _messages, _info: ModelResponse(next(replies)))
         self._agent = guarded(model, run.tools, run.guard)
 
     async def start(self) -> Any:
@@ -38,4 +39,5 @@ class Agent:
         if isinstance(result.output, DeferredToolRequests):
             return result.output.metadata["call_1"], None
         parts = [part for message in result.all_messages() for part in message.parts]
-        return None, [part.content for part in parts if isinstance(part, ToolReturnPart)][-1]
+        told = {part.tool_call_id: part.content for part in parts if isinstance(part, ToolReturnPart)}
+        return None, told["call_1"], told.get("call_2")

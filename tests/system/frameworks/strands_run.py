@@ -13,11 +13,10 @@ from examples.frameworks.strands_agent import guarded
 
 
 class Scripted(Model):
-    """A model that calls one tool, then ends."""
+    """A model that calls tools in one turn, then ends."""
 
-    def __init__(self, name: str, arguments: Any) -> None:
-        self._asked = {"name": name, "toolUseId": "call_1"}
-        self._input = json.dumps(arguments)
+    def __init__(self, calls: Any) -> None:
+        self._calls = calls
         self._turns = 0
 
     def update_config(self, **_config: Any) -> None: ...
@@ -32,10 +31,11 @@ class Scripted(Model):
         self._turns += 1
         first = self._turns == 1
         yield {"messageStart": {"role": "assistant"}}
-        yield {"contentBlockStart": {"start": {"toolUse": self._asked} if first else {}}}
-        delta = {"toolUse": {"input": self._input}} if first else {"text": "ended"}
-        yield {"contentBlockDelta": {"delta": delta}}
-        yield {"contentBlockStop": {}}
+        for id_, name, arguments in self._calls if first else [("", "", {})]:
+            yield {"contentBlockStart": {"start": {"toolUse": {"name": name, "toolUseId": id_}} if first else {}}}
+            delta = {"toolUse": {"input": json.dumps(arguments)}} if first else {"text": "ended"}
+            yield {"contentBlockDelta": {"delta": delta}}
+            yield {"contentBlockStop": {}}
         yield {"messageStop": {"stopReason": "tool_use" if first else "end_turn"}}
 
 
@@ -43,7 +43,7 @@ class Agent:
     def __init__(self, run: Run) -> None:
         self._run, self._result = run, None
         tools = [tool(each) for each in run.tools]
-        self._agent = guarded(Scripted(run.tool, run.arguments), tools, run.guard)
+        self._agent = guarded(Scripted(run.calls), tools, run.guard)
 
     async def start(self) -> Any:
         return await self._go("go")
@@ -61,5 +61,6 @@ class Agent:
         if result.stop_reason == "interrupt":
             return result.interrupts[-1].reason, None
         content = [block for message in self._agent.messages for block in message["content"]]
-        (told,) = [block["toolResult"] for block in content if "toolResult" in block]
-        return None, told["content"][0]["text"].removeprefix("DENIED: ")
+        results = [block["toolResult"] for block in content if "toolResult" in block]
+        told = {each["toolUseId"]: each["content"][0]["text"].removeprefix("DENIED: ") for each in results}
+        return None, told["call_1"], told.get("call_2")
