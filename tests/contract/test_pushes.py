@@ -262,9 +262,8 @@ async def test_it_goes_on_where_the_last_run_was(place: Any) -> None:
         assert [index for index, _ in records(to)] == [8, 8]
 
 
-async def test_one_process_at_a_time(place: Any, database: str) -> None:
-    if database == "sqlite":
-        pytest.skip("one process has the store")
+@pytest.mark.parametrize("database", [pytest.param("postgres", marks=pytest.mark.starts_server)])  # SQLite has one
+async def test_one_process_at_a_time(place: Any) -> None:
     one, other, clock = place.open(), place.open(seed="other"), Now()
     await write(one, 0, 3)
     async with receiving() as to:

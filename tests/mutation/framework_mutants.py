@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant import Mutant
 
 _GUARD, _LANGCHAIN = "pdp/adapters/frameworks/tool_guard.py", "pdp/adapters/frameworks/langchain.py"
+_CPEX = "pdp/adapters/frameworks/cpex.py"
 
 FRAMEWORKS = (
     Mutant(
@@ -89,6 +90,16 @@ FRAMEWORKS = (
         "return bool(event_type == GuardrailEventHooks.pre_mcp_call)",
         "return bool(super().should_run_guardrail(data, event_type))",
         "a request's metadata turns nothing off",
+    ),
+    Mutant("cpex-rounded", _CPEX, "abs(value) >= _EXACT", "abs(value) > _EXACT", "a rounded number is refused"),
+    Mutant("cpex-only-watches", _CPEX, 'config.mode != "sequential"', "False", "no configuration lets calls through"),
+    Mutant("cpex-never-asked", _CPEX, "passed = WITHHELD", "passed = content", "what was not allowed is withheld"),
+    Mutant(
+        "cpex-pending-runs",
+        _CPEX,
+        "        if not verdict.allowed:\n",
+        "        if verdict.waiting is None and not verdict.allowed:\n",
+        "only an allow runs",
     ),
     Mutant(
         "langchain-refused-runs",

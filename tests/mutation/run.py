@@ -299,6 +299,11 @@ CHECKS = (
         _pytest("tests/system/test_frameworks.py", "-k", "langchain or openai or claude or litellm"),
         ("pdp/adapters/frameworks/",),
     ),
+    Check(
+        "cpex",
+        _pytest("tests/system/test_cpex.py", "tests/system/test_frameworks.py", "-k", "cpex"),
+        ("pdp/adapters/frameworks/cpex",),
+    ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 

@@ -31,10 +31,11 @@ REFERENCE = "vault:secret/data/pdp#index_key"
 WHERE = "service.index_key"
 
 
-_HERE = pytest.mark.skipif(not REAL, reason="no `vault` or `bao` on the PATH; the imitated one is tested")
+# CI installs no Vault, as docs/secrets.md says; a real one joins where `vault` or `bao` is on the PATH
+VAULTS = ["imitated", "real"] if REAL else ["imitated"]
 
 
-@pytest.fixture(params=["imitated", pytest.param("real", marks=_HERE)])
+@pytest.fixture(params=VAULTS)
 def vault(request: pytest.FixtureRequest) -> Iterator[Running]:
     with imitated() if request.param == "imitated" else real(REAL or "") as running:
         yield running
