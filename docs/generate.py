@@ -11,6 +11,7 @@ from typing import Any
 
 from approval_states import picture
 
+from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.core.codes import CONTROLS, SERVED, UNSERVED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,7 @@ PAGES = {
     "facts": ROOT / "docs" / "policy-input.md",
     "baseline": ROOT / "docs" / "policy-baseline.md",
     "controls": ROOT / "docs" / "controls.md",
+    "guards": ROOT / "docs" / "argument-guards.md",
     "bench": ROOT / "docs" / "bench.md",
     "figures": ROOT / "README.md",
     "exposure": ROOT / "docs" / "exposure.md",
@@ -26,6 +28,7 @@ BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
 SESSIONS = ROOT / "tests" / "corpora" / "sessions" / "exposure.json"  # by `make sessions-exposure`
 _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}
 BASELINE = ROOT / "rego" / "baseline"
+GUARDS = ROOT / "rego" / "lib" / "guards.rego"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
 _TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
@@ -64,6 +67,23 @@ def rules() -> str:
             waivable = "yes" if field.get("waivable") == "true" else "no"
             lines.append(f"| `{field['code']}` | {field['control']} | {kind} | {waivable} | {titles[-1]} |")
     return "\n".join(lines)
+
+
+def guards() -> str:
+    """What guards find, one row per code, with what the baseline does."""
+    listed = re.findall(r'^\t"(\w+)": \{(.*)\},$', GUARDS.read_text(), re.MULTILINE)
+    answers: dict[tuple[str, str], str] = {}
+    for at, (kind, named) in enumerate(listed):
+        for code in re.findall(r'"(\w+)"', named):
+            answers[kind, code] = "denies" if at < len(listed) // 2 else "asks"
+    lines = ["| interpreter | code | the baseline | an argument that |", "|---|---|---|---|"]
+    for kind, known in CODES.items():
+        for code, meaning in known.items():
+            answer = "denies" if code == UNPARSED else answers.get((kind, code), "")
+            meaning = meaning.replace("|", "\\|")  # noqa: PLW2901 - as a cell
+            lines.append(f"| `{kind}` | `{code}` | {answer} | {meaning} |")
+    lengths = ", ".join(f"`{kind}` {length:,}" for kind, length in MAX_BYTES.items())
+    return "\n".join([*lines, "", f"Longest text that is read, in bytes: {lengths}."])
 
 
 def controls() -> str:
@@ -240,6 +260,7 @@ def main() -> int:
         "facts": facts(),
         "baseline": rules(),
         "controls": controls(),
+        "guards": guards(),
         "bench": bench(report),
         "figures": figures(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),

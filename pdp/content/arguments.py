@@ -68,7 +68,7 @@ class ArgumentContent:
         return ArgumentsFact(
             check=self._check(value, tool, size=len(raw), depth=depth),
             value=value,
-            findings=findings(value, tool.input_schema if tool is not None else None),
+            findings=_found(value, tool),
             size=len(raw),
             depth=depth,
         )
@@ -240,6 +240,18 @@ def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
     if isinstance(part, int):
         return str(part)
     return json_pointer.step(part) if shown(part) else MASK
+
+
+def _found(value: Mapping[str, Json], tool: PinnedTool | None) -> tuple[Finding, ...]:
+    if tool is None:
+        return findings(value, None)
+    found = findings(value, tool.input_schema)
+    if not tool.interpreters:
+        return found
+    from pdp.content.guards.run import guarded  # noqa: PLC0415 - for the few tools that declare an interpreter
+
+    judged = (Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, tool.interpreters))
+    return (*found, *dict.fromkeys(judged))
 
 
 def findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:

@@ -11,6 +11,15 @@ from pdp.core.stored import Artefact
 
 
 @dataclass(frozen=True, slots=True)
+class Interpreter:
+    """What reads an argument: a shell, a database, a file system. Its kind is a key of `content.guards.codes.CODES`;
+    `argument` is a JSON Pointer (RFC 6901), whatever lies below it included."""
+
+    kind: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
 class PinnedTool:
     """The part of one verified manifest that the service uses. `definition` is rebuilt for a model: of a tool only
     name, title, description, inputSchema, outputSchema, annotations."""
@@ -20,6 +29,7 @@ class PinnedTool:
     manifest_sha256: str
     input_schema: Mapping[str, Json]
     definition: Mapping[str, Json]
+    interpreters: tuple[Interpreter, ...] = ()
 
     @property
     def begun(self) -> PinnedTool:

@@ -53,6 +53,7 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
     yield from _sinks(old.sinks, new.sinks)
     if old.binds != new.binds:
         yield "danger", f"what binds changed from {_binding(old)} to {_binding(new)}"
+    yield from _interpreters(old, new)
     yield from _risk(old, new)
     yield from _lists(old, new)
     yield from _schema(old.input_schema, new.input_schema)
@@ -115,6 +116,14 @@ def _sinks(old: list[SinkEntry], new: list[SinkEntry]) -> Iterator[Difference]:
         yield "danger", f"now {_FLOWS[kind]}{_with(argument)}"
     for kind, argument in sorted(before - after):
         yield "danger", f"is no longer said to {_plain(_FLOWS[kind])}{_with(argument)}"
+
+
+def _interpreters(old: Manifest, new: Manifest) -> Iterator[Difference]:
+    before, after = set(old.read_by()), set(new.read_by())
+    for each in sorted(after - before, key=str):
+        yield "attention", f"{_ascii(each.argument)} is now read as {each.kind}, and guarded"
+    for each in sorted(before - after, key=str):
+        yield "danger", f"{_ascii(each.argument)} is no longer guarded as {each.kind}"
 
 
 def _binding(manifest: Manifest) -> str:

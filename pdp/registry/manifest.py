@@ -1,5 +1,5 @@
-"""Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`), and the value
-types that all registry documents share.
+"""Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`, `/4` with
+`interpreters`), and the value types that all registry documents share.
 
 A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
@@ -21,6 +21,7 @@ from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.facts import Annotations, Sink
 from pdp.core.methods import OPERATION, label_of
+from pdp.core.registered import Interpreter
 from pdp.core.strict_json import parse_object
 from pdp.core.uri_template import is_template, variables
 
@@ -55,6 +56,7 @@ RFC3339 = Annotated[str, AfterValidator(_checked)]
 
 SCHEMA, OTHER_SCHEMA = "pdp.manifest/1", "pdp.manifest/2"  # of tools, of prompts and resources
 BINDING_SCHEMA = "pdp.manifest/3"  # of any that says which arguments bind
+GUARDED_SCHEMA = "pdp.manifest/4"  # of any that says what reads its arguments
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
 MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
@@ -73,6 +75,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Risk = Literal["low", "medium", "high", "critical"]
 DefinitionCheck = Literal["presented", "watched", "none"]
 SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]
+
+InterpreterKind = Literal["shell", "shell_word", "path"]
 
 
 class Closed(BaseModel):
@@ -119,6 +123,14 @@ class SinkEntry(Closed):
     argument: Pointer = ""
 
 
+class InterpreterEntry(Closed):
+    """What reads an argument, or whatever lies below it: a shell (a whole command line, or one word of it), a file
+    system."""
+
+    kind: InterpreterKind
+    argument: Annotated[Pointer, Field(min_length=2)]
+
+
 class Hints(Closed):
     """Effective behaviour hints."""
 
@@ -134,7 +146,7 @@ class Hints(Closed):
 class Manifest(Pinnable):
     """One pinned tool, prompt, resource, resource template or operation."""
 
-    schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3"] = Field(alias="schema")
+    schema_: Literal["pdp.manifest/1", "pdp.manifest/2", "pdp.manifest/3", "pdp.manifest/4"] = Field(alias="schema")
     tenant: Name
     definition: dict[str, Any]  # the whole object of the server's list, without `_meta`
     definition_sha256: Digest
@@ -149,6 +161,7 @@ class Manifest(Pinnable):
     cost: int = Field(ge=0, le=2**53 - 1)
     # whom, what or how much a call is about; without it every text and number is
     binds: list[Pointer] | None = None
+    interpreters: list[InterpreterEntry] | None = None
     reviewed_by: Word | None = None
     pinned: RFC3339
 
@@ -156,10 +169,10 @@ class Manifest(Pinnable):
     def _holds_together(self) -> Self:
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
-        if self.schema_ != schema_of(self.target_kind, self.binds):
+        if self.schema_ != schema_of(self.target_kind, self.binds, self.interpreters):
             raise ValueError(
                 f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource, "
-                f"{BINDING_SCHEMA} with binds"
+                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters"
             )
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
@@ -195,6 +208,10 @@ class Manifest(Pinnable):
     def sink_facts(self) -> tuple[Sink, ...]:
         return tuple(Sink(s.kind, s.argument) for s in self.sinks)
 
+    def read_by(self) -> tuple[Interpreter, ...]:
+        """What reads its arguments."""
+        return tuple(Interpreter(each.kind, each.argument) for each in self.interpreters or ())
+
     def for_model(self) -> Mapping[str, Json]:
         """The definition with only the fields a model needs."""
         return {key: self.definition[key] for key in MODEL_FIELDS[self.target_kind] if key in self.definition}
@@ -208,8 +225,10 @@ class Manifest(Pinnable):
         return sha256_hex(self.encoded())
 
 
-def schema_of(kind: str, binds: Sequence[str] | None) -> str:
+def schema_of(kind: str, binds: Sequence[str] | None, interpreters: Sequence[InterpreterEntry] | None) -> str:
     """The format of a manifest. What a release does not know it refuses, so each addition has one of its own."""
+    if interpreters is not None:
+        return GUARDED_SCHEMA
     return BINDING_SCHEMA if binds is not None else SCHEMA if kind == "tool" else OTHER_SCHEMA
 
 

@@ -27,6 +27,7 @@ from pdp.registry.documents import ServerEntry, State, ToolEntry
 from pdp.registry.draft import Draft, base_of, write_file
 from pdp.registry.manifest import (
     Hints,
+    InterpreterEntry,
     Manifest,
     decode,
     first_problem,
@@ -100,7 +101,7 @@ def manifest_of(
     try:
         return Manifest.model_validate(
             {
-                "schema": schema_of(kind, values.binds),
+                "schema": schema_of(kind, values.binds, values.interpreters),
                 "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,
@@ -117,6 +118,9 @@ def manifest_of(
                 "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],
                 "annotations": _hints(values.annotations, definition).model_dump(),
                 "binds": values.binds,
+                "interpreters": None
+                if values.interpreters is None
+                else [i.model_dump() for i in values.interpreters],
                 "definition_check": "none" if kind == OPERATION else values.definition_check,
                 "owner": values.owner or server.owner,
                 "cost": WORST_COUNT if values.cost is None else values.cost,
@@ -128,6 +132,10 @@ def manifest_of(
         raise RegistryFault(
             "pin.malformed", f"{kind} {_shown(name)}: {first_problem(error)}; correct the server or the review"
         ) from None
+
+
+def _dumped(interpreters: Sequence[InterpreterEntry] | None) -> list[dict[str, str]] | None:
+    return None if interpreters is None else [each.model_dump() for each in interpreters]
 
 
 def _nobodys(server: str, label: str, sha256: str) -> str:
@@ -229,12 +237,15 @@ def _hints(reviewed_hints: ReviewedHints, definition: Mapping[str, Json]) -> Hin
 
 
 def _check_arguments(manifest: Manifest, review: ToolReview | None) -> None:
-    """A sink at an argument that does not exist would silently guard nothing, and so would one that binds."""
+    """A sink at an argument that does not exist would silently guard nothing; one that binds or is read by an
+    interpreter likewise."""
     properties: Any = manifest.input_schema.get("properties")
     kind = manifest.target_kind
     sinks = [("sinks", sink.argument) for sink in (review.sinks if review is not None else None) or ()]
     binds = [("binds", pointer) for pointer in (review.binds if review is not None else None) or ()]
-    for field, pointer in (*sinks, *binds):
+    readers = (review.interpreters if review is not None else None) or ()
+    read = [("interpreters", reader.argument) for reader in readers]
+    for field, pointer in (*sinks, *binds, *read):
         first = json_pointer.name_of(pointer[1:].split("/")[0])
         if pointer and first not in (properties or {}):
             raise RegistryFault(

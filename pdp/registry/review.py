@@ -17,7 +17,16 @@ from pdp.core.names import nearest
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
 from pdp.registry.documents import State
-from pdp.registry.manifest import Closed, DefinitionCheck, Pointer, Risk, SinkEntry, Word, first_problem
+from pdp.registry.manifest import (
+    Closed,
+    DefinitionCheck,
+    InterpreterEntry,
+    Pointer,
+    Risk,
+    SinkEntry,
+    Word,
+    first_problem,
+)
 
 _MAX_BYTES = 1_048_576
 
@@ -41,6 +50,7 @@ class ToolReview(Closed):
     sinks: list[SinkEntry] | None = None
     annotations: ReviewedHints = Field(default_factory=ReviewedHints)
     binds: list[Pointer] | None = None
+    interpreters: list[InterpreterEntry] | None = None
     definition_check: DefinitionCheck = "presented"
     cost: int | None = Field(default=None, ge=0, le=2**53 - 1)
     version: Word | None = None

@@ -16,7 +16,7 @@ from pdp.core.methods import PINNED_KINDS
 from pdp.injection.excerpt import visible
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
-from pdp.registry.manifest import Manifest, Risk, SinkKind
+from pdp.registry.manifest import InterpreterKind, Manifest, Risk, SinkKind
 from pdp.registry.pin import REVIEWED, UNREVIEWED
 
 _WIDTH = 100
@@ -30,6 +30,7 @@ _CHOICES = {
     "permissions": "scopes that the subject's token must have; [] for none",
     "labels": "what its results put on a session; [] for nothing",
     "sinks": f"where arguments go: {{kind: {'|'.join(get_args(SinkKind))}, argument: /pointer}}",
+    "interpreters": f"what reads them: {{kind: {'|'.join(get_args(InterpreterKind))}, argument: /pointer}}",
     "annotations": "read_only, destructive, idempotent, open_world",
     "cost": "what one call counts",
 }
@@ -85,7 +86,7 @@ def _notes(manifest: Manifest) -> Iterator[str]:
 def _values(entry: ToolEntry, manifest: Manifest, owner: str) -> dict[str, Any]:
     fields = manifest.model_dump(mode="json", exclude_none=True)
     keys = ["risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner"]
-    keys += ["binds"] if manifest.binds is not None else []
+    keys += [name for name in ("binds", "interpreters") if fields.get(name) is not None]
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:
         left_out["version"] = UNREVIEWED

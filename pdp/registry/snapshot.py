@@ -123,5 +123,5 @@ def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
         owner=manifest.owner,
         cost=manifest.cost,
     )
-    pinned = PinnedTool(manifest.server, manifest.name, sha256, schema, manifest.for_model())
+    pinned = PinnedTool(manifest.server, manifest.name, sha256, schema, manifest.for_model(), manifest.read_by())
     return VerifiedTool(manifest, pinned, fact)

@@ -477,3 +477,67 @@ label contains {
 	some finding in input.result.findings
 	finding.kind in {"bearer_token", "leak", "personal_data", "secret"}
 }
+
+# METADATA
+# title: No argument acts on the interpreter that reads it
+# description: A command, query, path or address that does more than it says. `finding.detail` says what; see docs/argument-guards.md.
+deny contains {
+	"code": "arguments.injection",
+	"message": "An argument acts on the shell, database, file system or program that reads it. Send a plain value; the findings name place and kind.",
+	"control": "MCP05",
+	"waivable": true,
+} if {
+	some finding in input.arguments.findings
+	data.lib.guards.attack(finding)
+}
+
+# METADATA
+# title: An argument for an interpreter can be read
+# description: What the guard's parser does not take was not judged, and the interpreter may take it otherwise.
+deny contains {
+	"code": "arguments.unparsed",
+	"message": "An argument for a shell, database, file system or program is too long or not well formed, so it was not judged. Shorten or correct it.",
+	"control": "MCP05",
+	"waivable": true,
+} if {
+	some finding in input.arguments.findings
+	data.lib.guards.unread(finding)
+}
+
+# METADATA
+# title: The subject confirms an argument that may act on its interpreter
+# description: Honest calls have such arguments as well, so a person looks.
+require contains {
+	"kind": "confirmation",
+	"id": "arguments.suspect",
+	"code": "arguments.suspect",
+	"control": "MCP05",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "signed_in",
+} if {
+	data.lib.subject.attended
+	some finding in input.arguments.findings
+	data.lib.guards.suspect(finding)
+}
+
+# METADATA
+# title: Somebody approves a doubtful argument of an unattended agent
+# description: Where no person can confirm, the group that runs such agents approves it.
+require contains {
+	"kind": "approval",
+	"id": "arguments.suspect_unattended",
+	"code": "arguments.suspect_unattended",
+	"control": "MCP05",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": data.org.approvals.unattended, "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	not data.lib.subject.attended
+	some finding in input.arguments.findings
+	data.lib.guards.suspect(finding)
+}

@@ -1,0 +1,182 @@
+"""Paths: where a path leads by its text alone. Nothing is looked up on a disk, so a symbolic link is not seen.
+
+Windows and POSIX forms are judged together: which of them the tool runs on is not known. A text is judged as it is
+and as often percent-decoded as there is something to decode.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+MAX_DECODED = 4  # times; what still changes then is `encoded` all the same
+_I, _X = re.IGNORECASE, re.IGNORECASE | re.VERBOSE
+_PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
+_OTHER_ESCAPES = re.compile(
+    r"%u[0-9a-f]{4} | \\x[0-9a-f]{2} | \\u[0-9a-f]{4} | &\#x?[0-9a-f]{1,6}; | %25 | 0x[25][ef]", _X
+)
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}|[\xf8\xfc]")
+_DOTS = "\u2024\uff0e\uff61\u3002\ufe52\u0701\u0702\ua4f8"
+_SLASHES = "\u2044\u2215\u2571\u29f8\u27cb\uff0f"
+_BACKSLASHES = "\u29f5\u2216\u27cd\uff3c\ufe68"
+_LOOK_ALIKES = frozenset(f"{_DOTS}{_SLASHES}{_BACKSLASHES}\u2025\u2026")
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys(_DOTS, "."),
+        **dict.fromkeys(_SLASHES, "/"),
+        **dict.fromkeys(_BACKSLASHES, "\\"),
+        "\u2025": "..",
+        "\u2026": "...",
+    }
+)
+_CONTROL = re.compile(r"[\x01-\x1f\x7f]")
+_SCHEME = re.compile(
+    r"\s*(?: (?:url:)?[a-z][a-z0-9+.-]{1,30}:/{1,2} | (?:php|data|expect|phar|zip|glob|jar|file|javascript): )", _X
+)
+_DRIVE = re.compile(r"[a-zA-Z]:")
+_DEVICES = re.compile(
+    r"(?:^|[/\\]) (?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) (?:\.[^/\\]*|:)? \s*(?:[/\\]|$)", _X
+)
+_NAMESPACE = re.compile(r"[/\\]{2}[?.][/\\] | [/\\]\?\?[/\\] | /dev/(?:tcp|udp|mem|kmem|[sh]d[a-z]|nvme|port)", _X)
+_UNC = re.compile(r"^(?:\\\\|//)(?: [^/\\?.\s][^/\\]*[/\\] | [\w.-]+@\w+ )", _X)
+_STREAM = re.compile(r"[^/\\:]:[^/\\:]+(?::\$?\w+)?$ | ::\$\w+ | :\$i30", _X)
+_EXPANSION = re.compile(
+    r"^~[\w.-]*(?:[/\\]|$) | \$\{ | \$\( | ` | \$[A-Z_]\w*[/\\] | ^\$[A-Z_]{2,} | %[A-Z_][A-Z0-9_()]{2,30}% | \$env:",
+    _X,
+)
+# files that tell secrets, accounts, processes or how a machine starts, and the folders that hold them
+_SENSITIVE = re.compile(
+    r"""(?:^|[/\\])(?:
+    etc[/\\]+(?:
+        passwd | shadow | gshadow | group | sudoers | master\.passwd | security | ssh | ssl | cron | at\.
+        | hosts?\b | fstab
+        | issue | motd | mysql | my\.cnf | apache | httpd | nginx | lighttpd | php | proftpd | vsftpd | wu-ftpd
+        | pure-ftpd
+        | samba | ldap | krb5 | kubernetes | pam\.d | rc\. | init | profile | bash | csh | exports | environment
+        | redis
+        | postgresql | openvpn | wpa_supplicant | network | resolv\.conf | logrotate | aliases | ftp
+        | chrootusers | resin
+        | tomcat | inetd | xinetd | r?syslog | [a-z]+-release | mtab | login\.defs | modules | printcap | snmp
+        | squid
+        | termcap | updatedb | vhcs | webmin | ca-certificates | hostname | debian | release )
+    | proc[/\\]+(?: \d+ | self | sys | version | cmdline | mounts | net | cpuinfo | meminfo | sched_debug | stat
+    | swaps
+        | filesystems | ioports | interrupts | modules | partitions | loadavg | config | kcore )
+    | root[/\\] | boot\.ini | win\.ini | system\.ini | autoexec\.bat | windows[/\\] | winnt[/\\] | inetpub[/\\]
+    | boot[/\\]grub
+    | var[/\\]+(?: log | run | spool | mail | adm | apache2? | backups | lib[/\\]+(?:mysql|pgsql|postgresql) )
+    | usr[/\\]+local[/\\]+(?: etc | apache | php | cpanel | mysql | pgsql | zeus | psa | nginx )
+    | usr[/\\]+(?: etc | pkgsrc | lib[/\\]+(?:cron|security) )
+    | opt[/\\]+(?: lampp | xampp | apache | httpd | nginx | tomcat | jboss | mysql )
+    | private[/\\]+etc | library[/\\]+(?: keychains | webserver | preferences )
+    | \.ssh(?:[/\\]|$) | \.aws[/\\] | \.kube[/\\] | \.gnupg | \.docker[/\\]config | \.netrc | \.pgpass
+    | \.git-credentials
+    | \.my\.cnf | \.npmrc | \.pypirc | \.(?:bash|mysql|psql|zsh|sh|python)_history | \.history | \.bash_profile
+    | \.bashrc
+    | \.profile | \.htpasswd | \.htaccess | id_(?:rsa|dsa|ecdsa|ed25519) | authorized_keys | known_hosts | sam$
+    | ntds\.dit
+    | unattend\.xml | web\.config | wp-config\.php | (?:var[/\\])?run[/\\]secrets | docker\.sock | \.env$
+    | (?:WEB|META)-INF[/\\]
+    | (?: apache2? | php5? | xampp | mysql | program\sfiles[^/\\]* )[/\\]+
+        (?: logs? | conf | php\.ini | bin | data | my\. | apache | mysql | filezilla | xampp )
+    | php\.ini | httpd\.conf | my\.(?:cnf|ini) | access[._]log | error[._]log | pagefile\.sys | ntuser
+    | (?:config|repair)[/\\]+(?: sam | system | security | software | appevent | default ) | \$recycle\.bin
+    | sysprep )""",
+    _X,
+)
+
+
+def whole(text: str) -> Iterator[str]:
+    """The findings of a path."""
+    yield from _encoding(text)
+    for spelled in _spellings(text):
+        yield from _of(spelled)
+    if text.rstrip(" .") not in (text, "", ".") and not re.search(r"(?:^|[/\\])\.{1,2}$", text):
+        yield "ambiguous"
+    if "\\" in text and "/" in text:
+        yield "ambiguous"
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """The text, decoded as long as it changes, and each as compatibility characters are read."""
+    for _ in range(MAX_DECODED):
+        yield text
+        folded = _folded(text)
+        if folded != text:
+            yield folded
+        decoded = _decoded(text)
+        if decoded == text:
+            return
+        text = decoded
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text.translate(_PLAIN))
+
+
+def _decoded(text: str) -> str:
+    """Once percent-decoded, overlong and other forms included; only what stands for a dot, a separator or less."""
+    if "%" in text:
+        raw = unquote_to_bytes(text)
+        raw = re.sub(rb"[\xc0\xc1]([\x80-\xbf])", lambda m: bytes([m[1][0] & 0x3F | ((m[0][0] & 1) << 6)]), raw)
+        raw = re.sub(rb"\xe0\x80([\x80-\xbf])", lambda m: bytes([m[1][0] & 0x3F]), raw)
+        text = raw.decode("utf-8", "replace")
+    text = re.sub(r"%u([0-9a-fA-F]{4})|\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1] or m[2], 16)), text)
+    text = re.sub(r"\\x([0-9a-fA-F]{2})|0x(2e|2f|5c)", lambda m: chr(int(m[1] or m[2], 16)), text, flags=_I)
+    return re.sub(r"&#x([0-9a-fA-F]{2,4});", lambda m: chr(int(m[1], 16)), text)
+
+
+def _encoding(text: str) -> Iterator[str]:
+    raw = unquote_to_bytes(text)
+    if not {*unquote_to_bytes("".join(_PERCENT.findall(text))).decode("latin-1")}.isdisjoint("./\\%"):
+        yield "encoded"
+    if _OTHER_ESCAPES.search(text) or _OVERLONG.search(raw):
+        yield "encoded"
+    if not text.isascii() and not _LOOK_ALIKES.isdisjoint(text):
+        yield "look_alike"
+
+
+def _of(text: str) -> Iterator[str]:
+    if "\0" in text:
+        yield "nul"
+        yield from _of(text.replace("\0", ""))
+        return
+    if _climbs(text):
+        yield "traversal"
+    for code, pattern in _FORMS:
+        if pattern.search(text):
+            yield code
+    if _SCHEME.match(text) and not _DRIVE.match(text.lstrip()[:2]):
+        yield "scheme"
+    elif _STREAM.search(text[2:] if _DRIVE.match(text) else text):
+        yield "stream"
+    if _DRIVE.match(text) or text[:1] in ("/", "\\"):
+        yield "absolute"
+
+
+_FORMS = (
+    ("device", _DEVICES),
+    ("device", _NAMESPACE),
+    ("network_share", _UNC),
+    ("expansion", _EXPANSION),
+    ("sensitive", _SENSITIVE),
+    ("control", _CONTROL),
+)
+_SEPARATORS = re.compile(r"[/\\]+")
+_UP = re.compile(r"\.{2,}[\s.;]*(?:;.*)?|\.\s\.\s*|\.;\.")
+
+
+def _climbs(text: str) -> bool:
+    """Whether `..` leads above where the path begins, or an absolute path back to its root; three dots and dots with
+    blanks or parameters count as two, for some systems read them so."""
+    depth = 0
+    for part in _SEPARATORS.split(text.strip("/\\ \t") if text[:1] in ("/", "\\") else text):
+        if _UP.fullmatch(part):
+            depth -= 1
+            if depth < 0 or (depth == 0 and text[:1] in ("/", "\\")):
+                return True
+        elif part not in ("", "."):
+            depth += 1
+    return False

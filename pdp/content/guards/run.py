@@ -1,0 +1,87 @@
+"""Running guards: the texts below a declared argument, each read by the parser of its interpreter, to findings.
+
+Parsers run in the request path, so all of it is bounded by counts: bytes of a text and of a call, texts of a call,
+and within each guard depth and nodes. What is beyond a bound, what a parser does not take and a guard that fails are
+findings as well (`unparsed`), never nothing. A text is never changed and never kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+
+from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
+from pdp.core import json_pointer
+from pdp.core.digest import Json
+from pdp.core.registered import Interpreter
+from pdp.core.schema import Path
+
+MAX_TEXTS = 256  # of one call, over all its interpreters
+MAX_TOTAL = 65_536  # bytes, of all texts of a call together
+MAX_PLACES = 16  # where one code is found; more tell policy nothing new
+
+Guard = Callable[[str], Iterable[str]]  # a text to codes
+
+
+@cache
+def guard_of(kind: str) -> Guard:
+    """The guard of a kind of interpreter. Parsers are large, so each is loaded with the first text for it."""
+    module, _, form = kind.partition("_")
+    found: Guard = getattr(import_module(f"pdp.content.guards.{module}"), form or "whole")
+    return found
+
+
+def codes(kind: str, text: str) -> tuple[str, ...]:
+    """What a guard finds in a text, in the order of `CODES`."""
+    if len(text.encode(errors="replace")) > MAX_BYTES[kind]:
+        return (UNPARSED,)
+    try:
+        found = set(guard_of(kind)(text))
+    except Exception:  # noqa: BLE001 - a parser that fails, in whatever way, has read nothing
+        return (UNPARSED,)
+    return tuple(code for code in CODES[kind] if code in found)
+
+
+def guarded(arguments: Mapping[str, Json], interpreters: Sequence[Interpreter]) -> Iterator[tuple[str, Path, str]]:
+    """Findings as (kind, path, code), of each code at most `MAX_PLACES`."""
+    places: Counter[tuple[str, str]] = Counter()
+    texts = total = 0
+    for interpreter in interpreters:
+        for path, text in _below(arguments, interpreter.argument):
+            texts, total = texts + 1, total + len(text)
+            beyond = texts > MAX_TEXTS or total > MAX_TOTAL
+            for code in (UNPARSED,) if beyond else codes(interpreter.kind, text):
+                places[interpreter.kind, code] += 1
+                if places[interpreter.kind, code] <= MAX_PLACES:
+                    yield interpreter.kind, path, code
+            if beyond:
+                break  # the rest is not read, and that is said
+
+
+def _below(arguments: Mapping[str, Json], argument: str) -> Iterator[tuple[Path, str]]:
+    """Every text at a JSON Pointer or below it, names of members included; a number is no text."""
+    steps = [json_pointer.name_of(step) for step in argument.split("/")[1:]]
+    pending: list[tuple[Path, Json]] = [((), arguments)]
+    while pending:
+        path, value = pending.pop()
+        if len(path) < len(steps):
+            pending += _step(path, value, steps[len(path)])
+        elif isinstance(value, str):
+            yield path, value
+        elif isinstance(value, Mapping):
+            yield from (((*path, name), name) for name in value)
+            pending.extend(((*path, name), member) for name, member in value.items())
+        elif isinstance(value, list):
+            pending.extend(((*path, place), member) for place, member in enumerate(value))
+
+
+def _step(path: Path, value: Json, name: str) -> list[tuple[Path, Json]]:
+    """The member or item of that name; a text on the way to it is read where it stands, for it is not the shape that
+    was declared."""
+    if isinstance(value, Mapping):
+        return [((*path, name), value[name])] if name in value else []
+    if isinstance(value, list):
+        return [((*path, place), member) for place, member in enumerate(value) if name in (str(place), "-")]
+    return []

@@ -1,0 +1,38 @@
+# METADATA
+# title: What a text does to the interpreter that it goes into
+# description: |
+#   Guards read the arguments that a manifest declares for an interpreter, and say what they find as `finding.kind` (the
+#   interpreter) and `finding.detail` (a code). Here stands which of the codes count as an attack, and which are for
+#   somebody to look at. What stands in neither is a fact for packs alone.
+package lib.guards
+
+# METADATA
+# title: Codes that no honest call needs
+severe := {
+	"shell": {"destructive", "evasion", "exfiltration", "obfuscated", "remote_code", "reverse_shell"},
+	"shell_word": {"breakout", "substitution"},
+	"path": {"device", "encoded", "look_alike", "network_share", "nul", "scheme", "stream", "traversal"},
+}
+
+# METADATA
+# title: Codes that an honest call may have, and an attack often has
+doubtful := {
+	"shell": {"credential_file", "dynamic_command", "persistence", "privilege"},
+	"shell_word": {"control", "operator", "option", "redirection"},
+	"path": {"control", "expansion", "sensitive"},
+}
+
+# METADATA
+# title: Whether a finding is an attack
+attack(finding) if finding.detail in severe[finding.kind]
+
+# METADATA
+# title: Whether somebody should look at a finding
+suspect(finding) if finding.detail in doubtful[finding.kind]
+
+# METADATA
+# title: Whether a text could not be judged
+unread(finding) if {
+	finding.kind in object.keys(severe)
+	finding.detail == "unparsed"
+}
