@@ -76,7 +76,7 @@ Risk = Literal["low", "medium", "high", "critical"]
 DefinitionCheck = Literal["presented", "watched", "none"]
 SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]
 
-InterpreterKind = Literal["shell", "shell_word", "path"]
+InterpreterKind = Literal["shell", "shell_word", "sql", "sql_value", "path", "url"]
 
 
 class Closed(BaseModel):
@@ -124,8 +124,8 @@ class SinkEntry(Closed):
 
 
 class InterpreterEntry(Closed):
-    """What reads an argument, or whatever lies below it: a shell (a whole command line, or one word of it), a file
-    system."""
+    """What reads an argument, or whatever lies below it: a shell (a whole command line, or one word of it), a
+    database (a whole statement, or a value in one), a file system, what fetches a URL."""
 
     kind: InterpreterKind
     argument: Annotated[Pointer, Field(min_length=2)]

@@ -6,14 +6,14 @@ import data.packs.baseline
 found(kind, detail) := testing.call({"arguments": {"findings": [{"kind": kind, "pointer": "/a", "detail": detail}]}})
 
 test_an_attack_on_an_interpreter_denies if {
-	every finding in [["shell", "remote_code"], ["shell_word", "breakout"], ["path", "traversal"]] {
+	every finding in [["shell", "remote_code"], ["shell_word", "breakout"], ["path", "traversal"], ["sql", "tautology"], ["sql_value", "breakout"], ["url", "metadata_host"]] {
 		"arguments.injection" in testing.codes(baseline.deny) with input as found(finding[0], finding[1])
 			with data.org as testing.org
 	}
 }
 
 test_a_text_that_was_not_judged_denies if {
-	every kind in {"shell", "shell_word", "path"} {
+	every kind in {"shell", "shell_word", "path", "sql", "sql_value", "url"} {
 		"arguments.unparsed" in testing.codes(baseline.deny) with input as found(kind, "unparsed") with data.org as testing.org
 	}
 }

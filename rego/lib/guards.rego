@@ -12,6 +12,9 @@ severe := {
 	"shell": {"destructive", "evasion", "exfiltration", "obfuscated", "remote_code", "reverse_shell"},
 	"shell_word": {"breakout", "substitution"},
 	"path": {"device", "encoded", "look_alike", "network_share", "nul", "scheme", "stream", "traversal"},
+	"sql": {"cut_off", "error_probe", "host_access", "tautology", "time_delay", "union_probe"},
+	"sql_value": {"breakout", "error_probe", "host_access", "time_delay", "union_probe"},
+	"url": {"backslash", "control", "encoded_host", "internal_host", "invalid_host", "look_alike", "metadata_host", "odd_address", "odd_slashes", "scheme", "userinfo"},
 }
 
 # METADATA
@@ -20,6 +23,9 @@ doubtful := {
 	"shell": {"credential_file", "dynamic_command", "persistence", "privilege"},
 	"shell_word": {"control", "operator", "option", "redirection"},
 	"path": {"control", "expansion", "sensitive"},
+	"sql": {"destructive", "privilege", "schema_probe", "stacked"},
+	"sql_value": {"boundary", "privilege", "schema_probe"},
+	"url": {"embedded_domain", "internal_name", "service_port", "user"},
 }
 
 # METADATA

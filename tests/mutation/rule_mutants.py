@@ -84,9 +84,23 @@ TESTED = (
     Mutant(
         "unattended-passes",
         BASELINE,
-        "not data.lib.subject.attended",
-        "data.lib.subject.attended",
+        "not data.lib.subject.attended\n\tsome t in",
+        "data.lib.subject.attended\n\tsome t in",
         "somebody approves what an unattended agent does",
+    ),
+    Mutant(
+        "doubtful-text-passes-unattended",
+        BASELINE,
+        "not data.lib.subject.attended\n\tsome finding",
+        "data.lib.subject.attended\n\tsome finding",
+        "somebody approves a doubtful argument of an unattended agent",
+    ),
+    Mutant(
+        "unjudged-text-passes",
+        f"{LIB}/guards.rego",
+        'finding.detail == "unparsed"',
+        'finding.detail == "unread"',
+        "what was not judged is denied",
     ),
     Mutant(
         "taint-forgotten",

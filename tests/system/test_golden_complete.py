@@ -30,6 +30,12 @@ ELSEWHERE = {
     "judge.high.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.origins": ("rego/baseline/baseline_test.rego", "test_a_judge_where_the_task_says_to_whom"),
     "judge.origins.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
+    # a third and a fourth open request would be more than these worlds' people may have
+    "arguments.suspect": ("rego/baseline/guards_test.rego", "test_a_doubtful_text_is_confirmed"),
+    "arguments.suspect_unattended": (
+        "rego/baseline/guards_test.rego",
+        "test_a_doubtful_text_of_an_unattended_agent_is_approved",
+    ),
     "judge.advice": ("rego/baseline/baseline_test.rego", "test_advice_before_a_destructive_call"),
     # a Redis that is away
     "session.unavailable": ("tests/system/test_fleet.py", "test_without_redis_sessions_are_denied_and_nothing_else"),
