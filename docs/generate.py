@@ -20,6 +20,7 @@ PAGES = {
     "baseline": ROOT / "docs" / "policy-baseline.md",
     "controls": ROOT / "docs" / "controls.md",
     "guards": ROOT / "docs" / "argument-guards.md",
+    "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
     "figures": ROOT / "README.md",
     "exposure": ROOT / "docs" / "exposure.md",
@@ -28,6 +29,7 @@ BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
 SESSIONS = ROOT / "tests" / "corpora" / "sessions" / "exposure.json"  # by `make sessions-exposure`
 _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}
 BASELINE = ROOT / "rego" / "baseline"
+GUARD_FIGURES = ROOT / "tests" / "corpora" / "guards" / "figures.json"  # by its figures.py
 GUARDS = ROOT / "rego" / "lib" / "guards.rego"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
@@ -84,6 +86,33 @@ def guards() -> str:
             lines.append(f"| `{kind}` | `{code}` | {answer} | {meaning} |")
     lengths = ", ".join(f"`{kind}` {length:,}" for kind, length in MAX_BYTES.items())
     return "\n".join([*lines, "", f"Longest text that is read, in bytes: {lengths}."])
+
+
+def guard_figures() -> str:
+    """What guards catch and flag in vain, one row per interpreter and source."""
+    rows = json.loads(GUARD_FIGURES.read_text())
+    heads = "| interpreter | source | | attacks | denied | asked about | harmless | denied | asked about |"
+    lines = [heads, "|---|---|---|---|---|---|---|---|---|"]
+    for name in sorted({key.rpartition(" / ")[0] for key in rows}, key=lambda name: _guard_order(name, rows)):
+        kind, _, source = name.partition(" / ")
+        found = [rows.get(f"{name} / {label}") for label in ("attack", "harmless")]
+        role = next(row["role"] for row in found if row)
+        cells = [cell for row in found for cell in _shares(row)]
+        lines.append(f"| `{kind}` | {source} | {role} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _guard_order(name: str, rows: Mapping[str, Any]) -> tuple[int, bool, str]:
+    kind, _, source = name.partition(" / ")
+    row = rows.get(f"{name} / attack") or rows[f"{name} / harmless"]
+    return list(CODES).index(kind), row["role"] == "tuned", source
+
+
+def _shares(row: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    if row is None:
+        return "", "", ""
+    denied, asked = (f"{100 * row[each] / row['texts']:.1f} %" for each in ("denied", "asked"))
+    return str(row["texts"]), denied, asked
 
 
 def controls() -> str:
@@ -261,6 +290,7 @@ def main() -> int:
         "baseline": rules(),
         "controls": controls(),
         "guards": guards(),
+        "guard-figures": guard_figures(),
         "bench": bench(report),
         "figures": figures(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),

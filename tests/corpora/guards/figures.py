@@ -1,0 +1,75 @@
+"""What guards catch and what they flag in vain, by source, for the table of `docs/argument-guards-measured.md`.
+
+    python tests/corpora/guards/figures.py [FOLDER]
+
+`cases.json` holds what may lie in this repository: {interpreter: {source: {attack | harmless: [text]}}}. FOLDER holds
+another one with the lists that may not; without it `../shared/data/guards` is used where it is there. What is not
+there keeps its figures of the last run, in `figures.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.run import codes
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+FIGURES = HERE / "figures.json"
+ELSEWHERE = ROOT.parent / "shared/data/guards"
+TUNED = {"CRS", "payloadbox", "libinjection"}  # rules were changed because of them
+
+
+def baseline() -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """(interpreter, code) that the baseline denies, and that it has somebody asked about."""
+    listed = re.findall(r'^\t"(\w+)": \{(.*)\},$', (ROOT / "rego/lib/guards.rego").read_text(), re.MULTILINE)
+    pairs = [{(kind, code) for code in re.findall(r'"(\w+)"', named)} for kind, named in listed]
+    half = len(pairs) // 2
+    return set().union(*pairs[:half]), set().union(*pairs[half:])
+
+
+def figures(cases: Mapping[str, Any]) -> dict[str, dict[str, int | str]]:
+    """One row per interpreter, source and label: how many texts, denied, asked about."""
+    denies, asks = baseline()
+    rows: dict[str, dict[str, int | str]] = {}
+    for kind, sources in cases.items():
+        for source, labels in sources.items():
+            for label, texts in labels.items():
+                answers = [_answer(kind, text, denies, asks) for text in texts]
+                rows[f"{kind} / {source} / {label}"] = {
+                    "role": "tuned" if source in TUNED else "reported",
+                    "texts": len(texts),
+                    "denied": answers.count("denied"),
+                    "asked": answers.count("asked"),
+                }
+    return rows
+
+
+def _answer(kind: str, text: str, denies: set[tuple[str, str]], asks: set[tuple[str, str]]) -> str:
+    found = {(kind, code) for code in codes(kind, text)}
+    if found & (denies | {(kind, UNPARSED)}):
+        return "denied"
+    return "asked" if found & asks else ""
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The cases of a folder; none where it is not there."""
+    path = folder / "cases.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write `figures.json`."""
+    known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    known |= figures(load(HERE)) | figures(load(Path(arguments[0]) if arguments else ELSEWHERE))
+    FIGURES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
