@@ -48,6 +48,12 @@ REMEDIES: Mapping[str, Mapping[str, str]] = {
         "no tool may be of a kind that the framework or its provider runs by itself.",
         ANY: "In the agent: leave the guard's module as it is; no code around it may turn its refusals into calls.",
     },
+    "cpex": {
+        "deny": "In the gateway's plugins: `mode: sequential`, both hooks and no `conditions` for the plugin, and "
+        "PLUGINS_ENABLED and PLUGINS_FAIL_ON_PLUGIN_ERROR true.",
+        ANY: "In the gateway's plugins: `on_error: fail` for the plugin, whose `timeout` is below "
+        "PLUGINS_PLUGIN_TIMEOUT.",
+    },
     "hook": {
         "deny": "In the agent's settings: `pdp hook install AGENT` again, and leave no tool out by a matcher.",
         ANY: "In the agent's settings: keep `onFailure: block` or `failClosed: true`, and a timeout longer than the "

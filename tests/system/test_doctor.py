@@ -194,8 +194,9 @@ def test_a_hook_that_fails_open_is_found(planted: str, hooked: Path) -> None:
 @pytest.mark.parametrize(("name", "planted"), FRAMEWORK)
 def test_an_agent_of_a_framework_that_fails_open_is_found(name: str, planted: str, tmp_path: Path) -> None:
     replaced, opened = FRAMEWORK[name, planted]
+    kind = name if name in REMEDIES else "framework"
     with driver(name, tmp_path, replaced) as socket:
-        asked = examine(framework_caller(tmp_path, socket), "--caller", "framework", "--limit", LIMIT)
+        asked = examine(framework_caller(tmp_path, socket), "--caller", kind, "--limit", LIMIT)
     assert found(asked) == (opened, "10")
 
 
