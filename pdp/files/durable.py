@@ -7,6 +7,7 @@ sync that succeeds proves nothing. The writer that meets `SyncFailed` stops; a r
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,6 +27,20 @@ def replace_file(place: Path, data: bytes, *, sync: bool) -> None:
     fresh.replace(place)
     if sync:
         sync_folder(place.parent)
+
+
+def make_secret(place: Path, data: bytes) -> None:
+    """Make a file that only its owner may read, on the disk as a whole or not at all. One that is there stays as it
+    is. For one process at a time. Raises OSError."""
+    fresh = place.with_name(f".{place.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        _sync(file.fileno())
+    with suppress(FileExistsError):
+        os.link(fresh, place)
+    fresh.unlink()
+    sync_folder(place.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.policy import Bundle
+from pdp.files.durable import make_secret
 from pdp.policy.gate import check
 from pdp.policy.gate.report import GateReport
 from pdp.ports import Entropy, EvidenceSource, Judge
@@ -55,7 +56,5 @@ def index_key_of(settings: Settings, entropy: Entropy) -> bytes:
         )
     path = settings.store.path / "index.key"
     if not path.exists():
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(entropy.bytes(KEY_BYTES).hex().encode())
+        make_secret(path, entropy.bytes(KEY_BYTES).hex().encode())
     return secret(f"file:{path}", where="store.path")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
+from pdp.files.durable import make_secret
 from pdp.ports import Clock, Entropy, Store
 from pdp.ports.telemetry import Telemetry
 from pdp.secrets.reference import secret
@@ -171,9 +171,7 @@ def _make(path: Path) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(data)
-    except FileExistsError:
-        return
+        if not path.exists():
+            make_secret(path, data)
     except OSError as error:
         raise ConfigurationFault("config.secret", f"audit.key: cannot be made ({error.strerror}).") from None

@@ -126,7 +126,8 @@ def chosen(traced: Traced) -> list[Call]:
     if os.environ.get("FAULTS") == "all":
         return list(traced.calls)
     lasting = [call for call in traced.calls if (call.below, call.name) == ("store", "fdatasync")]
-    bundles = [Call("archive", "rename", 2), Call("archive", "write", 3), Call(LOOKED_AT, "openat", 3)]
+    key = Call("store", "write", 1)  # of the index, which a store in development begins with
+    bundles = [key, Call("archive", "rename", 2), Call("archive", "write", 3), Call(LOOKED_AT, "openat", 3)]
     return [*bundles, *lasting[2:4], *random.Random(20261121).sample(traced.calls, SAMPLE)]
 
 
