@@ -40,7 +40,6 @@ CONTROLS: Mapping[str, str] = {
 UNSERVED: Mapping[str, str] = {
     "MB-3.3": "Which fields of a tool reach the model is the caller's doing, and shows in no call.",
     "MB-5.1": "How a server runs shows in no call; an organisation vets it before it signs the tool.",
-    "MCP05": "What is a command differs from tool to tool; an organisation's packs deny it.",
 }
 
 # By code, or by its first part for all others that begin with it.

@@ -1,12 +1,13 @@
 """Running guards: the texts below a declared argument, each read by the parser of its interpreter, to findings.
 
-Parsers run in the request path, so all of it is bounded by counts: bytes of a text and of a call, texts of a call,
-and within each guard depth and nodes. What is beyond a bound, what a parser does not take and a guard that fails are
-findings as well (`unparsed`), never nothing. A text is never changed and never kept.
+Parsers run in the request path, so all of it is bounded by counts: bytes of a text and of a call, texts and words of
+a call, and within each guard depth, nodes and steps. What is beyond a bound, what a parser does not take and a guard
+that fails are findings as well (`unparsed`), never nothing. A text is never changed and never kept.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -19,10 +20,13 @@ from pdp.core.registered import Interpreter
 from pdp.core.schema import Path
 
 MAX_TEXTS = 256  # of one call, over all its interpreters
-MAX_TOTAL = 65_536  # bytes, of all texts of a call together
+MAX_TOTAL = 16_384  # bytes, of all texts of a call together
+MAX_WORDS = 2_048  # and signs, of those that a parser of a language reads: its time grows with them
 MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
 Guard = Callable[[str], Iterable[str]]  # a text to codes
+_LANGUAGES = frozenset({"shell", "shell_word", "sql", "sql_value"})
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @cache
@@ -47,11 +51,13 @@ def codes(kind: str, text: str) -> tuple[str, ...]:
 def guarded(arguments: Mapping[str, Json], interpreters: Sequence[Interpreter]) -> Iterator[tuple[str, Path, str]]:
     """Findings as (kind, path, code), of each code at most `MAX_PLACES`."""
     places: Counter[tuple[str, str]] = Counter()
-    texts = total = 0
+    texts = total = words = 0
     for interpreter in interpreters:
         for path, text in _below(arguments, interpreter.argument):
             texts, total = texts + 1, total + len(text)
-            beyond = texts > MAX_TEXTS or total > MAX_TOTAL
+            if interpreter.kind in _LANGUAGES and total <= MAX_TOTAL:
+                words += sum(1 for _ in _WORD.finditer(text))
+            beyond = texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS
             for code in (UNPARSED,) if beyond else codes(interpreter.kind, text):
                 places[interpreter.kind, code] += 1
                 if places[interpreter.kind, code] <= MAX_PLACES:

@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from pdp.content.guards.codes import UNPARSED
 
 MAX_NODES = 4_096
+MAX_STEPS = 16_384  # of the parser, for one text: where words can be read in two ways it goes back, and back again
 MAX_DEPTH = 48  # parentheses within each other
 _DIALECTS = ("", "mysql", "postgres", "tsql", "oracle")
 _I = re.IGNORECASE
@@ -28,6 +29,29 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL + 1)  # it logs the state
 
 class _NotSqlError(Exception):
     """No dialect takes the text, or it is beyond a bound."""
+
+
+class _Reading:
+    """The reading of one text, in as many steps as all its parses have together."""
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def parse(self, statement: str, dialect: str) -> list[exp.Expression]:
+        """Raises _NotSqlError, SqlglotError, ValueError."""
+        reads = Dialect.get_or_raise(dialect)
+        parser = reads.parser(error_level=ErrorLevel.IMMEDIATE)
+        advance = parser._advance  # noqa: SLF001 - the one step of the parser, forward and back
+
+        def counted(times: int = 1) -> None:
+            self._left -= 1
+            if self._left < 0:
+                raise _NotSqlError
+            advance(times)
+
+        parser.__dict__["_advance"] = counted
+        parsed = parser.parse(reads.tokenize(statement), statement)
+        return [each for each in parsed if isinstance(each, exp.Expression)]
 
 
 def whole(text: str) -> Iterator[str]:
@@ -49,11 +73,12 @@ def whole(text: str) -> Iterator[str]:
 
 def value(text: str) -> Iterator[str]:
     """The findings of a value that becomes part of a statement."""
+    reading = _Reading()
     for spelled in dict.fromkeys((text, unquote(text), unquote(text.replace("+", " ")))):
         plain = _without_comments(spelled)
         yield from _of_text(plain)
         yield from (code for code, pattern in _PROBES if pattern.search(plain))
-        if any(map(_breaks_out, _contexts(spelled))):
+        if any(_breaks_out(reading, *context) for context in _contexts(spelled)):
             yield "breakout"
     if re.search(r"['\"`\\]", text):
         yield "quote"
@@ -66,12 +91,12 @@ def _parsed(text: str) -> list[exp.Expression]:
     """The statements of a text, in the first dialect that takes all of it. Raises _NotSqlError."""
     if _depth(text) > MAX_DEPTH:
         raise _NotSqlError
+    reading = _Reading()
     for dialect in _DIALECTS:
         try:
-            parsed = sqlglot.parse(text, read=dialect, error_level=ErrorLevel.IMMEDIATE)
+            statements = reading.parse(text, dialect)
         except (SqlglotError, ValueError):
             continue
-        statements = [each for each in parsed if isinstance(each, exp.Expression)]
         if statements and not any(isinstance(each, exp.Command) for each in statements):
             return statements
     raise _NotSqlError
@@ -281,14 +306,12 @@ _SYNTAX = re.compile(r"['\"`;#=<>()|&*-]|\b(?:or|and|union|select|having|order|l
 _NUMERIC = re.compile(r"\s*[-+(]*\s*(?:\d|null\b|true\b|false\b|@@|'[^']*'|\"[^\"]*\")", _I)
 
 
-def _breaks_out(context: tuple[str, str]) -> bool:
+def _breaks_out(reading: _Reading, statement: str, dialect: str) -> bool:
     """Whether more than one condition, or another query, was made of a value."""
-    statement, dialect = context
     try:
-        parsed = sqlglot.parse(statement, read=dialect or None, error_level=ErrorLevel.IMMEDIATE)
+        statements = reading.parse(statement, dialect)
     except (SqlglotError, ValueError):
         return False
-    statements = [each for each in parsed if isinstance(each, exp.Expression)]
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
         return True
     where = statements[0].args.get("where")

@@ -156,7 +156,7 @@ def _of_name(host: str, written: str) -> Iterator[str]:
     except (idna.IDNAError, UnicodeError):
         yield "invalid_host"
         return
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,62}\.?)*", ascii_host) or not all(labels) or len(ascii_host) > 253:
+    if not re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*", ascii_host) or not all(labels) or len(ascii_host) > 253:
         yield "invalid_host"
         return
     if not written.isascii() and host.isascii():

@@ -12,7 +12,7 @@ import pytest
 from pdp.content.arguments import ArgumentContent
 from pdp.content.guards import run
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
-from pdp.content.guards.run import MAX_PLACES, MAX_TEXTS, MAX_TOTAL, codes, guarded
+from pdp.content.guards.run import MAX_PLACES, MAX_TEXTS, MAX_TOTAL, MAX_WORDS, codes, guarded
 from pdp.core.registered import Interpreter, PinnedTool
 from pdp.registry.manifest import InterpreterKind
 
@@ -198,6 +198,10 @@ def test_what_is_beyond_the_bounds_of_a_call_is_said_and_hides_nothing() -> None
     assert [code for _, _, code in many] == [UNPARSED]
     wide = list(guarded({"paths": ["a" * 4_000] * (MAX_TOTAL // 4_000 + 1)}, (path,)))
     assert [code for _, _, code in wide] == [UNPARSED]
+    wordy = [",".join("a" * 200)] * (MAX_WORDS // 399 + 1)
+    assert [code for _, _, code in guarded({"paths": wordy}, (path,))] == []
+    query = Interpreter("sql_value", "/paths")
+    assert [code for _, _, code in guarded({"paths": wordy}, (query,))] == [UNPARSED]
     mild = list(guarded({"paths": [*["/a"] * 200, "../x"]}, (path,)))
     assert [code for _, _, code in mild].count("absolute") == MAX_PLACES
     assert "traversal" in {code for _, _, code in mild}, "many harmless findings hide none that counts"
@@ -233,6 +237,8 @@ _PATTERNS = (
     "a;",
     "'",
     "\\",
+    "a",
+    "0x7f.",
 )
 
 
@@ -243,6 +249,17 @@ def test_pathological_texts_end_and_are_bounded(kind: str) -> None:
         text = (pattern * MAX_BYTES[kind])[: MAX_BYTES[kind]]
         assert set(codes(kind, text)) <= set(CODES[kind])
         assert set(codes(kind, f"{text[:-1]}!")) <= set(CODES[kind])
+        assert set(codes(kind, f"http://{text[:-8]}!")) <= set(CODES[kind])
+
+
+@pytest.mark.parametrize("dead_end", ["t join ", "(select 1)+", "not ", "case when a then ", "[", "f(", "a::int,"])
+def test_a_statement_that_is_read_again_and_again_is_given_up(dead_end: str) -> None:
+    """sqlglot takes exponential time for joins without a condition: 250 letters are enough for years."""
+    for length in (60, 120, 250, 2_000):
+        statement = f"SELECT * FROM {dead_end * length}"[:length]
+        found = codes("sql", statement)
+        assert UNPARSED in found or len(statement) < 121, statement
+        codes("sql_value", f"1 or {statement}"[: MAX_BYTES["sql_value"]])
 
 
 def test_the_parts_agree_on_kinds_and_codes() -> None:
