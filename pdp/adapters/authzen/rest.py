@@ -98,10 +98,7 @@ class AuthzenRest(HttpApi):
                 return await answering(request, caller, seconds)
         except TimeoutError:
             return self._fault(overdue(), rpc)
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - its caller gets a status without the text of the exception
             return self._fault(error, rpc)
 
     async def _evaluated(self, handler: Handler, request: HttpCall, caller: Caller, seconds: float) -> HttpReply:
@@ -123,7 +120,8 @@ class AuthzenRest(HttpApi):
         return questions.body(request.body, self._access.options.max_body_bytes)
 
     def _fault(self, error: BaseException, rpc: str) -> HttpReply:
-        """The log has every fault; its caller hears the message of those that are not ours."""
+        """The log has every fault; its caller hears the message of those that are not ours. Raises what `logged`
+        raises."""
         said, status = logged(error, rpc, self._entropy), status_of(error)
         found = access_tasks.problem(error) if isinstance(error, Fault) else None
         if found is not None:

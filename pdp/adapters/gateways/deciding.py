@@ -64,11 +64,7 @@ class Deciding:
         return self._admission.admit(context, Role.DECIDE, rpc)
 
     def fault(self, error: Exception | asyncio.CancelledError, method: str) -> str:
-        """The code of a fault of ours, which the log has from now on. A cancellation that is the gateway's or the
-        server's goes on: nobody reads the answer."""
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error
+        """The code of a fault of ours, which the log has from now on. Raises what `logged` raises."""
         return logged(error, method, self._entropy).code
 
     async def calls(

@@ -191,9 +191,6 @@ class Faults(grpc.aio.ServerInterceptor):
         """Abort the call. Raises AbortError, or goes on with a cancellation that is the caller's or the server's."""
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error  # the caller is gone, or the server stops: no status is read
         if expired and isinstance(error, TimeoutError):
             error = DeadlineTooShort("service.timeout", "The call took too long and was given up.")
         said = logged(error, method, self._entropy)
@@ -213,7 +210,11 @@ def _strict(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def logged(error: BaseException, method: str, entropy: Entropy) -> FaultStatus:
-    """The status of an error that leaves `method`, which the log has with an id from now on."""
+    """The status of an error that leaves `method`, which the log has with an id from now on. Raises a cancellation
+    that is the caller's or the server's: the one is gone or the other stops, so nobody reads an answer."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
     fault_id = entropy.bytes(8).hex()
     said = refusal(error, fault_id)
     _log(error, said, method, fault_id)
