@@ -57,8 +57,8 @@ REASONS: Mapping[str, str] = {
     "agent.unattended": "An agent acts here with nobody at the keyboard, so its group has to agree.",
     "annotations.destructive": "The tool can destroy what it works on, so somebody else has to agree.",
     "arguments.suspect": "A part of this could give orders to the program that reads it, so you have to confirm it.",
-    "arguments.suspect_unattended": "A part of this could give orders to the program that reads it, and nobody is at the "
-    "keyboard, so the agent's group has to agree.",
+    "arguments.suspect_unattended": "A part of this could give orders to the program that reads it, and nobody is at "
+    "the keyboard, so the agent's group has to agree.",
     "flow.exfiltration": "The agent has read private data and text that others wrote, and this would send something "
     "out, so you have to confirm that you want it.",
     "judge.high.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
