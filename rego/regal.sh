@@ -7,4 +7,4 @@ if ! command -v regal >/dev/null 2>&1; then
   [ "${CI:-}" = true ] && exit 1
   exit 0
 fi
-regal lint --config-file .regal/config.yaml pdp baseline lib examples/acme/packs examples/records/packs
+regal lint --config-file .regal/config.yaml pdp baseline lib examples/acme/packs examples/records/packs examples/payments/packs

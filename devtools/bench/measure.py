@@ -31,6 +31,7 @@ LISTED = Goal(12.0, 8.0)
 SCALED = Goal(1.2, 1.1)
 WAITED = Goal(1.1, 1.05)
 JUDGED = Goal(1.5, 1.2)
+RESERVED = Goal(1.2, 1.1)
 FLEET = Goal(1.5, 1.2)
 
 
@@ -54,7 +55,7 @@ class Bench:
 
     def server(self, name: str) -> BenchServer:
         """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records), `subjects`
-        (that many have asked), `waits` (room for long polls), one of `PACKS`."""
+        (that many have asked), `waits` (room for long polls), `budgets` (each call takes from one), or of `PACKS`."""
         if name not in self._servers:
             self.say(f"starting {name}")
             self._servers[name] = self._start(name)
@@ -67,6 +68,8 @@ class Bench:
             tools, sizes = scenarios.MANY if name == "many" else scenarios.FEW, LISTS if name == "lists" else ()
             room = polls.ROOM if name == "waits" else None
             self._worlds[name] = scenarios.create(self.folder / name, tools=tools, lists=sizes, settings=room)
+            if name == "budgets":
+                scenarios.declare_budget(self._worlds[name].sandbox.policy)
             packs.write(self._worlds[name].sandbox.policy, PACKS.get(name, 0))
         return self._worlds[name]
 
@@ -264,6 +267,14 @@ def rules(bench: Bench) -> list[Figure]:
     ]
 
 
+def budgets(bench: Bench) -> list[Figure]:
+    """A Decide whose allow reserves from a budget over one without budgets."""
+    pairs = list(bench.rounds(*(bench.mix(name) for name in ("pdp", "budgets"))))
+    note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
+    what = "CPU per Decide: with a reservation from one budget over without"
+    return [Figure("budgets", what, _ratio(pairs, _cpu), RESERVED, note)]
+
+
 def subjects(bench: Bench) -> list[Figure]:
     """A Decide for a new subject after many over one after few, and what the many left in memory."""
     server, traffic, count = bench.server("subjects"), bench.traffic("subjects"), bench.pace.subjects
@@ -367,6 +378,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "tools": tools,
     "records": records,
     "packs": rules,
+    "budgets": budgets,
     "subjects": subjects,
     "waits": waits,
     "judged": court,

@@ -177,6 +177,15 @@ def create(
     return World(made, tokens.caller(now), tokens.subject(now), tokens)
 
 
+def declare_budget(policy: Path) -> None:
+    """Have every call take from a budget of its subject, which is never used up."""
+    organisation = policy / "data" / "org.json"
+    found = json.loads(organisation.read_text())
+    room = {"argument": "", "decimals": 0, "window": "month", "limit": 10**15}
+    found["budgets"] = [{"name": "calls", "per": ["subject"], "on": [], "counts": "calls", **room}]
+    organisation.write_text(json.dumps(found))
+
+
 def _names(count: int) -> list[str]:
     return [str(TOOL["name"]), *(f"tool_{i:04}" for i in range(1, count))]
 

@@ -50,6 +50,7 @@ SERVED: Mapping[str, str] = {
     "approval": "MB-2.3",
     "approval.unsatisfiable": "MCP06",
     "arguments": "MB-4.1",
+    "budget": "MB-2.3",
     "caller": "MCP07",
     "check": "MB-1.3",
     "client": "MB-1.3",

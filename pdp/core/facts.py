@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pdp.core.budgets import BudgetFact, standing_of
 from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
 from pdp.core.origins import OriginsFact
@@ -372,6 +373,7 @@ class Facts:
     people_refusals: int = WORST_COUNT  # of like calls within a day (`approvals.earlier`)
     people_withdrawals: int = WORST_COUNT
     result: ResultFact = NO_RESULT
+    budgets: tuple[BudgetFact, ...] = ()  # that count the call
 
 
 SCHEMA = "pdp.input/1"
@@ -420,6 +422,7 @@ def document(
         },
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),
+        "budgets": standing_of(facts.budgets),
         "result": facts.result.fact(),
         "consents": [],
         "grants": [],

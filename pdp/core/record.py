@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pdp.core.budgets import BudgetFact
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.elements import SaidElement
@@ -134,7 +135,8 @@ def decision(  # noqa: PLR0913 - what an answer is made of
     """The record of one Decide. Raises RecordTooLargeError.
 
     `elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete. So does `labels`, those
-    that the answer newly puts on (on what, label, code, pack); without any it is not there.
+    that the answer newly puts on (on what, label, code, pack), and `budgets`, what an allow reserves; without any
+    they are not there.
     """
     target, arguments = facts.targets[0], facts.arguments
     said: list[Json] = list(map(_element, elements))
@@ -167,6 +169,8 @@ def decision(  # noqa: PLR0913 - what an answer is made of
     }
     if put:
         body["labels"] = portion(put)
+    if outcome.effect is Effect.ALLOW and facts.budgets:
+        body["budgets"] = list(map(BudgetFact.recorded, facts.budgets))
     try:
         return encode(stamp, "decision", body)
     except RecordTooLargeError:  # what is said besides must not deny a call

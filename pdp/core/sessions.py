@@ -8,8 +8,10 @@ agent's session started shares the labels of the first one of its task, in both 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
+from pdp.core.budgets import BudgetReservation
 from pdp.core.check import NS
 from pdp.core.digest import lasting_index
 from pdp.core.facts import SessionFact, TargetFact
@@ -48,6 +50,12 @@ class Left:
     labels: tuple[LabelRow, ...] = ()
     pairs: tuple[PairChange, ...] = ()
     seen: tuple[SeenText, ...] = ()
+    reserves: tuple[BudgetReservation, ...] = ()
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """Its fields, which those of a `Commit` are named after."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def said(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
         """Its labels as a record says them: on what, label, code, pack."""

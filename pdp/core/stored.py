@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, Seen, Vote
 from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
+from pdp.core.budgets import BudgetReservation, BudgetRow
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
 PEOPLE_AT_ONCE = 2  # of one read for a call: its subject and the actor; a longer chain of actors takes another read
@@ -210,6 +211,7 @@ class Commit:
     labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
     pairs: tuple[PairChange, ...] = ()  # before the labels
     seen: tuple[SeenText, ...] = ()  # after a reset, and before results are awaited no longer
+    reserves: tuple[BudgetReservation, ...] = ()  # of budgets; Conflict where one has not enough left
     epoch: int | None = None  # of the switches that it was decided under; Conflict where there is another by now
     supersedes: bool = False  # nothing that was decided before it is to become durable after it
 
@@ -277,6 +279,7 @@ class CallKeys:
     pair: str = ""  # keyed index of subject and agent; `also`, whose labels count too
     also: str = ""
     atoms: tuple[int, ...] = ()  # that the pair, and the task's, may have seen
+    budgets: tuple[str, ...] = ()  # keyed indexes of those that count the call
     index: str = ""  # the call's keyed index; the fields below go with it
     call: Call | None = None
     redeemed: str = ""  # of the kept answer that redeemed an approval of the call
@@ -304,5 +307,6 @@ class StoredCall:
     delegations: tuple[Delegation, ...] = ()  # of the tenant, where there are votes
     seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
     answers: tuple[Answered, ...] = ()  # the judge's
+    budgets: tuple[BudgetRow, ...] = ()  # of the keys, for the call's task and for none
     people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`
     away: bool = False  # the state of sessions cannot be read now: neither the session nor what is awaited is known

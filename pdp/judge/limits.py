@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from pdp.core.digest import Json
-from pdp.judge.options import Budget, JudgeOptions
+from pdp.judge.options import JudgeBudget, JudgeOptions
 
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -246,7 +246,7 @@ class Budgets:
             self._day, self._used = day, {}
 
 
-def _over(budget: Budget, tokens: int, cost_micros: int) -> bool:
+def _over(budget: JudgeBudget, tokens: int, cost_micros: int) -> bool:
     if budget.tokens_per_day is not None and tokens > budget.tokens_per_day:
         return True
     return budget.cost_per_day is not None and cost_micros > budget.cost_per_day * MICROS

@@ -38,7 +38,7 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-class Budget(Options):
+class JudgeBudget(Options):
     """The budget of a tenant for a day (UTC). Kept in memory: it begins anew with the judge's process."""
 
     tokens_per_day: int | None = Field(None, ge=0, description="Of input and output; no bound if unset.")
@@ -131,8 +131,8 @@ class JudgeOptions(Options):
     )
     breaker_seconds: float = Field(30.0, ge=0.1, le=3600, description="How long, until one request tries it again.")
     prices: Prices = Field(default_factory=Prices)
-    budget: Budget = Field(default_factory=Budget, description="Of every tenant without one of its own.")
-    tenant_budgets: dict[str, Budget] = Field(default_factory=dict, description="By tenant.")
+    budget: JudgeBudget = Field(default_factory=JudgeBudget, description="Of every tenant without one of its own.")
+    tenant_budgets: dict[str, JudgeBudget] = Field(default_factory=dict, description="By tenant.")
     cache_seconds: float = Field(
         300.0, ge=0, le=86_400, description="How long a verdict stands for the same matter; 0 asks each time."
     )

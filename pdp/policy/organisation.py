@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema_rs
 
 from pdp.core import strict_json
+from pdp.core.budgets import budgets_of, unsound
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.core.names import nearest
@@ -82,7 +83,10 @@ def read_data(shipped: Folder, theirs: Folder | None, schema: dict[str, Json]) -
         value = read_object(folder, where) if where.endswith(".json") else _read_yaml(folder, where)
         break
     _validate(value, schema, where)
-    return canonical(value)
+    org = canonical(value)
+    if wrong := unsound(budgets_of(org)):
+        raise BundleFault("bundle.data", f"{where}: {wrong}.")
+    return org
 
 
 def _validate(value: dict[str, Json], schema: dict[str, Json], where: str) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import jsonschema_rs
 
+from pdp.core.budgets import budgets_of
 from pdp.core.digest import sha256_hex
 from pdp.core.elements import COMPOSITION_SCHEMA
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
@@ -162,6 +163,7 @@ def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
         engine=engine,
         valid=validator.is_valid,
         artefact=bundle.to_bytes(),
+        budgets=budgets_of(bundle.org),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pdp.core.budgets import Budget
 from pdp.core.check import Check
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
@@ -137,6 +138,7 @@ class LoadedPolicy:
     valid: Callable[[Mapping[str, Json]], bool]  # does an input document match the schema
     artefact: bytes  # the bundle, to be kept by digest
     about: tuple[Pack, ...] = ()  # for operators; empty for a kept bundle
+    budgets: tuple[Budget, ...] = ()  # of the organisation's data
 
 
 class PolicySource(Protocol):

@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppres
 from dataclasses import dataclass, field, replace
 
 from pdp.core.answer import Answer
+from pdp.core.budgets import rows_after
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
@@ -85,7 +86,11 @@ class Trail:
         for (others, each), said in zip(self.left if wanted else (), self.seen, strict=False):
             if (said is None or not wanted.isdisjoint(said)) and _related(others, keys):
                 atoms = atoms_after(replace(stored, session=found.session, atoms=atoms), keys, each)
-        return replace(stored, session=found.session, labels=found.labels, atoms=atoms, awaited=found.awaited)
+        taken = (part for _, each in self.left for part in each.reserves)
+        budgets = rows_after(stored.budgets, keys.budgets, taken) if keys.budgets else ()
+        return replace(
+            stored, session=found.session, labels=found.labels, atoms=atoms, awaited=found.awaited, budgets=budgets
+        )
 
 
 @dataclass(slots=True)
@@ -234,7 +239,7 @@ class Batch:
             run.results[place] = cached
             return
         await decide.client_answers(decision)
-        stored, guesses = decision.stored, any(_related(each.decision.keys, decision.keys) for each in run.waiting)
+        stored, guesses = decision.stored, any(_meets(each.decision.keys, decision.keys) for each in run.waiting)
         ahead = decision.stored = run.ahead.after(decision.keys, stored)
         decide.facts.build(decision)
         run.begun.append(decision)
@@ -340,6 +345,11 @@ def _atoms_of(left: Left) -> frozenset[int] | None:
     if any(change.reset for change in left.pairs) or (left.session is not None and left.session.state != "open"):
         return None
     return frozenset(atom for text in left.seen for atom in text.atoms)
+
+
+def _meets(keys: CallKeys, others: CallKeys) -> bool:
+    """Whether what one call leaves behind, or takes from a budget, may be a fact of the other."""
+    return _related(keys, others) or not set(keys.budgets).isdisjoint(others.budgets)
 
 
 def _related(keys: CallKeys, others: CallKeys) -> bool:

@@ -35,6 +35,7 @@ from pdp.core.stored import (
     ValueRow,
 )
 from pdp.ports import Clock, Entropy, LoadedPolicy, Store
+from pdp.service.budgets import reserved
 from pdp.service.decision import Decision
 from pdp.service.facts import SALT_BYTES, stated_task
 from pdp.service.pseudonyms import Key, Pseudonyms, RecordPeople
@@ -171,8 +172,7 @@ class Recorder:
         # what was decided before a switch, or a revocation, must not become durable after it; nor what left a label
         # out that is to be set anew
         harmless = decision.answer.effect is Effect.DENY and not narrowed(facts.session, decision.keys)
-        epoch = None if harmless else decision.snapshot.switches.epoch
-        entry = replace(entry, epoch=epoch)
+        entry = replace(entry, epoch=None if harmless else decision.snapshot.switches.epoch)
         return (entry, *self._session_events(decision, left), *decision.entries)
 
     def _session_events(self, decision: Decision, left: Left) -> Iterator[Commit]:
@@ -196,23 +196,24 @@ class Recorder:
     def left(decision: Decision, *, passes: bool = False) -> Left:
         """What the answer leaves behind on those who asked; `passes`: what an allow would."""
         session, row, keys = decision.facts.session, decision.session, decision.keys
+        allows = passes or decision.answer.effect is Effect.ALLOW
         if not keys.pair or not session.check.ok:
             return Left()
-        denies = not passes and decision.answer.effect is Effect.DENY
-        if row is not None and denies:
+        if row is not None and not passes and decision.answer.effect is Effect.DENY:
             row = replace(row, denials=1)
         if row is not None and not passes and _ends(decision):
             row = ended(row, decision.at_ns)
         there = () if session.reset else decision.stored.labels
         left = Left(labels=took_part(session, keys, there))
-        if passes or decision.answer.effect is Effect.ALLOW or decision.answer.enforcement != "enforced":
+        if allows or decision.answer.enforcement != "enforced":
             args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
             inspects = decision.caller.inspects_results
             seer = Seer(decision.id, decision.at_ns, decision.subject_index, keys, session, decision.stored)
             supplied = seer.supplied(partial(_said, decision), decision.target, inspects=inspects)
             left = replace(allowed(*args, inspects=inspects), seen=supplied)
         reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
-        return replace(left, session=row, pairs=(*reset, *left.pairs))
+        taken = reserved(decision.facts) if allows else ()
+        return replace(left, session=row, pairs=(*reset, *left.pairs), reserves=taken)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
@@ -447,11 +448,8 @@ class Recorder:
             artefacts=artefacts,
             switch=switch,
             high_water=high_water,
-            session=left.session,
             people=tuple(stamp.person.rows.values()),
-            labels=left.labels,
-            pairs=left.pairs,
-            seen=left.seen,
+            **left.written,
         )
 
 

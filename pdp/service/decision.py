@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.atoms import Asked, AtomHashes, Held
+from pdp.core.budgets import BudgetKey
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
 from pdp.core.outcome import Outcome
@@ -37,6 +38,7 @@ class Decision:
     checked: ArgumentsFact = field(init=False)
     arguments: bytes = field(init=False)  # canonical, or as received when they are no JSON we accept
     definition: Mapping[str, Json] = field(init=False)  # the pinned one
+    budgets: tuple[BudgetKey, ...] = field(init=False)  # those that count the call
     bound: tuple[Json, ...] = field(init=False)  # what the call's digest binds besides the arguments
     subject_index: str = field(init=False)
     hashes: AtomHashes = field(init=False)  # of its subject

@@ -44,6 +44,7 @@ from pdp.core.strict_json import MAX_BYTES
 from pdp.core.uri_template import is_template, match
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.ports.telemetry import TARGET_NAMES, Telemetry
+from pdp.service.budgets import keyed, standing_for
 from pdp.service.decision import Decision
 from pdp.service.state import Snapshot
 
@@ -133,6 +134,8 @@ class FactBuilder:
         if keys.pair and caller.inspects_results and arguments.check.ok:
             decision.asked = asked(arguments.value, decision.hashes)
             keys = replace(keys, atoms=keys_of(decision.asked))
+        decision.budgets = keyed(decision, keys, self._index_key)
+        keys = replace(keys, budgets=tuple(each.index for each in decision.budgets)) if decision.budgets else keys
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
 
@@ -166,6 +169,7 @@ class FactBuilder:
             session=session,
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
+            budgets=standing_for(decision, session),
         )
         self._bind(decision)
 
@@ -177,7 +181,8 @@ class FactBuilder:
     def again(self, decision: Decision) -> Facts:
         """The facts with what is stored by now of session and values."""
         session, decision.session = self.session(decision)
-        return replace(decision.facts, session=session, arguments=_traced(decision, session))
+        budgets = standing_for(decision, session)
+        return replace(decision.facts, session=session, arguments=_traced(decision, session), budgets=budgets)
 
     def list(
         self,

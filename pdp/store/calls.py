@@ -8,11 +8,13 @@ are not touched for any other, so whatever holds them up holds up no other decis
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.turned_down import TurnedDown
+from pdp.core.budgets import BudgetRow
 from pdp.core.sessions import MOST_LABELS, ordered
 from pdp.core.stored import PEOPLE_AT_ONCE, AtomRow, CallKeys, CallRow, LabelRow, ReplyRow, SessionRow, StoredCall
 from pdp.store.columns import storable
@@ -21,13 +23,15 @@ from pdp.store.rows import LABELS, SESSIONS
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
 _REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, len(SESSIONS.columns)
 _PSEUDONYM = "(SELECT min(pseudonym) FROM people WHERE subject = ${})"  # of several the same one everywhere
-_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(18, 18 + PEOPLE_AT_ONCE))
+_PSEUDONYMS = "".join(f", {_PSEUDONYM.format(n)}" for n in range(19, 19 + PEOPLE_AT_ONCE))
 _SESSION, _PARENT = (", ".join(f"{table}.{name}" for name in SESSIONS.columns) for table in ("sessions", "parent"))
 _NONE = (None, "[]")
 _LABEL = ", ".join(LABELS.columns)
 _PAIRS = "IN ($13, $14, $16, sessions.tree, parent.tree)"
 _ATOM = "place, session, atom, decision_id, at_ns"
 _ASKED = {"sqlite": "IN (SELECT value FROM json_each($17))", "postgresql": "= ANY ($17::bigint[])"}
+_BUDGETS = {"sqlite": "IN (SELECT value FROM json_each($18))", "postgresql": "= ANY ($18::text[])"}
+_BUDGET = "idx, task, used, in_flight"
 _ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(json_build_array({0}))::text"}
 
 _STATEMENT = f"""
@@ -36,6 +40,7 @@ SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {_SESSION}, {_PAREN
   (SELECT count(*) FROM awaited WHERE pair {_PAIRS}),
   (SELECT {{atoms}} FROM atoms WHERE place IN ($13, $16, sessions.tree, parent.tree)
     AND session IN ('', $3, sessions.parent, $15) AND atom {{asked}}),
+  (SELECT {{figures}} FROM budgets WHERE idx {{budgets}} AND task IN ('', $3, sessions.parent, $15)),
   calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
   refused, withdrawn, last_ns,
@@ -62,17 +67,25 @@ LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
 # By the dialect; without people, and with.
 STATEMENTS = {
     dialect: tuple(
-        _STATEMENT.format(people=people, rows=rows.format(_LABEL), atoms=rows.format(_ATOM), asked=_ASKED[dialect])
+        _STATEMENT.format(
+            people=people,
+            rows=rows.format(_LABEL),
+            atoms=rows.format(_ATOM),
+            asked=_ASKED[dialect],
+            figures=rows.format(_BUDGET),
+            budgets=_BUDGETS[dialect],
+        )
         for people in ("", _PSEUDONYMS)
     )
     for dialect, rows in _ROWS.items()
 }
 
+_place = attrgetter("index", "task")
 Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
 
 
-def arguments(keys: CallKeys, atoms: Callable[[tuple[int, ...]], Any]) -> tuple[Any, ...]:
-    """The parameters of the statement, with people or without. `atoms` makes a parameter of many numbers."""
+def arguments(keys: CallKeys, several: Callable[[Sequence[int | str]], Any]) -> tuple[Any, ...]:
+    """The parameters of the statement, with people or without. `several` makes one parameter of several values."""
     call = keys.call
     like = ("",) * 5 if call is None else (
         call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
@@ -84,7 +97,7 @@ def arguments(keys: CallKeys, atoms: Callable[[tuple[int, ...]], Any]) -> tuple[
     if not storable("".join(texts)):
         texts = tuple(map(storable, texts))
     people = (*keys.people, *(None,) * (PEOPLE_AT_ONCE - len(keys.people))) if keys.people else ()
-    return *texts[:4], keys.since_ns, *texts[4:], atoms(keys.atoms), *people
+    return *texts[:4], keys.since_ns, *texts[4:], several(keys.atoms), several(keys.budgets), *people
 
 
 def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple[StoredCall, bool]:
@@ -92,10 +105,10 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
     of its row, unless its time is over."""
     kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
     session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
-    parent, (labels, awaited, atoms), rest = (
+    parent, (labels, awaited, atoms, budgets), rest = (
         rest[:_SESSION_COLUMNS],
-        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 3],
-        rest[_SESSION_COLUMNS + 3 :],
+        rest[_SESSION_COLUMNS : _SESSION_COLUMNS + 4],
+        rest[_SESSION_COLUMNS + 4 :],
     )
     call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked, *pseudonyms) = (
         rest[:_CALL_COLUMNS],
@@ -109,6 +122,7 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
         labels=() if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels))),
         atoms=frozenset() if atoms in _NONE else frozenset(starmap(AtomRow, json.loads(atoms))),
         awaited=awaited,
+        budgets=() if budgets in _NONE else tuple(sorted(starmap(BudgetRow, json.loads(budgets)), key=_place)),
         row=None if call[0] is None else CallRow(*call),
         unknown_outcomes=unknown,
         turned_down=TurnedDown(refusals, withdrawals, last_ns),

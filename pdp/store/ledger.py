@@ -45,6 +45,7 @@ class Ledger:
         self._switched = False  # a switch changed in this batch
         self._told: Mapping[Key, int] = {}  # counted refusals that records of this batch tell of
         self._bound = 0  # entries of this batch that open a session
+        self._reserved = 0  # from budgets in this batch
         self._answers = 0  # entries that changed what people or the judge answered, since some was last forgotten
         self._forgot = False  # in this batch
 
@@ -59,6 +60,7 @@ class Ledger:
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._bound += entry.session is not None and entry.session.opened_ns == entry.session.used_ns
+        self._reserved += len(entry.reserves)
         self._touched = self._touched or entry.switches or entry.moves_marks
         self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
@@ -73,10 +75,12 @@ class Ledger:
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
         """Entries that stand together, at the next indexes. When it raises, nothing here has changed."""
         before = (self._next, self._wrote, self._latest_ns, self._touched, self._told, self._bound, self._answers)
+        reserved = self._reserved
         try:
             return tuple(self.write(entry) for entry in entries)
         except BaseException:
             self._next, self._wrote, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
+            self._reserved = reserved
             raise
 
     def believed_ns(self) -> int:
@@ -158,7 +162,7 @@ class Ledger:
     def _prune(self, entries: int) -> None:
         """Twice as fast as rows can come."""
         ages = self._ages(self._latest_ns)
-        self._rows.prune(2 * entries, ages, sessions=2 * self._bound)
+        self._rows.prune(2 * entries, ages, sessions=2 * self._bound, reserved=2 * self._reserved)
         if self._answers >= FORGET_EVERY:
             self._rows.forget(2 * self._answers, ages)
             self._forgot = True
@@ -196,7 +200,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._coming = None
-        self._told, self._bound = {}, 0
+        self._told, self._bound, self._reserved = {}, 0, 0
         self._touched = self._forgot = self._switched = False
 
     def closing(self) -> None:

@@ -31,6 +31,7 @@ from pdp.core.stored import (
 from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
 from pdp.store.atoms import EXPIRE, FLUSH, RECALL, SEE
+from pdp.store.budgets import KEPT_NS, RESERVE, SWEEP, budget_row, reservation_row
 from pdp.store.erasing import forget
 from pdp.store.shared import Last, in_force
 from pdp.store.tables import ERASURES, OWN, SWITCH_EPOCH
@@ -121,6 +122,7 @@ _RESET = (
 )
 PLACES = Insert("places", ("place", "session", "subject"), "ON CONFLICT (place, session) DO NOTHING")
 _INSPECTED = "DELETE FROM awaited WHERE pair = $1 AND decision_id = $2"
+RESERVATIONS = Insert("reservations", ("decision_id", "idx", "task", "amount", "until_ns"))
 ARTEFACTS = Insert("artefacts", ("digest", "kind", "data"), "ON CONFLICT (digest) DO NOTHING")
 SWITCHES = Insert(
     "switches",
@@ -214,9 +216,11 @@ class Rows(ABC):
             LABELS,
             AWAITED,
             PLACES,
+            RESERVATIONS,
         )
         self._inserts = {each.table: self._parameters(each.one(dialect)) for each in inserts}
         self._seen = self._parameters(SEE[dialect])
+        self._reserved = self._parameters(RESERVE)
         deletes = {table: old.format(limit="$1", before="$2") for table, old in OLD.items()}
         self._deletes = {
             table: self._parameters(f'DELETE FROM "{table}" WHERE {old}')  # noqa: S608 - of ours
@@ -276,8 +280,11 @@ class Rows(ABC):
 
     def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
         """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
-        Conflict (a step's condition does not hold, another request drew a salt for the same call first, or the
-        session is another's and was not over by then), and what the database raises (for a duplicate id)."""
+        Conflict (a step's condition does not hold, a budget has not enough left, another request drew a salt for the
+        same call first, or the session is another's and was not over by then), and what the database raises (for a
+        duplicate id)."""
+        if entry.reserves:
+            self._reserve(entry)
         if entry.session is not None:
             self._session(entry.session, believed_ns)
         for name, value in entry.high_water:
@@ -330,6 +337,13 @@ class Rows(ABC):
             self._insert(PLACES, (seen.place, "", seen.subject))
             self._execute(self._parameters(RECALL), (seen.place, "", seen.memory))
 
+    def _reserve(self, entry: Commit) -> None:
+        """Take from budgets what the allow needs."""
+        for each in entry.reserves:
+            if not self._execute(self._reserved, budget_row(each)):
+                raise Conflict("store.conflict", "a budget has not enough left; send it again")
+        self._insert(RESERVATIONS, *(reservation_row(entry.record_id, each) for each in entry.reserves))
+
     def _session(self, row: SessionRow, believed_ns: int) -> None:
         """What traced values in a session ends with it."""
         if not self._insert(SESSIONS, (*session_row(row), believed_ns)):
@@ -351,9 +365,11 @@ class Rows(ABC):
         """As of the transaction."""
         return self.on(marks)
 
-    def prune(self, limit: int, ages: Ages, sessions: int) -> None:
+    def prune(self, limit: int, ages: Ages, sessions: int, reserved: int) -> None:
         """Delete what is older, looking only at the `limit` oldest rows of each table; of values at twice as many,
-        for a record has two, and of sessions at `sessions`."""
+        for a record has two, of sessions at `sessions`, and of what budgets have at `reserved`."""
+        for text in SWEEP if reserved else ():
+            self._execute(self._parameters(text), (reserved, ages.believed_ns - KEPT_NS))
         oldest = {
             "replies": (limit, ages.replies_ns),
             "calls": (limit, ages.calls_ns),

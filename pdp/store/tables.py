@@ -161,6 +161,26 @@ places = Table(  # of atoms, and whose each is
     sqlite_with_rowid=False,
 )
 
+budgets = Table(  # keyed indexes and figures alone: nothing in them is anybody's to erase
+    "budgets",
+    metadata,
+    *(key(name) for name in ("idx", "task")),
+    *(number(name) for name in ("used", "in_flight", "until_ns")),
+    Index("budgets_by_age", "until_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+reservations = Table(  # of allows whose outcome is not known
+    "reservations",
+    metadata,
+    *(key(name) for name in ("decision_id", "idx", "task")),
+    *(number(name) for name in ("amount", "until_ns")),
+    Index("reservations_by_age", "until_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 people = Table(  # an erased row stays, with its pseudonym alone, so that no late commit writes it again
     "people",
     metadata,

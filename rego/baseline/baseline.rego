@@ -52,6 +52,30 @@ deny contains {
 }
 
 # METADATA
+# title: No budget is passed
+# description: |
+#   With what is used, and what calls hold whose outcome is not known. The commit of an allow checks it once more, so that
+#   calls at the same time pass none either.
+deny contains {
+	"code": "budget.exceeded",
+	"message": "The call would take more than a budget of the organisation has left. Ask again when its window is over.",
+	"control": "MB-2.3",
+} if {
+	input.budgets.status == "exceeded"
+}
+
+# METADATA
+# title: What a call takes from a budget is known
+# description: A number that is missing, negative or not exact is none, and without a session nothing is counted by session.
+deny contains {
+	"code": "budget.unknown",
+	"message": "What the call would take from a budget cannot be told. Send the argument as an exact number, and the session's id.",
+	"control": "MB-2.3",
+} if {
+	not input.budgets.status in {"ok", "exceeded"}
+}
+
+# METADATA
 # title: Somebody approves what an unattended agent does
 # description: Where no person can confirm, the group that runs such agents approves what is more than harmless reading.
 require contains {

@@ -15,4 +15,5 @@ complete if {
 	is_string(org.judge.people)
 	is_string(org.judge.medium)
 	is_string(org.profile)
+	is_array(org.budgets)
 }

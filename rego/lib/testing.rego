@@ -132,6 +132,7 @@ base := {
 		"denials": 0,
 		"started_ns": now_ns - 60000000000,
 	},
+	"budgets": {"status": "ok", "items": []},
 	"result": {"status": "missing", "is_error": false, "findings": [], "size": 0},
 	"consents": [],
 	"grants": [],
@@ -195,5 +196,6 @@ org := {
 	],
 	"temporary_grants": [{"group": "contractors", "server": "git", "tools": ["git_status"], "until_ns": now_ns + 86400000000000}],
 	"limits": [{"name": "git_log.max_count", "max": 100}],
+	"budgets": [],
 	"business_hours": {"weekdays": [1, 2, 3, 4, 5], "from_minute": 420, "to_minute": 1140},
 }

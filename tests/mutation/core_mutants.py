@@ -210,8 +210,8 @@ ELEMENTS = (
         ),
         (
             "elements-see-evidence",
-            '"arguments", "session", "result",\n',
-            '"arguments", "session", "result", "evidence",\n',
+            '"budgets",\n    "result",\n',
+            '"budgets",\n    "result", "evidence",\n',
             "packs see no evidence",
         ),
         (

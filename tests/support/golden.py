@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,11 +186,21 @@ def _settings() -> dict[str, Any]:
     }
 
 
+_CALLS = {"counts": "calls", "argument": "", "decimals": 0, "window": "day", "limit": 1_000}
+_NOTES = {"counts": "argument", "argument": "/note", "decimals": 2, "window": "day", "limit": 1_000}
+BUDGETS = [
+    {"name": "lab.notes", "per": ["subject"], "on": [{"server": "lab", "tools": ["candid"]}], **_NOTES},
+    {"name": "lab.calls", "per": ["session"], "on": [{"server": "lab", "tools": ["budgeted"]}], **_CALLS},
+]
+
+
 def policy(folder: Path) -> Path:
     """The shipped organisation's folder with the lab's pack beside `acme`."""
     made = folder / "policy"
     shutil.copytree(shipped_rego() / "examples" / "acme", made)
     shutil.copytree(CASES / "lab", made / "packs" / "lab")
+    data = made / "data" / "org.json"
+    data.write_text(json.dumps({**json.loads(data.read_text()), "budgets": BUDGETS}))
     # acme's tests of the whole composition name the packs that are loaded, and here there is one more
     tests = made / "packs" / "acme" / "acme_test.rego"
     tests.write_text(tests.read_text().replace('["acme", "baseline"]', '["acme", "baseline", "lab"]'))

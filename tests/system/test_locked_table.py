@@ -44,6 +44,7 @@ LOG = {"head", "records"}  # nothing at all can be committed
 READ_BY_ALL = {
     "approvals",
     "atoms",
+    "budgets",
     "calls",
     "evidence",
     "labels",

@@ -153,7 +153,8 @@ class See:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Insert an outcome. Conflict when the decision has one, unless that is `unknown`."""
+    """Insert an outcome, and settle what the decision reserved of budgets. Conflict when the decision has one, unless
+    that is `unknown`."""
 
     outcome: ReportedOutcome
 

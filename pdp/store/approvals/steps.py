@@ -22,6 +22,7 @@ from pdp.core.evidence import named
 from pdp.core.stored import LabelRow
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import open_for, to_row, waiting_like
+from pdp.store.budgets import settle
 from pdp.store.clock import MARK
 from pdp.store.tables import PEOPLE_INSTANT, SWITCH_EPOCH, high_water, labels
 
@@ -243,6 +244,7 @@ def _note(db: Connection, step: s.Note, _now: int) -> None:
     if known not in {None, "unknown"}:
         _conflict("the outcome is known")
     _put(db, t.outcomes, key, row)
+    settle(db, step.outcome.decision_id, step.outcome.outcome)
 
 
 def _notify(db: Connection, step: s.Notify, _now: int) -> None:

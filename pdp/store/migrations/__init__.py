@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 16
+VERSION = 17
 
 
 def upgrade(db: Connection, version: int) -> None:

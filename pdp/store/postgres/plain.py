@@ -111,7 +111,7 @@ def is_plain(entry: Commit) -> bool:
     """Whether the entry has only what the statement writes."""
     changes = (entry.artefacts, entry.high_water, entry.steps, entry.refusals, entry.labels, entry.pairs, entry.seen)
     ends = entry.session is not None and entry.session.state != "open"
-    return not (entry.switches or ends or any(changes))
+    return not (entry.switches or ends or entry.reserves or any(changes))
 
 
 def statement_arguments(

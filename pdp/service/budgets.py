@@ -1,0 +1,71 @@
+"""Budgets of one call: which count it, how they stand, and what an allow of it reserves.
+
+Only a call whose every check passed takes anything: no other can be allowed. What cannot be told (an amount that is
+not exact, a session that nobody named) is a failed check with the worst figures, which the baseline denies, and which
+no reservation fits.
+"""
+
+from __future__ import annotations
+
+from pdp.core.budgets import Budget, BudgetFact, BudgetKey, BudgetReservation, amount_of, standing, window_of
+from pdp.core.check import OK, failed
+from pdp.core.digest import Json, keyed_index
+from pdp.core.facts import Facts, SessionFact
+from pdp.core.methods import label_of
+from pdp.core.stored import CallKeys
+from pdp.service.decision import Decision
+
+_AMOUNT = failed(
+    "budget.amount", "What the call would take from a budget cannot be told exactly; correct the argument."
+)
+_SESSION = failed("budget.session", "A budget counts by session or task; send the session's id.")
+
+
+def keyed(decision: Decision, keys: CallKeys, index_key: bytes) -> tuple[BudgetKey, ...]:
+    """The budgets that count the call, each by its keyed index in the window of this instant."""
+    declared, target = decision.snapshot.policy.budgets, decision.target
+    if not declared or keys.call is None:
+        return ()
+    tool = label_of(target.kind, target.name)
+    return tuple(
+        [_key(budget, decision, keys, index_key) for budget in declared if budget.counted(target.server, tool)]
+    )
+
+
+def _key(budget: Budget, decision: Decision, keys: CallKeys, index_key: bytes) -> BudgetKey:
+    subject, target = decision.identity.subject, decision.target
+    whose: dict[str, Json] = {
+        "subject": [subject.issuer, subject.id],
+        "agent": decision.identity.agent.id,
+        "tool": [target.server, target.key],
+        "session": keys.session,
+        "task": "",  # known only with its session: a column of its own
+    }
+    begins_ns, ends_ns = window_of(budget.window, decision.at_ns)
+    parts: tuple[Json, ...] = (keys.tenant, budget.name, list(budget.unit), begins_ns)
+    index = keyed_index(index_key, "budget", *parts, [whose[each] for each in sorted(budget.per)])
+    return BudgetKey(budget, index, ends_ns)
+
+
+def standing_for(decision: Decision, session: SessionFact) -> tuple[BudgetFact, ...]:
+    """How they stand for the call."""
+    return tuple([_standing(key, decision) for key in decision.budgets]) if session.check.ok else ()
+
+
+def _standing(key: BudgetKey, decision: Decision) -> BudgetFact:
+    budget, row, task = key.budget, decision.session, ""
+    if row is None and not {"session", "task"}.isdisjoint(budget.per):
+        return BudgetFact(key, _SESSION)
+    if row is not None and "task" in budget.per:
+        task = row.parent or row.index
+    arguments = decision.checked
+    amount = amount_of(budget, cost=decision.target.cost, size=arguments.size, arguments=arguments.value)
+    if amount is None:
+        return BudgetFact(key, _AMOUNT)
+    used, in_flight = standing(decision.stored.budgets, key, task)
+    return BudgetFact(key, OK, task, used, in_flight, amount)
+
+
+def reserved(facts: Facts) -> tuple[BudgetReservation, ...]:
+    """What an allow of the call reserves."""
+    return tuple(map(BudgetFact.reservation, facts.budgets))
