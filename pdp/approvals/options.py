@@ -183,6 +183,11 @@ class DeclassifyOptions(Options):
         return seats
 
 
+class LiftOptions(DeclassifyOptions):
+    """Who may lift a tool out of quarantine: an operator asks, these approve. Never the requester, nor for whom the
+    call was made."""
+
+
 class ApprovalOptions(Options):
     """Requests for people."""
 
@@ -220,6 +225,9 @@ class ApprovalOptions(Options):
     delegation_max_days: int = Field(30, ge=1, le=366, description="Maximum duration of a delegation.")
     declassify: DeclassifyOptions | None = Field(
         None, description="Removal of labels by people. Without it nobody removes any."
+    )
+    lift_quarantine: LiftOptions | None = Field(
+        None, description="Lifting tools out of quarantine by people. Without it nobody lifts any."
     )
     channels: dict[Name, ChannelOptions] = Field(
         default_factory=dict,

@@ -18,7 +18,8 @@ from pdp.core.record_search import codes, subject_of, value_of
 OCSF = "1.9.0-dev"  # the version of the schema whose fields these are; `ai_agent` is younger than 1.8
 _CLASS = 6003  # API Activity
 _OTHER, _READ = 99, 2  # activities
-_INFORMATIONAL = 1
+_INFORMATIONAL, _HIGH = 1, 4
+_ALARMS = ("quarantine.quarantined", "quarantine.again")
 _CONTROLLED = ("decision", "list", "inspection")  # kinds that are the outcome of a control
 
 Record = Mapping[str, Any]
@@ -92,7 +93,7 @@ def ocsf(index: int, leaf: bytes, _data: bytes, record: Record) -> bytes:
         "class_uid": _CLASS,
         "type_uid": _CLASS * 100 + activity,
         "time": record["time_ns"] // 1_000_000,
-        "severity_id": _INFORMATIONAL,
+        "severity_id": _HIGH if operation in _ALARMS else _INFORMATIONAL,
         "message": " ".join(filter(None, (record.get("effect") or kind, server, tool, response["message"]))),
         "metadata": {
             "version": OCSF,

@@ -22,6 +22,7 @@ PARTS = {
 }
 _NAMES = {number: name for name, number in PARTS.items()}
 SCOPES = numbers(admin_pb2.SwitchScope)
+SCOPES.pop("quarantine", None)  # no operator sets it
 _NAMED = ("server", "tool", "agent", "subject")
 _LISTED = ("server", "tool", "tenant")
 _MEGABYTE = 1_000_000

@@ -18,6 +18,8 @@ import click
 
 from pdp.cli.commands import Commands, Duration
 from pdp.cli.confining import confinement_options, say_confinement
+from pdp.cli.connection import ApprovalConnection, approval_options
+from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import (
     before_signing,
@@ -90,8 +92,8 @@ for _command in (diff, prune, quarantine, restore, review, scan_command, shadow,
     "--review",
     "review_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, interpreters, annotations, "
-    "definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}, "
+    help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, interpreters, effects, "
+    "annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}, "
     "generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
 )
 @click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
@@ -211,6 +213,25 @@ def keygen(name: str, out: Path) -> None:
     except FileExistsError:
         raise click.UsageError(f"{name}.pem or {name}.pub.pem exists; a key is never overwritten") from None
     click.echo(f"{private}  signing key: only its holder may read it\n{public}  public key: for the configuration")
+
+
+@tools.command("lift-quarantine")
+@click.argument("server")
+@click.argument("tool")
+@click.option("--reason", required=True, help="Why, for those who vote.")
+@approval_options
+def lift_quarantine(*, connection: ApprovalConnection, server: str, tool: str, reason: str) -> None:
+    """Ask the configured people that a tool may be used again that did what its manifest does not permit.
+
+    For operators. They see what it was seen to do, and vote on it like on any other request; the last seat that is
+    filled lifts the quarantine, unless the tool was seen at it again.
+
+    Exit codes: 0 asked, 1 refused or fault, 2 usage.
+    """
+    with connection.client() as client:
+        asked = client.request_quarantine_lift(server, tool, reason)
+    click.echo(f"{asked.approval_id} is open; `pdp approvals show` shows it to those who vote.")
+    click.echo(requests.recorded(asked.record))
 
 
 @tools.command()

@@ -152,20 +152,22 @@ class AsyncClient:
         )
         return await self._ask(question, self._calls, self._calls.stub.ReportOutcome, timeout)
 
-    async def inspect_result(
+    async def inspect_result(  # noqa: PLR0913 - what a result is judged by
         self,
         decision: Decision,
         result: Mapping[str, Any],
         credential: Credential = None,
         *,
         session: Session | None = None,
+        effects: Sequence[tuple[str, str]] = (),
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Inspected:
         """May the result of the call that `decision` allowed be passed on, and what of it?
 
-        `result` is an MCP `result` object, `credential` and `session` are those of the call. Never raises: whatever
-        goes wrong withholds the result. The same result again, under the same `request_id`, is safe.
+        `result` is an MCP `result` object, `credential` and `session` are those of the call, `effects` what the tool
+        was seen to do, as kind and object: `("network.connect", "api.example.org:443")`. Never raises: whatever goes
+        wrong withholds the result. The same result again, under the same `request_id`, is safe.
         """
         question = results.ResultQuestion(
             requests_decide.new_id(request_id),
@@ -174,6 +176,7 @@ class AsyncClient:
             result,
             credential,
             session,
+            effects,
         )
         send = results.streamed(self._calls.stub.InspectResult)
         return await self._ask(question, self._calls, send, timeout)
@@ -344,6 +347,19 @@ class AsyncApprovalClient:
             reason=reason,
         )
         return await self._ask(self._approvals.RequestDeclassification, request)
+
+    async def request_quarantine_lift(
+        self, server: str, tool: str, reason: str, *, request_id: str | None = None
+    ) -> approval_pb2.RequestQuarantineLiftResponse:
+        """Ask that a tool be lifted out of quarantine. For operators."""
+        request = approval_pb2.RequestQuarantineLiftRequest(
+            request_id=requests_approvals.new_id(request_id),
+            credential=await self._person(),
+            server=server,
+            tool=tool,
+            reason=reason,
+        )
+        return await self._ask(self._approvals.RequestQuarantineLift, request)
 
     async def list_grants(
         self,

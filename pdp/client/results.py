@@ -39,6 +39,7 @@ class ResultQuestion:
     result: Mapping[str, Any]
     credential: Credential
     session: Session | None
+    effects: Sequence[tuple[str, str]] = ()  # kind and object
     refuse: Refuse[Inspected] = withheld
 
     def request(self) -> Sequence[decision_pb2.InspectResultRequest]:
@@ -63,7 +64,8 @@ class ResultQuestion:
         )
         for at in range(0, len(data), CHUNK):
             yield message(chunk=decision_pb2.ResultChunk(data=data[at : at + CHUNK]))
-        yield message(end=decision_pb2.ResultEnd(is_error=self.result.get("isError") is True))
+        seen = (decision_pb2.ObservedEffect(kind=kind, object=what) for kind, what in self.effects)
+        yield message(end=decision_pb2.ResultEnd(is_error=self.result.get("isError") is True, observed_effects=seen))
 
     def read(self, response: decision_pb2.InspectResultResponse, _now: float) -> Inspected:
         """See `Question`."""

@@ -86,6 +86,7 @@ SERVED: Mapping[str, str] = {
     "subject.tenant": "MB-2.1",
     "subject.unbound": "MCP01",
     "switch": "MB-5.3",
+    "switch.quarantine": "MB-3.2",
     "target": "MB-3.1",
     "target.drifted": "MB-3.2",
     "target.malformed": "MB-4.3",

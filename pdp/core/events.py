@@ -6,7 +6,7 @@ Same schema, encoding and limits as `record`; texts from people are cut there, c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pdp.core.approvals.rows import Account
@@ -193,6 +193,49 @@ def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
             "reason": reason,
             "by": cut(change.by),
             "until_ns": change.until_ns,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A tool did what its manifest does not permit, or is lifted out of quarantine. `event`: "quarantined", "again"
+    (it is already), "lifted". `inspection` is the record of the result that told of it, `decision` of the call, by
+    `caller`; `code` and `pack` say by which rule, and `effects` counts what it did, by kind. `before` is
+    the record before this one in the same quarantine, `approval` the request by which it was lifted."""
+
+    event: str
+    server: str
+    target: str
+    caller: str
+    decision: str = ""
+    inspection: str = ""
+    code: str = ""
+    pack: str = ""
+    effects: Mapping[str, int] = field(default_factory=dict)
+    before: str = ""
+    approval: str = ""
+
+
+def quarantine(stamp: Stamp, change: Quarantined, objects: str | None) -> bytes:
+    """A tool is quarantined, seen again at what it may not do, or lifted. `objects` is the commitment to kinds and
+    objects of the effects."""
+    return encode(
+        stamp,
+        "quarantine",
+        {
+            "event": change.event,
+            "server": cut(change.server),
+            "target": cut(change.target),
+            "caller": cut(change.caller),
+            "decision_id": change.decision or None,
+            "inspection_id": change.inspection or None,
+            "code": cut(change.code),
+            "pack": cut(change.pack),
+            "effects": [{"kind": cut(kind), "count": count} for kind, count in sorted(change.effects.items())],
+            "objects": objects,
+            "before": change.before or None,
+            "approval_id": change.approval or None,
         },
     )
 

@@ -29,7 +29,9 @@ from pdp.core.facts import Facts, document
 T = TypeVar("T")
 NOT_GRANTED = "policy.not_granted"
 
-END_SESSION = "end_session"  # the one obligation that the service carries out itself, with the allow
+# The obligations that the service carries out itself: with an allow; with a result, whatever it comes to.
+END_SESSION, QUARANTINE = "end_session", "quarantine"
+_OURS = {"call": frozenset({END_SESSION}), "result": frozenset({END_SESSION, QUARANTINE})}
 
 
 class Effect(StrEnum):
@@ -133,7 +135,7 @@ def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset
         return outcome
     if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[asked.phase])):
         return denied("policy.not_a_decision", "The policy let something pass that it does not grant.")
-    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - {END_SESSION})
+    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - _OURS[asked.phase])
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
         return denied("obligation.unsupported", message, waived=outcome.waived)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pdp.core.digest import Json
+from pdp.core.effects import PermittedEffect
 from pdp.core.facts import Waiver
 from pdp.core.stored import Artefact
 
@@ -30,6 +31,7 @@ class PinnedTool:
     input_schema: Mapping[str, Json]
     definition: Mapping[str, Json]
     interpreters: tuple[Interpreter, ...] = ()
+    effects: tuple[PermittedEffect, ...] = ()  # what it may do beside its answer
 
     @property
     def begun(self) -> PinnedTool:

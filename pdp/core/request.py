@@ -32,6 +32,7 @@ class MayAssert:
     observation: bool = False  # that the text came from where it says, and not from the agent
     client_answers: bool = False  # what its client's user answered to confirmations
     properties: bool = False  # of subjects and resources outside MCP
+    effects: bool = False  # what a tool was seen to do
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pdp.core.check import OK, Check, failed
 
+QUARANTINE = "quarantine"  # the scope of what no operator sets: of a tool that did what it may not do
 SCOPES = ("everything", "tenant", "server", "tool", "agent", "subject")
 
 
@@ -24,6 +25,7 @@ class Switch:
     server: str  # for scope server and tool
     value: str  # tenant, tool name, agent id or subject id
     until_ns: int = 0
+    record: str = ""  # of a quarantine: the newest record that says why
 
     def reaches(self, wanted: Mapping[str, Collection[str]]) -> bool:
         """True when this switch, wider than one tool, applies to a request with these names."""
@@ -36,6 +38,13 @@ class Switch:
 
     def live(self, tenant: str, at_ns: int) -> bool:
         return self.tenant in ("", tenant) and not ended(self.until_ns, at_ns)
+
+
+_QUARANTINED = failed(
+    "switch.quarantine",
+    "The tool did what its manifest does not permit; nobody may use it until people lift that "
+    "(`pdp tools lift-quarantine`).",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,17 @@ class Switches:
                     f"switch.{switch.scope}", "An operator has switched this off; it is denied until released."
                 )
         return OK
+
+    def tool_check(self, tenant: str, server: str, name: str, at_ns: int) -> Check:
+        """The check of this one tool."""
+        if self.tool_off(tenant, server, name, at_ns):
+            return failed("switch.tool", "An operator has switched this tool off.")
+        return OK if self.quarantined(tenant, server, name) is None else _QUARANTINED
+
+    def quarantined(self, tenant: str, server: str, name: str) -> Switch | None:
+        """The quarantine of the tool for this tenant; None where it is in none."""
+        place = (tenant, QUARANTINE, server, name)
+        return next((s for s in self.engaged if (s.tenant, s.scope, s.server, s.value) == place), None)
 
     def tool_off(self, tenant: str, server: str, name: str, at_ns: int) -> bool:
         """True when this one tool is switched off."""

@@ -190,6 +190,11 @@ class MayAssertOptions(Options):
         default=False,
         description="Properties of subjects and resources that it sends (AuthZEN). Without it they only tighten.",
     )
+    effects: bool = Field(
+        default=False,
+        description="What a tool was seen to do (`observed_effects`), by a sandbox or gateway that watches it. One "
+        "that did what its manifest does not permit is quarantined for the tenant.",
+    )
 
 
 class ObserveOptions(Options):
@@ -261,6 +266,7 @@ class CallerOptions(Options):
                 may.observation,
                 may.client_answers,
                 may.properties,
+                may.effects,
             ),
             dedupes_redemptions=self.dedupes_redemptions,
             inspects_results=self.inspects_results,

@@ -54,6 +54,7 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
     if old.binds != new.binds:
         yield "danger", f"what binds changed from {_binding(old)} to {_binding(new)}"
     yield from _interpreters(old, new)
+    yield from _effects(old, new)
     yield from _risk(old, new)
     yield from _lists(old, new)
     yield from _schema(old.input_schema, new.input_schema)
@@ -124,6 +125,14 @@ def _interpreters(old: Manifest, new: Manifest) -> Iterator[Difference]:
         yield "attention", f"{_ascii(each.argument)} is now read as {each.kind}, and guarded"
     for each in sorted(before - after, key=str):
         yield "danger", f"{_ascii(each.argument)} is no longer guarded as {each.kind}"
+
+
+def _effects(old: Manifest, new: Manifest) -> Iterator[Difference]:
+    before, after = set(old.may_do()), set(new.may_do())
+    for each in sorted(after - before, key=str):
+        yield "danger", f"may now do {each.kind} to {_ascii(each.object)}"
+    for each in sorted(before - after, key=str):
+        yield "attention", f"may no longer do {each.kind} to {_ascii(each.object)}"
 
 
 def _binding(manifest: Manifest) -> str:

@@ -1,5 +1,5 @@
 """Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`, `/4` with
-`interpreters`), and the value types that all registry documents share.
+`interpreters` or `effects`), and the value types that all registry documents share.
 
 A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
+from pdp.core.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, comparable
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.facts import Annotations, Sink
 from pdp.core.methods import OPERATION, label_of
@@ -56,7 +57,7 @@ RFC3339 = Annotated[str, AfterValidator(_checked)]
 
 SCHEMA, OTHER_SCHEMA = "pdp.manifest/1", "pdp.manifest/2"  # of tools, of prompts and resources
 BINDING_SCHEMA = "pdp.manifest/3"  # of any that says which arguments bind
-GUARDED_SCHEMA = "pdp.manifest/4"  # of any that says what reads its arguments
+GUARDED_SCHEMA = "pdp.manifest/4"  # of any that says what reads its arguments, or what it may do
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
 MODEL_FIELDS: Mapping[str, tuple[str, ...]] = {  # by kind
@@ -131,6 +132,22 @@ class InterpreterEntry(Closed):
     argument: Annotated[Pointer, Field(min_length=2)]
 
 
+class EffectEntry(Closed):
+    """What a tool may do beside its answer, and to what; see `core.effects.PermittedEffect`."""
+
+    kind: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")]
+    object: Annotated[str, Field(min_length=1, max_length=MAX_OBJECT)]
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if not comparable(self.kind, self.object):
+            raise ValueError(
+                f"object permits nothing for {self.kind}; write for network.* a host, host:port, *.suffix, address "
+                "or network, for file.* an absolute path (with a final slash for all below), or * for any"
+            )
+        return self
+
+
 class Hints(Closed):
     """Effective behaviour hints."""
 
@@ -162,6 +179,7 @@ class Manifest(Pinnable):
     # whom, what or how much a call is about; without it every text and number is
     binds: list[Pointer] | None = None
     interpreters: list[InterpreterEntry] | None = None
+    effects: Annotated[list[EffectEntry], Field(max_length=MAX_PERMITTED)] | None = None
     reviewed_by: Word | None = None
     pinned: RFC3339
 
@@ -169,10 +187,10 @@ class Manifest(Pinnable):
     def _holds_together(self) -> Self:
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
-        if self.schema_ != schema_of(self.target_kind, self.binds, self.interpreters):
+        if self.schema_ != schema_of(self.target_kind, self.binds, self.interpreters, self.effects):
             raise ValueError(
                 f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource, "
-                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters"
+                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters or effects"
             )
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
@@ -212,6 +230,10 @@ class Manifest(Pinnable):
         """What reads its arguments."""
         return tuple(Interpreter(each.kind, each.argument) for each in self.interpreters or ())
 
+    def may_do(self) -> tuple[PermittedEffect, ...]:
+        """What it may do beside its answer."""
+        return tuple(PermittedEffect(each.kind, each.object) for each in self.effects or ())
+
     def for_model(self) -> Mapping[str, Json]:
         """The definition with only the fields a model needs."""
         return {key: self.definition[key] for key in MODEL_FIELDS[self.target_kind] if key in self.definition}
@@ -225,9 +247,14 @@ class Manifest(Pinnable):
         return sha256_hex(self.encoded())
 
 
-def schema_of(kind: str, binds: Sequence[str] | None, interpreters: Sequence[InterpreterEntry] | None) -> str:
+def schema_of(
+    kind: str,
+    binds: Sequence[str] | None,
+    interpreters: Sequence[InterpreterEntry] | None,
+    effects: Sequence[EffectEntry] | None,
+) -> str:
     """The format of a manifest. What a release does not know it refuses, so each addition has one of its own."""
-    if interpreters is not None:
+    if interpreters is not None or effects is not None:
         return GUARDED_SCHEMA
     return BINDING_SCHEMA if binds is not None else SCHEMA if kind == "tool" else OTHER_SCHEMA
 

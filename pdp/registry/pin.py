@@ -26,6 +26,7 @@ from pdp.registry.diff import newest_version
 from pdp.registry.documents import ServerEntry, State, ToolEntry
 from pdp.registry.draft import Draft, base_of, write_file
 from pdp.registry.manifest import (
+    EffectEntry,
     Hints,
     InterpreterEntry,
     Manifest,
@@ -101,7 +102,7 @@ def manifest_of(
     try:
         return Manifest.model_validate(
             {
-                "schema": schema_of(kind, values.binds, values.interpreters),
+                "schema": schema_of(kind, values.binds, values.interpreters, values.effects),
                 "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,
@@ -118,9 +119,8 @@ def manifest_of(
                 "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],
                 "annotations": _hints(values.annotations, definition).model_dump(),
                 "binds": values.binds,
-                "interpreters": None
-                if values.interpreters is None
-                else [i.model_dump() for i in values.interpreters],
+                "interpreters": _dumped(values.interpreters),
+                "effects": _dumped(values.effects),
                 "definition_check": "none" if kind == OPERATION else values.definition_check,
                 "owner": values.owner or server.owner,
                 "cost": WORST_COUNT if values.cost is None else values.cost,
@@ -134,8 +134,8 @@ def manifest_of(
         ) from None
 
 
-def _dumped(interpreters: Sequence[InterpreterEntry] | None) -> list[dict[str, str]] | None:
-    return None if interpreters is None else [each.model_dump() for each in interpreters]
+def _dumped(entries: Sequence[InterpreterEntry | EffectEntry] | None) -> list[dict[str, str]] | None:
+    return None if entries is None else [each.model_dump() for each in entries]
 
 
 def _nobodys(server: str, label: str, sha256: str) -> str:

@@ -20,6 +20,7 @@ from pdp.registry.documents import State
 from pdp.registry.manifest import (
     Closed,
     DefinitionCheck,
+    EffectEntry,
     InterpreterEntry,
     Pointer,
     Risk,
@@ -51,6 +52,7 @@ class ToolReview(Closed):
     annotations: ReviewedHints = Field(default_factory=ReviewedHints)
     binds: list[Pointer] | None = None
     interpreters: list[InterpreterEntry] | None = None
+    effects: list[EffectEntry] | None = None
     definition_check: DefinitionCheck = "presented"
     cost: int | None = Field(default=None, ge=0, le=2**53 - 1)
     version: Word | None = None

@@ -123,5 +123,7 @@ def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
         owner=manifest.owner,
         cost=manifest.cost,
     )
-    pinned = PinnedTool(manifest.server, manifest.name, sha256, schema, manifest.for_model(), manifest.read_by())
+    pinned = PinnedTool(
+        manifest.server, manifest.name, sha256, schema, manifest.for_model(), manifest.read_by(), manifest.may_do()
+    )
     return VerifiedTool(manifest, pinned, fact)

@@ -22,7 +22,7 @@ from pdp.runtime import console
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
 from pdp.service.approvals.changes import Changes
-from pdp.service.approvals.declassify import DeclassifyTerms
+from pdp.service.approvals.declassify import OperatorTerms
 from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
 from pdp.service.approvals.outbox import Outbox
 from pdp.service.approvals.redeem import Redeem
@@ -126,7 +126,8 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
             tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
             changes=changes,
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
-            declassify=_declassify(options.declassify),
+            declassify=_terms(options.declassify, "declassify", "session.declassify"),
+            lift=_terms(options.lift_quarantine, "lift_quarantine", "tool.lift_quarantine"),
             valid=satisfies,
             passkeys=console.passkeys(settings.console, directories),
             notifications=notifications,
@@ -135,11 +136,11 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     )
 
 
-def _declassify(options: DeclassifyOptions | None) -> DeclassifyTerms | None:
+def _terms(options: DeclassifyOptions | None, name: str, code: str) -> OperatorTerms | None:
     if options is None:
         return None
     seats = tuple(sorted(options.seats.items()))
-    return DeclassifyTerms(seats, options.deny_quorum, options.ttl_seconds, options.min_assurance)
+    return OperatorTerms(seats, options.deny_quorum, options.ttl_seconds, options.min_assurance, name, code)
 
 
 def channels(settings: Settings) -> dict[str, Channel]:

@@ -15,7 +15,7 @@ from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
-from pdp.core.switches import ended
+from pdp.core.switches import QUARANTINE, ended
 from pdp.core.term import Term
 from pdp.ports import (
     Callers,
@@ -160,7 +160,10 @@ class Levels:
         level("pdp.store.records", self.store.size())
         revoked = (row for row in self.store.revocations() if not ended(row.until_ns, at_ns))
         level("pdp.revocations.active", sum(1 for _ in revoked))
-        level("pdp.switches.engaged", sum(not ended(row.until_ns, at_ns) for row in self.store.switches()))
+        engaged = [row for row in self.store.switches() if not ended(row.until_ns, at_ns)]
+        quarantined = sum(row.scope == QUARANTINE for row in engaged)
+        level("pdp.switches.engaged", len(engaged) - quarantined)
+        level("pdp.tools.quarantined", quarantined)
         level("pdp.policy.active", int(since is not None))
         level("pdp.policy.refused", int(since is not None and self.reloads.policy_failure is not None))
         if since is not None:

@@ -269,9 +269,8 @@ class FactBuilder:
 
     @staticmethod
     def switched(fact: TargetFact, snapshot: Snapshot, tenant: str, at_ns: int) -> TargetFact:
-        if not snapshot.switches.tool_off(tenant, fact.server, label_of(fact.kind, fact.name), at_ns):
-            return fact
-        return replace(fact, check=failed("switch.tool", "An operator has switched this tool off."))
+        check = snapshot.switches.tool_check(tenant, fact.server, label_of(fact.kind, fact.name), at_ns)
+        return fact if check.ok else replace(fact, check=check)
 
     def _arguments(self, ask: Ask, name: str, pinned: PinnedTool | None) -> tuple[bytes, ArgumentsFact]:
         """Of a URI they are the values of the variables of its template `name`."""

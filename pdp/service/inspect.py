@@ -23,7 +23,7 @@ from pdp.core.errors import NotFound, Outdated, Overloaded
 from pdp.core.facts import WORST_LABELS, Identity, ResultFact, TargetFact
 from pdp.core.inspection import Inspection, carried_out
 from pdp.core.origins import EXTERNAL, of_result
-from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome import QUARANTINE, Effect, Outcome
 from pdp.core.request import Caller, ResultAsk
 from pdp.core.stored import CallKeys, RecordRef, ReplyRow
 from pdp.ports import Clock, Store
@@ -138,7 +138,7 @@ class Inspect:
             self.recorder.new_id(at),
             outcome.effect,
             outcome.reasons,
-            carried_out(outcome.obligations, inspection.passages) if outcome.effect is Effect.ALLOW else (),
+            _obligations(outcome, inspection),
             labels_of(outcome, elements),
             PolicyRef(policy.revision, policy.digest, policy.engine.name),
             facts.session.handle,
@@ -253,6 +253,13 @@ def labels_of(outcome: Outcome, elements: tuple[SaidElement, ...]) -> tuple[PutL
         if any(reason.rule in {"service", "pdp.gate"} for reason in outcome.reasons):
             found |= {(label, code, "") for label in WORST_LABELS}
     return tuple(PutLabel(*each) for each in sorted(found))
+
+
+def _obligations(outcome: Outcome, inspection: Inspection) -> tuple[Mapping[str, Json], ...]:
+    """Those of the caller, as it carries them out."""
+    if outcome.effect is not Effect.ALLOW:
+        return ()
+    return carried_out([each for each in outcome.obligations if each["kind"] != QUARANTINE], inspection.passages)
 
 
 def _trust(outcome: Outcome, target: TargetFact, answer: ResultAnswer) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pdp.core import record
 from pdp.core.answer import PutLabel, ResultAnswer
 from pdp.core.check import OK
 from pdp.core.digest import Json, canonical, commitment, sha256_hex
+from pdp.core.effects import EFFECT, permitted
 from pdp.core.elements import SaidElement
 from pdp.core.facts import (
     WORST_LABELS,
@@ -22,14 +23,17 @@ from pdp.core.facts import (
     SessionFact,
     TargetFact,
 )
+from pdp.core.methods import label_of
 from pdp.core.outcome import Outcome, denied
 from pdp.core.record import Sealed
+from pdp.core.registered import PinnedTool
 from pdp.core.request import Caller, ResultAsk
 from pdp.core.sessions import inspected
 from pdp.core.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
 from pdp.ports import Content, Sessions
 from pdp.service.commit import Recorder, pins_of, token_of
 from pdp.service.facts import FactBuilder, caller_fact, switch_check
+from pdp.service.quarantine import EffectReport, quarantine
 from pdp.service.state import Snapshot
 
 
@@ -97,6 +101,7 @@ class ResultFacts:
         """The facts of one InspectResult: those of its call as they were, subject, tool, switches and session as they
         are now. Raises InvalidRequest."""
         registry, tenant, document = snapshot.registry, caller.tenant, call.document
+        pinned = registry.pinned(tenant, call.server, call.name, call.kind)
         arguments = document["arguments"]
         return Facts(
             phase="result",
@@ -122,7 +127,7 @@ class ResultFacts:
             ),
             waivers=registry.pins(tenant).waivers,
             call_digest=document["call"]["digest"],
-            result=found,
+            result=replace(found, findings=(*found.findings, *not_permitted(ask, caller, pinned))),
         )
 
     def session_of(
@@ -136,6 +141,19 @@ class ResultFacts:
     ) -> SessionFact:
         """The session that a result enters."""
         return self.sessions.look(caller, identity, ask.session, at_ns, keys, stored)[0]
+
+
+def not_permitted(ask: ResultAsk, caller: Caller, pinned: PinnedTool | None) -> tuple[Finding, ...]:
+    """What the tool was seen to do that its manifest, as it is now, does not permit: findings of kind `effect`, by
+    their places among the observed effects. Of callers that may not vouch for what they saw there are none."""
+    if not caller.may_assert.effects:
+        return ()
+    may = pinned.effects if pinned is not None else ()
+    return tuple(
+        Finding(EFFECT, f"/{place}", kind)
+        for place, (kind, what, _) in enumerate(ask.effects)
+        if not permitted(may, kind, what)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +213,32 @@ async def recorded(recorder: Recorder, made: ResultRecording, answer: ResultAnsw
     values = [("input", made.document), ("result", digest)]
     rows = tuple(ValueRow(stamp.id, caller.tenant, made.subject_index, path, salt, each) for path, each in values)
     left = inspected(of, made.at_ns, put, made.keys, facts.session, made.stored)
-    besides = {"values": rows, "reply": reply, "labels": left.labels, "pairs": left.pairs, "seen": made.seen}
+    besides: dict[str, Any] = {"values": rows, "reply": reply, "seen": made.seen}
+    besides |= {"labels": left.labels, "pairs": left.pairs}
     besides["epoch"] = made.snapshot.switches.epoch  # what is in force now has judged it
-    return answer, await recorder.commit(stamp, "inspection", data, **besides)
+    told = quarantine(recorder, report_of(made, answer), made.snapshot.switches, made.elements)
+    if told is None:
+        return answer, await recorder.commit(stamp, "inspection", data, **besides)
+    entry = recorder.event(caller.tenant, "inspection", lambda _: data, (), made.at_ns, record_id=stamp.id)
+    entry = replace(entry, people=tuple(stamp.person.rows.values()), **besides)
+    return answer, (await recorder.commit_all((entry, told)))[0]
+
+
+def report_of(made: ResultRecording, answer: ResultAnswer) -> EffectReport:
+    """What the result tells of its tool."""
+    document, effects = made.facts.targets[0], made.ask.effects
+    places = (int(each.pointer[1:]) for each in made.facts.result.findings if each.kind == EFFECT)
+    return EffectReport(
+        tenant=made.caller.tenant,
+        server=document.server,
+        target=label_of(document.kind, document.name),
+        caller=made.caller.name,
+        decision=made.ask.decision_id,
+        inspection=answer.decision_id,
+        subject_index=made.subject_index,
+        effects=tuple(effects[place][:2] for place in places),
+        at_ns=made.at_ns,
+    )
 
 
 def _redactions(obligation: Mapping[str, Json]) -> Sequence[Json]:

@@ -11,7 +11,7 @@ from pdp.core.approvals.steps import Expect
 from pdp.core.check import NS
 from pdp.core.digest import digest
 from pdp.core.errors import Unavailable
-from pdp.core.switches import Revocation, Switch, Switches
+from pdp.core.switches import QUARANTINE, Revocation, Switch, Switches
 from pdp.ports import LoadedPolicy, RegistryView, Store
 from pdp.service.operations.fleet import Difference, Fleet
 
@@ -125,6 +125,10 @@ class ServiceState:
 def _switches(store: Store) -> Switches:
     """The switches of the store, as a pure value. The epoch is read first: switches newer than it are read again."""
     epoch = store.switch_epoch()
-    engaged = (Switch(r.tenant, r.scope, r.server, r.value, r.until_ns) for r in store.switches() if r.engaged)
+    engaged = (
+        Switch(r.tenant, r.scope, r.server, r.value, r.until_ns, r.reason if r.scope == QUARANTINE else "")
+        for r in store.switches()
+        if r.engaged
+    )
     revoked = {row.index: Revocation(row.until_issued_ns, row.until_ns) for row in store.revocations()}
     return Switches(tuple(engaged), epoch, revoked)

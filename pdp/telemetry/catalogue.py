@@ -245,6 +245,9 @@ INSTRUMENTS = (
     ),
     Instrument("pdp.revocations.active", "level", "{mark}", "revocations in force"),
     Instrument("pdp.switches.engaged", "level", "{switch}", "kill switches that are engaged"),
+    Instrument(
+        "pdp.tools.quarantined", "level", "{tool}", "tools that did what their manifests do not permit"
+    ),
 )  # fmt: skip
 
 _KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}

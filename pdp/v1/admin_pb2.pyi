@@ -110,6 +110,11 @@ class _SwitchScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SwitchSco
     """One agent: its id as `value`."""
     SWITCH_SCOPE_SUBJECT: _SwitchScope.ValueType  # 6
     """One subject: its id as `value`, at any issuer of the tenant."""
+    SWITCH_SCOPE_QUARANTINE: _SwitchScope.ValueType  # 7
+    """One tool that did what its manifest does not permit: `server` and `value` as for TOOL; `reason` is the id of the
+    record that says why, `set_by` the caller that saw it. Only in a status: people lift it
+    (ApprovalService.RequestQuarantineLift). INVALID_ARGUMENT in a request.
+    """
 
 class SwitchScope(_SwitchScope, metaclass=_SwitchScopeEnumTypeWrapper):
     """SwitchScope is how much a switch stops."""
@@ -128,6 +133,11 @@ SWITCH_SCOPE_AGENT: SwitchScope.ValueType  # 5
 """One agent: its id as `value`."""
 SWITCH_SCOPE_SUBJECT: SwitchScope.ValueType  # 6
 """One subject: its id as `value`, at any issuer of the tenant."""
+SWITCH_SCOPE_QUARANTINE: SwitchScope.ValueType  # 7
+"""One tool that did what its manifest does not permit: `server` and `value` as for TOOL; `reason` is the id of the
+record that says why, `set_by` the caller that saw it. Only in a status: people lift it
+(ApprovalService.RequestQuarantineLift). INVALID_ARGUMENT in a request.
+"""
 Global___SwitchScope: _TypeAlias = SwitchScope  # noqa: Y015
 
 @_typing.final

@@ -1286,6 +1286,74 @@ class RequestDeclassificationResponse(_message.Message):
 Global___RequestDeclassificationResponse: _TypeAlias = RequestDeclassificationResponse  # noqa: Y015
 
 @_typing.final
+class RequestQuarantineLiftRequest(_message.Message):
+    """RequestQuarantineLiftRequest asks that a tool may be used again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of this attempt; the same id with the same content gets the same answer. Mandatory."""
+    server: _builtins.str
+    """Server id. Mandatory."""
+    tool: _builtins.str
+    """The tool's name, as the status has it in `Switch.value`. Mandatory."""
+    reason: _builtins.str
+    """Why, for those who vote; at most 1,000 characters. Mandatory."""
+    @_builtins.property
+    def credential(self) -> _types_pb2.Credential:
+        """The requesting operator. Mandatory."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        credential: _types_pb2.Credential | None = ...,
+        server: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "reason", b"reason", "request_id", b"request_id", "server", b"server", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestQuarantineLiftRequest: _TypeAlias = RequestQuarantineLiftRequest  # noqa: Y015
+
+@_typing.final
+class RequestQuarantineLiftResponse(_message.Message):
+    """RequestQuarantineLiftResponse confirms that the request is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    """Id of the request; it is voted on like any other."""
+    @_builtins.property
+    def record(self) -> _types_pb2.RecordRef:
+        """Where its record stands."""
+
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        record: _types_pb2.RecordRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestQuarantineLiftResponse: _TypeAlias = RequestQuarantineLiftResponse  # noqa: Y015
+
+@_typing.final
 class OpenCanaryRequest(_message.Message):
     """OpenCanaryRequest says what it looks like."""
 

@@ -79,6 +79,11 @@ class ApprovalServiceStub:
                 request_serializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationResponse.FromString,
                 _registered_method=True)
+        self.RequestQuarantineLift = channel.unary_unary(
+                '/pdp.v1.ApprovalService/RequestQuarantineLift',
+                request_serializer=pdp_dot_v1_dot_approval__pb2.RequestQuarantineLiftRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_approval__pb2.RequestQuarantineLiftResponse.FromString,
+                _registered_method=True)
 
 
 class ApprovalServiceServicer:
@@ -153,6 +158,16 @@ class ApprovalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestQuarantineLift(self, request, context):
+        """RequestQuarantineLift asks the configured people to lift a tool out of quarantine. For operators. The vote that
+        fills the last seat lifts the quarantine that was shown, unless the tool was seen at it again. Neither the
+        requester has a vote nor for whom the call was made. FAILED_PRECONDITION: nobody is configured to approve it,
+        nobody could, or a request about this tool waits. NOT_FOUND: it is in no quarantine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ApprovalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -195,6 +210,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.RequestDeclassification,
                     request_deserializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_approval__pb2.RequestDeclassificationResponse.SerializeToString,
+            ),
+            'RequestQuarantineLift': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestQuarantineLift,
+                    request_deserializer=pdp_dot_v1_dot_approval__pb2.RequestQuarantineLiftRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_approval__pb2.RequestQuarantineLiftResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -418,6 +438,33 @@ class ApprovalService:
             '/pdp.v1.ApprovalService/RequestDeclassification',
             pdp_dot_v1_dot_approval__pb2.RequestDeclassificationRequest.SerializeToString,
             pdp_dot_v1_dot_approval__pb2.RequestDeclassificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestQuarantineLift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.ApprovalService/RequestQuarantineLift',
+            pdp_dot_v1_dot_approval__pb2.RequestQuarantineLiftRequest.SerializeToString,
+            pdp_dot_v1_dot_approval__pb2.RequestQuarantineLiftResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,12 @@ class ApprovalServiceStub:
     the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
     request about this subject and agent waits. NOT_FOUND: a label is not there.
     """
+    RequestQuarantineLift: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RequestQuarantineLiftRequest, _approval_pb2.RequestQuarantineLiftResponse]
+    """RequestQuarantineLift asks the configured people to lift a tool out of quarantine. For operators. The vote that
+    fills the last seat lifts the quarantine that was shown, unless the tool was seen at it again. Neither the
+    requester has a vote nor for whom the call was made. FAILED_PRECONDITION: nobody is configured to approve it,
+    nobody could, or a request about this tool waits. NOT_FOUND: it is in no quarantine.
+    """
 
 @_typing.type_check_only
 class ApprovalServiceAsyncStub(ApprovalServiceStub):
@@ -105,6 +111,12 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
     the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
     request about this subject and agent waits. NOT_FOUND: a label is not there.
+    """
+    RequestQuarantineLift: _aio.UnaryUnaryMultiCallable[_approval_pb2.RequestQuarantineLiftRequest, _approval_pb2.RequestQuarantineLiftResponse]  # type: ignore[assignment]
+    """RequestQuarantineLift asks the configured people to lift a tool out of quarantine. For operators. The vote that
+    fills the last seat lifts the quarantine that was shown, unless the tool was seen at it again. Neither the
+    requester has a vote nor for whom the call was made. FAILED_PRECONDITION: nobody is configured to approve it,
+    nobody could, or a request about this tool waits. NOT_FOUND: it is in no quarantine.
     """
 
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -189,6 +201,18 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         operators. The vote that fills the last seat removes what was shown, and nothing that was put there since. Neither
         the subject nor the requester has a vote. FAILED_PRECONDITION: nobody is configured to approve it, nobody could, or a
         request about this subject and agent waits. NOT_FOUND: a label is not there.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestQuarantineLift(
+        self,
+        request: _approval_pb2.RequestQuarantineLiftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.RequestQuarantineLiftResponse, _abc.Awaitable[_approval_pb2.RequestQuarantineLiftResponse]]:
+        """RequestQuarantineLift asks the configured people to lift a tool out of quarantine. For operators. The vote that
+        fills the last seat lifts the quarantine that was shown, unless the tool was seen at it again. Neither the
+        requester has a vote nor for whom the call was made. FAILED_PRECONDITION: nobody is configured to approve it,
+        nobody could, or a request about this tool waits. NOT_FOUND: it is in no quarantine.
         """
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

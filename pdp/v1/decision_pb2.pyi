@@ -794,7 +794,10 @@ class ResultEnd(_message.Message):
     """True: the tool reported an error (`isError`). Asserted."""
     @_builtins.property
     def observed_effects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObservedEffect]:
-        """What the caller saw the tool do while it ran. Asserted: compared with what the manifest permits."""
+        """What the caller saw the tool do while it ran; at most 64. Of a caller that may vouch for it
+        (`may_assert.effects`) it is compared with what the manifest permits, and a tool that did more is quarantined;
+        of any other it is asserted. Send what a sandbox or a proxy saw, never what the tool says of itself.
+        """
 
     def __init__(
         self,
@@ -821,10 +824,13 @@ class ObservedEffect(_message.Message):
     DETAIL_JSON_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What was done: `file.read`, `file.write`, `file.delete`, `network.connect`, `process.start`, `data.sent`
-    or a name of the caller's own with a dot in it.
+    or a name of the caller's own with a dot in it. The first part says how objects are compared.
     """
     object: _builtins.str
-    """What it was done to: a path, a host and port, a command."""
+    """What it was done to. `file.*`: the absolute path as the kernel resolved it. `network.*`: host or address, with a
+    port where it is known (`api.example.org:443`, `[2001:db8::7]:443`), names as A-labels. Any other kind: a text that
+    is compared letter by letter, of `process.*` the program alone. What cannot be read as such is within nothing.
+    """
     detail_json: _builtins.bytes
     """More about it: a UTF-8 JSON object; empty bytes read as `{}`."""
     def __init__(

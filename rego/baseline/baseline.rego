@@ -454,6 +454,32 @@ deny contains {
 }
 
 # METADATA
+# title: The result of a tool that did what it may not do is withheld
+# description: |
+#   Its caller watched it, and may vouch for that; the manifest does not permit it. What such a tool returns is as little
+#   to be relied on as what it says of itself. To permit it, pin a manifest that does.
+deny contains {
+	"code": "result.effect",
+	"message": "The tool did what its manifest does not permit. Have it examined; permit the effect in its manifest, or do not use it.",
+	"control": "MB-3.2",
+} if {
+	some finding in input.result.findings
+	finding.kind == "effect"
+}
+
+# METADATA
+# title: A tool that did what it may not do is quarantined
+# description: For the whole tenant, in all processes, until people lift that; see docs/behaviour.md.
+oblige contains {
+	"kind": "quarantine",
+	"code": "result.quarantine",
+	"control": "MB-3.2",
+} if {
+	some finding in input.result.findings
+	finding.kind == "effect"
+}
+
+# METADATA
 # title: Text that speaks to a model is untrusted
 # description: An order in what a tool returned is an attack, or reads like one.
 label contains {

@@ -12,6 +12,13 @@ test_credentials_are_cut_out_of_results if {
 	baseline.oblige == set() with input as testing.result_with(["personal_data"])
 }
 
+test_a_tool_that_did_what_it_may_not_do_is_quarantined if {
+	given := testing.result_with(["effect"])
+	baseline.oblige == {{"kind": "quarantine", "code": "result.quarantine", "control": "MB-3.2"}} with input as given
+	"result.effect" in testing.codes(baseline.deny) with input as given with data.org as testing.org
+	not "result.effect" in testing.codes(baseline.deny) with input as testing.result({}) with data.org as testing.org
+}
+
 test_a_result_that_breaks_its_schema_is_withheld if {
 	"result.schema" in testing.codes(baseline.deny) with input as testing.result_with(["schema"]) with data.org as testing.org
 	not "result.schema" in testing.codes(baseline.deny) with input as testing.result_with(["secret"]) with data.org as testing.org

@@ -248,7 +248,7 @@ OTHERS = (
         ),
         (
             "tool-switch-waits",
-            'return "switch.tool" if switches.tool_off(tenant, call.server, call.tool, at_ns) else ""',
+            "return switches.tool_check(tenant, call.server, call.tool, at_ns).code",
             'return ""',
             "a switch ends what waits",
         ),

@@ -126,7 +126,7 @@ DECIDE = _in(
     ),
     (
         "conclude-one-obligation-enough",
-        "- supported_obligations - {END_SESSION})",
+        "- supported_obligations - _OURS[asked.phase])",
         "if not supported_obligations else ())",
         "an obligation that the caller does not support denies",
     ),

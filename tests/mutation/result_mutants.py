@@ -11,6 +11,80 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 RESULTS = (
     *_in(
+        "service/results",
+        (
+            "effects-of-anybody",
+            "    if not caller.may_assert.effects:\n        return ()\n",
+            "",
+            "only who may vouch for what it saw takes a tool from others",
+        ),
+        (
+            "effects-unjudged",
+            "        if not permitted(may, kind, what)\n",
+            "        if False\n",
+            "what is not permitted is found",
+        ),
+    ),
+    *_in(
+        "service/quarantine",
+        (
+            "quarantine-asserted",
+            ' and each.asserted != "with"',
+            "",
+            "what nobody vouches for takes no tool from others",
+        ),
+        (
+            "quarantine-unevaluated",
+            'return (CODE, "") if report.effects and not elements else None',
+            "return None",
+            "a policy that cannot be asked spares no tool",
+        ),
+        (
+            "quarantine-unset",
+            "    return replace(entry, switch=_row(report, record_id))\n",
+            "    return entry\n",
+            "what is recorded acts",
+        ),
+    ),
+    *_in(
+        "core/effects",
+        ("effects-of-any-kind", "each.kind == kind and (", "(", "reading is not writing"),
+        (
+            "effects-of-neighbours",
+            'endswith(f".{wanted.host}")',
+            "endswith(str(wanted.host))",
+            "a name that ends alike is another's",
+        ),
+        (
+            "effects-of-any-port",
+            "wanted is None or wanted.port not in (None, there.port)",
+            "wanted is None",
+            "a port is that port",
+        ),
+        ("effects-by-dots", '{".", ".."} & set(parts) or ', "", "a path that climbs is within nothing"),
+    ),
+    *_in(
+        "service/approvals/quarantines",
+        (
+            "lift-of-another",
+            "row is None or row.reason != told[",
+            "row is None or not told[",
+            "what was not shown is not lifted",
+        ),
+        (
+            "lift-by-its-cause",
+            "actors=() if account in (None, mine) else (account,),",
+            "actors=(),",
+            "whose call it was has no vote",
+        ),
+        (
+            "lift-by-anybody",
+            "if OPERATE not in person.roles:",
+            "if False:",
+            "an operator asks",
+        ),
+    ),
+    *_in(
         "service/inspect",
         (
             "result-of-anybody",

@@ -228,6 +228,7 @@ async def harness(folder: Path, **more: Any) -> AsyncIterator[ApprovalHarness]:
         changes=changes,
         bounds=Bounds(),
         declassify=more.get("declassify"),
+        lift=more.get("lift"),
         valid=more.get("valid", constant),
         passkeys=more.get("passkeys"),
         telemetry=more.get("telemetry", SILENT),

@@ -21,14 +21,17 @@ from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, in_thread, running
 from support.redis_server import PASSWORD, RedisServer
 from support.redis_server import running as redis_running
+from support.tools import READING, ServerPlan, tool
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
+from test_behaviour import EVIL, events, reported, told
 from test_origins import TRACED, strangers
 from test_sessions import end, seen, two_subjects
 
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, Sandbox, SandboxPerson
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson
 from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime import bootstrap
+from pdp.service.approvals.quarantines import LiftAsk
 from pdp.store.options import PostgresAddress
 from pdp.v1 import types_pb2
 
@@ -214,6 +217,45 @@ async def test_a_switch_holds_in_the_other_process(fleet: list[World]) -> None:
     await here.switch("tool", server="git", value="git_status")
     await until(there.process.store.switches)
     assert (await there.decide(status(there))).effect == DENY  # type: ignore[union-attr] # an answer
+
+
+WATCHED = Plan(
+    servers=(
+        ServerPlan("git", (tool("git_status"), tool("git_log")), dict.fromkeys(("git_status", "git_log"), READING)),
+    ),
+    settings={
+        "identity": {"callers": {"gateway": {"may_assert": {"effects": True}}}},
+        "approvals": {"lift_quarantine": {"seats": {"security": 2}}},
+    },
+)
+
+
+@pytest.mark.parametrize("plan", [WATCHED], indirect=True)
+async def test_a_quarantine_holds_in_both_processes_and_over_restarts_until_it_is_lifted(made: list[Sandbox]) -> None:
+    """In the other one as soon as a switch does (`store.watch.LOOK_SECONDS`), and in a commit at once."""
+    async with together(made, "one", "two", plan=WATCHED) as (here, there):
+        under_way = await answered(there, status(there))
+        assert (await reported(here, "git_status", EVIL))[1].effect == DENY
+        assert codes(await answered(here, status(here)))[0] == "switch.quarantine"
+        found = await there.decide(status(there))  # whether or not it knows yet, no allow becomes durable
+        assert codes(found)[0] == "switch.quarantine"  # type: ignore[arg-type] # an answer
+        await until(there.process.store.switches)
+        assert "switch.quarantine" in codes(await told(there, under_way.decision_id, EVIL))
+        assert [each["event"] for each in events(there, "git_status")] == ["quarantined", "again"]
+    async with together(made, "three", "four", plan=WATCHED) as worlds:
+        for world in worlds:
+            assert codes(await answered(world, status(world)))[0] == "switch.quarantine"
+            assert (await world.decide(world.ask(ALICE, "git_log"))).effect == ALLOW  # type: ignore[union-attr]
+        here, there = worlds
+        people, others = Approvers(here), Approvers(there)
+        asked = LiftAsk("", "git", "git_status", "the proxy was ours", "desk")
+        request, _ = await people.services.lifts.ask(await people.person(ERIN), asked)
+        await others.vote(CAROL, request)
+        assert codes(await answered(there, status(there)))[0] == "switch.quarantine"
+        await people.vote(DAVE, request)
+        assert (await answered(here, status(here))).effect == ALLOW
+        await until(lambda: not there.process.store.switches())
+        assert (await answered(there, status(there))).effect == ALLOW
 
 
 async def test_a_set_that_another_process_has_replaced_allows_and_redeems_nothing(fleet: list[World]) -> None:

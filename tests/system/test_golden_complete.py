@@ -30,6 +30,15 @@ ELSEWHERE = {
     "judge.high.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     "judge.origins": ("rego/baseline/baseline_test.rego", "test_a_judge_where_the_task_says_to_whom"),
     "judge.origins.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
+    # of results, by callers that may vouch for what they saw
+    "result.effect": (
+        "tests/system/test_behaviour.py",
+        "test_a_tool_that_did_more_is_denied_from_the_next_answer_on",
+    ),
+    "result.quarantine": (
+        "tests/system/test_behaviour.py",
+        "test_a_tool_that_did_more_is_denied_from_the_next_answer_on",
+    ),
     # a third and a fourth open request would be more than these worlds' people may have
     "arguments.suspect": ("rego/baseline/guards_test.rego", "test_a_doubtful_text_is_confirmed"),
     "arguments.suspect_unattended": (

@@ -69,6 +69,7 @@ REASONS: Mapping[str, str] = {
     "risk.high": "The tool is of high risk, so you have to confirm that you want this.",
     "risk.medium": "The tool changes something, so you have to confirm that you want this.",
     "session.declassify": "An agent would be limited no more by what it has read, so people have to agree.",
+    "tool.lift_quarantine": "The tool did what it may not do, so people have to agree that it is used again.",
     "sink.tainted": "This would send something out of a session that has seen private data, or untrusted content.",
 }
 WHY_NOT: Mapping[str, str] = {

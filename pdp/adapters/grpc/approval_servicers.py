@@ -148,6 +148,18 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
                 approval_id=approval_id, record=decisions.record_ref(record)
             )
 
+    @override
+    async def RequestQuarantineLift(
+        self, request: approval_pb2.RequestQuarantineLiftRequest, context: Context
+    ) -> approval_pb2.RequestQuarantineLiftResponse:
+        async with self._admission.admit(context, Role.APPROVE, "RequestQuarantineLift") as caller:
+            asked = approvals.quarantine_lift(request, caller)
+            person = await _person(self._approvals, request.credential, caller, context)
+            approval_id, record = await self._approvals.lifts.ask(person, asked)
+            return approval_pb2.RequestQuarantineLiftResponse(
+                approval_id=approval_id, record=decisions.record_ref(record)
+            )
+
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """`ConsentService`, for the role `subject`. Every call identifies its person anew."""

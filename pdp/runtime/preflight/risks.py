@@ -154,6 +154,11 @@ def _callers(settings: Settings) -> Iterator[Risk]:
                 "may_assert.client_answers",
                 "an agent's client may confirm calls for its user, where policy lets client_asserted suffice",
             ),
+            (
+                caller.may_assert.effects,
+                "may_assert.effects",
+                "it may have any tool that it may call quarantined for the whole tenant, by what it says was seen",
+            ),
             (caller.observe is not None, "observe", caller.observe.said if caller.observe is not None else ""),
             (
                 Role.DECIDE in caller.roles and not caller.inspects_results,

@@ -14,12 +14,13 @@ from pdp.service.approvals.canaries import Canaries
 from pdp.service.approvals.changes import Changes, Watchers
 from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.consents import Consents
-from pdp.service.approvals.declassify import Declassifications, DeclassifyTerms
+from pdp.service.approvals.declassify import Declassifications, OperatorTerms
 from pdp.service.approvals.delegations import Delegations
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.expiry import Sweep
 from pdp.service.approvals.grants import Grants
 from pdp.service.approvals.persons import Persons, Revoked, never
+from pdp.service.approvals.quarantines import QuarantineLifts
 from pdp.service.approvals.retry import IdempotentCommits
 from pdp.service.approvals.visibility import Queue, Visibilities
 from pdp.service.approvals.votes import Proofs, Votes
@@ -52,6 +53,7 @@ class ApprovalServices:
     consents: Consents
     canaries: Canaries
     declassifications: Declassifications
+    lifts: QuarantineLifts
     delegations: Delegations
     sweep: Sweep
 
@@ -69,7 +71,8 @@ def assemble(  # noqa: PLR0913 - what they rest on
     tenants: tuple[str, ...],
     changes: Changes,
     bounds: Bounds,
-    declassify: DeclassifyTerms | None = None,
+    declassify: OperatorTerms | None = None,
+    lift: OperatorTerms | None = None,
     valid: Valid | None = None,
     passkeys: Passkeys | None = None,
     notifications: Notifications = NO_NOTIFICATIONS,
@@ -77,8 +80,8 @@ def assemble(  # noqa: PLR0913 - what they rest on
 ) -> ApprovalServices:
     """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
     whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `declassify` says who approves
-    the removal of labels; `valid` tells whether arguments satisfy a JSON Schema; `notifications` which channels are
-    told of requests; `telemetry` how people decide."""
+    the removal of labels, `lift` the end of a quarantine; `valid` tells whether arguments satisfy a JSON Schema;
+    `notifications` which channels are told of requests; `telemetry` how people decide."""
     directories = counting.directories
     visibilities = Visibilities(store, counting)
     commits = IdempotentCommits(store, recorder, index_key)
@@ -86,6 +89,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
     declassifications = Declassifications(
         store, state, directories, commits, recorder, clock, index_key, declassify, notifications
     )
+    lifts = QuarantineLifts(store, state, directories, commits, recorder, clock, index_key, lift, notifications)
     votes = Votes(
         visibilities,
         commits,
@@ -94,6 +98,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         Proofs(passkeys, store),
         metrics,
         declassifications=declassifications,
+        lifts=lifts,
         valid=valid,
         notifications=notifications,
     )
@@ -109,6 +114,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
         consents=Consents(visibilities, store, votes, commits, recorder, clock, index_key, bounds.consent_ns),
         canaries=Canaries(store, state, commits, recorder, clock, index_key, notifications),
         declassifications=declassifications,
+        lifts=lifts,
         delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
         sweep=Sweep(store, state, directories, recorder, tenants, notifications, metrics),
     )

@@ -48,13 +48,15 @@ _EFFECTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class DeclassifyTerms:
-    """Whom a declassification needs, and for how long it waits for them."""
+class OperatorTerms:
+    """Whom an operator's request needs, and for how long it waits for them."""
 
     seats: tuple[tuple[str, int], ...]  # group id, how many of it
     deny_quorum: int
     ttl_seconds: int
     min_assurance: str
+    id: str = "declassify"
+    code: str = "session.declassify"
 
     def element(self) -> bytes:
         """The requirement, as policy would write it."""
@@ -62,8 +64,8 @@ class DeclassifyTerms:
         return canonical(
             {
                 "kind": "approval",
-                "id": "declassify",
-                "code": "session.declassify",
+                "id": self.id,
+                "code": self.code,
                 "stage": 1,
                 "ttl_seconds": self.ttl_seconds,
                 "seats": seats,
@@ -98,7 +100,7 @@ class Declassifications:
     recorder: Recorder
     clock: Clock
     index_key: bytes
-    terms: DeclassifyTerms | None = None
+    terms: OperatorTerms | None = None
     notifications: Notifications = NO_NOTIFICATIONS
 
     async def ask(self, person: Person, asked: DeclassifyAsk) -> tuple[str, RecordRef]:

@@ -129,7 +129,7 @@ class Sweep:
         check = switches.check(tenant, call.server, agents=agents, subject=call.subject.id, at_ns=at_ns)
         if not check.ok:
             return check.code
-        return "switch.tool" if switches.tool_off(tenant, call.server, call.tool, at_ns) else ""
+        return switches.tool_check(tenant, call.server, call.tool, at_ns).code
 
     def _end_of(self, tenant: str, row: Grant, switches: Switches, at_ns: int) -> tuple[GrantState, str] | None:
         """The end of a grant, and its cause; None when it does not."""
@@ -141,8 +141,8 @@ class Sweep:
         check = switches.check(tenant, row.server, agents=frozenset({row.agent}), subject=row.subject.id, at_ns=at_ns)
         if not check.ok:
             return GrantState.REVOKED, check.code
-        off = switches.tool_off(tenant, row.server, row.tool, at_ns)
-        return (GrantState.REVOKED, "switch.tool") if off else None
+        check = switches.tool_check(tenant, row.server, row.tool, at_ns)
+        return None if check.ok else (GrantState.REVOKED, check.code)
 
     async def _move(self, row: Approval, event: Event, why: str, at_ns: int) -> None:
         move = Move(row.id, row.version, event, at_ns, why)

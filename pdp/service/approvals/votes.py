@@ -20,6 +20,7 @@ from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Answers, Clock, Passkeys
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.declassify import Declassifications
+from pdp.service.approvals.quarantines import QuarantineLifts
 from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN, Visibilities, Visibility, claims_step
 from pdp.service.commit import Recorder
@@ -143,6 +144,7 @@ class Votes:
         metrics: ApproverMetrics,
         *,
         declassifications: Declassifications,
+        lifts: QuarantineLifts,
         valid: Valid | None = None,
         notifications: Notifications = NO_NOTIFICATIONS,
     ) -> None:
@@ -153,6 +155,7 @@ class Votes:
         self._proofs = proofs
         self._metrics = metrics
         self._declassifications = declassifications
+        self._lifts = lifts
         self._valid = valid
         self._notifications = notifications
 
@@ -195,6 +198,7 @@ class Votes:
             )
         accepted = self.cast(visibility, approval, given)
         removal = self._declassifications.removal(approval, accepted, person, at_ns)
+        removal += self._lifts.lifting(approval, accepted, at_ns)
         entries = (*self.entries(approval, accepted, person, at_ns), *self._ended(visibility, accepted), *removal)
         return _Prepared(key, visibility, approval, accepted, entries, State.REDEEMED if removal else accepted.after)
 

@@ -13,7 +13,7 @@ from pdp.core.methods import PINNED_KINDS, label_of
 from pdp.core.names import did_you_mean
 from pdp.core.request import Caller, Role
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
-from pdp.core.switches import SCOPES, ended
+from pdp.core.switches import QUARANTINE, SCOPES, ended
 from pdp.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.operations.fleet import Difference
@@ -234,7 +234,8 @@ class Admin:
     @staticmethod
     def _row(ask: SwitchAsk, caller: Caller, at_ns: int) -> SwitchRow:
         if ask.scope not in SCOPES:
-            raise InvalidRequest("switch.scope", f"must be one of {', '.join(SCOPES)}")
+            lifted = "; people lift a quarantine (`pdp tools lift-quarantine`)" if ask.scope == QUARANTINE else ""
+            raise InvalidRequest("switch.scope", f"must be one of {', '.join(SCOPES)}{lifted}")
         wants_server = ask.scope in ("server", "tool")
         wants_value = ask.scope in ("tool", "agent", "subject")
         if wants_server != bool(ask.server):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 17
+VERSION = 18
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pdp.adapters.grpc.codec import admin, fields
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.stored import RecordRef, SwitchRow
-from pdp.core.switches import SCOPES
+from pdp.core.switches import QUARANTINE, SCOPES
 from pdp.service.operations.admin import SwitchResult
 from pdp.v1 import admin_pb2 as a
 
@@ -25,7 +25,7 @@ def test_each_scope_is_one_of_the_core(number: Any) -> None:
 
 
 def test_all_scopes_can_be_named() -> None:
-    assert len(SCOPES) == len(a.SwitchScope.values()) - 1
+    assert len({*SCOPES, QUARANTINE}) == len(a.SwitchScope.values()) - 1
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,29 @@ def cases() -> Any:
         ),
         "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "ops", AT), HEX),
         "switch of a subject": events.switch(STAMP, events.Switched("subject", "", "mallory", False, "ops"), None),
+        **{
+            f"quarantine {event}": events.quarantine(
+                STAMP,
+                events.Quarantined(
+                    event,
+                    "git",
+                    "git_log",
+                    "gateway",
+                    uuid7(AT, bytes(8)),
+                    uuid7(AT + 1, bytes(8)),
+                    "result.quarantine",
+                    "baseline",
+                    {"network.connect": 2},
+                    approval,
+                ),
+                objects,
+            )
+            for event, approval, objects in (
+                ("quarantined", "", HEX),
+                ("again", "", None),
+                ("lifted", uuid7(AT + 2, bytes(8)), None),
+            )
+        },
         "session ended": events.session(STAMP, caller="gateway", session=HEX, event="ended", by="caller", grants=2),
         "context reset": events.session(STAMP, caller="gateway", session="", event="reset", by=uuid7(AT, bytes(8))),
         "shadow loaded": events.shadow_loaded(STAMP, SHADOW, ("acme",)),

@@ -21,10 +21,10 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
 from pdp.core.facts import RISKS
-from pdp.service.approvals.declassify import SERVER, TITLE, TOOL, DeclassifyTerms
+from pdp.service.approvals.declassify import SERVER, TITLE, TOOL, OperatorTerms
 
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
-TERMS = DeclassifyTerms((("g-release", 1), ("g-security", 1)), 1, 900, "signed_in")
+TERMS = OperatorTerms((("g-release", 1), ("g-security", 1)), 1, 900, "signed_in")
 CONSOLE = Path(wording.__file__).parent
 # one of each way to deceive: direction, nothing to see, markup, terminal, tags, selectors, separators, padding
 DECEPTIVE_WAYS = "\u202e\u200b\u2060\u00ad\u0308\x1b[31m\r\u2028\ue000\U000e0041\ufe0f\u3164" + " " * 40

@@ -59,6 +59,7 @@ SERVICES = {
         "ListGrants",
         "OpenCanary",
         "RequestDeclassification",
+        "RequestQuarantineLift",
         "RevokeGrant",
     },
     "ConsentService": {"ListConsents", "GrantConsent", "RevokeConsent"},

@@ -12,6 +12,7 @@ from registry_bench import NOW, REVIEWED, definition
 from pdp.core.check import WORST_COUNT
 from pdp.core.digest import canonical
 from pdp.core.errors import RegistryFault
+from pdp.registry.change_summary import tool_changes
 from pdp.registry.manifest import Manifest, decode
 from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.review import Review, ToolReview
@@ -52,6 +53,20 @@ def test_review_lowers_and_server_raises() -> None:
     assert made(REVIEWED, annotations={"openWorldHint": True}).annotations.open_world
     assert not made(REVIEWED, annotations={"idempotentHint": False}).annotations.idempotent
     assert not made(REVIEWED, annotations={"readOnlyHint": False}).annotations.read_only
+
+
+def test_what_a_tool_may_do_is_declared_or_nothing() -> None:
+    effects = [{"kind": "network.connect", "object": "*.example.org:443"}]
+    manifest = made({**REVIEWED, "effects": effects})
+    assert (manifest.schema_, len(manifest.may_do())) == ("pdp.manifest/4", 1)
+    assert decode(manifest.encoded()) == manifest
+    assert made(REVIEWED).may_do() == made({**REVIEWED, "effects": []}).may_do() == ()
+    for kind, what in (("network.connect", "https://example.org"), ("file.read", "srv/"), ("connect", "*")):
+        with pytest.raises(ValueError, match="effects"):
+            made({**REVIEWED, "effects": [{"kind": kind, "object": what}]})
+    changes = list(tool_changes(made(REVIEWED), manifest))
+    assert changes == [("danger", "may now do network.connect to `*.example.org:443`")]
+    assert [severity for severity, _ in tool_changes(manifest, made(REVIEWED))] == ["attention"]
 
 
 def test_no_hint_of_a_server_makes_anything_milder() -> None:

@@ -16,6 +16,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.request import Caller
 from pdp.core.sessions import MOST_LABELS
 from pdp.service.approvals.declassify import DeclassifyAsk
+from pdp.service.approvals.quarantines import LiftAsk
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput, Voted
 from pdp.v1 import approval_pb2, types_pb2
@@ -67,6 +68,19 @@ def declassification(request: approval_pb2.RequestDeclassificationRequest, calle
         subject=account(request.subject, "subject"),
         agent=fields.name(request.agent, "agent", mandatory=True),
         labels=tuple(dict.fromkeys(fields.name(label, "labels", mandatory=True) for label in request.labels)),
+        reason=fields.text(request.reason, "reason", fields.MAX_REASON),
+        caller=caller.name,
+    )
+
+
+def quarantine_lift(request: approval_pb2.RequestQuarantineLiftRequest, caller: Caller) -> LiftAsk:
+    """Which tool, and why. Raises InvalidRequest naming the field."""
+    if not request.reason.strip():
+        raise InvalidRequest("reason", "is missing; those who vote need to know why")
+    return LiftAsk(
+        request_id=fields.request_id(request.request_id),
+        server=fields.name(request.server, "server", mandatory=True),
+        tool=fields.name(request.tool, "tool", mandatory=True),
         reason=fields.text(request.reason, "reason", fields.MAX_REASON),
         caller=caller.name,
     )

@@ -18,10 +18,10 @@ from pdp.core.approvals.states import State
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.sessions import pair_index
 from pdp.core.stored import LabelRow, PairChange
-from pdp.service.approvals.declassify import DeclassifyAsk, DeclassifyTerms
+from pdp.service.approvals.declassify import DeclassifyAsk, OperatorTerms
 from pdp.service.approvals.votes import BallotInput
 
-TERMS = DeclassifyTerms((("blue", 1), ("red", 1)), 1, 900, "signed_in")
+TERMS = OperatorTerms((("blue", 1), ("red", 1)), 1, 900, "signed_in")
 OPERATOR = person("oz", roles=frozenset({"operate"}))
 AGENT = "agent-7"
 PAIR = pair_index(KEY, TENANT, SUBJECT.issuer, SUBJECT.id, AGENT)

@@ -1,0 +1,95 @@
+"""Quarantine of tools: one that did what its manifest does not permit is denied to its whole tenant.
+
+It is a switch that no operator sets or releases, in the commit of the result that told of it, so it reaches every
+process as a switch does, and nothing that was allowed before becomes durable after it. Policy says whether: a pack
+obliges to it by `{kind: "quarantine"}`. People lift it (`approvals.quarantines`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from pdp.core import events
+from pdp.core.digest import Json, canonical, commitment
+from pdp.core.elements import SaidElement
+from pdp.core.outcome import QUARANTINE
+from pdp.core.stored import Commit, SwitchRow, ValueRow
+from pdp.core.switches import QUARANTINE as SCOPE
+from pdp.core.switches import Switches
+from pdp.service.commit import Recorder
+
+log = logging.getLogger("pdp.registry")
+CODE = "result.quarantine"  # the baseline's
+PATH = "effects"  # of the erasable value: what was done to what
+
+
+@dataclass(frozen=True, slots=True)
+class EffectReport:
+    """What one result told of its tool: effects that are not permitted, as kind and object, and who told it."""
+
+    tenant: str
+    server: str
+    target: str
+    caller: str
+    decision: str
+    inspection: str
+    subject_index: str
+    effects: tuple[tuple[str, str], ...]
+    at_ns: int
+
+
+def quarantine(
+    recorder: Recorder, report: EffectReport, switches: Switches, elements: tuple[SaidElement, ...]
+) -> Commit | None:
+    """The entry by which the tool is quarantined, or which says that it was seen again; None where nothing asks for
+    it. It stands together with the inspection's."""
+    cause = cause_of(elements, report)
+    if cause is None:
+        return None
+    there = switches.quarantined(report.tenant, report.server, report.target)
+    salt, record_id = recorder.new_salt(), recorder.new_id(report.at_ns)
+    objects: list[Json] = [{"kind": kind, "object": what} for kind, what in report.effects]
+    data = canonical(objects)
+    change = events.Quarantined(
+        "again" if there is not None else "quarantined",
+        report.server,
+        report.target,
+        report.caller,
+        report.decision,
+        report.inspection,
+        *cause,
+        Counter(kind for kind, _ in report.effects),
+        there.record if there is not None else "",
+    )
+    sealed = commitment(salt, PATH, data) if objects else None
+    value = ValueRow(record_id, report.tenant, report.subject_index, PATH, salt, data)
+    entry = recorder.event(
+        report.tenant,
+        "quarantine",
+        lambda stamp: events.quarantine(stamp, change, sealed),
+        (),
+        report.at_ns,
+        values=lambda _: (value,) if objects else (),
+        record_id=record_id,
+    )
+    log.error("quarantine: %s/%s did what it may not do (%s); it is denied", report.server, report.target, cause[0])
+    return replace(entry, switch=_row(report, record_id))
+
+
+def cause_of(elements: tuple[SaidElement, ...], report: EffectReport) -> tuple[str, str] | None:
+    """Code and pack of what asks for it. What a pack says only because of what nobody vouches for takes no tool from
+    others. Where policy could not be asked, an effect that is not permitted suffices."""
+    for each in elements:
+        if each.kind == "oblige" and each.fields.get("kind") == QUARANTINE and each.asserted != "with":
+            return each.code, each.pack
+    return (CODE, "") if report.effects and not elements else None
+
+
+def _row(report: EffectReport, record_id: str) -> SwitchRow:
+    """Its reason names the newest record that says why: what people were shown before it lifts nothing."""
+    return SwitchRow(
+        report.tenant, SCOPE, report.server, report.target, engaged=True, reason=record_id, by=report.caller,
+        at_ns=report.at_ns,
+    )  # fmt: skip
