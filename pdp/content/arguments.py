@@ -20,11 +20,12 @@ from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.content.visits import Visits
 from pdp.core import json_pointer
 from pdp.core.check import OK, Check, failed
+from pdp.core.credentials import OwnToken, kinds_in, secret_in
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ArgumentsFact, Finding
 from pdp.core.inspection import Inspection
-from pdp.core.patterns import hidden_in, secret_in, secrets_in
+from pdp.core.patterns import hidden_in
 from pdp.core.registered import PinnedTool
 from pdp.core.schema import Path, declared_names, undeclared
 from pdp.core.strict_json import MAX_BYTES, parse_object, parse_objects
@@ -50,8 +51,8 @@ class ArgumentContent:
         self._options = options or ContentOptions()
         self._compiled: LRUCache[str, Compiled | None] = LRUCache(self._options.compiled_schemas)
 
-    def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
-        """The fact about one call's arguments; empty bytes read as `{}`.
+    def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
+        """The fact about one call's arguments; empty bytes read as `{}`. `own` are the tokens that it came with.
 
         The check is `arguments.unchecked` without a pinned tool, `arguments.schema_invalid` when its schema does
         not compile, `arguments.schema` when the arguments break it. Raises InvalidRequest for what is not one
@@ -68,7 +69,7 @@ class ArgumentContent:
         return ArgumentsFact(
             check=self._check(value, tool, size=len(raw), depth=depth),
             value=value,
-            findings=_found(value, tool),
+            findings=_found(value, tool, own),
             size=len(raw),
             depth=depth,
         )
@@ -85,7 +86,9 @@ class ArgumentContent:
         """See `ports.Content.definitions`."""
         return parse_objects(raws, field, max_depth=DEFINITION_DEPTH, max_values=LISTED * self._options.max_values)
 
-    def inspecting(self, tool: PinnedTool | None, content_type: str, *, error: bool) -> Callable[[bytes], Inspection]:
+    def inspecting(
+        self, tool: PinnedTool | None, content_type: str, *, error: bool, own: tuple[OwnToken, ...] = ()
+    ) -> Callable[[bytes], Inspection]:
         """See `ports.Content.inspecting`."""
         from pdp.content.results import inspect  # noqa: PLC0415 - it rests on this module
 
@@ -97,7 +100,9 @@ class ArgumentContent:
                 self._compiled[key] = Compiled.of(schema)
             output = self._compiled[key]
         limit = self._options.max_result_bytes
-        return lambda raw: inspect(raw, content_type, output, max_bytes=limit, pinned=schema is not None, error=error)
+        return lambda raw: inspect(
+            raw, content_type, output, max_bytes=limit, pinned=schema is not None, error=error, own=own
+        )
 
     def _check(self, value: Mapping[str, Json], tool: PinnedTool | None, *, size: int, depth: int) -> Check:
         if tool is None:
@@ -242,10 +247,10 @@ def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
     return json_pointer.step(part) if shown(part) else MASK
 
 
-def _found(value: Mapping[str, Json], tool: PinnedTool | None) -> tuple[Finding, ...]:
+def _found(value: Mapping[str, Json], tool: PinnedTool | None, own: tuple[OwnToken, ...]) -> tuple[Finding, ...]:
     if tool is None:
-        return findings(value, None)
-    found = findings(value, tool.input_schema)
+        return findings(value, None, own)
+    found = findings(value, tool.input_schema, own)
     if not tool.interpreters:
         return found
     from pdp.content.guards.run import guarded  # noqa: PLC0415 - for the few tools that declare an interpreter
@@ -254,25 +259,25 @@ def _found(value: Mapping[str, Json], tool: PinnedTool | None) -> tuple[Finding,
     return (*found, *dict.fromkeys(judged))
 
 
-def findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
+def findings(value: Mapping[str, Json], schema: Json, own: tuple[OwnToken, ...] = ()) -> tuple[Finding, ...]:
     """All findings, at most `MAX_PER_KIND` of each kind. `schema` is None when nothing is pinned."""
     distinct: dict[Finding, None] = {}
     counts: Counter[str] = Counter()
-    for finding in _all(value, schema):
+    for finding in _all(value, schema, own):
         if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
             counts[finding.kind] += 1
             distinct[finding] = None
     return tuple(distinct)
 
 
-def _all(value: Mapping[str, Json], schema: Json) -> Iterator[Finding]:
+def _all(value: Mapping[str, Json], schema: Json, own: tuple[OwnToken, ...]) -> Iterator[Finding]:
     if schema is not None and not _plainly_declared(value, schema):
         for path in undeclared(schema, value):
             yield Finding("undeclared", pointer(path, harmless))
     for path, text in _texts(value):
         if len(text) >= _SHORTEST:
-            for pattern in secrets_in(text):
-                yield Finding(pattern.kind, pointer(path, harmless), pattern.name)
+            for kind, name in kinds_in(text, own):
+                yield Finding(kind, pointer(path, harmless), name)
         if not text.isascii() or not text.isprintable():
             for name in hidden_in(text):
                 yield Finding("hidden_unicode", pointer(path, harmless), name)

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from pdp.core.patterns import ANY_HIDDEN, end_of_token, hidden_in, secret_spans
-
-_CONNECTION = "connection_string"
-WINDOW, OVERLAP = 32_768, 2_048  # characters; nothing that is found is longer than the overlap, keys apart
+from pdp.core.credentials import OwnToken, credentials, windows
+from pdp.core.patterns import ANY_HIDDEN, hidden_in
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,19 +56,6 @@ _SHAPES = (
     # what is fetched without a click tells its host whatever the address holds
     _active("remote_image", r"!\[[^\[\]\n]{0,200}\](?:\(\s{0,4}<?(?:https?:)?//[^\s)]{1,1024}|\[)"),
     _active("remote_image", r"<\s{0,8}img\b[^<>]{0,512}?\bsrc\s{0,8}=\s{0,8}[\"']?(?:https?:)?//[^\s\"'>]{1,1024}"),
-    _Shape(
-        "secret",
-        _CONNECTION,
-        # the credentials between scheme and host
-        re.compile(r"(?<=://)[^\s/@:\"'<>]{0,100}:[^\s/@\"'<>]{1,200}@(?=[A-Za-z0-9\[])"),
-    ),
-    _Shape(
-        "secret",
-        _CONNECTION,
-        re.compile(
-            r"(?i)(?<![a-z])(?:password|pwd|accountkey|sharedaccesskey)\s{0,4}=\s{0,4}[^;\s\"']{1,200}(?=;|\"|'|$)"
-        ),
-    ),
 )
 # what an error tells of the machine it happened on; elsewhere a path or a host is just content
 _OF_ERRORS = (
@@ -103,33 +88,22 @@ _OF_ERRORS = (
 )
 
 
-def passages(text: str, *, of_error: bool) -> Iterator[TextSpan]:
-    """Every passage of a text, in no order; `of_error` is whether the text is what an error says."""
+def passages(text: str, *, of_error: bool, own: tuple[OwnToken, ...] = ()) -> Iterator[TextSpan]:
+    """Every passage of a text, in no order; `of_error` is whether the text is what an error says, `own` are the
+    tokens that its call came with."""
+    for each in credentials(text, own):
+        yield TextSpan(each.start, each.end, each.kind, each.name)
     shapes = (*_SHAPES, *_OF_ERRORS) if of_error else _SHAPES
     seen: set[TextSpan] = set()
-    ends: dict[str, int] = {}  # of credentials, by detail
     for offset, window in windows(text):
         for span in _of_window(window, shapes):
             placed = TextSpan(span.start + offset, span.end + offset, span.kind, span.detail)
-            if placed in seen or placed.start < ends.get(placed.detail, 0):
-                continue
-            seen.add(placed)
-            if placed.kind in _CREDENTIALS:  # they may be longer than a window
-                ends[placed.detail] = end = _end_of(text, placed)
-                placed = TextSpan(placed.start, end, placed.kind, placed.detail)
-            yield placed
-
-
-def windows(text: str, size: int = WINDOW, overlap: int = OVERLAP) -> Iterator[tuple[int, str]]:
-    """Overlapping pieces of a text, each with where it begins."""
-    yield 0, text[:size]
-    for offset in range(size - overlap, len(text) - overlap, size - overlap):
-        yield offset, text[offset : offset + size]
+            if placed not in seen:
+                seen.add(placed)
+                yield placed
 
 
 def _of_window(text: str, shapes: tuple[_Shape, ...]) -> Iterator[TextSpan]:
-    for pattern, start, end in secret_spans(text):
-        yield TextSpan(start, end, pattern.kind, pattern.name)
     if not text.isascii() or not text.isprintable():
         for run in ANY_HIDDEN.finditer(text):
             for name in hidden_in(run[0]):
@@ -140,21 +114,6 @@ def _of_window(text: str, shapes: tuple[_Shape, ...]) -> Iterator[TextSpan]:
                 yield TextSpan(match.start(), match.end(), shape.kind, shape.detail)
     yield from _cards(text)
     yield from _ibans(text)
-
-
-_KEY = "private_key"
-_CREDENTIALS = frozenset({"bearer_token", "secret"})
-_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
-
-
-def _end_of(text: str, found: TextSpan) -> int:
-    """A private key goes on to its last line, or to the end of the text; a token as far as its characters do."""
-    if found.detail == _CONNECTION:
-        return found.end
-    if found.detail == _KEY:
-        ends = _KEY_END.search(text, found.end)
-        return ends.end() if ends is not None else len(text)
-    return end_of_token(text, found.end)
 
 
 _DIGITS = re.compile(r"(?<![\w.])\d{3,19}(?:[ -]\d{3,7}){0,63}+(?!\w)")

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pdp.content.arguments import CODED, MAX_PER_KIND, Compiled, harmless, pointer
-from pdp.content.passages import TextSpan, passages, windows
+from pdp.content.passages import TextSpan, passages
 from pdp.core.check import OK, failed
+from pdp.core.credentials import OwnToken, windows
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Finding, ResultFact
@@ -51,7 +52,7 @@ class _Text:
     whole: bool = False  # its spans are not those of what stands at `place`
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 - what one result is looked at with
     raw: bytes,
     content_type: str,
     output: Compiled | None,
@@ -59,9 +60,11 @@ def inspect(
     max_bytes: int,
     pinned: bool = False,
     error: bool = False,
+    own: tuple[OwnToken, ...] = (),
 ) -> Inspection:
     """One result. `pinned` is whether an output schema is, and `output` that schema if it compiles; `error` says that
-    an error is told, even where the result does not. The check is `result.malformed` for what is no strict JSON
+    an error is told, even where the result does not; `own` are the tokens that it was asked with. The
+    check is `result.malformed` for what is no strict JSON
     object, or no text where that is its type. Takes seconds for a megabyte: for a thread."""
     try:
         value, depth = _parsed(raw, content_type, max_bytes)
@@ -73,7 +76,7 @@ def inspect(
     if pinned or output is not None:
         found += _schema(value if isinstance(value, Mapping) else {}, output, len(raw), depth)
     found += _types(value)
-    found += _passages(_texts(value), is_error=is_error or error)
+    found += _passages(_texts(value), is_error=is_error or error, own=own)
     found += _instructions(_texts(value))  # again: a million short ones would take more than the result
     fact = ResultFact(OK, is_error, _findings(found), len(raw))
     return Inspection(fact, value, tuple(_bounded(found)))
@@ -183,10 +186,10 @@ def _types(root: Json) -> Iterator[Passage]:
                 yield Passage("active_content", "type", tuple(path))
 
 
-def _passages(texts: Iterable[_Text], *, is_error: bool) -> Iterator[Passage]:
+def _passages(texts: Iterable[_Text], *, is_error: bool, own: tuple[OwnToken, ...]) -> Iterator[Passage]:
     for text in texts:
         by_kind: dict[tuple[str, str], list[TextSpan]] = {}
-        for span in passages(text.value, of_error=is_error):
+        for span in passages(text.value, of_error=is_error, own=own):
             by_kind.setdefault((span.kind, span.detail), []).append(span)
         for (kind, detail), spans in by_kind.items():
             exact = (

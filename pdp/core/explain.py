@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import overload
 
 from pdp.core import json_pointer
+from pdp.core.credentials import secret_in
 from pdp.core.digest import Json, canonical
-from pdp.core.patterns import secret_in
 
 WITHHELD = "(a secret; not shown)"
 TRUSTS = ("verified", "observed", "vouched", "asserted")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from pdp.core.control_tokens import control_tokens
-from pdp.core.patterns import secrets_in
+from pdp.core.credentials import UNREAD, kinds_in
 from pdp.injection.excerpt import excerpt_of
 from pdp.injection.rules import Rule, shape
 
@@ -57,9 +57,10 @@ def addresses(text: str) -> Iterator[tuple[Rule, str]]:
 
 
 def secrets(text: str) -> Iterator[tuple[Rule, str]]:
-    """The formats of credentials in a text as written; never the credential itself."""
-    for pattern in secrets_in(text):
-        yield SECRET, f"{pattern.kind}: {pattern.name}"
+    """The credentials in a text as written, by format; never the credential itself."""
+    for kind, name in kinds_in(text):
+        if kind != UNREAD:
+            yield SECRET, f"{kind}: {name}"
 
 
 def _public(host: str) -> bool:

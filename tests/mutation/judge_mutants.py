@@ -314,20 +314,20 @@ REDACT = _in(
     "core/judge/redact",
     (
         "redact-prefix-only",
-        "            at = rest.end()\n",
-        "            at = found.end()\n",
+        "            yield each.start, each.end, label\n",
+        "            yield each.start, each.start + 16, label\n",
         "the whole secret goes",
     ),
     (
         "redact-key-stays",
-        'out.append(_KEY_TEXT.sub("", text[at:end]))',
-        "out.append(text[at:end])",
+        "            for line in _KEY_TEXT.finditer(text[begin.end() : end]):\n",
+        "            for line in _KEY_TEXT.finditer(text[end:end]):\n",
         "a private key goes with all its lines",
     ),
     (
         "redact-key-hides-text",
-        'out.append(_KEY_TEXT.sub("", text[at:end]))',
-        "out.append(text[end:end])",
+        "            yield *begin.span(), label\n",
+        "            yield begin.start(), end, label\n",
         "nobody hides text behind the beginning of a key",
     ),
     (

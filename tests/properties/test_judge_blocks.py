@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from support.judge import NONCE, answer, blocks, matter, rendered
 
 from pdp.core.approvals.text_safety import hidden
+from pdp.core.credentials import secret_in
 from pdp.core.judge.judge_input import JudgeInput, Traits
 from pdp.core.judge.redact import redacted
 from pdp.core.judge.render import shown, unmarked
 from pdp.core.judge.verdict import read_opinion
-from pdp.core.patterns import secrets_in
 
 END = f"=== {NONCE} end ==="
 # what an attacker would write who guessed well, and what comes near
@@ -156,7 +156,7 @@ LEAKY = st.lists(SECRETS | st.text(max_size=6) | st.just(" "), max_size=4).map("
 def test_no_secret_of_a_known_format_is_left(arguments: Any, observation: str) -> None:
     found = redacted(arguments, observation)
     left = [found.observation, *_strings(found.arguments)]
-    assert [text for text in left if secrets_in(text)] == []
+    assert [text for text in left if secret_in(text)] == []
     assert len(found.arguments) == len(arguments)
 
 

@@ -16,10 +16,10 @@ from pdp.core.approvals.quorum import Tally, last_votes, may_vote, tally, wanted
 from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.turned_down import Earlier
+from pdp.core.credentials import secret_in
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.evidence import well_formed
 from pdp.core.facts import TargetFact
-from pdp.core.patterns import secret_in
 
 _MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
 _MOST_TOLD_APART = 5
@@ -194,10 +194,10 @@ def _row(
     pointer: str, value: Json, change: str, hidden: frozenset[str], previous: tuple[Json, ...] = ()
 ) -> ArgumentRow:
     """Secrets are looked for here too: what was found in the call names only so many."""
-    secrets = [pattern for text in (value, *previous) if isinstance(text, str) and (pattern := secret_in(text))]
+    secrets = [name for text in (value, *previous) if isinstance(text, str) and (name := secret_in(text))]
     at_secret = any(json_pointer.within(pointer, each) for each in hidden)
     if secrets or at_secret:
-        marker = _text(f"⟨secret: {secrets[0].name if secrets else 'value'}⟩")
+        marker = _text(f"⟨secret: {secrets[0] if secrets else 'value'}⟩")
         return ArgumentRow(pointer, _type(value), marker, change, marker if previous else "", secret=True)
     return ArgumentRow(pointer, _type(value), _text(value), change, _text(previous[0]) if previous else "")
 
@@ -216,7 +216,7 @@ def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
     if isinstance(value, Mapping) and value:
         for position, (key, member) in enumerate(value.items()):
             found = secret_in(key)
-            step = f"⟨secret: {found.name}, name {position}⟩" if found else json_pointer.step(key)
+            step = f"⟨secret: {found}, name {position}⟩" if found else json_pointer.step(key)
             yield from _leaves(member, f"{pointer}/{step}")
     elif isinstance(value, list) and value:
         for index, member in enumerate(value):

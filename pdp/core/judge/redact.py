@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pdp.core.credentials import credentials
 from pdp.core.digest import Json
-from pdp.core.patterns import PATTERNS, Pattern, secrets_in
+from pdp.core.patterns import PRIVATE_KEY
 
-_REST = {"secret": re.compile(r"[A-Za-z0-9_-]*"), "bearer_token": re.compile(r"[A-Za-z0-9._~+/=-]*")}
-_KEY, _KEY_END = "private_key", re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_KEY_BEGIN = re.compile(r"-----BEGIN[ A-Z0-9]{0,60}KEY[ A-Z]{0,8}-----")
 _BREAK, _LINE = r"(?:\s|\\[nr])", "[A-Za-z0-9+/=]"
 # long lines of a key, the last, which may be short, and its end; none begins within a line, or each would be tried
 _KEY_TEXT = re.compile(
@@ -40,30 +41,27 @@ def redacted(arguments: Mapping[str, Json], observation: str) -> Redacted:
 
 def redacted_text(text: str) -> str:
     """The text with each secret in it replaced, as in `[secret: github_token]`."""
-    for pattern in secrets_in(text):
-        for each in PATTERNS:
-            if each.name == pattern.name:
-                text = _without(text, each)
-    return text
-
-
-def _without(text: str, pattern: Pattern) -> str:
     out, at = [], 0
-    every = list(pattern.text.finditer(text))
-    ends = (*(each.start() for each in every[1:]), len(text))  # nothing of one secret lies beyond the next
-    for secret, following in zip(every, ends, strict=False):
-        if secret.start() < at:
-            continue
-        out += [text[at : secret.start()], f"[secret: {pattern.name}]"]
-        at = secret.end()
-        if pattern.name == _KEY:
-            last = _KEY_END.search(text, at, following)
-            end = following if last is None else last.end()
-            out.append(_KEY_TEXT.sub("", text[at:end]))
-            at = end
-        elif (rest := _REST[pattern.kind].match(text, at)) is not None:
-            at = rest.end()
+    for start, end, label in sorted(_edits(text)):
+        if start >= at:
+            out += [text[at:start], label]
+        at = max(at, end)
     return "".join([*out, text[at:]])
+
+
+def _edits(text: str) -> Iterator[tuple[int, int, str]]:
+    """What goes, and what stands for it."""
+    for each in credentials(text):
+        label = f"[secret: {each.name}]"
+        if each.name != PRIVATE_KEY or _KEY_BEGIN.match(text, each.start) is None:
+            yield each.start, each.end, label
+            continue
+        begins = [*_KEY_BEGIN.finditer(text, each.start, each.end)]
+        ends = (*(begin.start() for begin in begins[1:]), each.end)  # nothing of one key lies beyond the next
+        for begin, end in zip(begins, ends, strict=True):
+            yield *begin.span(), label
+            for line in _KEY_TEXT.finditer(text[begin.end() : end]):
+                yield begin.end() + line.start(), begin.end() + line.end(), ""
 
 
 def _value(value: Json) -> Json:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pdp.adapters.grpc.codec.results import result_ask
-from pdp.content.passages import WINDOW
 from pdp.content.results import _TEXT_WINDOW, inspect
+from pdp.core.credentials import WINDOW
 from pdp.core.errors import Overloaded
 from pdp.service.inspect import HeldBytes
 from pdp.v1 import decision_pb2
