@@ -23,6 +23,7 @@ from pdp.core.patterns import ANY_HIDDEN, CONNECTION, PRIVATE_KEY, Pattern, hint
 LAYERS = 4  # of encodings in encodings
 WINDOW, OVERLAP = 32_768, 2_048  # characters; no format is longer than the overlap, keys apart
 UNREAD, OWN = "unread", "own_token"  # kinds, beside those of the formats
+SECRET_KINDS = frozenset({"secret", "bearer_token", OWN, UNREAD})  # of findings whose values nobody is shown
 _TIMES, _AT_LEAST = 6, 16_384  # characters of all readings of a text: so many times its own, or so many
 _SHORTEST, _SHORTEST_ENCODED = 12, 20  # no credential is shorter, and none encoded
 _LONG_RUN = 4_096  # of encoded characters that begin elsewhere than what was encoded

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import overload
 
 from pdp.core import json_pointer
-from pdp.core.credentials import secret_in
+from pdp.core.credentials import SECRET_KINDS, secret_in
 from pdp.core.digest import Json, canonical
 
 WITHHELD = "(a secret; not shown)"
 TRUSTS = ("verified", "observed", "vouched", "asserted")
-_SECRETS = frozenset({"secret", "bearer_token"})
 _REGISTRY = frozenset({"server", "targets", "waivers"})
 
 
@@ -180,7 +179,7 @@ def _secret_paths(document: Mapping[str, Json]) -> tuple[str, ...]:
     return tuple(
         f"/arguments/value{finding['pointer']}"
         for finding in (findings if isinstance(findings, Sequence) else ())
-        if isinstance(finding, Mapping) and finding.get("kind") in _SECRETS
+        if isinstance(finding, Mapping) and finding.get("kind") in SECRET_KINDS
     )
 
 

@@ -37,7 +37,8 @@ class MayAssert:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated workload that asks: the PEP. Comes from configuration, never from the request."""
+    """The authenticated workload that asks: the PEP. Comes from configuration, never from the request, but for the
+    token that it showed, if any: that is to be found where it does not belong, and its repr never shows it."""
 
     name: str
     tenant: str
@@ -51,6 +52,7 @@ class Caller:
     person_clients: frozenset[str] = frozenset()  # clients of the tokens that people act with here
     observed_until_ns: int = 0  # until then what policy denies it does not bind it; 0: it always does
     observed_servers: frozenset[str] = frozenset()  # about which; "*" is every server
+    token: str = field(default="", repr=False, compare=False)
 
     def observed(self, server: str, at_ns: int) -> bool:
         """Whether an operator only watches what policy would answer this caller about `server`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 from pdp.core.check import NS, failed, missing
@@ -117,7 +117,7 @@ class ConfiguredCallers:
             raise Unauthenticated(
                 "caller.token_client", "caller: the token was made for another client than `match.client` says"
             )
-        return holder.caller
+        return replace(holder.caller, token=scheme[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pdp.core.budgets import Budget
 from pdp.core.check import Check
+from pdp.core.credentials import OwnToken
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
@@ -273,10 +274,10 @@ class Registry(Protocol):
 class Content(Protocol):
     """Looks into arguments (content/)."""
 
-    def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
+    def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
         """Parse strictly, check against the pinned schema (compiled once per manifest digest), collect
         findings. Raises InvalidRequest for what is not a strict JSON object (duplicate keys, depth, size,
-        integers beyond int64, ill-formed Unicode)."""
+        integers beyond int64, ill-formed Unicode). `own`: the tokens that the call came with."""
         ...
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
@@ -284,7 +285,9 @@ class Content(Protocol):
         `field`."""
         ...
 
-    def inspecting(self, tool: PinnedTool | None, content_type: str, *, error: bool) -> Callable[[bytes], Inspection]:
+    def inspecting(
+        self, tool: PinnedTool | None, content_type: str, *, error: bool, own: tuple[OwnToken, ...] = ()
+    ) -> Callable[[bytes], Inspection]:
         """What inspects one result of this tool: parses it strictly, checks it with the pinned output schema, finds
         what should not reach a model unseen. `error`: its caller says that it is one. The function is fit for a
         thread, where it may take seconds."""

@@ -12,6 +12,7 @@ from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.atoms import AtomHashes, asked, held, keys_of, origins
 from pdp.core.check import OK, Check, failed
+from pdp.core.credentials import OwnToken
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index, lasting_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import (
@@ -29,6 +30,7 @@ from pdp.core.origins import vouched_task
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
     Ask,
+    Bearer,
     Caller,
     Credential,
     GenericTarget,
@@ -116,7 +118,7 @@ class FactBuilder:
         target = self._target(ask, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
-        raw, arguments = self._arguments(ask, target.name, pinned)
+        raw, arguments = self._arguments(ask, caller, target.name, pinned)
         if ask.session.handle:
             ask = decision.ask = replace(ask, session=self.named(ask.session, caller, identity))
         reply = decision.claim.key if decision.claim is not None else ""
@@ -272,7 +274,9 @@ class FactBuilder:
         check = snapshot.switches.tool_check(tenant, fact.server, label_of(fact.kind, fact.name), at_ns)
         return fact if check.ok else replace(fact, check=check)
 
-    def _arguments(self, ask: Ask, name: str, pinned: PinnedTool | None) -> tuple[bytes, ArgumentsFact]:
+    def _arguments(
+        self, ask: Ask, caller: Caller, name: str, pinned: PinnedTool | None
+    ) -> tuple[bytes, ArgumentsFact]:
         """Of a URI they are the values of the variables of its template `name`."""
         target, begun = ask.target, ask.method == COMPLETE
         if isinstance(target, GenericTarget) and not target.server:
@@ -282,7 +286,8 @@ class FactBuilder:
             if given:
                 raise InvalidRequest("target.resource.arguments_json", "goes with a completion; leave it empty")
             given = canonical(dict(match(name, target.name) or {}))
-        arguments = self._content.arguments(given, pinned.begun if pinned is not None and begun else pinned)
+        pinned = pinned.begun if pinned is not None and begun else pinned
+        arguments = self._content.arguments(given, pinned, own_tokens(ask.credential, caller))
         return canonical(arguments.value), arguments
 
     def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
@@ -448,6 +453,12 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
         tool=label_of(target.kind, target.name),
         manifest_sha256=target.manifest_sha256 or "",
     )
+
+
+def own_tokens(credential: Credential, caller: Caller) -> tuple[OwnToken, ...]:
+    """The tokens that a request came with."""
+    subject = (OwnToken("subject", credential.token),) if isinstance(credential, Bearer) and credential.token else ()
+    return (*subject, OwnToken("caller", caller.token)) if caller.token else subject
 
 
 def caller_fact(caller: Caller) -> CallerFact:

@@ -31,7 +31,7 @@ from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.retry import retry_on_conflict
 from pdp.service.commit import Recorder
 from pdp.service.evaluate import evaluate
-from pdp.service.facts import FactBuilder
+from pdp.service.facts import FactBuilder, own_tokens
 from pdp.service.idempotency import Claim, Idempotency, rights_of
 from pdp.service.outcomes import redemption_of
 from pdp.service.results import AllowedCall, ResultFacts, ResultRecording, recorded
@@ -227,7 +227,8 @@ class Inspect:
 
     async def _inspected(self, ask: ResultAsk, caller: Caller, call: AllowedCall, snapshot: Snapshot) -> Inspection:
         pinned = snapshot.registry.pinned(caller.tenant, call.server, call.name, call.kind)
-        inspecting = self.results.content.inspecting(pinned, ask.content_type, error=ask.is_error)
+        own = own_tokens(ask.credential, caller)
+        inspecting = self.results.content.inspecting(pinned, ask.content_type, error=ask.is_error, own=own)
         await self.slots.acquire()
         # in a thread: a large result must not hold decisions up; it keeps its slot though nobody may wait any more
         running = asyncio.get_running_loop().run_in_executor(None, inspecting, ask.data)

@@ -433,11 +433,11 @@ oblige contains {
 	"kind": "redact",
 	"code": "result.secret",
 	"control": "MB-5.2",
-	"findings": ["bearer_token", "secret"],
+	"findings": ["bearer_token", "own_token", "secret"],
 	"replacement": "[credential removed]",
 } if {
 	some finding in input.result.findings
-	finding.kind in {"bearer_token", "secret"}
+	finding.kind in {"bearer_token", "own_token", "secret"}
 }
 
 # METADATA
@@ -493,14 +493,14 @@ label contains {
 
 # METADATA
 # title: Text that people cannot see, or that runs, is untrusted
-# description: Whoever hides text from people speaks to the model; what runs acts for whoever wrote it.
+# description: Text that is hidden from people, or encoded too often to be read, speaks to the model; what runs acts for its author.
 label contains {
 	"label": "untrusted",
 	"code": "result.hidden",
 	"control": "MB-4.2",
 } if {
 	some finding in input.result.findings
-	finding.kind in {"active_content", "hidden_unicode"}
+	finding.kind in {"active_content", "hidden_unicode", "unread"}
 }
 
 # METADATA
@@ -525,7 +525,7 @@ label contains {
 	"control": "MCP10",
 } if {
 	some finding in input.result.findings
-	finding.kind in {"bearer_token", "leak", "personal_data", "secret"}
+	finding.kind in {"bearer_token", "leak", "own_token", "personal_data", "secret", "unread"}
 }
 
 # METADATA
@@ -590,4 +590,31 @@ require contains {
 	not data.lib.subject.attended
 	some finding in input.arguments.findings
 	data.lib.guards.suspect(finding)
+}
+
+# METADATA
+# title: No call carries the token that it came with
+# description: A token is for the service that it names. Passed on, it lets a server, a log or a model act as the person.
+deny contains {
+	"code": "arguments.own_token",
+	"message": "An argument holds the token of the subject or the caller itself. Leave it out; a server that needs one gets its own, by token exchange.",
+	"control": "MCP01",
+} if {
+	some finding in input.arguments.findings
+	finding.kind == "own_token"
+}
+
+# METADATA
+# title: What a consequential call carries can be read
+# description: More is encoded in it than was read, so nobody knows whether a credential is.
+deny contains {
+	"code": "arguments.unread",
+	"message": "An argument is encoded so often that it was not read to its end. Send it as it is, or encoded once.",
+	"control": "MCP01",
+	"waivable": true,
+} if {
+	some finding in input.arguments.findings
+	finding.kind == "unread"
+	some t in input.targets
+	t.key in data.lib.targets.consequential
 }

@@ -680,3 +680,19 @@ test_the_subject_where_the_judge_cannot_tell if {
 	lesser := baseline.require with input as valued(mail, [], ["task"]) with data.org as balanced
 	{[r.otherwise.code, r.otherwise.min_assurance] | some r in lesser} == {["judge.origins.confirm", "signed_in"]}
 }
+
+found_of(kind, overrides) := testing.call(object.union(overrides, {"arguments": {"findings": [{"kind": kind, "pointer": "/a", "detail": "subject"}]}}))
+
+test_own_token_denies_and_cannot_be_waived if {
+	some element in baseline.deny with input as found_of("own_token", {}) with data.org as testing.org
+	element.code == "arguments.own_token"
+	not element.waivable
+	not "arguments.own_token" in testing.codes(baseline.deny) with input as found_of("bearer_token", {}) with data.org as testing.org
+}
+
+test_what_was_not_read_denies_a_consequential_call_alone if {
+	changing := {"targets": [testing.tool({"annotations": {"read_only": false, "destructive": true}})]}
+	"arguments.unread" in testing.codes(baseline.deny) with input as found_of("unread", changing) with data.org as testing.org
+	not "arguments.unread" in testing.codes(baseline.deny) with input as found_of("unread", {}) with data.org as testing.org
+	not "arguments.unread" in testing.codes(baseline.deny) with input as found_of("secret", changing) with data.org as testing.org
+}

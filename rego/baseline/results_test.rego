@@ -4,7 +4,7 @@ import data.lib.testing
 import data.packs.baseline
 
 test_credentials_are_cut_out_of_results if {
-	every kind in {"secret", "bearer_token"} {
+	every kind in {"secret", "bearer_token", "own_token"} {
 		given := testing.result_with([kind])
 		testing.codes(baseline.oblige) == {"result.secret"} with input as given
 	}
@@ -32,6 +32,7 @@ test_what_speaks_to_the_model_is_untrusted if {
 test_what_is_hidden_or_runs_is_untrusted if {
 	labelled("result.hidden", "untrusted") with input as testing.result_with(["hidden_unicode"])
 	labelled("result.hidden", "untrusted") with input as testing.result_with(["active_content"])
+	labelled("result.hidden", "untrusted") with input as testing.result_with(["unread"])
 	baseline.label == set() with input as testing.result({})
 }
 
@@ -43,7 +44,7 @@ test_what_comes_from_outside_is_untrusted if {
 }
 
 test_credentials_personal_data_and_errors_are_sensitive if {
-	every kind in {"bearer_token", "leak", "personal_data", "secret"} {
+	every kind in {"bearer_token", "leak", "own_token", "personal_data", "secret", "unread"} {
 		given := testing.result_with([kind])
 		labelled("result.sensitive", "sensitive") with input as given
 	}

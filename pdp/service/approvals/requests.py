@@ -24,6 +24,7 @@ from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.turned_down import USUAL, Backoff
 from pdp.core.approvals.view import effects
 from pdp.core.check import NS
+from pdp.core.credentials import SECRET_KINDS
 from pdp.core.digest import canonical, digest, keyed_index
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Outcome, denied
@@ -35,7 +36,6 @@ from pdp.service.commit import Recorder
 from pdp.service.facts import SALT_BYTES
 
 TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller is told the reason
-_SECRETS = frozenset({"secret", "bearer_token"})
 _CODE_CHARS = 4
 _ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
 
@@ -230,7 +230,7 @@ class Opening:
             subject_index=approval.subject_index,
             salt=self.entropy.bytes(SALT_BYTES),
             arguments=asked.arguments,
-            secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in _SECRETS})),
+            secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in SECRET_KINDS})),
             task=session.task or asked.facts.asserted.task or "",
             task_source=session.task_source,
             effects=(*effects(asked.facts.targets[0]), *(binding.sentences(asked) if binds_of(approval) else ())),
