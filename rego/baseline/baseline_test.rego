@@ -690,7 +690,7 @@ test_own_token_denies_and_cannot_be_waived if {
 	not "arguments.own_token" in testing.codes(baseline.deny) with input as found_of("bearer_token", {}) with data.org as testing.org
 }
 
-test_what_was_not_read_denies_a_consequential_call_alone if {
+test_what_was_not_read_denies_a_consequential_call if {
 	changing := {"targets": [testing.tool({"annotations": {"read_only": false, "destructive": true}})]}
 	"arguments.unread" in testing.codes(baseline.deny) with input as found_of("unread", changing) with data.org as testing.org
 	not "arguments.unread" in testing.codes(baseline.deny) with input as found_of("unread", {}) with data.org as testing.org
