@@ -11,8 +11,8 @@ from __future__ import annotations
 import base64
 import html
 import re
-from bisect import bisect_left, bisect_right
-from collections import deque
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -63,6 +63,8 @@ class _Reading:
     source: str | None = None
     data: bool = False
     pieces: tuple[list[int], list[int]] | None = None  # where they begin in it, and stood in its source
+
+    vague: bool = False  # its place is all of the text that was given, though not of it as it stood
 
     def placed(self, at: int) -> int:
         """Where a character of a text without blanks stood in its source."""
@@ -116,11 +118,12 @@ def windows(text: str, size: int = WINDOW, overlap: int = OVERLAP) -> Iterator[t
 
 def _all(text: str, own: tuple[OwnToken, ...]) -> Iterator[Credential]:
     left = max(_TIMES * len(text), _AT_LEAST)
-    seen: set[tuple[str, str | int]] = set()
+    seen: dict[str, list[tuple[int, int]]] = {}  # places by name
+    most: Counter[tuple[str, str]] = Counter()
     readings, read = deque([_Reading(text, 0, len(text))]), {text}
     while readings:
         reading = readings.popleft()
-        yield from _found(reading, own, seen)
+        yield from _found(reading, own, seen, most)
         for further in _readings(reading):
             if further.text in read:
                 continue
@@ -132,16 +135,31 @@ def _all(text: str, own: tuple[OwnToken, ...]) -> Iterator[Credential]:
             readings.append(further)
 
 
-def _found(reading: _Reading, own: tuple[OwnToken, ...], seen: set[tuple[str, str | int]]) -> Iterator[Credential]:
-    """What stands in one reading. What was `seen` in an earlier one, by its text or its place, is in this one as
-    well."""
-    before = frozenset(seen) if reading.layer else frozenset()
+def _found(
+    reading: _Reading,
+    own: tuple[OwnToken, ...],
+    seen: dict[str, list[tuple[int, int]]],
+    most: Counter[tuple[str, str]],
+) -> Iterator[Credential]:
+    """What stands in one reading, and was not `seen` at its place in another. Where the place is the text as a whole,
+    that is what stands in it more often than in any before (`most`)."""
+    here: Counter[tuple[str, str]] = Counter()
     for kind, name, hit, start, end in (*_own(reading.text, own), *_hits(reading)):
         first, last = reading.place(start, end)
-        known: set[tuple[str, str | int]] = {(name, hit.replace(" ", "")), (name, first)}
-        if before.isdisjoint(known):
-            seen |= known
+        what = (name, hit.replace(" ", ""))
+        here[what] += 1
+        places = seen.setdefault(name, [])
+        known = here[what] <= most[what] if reading.vague else _meets(places, first, last)
+        if not known:
+            insort(places, (first, last))
             yield Credential(kind, name, first, last)
+    most |= here
+
+
+def _meets(places: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether a place goes over one of those, which are in order."""
+    at = bisect_left(places, (first, last))
+    return any(start < last and first < end for start, end in places[max(at - 1, 0) : at + 1])
 
 
 def _own(text: str, own: tuple[OwnToken, ...]) -> Iterator[tuple[str, str, str, int, int]]:
@@ -234,11 +252,11 @@ def _readings(reading: _Reading) -> Iterator[_Reading]:
         return
     if reading.source is None:
         if (joined := _joined(text)) is not None:
-            yield _Reading(joined, reading.at, reading.end, layer, text)
+            yield _Reading(joined, reading.at, reading.end, layer, text, vague=reading.vague)
         yield from _plain(reading)
     for run in _RUN.finditer(text):
         for plain, data in _decoded(run[0], aligned=reading.source is None):
-            yield _Reading(plain, *reading.place(*run.span()), layer, data=data)
+            yield _Reading(plain, *reading.place(*run.span()), layer, data=data, vague=reading.vague)
 
 
 def _plain(reading: _Reading) -> Iterator[_Reading]:
@@ -247,7 +265,7 @@ def _plain(reading: _Reading) -> Iterator[_Reading]:
     if _ESCAPED.search(text) is not None:
         plain = _unescaped(text)
         if layer <= LAYERS or hinted(plain):
-            yield _Reading(plain, *reading.place(0, len(text)), layer)
+            yield _Reading(plain, *reading.place(0, len(text)), layer, vague=reading.layer == 0 or reading.vague)
 
 
 def _joined(text: str) -> str | None:

@@ -20,6 +20,7 @@ from pdp.core.credentials import secret_in
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.evidence import well_formed
 from pdp.core.facts import TargetFact
+from pdp.core.judge.redact import redacted_text
 
 _MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
 _MOST_TOLD_APART = 5
@@ -133,7 +134,9 @@ def view(
         approval=approval,
         wanted=requirement,
         # arguments and salt are left out, so that no page shows them by accident
-        shown=None if shown is None else replace(shown, salt=b"", arguments=b"{}", secrets=()),
+        shown=None
+        if shown is None
+        else replace(shown, salt=b"", arguments=b"{}", secrets=(), task=redacted_text(shown.task)),
         rows=() if shown is None else argument_rows(shown, previous),
         votes=votes,
         tally=tally(requirement, votes, approval.call, standing),

@@ -154,6 +154,14 @@ def test_places_are_those_of_what_is_to_be_cut_out() -> None:
         assert redacted_text(text) == "before [secret: github_token], after"
 
 
+def test_every_copy_of_a_token_goes_whatever_its_spelling() -> None:
+    token = made("ghp_{alnum:36}", "copies")
+    text = "\n\n".join(spelled(token) for spelled in SPELLINGS.values())
+    shown = redacted_text(text)
+    assert token[8:28] not in re.sub(r"\s", "", shown)
+    assert base64.b64encode(token.encode()).decode()[8:40] not in shown
+
+
 def test_a_token_behind_the_beginning_of_a_key_goes_too() -> None:
     token = made("ghp_{alnum:36}", "behind")
     assert token not in redacted_text("-----BEGIN " + f"PRIVATE KEY-----\nand {token} too")
