@@ -344,7 +344,31 @@ EARLIER = _in(
     ("waits-for-ever", "min(wait, LONGEST_NS)", "wait", "a wait ends"),
 )
 
+CREDENTIALS = _in(
+    "credentials",
+    ("credentials-one-layer", "LAYERS = 4 ", "LAYERS = 1 ", "encodings in encodings are read"),
+    (
+        "credentials-beyond-is-nothing",
+        'yield Credential(UNREAD, "encoded"',
+        'yield from () and Credential(UNREAD, "encoded"',
+        "what was not read is said",
+    ),
+    (
+        "credentials-words-joined",
+        "return pattern.name in (CONNECTION, PRIVATE_KEY) or _mixed(",
+        "return True or _mixed(",
+        "words run together are no credential",
+    ),
+    (
+        "credentials-copies-stay",
+        "known = here[what] <= most[what] if",
+        "known = bool(most[what]) if",
+        "every copy goes",
+    ),
+)
+
 CORE = (
+    *CREDENTIALS,
     *ELEMENTS,
     *OUTCOME,
     *CODES,
