@@ -157,7 +157,9 @@ def test_places_are_those_of_what_is_to_be_cut_out() -> None:
 def test_every_copy_of_a_token_goes_whatever_its_spelling() -> None:
     token = made("ghp_{alnum:36}", "copies")
     text = "\n\n".join(spelled(token) for spelled in SPELLINGS.values())
+    assert credentials(redacted_text(f"{token} and {SPELLINGS['JSON in JSON, escaped'](token)}")) == ()
     shown = redacted_text(text)
+    assert credentials(shown) == ()
     assert token[8:28] not in re.sub(r"\s", "", shown)
     assert base64.b64encode(token.encode()).decode()[8:40] not in shown
 
