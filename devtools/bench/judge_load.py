@@ -19,6 +19,7 @@ import grpc.aio
 from devtools.bench import scenarios
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.scenarios import TOOL, World
+from pdp.authoring import sandbox
 from pdp.client.requests_decide import CallQuestion
 from pdp.client.values import Session, ToolCall
 from pdp.core.digest import Json
@@ -132,7 +133,8 @@ def court(rig: Rig, folder: Path, seconds: float, say: Callable[[str], None], ca
         "attempt_seconds": _TIMEOUT,
         "cache_seconds": 0,
     }
-    room = {"service": {"max_in_flight": 4 * CALLS, "allow_seconds": 60}, "server": {"max_concurrent": 6 * CALLS}}
+    service = {"max_in_flight": 4 * CALLS, "allow_seconds": 60, "shares": sandbox.NO_SHARES}
+    room = {"service": service, "server": {"max_concurrent": 6 * CALLS}}
     tells = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}}}}
     world = scenarios.create(folder / "judged", settings={**room, **tells, "judge": judge}, more=_REVIEWED)
     organisation = world.sandbox.policy / "data" / "org.json"

@@ -13,10 +13,11 @@ import grpc.aio
 
 from devtools.bench.harness import BenchFault, BenchServer
 from devtools.bench.scenarios import World
+from pdp.authoring import sandbox
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 POLLS = 500
-ROOM = {"service": {"max_waiting": 2 * POLLS}, "server": {"max_concurrent": 4 * POLLS}}
+ROOM = {"service": {"max_waiting": 2 * POLLS, "shares": sandbox.NO_SHARES}, "server": {"max_concurrent": 4 * POLLS}}
 _PER_CHANNEL = 100
 _SETTLE_SECONDS = 1.0
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pdp.authoring.installation import DESK, Installation, ListedPerson, configuration, write
 from pdp.core.digest import Json
+from pdp.core.shares import Dimension
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.pin import Pinned, PinnedServer, pin
@@ -85,6 +86,12 @@ class Sandbox(Installation):
         if pinned.draft is not None:
             self.sign(at_ns)
         return pinned
+
+
+# Fair shares for tests and measurements, in which one person asks all there is.
+NO_SHARES: Mapping[str, Any] = {
+    each.value: {"in_flight": 1, "per_second": 1_000_000, "burst": 1_000_000} for each in Dimension
+}
 
 
 def create(

@@ -25,6 +25,7 @@ from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
+from pdp.core.shares import DEFAULTS, Dimension, Share
 from pdp.files.contradictions import TOLERANT, Contradiction, refuse
 from pdp.files.options import Options
 from pdp.identity.options import IdentityOptions
@@ -40,11 +41,69 @@ from pdp.store.options import StoreOptions
 from pdp.telemetry.options import TelemetryOptions
 
 
+def _part(dimension: Dimension) -> Any:
+    return Field(DEFAULTS[dimension].in_flight, gt=0, le=1, description="Part of max_in_flight.")
+
+
+def _rate(dimension: Dimension) -> Any:
+    return Field(DEFAULTS[dimension].per_second, ge=0.01, le=1_000_000, description="Questions a second.")
+
+
+def _burst(dimension: Dimension) -> Any:
+    return Field(DEFAULTS[dimension].burst, ge=1, le=10_000_000, description="Questions at once after a rest.")
+
+
+class TenantShareOptions(Options):
+    """Share of all callers of a tenant."""
+
+    in_flight: float = _part(Dimension.TENANT)
+    per_second: float = _rate(Dimension.TENANT)
+    burst: int = _burst(Dimension.TENANT)
+
+
+class CallerShareOptions(Options):
+    """Share of a gateway or other caller."""
+
+    in_flight: float = _part(Dimension.CALLER)
+    per_second: float = _rate(Dimension.CALLER)
+    burst: int = _burst(Dimension.CALLER)
+
+
+class SubjectShareOptions(Options):
+    """Share of a verified subject with all its agents."""
+
+    in_flight: float = _part(Dimension.SUBJECT)
+    per_second: float = _rate(Dimension.SUBJECT)
+    burst: int = _burst(Dimension.SUBJECT)
+
+
+class SessionShareOptions(Options):
+    """Share of one session."""
+
+    in_flight: float = _part(Dimension.SESSION)
+    per_second: float = _rate(Dimension.SESSION)
+    burst: int = _burst(Dimension.SESSION)
+
+
+class SharesOptions(Options):
+    """Fair shares of each process; beyond, RESOURCE_EXHAUSTED."""
+
+    tenant: TenantShareOptions = Field(default_factory=TenantShareOptions)
+    caller: CallerShareOptions = Field(default_factory=CallerShareOptions)
+    subject: SubjectShareOptions = Field(default_factory=SubjectShareOptions)
+    session: SessionShareOptions = Field(default_factory=SessionShareOptions)
+
+    def each(self) -> Mapping[Dimension, Share]:
+        """By dimension."""
+        return {each: Share(**getattr(self, each.value).model_dump()) for each in Dimension}
+
+
 class ServiceOptions(Options):
     """Limits and terms of answers."""
 
-    max_in_flight: int = Field(
-        256, ge=1, le=100_000, description="Calls at once, of one tenant 15 in 16; beyond, RESOURCE_EXHAUSTED."
+    max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
+    shares: SharesOptions = Field(
+        default_factory=SharesOptions, description="What one tenant, caller, subject or session may have of them."
     )
     max_waiting: int = Field(
         200,
@@ -247,6 +306,7 @@ _OF_ONE_PROCESS = frozenset({
     "vault",
     "service.max_in_flight",
     "service.max_waiting",
+    "service.shares",
     "policy.workers",
     "policy.memory_mb",
     "store.url",

@@ -37,6 +37,14 @@ class Overloaded(Fault):
     """A limit of concurrency or rate was hit before work started."""
 
 
+class ShareExceeded(Overloaded):
+    """A tenant, caller, subject or session is beyond its own share; `wait_ns` is when it may ask again."""
+
+    def __init__(self, code: str, message: str, wait_ns: int) -> None:
+        super().__init__(code, message)
+        self.wait_ns = wait_ns
+
+
 class DeadlineTooShort(Fault):
     """The caller's deadline leaves no room to finish; nothing was started."""
 

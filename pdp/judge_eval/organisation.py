@@ -31,6 +31,7 @@ CALLER = "gateway"
 _OWNER = "security@acme.example"
 _MANY = 10_000  # requests that may be open at once: one for each case, never answered
 _SETTINGS: Mapping[str, Any] = {
+    "service": {"shares": sandbox.NO_SHARES},
     "policy": {"deadline_ms": 20_000},  # what a case comes to does not depend on what else the machine does
     "identity": {"callers": {CALLER: {"may_assert": {"task": True, "observation": True}}}},
     "approvals": {"open_per_subject": _MANY, "open_per_tenant": _MANY, "open_per_group": _MANY},

@@ -71,6 +71,7 @@ from pdp.service.revocations import Revocations, UnrevokedSubjects
 from pdp.service.search import Readings, Search
 from pdp.service.sessions import EndSession
 from pdp.service.shadow import ShadowPolicies
+from pdp.service.shares import Shares
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
@@ -171,7 +172,8 @@ def _build(
     options = settings.service
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
-    admission = Admission(ports.callers, store, recorder, clock, limits)
+    shares = Shares(options.shares.each(), options.max_in_flight, clock, telemetry)
+    admission = Admission(ports.callers, store, recorder, clock, limits, shares)
     judge = environment.judge or wire_judge(
         settings, entropy=entropy, monotonic=environment.monotonic, telemetry=telemetry
     )
@@ -235,6 +237,7 @@ def _build(
         clock,
         crash_quota,
         terms,
+        shares,
     )
     index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
@@ -243,7 +246,7 @@ def _build(
         admission=admission,
         decide=decide,
         batch=Batch(decide),
-        filter=Filter(state, facts, recorder, clock, crash_quota, terms),
+        filter=Filter(state, facts, recorder, clock, crash_quota, terms, shares),
         admin=admin,
         reloads=reloads,
         records=Records(
@@ -278,6 +281,7 @@ def _build(
             settings.content.max_result_bytes,
             settings.content.max_inspections,
             HeldBytes(settings.content.max_results_bytes),
+            shares,
         ),
         end_session=EndSession(store, state, ports.subjects, sessions, recorder, clock, approvals.notifications),
         approvals=approvals.services,

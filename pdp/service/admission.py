@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
@@ -13,6 +13,7 @@ from pdp.core.outcome import Outcome
 from pdp.core.request import Caller, Peer, Role
 from pdp.ports import Callers, Clock, Store
 from pdp.service.commit import Recorder
+from pdp.service.shares import Shares, callers
 
 WINDOW_NS = 60 * NS
 KILLS = frozenset({"policy.timeout", "policy.crashed"})  # codes of outcomes that cost a policy worker
@@ -23,8 +24,8 @@ RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one process. Of the places for calls one tenant leaves a sixteenth to others, who get one soon; of
-    those for calls that wait, a quarter."""
+    """Limits of one process. Of the places for calls each has its share (`Shares`); of those for calls that wait, one
+    tenant leaves a quarter to others."""
 
     max_in_flight: int = 256
     max_waiting: int = 200  # long polls and watchers: they take no decision's place
@@ -34,26 +35,26 @@ class Limits:
 
 @dataclass(slots=True)
 class Slots:
-    """Places for calls of one sort, and who has taken them."""
+    """Places for calls of one sort: how many there are, how many are taken, and what one may have of them."""
 
-    most: int  # of all tenants together
-    own: int  # of one tenant
+    most: int
+    shares: Shares
     taken: int = 0
-    by_tenant: Counter[str] = field(default_factory=Counter)
 
 
 class Admission:
     """The first hop of every call."""
 
-    def __init__(self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits, shares: Shares
+    ) -> None:
         self._callers = callers
         self._store = store
         self._recorder = recorder
         self._clock = clock
         self._limits = limits
-        decisions, waiting = limits.max_in_flight, limits.max_waiting
-        self._decisions = Slots(decisions, decisions - decisions // 16)
-        self._waiting = Slots(waiting, waiting - waiting // 4)
+        self._decisions = Slots(limits.max_in_flight, shares)
+        self._waiting = Slots(limits.max_waiting, shares.for_waiting(limits.max_waiting))
 
     @property
     def in_flight(self) -> int:
@@ -80,13 +81,8 @@ class Admission:
                 raise Forbidden(
                     "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
                 )
-            if slots.by_tenant[who.tenant] >= slots.own:
-                raise Overloaded("service.overloaded", "Too many calls of one tenant at once; ask again shortly.")
-            slots.by_tenant[who.tenant] += 1
-            try:
+            with slots.shares.places(callers(who)):
                 yield who
-            finally:
-                slots.by_tenant[who.tenant] -= 1
         except RECORDED as fault:
             await self._note(who, fault, rpc)
             raise

@@ -30,6 +30,7 @@ from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide
 from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
+from pdp.service.shares import Turn
 from pdp.service.simulate import KnownEvidence
 from pdp.service.state import Snapshot
 
@@ -133,11 +134,16 @@ class Batch:
         """
         if not 1 <= len(questions) <= MAX_ITEMS:
             raise InvalidRequest("requests", f"must be 1 to {MAX_ITEMS} questions")
+        with self.decide.shares.turn() as turn:
+            return await self._answers(questions, caller, turn)
+
+    async def _answers(self, questions: Sequence[Question], caller: Caller, turn: Turn) -> tuple[Answered, ...]:
         answered: list[Answered] = []
+        numbered = tuple(enumerate(questions))
         size = len(questions)  # of what is looked at together: less where people are asked, so that little is in vain
         while len(answered) < len(questions):
             try:
-                found = await self._segment(questions[len(answered) : len(answered) + size], caller)
+                found = await self._segment(numbered[len(answered) : len(answered) + size], caller, turn)
                 size = 2 * len(found)
                 answered += found
             except _REFUSALS as fault:
@@ -146,14 +152,16 @@ class Batch:
                 answered += [fault] * (len(questions) - len(answered))
         return tuple(answered)
 
-    async def _segment(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
+    async def _segment(
+        self, questions: Sequence[tuple[int, Question]], caller: Caller, turn: Turn
+    ) -> tuple[Answered, ...]:
         """The answers to the first questions, up to one that people are asked about or whose allow spends what they
         said, or to all of them; one commit."""
         tries, redeeming = 0, frozenset[str]()
         while True:
             tries += 1
             at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
-            items = await self._identified(questions, caller, snapshot, at, redeeming)
+            items = await self._identified(questions, caller, snapshot, at, redeeming, turn)
             async with self._alone(items):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
                 # Restart on a fresh one.
@@ -177,16 +185,17 @@ class Batch:
 
     async def _identified(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[tuple[int, Question]],
         caller: Caller,
         snapshot: Snapshot,
         at_ns: int,
         redeeming: frozenset[str],
+        turn: Turn,
     ) -> list[Decision | Fault]:
         """The identity of each request: one verification for each credential and server."""
         known: dict[tuple[Credential, str], Identity] = {}
         decisions: list[Decision | Fault] = []
-        for ask in questions:
+        for number, ask in questions:
             try:
                 if isinstance(ask, Fault):
                     raise ask
@@ -197,6 +206,7 @@ class Batch:
                         credential, caller, server, snapshot.registry, at_ns
                     )
                 identity = known[credential, server]
+                turn.ask(caller, identity, self.decide.facts.named(ask.session, caller, identity).id, number)
                 claim = self.decide.idempotency.claim(ask, caller, identity)
                 decisions.append(Decision(ask, caller, identity, snapshot, at_ns, claim, redeeming))
             except _REFUSALS as fault:

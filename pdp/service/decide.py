@@ -21,6 +21,7 @@ from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
+from pdp.service.shares import Shares, Turn
 from pdp.service.state import ServiceState
 
 TRIES = 5  # evaluations of one request, each overtaken by another commit
@@ -40,6 +41,7 @@ class Decide:
     clock: Clock
     crash_quota: WorkerCrashQuota
     terms: Terms
+    shares: Shares
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
         """Answer one request; the record is durable when this returns.
@@ -47,11 +49,16 @@ class Decide:
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
+        with self.shares.turn() as turn:
+            return await self._answered(ask, caller, turn)
+
+    async def _answered(self, ask: Ask, caller: Caller, turn: Turn) -> tuple[Answer, RecordRef]:
         tries, redeeming = 0, frozenset[str]()
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.crash_quota.check(caller, at)
             identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
+            turn.ask(caller, identity, self.facts.named(ask.session, caller, identity).id)
             claim = self.idempotency.claim(ask, caller, identity)
             decision = Decision(ask, caller, identity, snapshot, at, claim, redeeming)
             tries += 1

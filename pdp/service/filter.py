@@ -20,6 +20,7 @@ from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
 from pdp.service.evaluate import evaluate
 from pdp.service.facts import FactBuilder
+from pdp.service.shares import Shares, Turn
 from pdp.service.state import ServiceState, Snapshot
 
 
@@ -33,16 +34,22 @@ class Filter:
     clock: Clock
     kills: WorkerCrashQuota
     terms: Terms
+    shares: Shares
 
     async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:
         """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
         require_server(caller, ask.server)
+        with self.shares.turn() as turn:
+            return await self._filtered(ask, caller, turn)
+
+    async def _filtered(self, ask: ListAsk, caller: Caller, turn: Turn) -> tuple[ListAnswer, RecordRef]:
         # in a thread: a tool server that lists much must not hold decisions up
         shown = await asyncio.to_thread(self.facts.shown, ask) if ask.definitions else {}
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
             identity = await self.facts.identity(ask.credential, caller, ask.server, snapshot.registry, at)
+            turn.ask(caller, identity, self.facts.named(ask.session, caller, identity).id)
             # fetching keys may have taken long: what was pinned is then history
             if not self.state.outdated(snapshot, at, self.clock.now_ns()):
                 break

@@ -36,6 +36,7 @@ from pdp.service.idempotency import Claim, Idempotency, rights_of
 from pdp.service.outcomes import redemption_of
 from pdp.service.results import AllowedCall, ResultFacts, ResultRecording, recorded
 from pdp.service.sessions import away
+from pdp.service.shares import Shares, Turn
 from pdp.service.state import ServiceState, Snapshot
 
 KIND = "inspect"
@@ -85,6 +86,7 @@ class Inspect:
     max_bytes: int  # of one result
     at_once: int
     held: HeldBytes  # of all that are on their way
+    shares: Shares
     slots: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,12 +99,17 @@ class Inspect:
         one that is unknown; Outdated (`result.not_allowed`, `result.inspected`, `result.too_late`), Forbidden,
         InvalidRequest, Overloaded, Unavailable. Everything else is an answer.
         """
+        with self.shares.turn() as turn:
+            return await self._answered(ask, caller, turn)
+
+    async def _answered(self, ask: ResultAsk, caller: Caller, turn: Turn) -> tuple[ResultAnswer, RecordRef]:
         at, snapshot = self.clock.now_ns(), self.state.snapshot()
         self.crash_quota.check(caller, at)
         call = await self.store.read(lambda: self._call(ask, caller, at))
         require_server(caller, call.server)
         identity = await self.facts.identity(ask.credential, caller, call.server, snapshot.registry, at)
         ask = replace(ask, session=self.results.sessions.named(caller, identity, ask.session))
+        turn.ask(caller, identity, ask.session.id)
         self._check_mine(call, ask, caller, identity)
         claim = self._claim(ask, caller, identity)
         async with self.idempotency.single_flight(claim):

@@ -73,6 +73,8 @@ ATTRIBUTES = (
     ),
     Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
     Attribute("pdp.shadow", "name of a shadow policy in the configuration", "metrics"),
+    Attribute("pdp.share", "`tenant`, `caller`, `subject` or `session`", "metrics"),
+    Attribute("pdp.limit", "`in_flight` or `rate`", "metrics"),
     Attribute("pdp.hook", "`ClaudeCodeHook` or `CopilotStudioHook`", "metrics"),
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
@@ -125,6 +127,11 @@ INSTRUMENTS = (
     Instrument(
         "pdp.refusals", "counter", "{call}", "calls that got an error instead of an answer",
         ("rpc.method", "rpc.response.status_code", "pdp.code"),
+    ),
+    Instrument(
+        "pdp.shares.exceeded", "counter", "{call}",
+        "calls and questions that were refused because one tenant, caller, subject or session had its share",
+        ("pdp.share", "pdp.limit"),
     ),
     Instrument(
         "pdp.hooks", "counter", "{call}",

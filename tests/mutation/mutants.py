@@ -25,6 +25,7 @@ from replay_mutants import REPLAY
 from requirement_mutants import WANTED
 from result_mutants import RESULTS
 from rule_mutants import TESTED
+from share_mutants import SHARES
 from store_mutants import STORE
 
 MUTANTS = (
@@ -42,6 +43,7 @@ MUTANTS = (
     *PEOPLE,
     *CONSOLE,
     *REDEEMING,
+    *SHARES,
     *STORE,
     *NOTICES,
     *GATEWAYS,

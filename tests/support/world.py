@@ -225,7 +225,11 @@ def _refused(fault: Fault) -> Refused:
 def create(folder: Path, plan: Plan, at_ns: int) -> Sandbox:
     """The folder of a world, everything in it signed, nothing running yet."""
     # unless a test is about it, no answer hangs on how busy the machine is
-    settings = {**plan.settings, "policy": {"deadline_ms": 2_000, **plan.settings.get("policy", {})}}
+    settings = {
+        **plan.settings,
+        "policy": {"deadline_ms": 2_000, **plan.settings.get("policy", {})},
+        "service": {"shares": sandbox.NO_SHARES, **plan.settings.get("service", {})},
+    }
     made = sandbox.create(folder, plan.servers[0].server, policy=plan.policy, settings=settings)
     for server in plan.servers:
         pin(made.registry, server.server, server.tools, server.review, at_ns=at_ns)

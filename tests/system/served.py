@@ -111,7 +111,7 @@ def make_world(
     everywhere = {"match": {"sans": ["uri:test:root"]}, "tenant": "*", "roles": ["operate", "audit"]}
     base: dict[str, Any] = {
         "identity": {"callers": {"root": everywhere, "second": caller_options("second")}},
-        "service": {"watch_seconds": 0.2},
+        "service": {"watch_seconds": 0.2, "shares": sandbox.NO_SHARES},
         "policy": {"workers": 1, "deadline_ms": 2000},
     }
     world = sandbox.create(

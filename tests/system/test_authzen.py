@@ -36,6 +36,7 @@ from support.world import WEDNESDAY_NS, World, running
 
 from pdp.authoring.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
+from pdp.core.shares import Dimension, Share
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen")]
 _CONTEXT = {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"}
@@ -395,3 +396,21 @@ async def test_what_would_oblige_the_caller_is_denied(folder: Path) -> None:
         said = (await post(world, EVALUATION, asks(ALICE, READ, ACTIVE))).json()
         assert (said["decision"], said["context"]["code"]) == (False, "obligation.unsupported")
         assert (await post(world, EVALUATION, asks(ALICE, WRITE, ACTIVE))).json()["decision"] is True
+
+
+# Fair shares
+
+
+async def test_beyond_a_share_is_429_with_a_time_to_come_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = world.process.services.decide.shares._rates
+    narrow = Share(1, 0.01, 3)
+    monkeypatch.setattr(rates, "shares", {**rates.shares, Dimension.SUBJECT: narrow})
+    frank = asks({"type": "user", "id": "frank"}, READ, ACTIVE)
+    answers = [await post(world, EVALUATION, frank) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 100
+    assert "frank" not in answers[-1].text
+    several = {"evaluations": [frank, asks(ALICE, READ, ACTIVE)]}
+    found = (await post(world, EVALUATIONS, several)).json()["evaluations"]
+    assert [each["decision"] for each in found] == [False, True]
+    assert found[0]["context"]["error"]["status"] == 429

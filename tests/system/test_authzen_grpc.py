@@ -17,7 +17,7 @@ from support.environment import Stage, StillClock
 from support.records import ACTIVE, ALICE, ARCHIVED, BOB, FIXTURE, READ, WRITE, asks, permitted, plan, sent
 from support.world import WEDNESDAY_NS, World, running
 
-from pdp.adapters.grpc.interceptors import METADATA_KEY
+from pdp.adapters.grpc.status import METADATA_KEY
 from pdp.vendored import authzen_access_pb2 as pb
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen-grpc")]

@@ -23,6 +23,7 @@ from pdp.core.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    ShareExceeded,
     Unauthenticated,
     Unavailable,
 )
@@ -38,6 +39,7 @@ STATUS: Mapping[type[Fault], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
+    ShareExceeded: 429,
     Overloaded: 503,
     DeadlineTooShort: 503,
     Unavailable: 503,

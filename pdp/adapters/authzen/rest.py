@@ -129,8 +129,8 @@ class AuthzenRest(HttpApi):
         more: tuple[tuple[str, str], ...] = ()
         if status == 401:
             more = (("WWW-Authenticate", "Bearer"),)
-        elif status == 503:
-            more = (("Retry-After", "1"),)
+        elif status in (429, 503):
+            more = (("Retry-After", str(max(1, -(-said.wait_ms // 1000)))),)
         return _refused(status, said.message, *more)
 
     def _made_metadata(self) -> Mapping[str, dict[str, Json]]:

@@ -29,7 +29,6 @@ from pdp.adapters.grpc.status import FaultStatus, refusal
 from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest
 from pdp.ports import Entropy
 
-METADATA_KEY = "pdp-code"
 BODY_SECONDS = 5.0  # for the whole request; 4 MiB at 7 Mbit/s
 _LOG = logging.getLogger("pdp.grpc")
 _LEVELS = {
@@ -113,7 +112,7 @@ async def _arrived(context: Context) -> Any:
     except TimeoutError:
         fault = DeadlineTooShort("service.body", "The request did not arrive in time; send it at once and whole.")
     said = refusal(fault, "")
-    await context.abort(said.status, said.message, ((METADATA_KEY, said.code),))
+    await context.abort(said.status, said.message, said.metadata)
     raise fault  # abort has raised
 
 
@@ -194,7 +193,7 @@ class Faults(grpc.aio.ServerInterceptor):
         if expired and isinstance(error, TimeoutError):
             error = DeadlineTooShort("service.timeout", "The call took too long and was given up.")
         said = logged(error, method, self._entropy)
-        await context.abort(said.status, said.message, ((METADATA_KEY, said.code),))
+        await context.abort(said.status, said.message, said.metadata)
 
 
 def _strict(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -26,11 +26,14 @@ from pdp.core.errors import (
     OutOfRange,
     Overloaded,
     RegistryFault,
+    ShareExceeded,
     Unauthenticated,
     Unavailable,
     Unsupported,
 )
 
+METADATA_KEY = "pdp-code"
+WAIT_KEY = "pdp-retry-after-ms"
 INTERNAL_CODE = "service.internal"
 
 TABLE: Mapping[type[Fault], StatusCode] = {
@@ -38,6 +41,7 @@ TABLE: Mapping[type[Fault], StatusCode] = {
     Unauthenticated: StatusCode.UNAUTHENTICATED,
     Forbidden: StatusCode.PERMISSION_DENIED,
     Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    ShareExceeded: StatusCode.RESOURCE_EXHAUSTED,
     DeadlineTooShort: StatusCode.DEADLINE_EXCEEDED,
     Unavailable: StatusCode.UNAVAILABLE,
     Conflict: StatusCode.UNAVAILABLE,
@@ -57,11 +61,19 @@ TABLE: Mapping[type[Fault], StatusCode] = {
 
 @dataclass(frozen=True, slots=True)
 class FaultStatus:
-    """The gRPC status of a fault. `code` goes out as trailing metadata `pdp-code`."""
+    """The gRPC status of a fault. `code` goes out as trailing metadata `pdp-code`, `wait_ms` as
+    `pdp-retry-after-ms`, unless it is 0."""
 
     status: StatusCode
     code: str
     message: str
+    wait_ms: int = 0
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes out with the status."""
+        wait = ((WAIT_KEY, str(self.wait_ms)),) if self.wait_ms else ()
+        return ((METADATA_KEY, self.code), *wait)
 
 
 def refusal(error: BaseException, fault_id: str) -> FaultStatus:
@@ -69,6 +81,7 @@ def refusal(error: BaseException, fault_id: str) -> FaultStatus:
     if isinstance(error, Fault):
         status = TABLE.get(type(error), StatusCode.INTERNAL)
         if status is not StatusCode.INTERNAL:
-            return FaultStatus(status, error.code, error.message)
+            wait_ms = -(-error.wait_ns // 1_000_000) if isinstance(error, ShareExceeded) else 0
+            return FaultStatus(status, error.code, error.message, wait_ms)
     message = f"Something went wrong in the service; its log says more under the id {fault_id}."
     return FaultStatus(StatusCode.INTERNAL, INTERNAL_CODE, message)

@@ -14,7 +14,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from typing_extensions import override
 
-from pdp.adapters.grpc.interceptors import METADATA_KEY, Context
+from pdp.adapters.grpc.interceptors import Context
+from pdp.adapters.grpc.status import METADATA_KEY
 from pdp.core import trace_context
 from pdp.core.trace_context import TraceParent
 from pdp.ports.telemetry import Span, Telemetry

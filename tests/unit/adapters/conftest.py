@@ -28,6 +28,7 @@ from pdp.core.errors import Unauthenticated
 from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact, TargetFact
 from pdp.core.registered import PinnedTool, RegistryPins
 from pdp.core.request import Bearer, Caller, Role
+from pdp.core.shares import DEFAULTS
 from pdp.ports import LoadedPolicy, Pack
 from pdp.runtime.approvals import wire_approvals
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
@@ -47,6 +48,7 @@ from pdp.service.results import ResultFacts
 from pdp.service.revocations import Revocations
 from pdp.service.search import Readings
 from pdp.service.sessions import EndSession
+from pdp.service.shares import Shares
 from pdp.service.state import ServiceState
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import StoredSessions
@@ -270,12 +272,13 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     )  # fmt: skip
     source = wired.evidence
     heard, resolve = wired.services.client_answers, wired.resolve
-    decide = Decide(state, establish, repeats, source, heard, resolve, recorder, clock, kills, Terms())
+    shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
+    decide = Decide(state, establish, repeats, source, heard, resolve, recorder, clock, kills, Terms(), shares)
     yield Services(
-        admission=Admission(edges.callers, store, recorder, clock, Limits()),
+        admission=Admission(edges.callers, store, recorder, clock, Limits(), shares),
         decide=decide,
         batch=Batch(decide),
-        filter=Filter(state, establish, recorder, clock, kills, Terms()),
+        filter=Filter(state, establish, recorder, clock, kills, Terms(), shares),
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0", b"k" * 32, lambda: 3),
         reloads=reloads,
         records=Records(store, Readings(recorder, clock)),
@@ -296,6 +299,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
             max_bytes=1 << 16,
             at_once=1,
             held=HeldBytes(1 << 20),
+            shares=shares,
         ),
         end_session=EndSession(store, state, subjects, sessions, recorder, clock),
         approvals=wired.services,

@@ -1,4 +1,4 @@
-"""The places of admission: one tenant, by however many callers, leaves some to the others."""
+"""The places of admission: one tenant, by however many callers, leaves some to the others, and so does one caller."""
 
 from contextlib import AsyncExitStack
 from typing import Any
@@ -7,8 +7,10 @@ import pytest
 
 from pdp.core.errors import Overloaded, Unauthenticated
 from pdp.core.request import Caller, Peer, Role
+from pdp.core.shares import DEFAULTS
 from pdp.service.admission import Admission, Limits
 from pdp.service.commit import Recorder
+from pdp.service.shares import Shares
 from pdp.store.sqlite.store import SqliteStore
 
 
@@ -24,7 +26,8 @@ class Known:
 
 @pytest.fixture
 def admission(store: SqliteStore, recorder: Recorder, clock: Any) -> Admission:
-    return Admission(Known(), store, recorder, clock, Limits(max_in_flight=16, max_waiting=8))
+    limits = Limits(max_in_flight=16, max_waiting=8)
+    return Admission(Known(), store, recorder, clock, limits, Shares(DEFAULTS, limits.max_in_flight, clock))
 
 
 async def entered(admission: Admission, inside: AsyncExitStack, who: str, *, waits: bool) -> bool:
@@ -49,11 +52,18 @@ async def test_one_tenant_leaves_places_to_others(admission: Admission, waits: b
             assert await entered(admission, inside, "a/1", waits=not waits)  # the others are counted by themselves
 
 
+@pytest.mark.parametrize(("waits", "most", "own"), [(False, 16, 14), (True, 8, 6)])
+async def test_one_caller_leaves_places_to_others(admission: Admission, waits: bool, most: int, own: int) -> None:
+    async with AsyncExitStack() as inside:
+        assert sum([await entered(admission, inside, "a/1", waits=waits) for _ in range(2 * most)]) == own
+        assert await entered(admission, inside, "b/1", waits=waits)
+
+
 async def test_who_is_refused_takes_no_place(admission: Admission) -> None:
     async with AsyncExitStack() as inside:
         for _ in range(32):
             with pytest.raises(Unauthenticated):
                 await entered(admission, inside, "nobody", waits=False)
         assert admission.in_flight == 0
-        assert sum([await entered(admission, inside, "a/1", waits=False) for _ in range(32)]) == 15
+        assert sum([await entered(admission, inside, "a/1", waits=False) for _ in range(32)]) == 14
     assert admission.in_flight == 0

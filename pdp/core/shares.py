@@ -1,0 +1,123 @@
+"""Fair shares: how many calls at once, and how many a second, each tenant, caller, subject and session may have.
+
+A rate is a token bucket, kept as the instant at which it is full again (GCRA, ITU-T I.371). A full bucket is no
+different from none, so it is dropped, and no other ever is: inventing names pushes nobody out, and the buckets that
+are kept are at most as many as the questions that passed while one of them fills. Time is an argument, monotonic
+nanoseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+from pdp.core.check import NS
+
+SWEPT = 64  # buckets that are never looked through for full ones
+
+
+class Dimension(StrEnum):
+    """Whose share, from the widest to the narrowest."""
+
+    TENANT = "tenant"
+    CALLER = "caller"
+    SUBJECT = "subject"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of a dimension may have: this part of the places, `per_second` questions, `burst` of them after a
+    rest."""
+
+    in_flight: float
+    per_second: float
+    burst: int
+
+    def places(self, all_places: int) -> int:
+        """How many of so many places; one at least."""
+        return max(1, math.ceil(self.in_flight * all_places - 1e-9))
+
+    @property
+    def interval_ns(self) -> int:
+        """Time in which one token comes back."""
+        return max(1, round(NS / self.per_second))
+
+
+# The process of the bench answers 80 to 400 questions a second, and one that decides nothing 2,000 (docs/bench.md). A
+# subject is left a part of that; what a gateway asks for many is bounded by places alone, until it is configured.
+DEFAULTS: Mapping[Dimension, Share] = MappingProxyType({
+    Dimension.TENANT: Share(15 / 16, 2_000, 4_000),
+    Dimension.CALLER: Share(7 / 8, 2_000, 4_000),
+    Dimension.SUBJECT: Share(1 / 2, 100, 500),
+    Dimension.SESSION: Share(1 / 4, 50, 250),
+})  # fmt: skip
+
+Holder: TypeAlias = "tuple[str, ...]"  # a dimension, and whose share of it
+
+
+@dataclass(slots=True)
+class Rates:
+    """The buckets of every holder."""
+
+    shares: Mapping[Dimension, Share]
+    _full_at: dict[Holder, int] = field(default_factory=dict)
+    _sweep_at: int = SWEPT
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def spend(self, holders: Sequence[Holder], at_ns: int) -> tuple[Dimension, int] | None:
+        """Take a token of each holder, and return None. Where one has none left, take nothing, and return the first
+        such dimension and the nanoseconds until it has one."""
+        after: dict[Holder, int] = {}
+        for holder in holders:
+            dimension = Dimension(holder[0])
+            share = self.shares[dimension]
+            full_at = max(self._full_at.get(holder, at_ns), at_ns) + share.interval_ns
+            early = full_at - at_ns - share.burst * share.interval_ns
+            if early > 0:
+                return dimension, early
+            after[holder] = full_at
+        self._full_at |= after
+        if len(self._full_at) > self._sweep_at:
+            self._full_at = {holder: full for holder, full in self._full_at.items() if full > at_ns}
+            self._sweep_at = SWEPT + 2 * len(self._full_at)
+        return None
+
+
+@dataclass(slots=True)
+class Places:
+    """The places that every holder has taken. `most` are those of one, by dimension."""
+
+    most: Mapping[Dimension, int]
+    _taken: Counter[Holder] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, holders: Sequence[Holder]) -> Dimension | None:
+        """Take a place for each holder, and return None. Where one has as many as it may, take nothing, and return
+        the first such dimension."""
+        for holder in holders:
+            dimension = Dimension(holder[0])
+            if self._taken[holder] >= self.most[dimension]:
+                self._forget(holders)
+                return dimension
+        self._taken.update(holders)
+        return None
+
+    def leave(self, holders: Sequence[Holder]) -> None:
+        """Give them back."""
+        self._taken.subtract(holders)
+        self._forget(holders)
+
+    def _forget(self, holders: Sequence[Holder]) -> None:
+        for holder in holders:
+            if not self._taken[holder]:
+                del self._taken[holder]

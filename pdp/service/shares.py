@@ -1,0 +1,128 @@
+"""Fair shares of a process: no session, subject, caller or tenant takes every place and all the time of the others.
+
+Tenant and caller are known when a call is admitted, subject and session when the subject's token was verified. So the
+first two take a place at once (`Admission`), and what a call asks is counted by all four in `Turn.ask`: an answer of
+a batch like a call of its own, a kept one like a new one. What is refused here costs none of the four a token.
+
+All questions of a caller without a verified subject are one subject's: a new bad token is no new share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from typing_extensions import override
+
+from pdp.core.check import NS
+from pdp.core.errors import ShareExceeded
+from pdp.core.facts import Identity
+from pdp.core.request import Caller
+from pdp.core.shares import Dimension, Holder, Places, Rates, Share
+from pdp.ports import Clock
+from pdp.ports.telemetry import SILENT, Telemetry
+
+BUSY_NS = NS  # after which a place may be free again
+
+
+class Shares:
+    """What each may have, and who has what. Its clock is monotonic, so that no step of the wall clock fills a bucket
+    or keeps one empty."""
+
+    def __init__(
+        self,
+        shares: Mapping[Dimension, Share],
+        max_in_flight: int,
+        clock: Clock,
+        telemetry: Telemetry = SILENT,
+    ) -> None:
+        self._places = Places({dimension: share.places(max_in_flight) for dimension, share in shares.items()})
+        self._rates = Rates(shares)
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def for_waiting(self, max_waiting: int) -> Shares:
+        """Those of the places for calls that wait, of which one tenant, and one caller, has three quarters."""
+        return Shares(dict.fromkeys(Dimension, Share(3 / 4, 1, 1)), max_waiting, self._clock, self._telemetry)
+
+    def turn(self) -> Turn:
+        """For one call; a context manager."""
+        return Turn(self)
+
+    @contextmanager
+    def places(self, holders: tuple[Holder, ...]) -> Iterator[None]:
+        """Hold a place for each. Raises ShareExceeded."""
+        self.enter(holders)
+        try:
+            yield
+        finally:
+            self.leave(holders)
+
+    def enter(self, holders: tuple[Holder, ...]) -> None:
+        """Take a place for each. Raises ShareExceeded."""
+        exceeded = self._places.take(holders)
+        if exceeded is not None:
+            raise self._exceeded(exceeded, "in_flight", BUSY_NS)
+
+    def leave(self, holders: tuple[Holder, ...]) -> None:
+        """Give them back."""
+        self._places.leave(holders)
+
+    def spend(self, holders: tuple[Holder, ...]) -> None:
+        """One question of each. Raises ShareExceeded."""
+        exceeded = self._rates.spend(holders, self._clock.monotonic_ns())
+        if exceeded is not None:
+            raise self._exceeded(exceeded[0], "rate", exceeded[1])
+
+    def _exceeded(self, dimension: Dimension, limit: str, wait_ns: int) -> ShareExceeded:
+        self._telemetry.count("pdp.shares.exceeded", {"pdp.share": dimension.value, "pdp.limit": limit})
+        if limit == "rate":
+            seconds = f"{-(-wait_ns // (NS // 10)) / 10:.1f}"
+            return ShareExceeded(
+                "service.rate", f"Too many questions of one {dimension} a second; ask again in {seconds} s.", wait_ns
+            )
+        return ShareExceeded(
+            "service.overloaded", f"Too many calls of one {dimension} at once; ask again shortly.", wait_ns
+        )
+
+
+@dataclass(slots=True)
+class Turn(AbstractContextManager["Turn"]):
+    """The questions of one call. It holds a place for each subject and session that they are of until it ends."""
+
+    _shares: Shares
+    _held: set[Holder] = field(default_factory=set)
+    _asked: set[int] = field(default_factory=set)
+
+    def ask(self, caller: Caller, identity: Identity, session: str, number: int = 0) -> None:
+        """Count a question of the call, once for its `number`, however often it is decided again. `session` is its
+        id, "" without one. Raises ShareExceeded."""
+        if number in self._asked:
+            return
+        wide, narrow = callers(caller), _subjects(caller, identity, session)
+        entering = tuple(holder for holder in narrow if holder not in self._held)
+        self._shares.enter(entering)
+        self._held.update(entering)
+        self._shares.spend((*wide, *narrow))
+        self._asked.add(number)
+
+    @override
+    def __exit__(self, *_: object) -> None:
+        self._shares.leave(tuple(self._held))
+        self._held.clear()
+
+
+def callers(caller: Caller) -> tuple[Holder, ...]:
+    """Those whose share a call takes from as soon as its caller is known."""
+    return (Dimension.TENANT, caller.tenant), (Dimension.CALLER, caller.tenant, caller.name)
+
+
+def _subjects(caller: Caller, identity: Identity, session: str) -> tuple[Holder, ...]:
+    subject = identity.subject
+    if not subject.check.ok:
+        return ((Dimension.SUBJECT, caller.tenant, caller.name),)
+    whose = (caller.tenant, subject.issuer or "", subject.id or "")
+    if not session:
+        return ((Dimension.SUBJECT, *whose),)
+    return (Dimension.SUBJECT, *whose), (Dimension.SESSION, *whose, caller.name, session)
