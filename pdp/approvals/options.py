@@ -201,6 +201,18 @@ class ApprovalOptions(Options):
     open_per_group: int = Field(
         200, ge=1, le=1_000_000, description="Open requests that one group has seats for; beyond, DENY."
     )
+    hourly_per_approver: int = Field(
+        60,
+        ge=0,
+        le=100_000,
+        description="Requests within an hour that one person is asked to answer; beyond, DENY. 0: no limit.",
+    )
+    hourly_per_requester: int = Field(
+        30,
+        ge=0,
+        le=100_000,
+        description="Requests within an hour by one agent for one subject; beyond, DENY. 0: no limit.",
+    )
     backoff_after: int = Field(
         2,
         ge=0,

@@ -25,7 +25,7 @@ from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
-from pdp.core.shares import DEFAULTS, Dimension, Share
+from pdp.core.shares import DEFAULTS, Dimension, FairShare
 from pdp.files.contradictions import TOLERANT, Contradiction, refuse
 from pdp.files.options import Options
 from pdp.identity.options import IdentityOptions
@@ -93,9 +93,9 @@ class SharesOptions(Options):
     subject: SubjectShareOptions = Field(default_factory=SubjectShareOptions)
     session: SessionShareOptions = Field(default_factory=SessionShareOptions)
 
-    def each(self) -> Mapping[Dimension, Share]:
+    def each(self) -> Mapping[Dimension, FairShare]:
         """By dimension."""
-        return {each: Share(**getattr(self, each.value).model_dump()) for each in Dimension}
+        return {each: FairShare(**getattr(self, each.value).model_dump()) for each in Dimension}
 
 
 class ServiceOptions(Options):

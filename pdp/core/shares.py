@@ -31,7 +31,7 @@ class Dimension(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class FairShare:
     """What one of a dimension may have: this part of the places, `per_second` questions, `burst` of them after a
     rest."""
 
@@ -51,11 +51,11 @@ class Share:
 
 # The process of the bench answers 80 to 400 questions a second, and one that decides nothing 2,000 (docs/bench.md). A
 # subject is left a part of that; what a gateway asks for many is bounded by places alone, until it is configured.
-DEFAULTS: Mapping[Dimension, Share] = MappingProxyType({
-    Dimension.TENANT: Share(15 / 16, 2_000, 4_000),
-    Dimension.CALLER: Share(7 / 8, 2_000, 4_000),
-    Dimension.SUBJECT: Share(1 / 2, 100, 500),
-    Dimension.SESSION: Share(1 / 4, 50, 250),
+DEFAULTS: Mapping[Dimension, FairShare] = MappingProxyType({
+    Dimension.TENANT: FairShare(15 / 16, 2_000, 4_000),
+    Dimension.CALLER: FairShare(7 / 8, 2_000, 4_000),
+    Dimension.SUBJECT: FairShare(1 / 2, 100, 500),
+    Dimension.SESSION: FairShare(1 / 4, 50, 250),
 })  # fmt: skip
 
 Holder: TypeAlias = "tuple[str, ...]"  # a dimension, and whose share of it
@@ -65,7 +65,7 @@ Holder: TypeAlias = "tuple[str, ...]"  # a dimension, and whose share of it
 class Rates:
     """The buckets of every holder."""
 
-    shares: Mapping[Dimension, Share]
+    shares: Mapping[Dimension, FairShare]
     _full_at: dict[Holder, int] = field(default_factory=dict)
     _sweep_at: int = SWEPT
 

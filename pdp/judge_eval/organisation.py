@@ -34,7 +34,13 @@ _SETTINGS: Mapping[str, Any] = {
     "service": {"shares": sandbox.NO_SHARES},
     "policy": {"deadline_ms": 20_000},  # what a case comes to does not depend on what else the machine does
     "identity": {"callers": {CALLER: {"may_assert": {"task": True, "observation": True}}}},
-    "approvals": {"open_per_subject": _MANY, "open_per_tenant": _MANY, "open_per_group": _MANY},
+    "approvals": {
+        "open_per_subject": _MANY,
+        "open_per_tenant": _MANY,
+        "open_per_group": _MANY,
+        "hourly_per_approver": 0,
+        "hourly_per_requester": 0,
+    },
 }
 _GIT = '"servers": ["git"]'  # of the example's pack
 _WHY = "The servers of the cases do not close their schemas; their owners were asked to."

@@ -9,6 +9,7 @@ from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.questions import Question
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import (
     Account,
@@ -141,6 +142,10 @@ class Answers(Protocol):
 
     def open_for(self, tenant: str, groups: Sequence[str]) -> int:
         """Open requests of the tenant with a seat for a group; of several groups, the most that one has."""
+        ...
+
+    def asked_since(self, tenant: str, since_ns: int) -> tuple[Question, ...]:
+        """Requests of the tenant that were opened after an instant, canaries included."""
         ...
 
     def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:

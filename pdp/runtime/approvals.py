@@ -12,6 +12,7 @@ from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
 from pdp.content.arguments import satisfies
 from pdp.core.approvals.notices import Notifications
+from pdp.core.approvals.questions import HourlyLimits
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS
 from pdp.core.digest import keyed_index
@@ -94,7 +95,12 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         tokens,
         entropy,
         index_key,
-        Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
+        Caps(
+            options.open_per_subject,
+            options.open_per_tenant,
+            options.open_per_group,
+            HourlyLimits(options.hourly_per_approver, options.hourly_per_requester),
+        ),
         address,
         notifications,
         backoff=Backoff(options.backoff_after, options.backoff_seconds * NS),

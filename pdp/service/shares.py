@@ -19,7 +19,7 @@ from pdp.core.check import NS
 from pdp.core.errors import ShareExceeded
 from pdp.core.facts import Identity
 from pdp.core.request import Caller
-from pdp.core.shares import Dimension, Holder, Places, Rates, Share
+from pdp.core.shares import Dimension, FairShare, Holder, Places, Rates
 from pdp.ports import Clock
 from pdp.ports.telemetry import SILENT, Telemetry
 
@@ -32,7 +32,7 @@ class Shares:
 
     def __init__(
         self,
-        shares: Mapping[Dimension, Share],
+        shares: Mapping[Dimension, FairShare],
         max_in_flight: int,
         clock: Clock,
         telemetry: Telemetry = SILENT,
@@ -44,7 +44,7 @@ class Shares:
 
     def for_waiting(self, max_waiting: int) -> Shares:
         """Those of the places for calls that wait, of which one tenant, and one caller, has three quarters."""
-        return Shares(dict.fromkeys(Dimension, Share(3 / 4, 1, 1)), max_waiting, self._clock, self._telemetry)
+        return Shares(dict.fromkeys(Dimension, FairShare(3 / 4, 1, 1)), max_waiting, self._clock, self._telemetry)
 
     def turn(self) -> Turn:
         """For one call; a context manager."""

@@ -22,6 +22,7 @@ from support.stored import (
     wanted,
 )
 
+from pdp.core.approvals.questions import HourlyLimits, Questioned
 from pdp.core.approvals.rows import Answered, Delegation, Notice, ReportedOutcome, Seen
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (
@@ -152,6 +153,26 @@ async def test_a_request_that_is_to_wait_alone_is_opened_beside_no_like_one(book
     await book.does(replace(opening(11), alone=True))  # of the same call as the one that waits
     await book.does(*(Move(an_id(n), 1, Event.CANCEL, AT) for n in (10, 11)))
     await book.does(alone)
+
+
+async def test_hours_of_people_are_counted_in_the_commit(book: Book) -> None:
+    """So of two processes that both found room for one more, one has to look again."""
+    requester, groups = Questioned(ALICE, "agent", frozenset({frozenset({"ops", "legal"})})), frozenset({"ops"})
+    approver = replace(requester, subject=BOB)
+    for n, fields in enumerate(({"requirement": wanted("ops", "sales")}, {"canary": True}, {"tenant": "other"}), 1):
+        await book.does(opening(n, **fields))
+    asked = book.store.asked_since("acme", AT - 1)
+    assert [(each.groups, each.canary) for each in asked] == [(groups | {"sales"}, False), (groups, True)]
+    assert {(each.subject, each.agent, each.opened_ns) for each in asked} == {(ALICE, "agent", AT)}
+    assert book.store.asked_since("acme", AT) == ()
+    another = opening(5)
+    for limits, questioned in ((HourlyLimits(2, 0), approver), (HourlyLimits(0, 1), requester)):
+        await book.conflicts(replace(another, hourly=(limits, questioned)))
+    await book.does(*(Move(an_id(n), 1, Event.CANCEL, AT) for n in (1, 2)))
+    await book.conflicts(replace(another, hourly=(HourlyLimits(2, 0), approver)))  # they were asked all the same
+    await book.does(replace(another, hourly=(HourlyLimits(3, 0), approver)))
+    await book.does(replace(opening(6), hourly=(HourlyLimits(0, 3), requester)))
+    await book.conflicts(replace(opening(7), hourly=(HourlyLimits(0, 3), requester)))
 
 
 async def test_a_passkeys_counter_grows_or_is_none(book: Book) -> None:

@@ -20,6 +20,7 @@ from kind_mutants import KINDS
 from mcp_mutants import MCP
 from notice_mutants import NOTICES
 from pack_mutants import GATED
+from question_mutants import QUESTIONS
 from redeeming_mutants import REDEEMING
 from replay_mutants import REPLAY
 from requirement_mutants import WANTED
@@ -42,6 +43,7 @@ MUTANTS = (
     *APPROVALS,
     *PEOPLE,
     *CONSOLE,
+    *QUESTIONS,
     *REDEEMING,
     *SHARES,
     *STORE,

@@ -168,7 +168,8 @@ def _settings(url: str, issuer: str, more: Mapping[str, Any]) -> Mapping[str, An
         **more,
     }
     # many tests deny calls of one agent for one person, so nobody backs off
-    caps = {"open_per_subject": 10_000, "open_per_tenant": 100_000, "backoff_seconds": 0}
+    caps = {"open_per_subject": 10_000, "open_per_tenant": 100_000, "backoff_seconds": 0, "hourly_per_approver": 0}
+    caps["hourly_per_requester"] = 0
     roles = {"operators": ["operators"], "auditors": ["on-call"]}  # Erin has both
     directory = {"tenants": {TENANT: {"file": "directory.yaml", **roles}}}
     return {"console": console, "approvals": {"console_url": url, **caps}, "directory": directory}

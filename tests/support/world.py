@@ -229,6 +229,7 @@ def create(folder: Path, plan: Plan, at_ns: int) -> Sandbox:
         **plan.settings,
         "policy": {"deadline_ms": 2_000, **plan.settings.get("policy", {})},
         "service": {"shares": sandbox.NO_SHARES, **plan.settings.get("service", {})},
+        "approvals": {"hourly_per_approver": 0, "hourly_per_requester": 0, **plan.settings.get("approvals", {})},
     }
     made = sandbox.create(folder, plan.servers[0].server, policy=plan.policy, settings=settings)
     for server in plan.servers:

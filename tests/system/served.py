@@ -113,6 +113,7 @@ def make_world(
         "identity": {"callers": {"root": everywhere, "second": caller_options("second")}},
         "service": {"watch_seconds": 0.2, "shares": sandbox.NO_SHARES},
         "policy": {"workers": 1, "deadline_ms": 2000},
+        "approvals": {"hourly_per_approver": 0, "hourly_per_requester": 0},
     }
     world = sandbox.create(
         folder,

@@ -42,6 +42,35 @@ async def test_beyond_what_one_group_can_read_calls_are_denied_and_nothing_is_dr
         assert waiting(await reset(world, "/c"))
 
 
+async def test_an_hour_of_an_approver_has_an_end_and_nobody_is_asked_twice_for_the_same(tmp_path: Path) -> None:
+    plan, stage = (
+        Plan(settings={"approvals": {"hourly_per_approver": 2}}),
+        Stage(StillClock(WEDNESDAY_NS), approvals=True),
+    )
+    async with running(tmp_path, plan, stage) as world:
+        asked = await asyncio.gather(*(reset(world, "/a") for _ in range(8)))  # at once, under ids of their own
+        first = {waiting(answer)[0] for answer in asked}
+        assert len(first) == 1
+        (second,) = waiting(await reset(world, "/b"))
+        await Approvers(world).vote(CAROL, second, "deny")  # an answer makes no room
+        full = await reset(world, "/c")
+        assert [reason.code for reason in full.reasons] == ["approval.busy"]
+        assert "Ask again in 60 minutes" in full.reasons[0].message
+        assert set(waiting(await reset(world, "/a"))) == first  # joins: nobody is asked once more
+        stage.clock.advance(3600)
+        assert waiting(await reset(world, "/c"))
+
+
+async def test_an_agent_asks_for_one_subject_as_often_as_it_may(tmp_path: Path) -> None:
+    plan = Plan(settings={"approvals": {"hourly_per_requester": 2}})
+    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+        for path in ("/a", "/b"):
+            assert waiting(await reset(world, path))
+        full = await reset(world, "/c")
+        assert full.effect == types_pb2.EFFECT_DENY
+        assert [reason.code for reason in full.reasons] == ["approval.asked_often"]
+
+
 async def test_an_operator_opens_a_canary_and_the_group_answers_it(tmp_path: Path) -> None:
     watch, stage, plan = Watch(), Stage(StillClock(WEDNESDAY_NS), approvals=True), Plan()
     watched = replace(stage.environment(), telemetry=watch.telemetry)

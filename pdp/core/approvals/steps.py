@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from pdp.core.approvals.questions import HourlyLimits, Questioned
 from pdp.core.approvals.rows import (
     Answered,
     Approval,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # a commit holds steps
 class Open:
     """Insert a request. Conflict while another open one has its index, or when there are as many open ones as
     `per_subject` or `per_tenant` allow, or `per_group` for a group that has a seat (0: no limit), or, `alone`, while
-    a like call waits for people."""
+    a like call waits for people, or when an hour of those whom it asks, or of who asks, is full by `hourly`."""
 
     approval: Approval
     shown: Shown
@@ -42,6 +43,7 @@ class Open:
     per_tenant: int = 0
     per_group: int = 0
     alone: bool = False
+    hourly: tuple[HourlyLimits, Questioned] | None = None
 
 
 @dataclass(frozen=True, slots=True)

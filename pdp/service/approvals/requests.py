@@ -15,6 +15,7 @@ from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import binding, records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
+from pdp.core.approvals.questions import APPROVER, WINDOW_NS, HourlyLimits, Question, Questioned, too_many
 from pdp.core.approvals.quorum import binds_of, satisfiable
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.requirement import PEOPLE, Requirement, read
@@ -40,6 +41,9 @@ _CODE_CHARS = 4
 _ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
 
 
+NO_HOURLY_LIMITS = HourlyLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class Caps:
     """Limits of open requests; beyond, the call is denied, and nothing is dropped."""
@@ -47,6 +51,7 @@ class Caps:
     per_subject: int = 20
     per_tenant: int = 1_000
     per_group: int = 200  # for each group that has a seat: what people can read in a day has an end
+    hourly: HourlyLimits = NO_HOURLY_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class QueueCounts:
     everybody: int  # of the tenant
     by_group: Mapping[str, int]
     like: bool  # another like call
+    asked: tuple[Question, ...]  # within the hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,8 @@ class Opening:
                     return refused
                 opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
-                entries.append(self._opened(asked, approval, at_ns))
+                entries.append(self._opened(asked, approval, need, at_ns))
+                queue = replace(queue, asked=(*queue.asked, _question(need, asked, at_ns)))
             elif approval.state is State.APPROVED:  # a voter may have lost the role since
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
@@ -152,6 +159,7 @@ class Opening:
             *store.open_count(tenant, asked.subject_index),
             by_group={group: store.open_for(tenant, (group,)) for group in groups},
             like=alone and store.waiting_like(tenant, asked.call, at_ns),
+            asked=store.asked_since(tenant, at_ns - WINDOW_NS) if self.caps.hourly.any else (),
         )
 
     def _refused(  # noqa: PLR0911 - one refusal per line
@@ -188,7 +196,9 @@ class Opening:
                 "approval.too_many_for_group",
                 "Too many calls wait for the people who could approve this one; ask again when some are settled.",
             )
-        return None
+        wanted = Questioned.by(need, asked.call, directory)
+        full = too_many(self.caps.hourly, queue.asked, wanted, at_ns)
+        return _busy(*full, at_ns) if full is not None else None
 
     def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
         self,
@@ -222,7 +232,7 @@ class Opening:
             changed_ns=at_ns,
         )
 
-    def _opened(self, asked: CallContext, approval: Approval, at_ns: int) -> Commit:
+    def _opened(self, asked: CallContext, approval: Approval, need: Requirement, at_ns: int) -> Commit:
         session = asked.facts.session
         shown = Shown(
             approval_id=approval.id,
@@ -236,7 +246,9 @@ class Opening:
             effects=(*effects(asked.facts.targets[0]), *(binding.sentences(asked) if binds_of(approval) else ())),
         )
         caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
-        opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone)
+        wanted = Questioned.by(need, asked.call, self.counting.directories.of(asked.tenant))
+        hourly = (caps.hourly, wanted) if caps.hourly.any else None
+        opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone, hourly)
         steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))
         return self.recorder.event(
             approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns
@@ -283,6 +295,27 @@ def short_code(approval_id: str) -> str:
     """A code to compare on the screens of requester and approver: `7F-K2`. It opens nothing."""
     text = base64.b32encode(hashlib.sha256(approval_id.encode()).digest()).decode()[:_CODE_CHARS]
     return f"{text[:2]}-{text[2:]}"
+
+
+def _question(need: Requirement, asked: CallContext, at_ns: int) -> Question:
+    groups = frozenset(seat.group_id for seat in need.seats)
+    return Question(at_ns, asked.call.subject, asked.call.agent, groups)
+
+
+def _busy(whose: str, until_ns: int, at_ns: int) -> Outcome:
+    """People are asked too often, or a requester asks too often."""
+    minutes = -(-(until_ns - at_ns) // (60 * NS))
+    if whose == APPROVER:
+        return denied(
+            "approval.busy",
+            "People who could answer this call were asked as often within the hour as they may be; nobody was asked. "
+            f"Ask again in {minutes} minutes.",
+        )
+    return denied(
+        "approval.asked_often",
+        "This agent asked people for this subject as often within the hour as it may; nobody was asked. "
+        f"Ask again in {minutes} minutes.",
+    )
 
 
 def _over(known: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from typing_extensions import override
 
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.questions import Question
 from pdp.core.approvals.rows import (
     Account,
     Answered,
@@ -45,7 +46,7 @@ from pdp.core.errors import Unavailable
 from pdp.core.stored import CallKeys, LabelRow, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
-from pdp.store.approvals.tables import from_row, open_for, waiting_like
+from pdp.store.approvals.tables import asked_since, from_row, open_for, questions, waiting_like
 from pdp.store.columns import Flag
 from pdp.store.tables import labels
 from pdp.store.threads import ReadThreads, closed
@@ -123,6 +124,10 @@ class PeopleReads:
     def open_for(self, tenant: str, groups: Sequence[str]) -> int:
         """Open requests with a seat for a group; of several groups, the most that one has."""
         return max((int(row["n"]) for group in groups for row in self._rows(open_for(tenant, group))), default=0)
+
+    def asked_since(self, tenant: str, since_ns: int) -> tuple[Question, ...]:
+        """Requests of the tenant that were opened after an instant, canaries included."""
+        return questions(self._rows(asked_since(tenant, since_ns)))
 
     def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:
         """Open requests whose time is over."""

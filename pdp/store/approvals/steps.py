@@ -7,13 +7,14 @@ cannot change before the commit. Each change names the row that it was decided o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, case, delete, func, insert, select, update
 
 from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
+from pdp.core.approvals.questions import WINDOW_NS, too_many
 from pdp.core.approvals.requirement import read
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS
@@ -21,7 +22,7 @@ from pdp.core.errors import Conflict
 from pdp.core.evidence import named
 from pdp.core.stored import LabelRow
 from pdp.store.approvals import tables as t
-from pdp.store.approvals.tables import open_for, to_row, waiting_like
+from pdp.store.approvals.tables import asked_since, open_for, questions, to_row, waiting_like
 from pdp.store.budgets import settle
 from pdp.store.clock import MARK
 from pdp.store.tables import PEOPLE_INSTANT, SWITCH_EPOCH, high_water, labels
@@ -87,14 +88,25 @@ def _open(db: Connection, step: s.Open, now: int) -> None:
         _conflict("as many requests are open as may be")
     wanted = read(json.loads(a.requirement))
     groups = sorted({seat.group_id for seat in wanted.seats}) if wanted is not None else []
-    if step.per_group and any(db.execute(open_for(a.tenant, g)).scalar_one() >= step.per_group for g in groups):
-        _conflict("as many requests are open for a group as may be")
-    if step.alone and db.execute(waiting_like(a.tenant, a.call, now)).scalar_one():
-        _conflict("a like call waits")
+    _asks(db, step, groups, now)
     db.execute(insert(t.approvals).values({**to_row(a), "seq": _next_change(db)}))
     db.execute(insert(t.shown).values(to_row(step.shown)))
     if groups:
         db.execute(insert(t.seats), [{"approval_id": a.id, "group_id": group} for group in groups])
+
+
+def _asks(db: Connection, step: s.Open, groups: Sequence[str], now: int) -> None:
+    """Refuse a request beyond what people can read."""
+    a = step.approval
+    if step.per_group and any(db.execute(open_for(a.tenant, g)).scalar_one() >= step.per_group for g in groups):
+        _conflict("as many requests are open for a group as may be")
+    if step.alone and db.execute(waiting_like(a.tenant, a.call, now)).scalar_one():
+        _conflict("a like call waits")
+    if step.hourly is not None:
+        limits, wanted_of = step.hourly
+        recent = questions(db.execute(asked_since(a.tenant, a.opened_ns - WINDOW_NS)).mappings())
+        if too_many(limits, recent, wanted_of, a.opened_ns) is not None:
+            _conflict("people were asked as often within the hour as they may be")
 
 
 def _next_change(db: Connection) -> int:

@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeAlias, TypeVar, get_type_hints
 
 from sqlalchemy import Column, ColumnElement, Index, Select, Table, TextClause, and_, func, literal, select
 from sqlalchemy import text as words
 
+from pdp.core.approvals.questions import Question
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.record import RANDOM_BYTES, uuid7
 from pdp.store.columns import Accounts, Flag, Integer, OneOf, Texts, account, data, key, number, prose, text
 from pdp.store.tables import metadata
 
@@ -303,6 +305,35 @@ def open_for(tenant: str, group: str) -> Select[int]:
     c = approvals.c
     seat = select(seats.c.group_id).where(seats.c.approval_id == c.id, seats.c.group_id == group)
     return select(func.count().label("n")).select_from(approvals).where(c.tenant == tenant, OPEN, seat.exists())
+
+
+def asked_since(tenant: str, since_ns: int) -> Select[Any]:
+    """Requests of a tenant that were opened after an instant, one row for each group that has a seat. Their ids begin
+    with the time, so it goes through these alone."""
+    c, first = approvals.c, uuid7(max(0, since_ns), bytes(RANDOM_BYTES))
+    columns = (c.id, c.opened_ns, c.call_subject_issuer, c.call_subject_id, c.call_agent, c.canary, seats.c.group_id)
+    found = select(*columns).select_from(approvals.outerjoin(seats, seats.c.approval_id == c.id))
+    return found.where(c.tenant == tenant, c.id >= first, c.opened_ns > since_ns).order_by(c.id)
+
+
+def questions(rows: Iterable[Mapping[Any, Any]]) -> tuple[Question, ...]:
+    """The requests that those rows are of."""
+    found: dict[str, tuple[Mapping[Any, Any], set[str]]] = {}
+    for row in rows:
+        _, groups = found.setdefault(row["id"], (row, set()))
+        groups |= {row["group_id"]} - {None}
+    return tuple(
+        [
+            Question(
+                row["opened_ns"],
+                Account(row["call_subject_issuer"], row["call_subject_id"]),
+                row["call_agent"],
+                frozenset(groups),
+                bool(row["canary"]),
+            )
+            for row, groups in found.values()
+        ]
+    )
 
 
 def waiting_like(tenant: str, call: Call, at_ns: int) -> Select[int]:

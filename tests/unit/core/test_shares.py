@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.core.check import NS
-from pdp.core.shares import DEFAULTS, SWEPT, Dimension, Holder, Places, Rates, Share
+from pdp.core.shares import DEFAULTS, SWEPT, Dimension, FairShare, Holder, Places, Rates
 
 SHARES = {
-    Dimension.TENANT: Share(15 / 16, 8, 12),
-    Dimension.CALLER: Share(7 / 8, 4, 8),
-    Dimension.SUBJECT: Share(1 / 2, 2, 4),
-    Dimension.SESSION: Share(1 / 4, 1, 2),
+    Dimension.TENANT: FairShare(15 / 16, 8, 12),
+    Dimension.CALLER: FairShare(7 / 8, 4, 8),
+    Dimension.SUBJECT: FairShare(1 / 2, 2, 4),
+    Dimension.SESSION: FairShare(1 / 4, 1, 2),
 }
 HOLDERS = st.builds(
     lambda tenant, caller, subject, session: (

@@ -11,15 +11,15 @@ from pdp.core.check import NS, OK, failed
 from pdp.core.errors import ShareExceeded
 from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import Caller
-from pdp.core.shares import Dimension, Share
+from pdp.core.shares import Dimension, FairShare
 from pdp.service.shares import Shares, Turn
 
 GATEWAY, OTHER = (Caller(name, "acme", frozenset(), frozenset({"*"})) for name in ("gateway", "other"))
 SHARES = {
-    Dimension.TENANT: Share(1, 1, 12),
-    Dimension.CALLER: Share(0.75, 1, 8),
-    Dimension.SUBJECT: Share(0.5, 1, 4),
-    Dimension.SESSION: Share(0.25, 1, 2),
+    Dimension.TENANT: FairShare(1, 1, 12),
+    Dimension.CALLER: FairShare(0.75, 1, 8),
+    Dimension.SUBJECT: FairShare(0.5, 1, 4),
+    Dimension.SESSION: FairShare(0.25, 1, 2),
 }
 
 
@@ -120,7 +120,7 @@ def test_an_issuer_cannot_take_the_share_of_anothers_subject(shares: Shares) -> 
 
 
 def test_places_of_a_session_and_a_subject(clock: Any, watch: Watch) -> None:
-    rates = {each: Share(share.in_flight, 1_000, 1_000) for each, share in SHARES.items()}
+    rates = {each: FairShare(share.in_flight, 1_000, 1_000) for each, share in SHARES.items()}
     shares, busy = Shares(rates, 8, clock, watch.telemetry), "service.overloaded"
     with shares.turn() as one, shares.turn() as two, shares.turn() as three, shares.turn() as four:
         assert exceeded(one, GATEWAY, who("alice"), "s1", 0) == ""

@@ -1,0 +1,125 @@
+"""The hours of approvers and requesters, against people who count for themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.core.approvals.directory import Directory, Member
+from pdp.core.approvals.questions import (
+    APPROVER,
+    REQUESTER,
+    WINDOW_NS,
+    HourlyLimits,
+    Question,
+    Questioned,
+    too_many,
+)
+from pdp.core.approvals.requirement import Requirement, read
+from pdp.core.approvals.rows import Account, Call
+
+PEOPLE = {"ann": {"a"}, "ben": {"a", "b"}, "cid": {"b"}, "dee": {"b", "c"}, "eve": {"c"}, "fay": {"a", "b"}}
+MEMBERS = {
+    name: Member(name, name, (Account("i", name),), frozenset(groups), active=name != "eve")
+    for name, groups in PEOPLE.items()
+}
+DIRECTORY = Directory(
+    members=MEMBERS, by_account={account: name for name, each in MEMBERS.items() for account in each.accounts}
+)
+CALL = Call("d", Account("i", "ann"), (), "agent", "gateway", "s", "git", "reset", "m")
+SUBJECTS, AGENTS, GROUPS = ("ann", "zoe"), ("x", "y"), ("a", "b", "c")
+
+
+def need(*groups: str) -> Requirement:
+    """People of these groups; without any the subject's own word."""
+    kind = "approval" if groups else "confirmation"
+    element = {"kind": kind, "id": "r", "code": "a.b", "stage": 1, "ttl_seconds": 60}
+    if groups:
+        seats = [{"group_id": group, "n": 1} for group in groups]
+        element |= {"seats": seats, "deny_quorum": 1, "reason_required": False}
+    found = read(element)
+    assert found is not None
+    return found
+
+
+def asked_now(groups: frozenset[str], subject: str, agent: str) -> set[str]:
+    """Everybody who would be asked, by name: the parties are not, nor is who is disabled."""
+    if not groups:
+        return {subject}
+    return {n for n, of in PEOPLE.items() if of & groups and n not in {subject, agent, "eve"}}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from((0, 1, WINDOW_NS // 3, WINDOW_NS - 1, WINDOW_NS)),
+            st.frozensets(st.sampled_from(GROUPS), max_size=2),
+            st.sampled_from(SUBJECTS),
+            st.sampled_from(AGENTS),
+        ),
+        max_size=40,
+    ),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_nobody_is_asked_more_often_than_may_be(
+    requests: list[tuple[int, frozenset[str], str, str]], per_approver: int, per_requester: int
+) -> None:
+    limits, at, asked = HourlyLimits(per_approver, per_requester), WINDOW_NS, list[Question]()
+    heard, said = dict[str, list[int]](), dict[tuple[str, str], list[int]]()  # when, by person and by requester
+    for step, groups, subject, agent in requests:
+        at += step
+        call = replace(CALL, subject=Account("i", subject), agent=agent)
+        wanted = Questioned.by(need(*sorted(groups)), call, DIRECTORY)
+        found = too_many(limits, asked, wanted, at)
+        if found is None:
+            asked.append(Question(at, call.subject, agent, groups))
+            said.setdefault((subject, agent), []).append(at)
+            for person in asked_now(groups, subject, agent):
+                heard.setdefault(person if groups else f"{person} itself", []).append(at)
+        else:
+            assert at < found[1] <= at + WINDOW_NS
+            later = too_many(limits, asked, wanted, found[1])
+            assert later is None or (found[0], later[0]) == (APPROVER, REQUESTER)
+            assert too_many(limits, asked, wanted, found[1] - 1) is not None
+    for most, by_whom in ((per_approver, heard.values()), (per_requester, said.values())):
+        for times in by_whom if most else ():
+            assert all(sum(0 <= time - first < WINDOW_NS for time in times) <= most for first in times)
+
+
+def test_whose_hour_is_full() -> None:
+    limits = HourlyLimits(2, 3)
+    first, second = (Question(WINDOW_NS + n, CALL.subject, "agent", frozenset({"b"})) for n in (1, 5))
+
+    def full(*groups: str, more: tuple[Question, ...] = (), at: int = WINDOW_NS + 9) -> tuple[str, int] | None:
+        return too_many(limits, (second, first, *more), Questioned.by(need(*groups), CALL, DIRECTORY), at)
+
+    assert full("b") == (APPROVER, 2 * WINDOW_NS + 1)
+    assert full("a") == (APPROVER, 2 * WINDOW_NS + 1)  # for Ben and Fay are in both
+    assert full("c") == (APPROVER, 2 * WINDOW_NS + 1)  # and so is Dee
+    assert full("d") is None
+    assert full() is None  # the subject was asked nothing itself
+    assert full("b", at=2 * WINDOW_NS) == (APPROVER, 2 * WINDOW_NS + 1)
+    assert full("b", at=2 * WINDOW_NS + 1) is None
+    own = Question(WINDOW_NS + 7, CALL.subject, "agent", frozenset())
+    assert full("d", more=(own,)) == (REQUESTER, 2 * WINDOW_NS + 1)
+    assert full("d", more=(replace(own, canary=True),)) is None
+    assert full("d", more=(replace(own, agent="other"),)) is None
+    assert full("d", more=(replace(own, subject=Account("j", "ann")),)) is None
+    assert full(more=(own, own)) == (APPROVER, 2 * WINDOW_NS + 7)
+
+
+def test_no_limits() -> None:
+    many = [Question(WINDOW_NS, CALL.subject, "agent", frozenset({"a"}))] * 1000
+    assert too_many(HourlyLimits(), many, Questioned.by(need("a"), CALL, DIRECTORY), WINDOW_NS + 1) is None
+    assert not HourlyLimits().any
+    assert HourlyLimits(0, 1).any
+
+
+def test_a_group_that_only_claims_may_name_has_an_hour_too() -> None:
+    nobody = Directory(claimable=frozenset({"q"}))
+    wanted = Questioned.by(need("q"), CALL, nobody)
+    asked = [Question(WINDOW_NS, Account("i", "zoe"), "x", frozenset({"q"}))]
+    assert too_many(HourlyLimits(per_approver=1), asked, wanted, WINDOW_NS + 1) == (APPROVER, 2 * WINDOW_NS)
