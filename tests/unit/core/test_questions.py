@@ -20,7 +20,14 @@ from pdp.core.approvals.questions import (
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Account, Call
 
-PEOPLE = {"ann": {"a"}, "ben": {"a", "b"}, "cid": {"b"}, "dee": {"b", "c"}, "eve": {"c"}, "fay": {"a", "b"}}
+PEOPLE = {
+    "ann": {"a", "b", "w"},
+    "ben": {"a", "b"},
+    "cid": {"b"},
+    "dee": {"b", "c"},
+    "eve": {"b", "c", "z"},
+    "fay": {"a", "b"},
+}
 MEMBERS = {
     name: Member(name, name, (Account("i", name),), frozenset(groups), active=name != "eve")
     for name, groups in PEOPLE.items()
@@ -100,6 +107,8 @@ def test_whose_hour_is_full() -> None:
     assert full("a") == (APPROVER, 2 * WINDOW_NS + 1)  # for Ben and Fay are in both
     assert full("c") == (APPROVER, 2 * WINDOW_NS + 1)  # and so is Dee
     assert full("d") is None
+    assert full("z") is None  # Eve is disabled
+    assert full("w") is None  # Ann is the subject, and not asked about her own call
     assert full() is None  # the subject was asked nothing itself
     assert full("b", at=2 * WINDOW_NS) == (APPROVER, 2 * WINDOW_NS + 1)
     assert full("b", at=2 * WINDOW_NS + 1) is None
