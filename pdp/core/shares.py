@@ -92,7 +92,7 @@ class Rates:
 
 
 @dataclass(slots=True)
-class Places:
+class SlotCounts:
     """The places that every holder has taken. `most` are those of one, by dimension."""
 
     most: Mapping[Dimension, int]

@@ -7,9 +7,9 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
+from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
-from pdp.core.approvals.questions import Question
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import (
     Account,

@@ -11,8 +11,8 @@ from pdp.approvals.resume import SealedResumeTokens
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
 from pdp.content.arguments import satisfies
+from pdp.core.approvals.hourly_limits import HourlyLimits
 from pdp.core.approvals.notices import Notifications
-from pdp.core.approvals.questions import HourlyLimits
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS
 from pdp.core.digest import keyed_index

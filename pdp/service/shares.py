@@ -19,7 +19,7 @@ from pdp.core.check import NS
 from pdp.core.errors import ShareExceeded
 from pdp.core.facts import Identity
 from pdp.core.request import Caller
-from pdp.core.shares import Dimension, FairShare, Holder, Places, Rates
+from pdp.core.shares import Dimension, FairShare, Holder, Rates, SlotCounts
 from pdp.ports import Clock
 from pdp.ports.telemetry import SILENT, Telemetry
 
@@ -37,7 +37,7 @@ class Shares:
         clock: Clock,
         telemetry: Telemetry = SILENT,
     ) -> None:
-        self._places = Places({dimension: share.places(max_in_flight) for dimension, share in shares.items()})
+        self._places = SlotCounts({dimension: share.places(max_in_flight) for dimension, share in shares.items()})
         self._rates = Rates(shares)
         self._clock = clock
         self._telemetry = telemetry

@@ -22,7 +22,7 @@ from support.stored import (
     wanted,
 )
 
-from pdp.core.approvals.questions import HourlyLimits, Questioned
+from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.rows import Answered, Delegation, Notice, ReportedOutcome, Seen
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (

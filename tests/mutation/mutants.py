@@ -13,6 +13,7 @@ from framework_mutants import FRAMEWORKS
 from gate_mutants import LOADING
 from gateway_mutants import GATEWAYS
 from hook_mutants import HOOKS
+from hour_mutants import QUESTIONS
 from identity_mutants import IDENTITY
 from judge_mutants import JUDGE
 from judge_process_mutants import JUDGE_PROCESS
@@ -20,7 +21,6 @@ from kind_mutants import KINDS
 from mcp_mutants import MCP
 from notice_mutants import NOTICES
 from pack_mutants import GATED
-from question_mutants import QUESTIONS
 from redeeming_mutants import REDEEMING
 from replay_mutants import REPLAY
 from requirement_mutants import WANTED

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from pdp.core.approvals.questions import HourlyLimits, Questioned
+from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.rows import (
     Answered,
     Approval,

@@ -14,8 +14,8 @@ from typing import Any
 from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import binding, records
 from pdp.core.approvals.call import CallContext
+from pdp.core.approvals.hourly_limits import APPROVER, WINDOW_NS, HourlyLimits, Question, Questioned, too_many
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
-from pdp.core.approvals.questions import APPROVER, WINDOW_NS, HourlyLimits, Question, Questioned, too_many
 from pdp.core.approvals.quorum import binds_of, satisfiable
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.requirement import PEOPLE, Requirement, read

@@ -24,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from typing_extensions import override
 
+from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
-from pdp.core.approvals.questions import Question
 from pdp.core.approvals.rows import (
     Account,
     Answered,

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, case, d
 
 from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
-from pdp.core.approvals.questions import WINDOW_NS, too_many
+from pdp.core.approvals.hourly_limits import WINDOW_NS, too_many
 from pdp.core.approvals.requirement import read
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS

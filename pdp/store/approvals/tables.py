@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar, get_type_hints
 from sqlalchemy import Column, ColumnElement, Index, Select, Table, TextClause, and_, func, literal, select
 from sqlalchemy import text as words
 
-from pdp.core.approvals.questions import Question
+from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.record import RANDOM_BYTES, uuid7

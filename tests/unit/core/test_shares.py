@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.core.check import NS
-from pdp.core.shares import DEFAULTS, SWEPT, Dimension, FairShare, Holder, Places, Rates
+from pdp.core.shares import DEFAULTS, SWEPT, Dimension, FairShare, Holder, Rates, SlotCounts
 
 SHARES = {
     Dimension.TENANT: FairShare(15 / 16, 8, 12),
@@ -70,7 +70,7 @@ def test_rates_are_token_buckets(questions: list[tuple[int, tuple[Holder, ...]]]
 @given(st.lists(st.tuples(STEPS, st.booleans(), HOLDERS), max_size=120))
 def test_places(calls: list[tuple[int, bool, tuple[Holder, ...]]]) -> None:
     most = {Dimension.TENANT: 6, Dimension.CALLER: 5, Dimension.SUBJECT: 3, Dimension.SESSION: 2}
-    places, inside = Places(most), list[tuple[Holder, ...]]()
+    places, inside = SlotCounts(most), list[tuple[Holder, ...]]()
     for _, leaves, holders in calls:
         if leaves and inside:
             places.leave(inside.pop(0))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.core.approvals.directory import Directory, Member
-from pdp.core.approvals.questions import (
+from pdp.core.approvals.hourly_limits import (
     APPROVER,
     REQUESTER,
     WINDOW_NS,

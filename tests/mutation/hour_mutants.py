@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutant import Mutant
 
-_CORE = "pdp/core/approvals/questions.py"
+_CORE = "pdp/core/approvals/hourly_limits.py"
 
 QUESTIONS = (
     Mutant("hour-one-more", _CORE, "if len(times) >= most", "if len(times) > most", "as many as may be, and no more"),
