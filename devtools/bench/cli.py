@@ -75,6 +75,7 @@ def bench(
       tools     2,000 tools over 10
       records   a long log over an empty one
       packs     20 packs of 50 rules over the shipped ones, and whether it grows in a straight line
+      budgets   a Decide whose allow reserves from a budget, over one without budgets
       subjects  after many subjects over after few; memory
       waits     a Decide while 500 long polls are held, over one without
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from approval_mutants import APPROVALS
 from approval_service_mutants import PEOPLE
 from authzen_mutants import AUTHZEN
+from budget_mutants import BUDGETS
 from composition_mutants import COMPOSITION
 from console_mutants import CONSOLE
 from core_mutants import CORE
@@ -47,6 +48,7 @@ MUTANTS = (
     *REDEEMING,
     *SHARES,
     *STORE,
+    *BUDGETS,
     *NOTICES,
     *GATEWAYS,
     *FRAMEWORKS,

@@ -110,6 +110,18 @@ CHECKS = (
         _pytest("tests/contract/test_quorum_records.py", "-k", "not postgres"),
         ("pdp/service/operations/quorum",),
     ),
+    Check(
+        "budgets",
+        _pytest(
+            "tests/unit/core/test_budgets.py",
+            "tests/properties/test_budgets.py",
+            "tests/system/test_budgets.py",
+            "tests/contract/test_budgets.py",
+            "-k",
+            "not postgres",
+        ),
+        ("pdp/core/budgets", "pdp/service/budgets", "pdp/store/budgets", "pdp/store/rows", "pdp/service/commit"),
+    ),
     Check("shadows", _pytest("tests/system/test_shadow_policies.py"), ("pdp/service/shadow",)),
     Check(
         "exports",
