@@ -25,6 +25,8 @@ from support.resident import end_residents
 from pdp.doctor.answers import CONTROLS, FAULTS, WAYS
 from pdp.doctor.remedies import REMEDIES, remedy
 
+# for callers that take seconds to start: what is found in one way is found in the others, as the quick callers show
+FEW = ("--fault", "garbled", "--fault", "away")
 LIMIT = "120"  # seconds for one call, of which two or three processes begin in each
 WELL = dict.fromkeys((*CONTROLS, *FAULTS), "well") | {"exit": "0"}
 RAW = """
@@ -135,7 +137,7 @@ PYTHON = {
     ),
 }
 FASTMCP = {
-    "another server is attached": ({"attach(server, ": 'attach(FastMCP("other"), '}, {"deny", *FAULTS}),
+    "another server is attached": ({"attach(server, ": 'attach(FastMCP("other"), '}, {"deny", "garbled", "away"}),
     "an outage is an allow": (
         {
             'server = FastMCP("any")': """
@@ -150,20 +152,23 @@ class Enforcement(Enforcement):
 server = FastMCP("any")
 """
         },
-        set(FAULTS),
+        {"garbled", "away"},
     ),
 }
 HOOK = {
     "the agent knows no hook": ({"done = subprocess.run(hook,": "done = subprocess.run('true',"}, {"deny", *FAULTS}),
 }
 FRAMEWORK = {
-    ("langchain", "the guard stands nowhere"): ({"[ToolGuardMiddleware(guard)]": "[]"}, {"deny", *FAULTS}),
-    ("cpex", "the plugin only watches"): ({"mode: sequential": "mode: audit"}, {"deny", *FAULTS}),
+    ("langchain", "the guard stands nowhere"): (
+        {"[ToolGuardMiddleware(guard)]": "[]"},
+        {"deny", "garbled", "away"},
+    ),
+    ("cpex", "the plugin only watches"): ({"mode: sequential": "mode: audit"}, {"deny", "garbled", "away"}),
 }
 PROXY = {
     "the agent starts the server itself": (
         {"-m\npdp\nproxy\n": "-c\nimport runpy, sys; runpy.run_path(sys.argv[-1])\n"},
-        {"deny", *FAULTS},
+        {"deny", "garbled", "away"},
     ),
 }
 
@@ -173,14 +178,17 @@ PROXY = {
 def test_a_fastmcp_server_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
     replaced, opened = FASTMCP[planted]
     caller = fastmcp_caller(tmp_path, replaced)
-    assert found(examine(caller, "--caller", "middleware", "--limit", LIMIT)) == (opened, "10")
+    assert found(examine(caller, "--caller", "middleware", "--limit", LIMIT, *FEW)) == (opened, "10")
 
 
 @pytest.mark.starts_server
 @pytest.mark.parametrize("planted", PROXY)
 def test_an_agent_past_the_proxy_is_found(planted: str, tmp_path: Path) -> None:
     replaced, opened = PROXY[planted]
-    assert found(examine(proxy_caller(tmp_path, replaced), "--caller", "proxy", "--limit", LIMIT)) == (opened, "10")
+    assert found(examine(proxy_caller(tmp_path, replaced), "--caller", "proxy", "--limit", LIMIT, *FEW)) == (
+        opened,
+        "10",
+    )
 
 
 @pytest.mark.starts_server
@@ -196,7 +204,7 @@ def test_an_agent_of_a_framework_that_fails_open_is_found(name: str, planted: st
     replaced, opened = FRAMEWORK[name, planted]
     kind = name if name in REMEDIES else "framework"
     with driver(name, tmp_path, replaced) as socket:
-        asked = examine(framework_caller(tmp_path, socket), "--caller", kind, "--limit", LIMIT)
+        asked = examine(framework_caller(tmp_path, socket), "--caller", kind, "--limit", LIMIT, *FEW)
     assert found(asked) == (opened, "10")
 
 
