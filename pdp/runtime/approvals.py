@@ -23,8 +23,8 @@ from pdp.runtime import console
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
 from pdp.service.approvals.changes import Changes
-from pdp.service.approvals.declassify import OperatorTerms
 from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
+from pdp.service.approvals.operator_requests import OperatorTerms
 from pdp.service.approvals.outbox import Outbox
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Caps, Opening

@@ -333,17 +333,26 @@ DECLASSIFYING = (
     *_in(
         "service/approvals/declassify",
         ("declassify-requester-votes", "actors=(person.account,),", "actors=(),", "the requester has no vote"),
-        ("declassify-anybody-asks", "if OPERATE not in person.roles:", "if False:", "only an operator asks"),
         ("declassify-what-came-since", "if row.shown and (", "if (", "what came since stays"),
         ("declassify-under-way", "replace(told, supersedes=True)", "told", "what found the label there begins anew"),
+        ("declassify-unobserved", "        if unknown:\n", "        if False:\n", "nobody vouches for the unknown"),
+    ),
+    *_in(
+        "service/approvals/operator_requests",
+        ("operators-anybody-asks", "if OPERATE not in person.roles:", "if False:", "only an operator asks"),
         (
-            "declassify-old-quorum",
+            "operators-old-quorum",
             "self.terms is None or self.terms.element() != approval.requirement",
             "False",
             "another quorum voids the request",
         ),
-        ("declassify-unobserved", "        if unknown:\n", "        if False:\n", "nobody vouches for the unknown"),
-        ("declassify-half-filled", "accepted.event is not Event.FILL", "False", "all seats are filled"),
+        ("operators-half-filled", " or accepted.event is not Event.FILL", "", "all seats are filled"),
+        (
+            "operators-ask-twice",
+            "if self.store.approvals(replace(",
+            "if False and (replace(",
+            "one request at a time",
+        ),
     ),
     *_in(
         "store/approvals/steps",

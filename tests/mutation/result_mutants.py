@@ -73,15 +73,9 @@ RESULTS = (
         ),
         (
             "lift-by-its-cause",
-            "actors=() if account in (None, mine) else (account,),",
+            "actors=() if account in (None, person.account) else (account,),",
             "actors=(),",
             "whose call it was has no vote",
-        ),
-        (
-            "lift-by-anybody",
-            "if OPERATE not in person.roles:",
-            "if False:",
-            "an operator asks",
         ),
     ),
     *_in(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdp.core.approvals.grants import Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
@@ -14,11 +14,12 @@ from pdp.service.approvals.canaries import Canaries
 from pdp.service.approvals.changes import Changes, Watchers
 from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.consents import Consents
-from pdp.service.approvals.declassify import Declassifications, OperatorTerms
+from pdp.service.approvals.declassify import Declassifications
 from pdp.service.approvals.delegations import Delegations
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.expiry import Sweep
 from pdp.service.approvals.grants import Grants
+from pdp.service.approvals.operator_requests import OperatorRequests, OperatorTerms
 from pdp.service.approvals.persons import Persons, Revoked, never
 from pdp.service.approvals.quarantines import QuarantineLifts
 from pdp.service.approvals.retry import IdempotentCommits
@@ -86,10 +87,11 @@ def assemble(  # noqa: PLR0913 - what they rest on
     visibilities = Visibilities(store, counting)
     commits = IdempotentCommits(store, recorder, index_key)
     metrics = ApproverMetrics(telemetry)
-    declassifications = Declassifications(
-        store, state, directories, commits, recorder, clock, index_key, declassify, notifications
+    operators = OperatorRequests(
+        store, state, directories, commits, recorder, clock, index_key, notifications=notifications
     )
-    lifts = QuarantineLifts(store, state, directories, commits, recorder, clock, index_key, lift, notifications)
+    declassifications = Declassifications(replace(operators, terms=declassify))
+    lifts = QuarantineLifts(replace(operators, terms=lift))
     votes = Votes(
         visibilities,
         commits,

@@ -23,7 +23,7 @@ from pdp.cli.commands import Duration
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
 from pdp.core.approvals.text_safety import hidden
-from pdp.service.approvals.declassify import SERVER
+from pdp.service.approvals.declassify import DECLASSIFICATION
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 WIDTH = 80
@@ -270,7 +270,7 @@ def test_a_secret_is_told_by_its_kind_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "told"), [("git", "What it does, by its signed manifest"), (SERVER, "What it does")]
+    ("server", "told"), [("git", "What it does, by its signed manifest"), (DECLASSIFICATION.server, "What it does")]
 )
 def test_only_a_server_has_a_manifest(server: str, told: str) -> None:
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(server=server, effects=["Removes."]))

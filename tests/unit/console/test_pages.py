@@ -21,7 +21,8 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
 from pdp.core.facts import RISKS
-from pdp.service.approvals.declassify import SERVER, TITLE, TOOL, OperatorTerms
+from pdp.service.approvals.declassify import DECLASSIFICATION, TOOL
+from pdp.service.approvals.operator_requests import OperatorTerms
 
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
 TERMS = OperatorTerms((("g-release", 1), ("g-security", 1)), 1, 900, "signed_in")
@@ -388,7 +389,10 @@ async def test_what_an_operator_asks_is_told_as_nobodys_call(console: ConsoleCli
     """No agent asks, sees the code, or asks again."""
     wanted = TERMS.element() if people == 2 else replace(TERMS, seats=TERMS.seats[:1]).element()
     console.services.approval = replace(
-        APPROVAL, requirement=wanted, title=TITLE, call=replace(APPROVAL.call, server=SERVER, tool=TOOL)
+        APPROVAL,
+        requirement=wanted,
+        title=DECLASSIFICATION.title,
+        call=replace(APPROVAL.call, server=DECLASSIFICATION.server, tool=TOOL),
     )
     await console.sign_in()
     text = text_of((await console.client.get(PAGE)).text)

@@ -18,7 +18,8 @@ from pdp.core.approvals.states import State
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.sessions import pair_index
 from pdp.core.stored import LabelRow, PairChange
-from pdp.service.approvals.declassify import DeclassifyAsk, OperatorTerms
+from pdp.service.approvals.declassify import DeclassifyAsk
+from pdp.service.approvals.operator_requests import OperatorTerms
 from pdp.service.approvals.votes import BallotInput
 
 TERMS = OperatorTerms((("blue", 1), ("red", 1)), 1, 900, "signed_in")
@@ -181,7 +182,7 @@ async def test_after_a_context_reset_the_old_request_does_nothing(harness: Appro
 async def test_another_quorum_by_now_voids_the_request(harness: ApprovalHarness) -> None:
     request = await asked(harness)
     await vote(harness, "bob", request)
-    object.__setattr__(harness.services.declassifications, "terms", replace(TERMS, seats=(("red", 2),)))
+    object.__setattr__(harness.services.declassifications.requests, "terms", replace(TERMS, seats=(("red", 2),)))
     fault = await refused(vote(harness, "cat", request))
     assert fault.code == "approval.stale"
     assert len(there(harness)) == 2
@@ -219,7 +220,7 @@ async def test_without_configuration_or_people_nobody_is_asked(harness: Approval
         (None, "declassify.not_configured"),
         (replace(TERMS, seats=(("gone", 1),)), "approval.unsatisfiable"),
     ):
-        object.__setattr__(harness.services.declassifications, "terms", terms)
+        object.__setattr__(harness.services.declassifications.requests, "terms", terms)
         assert (await refused(asked(harness))).code == code
 
 

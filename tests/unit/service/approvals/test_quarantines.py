@@ -19,7 +19,7 @@ from pdp.core.digest import canonical
 from pdp.core.elements import SaidElement
 from pdp.core.errors import Fault, Forbidden, NotFound, Outdated
 from pdp.core.stored import ValueRow
-from pdp.service.approvals.declassify import OperatorTerms
+from pdp.service.approvals.operator_requests import OperatorTerms
 from pdp.service.approvals.quarantines import LiftAsk
 from pdp.service.approvals.votes import BallotInput
 from pdp.service.quarantine import EffectReport, cause_of, quarantine
@@ -135,7 +135,7 @@ async def test_who_may_not_ask_and_what_is_not_asked(harness: ApprovalHarness) -
         (None, "quarantine.not_configured"),
         (replace(TERMS, seats=(("gone", 1),)), "quarantine.open"),
     ):
-        object.__setattr__(harness.services.lifts, "terms", terms)
+        object.__setattr__(harness.services.lifts.requests, "terms", terms)
         assert (await refused(asked(harness))).code == code
     await seen(harness, target="git_show")
     assert (await refused(asked(harness, tool="git_show"))).code == "approval.unsatisfiable"
@@ -145,7 +145,7 @@ async def test_who_may_not_ask_and_what_is_not_asked(harness: ApprovalHarness) -
 async def test_another_quorum_by_now_voids_the_request(harness: ApprovalHarness) -> None:
     request = await asked(harness)
     await vote(harness, "bob", request)
-    object.__setattr__(harness.services.lifts, "terms", replace(TERMS, seats=(("red", 2),)))
+    object.__setattr__(harness.services.lifts.requests, "terms", replace(TERMS, seats=(("red", 2),)))
     assert (await refused(vote(harness, "cat", request))).code == "approval.stale"
     assert quarantined(harness)
 
