@@ -124,6 +124,11 @@ CHECKS = (
     ),
     Check("shadows", _pytest("tests/system/test_shadow_policies.py"), ("pdp/service/shadow",)),
     Check(
+        "behaviour",
+        _pytest("tests/system/test_behaviour.py", "tests/unit/service/approvals/test_quarantines.py"),
+        ("pdp/service/quarantine", "pdp/service/results", "pdp/service/approvals/quarantines"),
+    ),
+    Check(
         "exports",
         _pytest("tests/system/test_audit_commands.py", "-k", "export and jsonl"),
         ("pdp/cli/audit_export",),
