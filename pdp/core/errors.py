@@ -40,8 +40,8 @@ class Overloaded(Fault):
 class ShareExceeded(Overloaded):
     """A tenant, caller, subject or session is beyond its own share; `wait_ns` is when it may ask again."""
 
-    def __init__(self, code: str, message: str, wait_ns: int) -> None:
-        super().__init__(code, message)
+    def __init__(self, code: str, message: str, wait_ns: int = 0, *, detail: str = "") -> None:
+        super().__init__(code, message, detail=detail)
         self.wait_ns = wait_ns
 
 

@@ -36,7 +36,7 @@ from support.world import WEDNESDAY_NS, World, running
 
 from pdp.authoring.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
-from pdp.core.shares import Dimension, FairShare
+from pdp.core.shares import Dimension, FairShare, Rates
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen")]
 _CONTEXT = {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"}
@@ -402,9 +402,9 @@ async def test_what_would_oblige_the_caller_is_denied(folder: Path) -> None:
 
 
 async def test_beyond_a_share_is_429_with_a_time_to_come_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = world.process.services.decide.shares._rates
+    shares = world.process.services.decide.shares
     narrow = FairShare(1, 0.01, 3)
-    monkeypatch.setattr(rates, "shares", {**rates.shares, Dimension.SUBJECT: narrow})
+    monkeypatch.setattr(shares, "_rates", Rates({**shares._rates.shares, Dimension.SUBJECT: narrow}))
     frank = asks({"type": "user", "id": "frank"}, READ, ACTIVE)
     answers = [await post(world, EVALUATION, frank) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]

@@ -15,7 +15,7 @@ from test_faults_limits import Gate
 
 from pdp.adapters.grpc.status import WAIT_KEY
 from pdp.authoring.sandbox import ALICE, BOB
-from pdp.core.shares import Dimension
+from pdp.core.shares import Dimension, Rates
 from pdp.v1 import decision_pb2_grpc
 from pdp.vendored import ext_authz_pb2_grpc, ext_mcp_pb2, ext_mcp_pb2_grpc
 
@@ -112,9 +112,9 @@ def test_the_refusal_says_when_to_ask_again(server: Served, session: str) -> Non
 
 def test_gateways_calls_take_from_the_subjects_share(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """They name no session; so its subject's, narrowed for this test."""
-    rates = server.process.services.decide.shares._rates
-    narrowed = {**rates.shares, Dimension.SUBJECT: rates.shares[Dimension.SESSION]}
-    monkeypatch.setattr(rates, "shares", narrowed)
+    shares = server.process.services.decide.shares
+    wide = shares._rates.shares
+    monkeypatch.setattr(shares, "_rates", Rates({**wide, Dimension.SUBJECT: wide[Dimension.SESSION]}))
     authz, frank = ext_authz_pb2_grpc.AuthorizationStub(server._shared()), server.person(FRANK)
     mcp = ext_mcp_pb2_grpc.ExtMcpStub(server._shared())
     request = ext_mcp_pb2.McpRequest(

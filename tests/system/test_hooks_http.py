@@ -27,7 +27,7 @@ from pdp.adapters.hooks.own_tools import own_tool
 from pdp.adapters.hooks.webhooks import LATE
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.core.check import NS
-from pdp.core.shares import Dimension, FairShare
+from pdp.core.shares import Dimension, FairShare, Rates
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
 from pdp.ports.telemetry import NONE, Attributes, Silent
@@ -318,8 +318,8 @@ async def test_claude_code_is_allowed_denied_and_told_to_wait(world: World) -> N
 
 
 async def test_beyond_a_sessions_share_a_call_is_blocked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = world.process.services.decide.shares._rates
-    monkeypatch.setattr(rates, "shares", {**rates.shares, Dimension.SESSION: FairShare(1, 0.01, 3)})
+    shares = world.process.services.decide.shares
+    monkeypatch.setattr(shares, "_rates", Rates({**shares._rates.shares, Dimension.SESSION: FairShare(1, 0.01, 3)}))
     event = {**EVENT, "session_id": world.fresh("session")}
     assert [(await claude(world, event)).json() for _ in range(3)] == [{}] * 3
     before = len(decided(world))
