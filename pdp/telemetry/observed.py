@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from pdp.core.check import Check
+from pdp.core.credentials import OwnToken
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault
@@ -61,9 +62,9 @@ class ObservedSubjects(_Observed[SubjectsPort]):
 class ObservedContent(_Observed[Content]):
     """The stage `arguments`."""
 
-    def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
+    def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
         with self._telemetry.stage("arguments") as span:
-            fact = self._inner.arguments(raw, tool)
+            fact = self._inner.arguments(raw, tool, own)
             span.set("pdp.check", code(fact.check))
             return fact
 
