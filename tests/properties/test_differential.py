@@ -152,9 +152,10 @@ class Inputs:
         if kind == "object":
             return self._open(name)
         kinds = kind if isinstance(kind, list) else [kind]
+        least, most = max(0, int(schema.get("minimum", 0))), int(schema.get("maximum", 2**63 - 1))
         some: Mapping[str, list[Any]] = {
             "string": ["", "x", "x.y", "ok", "\U0001f600", "tool:git_log"],
-            "integer": [max(0, int(schema.get("minimum", 0))), 1, 2, 5, 10**18, 2**63 - 1],
+            "integer": [least, 1, 2, 5, min(10**18, most), most],
             "number": [0, 0.5, 1, 2.5],
             "boolean": [True, False],
             "null": [None],
