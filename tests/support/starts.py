@@ -21,6 +21,7 @@ MARKER = "starts_server"
 TESTS = str(Path(__file__).resolve().parents[1])
 STARTERS = {
     "asyncio.subprocess:create_subprocess_exec",
+    "devtools.demo.stage:RunningServer",
     "pdp.judge.process:ChildJudge",
     "pdp.runtime.bootstrap:build",
     "pdp.runtime.bootstrap:run",
