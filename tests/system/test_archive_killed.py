@@ -173,6 +173,7 @@ async def after(place: Path) -> tuple[int, int]:
     return found
 
 
+@pytest.mark.starts_server
 async def test_wherever_it_is_killed_each_record_is_in_the_store_or_the_archive(
     traced: Traced, tmp_path: Path
 ) -> None:
