@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,12 @@ REGO = re.compile(
 CONTROL = re.compile(r'"control": "([A-Z0-9.-]+)"')
 
 
-def in_python() -> Iterator[str]:
+@cache
+def in_python() -> frozenset[str]:
+    return frozenset(_in_python())
+
+
+def _in_python() -> Iterator[str]:
     for path in sorted((ROOT / "pdp").rglob("*.py")):
         where, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
