@@ -82,7 +82,7 @@ def test_a_result_passes_as_it_is_or_with_what_it_should_not_hold_cut_out(server
     plain = text("fine", structuredContent={"n": 2**63 - 1, "x": 0.1})
     assert answered(server, allowed(server), plain) == plain
     cut = answered(server, allowed(server), text(f"the key is {TOKEN}.", structuredContent={"key": TOKEN}))
-    assert cut["content"][0]["text"] == "the key is [credential removed]"
+    assert cut["content"][0]["text"] == "the key is [credential removed]."
     assert cut["structuredContent"] == {"key": "[credential removed]"}
     kinds = [(record["kind"], record.get("redactions")) for record in server.records()[before:]]
     assert kinds == [("decision", None), ("inspection", 0), ("decision", None), ("inspection", 2)]
@@ -95,7 +95,7 @@ def test_of_prompts_and_resources_too(server: Served) -> None:
     ):
         decision = allowed(server, params, method=method)
         found = answered(server, decision, {result: [{"text": f"it is {TOKEN}."}]}, method=method)
-        assert found == {result: [{"text": "it is [credential removed]"}]}
+        assert found == {result: [{"text": "it is [credential removed]."}]}
 
 
 def test_what_policy_denies_is_withheld_and_nothing_of_it_told(server: Served) -> None:

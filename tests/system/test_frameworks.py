@@ -164,7 +164,7 @@ def test_what_is_cut_out_of_a_result_never_reaches_the_model(
 ) -> None:
     text = f"the key is {TOKEN}."
     ended = run.call("git_status", {"repo_path": "/src"}, **known(found, returns=text))
-    assert ended.told == (text if framework[0] in NOT_INSPECTED else "the key is [credential removed]")
+    assert ended.told == (text if framework[0] in NOT_INSPECTED else "the key is [credential removed].")
     assert len(ended.ran) == 1
 
 

@@ -51,7 +51,7 @@ async def test_a_credential_never_reaches_the_client(
     monkeypatch: pytest.MonkeyPatch, found: Served, version: str
 ) -> None:
     result = await got(monkeypatch, found, version, f"the key is {TOKEN}.")
-    assert (result.is_error, result.content[0].text) == (False, "the key is [credential removed]")
+    assert (result.is_error, result.content[0].text) == (False, "the key is [credential removed].")
     assert found.records("inspection")[-1]["redactions"] == 1
 
 
@@ -89,8 +89,8 @@ async def test_an_error_is_inspected_as_a_result_is(
             await client.call_tool("git_status", {"repo_path": "0"})
         with pytest.raises(MCPError) as withheld:
             await client.call_tool("git_status", {"repo_path": "5000"})
-    assert (cut.value.code, cut.value.message) == (-32050, "cannot open [credential removed]")
-    assert cut.value.data == {"said": ["also", "[credential removed]"]}
+    assert (cut.value.code, cut.value.message) == (-32050, "cannot open [credential removed].")
+    assert cut.value.data == {"said": ["also", "[credential removed]."]}
     assert (withheld.value.code, withheld.value.message) == (DENIED, WITHHELD)
     assert withheld.value.data == {"status": "deny"}
 
