@@ -174,7 +174,7 @@ async def test_a_full_disk_refuses_and_heals_when_there_is_room(tmp_path: Path) 
 
 async def test_a_file_that_may_not_grow_refuses(tmp_path: Path) -> None:
     """The real thing, without strace: the kernel refuses to extend the file."""
-    driver = Driver(tmp_path / "s", 200, 4, f"limit={400 * 1024}").wait()
+    driver = Driver(tmp_path / "s", 200, 4, f"limit={520 * 1024}").wait()
     assert 0 < len(driver.answered) < 200
     assert len(driver.answered) + len(driver.refused) == 200
     assert {code for code, _ in driver.refused} == {"record.unavailable"}
