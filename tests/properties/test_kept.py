@@ -150,6 +150,7 @@ POOLS: Mapping[tuple[str, ...], tuple[Any, ...]] = {
             for sinks in ([], *([{"pointer": "/a", "origin": into}] for into in ("task", "empty", "none")))
         ),
     ),
+    ("budgets", "status"): ("ok", "exceeded", "unknown"),
     ("result", "status"): ("missing", "ok", "failed"),
     ("result", "findings"): (
         [],
