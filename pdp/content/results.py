@@ -64,8 +64,8 @@ def inspect(  # noqa: PLR0913 - what one result is looked at with
 ) -> Inspection:
     """One result. `pinned` is whether an output schema is, and `output` that schema if it compiles; `error` says that
     an error is told, even where the result does not; `own` are the tokens that it was asked with. The
-    check is `result.malformed` for what is no strict JSON
-    object, or no text where that is its type. Takes seconds for a megabyte: for a thread."""
+    check is `result.malformed` for what is no strict JSON object, or no text where that is its type. Takes seconds
+    for a megabyte: for a thread."""
     try:
         value, depth = _parsed(raw, content_type, max_bytes)
     except InvalidRequest:

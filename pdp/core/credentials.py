@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import unquote
 
-from pdp.core.patterns import ANY_HIDDEN, CONNECTION, PRIVATE_KEY, Pattern, hinted
+from pdp.core.patterns import ANY_HIDDEN, CONNECTION, KEY_END, PRIVATE_KEY, Pattern, hinted
 
 LAYERS = 4  # of encodings in encodings
 WINDOW, OVERLAP = 32_768, 2_048  # characters; no format is longer than the overlap, keys apart
@@ -63,7 +63,6 @@ class _Reading:
     source: str | None = None
     data: bool = False
     pieces: tuple[list[int], list[int]] | None = None  # where they begin in it, and stood in its source
-
     vague: bool = False  # its place is all of the text that was given, though not of it as it stood
 
     def placed(self, at: int) -> int:
@@ -187,23 +186,18 @@ def _hits(reading: _Reading) -> Iterator[tuple[str, str, str, int, int]]:
                 match = pattern.text.search(window, end - offset if begun else match.start() + 1)
 
 
-_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
-
-
 def _end_of(text: str, pattern: Pattern, end: int) -> int:
     """A private key goes on to its last line, or to the end of the text; a token as far as its characters do."""
     if pattern.name == PRIVATE_KEY:
-        last = _KEY_END.search(text, end)
+        last = KEY_END.search(text, end)
         return last.end() if last is not None else len(text)
     rest = pattern.rest.match(text, end)
     return end if rest is None else rest.end()
 
 
-# a text whose blanks were taken out: words run together must not make a credential
-
-
 def _held(reading: _Reading, pattern: Pattern, start: int, end: int) -> bool:
-    """Whether a hit is a credential: it begins where a word did, and without blanks reads like no words."""
+    """Whether a hit is a credential: it begins where a word did, and without blanks reads like no words, since words
+    run together must not make one."""
     if reading.source is None:
         return pattern.stands(reading.text, start, end)
     if not pattern.stands(reading.source, reading.placed(start), reading.placed(end - 1) + 1):

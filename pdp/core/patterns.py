@@ -67,6 +67,7 @@ def _within(name: str, hints: str, body: str, *, any_case: bool = False) -> Patt
 
 
 PRIVATE_KEY, CONNECTION = "private_key", "connection_string"
+KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 # from the beginning of the run, or each start within it would be tried
 _RUN = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{11,}\."
 _JWT = _RUN + r"eyJ[A-Za-z0-9_-]{4,}\.(?:[A-Za-z0-9_-]{8}|(?![^\s\"',;]))"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # a commit holds steps
 class Open:
     """Insert a request. Conflict while another open one has its index, or when there are as many open ones as
     `per_subject` or `per_tenant` allow, or `per_group` for a group that has a seat (0: no limit), or, `alone`, while
-    a like call waits for people, or when an hour of those whom it asks, or of who asks, is full by `hourly`."""
+    a like call waits for people, or when an hour of its approvers, or of its requester, is full by `hourly`."""
 
     approval: Approval
     shown: Shown

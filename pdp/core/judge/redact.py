@@ -13,15 +13,14 @@ from dataclasses import dataclass
 
 from pdp.core.credentials import credentials
 from pdp.core.digest import Json
-from pdp.core.patterns import PRIVATE_KEY
+from pdp.core.patterns import KEY_END, PRIVATE_KEY
 
-_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 _KEY_BEGIN = re.compile(r"-----BEGIN[ A-Z0-9]{0,60}KEY[ A-Z]{0,8}-----")
 _BREAK, _LINE = r"(?:\s|\\[nr])", "[A-Za-z0-9+/=]"
 # long lines of a key, the last, which may be short, and its end; none begins within a line, or each would be tried
 _KEY_TEXT = re.compile(
     rf"(?:{_BREAK}{{1,4}}|(?<!{_LINE}))(?:{_LINE}{{20,}}|{_LINE}{{1,64}}(?={_BREAK}{{0,4}}-----END ))"
-    rf"|{_BREAK}{{0,4}}{_KEY_END.pattern}"
+    rf"|{_BREAK}{{0,4}}{KEY_END.pattern}"
 )
 
 
