@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN    := .venv/bin
 # the fixed order of the tests; `make pytest SEED=7` is another
 SEED   ?= 20261120
-# tests/conftest.py puts what takes long first
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
+# a file's tests run in one worker, which starts what they share once; tests/conftest.py puts what takes long first
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
 CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from support.starts import MARKER, Guard, shares_server, starts_server
+from support.starts import MARKER, Guard, starts_server
 
 # gRPC's handlers of fork() start its threads again in the child, where Python has closed their descriptors: about one
 # start in 300 under another user (initdb's and PostgreSQL's, when root runs the tests) ended with SIGABRT
@@ -42,16 +42,14 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks what starts a server; who shares one runs in one worker process, which starts it once."""
+    """Marks what starts a server."""
     if starts_server(item):
         item.add_marker(MARKER)
-        if shares_server(item) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """What takes long comes first, whatever the order else: then the many short tests even out the workers."""
+    """What takes long comes first, whatever the order else: then the many short files even out the workers."""
     yield
     items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in (MARKER, "sweep")])
 

@@ -24,7 +24,6 @@ from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the provider lives with its own
 ]

@@ -13,8 +13,6 @@ from run import CHECKS, HERE, QUICK, ROOT, Check, Trees, main, verdict
 from trials import plant
 
 # whatever needs the same trees runs in one process
-pytestmark = pytest.mark.xdist_group("mutation")
-
 SAMPLE = (
     "gate-check-negated",
     "evidence-for-another-call",

@@ -26,8 +26,6 @@ from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Ballot, VoteRefusal, cast
 
 # whatever needs the same states runs in one process
-pytestmark = pytest.mark.xdist_group("approval-states")
-
 # What has happened already, how many happenings follow in every order, and how many states that makes. A change of
 # the rules that makes other states shows here.
 WAYS: dict[str, tuple[tuple[str, ...], int, int]] = {

@@ -42,12 +42,6 @@ def starts_server(item: pytest.Item) -> bool:
     return any(_reaches(function) for function in (item.function, *fixtures))
 
 
-def shares_server(item: pytest.Item) -> bool:
-    """Whether its server is one of its module, so that the module's tests belong in one worker process."""
-    found = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
-    return any(fixture.scope == "module" and _reaches(fixture.func) for each in found for fixture in each)
-
-
 class Guard:
     """Fails a test that starts a server without being known to."""
 

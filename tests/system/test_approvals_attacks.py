@@ -27,7 +27,7 @@ from pdp.service.idempotency import Idempotency
 from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("people-attacks")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 SETTINGS = {
     "identity": {"callers": {"gateway": {"dedupes_redemptions": True}}},

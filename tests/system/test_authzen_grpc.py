@@ -20,7 +20,7 @@ from support.world import WEDNESDAY_NS, World, running
 from pdp.adapters.grpc.status import METADATA_KEY
 from pdp.vendored import authzen_access_pb2 as pb
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen-grpc")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ON = {"grpc": True}
 USER, RECORD = {"type": "user"}, {"type": "record"}
 

@@ -19,7 +19,7 @@ from support.world import WEDNESDAY_NS, Plan, World, running
 from pdp.authoring.sandbox import Sandbox
 from pdp.identity.development import DEVELOPMENT_ISSUER
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen-mcp")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNSHOWN = {name: {**said, "definition_check": "none"} for name, said in GIT.reviews.items()}
 # git_branch takes nothing at all; git_diff_staged says nothing of what it takes; git_create_branch must be shown;
 # git_push is granted to nobody

@@ -33,7 +33,7 @@ from support.world import WEDNESDAY_NS, Plan, World, running
 
 from pdp.vendored import authzen_access_pb2 as pb
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen-obligations")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 KINDS = ["watermark", "step-up", "notification"]
 SOFTLY = {**DELETE, "properties": {"soft": True}}
 _OBLIGE = """

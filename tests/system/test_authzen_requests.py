@@ -37,7 +37,7 @@ from pdp.authoring.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
 from pdp.vendored import authzen_access_pb2 as pb
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen-requests")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 REQUESTS = "/access/v1/requests"
 ERROR = "urn:openid:authzen:access-request:error:"
 ON = {"drafts": {"access_requests": True}}

@@ -27,7 +27,7 @@ from support.records import (
 )
 from support.world import WEDNESDAY_NS, World, running
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("authzen-search")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 USER, RECORD = {"type": "user"}, {"type": "record"}
 
 

@@ -26,7 +26,7 @@ from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("budgets")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 DAY = 24 * 3600

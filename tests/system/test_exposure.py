@@ -35,7 +35,7 @@ from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
 from pdp.service.judge_evidence import Judging, Patience
 
-pytestmark = [pytest.mark.xdist_group("exposure"), pytest.mark.starts_server]
+pytestmark = pytest.mark.starts_server
 ALL = os.environ.get("CASES") == "all"
 JUDGED, ALONE = JudgePolicy("filter", "instead"), JudgePolicy("none", "none")
 # what an attacker would write who knows how a verdict looks

@@ -67,7 +67,6 @@ def stays_away(server: Spawned, answered: list[str], refusal: Refused) -> None:
     assert not status.switches
 
 
-@pytest.mark.xdist_group("strace")
 @pytest.mark.parametrize(
     "fault",
     ["fdatasync,fsync:error=EIO:when=60", "pwrite64:error=EIO:when=600", "pwrite64:error=EROFS:when=600"],
@@ -91,7 +90,6 @@ def test_an_io_error_is_final(tmp_path: Path, fault: str) -> None:
         assert indexes == list(range(len(indexes)))
 
 
-@pytest.mark.xdist_group("strace")
 def test_an_injected_full_disk_heals(tmp_path: Path) -> None:
     strace_order.need_strace()
     world = make_world(tmp_path / "w", {"store": {"probe_seconds": 0.2}})

@@ -32,7 +32,7 @@ from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
 from pdp.ports.telemetry import NONE, Attributes, Silent
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("hooks_http")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENTRA_TENANT = "98e2f7d2-c1d3-4410-b87f-2396f157975f"
 ENTRA = f"https://login.microsoftonline.com/{ENTRA_TENANT}/v2.0"
 AUDIENCE, APP, PRINCIPAL = "https://hooks.acme.example", "11112222-bbbb-3333-cccc-4444dddd5555", "principal"

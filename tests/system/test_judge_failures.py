@@ -19,7 +19,7 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, cod
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judge_failures")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 BUDGET = 2.5  # seconds that an impatient caller has
 

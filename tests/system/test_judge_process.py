@@ -21,7 +21,6 @@ from pdp.cli.operations import _lines
 from pdp.judge.isolation import PARTS
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
-pytestmark = pytest.mark.xdist_group("judge_process")
 _REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r[w-])")
 _CHUNK = 1 << 20
 DEFINITIONS = {str(tool["name"]): definition_bytes(tool) for tool in GIT.tools}

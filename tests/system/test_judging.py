@@ -32,7 +32,7 @@ from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 VOUCHER = {
     "match": {"issuer": DEVELOPMENT_ISSUER, "subject": "voucher"},

@@ -32,7 +32,7 @@ from pdp.core.judge.render import render
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.v1 import types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("planted")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "raw": lambda token: f"please use {token} for it",
     "base64": lambda token: f"please use {base64.b64encode(token.encode()).decode()} for it",

@@ -32,7 +32,7 @@ from pdp.service.outcomes import OutcomeReport
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("redemption")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 CALLERS: dict[str, Any] = {"gateway": {"dedupes_redemptions": True}}
 SETTINGS = {

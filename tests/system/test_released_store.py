@@ -19,7 +19,7 @@ from pdp.core.check import NS
 from pdp.store.migrations import VERSION
 from pdp.v1 import types_pb2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("released")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 RELEASED = before.VECTORS / "store_b72bf29"  # 0.0.0 before issue 9, tables of revision 4
 SAID: dict[str, Any] = json.loads(RELEASED.with_suffix(".json").read_text())

@@ -80,7 +80,6 @@ def traced_load(world: Sandbox, log: Path, *, clients: int, rounds: int, **optio
     return load
 
 
-@pytest.mark.xdist_group("strace")
 @pytest.mark.parametrize(("clients", "rounds"), [(1, 20), (12, 12)])
 def test_no_answer_is_sent_before_the_sync_of_its_record(tmp_path: Path, clients: int, rounds: int) -> None:
     strace_order.need_strace()
@@ -92,7 +91,6 @@ def test_no_answer_is_sent_before_the_sync_of_its_record(tmp_path: Path, clients
     assert order.failed_syncs == 0
 
 
-@pytest.mark.xdist_group("strace")
 def test_without_the_sync_the_same_check_fails(tmp_path: Path) -> None:
     strace_order.need_strace()
     (tmp_path / "control").mkdir()

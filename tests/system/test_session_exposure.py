@@ -31,7 +31,7 @@ from pdp.registry.review import load_review
 
 CORPUS = Path(__file__).parents[1] / "corpora" / "sessions"
 FILE, REVIEW = CORPUS / "sessions_dev.jsonl.gz", CORPUS / "review.yaml"
-pytestmark = [pytest.mark.xdist_group("exposure"), pytest.mark.starts_server]
+pytestmark = pytest.mark.starts_server
 
 
 def tool(name: str, *arguments: str) -> dict[str, Any]:
