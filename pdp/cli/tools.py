@@ -93,8 +93,8 @@ for _command in (diff, prune, quarantine, restore, review, scan_command, shadow,
     "review_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, interpreters, effects, "
-    "annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, resources: {URI: ...}, "
-    "generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
+    "downstream, annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, "
+    "resources: {URI: ...}, generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
 )
 @click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
 @click.option(

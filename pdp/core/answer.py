@@ -10,8 +10,8 @@ from typing import Any
 from pdp.core.approvals.call import SourcedEvidence
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest, text_encoder
-from pdp.core.facts import Facts
-from pdp.core.outcome import END_SESSION, Effect, Hidden, Outcome, Reason
+from pdp.core.facts import Facts, TargetFact
+from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Reason
 
 # Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
 SAFE_MESSAGES: Mapping[Effect, str] = {
@@ -130,7 +130,9 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
         decision_id=decision_id,
         effect=outcome.effect,
         reasons=outcome.reasons,
-        obligations=tuple(each for each in outcome.obligations if each["kind"] != END_SESSION),
+        obligations=tuple(
+            completed(each, facts.targets[0]) for each in outcome.obligations if each["kind"] != END_SESSION
+        ),
         risk=facts.targets[0].risk,
         valid_until_ns=_valid_until(facts, outcome, evidence, at_ns + terms.allow_seconds * NS),
         call_digest=facts.call_digest,
@@ -139,6 +141,14 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
         retry_after_ms=terms.retry_after_ms if requirements else 0,
         session_handle=facts.session.handle,
     )
+
+
+def completed(obligation: Mapping[str, Json], target: TargetFact) -> Mapping[str, Json]:
+    """An obligation as the caller carries it out: to exchange a token (RFC 8693), with the audience and scopes that
+    the signed manifest names. Policy writes neither, and no token is ever part of it."""
+    if obligation["kind"] != EXCHANGE or not target.downstream.audience:
+        return obligation
+    return {**obligation, **target.downstream.fact()}
 
 
 def _valid_until(

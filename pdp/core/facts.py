@@ -139,6 +139,18 @@ class Sink:
 
 
 @dataclass(frozen=True, slots=True)
+class Downstream:
+    """The service behind a tool, which takes tokens of its own: their audience, "" where there is none, and the
+    scopes that a call needs."""
+
+    audience: str = ""
+    scopes: tuple[str, ...] = ()
+
+    def fact(self) -> dict[str, Json]:
+        return {"audience": self.audience, "scopes": list(self.scopes)}
+
+
+@dataclass(frozen=True, slots=True)
 class TargetFact:
     """One thing that may be asked for. Unknown targets hold the worst values."""
 
@@ -158,6 +170,7 @@ class TargetFact:
     version: str | None = None
     owner: str | None = None
     cost: int = WORST_COUNT
+    downstream: Downstream = field(default_factory=Downstream)
     binds: tuple[str, ...] | None = None  # JSON Pointers of the arguments that bind; None: all. No fact for packs
 
     def fact(self) -> dict[str, Json]:
@@ -180,6 +193,7 @@ class TargetFact:
             "version": self.version,
             "owner": self.owner,
             "cost": self.cost,
+            "downstream": self.downstream.fact(),
         }
 
 

@@ -31,6 +31,7 @@ NOT_GRANTED = "policy.not_granted"
 
 # The obligations that the service carries out itself: with an allow; with a result, whatever it comes to.
 END_SESSION, QUARANTINE = "end_session", "quarantine"
+EXCHANGE = "exchange_token"  # an obligation that the service completes: for which audience, with which scopes
 _OURS = {"call": frozenset({END_SESSION}), "result": frozenset({END_SESSION, QUARANTINE})}
 
 

@@ -55,6 +55,8 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
         yield "danger", f"what binds changed from {_binding(old)} to {_binding(new)}"
     yield from _interpreters(old, new)
     yield from _effects(old, new)
+    if old.downstream != new.downstream:
+        yield "danger", f"tokens for the service behind it changed from {_behind(old)} to {_behind(new)}"
     yield from _risk(old, new)
     yield from _lists(old, new)
     yield from _schema(old.input_schema, new.input_schema)
@@ -125,6 +127,13 @@ def _interpreters(old: Manifest, new: Manifest) -> Iterator[Difference]:
         yield "attention", f"{_ascii(each.argument)} is now read as {each.kind}, and guarded"
     for each in sorted(before - after, key=str):
         yield "danger", f"{_ascii(each.argument)} is no longer guarded as {each.kind}"
+
+
+def _behind(manifest: Manifest) -> str:
+    if manifest.downstream is None:
+        return "none"
+    scopes = ", ".join(map(_ascii, manifest.downstream.scopes)) or "no scope"
+    return f"{quoted(manifest.downstream.audience)} with {scopes}"
 
 
 def _effects(old: Manifest, new: Manifest) -> Iterator[Difference]:

@@ -1,5 +1,5 @@
 """Manifests (`pdp.manifest/1` of a tool, `/2` of a prompt or a resource, `/3` of either with `binds`, `/4` with
-`interpreters` or `effects`), and the value types that all registry documents share.
+`interpreters`, `effects` or `downstream`), and the value types that all registry documents share.
 
 A manifest holds one pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
 bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
@@ -20,7 +20,7 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, comparable
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.facts import Annotations, Sink
+from pdp.core.facts import Annotations, Downstream, Sink
 from pdp.core.methods import OPERATION, label_of
 from pdp.core.registered import Interpreter
 from pdp.core.strict_json import parse_object
@@ -148,6 +148,17 @@ class EffectEntry(Closed):
         return self
 
 
+Scope = Annotated[str, Field(max_length=256, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]  # RFC 6749, scope-token
+
+
+class DownstreamEntry(Closed):
+    """The service behind the tool, which takes tokens of its own (RFC 8693): who calls exchanges its token for one of
+    this audience and these scopes."""
+
+    audience: Word
+    scopes: Annotated[list[Scope], Field(max_length=64)]
+
+
 class Hints(Closed):
     """Effective behaviour hints."""
 
@@ -180,6 +191,7 @@ class Manifest(Pinnable):
     binds: list[Pointer] | None = None
     interpreters: list[InterpreterEntry] | None = None
     effects: Annotated[list[EffectEntry], Field(max_length=MAX_PERMITTED)] | None = None
+    downstream: DownstreamEntry | None = None
     reviewed_by: Word | None = None
     pinned: RFC3339
 
@@ -187,10 +199,11 @@ class Manifest(Pinnable):
     def _holds_together(self) -> Self:
         if "_meta" in self.definition:
             raise ValueError("definition holds `_meta`, which is no part of what is pinned")
-        if self.schema_ != schema_of(self.target_kind, self.binds, self.interpreters, self.effects):
+        added = (self.interpreters, self.effects, self.downstream)
+        if self.schema_ != schema_of(self.target_kind, self.binds, *added):
             raise ValueError(
                 f"schema is {SCHEMA} for a tool, {OTHER_SCHEMA} for a prompt or a resource, "
-                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters or effects"
+                f"{BINDING_SCHEMA} with binds, {GUARDED_SCHEMA} with interpreters, effects or downstream"
             )
         name, identity = name_of(self.target_kind, self.definition)
         if name != self.name:
@@ -234,6 +247,11 @@ class Manifest(Pinnable):
         """What it may do beside its answer."""
         return tuple(PermittedEffect(each.kind, each.object) for each in self.effects or ())
 
+    def behind(self) -> Downstream:
+        """The service behind it that takes tokens of its own."""
+        behind = self.downstream
+        return Downstream() if behind is None else Downstream(behind.audience, tuple(behind.scopes))
+
     def for_model(self) -> Mapping[str, Json]:
         """The definition with only the fields a model needs."""
         return {key: self.definition[key] for key in MODEL_FIELDS[self.target_kind] if key in self.definition}
@@ -252,9 +270,10 @@ def schema_of(
     binds: Sequence[str] | None,
     interpreters: Sequence[InterpreterEntry] | None,
     effects: Sequence[EffectEntry] | None,
+    downstream: DownstreamEntry | None,
 ) -> str:
     """The format of a manifest. What a release does not know it refuses, so each addition has one of its own."""
-    if interpreters is not None or effects is not None:
+    if not (interpreters is None and effects is None and downstream is None):
         return GUARDED_SCHEMA
     return BINDING_SCHEMA if binds is not None else SCHEMA if kind == "tool" else OTHER_SCHEMA
 

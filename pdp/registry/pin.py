@@ -102,7 +102,7 @@ def manifest_of(
     try:
         return Manifest.model_validate(
             {
-                "schema": schema_of(kind, values.binds, values.interpreters, values.effects),
+                "schema": schema_of(kind, values.binds, values.interpreters, values.effects, values.downstream),
                 "kind": None if kind == "tool" else kind,
                 "tenant": server.tenant,
                 "server": server.id,
@@ -121,6 +121,7 @@ def manifest_of(
                 "binds": values.binds,
                 "interpreters": _dumped(values.interpreters),
                 "effects": _dumped(values.effects),
+                "downstream": None if values.downstream is None else values.downstream.model_dump(),
                 "definition_check": "none" if kind == OPERATION else values.definition_check,
                 "owner": values.owner or server.owner,
                 "cost": WORST_COUNT if values.cost is None else values.cost,

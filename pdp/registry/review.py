@@ -20,6 +20,7 @@ from pdp.registry.documents import State
 from pdp.registry.manifest import (
     Closed,
     DefinitionCheck,
+    DownstreamEntry,
     EffectEntry,
     InterpreterEntry,
     Pointer,
@@ -53,6 +54,7 @@ class ToolReview(Closed):
     binds: list[Pointer] | None = None
     interpreters: list[InterpreterEntry] | None = None
     effects: list[EffectEntry] | None = None
+    downstream: DownstreamEntry | None = None
     definition_check: DefinitionCheck = "presented"
     cost: int | None = Field(default=None, ge=0, le=2**53 - 1)
     version: Word | None = None

@@ -32,6 +32,7 @@ _CHOICES = {
     "sinks": f"where arguments go: {{kind: {'|'.join(get_args(SinkKind))}, argument: /pointer}}",
     "interpreters": f"what reads them: {{kind: {'|'.join(get_args(InterpreterKind))}, argument: /pointer}}",
     "effects": "what it may do besides: {kind: network.connect, object: host, *.suffix or *}; [] for nothing",
+    "downstream": "the service behind it that takes tokens of its own: {audience, scopes}",
     "annotations": "read_only, destructive, idempotent, open_world",
     "cost": "what one call counts",
 }
@@ -87,7 +88,7 @@ def _notes(manifest: Manifest) -> Iterator[str]:
 def _values(entry: ToolEntry, manifest: Manifest, owner: str) -> dict[str, Any]:
     fields = manifest.model_dump(mode="json", exclude_none=True)
     keys = ["risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner"]
-    keys += [name for name in ("binds", "interpreters", "effects") if fields.get(name) is not None]
+    keys += [name for name in ("binds", "interpreters", "effects", "downstream") if fields.get(name) is not None]
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:
         left_out["version"] = UNREVIEWED

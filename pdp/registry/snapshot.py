@@ -115,6 +115,7 @@ def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
         labels=tuple(manifest.labels),
         sinks=manifest.sink_facts(),
         binds=None if manifest.binds is None else tuple(manifest.binds),
+        downstream=manifest.behind(),
         annotations=manifest.annotations.fact(),
         definition_check=manifest.definition_check,
         schema_open=is_open(schema),

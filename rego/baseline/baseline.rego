@@ -605,6 +605,20 @@ deny contains {
 }
 
 # METADATA
+# title: A service behind a tool gets a token of its own
+# description: The caller exchanges the subject's token (RFC 8693). Audience and scopes are those of the signed manifest, which the answer adds.
+oblige contains {
+	"kind": "exchange_token",
+	"code": "token.exchange",
+	"control": "MCP01",
+	"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+} if {
+	input.result.status == "missing"
+	some t in input.targets
+	t.downstream.audience != ""
+}
+
+# METADATA
 # title: What a consequential call carries can be read
 # description: More is encoded in it than was read, so nobody knows whether a credential is.
 deny contains {

@@ -84,6 +84,7 @@ base_tool := {
 	"version": "1",
 	"owner": "platform",
 	"cost": 1,
+	"downstream": {"audience": "", "scopes": []},
 }
 
 base := {

@@ -43,7 +43,7 @@ KINDS = (
         ("kinds-of-any-name", "if name != self.name:", "if name is None:", "a manifest is of what it defines"),
         (
             "kinds-of-any-schema",
-            "if self.schema_ != schema_of(self.target_kind, self.binds, self.interpreters, self.effects):",
+            "if self.schema_ != schema_of(self.target_kind, self.binds, *added):",
             "if not self.schema_:",
             "a manifest of one kind does not pass for another",
         ),

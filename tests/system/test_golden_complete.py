@@ -73,6 +73,8 @@ ELSEWHERE = {
         "test_a_uri_is_of_the_resource_or_else_of_its_one_template",
     ),
     "target.ambiguous": ("tests/unit/registry/test_other_kinds.py", "test_a_uri_of_two_templates_is_nobodys"),
+    # a tool with a service behind it, of which these worlds have none
+    "token.exchange": ("tests/system/test_token_exchange.py", "test_an_allow_names_audience_and_scopes_and_no_token"),
     # the token of the case's own run, which no file holds; and what is encoded five times
     "arguments.own_token": ("rego/baseline/baseline_test.rego", "test_own_token_denies_and_cannot_be_waived"),
     "arguments.unread": ("rego/baseline/baseline_test.rego", "test_what_was_not_read_denies_a_consequential_call"),
