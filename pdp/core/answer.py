@@ -13,6 +13,7 @@ from pdp.core.digest import Json, digest, text_encoder
 from pdp.core.facts import Facts, TargetFact
 from pdp.core.outcome import END_SESSION, EXCHANGE, Effect, Hidden, Outcome, Reason
 
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693, section 2.1
 # Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
 SAFE_MESSAGES: Mapping[Effect, str] = {
     Effect.ALLOW: "",
@@ -145,10 +146,10 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
 
 def completed(obligation: Mapping[str, Json], target: TargetFact) -> Mapping[str, Json]:
     """An obligation as the caller carries it out: to exchange a token (RFC 8693), with the audience and scopes that
-    the signed manifest names. Policy writes neither, and no token is ever part of it."""
-    if obligation["kind"] != EXCHANGE or not target.downstream.audience:
+    the signed manifest names. Policy writes neither (`conclude`), and no token is ever part of it."""
+    if obligation["kind"] != EXCHANGE:
         return obligation
-    return {**obligation, **target.downstream.fact()}
+    return {**obligation, "grant_type": GRANT_TYPE, **target.downstream.fact()}
 
 
 def _valid_until(

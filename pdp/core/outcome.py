@@ -31,7 +31,9 @@ NOT_GRANTED = "policy.not_granted"
 
 # The obligations that the service carries out itself: with an allow; with a result, whatever it comes to.
 END_SESSION, QUARANTINE = "end_session", "quarantine"
-EXCHANGE = "exchange_token"  # an obligation that the service completes: for which audience, with which scopes
+# An obligation that the service completes: policy says that a token is exchanged (RFC 8693), the manifest for what.
+EXCHANGE = "exchange_token"
+_ELEMENT = frozenset({"kind", "code", "control", "message", "pack"})  # what policy says of it: no parameter
 _OURS = {"call": frozenset({END_SESSION}), "result": frozenset({END_SESSION, QUARANTINE})}
 
 
@@ -136,11 +138,29 @@ def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset
         return outcome
     if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[asked.phase])):
         return denied("policy.not_a_decision", "The policy let something pass that it does not grant.")
+    return _obliging(outcome, asked, supported_obligations) if outcome.obligations else outcome
+
+
+def _obliging(outcome: Outcome, asked: EngineQuery, supported_obligations: frozenset[str]) -> Outcome:
+    """An outcome with obligations; a denial where nobody would fulfil one, or as policy alone says it."""
     unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - _OURS[asked.phase])
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
         return denied("obligation.unsupported", message, waived=outcome.waived)
+    if any(each["kind"] == EXCHANGE and not _exchangeable(each, asked) for each in outcome.obligations):
+        message = (
+            f"For what a token is exchanged ({EXCHANGE}), the signed manifest alone says: set `downstream` in the "
+        )
+        message += "review of the tool, and nothing but a code in the pack's `oblige`."
+        return denied("obligation.audience", message, waived=outcome.waived)
     return outcome
+
+
+def _exchangeable(obligation: Mapping[str, Json], asked: EngineQuery) -> bool:
+    """Whether the manifest names the service that a token is exchanged for, and policy names none."""
+    targets = asked.members.get("targets", ())
+    named = [each for each in targets if each.get("downstream", {}).get("audience")]
+    return asked.phase == "call" and bool(named) and obligation.keys() <= _ELEMENT
 
 
 def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:

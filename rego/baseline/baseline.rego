@@ -611,7 +611,6 @@ oblige contains {
 	"kind": "exchange_token",
 	"code": "token.exchange",
 	"control": "MCP01",
-	"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
 } if {
 	input.result.status == "missing"
 	some t in input.targets

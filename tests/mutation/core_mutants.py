@@ -41,6 +41,18 @@ OUTCOME = _in(
         "if not isinstance(value, kind):",
         "a stage is a positive integer",
     ),
+    (
+        "exchange-for-anything",
+        "not _exchangeable(each, asked) for",
+        "not asked.phase for",
+        "only the signed manifest names whom a token is for",
+    ),
+    (
+        "exchange-as-policy-says",
+        "and bool(named) and obligation.keys() <= _ELEMENT",
+        "and bool(named)",
+        "policy names no audience and no scope",
+    ),
     ("read-stage-zero", "stage < 1", "stage < 0", "a stage is a positive integer"),
     (
         "read-stage-fraction",

@@ -33,6 +33,12 @@ MCP = (
         ("mcp-first-definition", "if len(found) == 1 else None", "if found else None", "one name, one definition"),
         ("mcp-other-version", "if _VERSIONS in call.meta:", "if False:", "what is called is what was listed"),
         ("mcp-public-cache", 'if hint.scope == "public"', "if False", "a list is one subject's"),
+        (
+            "mcp-promised-by-the-client",
+            "answers.unobliging(await asking)",
+            "await asking",
+            "what nothing fulfils is no allow",
+        ),
         ("mcp-first-page", 'cursor = page.get("nextCursor")', "cursor = None", "a list is whole"),
     ),
     *_in(

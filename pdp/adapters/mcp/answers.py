@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pdp.client.responses import refused
 from pdp.client.values import Decision, Elicited, Kind, Tool
 from pdp.core.methods import COMPLETE, LISTS, MAX_SUBSCRIPTIONS, PROMPT_GET, SUBSCRIBE, TOOL_CALL, TOOL_LIST
 
@@ -122,6 +123,17 @@ def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...
     if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:
         raise NotACallError(f"params.notifications: {MAX_SUBSCRIPTIONS} resources at most")
     return tuple(call_parameters({"uri": uri}, SUBSCRIBE) for uri in uris or ())
+
+
+def unobliging(decision: Decision) -> Decision:
+    """The same, but a denial for an allow that obliges: nothing in a server fulfils an obligation for its client,
+    whatever the client of the decision point was made to declare."""
+    if not decision.obligations:
+        return decision
+    kinds = ", ".join(each.kind for each in decision.obligations)
+    return refused(
+        decision.request_id, "client.obligation", f"Nothing here fulfils what the answer obliges to: {kinds}."
+    )
 
 
 def data(decision: Decision) -> dict[str, Any]:

@@ -379,7 +379,8 @@ class Enforcement:
 
     async def decide(self, asked: ToolCall, ctx: Context) -> Decision:
         """The decision as it stands now; its reasons go to the log."""
-        decision = await self.client.decide(asked, self.options.credential(ctx), session=self.options.session(ctx))
+        asking = self.client.decide(asked, self.options.credential(ctx), session=self.options.session(ctx))
+        decision = answers.unobliging(await asking)
         if not decision.allowed:
             logger.info("%s of %s: %s %s", decision.effect, self.server, decision.code, decision.decision_id)
         return decision

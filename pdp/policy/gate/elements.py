@@ -17,6 +17,7 @@ from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.codes import is_service_code
 from pdp.core.methods import PINNED_KINDS
 from pdp.core.names import did_you_mean
+from pdp.core.outcome import EXCHANGE
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -121,7 +122,8 @@ def _is_text(node: Node, *, empty: bool) -> bool:
 def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[frozenset[str], frozenset[str]]:
     """The fields that are needed, and those that may be there besides."""
     needed, besides = _FIELDS[what]
-    if what == "oblige":  # what an obligation says besides is between pack and caller
+    if what == "oblige" and ("kind" not in fields or string(fields["kind"]) != EXCHANGE):
+        # what an obligation says besides is between pack and caller; for what a token is exchanged, the manifest says
         besides = besides | (set(fields) - {"pack"})
     if what == "require":
         own = string(fields["kind"]) if "kind" in fields else None

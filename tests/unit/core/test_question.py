@@ -11,8 +11,8 @@ from pdp.core.check import OK, failed
 from pdp.core.digest import sha256_hex
 from pdp.core.elements import ASSERTED, COMPOSED, FACTS, RULE, EngineQuery, excerpts_of, parts
 from pdp.core.errors import EngineFault
-from pdp.core.facts import Asserted, TargetFact, document
-from pdp.core.outcome import Effect, Reason, conclude, question
+from pdp.core.facts import Asserted, Downstream, TargetFact, document
+from pdp.core.outcome import EXCHANGE, Effect, Reason, conclude, question
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
 REDACT = {"kind": "redact", "code": "acme.redact"}
@@ -205,6 +205,26 @@ def test_every_unsupported_obligation_is_named() -> None:
     assert "notify, redact" in found.reasons[0].message
     found = conclude(asked(), answer(obligations=[REDACT, NOTIFY]), frozenset({"redact"}))
     assert "redact" not in found.reasons[0].message
+
+
+@pytest.mark.parametrize("besides", [{}, {"audience": "https://x.example"}, {"scopes": []}, {"resource": "r"}])
+@pytest.mark.parametrize("audience", ["https://mail.example", ""])
+def test_what_a_token_is_exchanged_for_only_a_manifest_says(
+    facts: Any, at: int, valid: Any, besides: Any, audience: str
+) -> None:
+    behind = replace(facts.targets[0], downstream=Downstream(audience, ("mail.read",)))
+    query = ask(replace(facts, targets=(behind,)), at, valid)
+    wanted = {"kind": EXCHANGE, "code": "team.exchange", "pack": "team", "control": "MCP01", **besides}
+    found = conclude(query, answer(obligations=[wanted], visible=[behind.key]), frozenset({EXCHANGE}))
+    if audience and not besides:
+        assert (found.effect, found.obligations) == (Effect.ALLOW, (wanted,))
+    else:
+        assert (found.effect, codes(found), found.obligations) == (Effect.DENY, ["obligation.audience"], ())
+    # nor is there a token to exchange once a tool has answered
+    later = conclude(
+        replace(query, phase="result"), answer(obligations=[wanted], visible=[behind.key]), frozenset({EXCHANGE})
+    )
+    assert codes(later) == ["obligation.audience"]
 
 
 def test_more_support_than_needed_does_no_harm() -> None:

@@ -69,6 +69,32 @@ def test_what_a_tool_may_do_is_declared_or_nothing() -> None:
     assert [severity for severity, _ in tool_changes(manifest, made(REVIEWED))] == ["attention"]
 
 
+def test_the_service_behind_a_tool_is_declared_or_none() -> None:
+    behind = {"audience": "https://mail.example", "scopes": ["mail.read"]}
+    manifest = made({**REVIEWED, "downstream": behind})
+    assert (manifest.schema_, manifest.behind().fact()) == ("pdp.manifest/4", behind)
+    assert decode(manifest.encoded()) == manifest
+    assert made(REVIEWED).behind().fact() == {"audience": "", "scopes": []}
+    for bad in (
+        {"audience": ""},
+        {"audience": "a\nb"},
+        {"scopes": ["a b"]},
+        {"scopes": ['"']},
+        {"scopes": [""]},
+        {"x": 1},
+    ):
+        with pytest.raises(ValueError, match="downstream"):
+            made({**REVIEWED, "downstream": {**behind, **bad}})
+    was = "tokens for the service behind it changed from"
+    with_scope = "`https://mail.example` with `mail.read`"
+    assert list(tool_changes(made(REVIEWED), manifest)) == [("danger", f"{was} none to {with_scope}")]
+    assert list(tool_changes(manifest, made(REVIEWED))) == [("danger", f"{was} {with_scope} to none")]
+    scopeless = made({**REVIEWED, "downstream": {**behind, "scopes": []}})
+    assert list(tool_changes(manifest, scopeless)) == [
+        ("danger", f"{was} {with_scope} to `https://mail.example` with no scope")
+    ]
+
+
 def test_no_hint_of_a_server_makes_anything_milder() -> None:
     names = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
     options = (None, True, False)

@@ -256,6 +256,17 @@ def test_a_review_to_fill_in(home: Path) -> None:
     assert run("review", home / "set", "--server", "git").exception.code == "registry.unknown_server"  # type: ignore[union-attr]
 
 
+def test_a_review_that_was_written_down_keeps_the_service_behind_a_tool(tmp_path: Path) -> None:
+    behind = {"audience": "https://mail.example", "scopes": ["mail.read"]}
+    review = Review.model_validate({"reviewed_by": "bob", "tools": {"t": {"risk": "low", "downstream": behind}}})
+    server = PinnedServer("acme", "srv", "https://srv.example", "platform")
+    pin_tools(tmp_path, server, [{"name": "t", "inputSchema": {"type": "object"}}], review, at_ns=1)
+    (tmp_path / "again.yaml").write_text(scaffold(newest_version(tmp_path), "srv"))
+    again = load_review(tmp_path / "again.yaml").tools["t"].downstream
+    assert again is not None
+    assert again.model_dump() == behind
+
+
 def test_a_description_stays_a_comment(tmp_path: Path) -> None:
     hostile = "ok\r\n  evil:\n    risk: low\x85  more: 1\u2028\u202e" + "x" * 300
     definition = {"name": "t", "description": hostile, "inputSchema": {"properties": {"a\nb: 1": {}, "c": {}}}}

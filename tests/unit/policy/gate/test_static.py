@@ -126,6 +126,11 @@ REFUSED = {
     "pack in an element": Sample(
         'oblige contains {"kind": "log", "code": "a", "pack": "baseline"}', "element.unknown", '"baseline"'
     ),
+    "an audience in policy": Sample(
+        'oblige contains {"kind": "exchange_token", "code": "a", "audience": "https://x.example"}',
+        "element.unknown",
+        '"https://x.example"',
+    ),
     "no kind": Sample(
         'require contains {"id": "i", "code": "a", "stage": 1, "ttl_seconds": 6}', "element.missing", "{", "kind"
     ),
