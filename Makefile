@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego delivery pytest docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,7 +23,7 @@ demo: .venv/ready .venv-demo/ready ## start the PDP and two real MCP servers, as
 serve: .venv/ready .venv-demo/ready ## the demo's server, left running
 	@$(BIN)/pdp demo --serve
 
-test: lint types layers proto rego pytest docker-steps ## everything
+test: lint types layers proto rego delivery pytest docker-steps ## everything
 
 quick: lint types layers ## while you work: style, types, layers and the tests that start no server, database or browser and are no sweep
 	$(PYTEST) -m "not starts_server and not sweep"
@@ -51,6 +51,11 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	$(BIN)/pdp policy test rego/examples/acme
 	@sh rego/opa.sh
 	@sh rego/regal.sh
+
+delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no credential goes out (OSV_URL=https://api.osv.dev/v1/query asks a service)
+	$(BIN)/python -m devtools.delivery.gates vulnerabilities
+	$(BIN)/python -m devtools.delivery.gates licences
+	$(BIN)/python -m devtools.delivery.gates credentials
 
 pytest: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## Python tests
 	$(PYTEST)

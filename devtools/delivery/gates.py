@@ -1,0 +1,206 @@
+"""The gates: each says what it looked at, and ends with 1 where the delivery must not go out, with 2 where it could
+not look.
+
+`vulnerabilities` asks a vulnerability service about every pinned package (pip-audit; OSV). `licences` reads the
+licences of what the image holds. `credentials` looks through the repository with the product's own detector. Unsafe
+code is ruff's matter (`make lint`: its rules S are Bandit's).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from importlib import metadata
+from pathlib import Path
+
+import click
+from license_expression import LicenseSymbol, get_spdx_licensing
+from packaging.requirements import Requirement
+
+from devtools.delivery import advisories
+from pdp.core.credentials import credentials
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = "docker/requirements.lock"
+KNOWN = "devtools/delivery/known_credentials.txt"
+_NAMED = 64  # characters of a credential that its digest is of
+_LARGEST = 2_000_000  # bytes of a file that is looked through; corpora are compressed, or named in `KNOWN`
+
+# what an Apache-2.0 product may be delivered with; MPL-2.0 as it is, file by file
+ALLOWED = {
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0",
+    "Python-2.0", "Unlicense", "Zlib",
+}  # fmt: skip
+# what packages say that do not say it in SPDX's words
+SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache License 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
+}
+_SPDX = get_spdx_licensing()
+
+
+class NotLooked(Exception):
+    """A gate that could not look: its message says why."""
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """The command."""
+
+
+@main.command()
+@click.argument("locks", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--service", envvar="OSV_URL", help="OSV's query address; without one, the dated snapshot answers.")
+def vulnerabilities(locks: tuple[Path, ...], service: str | None) -> None:
+    """No pinned package has a known vulnerability."""
+    snapshot = advisories.load()
+    files = locks or (*sorted(ROOT.glob("requirements*.lock")), *sorted(ROOT.glob("docker/*.lock")))
+    with nullcontext(service) if service else advisories.answered(snapshot) as url:
+        found = [f"{lock.name}: {each}" for lock in files for each in _vulnerable(lock, url)]
+    packages = set[str]().union(*map(advisories.pinned, files))
+    asked = service or f"a snapshot of {snapshot.date}, which knows nothing newer: set OSV_URL to ask a service"
+    _end(found, f"{len(packages)} packages of {len(files)} lock files asked of {asked}")
+
+
+def _vulnerable(lock: Path, url: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as cache:
+        command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--no-deps", "--disable-pip"]
+        command += ["--vulnerability-service", "osv", "--osv-url", url, "--cache-dir", cache, "--timeout", "30"]
+        done = subprocess.run(
+            [*command, "--format", "json", "--progress-spinner", "off"], capture_output=True, text=True, check=False
+        )
+    try:
+        dependencies = json.loads(done.stdout)["dependencies"]
+    except ValueError:
+        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise NotLooked(f"pip-audit did not say what {lock.name} holds: {reason[:300]}") from None
+    for each in dependencies:
+        if "skip_reason" in each:
+            raise NotLooked(f"pip-audit left out {each['name']} of {lock.name}: {each['skip_reason']}")
+        for vulnerability in each["vulns"]:
+            fixed = ", ".join(vulnerability["fix_versions"]) or "no version"
+            yield f"{each['name']} {each['version']} has {vulnerability['id']}, fixed in {fixed}"
+
+
+@main.command()
+@click.argument("lock", default=ROOT / SHIPPED, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--site", type=click.Path(exists=True), multiple=True, help="Where the packages are installed, if not here."
+)
+def licences(lock: Path, site: tuple[str, ...]) -> None:
+    """All that the image holds may be delivered with a product under Apache-2.0."""
+    names = _installed_here(lock)
+    held = {each.metadata["Name"].lower().replace("_", "-"): each for each in _distributions(site)}
+    found = []
+    for name in names:
+        if name not in held:
+            found.append(f"{name} is not installed, so its licence is unknown: run make")
+        elif wrong := _not_allowed(said := _said(held[name])):
+            found.append(f"{name} is under {said}: {wrong}")
+    _end(found, f"{len(names)} packages of {lock.name} are under licences of the list in {Path(__file__).name}")
+
+
+def _installed_here(lock: Path) -> list[str]:
+    """Names of a lock file whose markers hold here."""
+    lines = [line.removesuffix("\\").strip() for line in lock.read_text().splitlines()]
+    pins = [Requirement(line) for line in lines if line[:1].isalnum()]
+    return [pin.name.lower().replace("_", "-") for pin in pins if pin.marker is None or pin.marker.evaluate()]
+
+
+def _distributions(site: Sequence[str]) -> Iterator[metadata.Distribution]:
+    return iter(metadata.distributions(path=list(site)) if site else metadata.distributions())
+
+
+def _said(package: metadata.Distribution) -> str:
+    """What a package says of its licence: an SPDX expression, classifiers, or a name."""
+    told = package.metadata
+    if "License-Expression" in told:
+        return told["License-Expression"]
+    classifiers = [each for each in told.get_all("Classifier") or [] if each.startswith("License ::")]
+    names = [each.rpartition(" :: ")[2] for each in classifiers] or [*(told.get_all("License") or []), "nothing"][:1]
+    # several classifiers leave open whether one or all hold: all must be allowed
+    return " AND ".join(SPDX.get(name, name.partition("\n")[0]) for name in names if name != "OSI Approved")
+
+
+def _not_allowed(expression: str) -> str:
+    """Why an expression does not fit the list; nothing if it does."""
+    if errors := _SPDX.validate(expression).errors:
+        return f"not SPDX ({errors[0]})"
+    return "" if _allowed(_SPDX.parse(expression)) else "not in the list of licences"
+
+
+def _allowed(expression: object) -> bool:
+    if isinstance(expression, LicenseSymbol):
+        return expression.key in ALLOWED
+    parts = [_allowed(each) for each in getattr(expression, "args", ())]
+    # a choice is ours to make; an exception (WITH) has no parts and is not in the list
+    return any(parts) if isinstance(expression, _SPDX.OR) else bool(parts) and all(parts)
+
+
+@main.command("credentials")
+@click.argument("root", default=ROOT, type=click.Path(exists=True, path_type=Path))
+@click.option("--accept", is_flag=True, help="Write all that is found into the list: look at each line of its diff.")
+def credentials_(root: Path, *, accept: bool) -> None:
+    """Nothing that reads like a credential is in the repository, beside what its list names."""
+    listed = root / KNOWN
+    known = set(listed.read_text().splitlines()) if listed.exists() else set[str]()
+    files = _tracked(root)
+    # a value is named by a digest: the list must not hold what it is about
+    seen = {f"{name} {kind} {digest}": where for name in files for kind, digest, where in _credentials(root / name)}
+    if accept:
+        comments = [line for line in listed.read_text().splitlines() if line[:1] == "#"] if known else []
+        listed.write_text("\n".join([*comments, *sorted(seen)]) + "\n")
+        known |= set(seen)
+    found = [f"{line.split()[0]}:{at}: {line.split()[1]}" for line, at in seen.items() if line not in known]
+    found += [f"{KNOWN}: nothing has it any more: {line}" for line in known - set(seen) if line and line[0] != "#"]
+    _end(found, f"{len(files)} files, {len(seen)} planted credentials in {KNOWN}")
+
+
+def _tracked(root: Path) -> list[str]:
+    """Files that are in the repository or could be committed by mistake."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotLooked("not a git repository, so what is in it is unknown")
+    return sorted(name for name in set(done.stdout.split("\0")) if name and (root / name).is_file())
+
+
+def _credentials(path: Path) -> Iterator[tuple[str, str, int]]:
+    raw = path.read_bytes()
+    if b"\0" in raw[:8_192] or len(raw) > _LARGEST:
+        return
+    text = raw.decode("utf-8", "replace")
+    for each in credentials(text):
+        value = text[each.start : each.end][:_NAMED]  # a key without an end goes on with whatever follows
+        yield each.name, hashlib.sha256(value.encode()).hexdigest()[:16], text.count("\n", 0, each.start) + 1
+
+
+def _end(found: list[str], looked: str) -> None:
+    for line in found:
+        click.echo(line, err=True)
+    click.echo(f"{'FAILED' if found else 'ok'}: {looked}")
+    sys.exit(1 if found else 0)
+
+
+def _run() -> None:
+    try:
+        main()
+    except NotLooked as error:
+        click.echo(f"not looked: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    _run()

@@ -1,0 +1,178 @@
+"""The gates of the delivery: what is planted breaks each, and what they cannot look at does too."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools.delivery import advisories, gates
+
+ROOT = Path(__file__).resolve().parents[3]
+HASH = "--hash=sha256:" + "0" * 64
+
+
+def gate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devtools.delivery.gates", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment or None)
+
+
+def lock(folder: Path, *pins: str) -> str:
+    path = folder / "planted.lock"
+    path.write_text("".join(f"{pin} \\\n    {HASH}\n" for pin in pins))
+    return str(path)
+
+
+def test_a_vulnerable_package_breaks_the_gate(tmp_path: Path) -> None:
+    done = gate("vulnerabilities", lock(tmp_path, "click==8.5.0", "jinja2==2.10"))
+    assert done.returncode == 1, done.stderr
+    assert "planted.lock: jinja2 2.10 has PYSEC-2019-217, fixed in 2.10.1" in done.stderr
+    assert "click" not in done.stderr
+
+
+def test_packages_without_an_advisory_pass_and_the_day_of_the_snapshot_is_said(tmp_path: Path) -> None:
+    done = gate("vulnerabilities", lock(tmp_path, "jinja2==3.1.6"))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"ok: 1 packages of 1 lock files asked of a snapshot of \d{4}-\d\d-\d\d", done.stdout)
+
+
+def test_a_service_that_does_not_answer_is_no_pass(tmp_path: Path) -> None:
+    done = gate("vulnerabilities", lock(tmp_path, "jinja2==3.1.6"), OSV_URL="http://127.0.0.1:9/v1/query")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "not looked: pip-audit did not say what planted.lock holds" in done.stderr
+
+
+def test_a_lock_without_versions_is_no_pass(tmp_path: Path) -> None:
+    done = gate("vulnerabilities", lock(tmp_path, "jinja2>=2"))
+    assert done.returncode == 2, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "inside"),
+    [("0.9", False), ("1.0", True), ("1.4.9", True), ("1.5", False), ("2.0", True), ("2.1", True), ("2.1.1", False)],
+)
+def test_ranges_are_read_as_osv_says(version: str, inside: bool) -> None:
+    events = [{"introduced": "1.0"}, {"fixed": "1.5"}, {"introduced": "2.0"}, {"last_affected": "2.1"}]
+    affected = {"package": {"name": "x"}, "versions": [], "ranges": [{"type": "ECOSYSTEM", "events": events}]}
+    known = advisories.Advisories("2026-01-01", {"x": [{"id": "X-1", "affected": [affected]}]})
+    assert bool(known.of("X", version)) is inside
+
+
+def package(folder: Path, *told: str) -> Path:
+    """A package as an installer leaves it, with what it says of its licence."""
+    info = folder / "site" / "planted-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "\n".join(["Metadata-Version: 2.4", "Name: planted", "Version: 1.0", *told]) + "\n"
+    )
+    return info.parent
+
+
+GPL = "Classifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)"
+MIT = "Classifier: License :: OSI Approved :: MIT License"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (["License-Expression: GPL-3.0-only"], "under GPL-3.0-only: not in the list"),
+        (["License-Expression: MIT AND GPL-2.0-or-later"], "not in the list"),
+        (["License-Expression: Apache-2.0 WITH LLVM-exception"], "not in the list"),
+        ([GPL], "not SPDX"),
+        ([MIT, GPL], "not SPDX"),
+        (["License: Our own terms"], "not SPDX"),
+        ([], "under nothing"),
+    ],
+)
+def test_a_licence_that_does_not_fit_breaks_the_gate(tmp_path: Path, told: list[str], why: str) -> None:
+    done = gate("licences", lock(tmp_path, "planted==1.0"), "--site", str(package(tmp_path, *told)))
+    assert done.returncode == 1, done.stdout
+    assert why in done.stderr
+
+
+@pytest.mark.parametrize(
+    "told", [["License-Expression: MIT OR GPL-3.0-only"], [MIT], ["License: MIT"], ["License: Apache License 2.0"]]
+)
+def test_a_licence_that_fits_passes(tmp_path: Path, told: list[str]) -> None:
+    done = gate("licences", lock(tmp_path, "planted==1.0"), "--site", str(package(tmp_path, *told)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_package_that_is_not_here_has_no_known_licence(tmp_path: Path) -> None:
+    elsewhere = "absent==1.0 ; sys_platform == 'win32'"
+    done = gate("licences", lock(tmp_path, "planted==1.0", elsewhere), "--site", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == "planted is not installed, so its licence is unknown: run make\n"
+
+
+def repository(folder: Path, **files: str) -> str:
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return str(folder)
+
+
+def made_up() -> str:
+    """An access key of Amazon's form that nobody has."""
+    return "AKIA" + "Q7ZK4M2XWB5TNPRD"
+
+
+def test_a_credential_breaks_the_gate(tmp_path: Path) -> None:
+    root = repository(tmp_path, settings=f"a = 1\nkey = '{made_up()}'\n", other="nothing")
+    done = gate("credentials", root)
+    assert done.returncode == 1, done.stdout
+    assert "settings:2: aws_access_key" in done.stderr
+    assert made_up() not in done.stdout + done.stderr
+
+
+def test_a_known_credential_passes_until_it_is_another_or_gone(tmp_path: Path) -> None:
+    root = repository(tmp_path, settings=f"key = '{made_up()}'\n")
+    (tmp_path / gates.KNOWN).parent.mkdir(parents=True)
+    (tmp_path / gates.KNOWN).write_text("# a note\n")
+    assert gate("credentials", root, "--accept").returncode == 0
+    assert (tmp_path / gates.KNOWN).read_text().startswith("# a note\nsettings aws_access_key ")
+    assert made_up() not in (tmp_path / gates.KNOWN).read_text()
+    assert gate("credentials", root).returncode == 0
+    (tmp_path / "settings").write_text(f"key = '{made_up()[:-1]}E'\n")
+    done = gate("credentials", root)
+    assert done.returncode == 1
+    assert "settings:1: aws_access_key" in done.stderr
+    assert "nothing has it any more" in done.stderr
+
+
+def test_what_git_ignores_is_not_looked_at_and_keys_are_ignored_here(tmp_path: Path) -> None:
+    names = ["a.pem", "b.key", ".env", "c.jwks"]
+    root = repository(
+        tmp_path, **{".gitignore": (ROOT / ".gitignore").read_text()}, **dict.fromkeys(names, made_up())
+    )
+    assert gate("credentials", root).returncode == 0
+
+
+def test_a_folder_without_a_repository_is_no_pass(tmp_path: Path) -> None:
+    assert gate("credentials", str(tmp_path), GIT_CEILING_DIRECTORIES=str(tmp_path.parent)).returncode == 2
+
+
+def test_unsafe_code_breaks_the_lint_gate(tmp_path: Path) -> None:
+    """Bandit's rules are among those that `make lint` runs with: they are not switched off for the product's code."""
+    planted = (
+        "import subprocess\n\n\ndef run(command: str) -> None:\n    subprocess.run(command, shell=True, check=True)\n"
+    )
+    command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", "pdp/core/planted.py", "-"]
+    done = subprocess.run(command, input=planted, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert "S602" in done.stdout
+
+
+def test_ci_runs_each_gate_and_ends_with_it() -> None:
+    """`.ci/run` ends with `make test`, which runs each gate as a command whose exit code counts."""
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"
+    assert "set -euo pipefail" in (ROOT / ".ci/run").read_text()
+    steps = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    for name in ("vulnerabilities", "licences", "credentials"):
+        assert f"\n.venv/bin/python -m devtools.delivery.gates {name}\n" in steps, name
+    makefile = (ROOT / "Makefile").read_text()
+    assert "-\t$(BIN)/python -m devtools.delivery" not in makefile
+    assert not re.search(r"devtools\.delivery\.gates \w+.*(\|\||;)", makefile)
