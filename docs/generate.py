@@ -11,6 +11,7 @@ from typing import Any
 
 from approval_states import picture
 
+from pdp.checklist.items import ITEMS, PHASES, SOURCES
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.core.codes import CONTROLS, SERVED, UNSERVED
 
@@ -19,6 +20,7 @@ PAGES = {
     "facts": ROOT / "docs" / "policy-input.md",
     "baseline": ROOT / "docs" / "policy-baseline.md",
     "controls": ROOT / "docs" / "controls.md",
+    "checklist": ROOT / "docs" / "checklist.md",
     "guards": ROOT / "docs" / "argument-guards.md",
     "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
@@ -125,6 +127,33 @@ def controls() -> str:
     lines = ["| control | item | codes |", "|---|---|---|"]
     lines += [f"| {c} | {item} | {', '.join(served[c]) or UNSERVED[c]} |" for c, item in CONTROLS.items()]
     return "\n".join(lines)
+
+
+def checklist() -> str:
+    """The items in the order of their phases, with their checks; what each check asks; their relatives."""
+    lines: list[str] = []
+    for number, text in PHASES.items():
+        lines += [f"### Phase {number}", "", f"{text[0].upper()}{text[1:]}.", ""]
+        lines += ["| item | | checks |", "|---|---|---|"]
+        for item in (each for each in ITEMS if each.phase == number):
+            named = ", ".join(f"`{check.name}`" for check in item.checks)
+            lines.append(f"| {item.id} | {item.title} | {named} |")
+        lines.append("")
+    asked = {check.name: check.asks for item in ITEMS for check in item.checks}
+    lines += ["### Checks", "", "| check | passes where |", "|---|---|"]
+    lines += [
+        f"| `{name}` | {text} |"
+        for name, text in sorted(asked.items())
+        if name.removeprefix("policy.") not in CONTROLS
+    ]
+    lines.append(
+        "| `policy.` and a control | policy has the [baseline's elements](policy-baseline.md) for it, unwaived |"
+    )
+    lines += ["", "### Relatives", "", "| items | NIST AI RMF | ISO/IEC 42001 | EU AI Act |", "|---|---|---|---|"]
+    for relatives in dict.fromkeys(item.relatives for item in ITEMS):
+        ids = ", ".join(item.id for item in ITEMS if item.relatives == relatives)
+        lines.append(f"| {ids} | {' | '.join(', '.join(texts) for _, texts in relatives.each())} |")
+    return "\n".join([*lines, "", f"Cited from: {'; '.join(SOURCES.values())}."])
 
 
 def bench(report: Mapping[str, Any]) -> str:
@@ -289,6 +318,7 @@ def main() -> int:
         "facts": facts(),
         "baseline": rules(),
         "controls": controls(),
+        "checklist": checklist(),
         "guards": guards(),
         "guard-figures": guard_figures(),
         "bench": bench(report),

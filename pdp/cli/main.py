@@ -16,6 +16,10 @@ _COMMANDS = {
     "approvals": ("pdp.cli.approvals:approvals", "Calls that wait for people: look at them, approve or deny them."),
     "audit": ("pdp.cli.audit:audit", "Find records, prove one, verify receipts and whole logs, look a record up."),
     "bench": ("devtools.bench.cli:bench", "Measure what a decision costs, as ratios within this run."),
+    "checklist": (
+        "pdp.cli.checklist:checklist",
+        "Say which items of the OWASP guide a system meets, with the evidence.",
+    ),
     "config": ("pdp.cli.config:config", "Look at a configuration."),
     "consent": (
         "pdp.cli.consent:consent",

@@ -115,13 +115,15 @@ class KeptStatus:
 @dataclass(frozen=True, slots=True)
 class Pack:
     """A pack as its `meta` tells it. `seats`: of which groups its approvals want how many at most, as far as the text
-    and the organisation's data say it. `requires`: kind, code and assurance of its requirements, if written out."""
+    and the organisation's data say it. `requires`: kind, code and assurance of its requirements, if written out.
+    `controls`: kind, code and control of those of its elements that name a control."""
 
     name: str
     owner: str
     servers: tuple[str, ...]
     seats: tuple[tuple[str, int], ...] = ()
     requires: tuple[tuple[str, str, str], ...] = ()
+    controls: tuple[tuple[str, str, str], ...] = ()
 
     def fact(self) -> Json:
         return {"name": self.name, "owner": self.owner, "servers": list(self.servers)}

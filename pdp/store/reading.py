@@ -172,6 +172,12 @@ class StoreReader:
         found = self._rows(select(c.time_ns).where(c.idx == self.size() - 1))
         return int(found[0].time_ns) if found else 0
 
+    def counted(self, since_ns: int) -> dict[str, int]:
+        """How many records there are since then, by kind."""
+        c = records.c
+        found = self._rows(select(c.kind, func.count().label("n")).where(c.time_ns >= since_ns).group_by(c.kind))
+        return {str(row.kind): int(row.n) for row in found}
+
     def since(
         self, since_ns: int, kinds: tuple[str, ...], progress: Callable[[int], None]
     ) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]]]]:

@@ -6,6 +6,7 @@ from approval_mutants import APPROVALS
 from approval_service_mutants import PEOPLE
 from authzen_mutants import AUTHZEN
 from budget_mutants import BUDGETS
+from checklist_mutants import CHECKLIST
 from composition_mutants import COMPOSITION
 from console_mutants import CONSOLE
 from core_mutants import CORE
@@ -58,4 +59,5 @@ MUTANTS = (
     *KINDS,
     *REPLAY,
     *RESULTS,
+    *CHECKLIST,
 )

@@ -37,10 +37,15 @@ def report(bundle: Bundle, policy: Policy) -> GateReport:
 
 
 def pack(name: str, policy: Policy, org: Json) -> Pack:
-    """A pack of a bundle that passed: its `meta`, and the people that its requirements want."""
+    """A pack of a bundle that passed: its `meta`, the people that its requirements want, the controls it serves."""
     described = elements.pack(name, policy.groups[("packs", name), "meta"])
     package = ("packs", name)
-    return dataclasses.replace(described, seats=seats(policy, package, org), requires=requires(policy, package))
+    return dataclasses.replace(
+        described,
+        seats=seats(policy, package, org),
+        requires=requires(policy, package),
+        controls=controls(policy, package),
+    )
 
 
 def seats(policy: Policy, package: tuple[str, ...], org: Json) -> tuple[tuple[str, int], ...]:
@@ -63,6 +68,16 @@ def requires(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, 
         for fields in _written(policy, package)
     }
     return tuple(sorted((what, code, assurance) for what, code, assurance in requirements))
+
+
+def controls(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    """Kind, code and control of the elements of a pack that name a control."""
+    served = {
+        (each.rule.name, each.code, string(each.fields["control"]) or "")
+        for each in elements.pack_elements(policy, package)
+        if "control" in each.fields
+    }
+    return tuple(sorted(each for each in served if each[2]))
 
 
 def _written(policy: Policy, package: tuple[str, ...]) -> Iterator[Mapping[str, Node]]:

@@ -30,9 +30,10 @@ from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate import ERROR, GateReport, RuleNames
 from pdp.policy.opa.boot import check
-from pdp.ports import Pack, RegistryView
+from pdp.ports import Pack
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
+from pdp.registry.view import FileRegistryView
 from pdp.runtime import approvals, callers, console, judge, security_events, signed_log, telemetry
 from pdp.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
@@ -91,7 +92,7 @@ class Loaded:
     bundle: Bundle | None = None
     packs: tuple[Pack, ...] | None = None
     naming: tuple[RuleNames, ...] = ()  # what the packs name of the registry
-    registry: RegistryView | None = None
+    registry: FileRegistryView | None = None
     registry_status: Mapping[str, Json] = field(default_factory=dict)
     directories: dict[str, Directory] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()  # of signed sets, waivers and certificates

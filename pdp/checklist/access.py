@@ -1,0 +1,279 @@
+"""Checks of who may ask: identity, tokens, callers, isolation, quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pdp.checklist.checks import (
+    CheckFinding,
+    check,
+    counted,
+    failed,
+    named,
+    no_policy,
+    not_applicable,
+    passed,
+    unknown,
+    unless,
+)
+from pdp.checklist.evidence import SystemEvidence
+from pdp.core.check import NS
+from pdp.core.request import Role
+from pdp.core.shares import Dimension
+from pdp.doctor.answers import CONTROLS, FAULTS
+from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
+from pdp.service.operations.admin import ANY_TENANT
+from pdp.sessions.options import RedisAddress, SessionOptions
+from pdp.store.options import PostgresAddress
+from pdp.telemetry.options import beyond_this_machine
+
+_DAY = 86_400
+_APART = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
+
+
+@check("identity.issuers", "every requester is authenticated by an issuer of tokens that is configured")
+def issuers(evidence: SystemEvidence) -> CheckFinding:
+    """An organisation's issuers, all usable."""
+    if bad := evidence.troubled("identity"):
+        return failed(f"identity cannot be used: {named(bad)}", "`pdp config check` says what to write", "identity")
+    known = evidence.settings.identity
+    if not known.issuers:
+        return failed(
+            "no issuer of tokens is configured", "add your identity provider to identity.issuers", "identity"
+        )
+    if not known.callers:
+        return failed("no caller is configured", "add your gateway to identity.callers", "identity.callers")
+    why = f"{counted(len(known.issuers), 'issuer')} and {counted(len(known.callers), 'caller')} are configured"
+    return passed(why, "identity.issuers", "identity.callers")
+
+
+@check(
+    "identity.development",
+    "nothing of development is accepted: no keys made by `pdp dev keys`, no sign-in by a click",
+)
+def no_development(evidence: SystemEvidence) -> CheckFinding:
+    """Keys whose private half lies beside them."""
+    settings = evidence.settings
+    bad = [] if settings.production else ["mode"]
+    bad += [
+        f"identity.issuers.{i}.development" for i, each in enumerate(settings.identity.issuers) if each.development
+    ]
+    if settings.console is not None and settings.console.development_accounts:
+        bad.append("console.development_accounts")
+    mend = "set mode: production, and use your identity provider (docs/production.md)"
+    return unless(bad, "development is allowed", mend, "mode is production", "mode", "identity.issuers")
+
+
+@check("transport", "beyond this machine only TLS is spoken")
+def transport(evidence: SystemEvidence) -> CheckFinding:
+    """Settings that let plaintext leave the machine."""
+    bad = [*evidence.troubled("server"), *_plaintext(evidence)]
+    well = "listeners and connections beyond this machine use TLS"
+    return unless(bad, "plaintext, or TLS that cannot be used", "use TLS there", well, "server", "store", "console")
+
+
+def _plaintext(evidence: SystemEvidence) -> Iterator[str]:
+    settings = evidence.settings
+    redis, told, store = settings.sessions.redis, settings.telemetry, settings.store
+    if settings.judge is not None and settings.judge.plain_http:
+        yield "judge.plain_http"
+    if store.url is not None and store.tls == "off" and not PostgresAddress.read(store.url).socket:
+        yield "store.tls"
+    if redis is not None and redis.tls == "off" and not RedisAddress.read(redis.url).socket:
+        yield "sessions.redis.tls"
+    if settings.production and settings.console is not None and not settings.console.https:
+        yield "console.public_url"
+    if settings.production and settings.approvals.console_url.startswith("http:"):
+        yield "approvals.console_url"
+    if told.enabled and told.prometheus is not None and beyond_this_machine(told.prometheus):
+        yield "telemetry.prometheus"
+
+
+@check("callers.vouching", "no caller says by itself who the subject is, or which groups it has")
+def no_vouching(evidence: SystemEvidence) -> CheckFinding:
+    """Claims without a token."""
+    bad = [
+        f"identity.callers.{name}.may_assert.{what}"
+        for name, caller in evidence.settings.identity.callers.items()
+        for what, allowed in (("claims", caller.may_assert.claims), ("groups", caller.may_assert.groups))
+        if allowed
+    ]
+    mend = "let the caller hand on the subject's own token"
+    return unless(bad, "a caller vouches for subjects", mend, "every subject shows a token", "identity.callers")
+
+
+@check("tokens.lifetime", "no issuer's tokens live for longer than 15 minutes")
+def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
+    """By the bound of each issuer."""
+    listed = evidence.settings.identity.issuers
+    if not listed:
+        return failed("no issuer is configured, so no token has a bound", "add identity.issuers", "identity.issuers")
+    bad = [
+        f"identity.issuers.{i}.max_lifetime_seconds"
+        for i, each in enumerate(listed)
+        if each.max_lifetime_seconds > LIFETIME_SECONDS
+    ]
+    mend = f"set it to {LIFETIME_SECONDS} or less, and have the issuer make shorter ones"
+    well = f"longer tokens are refused: {LIFETIME_SECONDS} s at most"
+    return unless(bad, "tokens may live for longer", mend, well, "identity.issuers")
+
+
+@check("tokens.validation", "tokens can be revoked before they end, and withdrawn keys are forgotten within a day")
+def token_validation(evidence: SystemEvidence) -> CheckFinding:
+    """Revocation, and how long old keys serve."""
+    settings = evidence.settings
+    bad = [] if settings.identity.revoked_jti_file or settings.signals else ["identity.revoked_jti_file is not set"]
+    bad += [
+        f"identity.issuers.{i}.max_stale_seconds is above a day"
+        for i, each in enumerate(settings.identity.issuers)
+        if each.max_stale_seconds > _DAY
+    ]
+    bad += evidence.troubled("identity.revoked_jti_file", "signals")
+    mend = "set identity.revoked_jti_file or signals, and shorten what is too long (docs/revocation.md)"
+    well = "every call's token is validated against keys and revocations"
+    return unless(bad, "revocation is late, or never", mend, well, "identity.revoked_jti_file", "signals")
+
+
+@check("callers.bound", "every answer binds its caller: nobody observes only")
+def bound(evidence: SystemEvidence) -> CheckFinding:
+    """Pilots that are not over."""
+    bad = [
+        f"identity.callers.{name}.observe"
+        for name, caller in _deciding(evidence)
+        if caller.observe is not None and caller.observe.until.timestamp() * NS > evidence.at_ns
+    ]
+    mend = "take `observe` out when the pilot is over (docs/pilot.md)"
+    return unless(bad, "policy does not bind", mend, "no caller only observes", "identity.callers")
+
+
+@check("callers.examined", "every caller that decides was examined by `pdp doctor`, and fails closed")
+def examined(evidence: SystemEvidence) -> CheckFinding:
+    """By the reports that are given."""
+    callers = [name for name, _ in _deciding(evidence)]
+    if not callers:
+        return not_applicable("no caller may decide", "identity.callers")
+    mend = "run `pdp doctor --json` on the caller and give its report: --doctor CALLER=FILE (docs/doctor.md)"
+    reports = {name: evidence.examined[name] for name in callers if name in evidence.examined}
+    rests_on = tuple(f"doctor report of {name}, sha256 {report.sha256[:12]}" for name, report in reports.items())
+    open_ = [name for name, report in reports.items() if "open" in report.verdicts.values()]
+    if open_:
+        return failed(f"a tool ran without a valid allow: {named(open_)}", "follow the report's advice", *rests_on)
+    halves = [name for name, each in reports.items() if not _whole(each.verdicts)]
+    if missing := [name for name in callers if name not in reports] + halves:
+        return unknown(f"whether these enforce what is decided: {named(missing)}", mend, *rests_on)
+    return passed(f"{counted(len(callers), 'caller')} refused in every situation", *rests_on)
+
+
+def _whole(verdicts: Mapping[str, str]) -> bool:
+    """Whether every situation was tried and went well. AuthZEN's answers have no end, so are never late."""
+    needed = [*CONTROLS, *(fault for fault in FAULTS if fault != "late" or fault in verdicts)]
+    return all(verdicts.get(way) == "well" for way in needed)
+
+
+def _deciding(evidence: SystemEvidence) -> Iterator[tuple[str, CallerOptions]]:
+    return ((name, each) for name, each in evidence.settings.identity.callers.items() if Role.DECIDE in each.roles)
+
+
+@check("policy.in_force", "an organisation's policy that passed the load gate is in force")
+def policy_in_force(evidence: SystemEvidence) -> CheckFinding:
+    """A folder, and the gate."""
+    if evidence.policy is None or evidence.settings.policy.folder is None or evidence.troubled("policy"):
+        return no_policy()
+    packs = ", ".join(evidence.policy.packs)
+    return passed(f"the load gate passed packs {packs}", f"policy {evidence.policy.digest[:12]}")
+
+
+@check("policy.delivery", "a policy that lost a pack does not become active, at a start as well")
+def policy_delivery(evidence: SystemEvidence) -> CheckFinding:
+    """By the packs that the configuration demands; the load gate runs the tests of each."""
+    bad = [] if evidence.settings.policy.packs else ["policy.packs"]
+    mend = "name the packs that the folder must have"
+    well = f"packs {', '.join(evidence.settings.policy.packs)} must be there and pass their tests"
+    return unless(bad, "a lost pack goes unnoticed", mend, well, "policy.packs")
+
+
+@check("callers.apart", "who decides neither approves, explains nor operates, and belongs to one tenant")
+def apart(evidence: SystemEvidence) -> CheckFinding:
+    """Separation of duties and of tenants, by the callers' roles."""
+    bad = [
+        f"identity.callers.{name} ({', '.join(sorted(each.roles & _APART))})"
+        for name, each in _deciding(evidence)
+        if each.roles & _APART
+    ]
+    bad += [f"identity.callers.{name}.tenant" for name, each in _deciding(evidence) if each.tenant == ANY_TENANT]
+    mend = "give each duty a caller of its own, of one tenant"
+    return unless(bad, "one caller holds duties or tenants together", mend, "duties are apart", "identity.callers")
+
+
+@check(
+    "isolation.state",
+    "stored state is kept for its tenant and its call: keyed, authenticated, not writable by others",
+)
+def state(evidence: SystemEvidence) -> CheckFinding:
+    """The store, its keys, and the sessions' Redis."""
+    settings = evidence.settings
+    bad = evidence.troubled("store", "service.index_key", "sessions", "approvals.resume_keys")
+    redis = settings.sessions.redis
+    if redis is not None and not redis.password:
+        bad.append("sessions.redis.password")
+    if settings.server.socket_group:
+        bad.append("server.socket_group")
+    mend = "`pdp config check` says of each what to write"
+    well = "replies, sessions and approvals are found by keyed digests alone"
+    return unless(bad, "others may reach what is stored", mend, well, "store", "service.index_key", "sessions")
+
+
+@check("sessions.end", "sessions end after 8 hours without a call and after 7 days at the latest")
+def sessions_end(evidence: SystemEvidence) -> CheckFinding:
+    """Against the defaults."""
+    usual, set_ = SessionOptions(), evidence.settings.sessions
+    bad = [
+        f"sessions.{name}"
+        for name in ("idle_seconds", "lifetime_seconds")
+        if getattr(set_, name) > getattr(usual, name)
+    ]
+    well = f"idle {set_.idle_seconds} s, at most {set_.lifetime_seconds} s"
+    return unless(bad, "sessions last for longer", "leave it at its default or shorten it", well, "sessions")
+
+
+@check("quotas.shares", "no tenant, caller, subject or session may have all of the service")
+def fair_shares(evidence: SystemEvidence) -> CheckFinding:
+    """Parts of `max_in_flight`."""
+    shares = evidence.settings.service.shares.each()
+    bad = [f"service.shares.{each.value}.in_flight" for each in Dimension if shares[each].in_flight >= 1]
+    well = "each has its part of calls in flight, and a rate"
+    return unless(bad, "one may have all of it", "set a part below 1", well, "service.shares")
+
+
+@check("callers.servers", "every caller names the servers that it may ask about")
+def named_servers(evidence: SystemEvidence) -> CheckFinding:
+    """No wildcard."""
+    bad = [f"identity.callers.{name}.servers" for name, each in _deciding(evidence) if "*" in each.servers]
+    return unless(
+        bad, "a caller may ask about every server", "list the servers", "servers are named", "identity.callers"
+    )
+
+
+@check("identity.unattended", "a token without a mark is not taken for a person's")
+def unattended(evidence: SystemEvidence) -> CheckFinding:
+    """What an agent alone may do rests on it."""
+    bad = [
+        f"identity.issuers.{i}.subject_kind.otherwise"
+        for i, each in enumerate(evidence.settings.identity.issuers)
+        if each.subject_kind.otherwise == "human"
+    ]
+    mend = "let the issuer mark tokens of people, and set subject_kind"
+    return unless(bad, "unmarked tokens count as a person's", mend, "they are of unknown kind", "identity.issuers")
+
+
+@check("delegation", "chains of delegation are short")
+def delegation(evidence: SystemEvidence) -> CheckFinding:
+    """By the organisation's data, which the baseline compares."""
+    if evidence.policy is None:
+        return no_policy()
+    section = evidence.policy.org.get("delegation")
+    most = section.get("max_actors") if isinstance(section, dict) else None
+    if not isinstance(most, int) or most > evidence.settings.identity.max_actor_depth:
+        mend = "set it to at most identity.max_actor_depth"
+        return failed("data.org.delegation.max_actors is missing, or bounds nothing", mend, "data.org.delegation")
+    return passed(f"at most {counted(most, 'actor')} between subject and call", "data.org.delegation")

@@ -1,0 +1,202 @@
+"""Items, decided: by the worst of their checks, and by what was signed about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pdp.checklist.checks import CheckFinding, CheckStatus
+from pdp.checklist.evidence import SystemEvidence
+from pdp.checklist.items import ITEMS, PHASES, ChecklistItem
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.registry.manifest import render
+
+SCHEMA = "pdp.checklist/1"
+# What each profile demands: the beginnings of ids. An item that is not demanded fails nothing.
+PROFILES: Mapping[str, tuple[str, ...]] = {"production": ("MB-1.", "MB-2."), "full": ("MB-", "MCP", "ASI")}
+
+
+class ItemStatus(StrEnum):
+    """An item fails as well where nothing shows that it is met."""
+
+    PASS = "PASS"  # noqa: S105 - no password
+    FAIL = "FAIL"
+    NOT_APPLICABLE = "N-A"
+    ACCEPTED = "ACCEPTED"
+
+
+_STATUS = {
+    CheckStatus.NOT_APPLICABLE: ItemStatus.NOT_APPLICABLE,
+    CheckStatus.PASS: ItemStatus.PASS,
+    CheckStatus.ACCEPTED: ItemStatus.ACCEPTED,
+    CheckStatus.UNKNOWN: ItemStatus.FAIL,
+    CheckStatus.FAIL: ItemStatus.FAIL,
+}
+_WORST = tuple(CheckStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """An item with the findings of its checks, by their names."""
+
+    item: ChecklistItem
+    status: ItemStatus
+    findings: tuple[tuple[str, CheckFinding], ...]
+    required: bool
+
+    @property
+    def broken(self) -> bool:
+        return self.required and self.status is ItemStatus.FAIL
+
+    def deciding(self) -> CheckFinding:
+        """The worst finding, of equals the first."""
+        return max((finding for _, finding in self.findings), key=lambda each: _WORST.index(each.status))
+
+    @property
+    def why(self) -> str:
+        """The reasons of the status, the worst alone where there is one."""
+        deciding = [finding for _, finding in self.findings if _STATUS[finding.status] is self.status]
+        worst = self.deciding()
+        if self.status is ItemStatus.FAIL:
+            more = f" (and {len(deciding) - 1} more)" if len(deciding) > 1 else ""
+            return f"{worst.why}{more}"
+        return "; ".join(dict.fromkeys(each.why for each in deciding))
+
+    def fact(self) -> dict[str, Json]:
+        """For machines."""
+        return {
+            "id": self.item.id,
+            "title": self.item.title,
+            "phase": self.item.phase,
+            "status": self.status.value,
+            "required": self.required,
+            "why": self.why,
+            "checks": [
+                {
+                    "name": name,
+                    "status": each.status.value,
+                    "why": each.why,
+                    "evidence": list(each.evidence),
+                    "mend": each.mend,
+                }
+                for name, each in self.findings
+            ],
+            "relatives": {name: list(texts) for name, texts in self.item.relatives.each()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """All items of a system at an instant, for a profile. `digests` say what was looked at."""
+
+    at_ns: int
+    profile: str
+    digests: Mapping[str, str]
+    results: tuple[ItemResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(result.broken for result in self.results)
+
+    def fact(self) -> dict[str, Json]:
+        """The document `pdp.checklist/1`."""
+        return {
+            "schema": SCHEMA,
+            "at": render(self.at_ns),
+            "profile": self.profile,
+            "ok": self.ok,
+            "digests": dict(self.digests),
+            "phases": {str(number): text for number, text in PHASES.items()},
+            "items": [result.fact() for result in self.results],
+        }
+
+
+def assess(evidence: SystemEvidence, profile: str, items: Sequence[ChecklistItem] = ITEMS) -> Assessment:
+    """Every item of a system. Each check is asked once."""
+    answers: dict[str, CheckFinding] = {}
+    for item in items:
+        for check in item.checks:
+            if check.name not in answers:
+                answers[check.name] = check.answer(evidence)
+    results = tuple(
+        decided(item, tuple((check.name, answers[check.name]) for check in item.checks), profile) for item in items
+    )
+    return Assessment(evidence.at_ns, profile, evidence.digests(), results)
+
+
+def decided(item: ChecklistItem, findings: tuple[tuple[str, CheckFinding], ...], profile: str) -> ItemResult:
+    """An item by the worst of its findings."""
+    worst = max((finding.status for _, finding in findings), key=_WORST.index)
+    return ItemResult(item, _STATUS[worst], findings, item.id.startswith(PROFILES[profile]))
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CheckDocument(_Closed):
+    """A check in a document."""
+
+    name: str
+    status: CheckStatus
+    why: str
+    evidence: list[str]
+    mend: str
+
+
+class ItemDocument(_Closed):
+    """An item in a document."""
+
+    id: str
+    title: str
+    phase: int
+    status: ItemStatus
+    required: bool
+    why: str
+    checks: list[CheckDocument]
+    relatives: dict[str, list[str]]
+
+
+class ChecklistDocument(_Closed):
+    """The document `pdp.checklist/1`: a result that was kept."""
+
+    schema_: str = Field(alias="schema", pattern=f"^{SCHEMA}$")
+    at: str
+    profile: str
+    ok: bool
+    digests: dict[str, str]
+    phases: dict[str, str]
+    items: list[ItemDocument]
+
+
+def read_document(raw: bytes) -> ChecklistDocument:
+    """A kept result. Raises ConfigurationFault `checklist.malformed` saying where."""
+    try:
+        return ChecklistDocument.model_validate_json(raw)
+    except ValidationError as error:
+        first: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigurationFault(
+            "checklist.malformed", f"{where}: is not as {SCHEMA} has it; make it with `pdp checklist --json`"
+        ) from None
+
+
+def stale(kept: ChecklistDocument, now: Assessment) -> list[str]:
+    """Why a kept result no longer counts: what it was about is another, or an item came out differently."""
+    changed = [
+        f"the {what} is another than when it was made"
+        for what in now.digests
+        if kept.digests.get(what) != now.digests[what]
+    ]
+    before = {item.id: item.status for item in kept.items}
+    changed += [
+        f"{result.item.id} was {before.get(result.item.id, 'not there')} and is {result.status}"
+        for result in now.results
+        if before.get(result.item.id) is not result.status
+    ]
+    return changed

@@ -1,0 +1,123 @@
+"""A check: one question about the evidence, with its answer, what the answer rests on, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pdp.checklist.evidence import SystemEvidence
+from pdp.registry.manifest import render
+
+_NAMED = 5  # names that a sentence lists
+
+
+class CheckStatus(StrEnum):
+    """Worst last. `unknown` is what no evidence shows: it is never a pass."""
+
+    NOT_APPLICABLE = "n-a"
+    PASS = "pass"  # noqa: S105 - no password
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFinding:
+    """The answer of a check: the sentence that says why, what it rests on, how to mend it."""
+
+    status: CheckStatus
+    why: str
+    evidence: tuple[str, ...]
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCheck:
+    """A question about the evidence. `asks` is what holds where it passes."""
+
+    name: str
+    asks: str
+    answer: Callable[[SystemEvidence], CheckFinding]
+
+
+def check(name: str, asks: str) -> Callable[[Callable[[SystemEvidence], CheckFinding]], ItemCheck]:
+    """The decorated function as a check."""
+    return lambda answer: ItemCheck(name, asks, answer)
+
+
+def passed(why: str, *evidence: str) -> CheckFinding:
+    """It holds."""
+    return CheckFinding(CheckStatus.PASS, why, evidence)
+
+
+def failed(why: str, mend: str, *evidence: str) -> CheckFinding:
+    """It does not hold."""
+    return CheckFinding(CheckStatus.FAIL, why, evidence, mend)
+
+
+def unknown(why: str, mend: str, *evidence: str) -> CheckFinding:
+    """Nothing shows whether it holds."""
+    return CheckFinding(CheckStatus.UNKNOWN, f"not shown: {why}", evidence, mend)
+
+
+def not_applicable(why: str, *evidence: str) -> CheckFinding:
+    """There is nothing of which it could hold."""
+    return CheckFinding(CheckStatus.NOT_APPLICABLE, why, evidence)
+
+
+def unless(bad: Sequence[str], ill: str, mend: str, well: str, *evidence: str) -> CheckFinding:
+    """It holds unless something is bad, which `ill` names."""
+    return failed(f"{ill}: {named(bad)}", mend, *evidence) if bad else passed(well, *evidence)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first of the names, and how many there are more."""
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
+
+
+def counted(number: int, what: str) -> str:
+    """As in "1 tool", "2 tools"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def no_policy() -> CheckFinding:
+    """What is said of a policy that is not there."""
+    return failed(
+        "no policy that passed the load gate is in force",
+        "set policy.folder to a folder that passes; `pdp policy check FOLDER` says what to write",
+        "policy",
+    )
+
+
+def elements(control: str, *codes: str) -> ItemCheck:
+    """Whether policy has these elements for a control, none softened by a waiver. A waiver is an acceptance: author
+    and reviewer signed it, with owner and date."""
+
+    def answer(evidence: SystemEvidence) -> CheckFinding:
+        policy = evidence.policy
+        if policy is None:
+            return no_policy()
+        held = {element.code for element in policy.elements if element.control == control}
+        if lacking := [code for code in codes if code not in held]:
+            return failed(
+                f"policy lacks the elements for {control}: {named(lacking)}",
+                "use the baseline of this release, which has them",
+                f"policy {policy.digest[:12]}",
+            )
+        rests_on = tuple(f"policy element {code}" for code in codes)
+        waived = [
+            (tenant, waiver) for tenant in evidence.tenants for waiver in tenant.waivers if waiver.code in codes
+        ]
+        if current := [each for each in waived if each[1].expires_ns > evidence.at_ns]:
+            words = [
+                f"{waiver.code} on {tenant.name}/{waiver.server} until {render(waiver.expires_ns)}"
+                f" ({waiver.id} of {waiver.owner})"
+                for tenant, waiver in current
+            ]
+            why = f"waived, signed by author and reviewer: {named(words)}"
+            return CheckFinding(CheckStatus.ACCEPTED, why, rests_on, "mend the server, and let the waiver end")
+        return passed(f"policy decides it by {named(codes)}", *rests_on)
+
+    return ItemCheck(f"policy.{control}", f"policy has {', '.join(f'`{code}`' for code in codes)}, unwaived", answer)

@@ -1,0 +1,117 @@
+"""What is known of a system, as values: the checks read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pdp.config.settings import Settings
+from pdp.core.digest import Json, digest
+from pdp.core.facts import Waiver
+from pdp.registry.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyElement:
+    """An element of a pack that names the control that it serves. `kind` is its rule, as in deny or require."""
+
+    pack: str
+    kind: str
+    code: str
+    control: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePolicy:
+    """A bundle that passed the load gate. `org` is the organisation's data."""
+
+    digest: str
+    packs: tuple[str, ...]
+    elements: tuple[PolicyElement, ...]
+    org: Mapping[str, Json]
+    unfilled: tuple[str, ...] = ()  # groups that no directory can seat as the packs demand
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredTarget:
+    """A tool, prompt, resource or operation that is active in a signed set."""
+
+    tenant: str
+    server: str
+    name: str
+    manifest: Manifest
+
+    @property
+    def label(self) -> str:
+        return f"{self.server}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTenant:
+    """A tenant's registry as it verified. `problem` is the code of what keeps it from counting."""
+
+    name: str
+    serial: int
+    digest: str
+    expires: str = ""
+    problem: str = ""
+    servers: tuple[str, ...] = ()
+    targets: tuple[RegisteredTarget, ...] = ()
+    refused: tuple[str, ...] = ()  # server/name of what does not verify
+    waivers: tuple[Waiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecords:
+    """What the store holds: how many records, by kind those of the last day, and the instant of the newest."""
+
+    size: int
+    newest_ns: int
+    by_kind: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedCaller:
+    """A report of `pdp doctor` about a caller: verdicts by situation, and the digest of the file."""
+
+    verdicts: Mapping[str, str]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SystemEvidence:
+    """Everything that the checks may read. `problems` are settings for which a start would fail, or what they name
+    would not be used, with the code. None, or nothing of a mapping, is what could not be seen."""
+
+    at_ns: int
+    version: str
+    settings: Settings
+    problems: tuple[tuple[tuple[str, ...], str], ...] = ()
+    policy: ActivePolicy | None = None
+    tenants: tuple[SignedTenant, ...] = ()
+    records: KeptRecords | None = None
+    alert_metrics: frozenset[str] | None = None  # that the given alert rules look at
+    examined: Mapping[str, ExaminedCaller] = field(default_factory=dict)  # by caller
+
+    def digests(self) -> dict[str, str]:
+        """What a result is about. It is stale when one of them is another."""
+        registry: Json = {tenant.name: tenant.digest for tenant in self.tenants}
+        return {
+            "version": self.version,
+            "configuration": self.settings.fingerprint(),
+            "policy": self.policy.digest if self.policy is not None else "",
+            "registry": digest(registry),
+        }
+
+    def targets(self) -> Iterator[RegisteredTarget]:
+        """Those of every tenant."""
+        for tenant in self.tenants:
+            yield from tenant.targets
+
+    def troubled(self, *sections: str) -> list[str]:
+        """The settings of these sections with a problem, with its code."""
+        return [
+            f"{'.'.join(path)} ({code})"
+            for path, code in self.problems
+            if any(".".join(path[:n]) == each for each in sections for n in range(1, len(path) + 1))
+        ]

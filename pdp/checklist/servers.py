@@ -1,0 +1,181 @@
+"""Checks of what may be asked for: signed sets, reviewed tools, and the servers behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pdp.checklist.checks import (
+    CheckFinding,
+    ItemCheck,
+    check,
+    counted,
+    failed,
+    named,
+    not_applicable,
+    passed,
+    unknown,
+    unless,
+)
+from pdp.checklist.evidence import RegisteredTarget, SystemEvidence
+from pdp.core.methods import OPERATION
+
+_DAY = 86_400
+_SINKS = frozenset({"process", "database", "filesystem"})  # what is reached by an interpreter
+
+
+@check("registry.signed", "every tenant's tools are signed by author and reviewer, and all of them verify")
+def signed(evidence: SystemEvidence) -> CheckFinding:
+    """Sets that count now."""
+    mend = "`pdp tools verify FOLDER` says why, and what to do"
+    if not evidence.settings.registry.sets:
+        return failed(
+            "no set of signed tools is configured", "pin, sign and name a set (docs/registry.md)", "registry"
+        )
+    bad = evidence.troubled("registry")
+    bad += [f"{each.name} ({each.problem})" for each in evidence.tenants if each.problem]
+    bad += [f"{tenant.name}/{name} does not verify" for tenant in evidence.tenants for name in tenant.refused]
+    if evidence.settings.registry.max_stale_seconds > _DAY:
+        bad.append("registry.max_stale_seconds is above a day")
+    sets = tuple(f"set of {each.name}, serial {each.serial}, until {each.expires}" for each in evidence.tenants)
+    targets = counted(sum(1 for _ in evidence.targets()), "target")
+    return unless(bad, "signed sets do not count", mend, f"{targets} signed by author and reviewer", *sets)
+
+
+def _of_targets(
+    name: str, asks: str, bad: Callable[[RegisteredTarget], bool], texts: tuple[str, str, str]
+) -> ItemCheck:
+    """A check of each active target. `texts` are: what is bad, how to mend it, what is well."""
+
+    def answer(evidence: SystemEvidence) -> CheckFinding:
+        targets = list(evidence.targets())
+        if not targets:
+            return not_applicable("no tool is registered, so none can be called", "registry")
+        ill, mend, well = texts
+        wrong = [f"{each.tenant}/{each.label}" for each in targets if bad(each)]
+        return unless(wrong, ill, mend, f"{well} ({counted(len(targets), 'target')})", "signed manifests")
+
+    return ItemCheck(name, asks, answer)
+
+
+reviewed = _of_targets(
+    "registry.reviewed",
+    "every manifest says who reviewed it, and of which version",
+    lambda each: each.manifest.reviewed_by is None or not each.manifest.version,
+    (
+        "manifests without a review",
+        "write reviewed_by and the tools into review.yaml, pin and sign (docs/registry.md)",
+        "each has a reviewer and a version",
+    ),
+)
+compared = _of_targets(
+    "registry.compared",
+    "what runs is compared with what was pinned, for every tool, prompt and resource",
+    lambda each: each.manifest.definition_check == "none" and each.manifest.kind != OPERATION,
+    (
+        "definitions that nobody compares",
+        "set definition_check to presented, or to watched with a watcher (docs/registry-watching.md)",
+        "definitions are presented or watched",
+    ),
+)
+permissions = _of_targets(
+    "registry.permissions",
+    "every tool names the permissions that a token must have",
+    lambda each: not each.manifest.permissions,
+    ("tools that need no permission", "name permissions in the review, pin and sign", "each names its permissions"),
+)
+interpreters = _of_targets(
+    "registry.interpreters",
+    "of every tool that writes to processes, databases or files the review says what reads its arguments",
+    lambda each: (
+        each.manifest.interpreters is None
+        and not each.manifest.annotations.read_only
+        and any(sink.kind in _SINKS for sink in each.manifest.sinks)
+    ),
+    (
+        "nobody said what reads these arguments",
+        "write interpreters into the review; an empty list says none (docs/argument-guards.md)",
+        "the review says what reads arguments",
+    ),
+)
+
+
+@check("registry.owners", "every server in a signed set has tools of its own there, and an owner")
+def servers_known(evidence: SystemEvidence) -> CheckFinding:
+    """What callers may ask about is in a set, so nothing else can be called."""
+    known = {(tenant.name, server) for tenant in evidence.tenants for server in tenant.servers}
+    bad = [
+        f"identity.callers.{name}.servers: {server}"
+        for name, caller in evidence.settings.identity.callers.items()
+        for server in sorted(caller.servers - {"*"})
+        if caller.tenant != "*" and (caller.tenant, server) not in known
+    ]
+    if not known:
+        return not_applicable("no server is registered, so every call is denied", "registry")
+    mend = "pin and sign the server, or take its name out"
+    well = f"{counted(len(known), 'server')} registered; calls of all others are denied"
+    return unless(bad, "callers name servers that no signed set has", mend, well, "registry", "identity.callers")
+
+
+def _beyond(name: str, asks: str, why: str, mend: str) -> ItemCheck:
+    """A question about what runs behind the gateway, which no part of the decision point can see."""
+
+    def answer(evidence: SystemEvidence) -> CheckFinding:
+        if not any(tenant.servers for tenant in evidence.tenants):
+            return not_applicable("no server is registered, so nothing runs behind a gateway", "registry")
+        servers = [f"{tenant.name}/{server}" for tenant in evidence.tenants for server in tenant.servers]
+        return unknown(f"{why} ({named(servers)})", mend, "registry")
+
+    return ItemCheck(name, asks, answer)
+
+
+_STATE = "have it looked at; in this release nothing can say so (docs/checklist.md)"
+model_fields = _beyond(
+    "servers.model_fields",
+    "a model is shown only the fields of a tool that it needs",
+    "which fields reach the model is the caller's doing; lists filtered by the PDP have no others",
+    f"show agents the lists that FilterTools answers; {_STATE}",
+)
+contained = _beyond(
+    "servers.contained",
+    "servers run in containers, without root, on a restricted network",
+    "how servers run shows in no call",
+    f"contain them (`pdp proxy` confines what it starts); {_STATE}",
+)
+packages = _beyond(
+    "servers.packages",
+    "the packages that servers are made of are pinned and were examined",
+    "a signed manifest pins the definition of a tool, not the program that runs",
+    f"pin the server's package by digest, examine it; {_STATE}",
+)
+only_way = _beyond(
+    "servers.only_way",
+    "servers take calls from the enforcing gateway only",
+    "a second way around the gateway is not seen",
+    f"let the network pass the gateway alone; {_STATE}",
+)
+
+
+@check("agents.registered", "agents are known by name, and unknown ones are refused")
+def agents(_evidence: SystemEvidence) -> CheckFinding:
+    """No list of agents exists in this release."""
+    return unknown("this release has no signed list of agents", f"keep a list of your own; {_STATE}")
+
+
+@check("agents.channels", "what agents say to one another is authenticated, and no order")
+def channels(_evidence: SystemEvidence) -> CheckFinding:
+    """Only tool calls pass the decision point."""
+    return unknown("only tool calls pass the decision point, not what agents say to one another", _STATE)
+
+
+@check("content.bounded", "arguments and results are bounded in size, depth and number")
+def bounded(evidence: SystemEvidence) -> CheckFinding:
+    """The configuration knows no way to leave a bound out."""
+    content = evidence.settings.content
+    why = f"arguments of {content.max_arguments_bytes} bytes at most, results of {content.max_result_bytes}"
+    return passed(why, "content")
+
+
+@check("messages.structured", "a call is a structured message, or it is refused")
+def structured(evidence: SystemEvidence) -> CheckFinding:
+    """The protocol has no other form."""
+    return passed("the protocol has no other form; what does not parse is refused", f"pdp {evidence.version}")

@@ -1,0 +1,143 @@
+"""`pdp checklist`: which items of the OWASP guide a system meets, with the evidence. Exit codes stand in its help."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from pdp.checklist.assessment import PROFILES, Assessment, ItemResult, ItemStatus, assess, read_document, stale
+from pdp.checklist.collect import collect, kept_records
+from pdp.checklist.items import ITEMS, PHASES
+from pdp.cli.render.tables import page, table
+from pdp.config import settings
+from pdp.core.errors import ConfigurationFault
+
+FAILS = 1
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
+
+
+@click.command()
+@click.option("--config", "path", type=_FILE, help="The server's configuration; PDP_ variables count.")
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="production",
+    show_default=True,
+    help="What must not fail: categories 1 and 2 of the minimum bar, or every item.",
+)
+@click.option("--alerts", type=_FILE, help="The alert rules that your Prometheus has loaded.")
+@click.option(
+    "--doctor", "reports", multiple=True, metavar="CALLER=FILE", help="What `pdp doctor --json` said of it."
+)
+@click.option("--against", type=_FILE, help="A result kept earlier (--json): say whether it is stale.")
+@click.option("--item", "shown", type=click.Choice([item.id for item in ITEMS]), help="All about one item.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, pdp.checklist/1.")
+def checklist(
+    *,
+    path: Path | None,
+    profile: str,
+    alerts: Path | None,
+    reports: tuple[str, ...],
+    against: Path | None,
+    shown: str | None,
+    as_json: bool,
+) -> None:
+    """Say which items of the OWASP guide a system meets, with the evidence.
+
+    Items are those of the minimum bar for MCP servers (MB), the MCP Top 10 (MCP) and the agentic Top 10 (ASI). What
+    no evidence shows fails. Reads what the configuration names; nothing is started or written.
+
+    Exit codes: 0 nothing that the profile demands fails, or it is accepted; 1 something fails, the result given with
+    --against is stale, or a fault; 2 usage.
+    """
+    if path is None:
+        raise click.UsageError("Give --config FILE: the configuration of the server to look at.")
+    try:
+        assessment = _assessed(path, profile, alerts, reports)
+        reasons = stale(read_document(against.read_bytes()), assessment) if against is not None else []
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    if as_json:
+        click.echo(json.dumps(assessment.fact(), indent=2, ensure_ascii=True))
+    elif shown is not None:
+        _show_item(next(each for each in assessment.results if each.item.id == shown))
+    else:
+        _show(assessment)
+    for reason in reasons:
+        click.secho(f"stale: {reason}", fg="red", err=True)
+    raise SystemExit(FAILS if reasons or not assessment.ok else 0)
+
+
+def _assessed(path: Path, profile: str, alerts: Path | None, reports: tuple[str, ...]) -> Assessment:
+    loaded = settings.load(path, os.environ, tolerant=True)
+    given = dict(map(_report, reports))
+    at_ns = time.time_ns()
+    evidence = collect(loaded, at_ns, alerts=alerts, reports=given, records=kept_records(loaded, at_ns))
+    return assess(evidence, profile)
+
+
+def _report(text: str) -> tuple[str, Path]:
+    """`CALLER=FILE`."""
+    name, sign, file = text.partition("=")
+    if not sign or not name or not file:
+        raise click.UsageError("--doctor: say CALLER=FILE, as in --doctor gateway=report.json")
+    return name, Path(file)
+
+
+def _show(assessment: Assessment) -> None:
+    terminal = page()
+    rows = [(each.item.id, each.item.title, each.status.value, each.why) for each in assessment.results]
+    terminal.print(table(("item", "title", "", "why"), rows, terminal.width))
+    for line in _to_mend(assessment):
+        click.echo(line)
+    counts = [(sum(each.status is status for each in assessment.results), status.value) for status in ItemStatus]
+    summary = ", ".join(f"{number} {word}" for number, word in counts if number)
+    verdict = "ok" if assessment.ok else "fails"
+    click.secho(f"{verdict} for {assessment.profile}: {summary}", fg="green" if assessment.ok else "red")
+
+
+def _to_mend(assessment: Assessment) -> Iterator[str]:
+    """Each way to mend, with the items that wait for it, in the order of phases."""
+    failing = [each for each in assessment.results if each.status is ItemStatus.FAIL]
+    told: set[str] = set()
+    for number, text in PHASES.items():
+        ways: dict[str, list[str]] = {}
+        for result in failing:
+            if result.item.phase == number:
+                for way in _ways(result):
+                    ways.setdefault(way, []).append(result.item.id)
+        fresh = {way: ids for way, ids in ways.items() if way not in told}
+        told |= set(fresh)
+        if fresh:
+            yield f"\nphase {number}, {text}"
+        for way, ids in fresh.items():
+            yield f"  {', '.join(ids)}: {way}"
+
+
+def _ways(result: ItemResult) -> list[str]:
+    """How to mend what fails, with where it is."""
+    return [
+        f"{finding.why}; {finding.mend}"
+        for _, finding in result.findings
+        if finding.status in {"fail", "unknown"} and finding.mend
+    ]
+
+
+def _show_item(result: ItemResult) -> None:
+    item = result.item
+    click.secho(f"{item.id} {item.title}: {result.status.value}", fg=_COLOURS.get(result.status, "green"))
+    asked = {check.name: check.asks for check in item.checks}
+    for name, finding in result.findings:
+        click.echo(f"  {finding.status.value:<9}{asked[name]}")
+        click.echo(f"  {'':<9}because {finding.why}")
+        if finding.evidence:
+            click.echo(f"  {'':<9}evidence: {', '.join(finding.evidence)}")
+        if finding.mend and finding.status != "pass":
+            click.echo(f"  {'':<9}to mend: {finding.mend}")
+    click.echo(f"  phase {item.phase}, {PHASES[item.phase]}")

@@ -1,0 +1,198 @@
+"""A system as a reviewer of the guide wants it, in production mode, in a folder of its own."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from support.environment import gate_once
+
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import Sandbox
+from pdp.checklist.assessment import Assessment, assess
+from pdp.checklist.checks import CheckStatus
+from pdp.checklist.collect import collect
+from pdp.checklist.evidence import KeptRecords
+from pdp.config import settings
+from pdp.doctor.answers import CONTROLS, FAULTS
+from pdp.identity import development
+from pdp.registry.pin import PinnedServer
+from pdp.registry.review import Review
+
+ROOT = Path(__file__).parents[2]
+RULES = [
+    {"alert": "StoreDown", "expr": "pdp_store_healthy == 0"},
+    {"alert": "DenialsRise", "expr": 'rate(pdp_decisions_total{pdp_effect="deny"}[5m]) > 1'},
+    {"alert": "FirstSeen", "expr": "increase(pdp_targets_new_total[1h]) > 0"},
+    {"alert": "LogBehind", "expr": "pdp_log_age_seconds > 60"},
+]
+SERVER = PinnedServer("acme", "git", "https://mcp.acme.example/git", "devtools@acme.example")
+CLOSED = {"type": "object", "properties": {"path": {"type": "string"}}, "additionalProperties": False}
+STATUS = {"name": "git_status", "inputSchema": CLOSED}
+COMMIT = {"name": "git_commit", "inputSchema": CLOSED}
+ISSUER = "https://id.acme.example"
+REVIEWED: Mapping[str, Any] = {
+    "reviewed_by": "security@acme.example",
+    "tools": {
+        "git_status": {
+            "risk": "low",
+            "permissions": ["git:read"],
+            "sinks": [],
+            "annotations": {"read_only": True, "open_world": False},
+            "version": "1",
+        },
+        "git_commit": {
+            "risk": "medium",
+            "permissions": ["git:write"],
+            "sinks": [{"kind": "filesystem", "argument": "/path"}],
+            "interpreters": [{"kind": "path", "argument": "/path"}],
+            "annotations": {"read_only": False, "destructive": False, "open_world": False},
+            "version": "1",
+        },
+    },
+}
+
+
+SHORT = {CheckStatus.FAIL, CheckStatus.UNKNOWN, CheckStatus.ACCEPTED}
+
+
+@dataclass(slots=True)
+class SetUp:
+    """The folder, its configuration as values, and what is given to the checklist beside it."""
+
+    world: Sandbox
+    values: dict[str, Any]
+    reports: dict[str, Path]
+    alerts: Path | None
+    records: KeptRecords | None
+
+    def set(self, path: str, value: Any) -> None:
+        """Set, or with None remove, the setting at a dotted path."""
+        place: Any = self.values
+        *above, last = path.split(".")
+        for name in above:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+
+    def write(self) -> Path:
+        self.world.config.write_text(yaml.safe_dump(self.values, sort_keys=False))
+        return self.world.config
+
+    def org(self, **data: Any) -> None:
+        """Change the organisation's data."""
+        path = self.world.policy / "data" / "org.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **data}))
+
+    def pin(
+        self, review: Mapping[str, Any], *, definitions: tuple[Mapping[str, Any], ...] = (STATUS, COMMIT)
+    ) -> None:
+        self.world.pin(definitions, Review.model_validate(review), time.time_ns())
+
+    def assess(self, profile: str = "production", **more: Any) -> Assessment:
+        loaded = settings.validate(self.values, self.world.folder, tolerant=True)
+        reports = {"alerts": self.alerts, "reports": self.reports, "records": self.records, "gate": gate_once, **more}
+        return assess(collect(loaded, time.time_ns(), **reports), profile)
+
+    def short(self) -> dict[str, set[str]]:
+        """Of each item the checks that do not plainly pass."""
+        return {
+            each.item.id: {check for check, finding in each.findings if finding.status in SHORT}
+            for each in self.assess().results
+        }
+
+
+def reviewed(**tools: Mapping[str, Any]) -> dict[str, Any]:
+    """The review with changes of its tools; None takes a field out."""
+    review = copy.deepcopy(dict(REVIEWED))
+    for name, changes in tools.items():
+        merged = {**review["tools"][name], **changes}
+        review["tools"][name] = {key: value for key, value in merged.items() if value is not None}
+    return review
+
+
+def report(path: Path, **verdicts: str) -> Path:
+    """What `pdp doctor --json` says of a caller that refuses whenever it must, but for `verdicts`."""
+    ways = dict.fromkeys((*CONTROLS, *FAULTS), "well") | verdicts
+    rows = [{"way": way, "verdict": verdict, "ran": False, "asked": 1} for way, verdict in ways.items() if verdict]
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def _private(path: Path, data: bytes) -> str:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o600)
+    return f"file:{path.parent.name}/{path.name}"
+
+
+def _values(folder: Path, over: Mapping[str, Any]) -> dict[str, Any]:
+    """The sandbox's configuration as an organisation would have it."""
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    issuer = development.make_key(os.urandom(development.SEED_BYTES))
+    (folder / "issuer.jwks.json").write_text(json.dumps({"keys": [{**issuer.public, "kid": "acme-1"}]}))
+    (folder / "revoked.txt").write_text("")
+    callers = {
+        name: {"match": {"issuer": ISSUER, "subject": name}, "tenant": "acme", **rights}
+        for name, rights in {
+            "gateway": {"roles": ["decide"], "servers": ["git"], "inspects_results": True},
+            "operator": {"roles": ["operate"]},
+            "auditor": {"roles": ["audit"]},
+        }.items()
+    }
+    return {
+        **over,
+        "mode": "production",
+        "service": {"index_key": _private(folder / "secrets" / "index", os.urandom(48).hex().encode())},
+        "policy": {"folder": "policy", "packs": ["acme"]},
+        "identity": {
+            "caller_audience": "https://pdp.acme.example",
+            "revoked_jti_file": "revoked.txt",
+            "issuers": [{"issuer": ISSUER, "tenant": "acme", "jwks_file": "issuer.jwks.json"}],
+            "callers": callers,
+        },
+        "store": {
+            "url": "postgresql://pdp@db.acme.example:5432/pdp",
+            "password": _private(folder / "secrets" / "postgres", os.urandom(16).hex().encode()),
+        },
+        "audit": {
+            "folder": "log",
+            "key": _private(folder / "secrets" / "log.pem", key),
+            "push": {
+                "siem": {
+                    "url": "https://siem.acme.example/pdp",
+                    "kind": "otlp",
+                    "headers": {"authorization": _private(folder / "secrets" / "siem", b"t" * 40)},
+                }
+            },
+        },
+        "console": {
+            "public_url": "https://approvals.acme.example",
+            "behind_proxy": True,
+            "providers": [{"name": "staff", "label": "S", "issuer": ISSUER, "tenant": "acme", "client_id": "pdp"}],
+        },
+        "telemetry": {"enabled": True, "prometheus": "127.0.0.1:9464"},
+    }
+
+
+def ready(folder: Path) -> SetUp:
+    """Such a system in `folder`, which is made."""
+    world = sandbox.create(folder / "w", SERVER)
+    values = _values(world.folder, yaml.safe_load(world.config.read_text()))
+    alerts = folder / "alerts.yaml"
+    alerts.write_text(yaml.safe_dump({"groups": [{"name": "pdp", "rules": RULES}]}))
+    kept = KeptRecords(7, time.time_ns(), {"decision": 5, "config": 2})
+    made = SetUp(world, values, {"gateway": report(folder / "gateway.json")}, alerts, kept)
+    made.pin(REVIEWED)
+    return made

@@ -1,0 +1,238 @@
+"""`pdp checklist`: the table of items, what a system in order is told, results that are kept, the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from support.checklist import ROOT, SetUp, ready, report
+from support.environment import gate_once
+from support.receiver import certified
+
+from pdp.checklist import collect as collecting
+from pdp.checklist.assessment import read_document, stale
+from pdp.checklist.checks import CheckStatus
+from pdp.checklist.items import AGENTIC, ITEMS, PHASES, SOURCES
+from pdp.cli.main import cli
+from pdp.core.codes import CONTROLS
+from pdp.core.errors import ConfigurationFault
+
+# what a system in order still has to show: nothing in it says how servers run, or what agents say to one another
+NOT_SHOWN = {
+    "MB-3.3": {"servers.model_fields"},
+    "MB-5.1": {"servers.contained"},
+    "MB-5.2": {"secrets.vault"},
+    "MCP04": {"servers.packages"},
+    "MCP09": {"servers.only_way"},
+    "ASI04": {"servers.packages"},
+    "ASI05": {"servers.contained"},
+    "ASI07": {"agents.channels"},
+    "ASI10": {"agents.registered"},
+}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> SetUp:
+    return ready(tmp_path)
+
+
+def test_every_item_of_the_three_lists_is_in_the_table_once() -> None:
+    assert [item.id for item in ITEMS] == [*CONTROLS, *AGENTIC]
+    for item in ITEMS:
+        assert item.checks, item.id
+        assert item.phase in PHASES
+        assert all(texts for _, texts in item.relatives.each()), item.id
+        assert [name for name, _ in item.relatives.each()] == list(SOURCES)
+    checks = {check.name: check for item in ITEMS for check in item.checks}
+    assert all(checks[check.name] is check for item in ITEMS for check in item.checks), "two checks have one name"
+
+
+def test_a_system_in_order_lacks_only_what_nobody_showed(whole: SetUp) -> None:
+    found = whole.assess("full")
+    assert {item: checks for item, checks in whole.short().items() if checks} == NOT_SHOWN
+    assert not found.ok
+    assert whole.assess().ok
+    for result in found.results:
+        for name, finding in result.findings:
+            assert finding.why, name
+            assert finding.evidence or finding.status is CheckStatus.UNKNOWN, name
+            assert bool(finding.mend) == (finding.status in {CheckStatus.UNKNOWN, CheckStatus.FAIL}), name
+
+
+def test_an_empty_system_has_nothing_that_could_be_asked_for(whole: SetUp) -> None:
+    whole.set("registry", {"sets": {}})
+    whole.set("identity.callers.gateway", None)
+    whole.reports = {}
+    found = {each.item.id: each.status for each in whole.assess().results}
+    assert (found["MB-3.1"], found["MB-3.3"], found["MB-5.1"]) == ("FAIL", "N-A", "N-A")
+
+
+def test_no_secret_and_no_value_is_told(whole: SetUp) -> None:
+    secrets = [path.read_text() for path in (whole.world.folder / "secrets").iterdir()]
+    whole.set("store.password", "file:none/of/these")
+    told = json.dumps(whole.assess().fact())
+    assert not any(secret in told for secret in secrets)
+    assert "none/of/these" not in told
+    assert str(whole.world.folder) not in told
+
+
+def test_a_result_is_a_closed_document_and_says_what_it_was_about(whole: SetUp) -> None:
+    fact = whole.assess().fact()
+    kept = read_document(json.dumps(fact).encode())
+    assert set(kept.digests) == {"version", "configuration", "policy", "registry"}
+    assert all(kept.digests.values())
+    for wrong in ({**fact, "more": 1}, {**fact, "schema": "pdp.checklist/2"}, {**fact, "items": [{}]}, []):
+        with pytest.raises(ConfigurationFault) as refused:
+            read_document(json.dumps(wrong).encode())
+        assert refused.value.code == "checklist.malformed"
+        assert "pdp checklist --json" in refused.value.message
+
+
+def test_a_result_is_stale_once_something_that_it_is_about_is_another(whole: SetUp) -> None:
+    first = whole.assess()
+    kept = read_document(json.dumps(first.fact()).encode())
+    assert stale(kept, whole.assess()) == []
+    whole.world.sign(first.at_ns + 1, renew=True)
+    assert stale(kept, whole.assess()) == ["the registry is another than when it was made"]
+    whole.set("sessions", {"lifetime_seconds": 31_536_000})
+    (whole.world.policy / "data" / "org.json").write_text(
+        (whole.world.policy / "data" / "org.json").read_text().replace('"max": 100', '"max": 99')
+    )
+    later = replace(whole.assess(), digests={**whole.assess().digests, "version": "0.9"})
+    assert stale(kept, later) == [
+        *(
+            f"the {what} is another than when it was made"
+            for what in ("version", "configuration", "policy", "registry")
+        ),
+        "MB-2.3 was PASS and is FAIL",
+        "MCP10 was PASS and is FAIL",
+    ]
+
+
+def test_the_alert_rules_that_come_with_the_product_suffice(whole: SetUp) -> None:
+    whole.alerts = ROOT / "docs" / "alerts.rules.yaml"
+    assert "watch.alerts" not in whole.short()["MCP08"]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "words"),
+    [
+        ("alerts", "groups: 1", "has no groups"),
+        ("alerts", "a: &b 1", "alerts"),
+        ("reports", "{}", "is no report"),
+        ("reports", '[{"way": 1}]', "is no report"),
+        ("reports", "", "is no report"),
+    ],
+)
+def test_a_given_file_that_is_none_such_is_refused(
+    whole: SetUp, tmp_path: Path, option: str, text: str, words: str
+) -> None:
+    (tmp_path / "given").write_text(text)
+    given: Any = {"gateway": tmp_path / "given"} if option == "reports" else tmp_path / "given"
+    with pytest.raises(ConfigurationFault, match=words):
+        whole.assess(**{option: given})
+
+
+def test_the_production_example_is_told_what_it_lacks(tmp_path: Path) -> None:
+    """docs/production.md as it stands, on files as its steps make them."""
+    text = (ROOT / "docs" / "production.md").read_text().partition("<!-- configuration")[2]
+    example = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    whole = ready(tmp_path)
+    made = certified(whole.world.folder / "tls", "pdp.acme.example")
+    for name in ("server.pem", "ca.pem", "postgres-ca.pem"):
+        made.ca_file.with_name(name).write_bytes(made.ca_file.read_bytes())
+    made.ca_file.with_name("receiver.key").rename(made.ca_file.with_name("server.key"))
+    secrets = whole.world.folder / "secrets"
+    for name in ("index.key", "console-client"):
+        (secrets / name).write_bytes((secrets / "index").read_bytes())
+        (secrets / name).chmod(0o600)
+    there = {name: whole.values[name] for name in ("registry", "directory")}
+    listen = {**example["server"], "listen": ["10.0.0.7:50051"]}
+    whole.values = {**example, **there, "server": listen, "policy": {"folder": "policy", "packs": ["acme"]}}
+    whole.reports, whole.alerts, whole.records = {}, None, None
+    found = {each.item.id: each for each in whole.assess().results}
+    failing = {name: {c for c, f in each.findings if f.status in {"fail", "unknown"}} for name, each in found.items()}
+    assert {name: checks for name, checks in failing.items() if checks} == NOT_SHOWN | {
+        "MB-1.3": {"callers.examined"},
+        "MB-5.3": {"records.signed", "records.witnessed", "records.recent", "watch.metrics", "watch.alerts"},
+        "MCP06": {"results.inspected"},
+        "MCP08": {"records.signed", "records.witnessed", "records.recent", "watch.metrics", "watch.alerts"},
+        "MCP10": {"results.inspected"},
+        "ASI01": {"results.inspected"},
+        "ASI06": {"results.inspected"},
+        "ASI08": {"watch.metrics", "watch.alerts"},
+        "ASI10": {"agents.registered", "watch.metrics", "watch.alerts"},
+    }
+
+
+def run(whole: SetUp, *words: str) -> Any:
+    return CliRunner().invoke(cli, ["checklist", "--config", str(whole.write()), *words])
+
+
+@pytest.fixture
+def command(whole: SetUp, monkeypatch: pytest.MonkeyPatch) -> SetUp:
+    """The system on SQLite, and the command's gate with a memory."""
+    monkeypatch.setattr(
+        collecting.collect, "__kwdefaults__", {**collecting.collect.__kwdefaults__, "gate": gate_once}
+    )
+    whole.set("store", {"path": "store"})
+    return whole
+
+
+def test_the_command_tells_items_what_to_mend_and_by_its_exit_code(command: SetUp) -> None:
+    given = [f"--doctor=gateway={command.reports['gateway']}", f"--alerts={command.alerts}"]
+    done = run(command, *given)
+    assert done.exit_code == 0, done.output
+    assert "ok for production: " in done.output
+    assert "phase 2, before a server is added" in done.output
+    done = run(command)
+    assert done.exit_code == 1
+    assert "MB-1.3: not shown: whether these enforce what is decided: gateway; run `pdp doctor --json`" in done.output
+    assert run(command, *given, "--profile", "full").exit_code == 1
+
+
+def test_the_command_tells_all_about_one_item(command: SetUp) -> None:
+    command.set("identity.issuers.0.max_lifetime_seconds", 3600)
+    shown = run(command, "--item", "MB-1.2").output
+    assert "MB-1.2 Tokens are short-lived, scoped, and validated on every call: FAIL" in shown
+    assert "  fail     no issuer's tokens live for longer than 15 minutes" in shown
+    assert "because tokens may live for longer: identity.issuers.0.max_lifetime_seconds" in shown
+    assert "evidence: policy element scope.missing" in shown
+
+
+def test_a_kept_result_that_is_stale_fails_the_command(command: SetUp, tmp_path: Path) -> None:
+    given = [f"--doctor=gateway={command.reports['gateway']}", f"--alerts={command.alerts}"]
+    kept = tmp_path / "kept.json"
+    kept.write_text(run(command, *given, "--json").output)
+    assert run(command, *given, "--against", str(kept)).exit_code == 0
+    command.set("service.allow_seconds", 5)
+    done = run(command, *given, "--against", str(kept))
+    assert (done.exit_code, "stale: the configuration is another" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--doctor", "gateway"], "say CALLER=FILE"),
+        (["--doctor", "nobody={report}"], "identity.callers has no caller `nobody`"),
+        (["--doctor", "gateway={folder}/none.json"], "none.json: cannot be read"),
+        (["--against", "{report}"], "is not as pdp.checklist/1 has it"),
+    ],
+)
+def test_wrong_use_is_told(command: SetUp, tmp_path: Path, words: list[str], told: str) -> None:
+    made = report(tmp_path / "r.json")
+    done = run(command, *(word.format(report=made, folder=tmp_path) for word in words))
+    assert (done.exit_code, told in done.output) == (2, True), done.output
+
+
+def test_a_configuration_is_needed(command: SetUp) -> None:
+    done = CliRunner().invoke(cli, ["checklist"])
+    assert (done.exit_code, "--config FILE" in done.output) == (2, True)
+    command.set("store", {"pth": "x"})
+    done = run(command)
+    assert (done.exit_code, "store.pth: unknown key" in done.output) == (2, True)
