@@ -98,7 +98,7 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     claim = decide.idempotency.claim(ask, caller, identity)
     meter.runs("repeat's key", lambda: decide.idempotency.claim(ask, caller, identity))
     decision = Decision(ask, caller, identity, snapshot, at, claim)
-    meter.runs("facts (pin, schema, keys)", lambda: decide.facts.prepare(decision))
+    await meter.waits("facts (pin, schema, keys)", lambda: decide.facts.prepare(decision))
     decision.stored = await meter.waits("store read", lambda: decide.recorder.for_call(decision))
     meter.runs("facts (session, digest)", lambda: decide.facts.build(decision))
     meter.runs(SESSION, lambda: decide.facts.session(decision))

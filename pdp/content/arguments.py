@@ -10,23 +10,25 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import Self
 
 import jsonschema_rs
 from cachetools import LRUCache, cached
 
+from pdp.content.argument_workers import ArgumentWorkers, longest_inline
 from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.content.visits import Visits
 from pdp.core import json_pointer
 from pdp.core.check import OK, Check, failed
-from pdp.core.credentials import OwnToken, kinds_in, secret_in
+from pdp.core.credentials import UNREAD, OwnToken, kinds_in, secret_in
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ArgumentsFact, Finding
 from pdp.core.inspection import Inspection
 from pdp.core.patterns import hidden_in
-from pdp.core.registered import PinnedTool
+from pdp.core.registered import Interpreter, PinnedTool
 from pdp.core.schema import Path, declared_names, undeclared
 from pdp.core.strict_json import MAX_BYTES, parse_object, parse_objects
 
@@ -37,6 +39,11 @@ LISTED = 16  # as many values as so many calls have, all definitions of a list m
 _UNCHECKED = failed(
     "arguments.unchecked", "There is no pinned schema to check the arguments with; have the tool pinned and signed."
 )
+_UNREAD = failed(
+    "arguments.unread",
+    "The arguments could not be searched in time, so nobody knows what is in them; send less, or ask again later.",
+)
+_NOT_READ = Finding(UNREAD, "", "unsearched")
 _INVALID = failed(
     "arguments.schema_invalid",
     "The pinned input schema does not compile, so no arguments can be checked; have the tool's server corrected "
@@ -47,8 +54,9 @@ _INVALID = failed(
 class ArgumentContent:
     """Reads arguments strictly, checks them with the pinned schema, collects findings. Not thread-safe."""
 
-    def __init__(self, options: ContentOptions | None = None) -> None:
+    def __init__(self, options: ContentOptions | None = None, workers: ArgumentWorkers | None = None) -> None:
         self._options = options or ContentOptions()
+        self.workers = workers or ArgumentWorkers(self._options.argument_workers, self._options.argument_seconds)
         self._compiled: LRUCache[str, Compiled | None] = LRUCache(self._options.compiled_schemas)
 
     def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
@@ -58,6 +66,29 @@ class ArgumentContent:
         not compile, `arguments.schema` when the arguments break it. Raises InvalidRequest for what is not one
         strict JSON object within the limits.
         """
+        fact = self._parsed(raw, tool)
+        interpreters = tool.interpreters if tool is not None else ()
+        return replace(fact, findings=(*fact.findings, *text_findings(fact.value, interpreters, own)))
+
+    async def checked(
+        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
+    ) -> ArgumentsFact:
+        """See `ports.Content.checked`."""
+        interpreters = tool.interpreters if tool is not None else ()
+        if len(raw) <= longest_inline(interpreters):
+            return self.arguments(raw, tool, own)
+        fact = self._parsed(raw, tool)
+        found = await self.workers.read(raw, interpreters, own, whose)
+        if found is None:
+            return replace(fact, check=_UNREAD if fact.check.ok else fact.check, findings=(*fact.findings, _NOT_READ))
+        return replace(fact, findings=(*fact.findings, *found))
+
+    async def close(self) -> None:
+        """End the processes that read arguments. Idempotent."""
+        await self.workers.close()
+
+    def _parsed(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
+        """The fact without what is found in texts."""
         limit = self._options
         value, depth = parse_object(
             raw or b"{}",
@@ -66,13 +97,9 @@ class ArgumentContent:
             max_depth=limit.max_depth,
             max_values=limit.max_values,
         )
-        return ArgumentsFact(
-            check=self._check(value, tool, size=len(raw), depth=depth),
-            value=value,
-            findings=_found(value, tool, own),
-            size=len(raw),
-            depth=depth,
-        )
+        check = self._check(value, tool, size=len(raw), depth=depth)
+        found = undeclared_findings(value, tool.input_schema) if tool is not None else ()
+        return ArgumentsFact(check=check, value=value, findings=found, size=len(raw), depth=depth)
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
         """See `ports.Content.object`."""
@@ -247,33 +274,39 @@ def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
     return json_pointer.step(part) if shown(part) else MASK
 
 
-def _found(value: Mapping[str, Json], tool: PinnedTool | None, own: tuple[OwnToken, ...]) -> tuple[Finding, ...]:
-    if tool is None:
-        return findings(value, None, own)
-    found = findings(value, tool.input_schema, own)
-    if not tool.interpreters:
+def text_findings(
+    value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
+) -> tuple[Finding, ...]:
+    """What stands in the texts: credentials and hidden characters, at most `MAX_PER_KIND` of a kind, and what guards
+    find for the interpreters. Pure, and may take long."""
+    found = _distinct(_of_texts(value, own))
+    if not interpreters:
         return found
     from pdp.content.guards.run import guarded  # noqa: PLC0415 - for the few tools that declare an interpreter
 
-    judged = (Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, tool.interpreters))
+    judged = (Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, interpreters))
     return (*found, *dict.fromkeys(judged))
 
 
-def findings(value: Mapping[str, Json], schema: Json, own: tuple[OwnToken, ...] = ()) -> tuple[Finding, ...]:
-    """All findings, at most `MAX_PER_KIND` of each kind. `schema` is None when nothing is pinned."""
+def _distinct(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, at most `MAX_PER_KIND` of each kind."""
     distinct: dict[Finding, None] = {}
     counts: Counter[str] = Counter()
-    for finding in _all(value, schema, own):
+    for finding in found:
         if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
             counts[finding.kind] += 1
             distinct[finding] = None
     return tuple(distinct)
 
 
-def _all(value: Mapping[str, Json], schema: Json, own: tuple[OwnToken, ...]) -> Iterator[Finding]:
-    if schema is not None and not _plainly_declared(value, schema):
-        for path in undeclared(schema, value):
-            yield Finding("undeclared", pointer(path, harmless))
+def undeclared_findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
+    """The members that a pinned schema does not declare, at most `MAX_PER_KIND`."""
+    if _plainly_declared(value, schema):
+        return ()
+    return _distinct(Finding("undeclared", pointer(path, harmless)) for path in undeclared(schema, value))
+
+
+def _of_texts(value: Mapping[str, Json], own: tuple[OwnToken, ...]) -> Iterator[Finding]:
     for path, text in _texts(value):
         if len(text) >= _SHORTEST:
             for kind, name in kinds_in(text, own):

@@ -41,6 +41,20 @@ class ContentOptions(Options):
         description="Of all results that arrive, wait or are inspected, together, at least `max_result_bytes`; more "
         "is RESOURCE_EXHAUSTED.",
     )
+    argument_workers: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Processes that read large arguments and SQL, started when needed; one caller has at most three "
+        "quarters of them. More wait.",
+    )
+    argument_seconds: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=60,
+        description="For which such arguments wait, and are read, each; what takes longer is denied "
+        "(`arguments.unread`).",
+    )
     max_values: int = Field(
         default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
     )

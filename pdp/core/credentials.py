@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import unquote
 
-from pdp.core.patterns import ANY_HIDDEN, CONNECTION, KEY_END, PRIVATE_KEY, Pattern, hinted
+from pdp.core.patterns import ANY_HIDDEN, CONNECTION, KEY_END, PRIVATE_KEY, Pattern, hinted, hinted_among
 
 LAYERS = 4  # of encodings in encodings
 WINDOW, OVERLAP = 32_768, 2_048  # characters; no format is longer than the overlap, keys apart
@@ -63,6 +63,7 @@ class _Reading:
     source: str | None = None
     data: bool = False
     pieces: tuple[list[int], list[int]] | None = None  # where they begin in it, and stood in its source
+    formats: tuple[Pattern, ...] | None = None  # that may stand in it, where that is known
     vague: bool = False  # its place is all of the text that was given, though not of it as it stood
 
     def placed(self, at: int) -> int:
@@ -173,8 +174,9 @@ def _hits(reading: _Reading) -> Iterator[tuple[str, str, str, int, int]]:
     """Kind, name, what matched, and from where to where the credential goes."""
     text = reading.text
     ends: dict[str, int] = {}
-    for offset, window in windows(text):
-        for pattern in hinted(window):
+    formats = hinted(text) if reading.formats is None else reading.formats
+    for offset, window in windows(text) if formats else ():
+        for pattern in hinted_among(formats, window):
             match = pattern.text.search(window)
             while match is not None:
                 lead = window.find(pattern.lead, *match.span())
@@ -246,7 +248,7 @@ def _readings(reading: _Reading) -> Iterator[_Reading]:
         return
     if reading.source is None:
         if (joined := _joined(text)) is not None:
-            yield _Reading(joined, reading.at, reading.end, layer, text, vague=reading.vague)
+            yield _Reading(joined[0], reading.at, reading.end, layer, text, formats=joined[1], vague=reading.vague)
         yield from _plain(reading)
     for run in _RUN.finditer(text):
         for plain, data in _decoded(run[0], aligned=reading.source is None):
@@ -262,14 +264,16 @@ def _plain(reading: _Reading) -> Iterator[_Reading]:
             yield _Reading(plain, *reading.place(0, len(text)), layer, vague=reading.layer == 0 or reading.vague)
 
 
-def _joined(text: str) -> str | None:
-    """The text without blanks and hidden characters, where there were some and something may be in it."""
+def _joined(text: str) -> tuple[str, tuple[Pattern, ...]] | None:
+    """The text without blanks and hidden characters, where there were some and something may be in it; and the
+    formats that may."""
     joined = "".join(text.split())
     if not joined.isprintable():
         joined = ANY_HIDDEN.sub("", joined)
     if len(joined) == len(text):
         return None
-    return joined if hinted(joined) or any(_encodes(run[0]) for run in _RUN.finditer(joined)) else None
+    formats = hinted(joined)
+    return (joined, formats) if formats or any(_encodes(run[0]) for run in _RUN.finditer(joined)) else None
 
 
 def _encodes(run: str) -> bool:

@@ -8,6 +8,8 @@ their own run. `pdp.core.credentials` searches for them.
 from __future__ import annotations
 
 import re
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -193,10 +195,20 @@ PATTERNS = (
 
 _EXACT = tuple({hint: None for pattern in PATTERNS if not pattern.any_case for hint in pattern.hints})
 _ANY_CASE = tuple({hint: None for pattern in PATTERNS if pattern.any_case for hint in pattern.hints})
+_LONG = 512  # characters; where looking for each hint by itself takes longer than to know all pairs of characters
+
+
+def _pairs(text: str) -> set[int]:
+    """Every two characters beside each other, as numbers: the bytes by twos, and again one byte on. What is
+    not in Latin-1 is in no hint."""
+    raw = text.encode("latin-1", "replace")
+    size = len(raw)
+    return set(array("H", raw[: size & ~1])) | set(array("H", raw[1 : size - (size - 1) % 2]))
 
 
 # the first three letters of every hint, in small letters
 _BEGINNINGS = frozenset(tuple(hint[:3].lower()) for hint in (*_EXACT, *_ANY_CASE))
+_PAIRS_OF_HINTS = tuple((hint, frozenset(_pairs(hint))) for hint in _EXACT)
 
 
 def hinted(text: str) -> tuple[Pattern, ...]:
@@ -204,8 +216,22 @@ def hinted(text: str) -> tuple[Pattern, ...]:
     small = text.lower()
     if _BEGINNINGS.isdisjoint(zip(small, small[1:], small[2:], strict=False)):
         return ()
-    found = {hint for hint in _EXACT if hint in text} | {hint for hint in _ANY_CASE if hint in small}
+    found = {hint for hint in _possible(text) if hint in text} | {hint for hint in _ANY_CASE if hint in small}
     return tuple(p for p in PATTERNS if not found.isdisjoint(p.hints)) if found else ()
+
+
+def hinted_among(formats: Iterable[Pattern], window: str) -> Iterator[Pattern]:
+    """Those of some formats that may stand in a part of their text."""
+    small = window.lower()
+    return (p for p in formats if any(hint in (small if p.any_case else window) for hint in p.hints))
+
+
+def _possible(text: str) -> Iterable[str]:
+    """The hints of which every pair of characters stands in a long text."""
+    if len(text) < _LONG:
+        return _EXACT
+    pairs = _pairs(text)
+    return (hint for hint, needed in _PAIRS_OF_HINTS if needed <= pairs)
 
 
 _HIDDEN = (

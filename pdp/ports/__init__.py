@@ -276,10 +276,14 @@ class Registry(Protocol):
 class Content(Protocol):
     """Looks into arguments (content/)."""
 
-    def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
+    async def checked(
+        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
+    ) -> ArgumentsFact:
         """Parse strictly, check against the pinned schema (compiled once per manifest digest), collect
         findings. Raises InvalidRequest for what is not a strict JSON object (duplicate keys, depth, size,
-        integers beyond int64, ill-formed Unicode). `own`: the tokens that the call came with."""
+        integers beyond int64, ill-formed Unicode). `own`: the tokens that the call came with. What may take long is
+        searched in another process, in turns of `whose` they are; where that fails the check is
+        `arguments.unread`."""
         ...
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:

@@ -117,6 +117,7 @@ class Process:
     hooks: HookListener | None = None
     authzen: HttpListener | None = None
     shadows: ShadowPolicies | None = None
+    content: ArgumentContent | None = None
 
 
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
@@ -161,8 +162,7 @@ def _build(
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
     # whether an OPA is there, and still holds this bundle, only its answers tell
-    budget = 0 if opa else settings.policy.kept_mb << 20
-    answers = KeptAnswers(budget, entropy, on_find=KeptCounts(telemetry))
+    answers = KeptAnswers(0 if opa else settings.policy.kept_mb << 20, entropy, on_find=KeptCounts(telemetry))
     policies = FolderSource(
         host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs, answers
     )
@@ -341,6 +341,7 @@ def _build(
         hooks=callers.hooks(settings, services, clock, entropy, answers_now),
         authzen=callers.authzen(settings, services, entropy, index_key),
         shadows=shadowing,
+        content=content,
     )
 
 
@@ -462,8 +463,7 @@ async def _started(process: Process, stop: asyncio.Event) -> bool:
 
 
 def _settle() -> None:
-    """Freeze loaded objects, so that the garbage collector skips them; and hardly any of the many objects that
-    a call makes are left for it, so it need not look often."""
+    """Freeze loaded objects, so that the garbage collector skips them; a call leaves it few, so it looks seldom."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
@@ -472,7 +472,7 @@ def _settle() -> None:
 def _parts(process: Process) -> Iterator[Any]:
     """What is closed at the end, the last first."""
     yield from (process.store, process.redis, process.identity, process.host, process.state)
-    yield from (process.shadows, process.judge, process.approvals)
+    yield from (process.shadows, process.judge, process.approvals, process.content)
 
 
 async def close(process: Process, *, reason: str) -> None:

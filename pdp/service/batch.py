@@ -241,7 +241,7 @@ class Batch:
         """A kept answer, or facts to evaluate. Raises what refuses the item."""
         decide, claim, at = self.decide, decision.claim, run.at_ns
         decide.crash_quota.check(run.caller, at)
-        decide.facts.prepare(decision)
+        await decide.facts.prepare(decision)
         decide.facts.read(decision, await decide.recorder.for_call(decision))
         row = (run.replies.get(claim.key) if claim is not None else None) or decision.stored.reply
         cached = decide.idempotency.cached(claim, row, run.snapshot, at)

@@ -67,7 +67,7 @@ class Decide:
                 # Restart on a fresh one.
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
-                self.facts.prepare(decision)
+                await self.facts.prepare(decision)
                 self.facts.read(decision, await self.recorder.for_call(decision))
                 cached = self.idempotency.cached(claim, decision.stored.reply, snapshot, at)
                 if cached is not None:

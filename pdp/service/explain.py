@@ -155,7 +155,7 @@ class Explain:
         snapshot = self.state.snapshot()
         identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
         decision = Decision(ask, caller, identity, snapshot, at_ns)
-        self.facts.prepare(decision)
+        await self.facts.prepare(decision)
         decision.stored = await self.store.for_call(decision.keys)
         self.facts.build(decision)
         self.facts.release(decision)  # a salt that nothing will be stored with

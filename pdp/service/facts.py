@@ -100,7 +100,7 @@ class FactBuilder:
         """The keyed hashes of a subject's atoms."""
         return AtomHashes(self._index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
 
-    def prepare(self, decision: Decision) -> None:
+    async def prepare(self, decision: Decision) -> None:
         """One Decide as far as it goes without the store.
 
         Raises InvalidRequest for what is malformed or too large.
@@ -118,7 +118,7 @@ class FactBuilder:
         target = self._target(ask, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
-        raw, arguments = self._arguments(ask, caller, target.name, pinned)
+        raw, arguments = await self._arguments(ask, caller, target.name, pinned)
         if ask.session.handle:
             ask = decision.ask = replace(ask, session=self.named(ask.session, caller, identity))
         reply = decision.claim.key if decision.claim is not None else ""
@@ -274,7 +274,7 @@ class FactBuilder:
         check = snapshot.switches.tool_check(tenant, fact.server, label_of(fact.kind, fact.name), at_ns)
         return fact if check.ok else replace(fact, check=check)
 
-    def _arguments(
+    async def _arguments(
         self, ask: Ask, caller: Caller, name: str, pinned: PinnedTool | None
     ) -> tuple[bytes, ArgumentsFact]:
         """Of a URI they are the values of the variables of its template `name`."""
@@ -287,7 +287,8 @@ class FactBuilder:
                 raise InvalidRequest("target.resource.arguments_json", "goes with a completion; leave it empty")
             given = canonical(dict(match(name, target.name) or {}))
         pinned = pinned.begun if pinned is not None and begun else pinned
-        arguments = self._content.arguments(given, pinned, own_tokens(ask.credential, caller))
+        whose = f"{caller.tenant}/{caller.name}"
+        arguments = await self._content.checked(given, pinned, own_tokens(ask.credential, caller), whose)
         return canonical(arguments.value), arguments
 
     def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
@@ -378,9 +379,9 @@ class ObservedFacts(FactBuilder):
         self._telemetry = telemetry
 
     @override
-    def prepare(self, decision: Decision) -> None:
+    async def prepare(self, decision: Decision) -> None:
         with self._telemetry.stage("facts", {"pdp.phase": "call"}):
-            super().prepare(decision)
+            await super().prepare(decision)
 
     @override
     def list(

@@ -85,7 +85,7 @@ class Supposition:
     ) -> bool:
         facts = self.explain.facts
         decision = Decision(ask, caller, known[ask.credential, ask.target.server], snapshot, at_ns)
-        facts.prepare(decision)
+        await facts.prepare(decision)
         decision.stored = await self.explain.store.for_call(decision.keys)
         facts.build(decision)
         facts.release(decision)  # a salt that nothing will be stored with

@@ -62,9 +62,11 @@ class ObservedSubjects(_Observed[SubjectsPort]):
 class ObservedContent(_Observed[Content]):
     """The stage `arguments`."""
 
-    def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
+    async def checked(
+        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
+    ) -> ArgumentsFact:
         with self._telemetry.stage("arguments") as span:
-            fact = self._inner.arguments(raw, tool, own)
+            fact = await self._inner.checked(raw, tool, own, whose)
             span.set("pdp.check", code(fact.check))
             return fact
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from approval_mutants import APPROVALS
 from approval_service_mutants import PEOPLE
+from argument_mutants import ARGUMENTS
 from authzen_mutants import AUTHZEN
 from budget_mutants import BUDGETS
 from checklist_mutants import CHECKLIST
@@ -60,4 +61,5 @@ MUTANTS = (
     *REPLAY,
     *RESULTS,
     *CHECKLIST,
+    *ARGUMENTS,
 )

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.findings import findings
 
-from pdp.content.arguments import findings
 from pdp.content.results import inspect
 from pdp.core.credentials import LAYERS, OwnToken, credentials, kinds_in
 from pdp.core.judge.redact import redacted_text

@@ -9,8 +9,9 @@ import string
 from typing import Any
 
 import pytest
+from support.findings import findings
 
-from pdp.content.arguments import MAX_PER_KIND, findings
+from pdp.content.arguments import MAX_PER_KIND
 from pdp.core.credentials import credentials
 from pdp.core.patterns import hidden_in
 

@@ -8,9 +8,10 @@ import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.findings import findings
 
 from pdp.content import arguments
-from pdp.content.arguments import findings, harmless, pointer
+from pdp.content.arguments import harmless, pointer
 from pdp.core.schema import declared_names, is_open, undeclared
 
 STR = {"type": "string"}

@@ -1,0 +1,226 @@
+"""Processes that search arguments, so that a long text or one that a parser is slow with holds nobody else up.
+
+Each is started when it is needed, takes one call's arguments at a time over its standard input and output, and is
+killed when it is late, says what nobody asked for, or is no longer waited for. Whatever goes wrong, the answer is
+None: nothing was read. A worker keeps no value, has no environment, and says nothing but findings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from pdp.content.guards.codes import CODES
+from pdp.core.credentials import SECRET_KINDS, OwnToken
+from pdp.core.facts import Finding
+from pdp.core.registered import Interpreter
+from pdp.fair_limiter import FairQueue, OverloadedError
+
+INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms
+# likewise with a text for such a parser: for SQL, 225 bytes may take 160 ms
+INLINE_FOR: Mapping[str, int] = {
+    "path": INLINE, "url": INLINE, "shell": 1_024, "shell_word": 512, "sql": 0, "sql_value": 0,
+}  # fmt: skip
+KINDS = SECRET_KINDS | {"hidden_unicode"} | CODES.keys()
+READY = b"ready\n"
+_START_SECONDS = 30.0
+_QUEUED = 256
+_SHARE = 0.75  # of the workers, and of what waits: one caller's
+_MAX_ANSWER = 8 << 20
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.content.argument_worker import main; main()"
+)
+log = logging.getLogger("pdp.content")
+
+
+class WorkerError(Exception):
+    """A worker that ended, or answered otherwise than asked."""
+
+
+def longest_inline(interpreters: Sequence[Interpreter]) -> int:
+    """The longest arguments of a tool, in bytes, that are searched in the event loop."""
+    return min([INLINE, *(INLINE_FOR.get(each.kind, 0) for each in interpreters)])
+
+
+def default_command() -> list[str]:
+    """The command that starts a worker."""
+    return [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
+
+
+class ArgumentWorker:
+    """One process, for one call's arguments after another."""
+
+    def __init__(self, process: asyncio.subprocess.Process, seconds: float) -> None:
+        self._process, self._seconds = process, seconds
+        self._ids = itertools.count(1)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    async def start(cls, command: Sequence[str], seconds: float) -> ArgumentWorker:
+        """Start one and wait until it listens. Raises WorkerError, OSError, TimeoutError."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # a traceback could show a value
+            env={},
+            cwd="/",
+            process_group=0,  # a terminal's signals pass it by
+            limit=_MAX_ANSWER,
+        )
+        worker = cls(process, seconds)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                _ready(await worker._line())
+        except BaseException:
+            await worker.close()
+            raise
+        return worker
+
+    async def read(
+        self, raw: bytes, interpreters: Sequence[Interpreter], own: Sequence[OwnToken]
+    ) -> tuple[Finding, ...]:
+        """What it finds. Raises WorkerError, OSError, TimeoutError; then it is of no use any more."""
+        if self._process.stdin is None:
+            raise WorkerError
+        ident = next(self._ids)
+        head = {
+            "id": ident,
+            "size": len(raw),
+            "seconds": math.ceil(self._seconds) + 1,
+            "interpreters": [[each.kind, each.argument] for each in interpreters],
+            "own": [[each.whose, each.token] for each in own],
+        }
+        async with asyncio.timeout(self._seconds):
+            self._process.stdin.write(json.dumps(head).encode() + b"\n" + raw)
+            await self._process.stdin.drain()
+            return _findings(await self._line(), ident)
+
+    def kill(self) -> None:
+        """Idempotent."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def close(self) -> None:
+        """Kill it and read what it left, or its pipe would stay open. Idempotent."""
+        self.kill()
+        await self._process.communicate()
+
+    async def _line(self) -> bytes:
+        if self._process.stdout is None:
+            raise WorkerError
+        try:
+            return await self._process.stdout.readline()
+        except ValueError:  # longer than any answer
+            raise WorkerError from None
+
+
+class ArgumentWorkers:
+    """Workers, at most so many, and a queue for them that takes turns among callers."""
+
+    def __init__(self, most: int, seconds: float, command: Sequence[str] = ()) -> None:
+        """`seconds` is for how long arguments wait, and for how long they are searched."""
+        self._most, self._seconds = most, seconds
+        self._command = list(command)
+        self._queue = FairQueue(most, _QUEUED, _SHARE)
+        self._idle: list[ArgumentWorker] = []
+        self._ended: set[asyncio.Task[None]] = set()
+        self.all: set[ArgumentWorker] = set()
+
+    async def read(
+        self, raw: bytes, interpreters: Sequence[Interpreter], own: Sequence[OwnToken], whose: str
+    ) -> tuple[Finding, ...] | None:
+        """What a worker finds in arguments that were parsed. None: they were not searched."""
+        waiting = asyncio.timeout(self._seconds)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with waiting:
+                    await stack.enter_async_context(self.taken(whose))
+                return await self._read(raw, interpreters, own)
+        except OverloadedError:
+            log.warning("arguments were not searched: too many wait (content.argument_workers)")
+        except TimeoutError:
+            why = "no worker was free" if waiting.expired() else "a worker was late"
+            log.warning("arguments were not searched: %s (content.argument_seconds)", why)
+        except (WorkerError, OSError):
+            log.warning("arguments were not searched: a worker ended, or answered otherwise than asked")
+        return None
+
+    def taken(self, whose: str) -> AbstractAsyncContextManager[None]:
+        """The place of one worker. Raises OverloadedError where too many wait."""
+        return self._queue.place(whose)
+
+    @property
+    def busy(self) -> int:
+        """How many were asked and have not answered."""
+        return len(self.all) - len(self._idle)
+
+    async def close(self) -> None:
+        """End all of them. Idempotent."""
+        idle, self._idle = self._idle, []
+        for each in self.all:  # one that is asked is done away with by its request
+            each.kill()
+        await asyncio.gather(*(each.close() for each in idle), *self._ended)
+        self.all.difference_update(idle)
+
+    async def _read(
+        self, raw: bytes, interpreters: Sequence[Interpreter], own: Sequence[OwnToken]
+    ) -> tuple[Finding, ...]:
+        worker = self._idle.pop() if self._idle else await self._started()
+        try:
+            found = await worker.read(raw, interpreters, own)
+        except BaseException:  # of a request that was given up, the answer would be the next one's
+            self._discard(worker)
+            raise
+        self._idle.append(worker)
+        return found
+
+    async def _started(self) -> ArgumentWorker:
+        worker = await ArgumentWorker.start(self._command or default_command(), self._seconds)
+        self.all.add(worker)
+        return worker
+
+    def _discard(self, worker: ArgumentWorker) -> None:
+        self.all.discard(worker)
+        ended = asyncio.ensure_future(worker.close())
+        self._ended.add(ended)
+        ended.add_done_callback(self._ended.discard)
+
+
+def _ready(line: bytes) -> None:
+    """Raises WorkerError."""
+    if line != READY:
+        raise WorkerError
+
+
+def _findings(line: bytes, ident: int) -> tuple[Finding, ...]:
+    """Raises WorkerError for what is no list of findings of these arguments."""
+    try:
+        answered, found = json.loads(line)
+    except (ValueError, TypeError):
+        raise WorkerError from None
+    if (
+        not line.endswith(b"\n")
+        or answered != ident
+        or not isinstance(found, list)
+        or not all(map(_is_finding, found))
+    ):
+        raise WorkerError
+    return tuple(Finding(*each) for each in found)
+
+
+def _is_finding(said: object) -> bool:
+    """Kind, pointer and detail."""
+    return (
+        isinstance(said, list) and len(said) == 3 and all(isinstance(each, str) for each in said) and said[0] in KINDS
+    )
