@@ -25,7 +25,7 @@ doubtful := {
 	"path": {"control", "expansion", "sensitive"},
 	"sql": {"destructive", "privilege", "schema_probe", "stacked"},
 	"sql_value": {"boundary", "privilege", "schema_probe"},
-	"url": {"embedded_domain", "internal_name", "service_port", "user"},
+	"url": {"embedded_domain", "internal_name", "nested_internal", "service_port", "user"},
 }
 
 # METADATA

@@ -87,6 +87,7 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "invalid_host": "no host, or none that could be one",
         "embedded_domain": "a well-known ending in the middle of the name, as in `bank.com.example.net`",
         "internal_name": "a name without a public suffix",
+        "nested_internal": "an internal address or name within its path or query, for a host that forwards",
         "service_port": "a port of databases, mail, remote shells or control planes",
         "user": "a user name before the host",
         "address": "an address instead of a name",

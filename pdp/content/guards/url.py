@@ -25,19 +25,33 @@ _WEB = frozenset({"http", "https", "ws", "wss"})
 _METADATA = {
     *("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"),
     *("metadata.google.internal", "metadata", "instance-data", "metadata.azure.internal", "metadata.tencentyun.com"),
+    *("metadata.packet.net", "metadata.platformequinix.com", "api.metadata.cloud.ibm.com"),
 }
-_INTERNAL = (".local", ".internal", ".localdomain", ".localhost", ".intranet", ".corp", ".home", ".lan", ".private")
-_TO_ADDRESS = (
-    "nip.io",
-    "xip.io",
-    "sslip.io",
-    "localtest.me",
-    "lvh.me",
-    "vcap.me",
-    "lacolhost.com",
-    "1u.ms",
-    "rbndr.us",
+_INTERNAL = (
+    ".local",
+    ".internal",
+    ".localdomain",
+    ".localhost",
+    ".intranet",
+    ".corp",
+    ".home",
+    ".lan",
+    ".private",
+    ".svc",
 )
+_LOCAL = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "localhost4", "localhost6", "broadcasthost"})
+# domains of which a name leads where it says, or to the host that asks, or from one to the other
+_TO_ADDRESS = frozenset(
+    {
+        *("nip.io", "xip.io", "sslip.io", "traefik.me", "backname.io", "ip6.name", "r3dir.me"),
+        *("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localho.st", "fuf.me"),
+        *("1u.ms", "rbndr.us", "rebind.network", "rebind.it"),
+    }
+)
+_NESTED = re.compile(
+    r"(?:https?|ftp|gopher|dict|ldaps?|ws|file)(?::|%3a)(?:[/\\]|%2f|%5c){2}([^/\\?#&%\s]+)", re.IGNORECASE
+)
+_NESTED_ADDRESS = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
 _PORTS = frozenset({21, 22, 23, 25, 110, 135, 139, 143, 389, 445, 514, 873, 1433, 1521, 2049, 2375, 2376, 2379, 3306})
 _MORE_PORTS = frozenset({3389, 4444, 5432, 5900, 5984, 5985, 6379, 6443, 8500, 9200, 10250, 11211, 27017, 50070})
 _KNOWN_ENDS = frozenset({"com", "org", "net", "gov", "edu", "io", "co", "de", "uk"})
@@ -106,6 +120,8 @@ def _of_authority(rest: str) -> Iterator[str]:
         return
     yield from _of_port(parts.port)
     yield from _of_host(parts)
+    if any(_is_internal_host(host) for host in (*_NESTED.findall(after), *_NESTED_ADDRESS.findall(after))):
+        yield "nested_internal"
 
 
 def _parts(authority: str) -> UrlParts:
@@ -141,11 +157,23 @@ def _of_host(parts: UrlParts) -> Iterator[str]:
         return
     if host in _METADATA:
         yield "metadata_host"
-    if host == "localhost" or host.endswith(_INTERNAL):
-        yield "internal_host"
-    if host.endswith(_TO_ADDRESS) or re.search(r"(?:^|[.-])(?:127|10|192[.-]168|169[.-]254)[.-]\d+[.-]\d+", host):
+    if _is_internal_name(host):
         yield "internal_host"
     yield from _of_name(host, parts.written)
+
+
+def _is_internal_host(written: str) -> bool:
+    """Whether an authority that stands within a URL is internal, for somebody who forwards to it."""
+    host = _parts(written).host
+    address = _address(host)
+    return host in _METADATA or (_is_internal_name(host) if address is None else _is_internal(address))
+
+
+def _is_internal_name(host: str) -> bool:
+    """Whether a name leads to an internal address by what it is or says."""
+    if host in _LOCAL or host.endswith(_INTERNAL) or ".".join(host.split(".")[-2:]) in _TO_ADDRESS:
+        return True
+    return re.search(r"(?:^|[.-])(?:127|10|192[.-]168|169[.-]254)[.-]\d+[.-]\d+", host) is not None
 
 
 def _of_name(host: str, written: str) -> Iterator[str]:
@@ -163,7 +191,7 @@ def _of_name(host: str, written: str) -> Iterator[str]:
         yield "look_alike"  # compatibility characters that become plain letters, digits or dots
     if any(not label.isascii() and _poses(label) for label in shown.split(".")):
         yield "look_alike"
-    suffix = _suffixes().publicsuffix(ascii_host, accept_unknown=False)
+    suffix = _suffixes().publicsuffix(ascii_host, accept_unknown=False) if len(labels) > 1 else None
     if suffix is None:
         yield "internal_name"
         return
@@ -185,6 +213,8 @@ def _poses(label: str) -> bool:
     )
 
 
+# the first 96 bits of addresses whose last 32 are another one: compatible, translated, and by NAT64
+_HOLDING_ANOTHER = frozenset(int(ipaddress.IPv6Address(each)) >> 32 for each in ("::", "::ffff:0:0:0", "64:ff9b::"))
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -218,11 +248,7 @@ def _is_internal(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         embedded = int(address) & 0xFFFFFFFF
-        if (
-            inner is None
-            and (int(address) >> 32 == 0 or address in ipaddress.IPv6Network("64:ff9b::/96"))
-            and embedded > 1
-        ):
+        if inner is None and int(address) >> 32 in _HOLDING_ANOTHER and embedded > 1:
             inner = ipaddress.IPv4Address(embedded)
         if inner is not None:
             return not inner.is_global
