@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
+from pdp.core.approvals.hourly_limits import UNREAD
 from pdp.core.budgets import standing_of
 from pdp.core.digest import Json, canonical, sha256_hex, text_encoder
 from pdp.core.errors import EngineFault, InvalidRequest
@@ -23,7 +24,7 @@ COMPOSITION_SCHEMA = "pdp.composition/1"
 # what packs read; everything else is for the composition alone
 FACTS = (
     "time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session", "budgets",
-    "result",
+    "questions", "result",
 )  # fmt: skip
 ASSERTED = "asserted"  # likewise, where there is any
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
@@ -74,7 +75,7 @@ class EngineQuery:
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
         shared = (
-            dict(zip(FACTS, _facts_texts(texts if "budgets" in texts else _EARLIER | texts), strict=True))
+            dict(zip(FACTS, _facts_texts(texts if "questions" in texts else _EARLIER | texts), strict=True))
             | _FACTS_SCHEMA
         )
         if phase in ABOUT_ONE:
@@ -148,6 +149,7 @@ _NOTHING_ASSERTED = encode(NOTHING_ASSERTED)
 _EARLIER = {
     "result": encode(NO_RESULT.fact()),
     "budgets": encode(standing_of(())),
+    "questions": encode(UNREAD.fact()),
 }  # of a document that an older release kept
 _FACTS_SCHEMA = {"schema": encode(FACTS_SCHEMA)}
 _composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pdp.core.approvals.hourly_limits import UNREAD, QuestionsFact
 from pdp.core.budgets import BudgetFact, standing_of
 from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
@@ -388,6 +389,7 @@ class Facts:
     people_withdrawals: int = WORST_COUNT
     result: ResultFact = NO_RESULT
     budgets: tuple[BudgetFact, ...] = ()  # that count the call
+    questions: QuestionsFact = UNREAD
 
 
 SCHEMA = "pdp.input/1"
@@ -437,6 +439,7 @@ def document(
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),
         "budgets": standing_of(facts.budgets),
+        "questions": facts.questions.fact(),
         "result": facts.result.fact(),
         "consents": [],
         "grants": [],

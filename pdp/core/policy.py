@@ -86,8 +86,16 @@ class Bundle:
     @property
     def reads_asserted(self) -> bool:
         """Whether packs may read what callers assert, by the word, comments included. Without it they see none."""
+        return self._names("asserted")
+
+    @property
+    def reads_questions(self) -> bool:
+        """Whether packs may read how often people are asked, likewise. Without it nobody counts."""
+        return self._names("questions")
+
+    def _names(self, word: str) -> bool:
         packs = (module for module in self.live if not module.composes and module.path != FIXTURES)
-        return any("asserted" in module.text for module in packs)
+        return any(word in module.text for module in packs)
 
     @property
     def digest(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, Seen, Vote
 from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
@@ -284,6 +285,7 @@ class CallKeys:
     call: Call | None = None
     redeemed: str = ""  # of the kept answer that redeemed an approval of the call
     asker: str = ""  # of the judge's refusals; empty where there is no judge
+    asked_ns: int = 0  # since when questions to people of the tenant are looked for; 0: they are not
     people: tuple[str, ...] = ()  # `PersonRow.subject` of at most `PEOPLE_AT_ONCE` whose pseudonyms are not in memory
 
 
@@ -308,5 +310,6 @@ class StoredCall:
     seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
     answers: tuple[Answered, ...] = ()  # the judge's
     budgets: tuple[BudgetRow, ...] = ()  # of the keys, for the call's task and for none
+    questions: tuple[Question, ...] | None = None  # to people of the tenant, since `CallKeys.asked_ns`; None: unread
     people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`
     away: bool = False  # the state of sessions cannot be read now: neither the session nor what is awaited is known

@@ -164,6 +164,7 @@ def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
         valid=validator.is_valid,
         artefact=bundle.to_bytes(),
         budgets=budgets_of(bundle.org),
+        reads_questions=bundle.reads_questions,
     )
 
 

@@ -142,6 +142,7 @@ class LoadedPolicy:
     artefact: bytes  # the bundle, to be kept by digest
     about: tuple[Pack, ...] = ()  # for operators; empty for a kept bundle
     budgets: tuple[Budget, ...] = ()  # of the organisation's data
+    reads_questions: bool = False  # whether packs read how often people are asked
 
 
 class PolicySource(Protocol):

@@ -106,6 +106,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         backoff=Backoff(options.backoff_after, options.backoff_seconds * NS),
         longest_ns=settings.store.longest_ttl_seconds * NS,
     )
+    facts.questions = opening.hour
     # a judge that is slow leaves room for other decisions
     holding = FairLimiter(max(1, settings.service.max_in_flight // 2))
     judging = Judging(judge, store, recorder, clock, index_key, holding=holding) if judge is not None else None

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pdp.audit.index import SearchIndex
 from pdp.config.certificates import terms
 from pdp.config.settings import Settings
+from pdp.core.approvals.hourly_limits import NOT_ASKED, WINDOW_NS, HourlyLimits, groups_asked
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
 from pdp.core.check import NS
@@ -146,6 +147,7 @@ class Levels:
     more: tuple[Callable[[int], None], ...] = ()  # set gauges of their own
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
     _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
+    _asked: dict[str, frozenset[str]] = field(default_factory=dict)  # by tenant: groups that were asked lately
 
     def __post_init__(self) -> None:
         self.certificates = terms(self.settings)
@@ -212,6 +214,15 @@ class Levels:
         oldest = self.store.approvals(ApprovalQuery(tenant, states=OPEN), Page(1))
         age = max(0, at_ns - oldest[0].opened_ns) / NS if oldest else 0
         self.telemetry.level("pdp.approval.age", age, own)
+        options = self.settings.approvals
+        limits = HourlyLimits(options.hourly_per_approver, options.hourly_per_requester)
+        asked = self.store.asked_since(tenant, at_ns - WINDOW_NS)
+        hour = dict(groups_asked(limits, asked, self.directories.of(tenant)))
+        for group in sorted({*hour, *self._asked.get(tenant, ())}):  # whose hour is over is told once more
+            count, of = hour.get(group, NOT_ASKED), {**own, "pdp.group": group}
+            self.telemetry.level("pdp.approval.asked", count.asked, of)
+            self.telemetry.level("pdp.approval.hour", 1 - count.left / count.limit if count.limit else 0, of)
+        self._asked[tenant] = frozenset(hour)
 
     def _registry(self, tenant: str, state: Mapping[str, Any]) -> None:
         own = {"pdp.tenant": tenant}

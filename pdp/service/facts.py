@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
 
 from pdp.core.approvals.call import CallContext
+from pdp.core.approvals.hourly_limits import UNREAD, WINDOW_NS, QuestionsFact
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.atoms import AtomHashes, asked, held, keys_of, origins
 from pdp.core.check import OK, Check, failed
@@ -79,6 +80,7 @@ class FactBuilder:
         self._judge = judge
         self._renew_ns = renew_ns
         self._max_fact_bytes = max_fact_bytes
+        self.questions: Callable[[CallKeys, StoredCall], QuestionsFact] = lambda _keys, _stored: UNREAD
         self._fresh: dict[str, CallRow] = {}  # drawn, not yet durable: two first asks at once share one salt
 
     async def identity(
@@ -129,6 +131,8 @@ class FactBuilder:
         if all(check.ok for check in checks):
             bound = _bound(ask, caller, identity, target)
             keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
+            asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
+            keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
         decision.definition = pinned.definition if pinned is not None else {}
         decision.hashes = self.hashes(caller, identity)
@@ -172,6 +176,7 @@ class FactBuilder:
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
             budgets=standing_for(decision, session),
+            questions=self.questions(decision.keys, decision.stored),
         )
         self._bind(decision)
 
@@ -183,8 +188,9 @@ class FactBuilder:
     def again(self, decision: Decision) -> Facts:
         """The facts with what is stored by now of session and values."""
         session, decision.session = self.session(decision)
-        budgets = standing_for(decision, session)
-        return replace(decision.facts, session=session, arguments=_traced(decision, session), budgets=budgets)
+        budgets, questions = standing_for(decision, session), self.questions(decision.keys, decision.stored)
+        arguments = _traced(decision, session)
+        return replace(decision.facts, session=session, arguments=arguments, budgets=budgets, questions=questions)
 
     def list(
         self,

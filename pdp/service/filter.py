@@ -49,7 +49,8 @@ class Filter:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
             identity = await self.facts.identity(ask.credential, caller, ask.server, snapshot.registry, at)
-            turn.ask(caller, identity, self.facts.named(ask.session, caller, identity).id)
+            session = self.facts.named(ask.session, caller, identity)
+            turn.ask(caller, identity, session.id)
             # fetching keys may have taken long: what was pinned is then history
             if not self.state.outdated(snapshot, at, self.clock.now_ns()):
                 break
@@ -62,8 +63,9 @@ class Filter:
         self.kills.note(caller, outcome, at)
         answer = self._answer(facts, outcome, caller, snapshot, at)
         subject = self.facts.subject_index(caller, identity)
-        ask = replace(ask, session=self.facts.named(ask.session, caller, identity))
-        recording = ListRecording(ask, caller, facts, outcome, document, snapshot, at, subject)
+        recording = ListRecording(
+            replace(ask, session=session), caller, facts, outcome, document, snapshot, at, subject
+        )
         return await self.recorder.list(recording, answer)
 
     def _answer(self, facts: Facts, outcome: Outcome, caller: Caller, snapshot: Snapshot, at_ns: int) -> ListAnswer:

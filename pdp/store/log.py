@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, func, select, update
@@ -196,10 +197,14 @@ class LogStore(PeopleReads, ABC):
 
     async def for_call(self, keys: CallKeys) -> StoredCall:
         """All that is kept about one call, in one consistent read; where sessions lie elsewhere, of what was there
-        before it."""
+        before it. Questions of other calls come by a read of their own: the commit counts them again."""
         if self._sessions is None:
-            return await self._for_call(keys)
-        return await self._sessions.read(keys, self._ledger.believed_ns(), self._for_call)
+            stored = await self._for_call(keys)
+        else:
+            stored = await self._sessions.read(keys, self._ledger.believed_ns(), self._for_call)
+        if not keys.asked_ns:
+            return stored
+        return replace(stored, questions=await self.read(lambda: self.asked_since(keys.tenant, keys.asked_ns)))
 
     @abstractmethod
     async def _for_call(self, keys: CallKeys) -> StoredCall:

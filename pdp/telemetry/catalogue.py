@@ -233,6 +233,15 @@ INSTRUMENTS = (
     Instrument("pdp.approval.open", "level", "{request}", "requests that wait or wait to be used", ("pdp.tenant",)),
     Instrument("pdp.approval.age", "level", "s", "of the oldest of them", ("pdp.tenant",)),
     Instrument(
+        "pdp.approval.asked", "level", "{request}", "requests within the last hour that a group has a seat for",
+        ("pdp.tenant", "pdp.group"),
+    ),
+    Instrument(
+        "pdp.approval.hour", "level", "1",
+        "of a group's members the one who was asked most within the last hour: its share of "
+        "`approvals.hourly_per_approver`; 0 without that limit", ("pdp.tenant", "pdp.group"),
+    ),
+    Instrument(
         "pdp.notices", "counter", "{attempt}", "attempts to deliver a message; `none` when it was",
         ("pdp.channel", "pdp.code"),
     ),

@@ -134,6 +134,12 @@ base := {
 		"started_ns": now_ns - 60000000000,
 	},
 	"budgets": {"status": "ok", "items": []},
+	"questions": {
+		"status": "ok",
+		"requester": {"asked": 0, "limit": 30, "left": 30},
+		"subject": {"asked": 0, "limit": 60, "left": 60},
+		"groups": [],
+	},
 	"result": {"status": "missing", "is_error": false, "findings": [], "size": 0},
 	"consents": [],
 	"grants": [],
@@ -181,6 +187,11 @@ listing := object.union(base, {
 		"calls": worst_count,
 		"denials": worst_count,
 		"started_ns": 0,
+	},
+	"questions": {
+		"status": "unread",
+		"requester": {"asked": worst_count, "limit": 0, "left": 0},
+		"subject": {"asked": worst_count, "limit": 0, "left": 0},
 	},
 })
 

@@ -130,6 +130,16 @@ async def test_people_are_found_by_their_indexes_and_of_several_pseudonyms_the_f
     assert (await store.for_call(CallKeys("acme", AT, AT))).people == {}
 
 
+async def test_questions_to_people_are_read_where_they_are_wanted(store: AnyStore) -> None:
+    there = await filled(store)
+    asked = store.asked_since("acme", AT - 1)
+    assert len(asked) == 2
+    assert await store.for_call(replace(KEYS, asked_ns=AT - 1)) == replace(there, questions=asked)
+    assert (await store.for_call(replace(KEYS, asked_ns=AT))).questions == ()
+    other = await store.for_call(CallKeys("other", AT, AT, asked_ns=AT - 1))
+    assert other.questions == ()
+
+
 async def test_a_closed_store_tells_nothing(store: AnyStore) -> None:
     await store.close()
     with pytest.raises(Unavailable) as refused:

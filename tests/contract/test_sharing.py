@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from support.postgres import Postgres
 from support.postgres_proxy import Line, line
-from support.stored import AT, a_grant, a_reply, a_switch, an_approval, an_id, entry, shown_of
+from support.stored import ALICE, AT, a_grant, a_reply, a_switch, an_approval, an_id, entry, shown_of
 
+from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Issue, Move, Open
@@ -75,6 +76,19 @@ async def test_of_two_processes_one_redeems(place: Place) -> None:
         found = await asyncio.gather(*tries, return_exceptions=True)
         assert sorted(isinstance(each, Conflict) for each in found) == [False, True, True, True]
     assert stores[0].size() == stores[0].record_at(stores[0].size() - 1).ref.index + 1  # type: ignore[union-attr] # it is there
+
+
+@pytest.mark.parametrize("limits", [HourlyLimits(5, 0), HourlyLimits(0, 5)])
+async def test_an_hour_of_people_holds_over_two_processes(place: Place, limits: HourlyLimits) -> None:
+    """Each has found room for one more; the commit of either counts what the other has opened."""
+    stores = [place.open(seed="a"), place.open(seed="b")]
+    asks = Questioned(ALICE, "agent", frozenset({frozenset({"ops", "legal"})}))
+    requests = [an_approval(n) for n in range(16)]
+    steps = [Open(each, shown_of(each), hourly=(limits, asks)) for each in requests]
+    tries = [stores[n % 2].commit(entry(100 + n, steps=(step,))) for n, step in enumerate(steps)]
+    found = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(each, Conflict) for each in found) == 11
+    assert [len(store.asked_since("acme", AT - 1)) for store in stores] == [5, 5]
 
 
 async def test_a_switch_of_one_process_is_seen_by_the_others(place: Place) -> None:

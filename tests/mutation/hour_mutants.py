@@ -44,6 +44,20 @@ QUESTIONS = (
         "each of those who would be asked has room",
     ),
     Mutant(
+        "hour-of-the-group-alone",
+        _CORE,
+        "max(asked, fullest)",
+        "asked",
+        "a member was asked through another group",
+    ),
+    Mutant(
+        "hour-not-read",
+        "pdp/service/facts.py",
+        "keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys",
+        "pass",
+        "a policy that reads it is told",
+    ),
+    Mutant(
         "hour-not-in-the-commit",
         "pdp/store/approvals/steps.py",
         "    if step.hourly is not None:",

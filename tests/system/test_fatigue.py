@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
@@ -18,6 +20,7 @@ from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.approvals.states import State
+from pdp.policy.bundle import shipped_rego
 from pdp.v1 import decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")
@@ -59,6 +62,73 @@ async def test_an_hour_of_an_approver_has_an_end_and_nobody_is_asked_twice_for_t
         assert set(waiting(await reset(world, "/a"))) == first  # joins: nobody is asked once more
         stage.clock.advance(3600)
         assert waiting(await reset(world, "/c"))
+
+
+async def test_who_was_refused_does_not_ask_people_for_the_same_again(tmp_path: Path) -> None:
+    async with running(tmp_path, Plan(), Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+        (asked,) = waiting(await reset(world, "/a"))
+        await Approvers(world).vote(CAROL, asked, "deny")
+        for _ in range(3):
+            again = await reset(world, "/a")
+            assert again.effect == types_pb2.EFFECT_DENY
+            assert not again.pending.requirements
+        assert len(world.process.store.asked_since("acme", 0)) == 1
+
+
+RULE = """
+# METADATA
+# title: An agent leaves people some of their hour
+deny contains {"code": "acme.asks_much", "message": "Ask people later."} if {
+	input.questions.requester.left < 2
+}
+"""
+RULE_TEST = """
+test_an_agent_leaves_people_some_of_their_hour if {
+	asked := testing.call({"questions": {"requester": {"left": 1}}})
+	"acme.asks_much" in testing.codes(acme.deny) with input as asked with data.org as testing.org
+}
+"""
+
+
+async def test_policy_is_told_how_often_people_were_asked_and_may_deny_rather_than_ask(tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    shutil.copytree(shipped_rego() / "examples" / "acme", policy)
+    for name, more in (("acme.rego", RULE), ("acme_test.rego", RULE_TEST)):
+        file = policy / "packs" / "acme" / name
+        file.write_text(file.read_text() + more)
+    limits = {"approvals": {"hourly_per_approver": 9, "hourly_per_requester": 3}}
+    watch, stage = Watch(), Stage(StillClock(WEDNESDAY_NS), approvals=True)
+    plan = Plan(policy=policy, settings=limits)
+    made = create(tmp_path / "w", plan, stage.clock.wall())
+    watched = replace(stage.environment(), telemetry=watch.telemetry)
+    async with serving(made, plan, stage, environment=watched) as world:
+        for path in ("/a", "/b"):
+            assert waiting(await reset(world, path))
+        denied = await reset(world, "/c")
+        assert [reason.code for reason in denied.reasons] == ["acme.asks_much"]
+        told = json.loads(world.value(denied.decision_id, "input").data)["questions"]
+        assert (told["status"], told["requester"]) == ("ok", {"asked": 2, "limit": 3, "left": 1})
+        assert told["subject"] == {"asked": 0, "limit": 9, "left": 9}
+        asked = [each for each in told["groups"] if each["asked"]]
+        assert asked == [{"id": asked[0]["id"], "asked": 2, "limit": 9, "left": 7}]
+        world.process.levels.tell(world.now_ns)
+        of = {"pdp.tenant": "acme", "pdp.group": asked[0]["id"]}
+        assert (of, 2) in watch.points("pdp.approval.asked")
+        assert (of, pytest.approx(2 / 9)) in watch.points("pdp.approval.hour")
+        stage.clock.advance(3600)
+        assert waiting(await reset(world, "/c"))
+        world.process.levels.tell(world.now_ns)
+        assert (of, 1) in watch.points("pdp.approval.asked")
+        stage.clock.advance(3600)
+        world.process.levels.tell(world.now_ns)
+        assert (of, 0) in watch.points("pdp.approval.asked")
+
+
+async def test_what_no_policy_reads_nobody_counts(tmp_path: Path) -> None:
+    async with running(tmp_path, Plan(), Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+        answer = await reset(world, "/a")
+        told = json.loads(world.value(answer.decision_id, "input").data)["questions"]
+        assert (told["status"], told["requester"]["left"], told["groups"]) == ("unread", 0, [])
 
 
 async def test_an_agent_asks_for_one_subject_as_often_as_it_may(tmp_path: Path) -> None:

@@ -14,7 +14,17 @@ from typing import Any
 from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import binding, records
 from pdp.core.approvals.call import CallContext
-from pdp.core.approvals.hourly_limits import APPROVER, WINDOW_NS, HourlyLimits, Question, Questioned, too_many
+from pdp.core.approvals.hourly_limits import (
+    APPROVER,
+    UNREAD,
+    WINDOW_NS,
+    HourlyLimits,
+    Question,
+    Questioned,
+    QuestionsFact,
+    counted,
+    too_many,
+)
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
 from pdp.core.approvals.quorum import binds_of, satisfiable
 from pdp.core.approvals.redeem import Resume
@@ -30,7 +40,7 @@ from pdp.core.digest import canonical, digest, keyed_index
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Outcome, denied
 from pdp.core.record import RANDOM_BYTES, uuid7
-from pdp.core.stored import Commit
+from pdp.core.stored import CallKeys, Commit, StoredCall
 from pdp.ports import Entropy, ResumeTokens
 from pdp.service.approvals.evidence import GIVEN, Counting
 from pdp.service.commit import Recorder
@@ -88,6 +98,13 @@ class Opening:
     notifications: Notifications = NO_NOTIFICATIONS
     backoff: Backoff = USUAL
     longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
+
+    def hour(self, keys: CallKeys, stored: StoredCall) -> QuestionsFact:
+        """How often people were asked within the hour, as a fact of a call."""
+        if keys.call is None or stored.questions is None:
+            return UNREAD
+        directory = self.counting.directories.of(keys.tenant)
+        return counted(self.caps.hourly, stored.questions, keys.call.subject, keys.call.agent, directory, keys.at_ns)
 
     async def __call__(
         self,

@@ -10,15 +10,21 @@ from hypothesis import strategies as st
 from pdp.core.approvals.directory import Directory, Member
 from pdp.core.approvals.hourly_limits import (
     APPROVER,
+    MOST_GROUPS,
+    NOT_ASKED,
     REQUESTER,
     WINDOW_NS,
     HourlyLimits,
     Question,
+    QuestionCount,
     Questioned,
+    counted,
+    groups_asked,
     too_many,
 )
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Account, Call
+from pdp.core.check import WORST_COUNT
 
 PEOPLE = {
     "ann": {"a", "b", "w"},
@@ -132,3 +138,55 @@ def test_a_group_that_only_claims_may_name_has_an_hour_too() -> None:
     wanted = Questioned.by(need("q"), CALL, nobody)
     asked = [Question(WINDOW_NS, Account("i", "zoe"), "x", frozenset({"q"}))]
     assert too_many(HourlyLimits(per_approver=1), asked, wanted, WINDOW_NS + 1) == (APPROVER, 2 * WINDOW_NS)
+
+
+@given(
+    st.lists(
+        st.tuples(st.frozensets(st.sampled_from((*GROUPS, "q")), max_size=3), st.booleans(), st.booleans()),
+        max_size=12,
+    ),
+    st.integers(0, 4),
+    st.integers(0, 4),
+)
+def test_what_policy_is_told_to_be_left_is_what_the_limits_leave(
+    asked: list[tuple[frozenset[str], bool, bool]], per_approver: int, per_requester: int
+) -> None:
+    """Of a call of somebody whom no group has: a party of it is not asked, so its groups may have more left."""
+    limits, at, zoe = HourlyLimits(per_approver, per_requester), 2 * WINDOW_NS, Account("i", "zoe")
+    call = replace(CALL, subject=zoe, agent="x")
+    questions = [
+        Question(at - WINDOW_NS + (0 if old else 1), zoe if mine else CALL.subject, "x", groups)
+        for groups, mine, old in asked
+    ]
+    fact = counted(limits, questions, zoe, "x", DIRECTORY, at)
+    groups, recent = dict(fact.groups), [each for each in questions if each.opened_ns > at - WINDOW_NS]
+    for group in (*GROUPS, "w", "q", "z"):
+        asks = Questioned.by(need(group), call, DIRECTORY)
+        full = too_many(replace(limits, per_requester=0), questions, asks, at) is not None
+        count = groups.get(group, QuestionCount.of(0, per_approver))
+        assert (count.left == 0) == full
+        assert count.asked == sum(group in each.groups for each in recent)
+    own = too_many(replace(limits, per_requester=0), questions, Questioned.by(need(), call, DIRECTORY), at)
+    assert (fact.subject.left == 0) == (own is not None)
+    mine = too_many(replace(limits, per_approver=0), questions, Questioned.by(need(), call, DIRECTORY), at)
+    assert (fact.requester.left == 0) == (mine is not None)
+    assert fact.status == "ok"
+
+
+def test_how_often_is_told_with_what_is_left() -> None:
+    at, zoe = 2 * WINDOW_NS, Account("i", "zoe")
+    asked = [Question(at, zoe, "x", frozenset({"a"})), Question(at, zoe, "x", frozenset({"c"}), canary=True)]
+    fact = counted(HourlyLimits(5, 3), [*asked, Question(at, zoe, "x", frozenset())], zoe, "x", DIRECTORY, at)
+    assert (fact.requester, fact.subject) == (QuestionCount(2, 3, 1), QuestionCount(1, 5, 4))
+    assert fact.groups == (
+        ("a", QuestionCount(1, 5, 4)),
+        ("c", QuestionCount(1, 5, 4)),
+        ("b", QuestionCount(0, 5, 4)),  # through Ben and Dee
+        ("w", QuestionCount(0, 5, 4)),
+    )
+    assert NOT_ASKED.asked == 0
+    unlimited = counted(HourlyLimits(), asked, zoe, "x", DIRECTORY, at)
+    assert unlimited.requester == QuestionCount(1, 0, WORST_COUNT)
+    many = [Question(at, zoe, "x", frozenset({f"g{n}"})) for n in range(MOST_GROUPS + 1)]
+    busiest = groups_asked(HourlyLimits(9, 0), [*many, Question(at, zoe, "x", frozenset({"g7"}))], Directory())
+    assert (len(busiest), busiest[0]) == (MOST_GROUPS, ("g7", QuestionCount(2, 9, 7)))

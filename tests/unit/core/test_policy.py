@@ -106,3 +106,6 @@ def test_a_kept_bundle_is_the_bundle() -> None:
 def test_whether_packs_may_read_what_is_asserted(path: str, text: str, shipped: bool, reads: bool) -> None:
     bundle = Bundle((Module(path, text, shipped),), b"{}", b"{}", b"{}", "r", ("a",))
     assert bundle.reads_asserted is reads
+    other = Module(path, text.replace("asserted", "questions"), shipped)
+    bundle = replace(bundle, modules=(other,))
+    assert (bundle.reads_questions, bundle.reads_asserted) == (reads, False)
