@@ -393,6 +393,7 @@ class Facts:
 
 
 SCHEMA = "pdp.input/1"
+_UNREAD = UNREAD.fact()  # for every call that no policy wants it of
 
 
 def document(
@@ -439,7 +440,7 @@ def document(
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),
         "budgets": standing_of(facts.budgets),
-        "questions": facts.questions.fact(),
+        "questions": _UNREAD if facts.questions is UNREAD else facts.questions.fact(),
         "result": facts.result.fact(),
         "consents": [],
         "grants": [],
