@@ -222,8 +222,8 @@ ELEMENTS = (
         ),
         (
             "elements-see-evidence",
-            '"budgets",\n    "result",\n',
-            '"budgets",\n    "result", "evidence",\n',
+            '"questions", "result",\n',
+            '"questions", "result", "evidence",\n',
             "packs see no evidence",
         ),
         (
