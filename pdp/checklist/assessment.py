@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pdp.checklist.acceptances import SignedAcceptances
 from pdp.checklist.checks import CheckFinding, CheckStatus
 from pdp.checklist.evidence import SystemEvidence
 from pdp.checklist.items import ITEMS, PHASES, ChecklistItem
@@ -38,6 +39,9 @@ _STATUS = {
     CheckStatus.FAIL: ItemStatus.FAIL,
 }
 _WORST = tuple(CheckStatus)
+
+
+_NOTHING = SignedAcceptances()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class ItemResult:
             "checks": [
                 {
                     "name": name,
+                    "finding": each.id,
                     "status": each.status.value,
                     "why": each.why,
                     "evidence": list(each.evidence),
@@ -98,6 +103,7 @@ class Assessment:
     profile: str
     digests: Mapping[str, str]
     results: tuple[ItemResult, ...]
+    idle: tuple[str, ...] = ()  # ids of signed statements that are about nothing that was found
 
     @property
     def ok(self) -> bool:
@@ -116,17 +122,25 @@ class Assessment:
         }
 
 
-def assess(evidence: SystemEvidence, profile: str, items: Sequence[ChecklistItem] = ITEMS) -> Assessment:
-    """Every item of a system. Each check is asked once."""
+def assess(
+    evidence: SystemEvidence,
+    profile: str,
+    signed: SignedAcceptances = _NOTHING,
+    items: Sequence[ChecklistItem] = ITEMS,
+) -> Assessment:
+    """Every item of a system, with what was signed about it. Each check is asked once."""
     answers: dict[str, CheckFinding] = {}
     for item in items:
         for check in item.checks:
             if check.name not in answers:
-                answers[check.name] = check.answer(evidence)
+                found = check.asked(evidence)
+                answers[check.name] = signed.applied(check.name, found, evidence.at_ns)
     results = tuple(
         decided(item, tuple((check.name, answers[check.name]) for check in item.checks), profile) for item in items
     )
-    return Assessment(evidence.at_ns, profile, evidence.digests(), results)
+    digests = {**evidence.digests(), "acceptances": signed.sha256}
+    found_ids = {(name, finding.id) for name, finding in answers.items()}
+    return Assessment(evidence.at_ns, profile, digests, results, tuple(signed.idle(found_ids)))
 
 
 def decided(item: ChecklistItem, findings: tuple[tuple[str, CheckFinding], ...], profile: str) -> ItemResult:
@@ -143,6 +157,7 @@ class CheckDocument(_Closed):
     """A check in a document."""
 
     name: str
+    finding: str
     status: CheckStatus
     why: str
     evidence: list[str]
@@ -189,7 +204,7 @@ def read_document(raw: bytes) -> ChecklistDocument:
 def stale(kept: ChecklistDocument, now: Assessment) -> list[str]:
     """Why a kept result no longer counts: what it was about is another, or an item came out differently."""
     changed = [
-        f"the {what} is another than when it was made"
+        f"{what}: not what it was when the result was made"
         for what in now.digests
         if kept.digests.get(what) != now.digests[what]
     ]

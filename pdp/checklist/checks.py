@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pdp.checklist.evidence import SystemEvidence
+from pdp.core.digest import digest
 from pdp.registry.manifest import render
 
+_ID_LENGTH = 20
 _NAMED = 5  # names that a sentence lists
 
 
@@ -24,12 +26,16 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
-    """The answer of a check: the sentence that says why, what it rests on, how to mend it."""
+    """The answer of a check: the sentence that says why, what it rests on, how to mend it.
+
+    `id` names it by its check and its words: a statement that is signed is about one finding.
+    """
 
     status: CheckStatus
     why: str
     evidence: tuple[str, ...]
     mend: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,11 @@ class ItemCheck:
     name: str
     asks: str
     answer: Callable[[SystemEvidence], CheckFinding]
+
+    def asked(self, evidence: SystemEvidence) -> CheckFinding:
+        """The answer, with its id."""
+        finding = self.answer(evidence)
+        return replace(finding, id=digest([self.name, finding.why])[:_ID_LENGTH])
 
 
 def check(name: str, asks: str) -> Callable[[Callable[[SystemEvidence], CheckFinding]], ItemCheck]:

@@ -51,7 +51,7 @@ def secrets_vault(evidence: SystemEvidence) -> CheckFinding:
     if not references:
         return not_applicable("the configuration names no secret", "secrets")
     if files:
-        mend = "name them vault:PATH#KEY (docs/secrets.md)"
+        mend = "name them vault:PATH#KEY (docs/secrets.md), or sign a statement"
         return unknown(f"whether a vault writes these files: {named(files)}", mend, "secrets")
     return passed(f"{counted(len(references), 'secret')} looked up in Vault", "vault")
 

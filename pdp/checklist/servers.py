@@ -128,7 +128,7 @@ def _beyond(name: str, asks: str, why: str, mend: str) -> ItemCheck:
     return ItemCheck(name, asks, answer)
 
 
-_STATE = "have it looked at; in this release nothing can say so (docs/checklist.md)"
+_STATE = "have it looked at, and sign a statement: `pdp checklist sign` (docs/checklist.md)"
 model_fields = _beyond(
     "servers.model_fields",
     "a model is shown only the fields of a tool that it needs",

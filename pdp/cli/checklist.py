@@ -10,19 +10,27 @@ from pathlib import Path
 
 import click
 
+from pdp.checklist.acceptances import FILE, SignedAcceptances, load
+from pdp.checklist.acceptances import sign as sign_acceptances
 from pdp.checklist.assessment import PROFILES, Assessment, ItemResult, ItemStatus, assess, read_document, stale
 from pdp.checklist.collect import collect, kept_records
 from pdp.checklist.items import ITEMS, PHASES
+from pdp.cli.commands import Commands, Duration
 from pdp.cli.render.tables import page, table
+from pdp.cli.tools_folder import confirm
 from pdp.config import settings
-from pdp.core.errors import ConfigurationFault
+from pdp.core.check import NS
+from pdp.core.errors import ConfigurationFault, RegistryFault
+from pdp.registry.keys import load_keys, read_private
+from pdp.registry.sign import SigningTerm
 
 FAILS = 1
+_DAYS = 90
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
 
 
-@click.command()
+@click.group(cls=Commands, invoke_without_command=True)
 @click.option("--config", "path", type=_FILE, help="The server's configuration; PDP_ variables count.")
 @click.option(
     "--profile",
@@ -35,15 +43,21 @@ _COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
 @click.option(
     "--doctor", "reports", multiple=True, metavar="CALLER=FILE", help="What `pdp doctor --json` said of it."
 )
+@click.option("--accepted", type=_FILE, help="What `pdp checklist sign` made: statements that are signed.")
 @click.option("--against", type=_FILE, help="A result kept earlier (--json): say whether it is stale.")
-@click.option("--item", "shown", type=click.Choice([item.id for item in ITEMS]), help="All about one item.")
+@click.option(
+    "--item", "shown", metavar="ITEM", type=click.Choice([item.id for item in ITEMS]), help="All about one item."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, pdp.checklist/1.")
+@click.pass_context
 def checklist(
+    context: click.Context,
     *,
     path: Path | None,
     profile: str,
     alerts: Path | None,
     reports: tuple[str, ...],
+    accepted: Path | None,
     against: Path | None,
     shown: str | None,
     as_json: bool,
@@ -56,12 +70,14 @@ def checklist(
     Exit codes: 0 nothing that the profile demands fails, or it is accepted; 1 something fails, the result given with
     --against is stale, or a fault; 2 usage.
     """
+    if context.invoked_subcommand is not None:
+        return
     if path is None:
         raise click.UsageError("Give --config FILE: the configuration of the server to look at.")
     try:
-        assessment = _assessed(path, profile, alerts, reports)
+        assessment = _assessed(path, profile, (alerts, accepted), reports)
         reasons = stale(read_document(against.read_bytes()), assessment) if against is not None else []
-    except ConfigurationFault as fault:
+    except (ConfigurationFault, RegistryFault) as fault:
         raise click.UsageError(fault.message) from None
     if as_json:
         click.echo(json.dumps(assessment.fact(), indent=2, ensure_ascii=True))
@@ -74,12 +90,40 @@ def checklist(
     raise SystemExit(FAILS if reasons or not assessment.ok else 0)
 
 
-def _assessed(path: Path, profile: str, alerts: Path | None, reports: tuple[str, ...]) -> Assessment:
+@checklist.command()
+@click.argument("draft", metavar="FILE", type=_FILE)
+@click.option("--key", required=True, type=_FILE, help="PEM, 0600: an author's or a reviewer's of the registry.")
+@click.option(
+    "--expires", type=Duration("hd", "30d"), help=f"How long all of it holds; first signature only. [{_DAYS}d]"
+)
+@click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
+def sign(draft: Path, *, key: Path, expires: int | None, yes: bool) -> None:
+    """Put a signature under the statements in FILE, into acceptances.dsse.json beside it.
+
+    FILE is YAML: {acceptances: [{id, check, finding, says: accepted or shown, owner, reason, expires}]}. Author and
+    reviewer each sign with a key of their own. `pdp checklist --item ITEM` says what check and finding are.
+    """
+    private = read_private(key)
+    confirm("Put your signature under these statements?", yes=yes)
+    document, signatures = sign_acceptances(
+        draft, private, SigningTerm(time.time_ns(), (expires or _DAYS * 86_400) * NS)
+    )
+    for entry in document.acceptances:
+        click.echo(f"{entry.id}  {entry.says:<8}  {entry.check}, until {entry.expires}")
+    click.echo(f"{FILE}: {signatures} signed, holds until {document.expires}")
+
+
+def _assessed(
+    path: Path, profile: str, given_files: tuple[Path | None, Path | None], reports: tuple[str, ...]
+) -> Assessment:
+    """`given_files` are the rules of alarms and the signed statements."""
+    alerts, accepted = given_files
     loaded = settings.load(path, os.environ, tolerant=True)
     given = dict(map(_report, reports))
     at_ns = time.time_ns()
     evidence = collect(loaded, at_ns, alerts=alerts, reports=given, records=kept_records(loaded, at_ns))
-    return assess(evidence, profile)
+    signed = load(accepted, load_keys(loaded.registry)) if accepted is not None else SignedAcceptances()
+    return assess(evidence, profile, signed)
 
 
 def _report(text: str) -> tuple[str, Path]:
@@ -94,6 +138,8 @@ def _show(assessment: Assessment) -> None:
     terminal = page()
     rows = [(each.item.id, each.item.title, each.status.value, each.why) for each in assessment.results]
     terminal.print(table(("item", "title", "", "why"), rows, terminal.width))
+    for name in assessment.idle:
+        click.echo(f"the signed statement {name} is about nothing that was found")
     for line in _to_mend(assessment):
         click.echo(line)
     counts = [(sum(each.status is status for each in assessment.results), status.value) for status in ItemStatus]
@@ -140,4 +186,6 @@ def _show_item(result: ItemResult) -> None:
             click.echo(f"  {'':<9}evidence: {', '.join(finding.evidence)}")
         if finding.mend and finding.status != "pass":
             click.echo(f"  {'':<9}to mend: {finding.mend}")
+        if finding.status in {"fail", "unknown"}:
+            click.echo(f"  {'':<9}to sign a statement about it: check {name}, finding {finding.id}")
     click.echo(f"  phase {item.phase}, {PHASES[item.phase]}")

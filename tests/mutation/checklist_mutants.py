@@ -11,6 +11,27 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 CHECKLIST = (
     *_in(
+        "acceptances",
+        (
+            "statement-for-ever",
+            "if at_ns >= min(self.expires_ns, parse_ns(entry.expires)):",
+            "if at_ns >= self.expires_ns:",
+            "after its date a statement counts no longer",
+        ),
+        (
+            "statement-shows-failures",
+            "if finding.status is CheckStatus.UNKNOWN:",
+            "if finding.status in _OPEN:",
+            "a statement shows nothing that fails",
+        ),
+        (
+            "statement-about-anything",
+            "if (each.check, each.finding) == (check, finding.id)), None)",
+            "if each.check == check), None)",
+            "a statement is about one finding in its words",
+        ),
+    ),
+    *_in(
         "assessment",
         (
             "checklist-unknown-passes",

@@ -18,6 +18,7 @@ from support.environment import gate_once
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import Sandbox
+from pdp.checklist.acceptances import SignedAcceptances
 from pdp.checklist.assessment import Assessment, assess
 from pdp.checklist.checks import CheckStatus
 from pdp.checklist.collect import collect
@@ -100,10 +101,19 @@ class SetUp:
     ) -> None:
         self.world.pin(definitions, Review.model_validate(review), time.time_ns())
 
-    def assess(self, profile: str = "production", **more: Any) -> Assessment:
-        loaded = settings.validate(self.values, self.world.folder, tolerant=True)
-        reports = {"alerts": self.alerts, "reports": self.reports, "records": self.records, "gate": gate_once, **more}
-        return assess(collect(loaded, time.time_ns(), **reports), profile)
+    def settings(self) -> settings.Settings:
+        return settings.validate(self.values, self.world.folder, tolerant=True)
+
+    def assess(
+        self,
+        profile: str = "production",
+        signed: SignedAcceptances | None = None,
+        at_ns: int | None = None,
+        **more: Any,
+    ) -> Assessment:
+        given = {"alerts": self.alerts, "reports": self.reports, "records": self.records, "gate": gate_once, **more}
+        evidence = collect(self.settings(), at_ns or time.time_ns(), **given)
+        return assess(evidence, profile, signed or SignedAcceptances())
 
     def short(self) -> dict[str, set[str]]:
         """Of each item the checks that do not plainly pass."""

@@ -84,8 +84,8 @@ def test_no_secret_and_no_value_is_told(whole: SetUp) -> None:
 def test_a_result_is_a_closed_document_and_says_what_it_was_about(whole: SetUp) -> None:
     fact = whole.assess().fact()
     kept = read_document(json.dumps(fact).encode())
-    assert set(kept.digests) == {"version", "configuration", "policy", "registry"}
-    assert all(kept.digests.values())
+    assert set(kept.digests) == {"version", "configuration", "policy", "registry", "acceptances"}
+    assert [what for what, known in kept.digests.items() if not known] == ["acceptances"]
     for wrong in ({**fact, "more": 1}, {**fact, "schema": "pdp.checklist/2"}, {**fact, "items": [{}]}, []):
         with pytest.raises(ConfigurationFault) as refused:
             read_document(json.dumps(wrong).encode())
@@ -98,7 +98,7 @@ def test_a_result_is_stale_once_something_that_it_is_about_is_another(whole: Set
     kept = read_document(json.dumps(first.fact()).encode())
     assert stale(kept, whole.assess()) == []
     whole.world.sign(first.at_ns + 1, renew=True)
-    assert stale(kept, whole.assess()) == ["the registry is another than when it was made"]
+    assert stale(kept, whole.assess()) == ["registry: not what it was when the result was made"]
     whole.set("sessions", {"lifetime_seconds": 31_536_000})
     (whole.world.policy / "data" / "org.json").write_text(
         (whole.world.policy / "data" / "org.json").read_text().replace('"max": 100', '"max": 99')
@@ -106,7 +106,7 @@ def test_a_result_is_stale_once_something_that_it_is_about_is_another(whole: Set
     later = replace(whole.assess(), digests={**whole.assess().digests, "version": "0.9"})
     assert stale(kept, later) == [
         *(
-            f"the {what} is another than when it was made"
+            f"{what}: not what it was when the result was made"
             for what in ("version", "configuration", "policy", "registry")
         ),
         "MB-2.3 was PASS and is FAIL",
@@ -212,7 +212,7 @@ def test_a_kept_result_that_is_stale_fails_the_command(command: SetUp, tmp_path:
     assert run(command, *given, "--against", str(kept)).exit_code == 0
     command.set("service.allow_seconds", 5)
     done = run(command, *given, "--against", str(kept))
-    assert (done.exit_code, "stale: the configuration is another" in done.output) == (1, True)
+    assert (done.exit_code, "stale: configuration: not what it was" in done.output) == (1, True)
 
 
 @pytest.mark.parametrize(
