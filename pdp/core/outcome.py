@@ -150,8 +150,8 @@ def _obliging(outcome: Outcome, asked: EngineQuery, supported_obligations: froze
     if any(each["kind"] == EXCHANGE and not _exchangeable(each, asked) for each in outcome.obligations):
         message = (
             f"For what a token is exchanged ({EXCHANGE}), the signed manifest alone says: set `downstream` in the "
+            "review of the tool, and nothing but a code in the pack's `oblige`."
         )
-        message += "review of the tool, and nothing but a code in the pack's `oblige`."
         return denied("obligation.audience", message, waived=outcome.waived)
     return outcome
 

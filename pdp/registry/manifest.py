@@ -152,8 +152,8 @@ Scope = Annotated[str, Field(max_length=256, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]
 
 
 class DownstreamEntry(Closed):
-    """The service behind the tool, which takes tokens of its own (RFC 8693): who calls exchanges its token for one of
-    this audience and these scopes."""
+    """The service behind the tool, which takes tokens of its own (RFC 8693): the caller exchanges the subject's token
+    for one of this audience and these scopes."""
 
     audience: Word
     scopes: Annotated[list[Scope], Field(max_length=64)]
