@@ -21,7 +21,7 @@ PAGES = {
     "baseline": ROOT / "docs" / "policy-baseline.md",
     "controls": ROOT / "docs" / "controls.md",
     "checklist": ROOT / "docs" / "checklist.md",
-    "guards": ROOT / "docs" / "argument-guards.md",
+    "guards": ROOT / "docs" / "argument-guards-codes.md",
     "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
     "figures": ROOT / "README.md",
@@ -74,20 +74,24 @@ def rules() -> str:
 
 
 def guards() -> str:
-    """What guards find, one row per code, with what the baseline does."""
+    """What guards find, one line per code, with what the baseline does."""
     listed = re.findall(r'^\t"(\w+)": \{(.*)\},$', GUARDS.read_text(), re.MULTILINE)
     answers: dict[tuple[str, str], str] = {}
     for at, (kind, named) in enumerate(listed):
         for code in re.findall(r'"(\w+)"', named):
             answers[kind, code] = "denies" if at < len(listed) // 2 else "asks"
-    lines = ["| interpreter | code | the baseline | an argument that |", "|---|---|---|---|"]
+    rows: dict[tuple[str, str, str], list[str]] = {}
     for kind, known in CODES.items():
         for code, meaning in known.items():
             answer = "denies" if code == UNPARSED else answers.get((kind, code), "")
-            meaning = meaning.replace("|", "\\|")  # noqa: PLW2901 - as a cell
-            lines.append(f"| `{kind}` | `{code}` | {answer} | {meaning} |")
+            rows.setdefault((code, answer, meaning), []).append(f"`{kind}`")
+    by_kinds: dict[str, list[str]] = {}
+    for (code, answer, meaning), kinds in rows.items():
+        readers = "all of them" if len(kinds) == len(CODES) else ", ".join(kinds)
+        by_kinds.setdefault(readers, []).append(f"- `{code}`{answer and f' ({answer})'}: {meaning}")
+    lines = [line for readers, found in by_kinds.items() for line in (f"**{readers}**", "", *found, "")]
     lengths = ", ".join(f"`{kind}` {length:,}" for kind, length in MAX_BYTES.items())
-    return "\n".join([*lines, "", f"Longest text that is read, in bytes: {lengths}."])
+    return "\n".join([*lines, f"Longest text that is read, in bytes: {lengths}."])
 
 
 def guard_figures() -> str:

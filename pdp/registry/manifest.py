@@ -77,7 +77,8 @@ Risk = Literal["low", "medium", "high", "critical"]
 DefinitionCheck = Literal["presented", "watched", "none"]
 SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]
 
-InterpreterKind = Literal["shell", "shell_word", "sql", "sql_value", "path", "url"]
+_ReadAsWhole = Literal["shell", "sql", "path", "url", "html", "markdown", "code", "email"]
+InterpreterKind = Literal[_ReadAsWhole, "shell_word", "sql_value", "code_value", "email_header"]
 
 
 class Closed(BaseModel):
@@ -126,7 +127,9 @@ class SinkEntry(Closed):
 
 class InterpreterEntry(Closed):
     """What reads an argument, or whatever lies below it: a shell (a whole command line, or one word of it), a
-    database (a whole statement, or a value in one), a file system, what fetches a URL."""
+    database (a whole statement, or a value in one), a file system, what fetches a URL, what shows
+    HTML or Markdown, what evaluates code, or puts a value into code or a template, what sends
+    mail."""
 
     kind: InterpreterKind
     argument: Annotated[Pointer, Field(min_length=2)]

@@ -38,6 +38,21 @@ _CHOICES = {
 }
 
 
+# what a name of an argument says about what reads it: a suggestion for the reviewer, never more
+_READ_BY: Mapping[InterpreterKind, frozenset[str]] = {
+    "shell": frozenset({"command", "cmd", "shell", "bash"}),
+    "sql": frozenset({"sql", "statement"}),
+    "path": frozenset({"path", "paths", "file", "filename", "file_path", "directory", "folder"}),
+    "url": frozenset({"url", "urls", "uri", "webhook", "endpoint"}),
+    "html": frozenset({"html", "html_body"}),
+    "markdown": frozenset({"markdown", "body", "comment"}),
+    "email": frozenset({"to", "cc", "bcc", "email", "emails", "recipient", "recipients", "reply_to"}),
+    "email_header": frozenset({"subject"}),
+    "code": frozenset({"code", "script", "expression", "formula", "python", "javascript"}),
+    "code_value": frozenset({"template"}),
+}
+
+
 def scaffold(version: Version, server: str) -> str:
     """The review of one server. Raises RegistryFault `registry.unknown_server`, and `tool.corrupt` for a manifest
     that cannot be read."""
@@ -89,11 +104,25 @@ def _values(entry: ToolEntry, manifest: Manifest, owner: str) -> dict[str, Any]:
     fields = manifest.model_dump(mode="json", exclude_none=True)
     keys = ["risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner"]
     keys += [name for name in ("binds", "interpreters", "effects", "downstream") if fields.get(name) is not None]
+    if manifest.version == UNREVIEWED and (suggested := _suggested(manifest)):
+        fields.setdefault("interpreters", suggested)
+        keys += [] if "interpreters" in keys else ["interpreters"]
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:
         left_out["version"] = UNREVIEWED
     values = {key: fields[key] for key in keys if fields[key] != left_out.get(key)}
     return values if entry.state == "active" else {**values, "state": entry.state}
+
+
+def _suggested(manifest: Manifest) -> list[dict[str, str]]:
+    """Interpreters by the names of arguments."""
+    properties = manifest.input_schema.get("properties")
+    return [
+        {"kind": kind, "argument": f"/{name}"}
+        for name in (properties if isinstance(properties, Mapping) else ())
+        for kind, names in _READ_BY.items()
+        if name.lower() in names
+    ]
 
 
 def _yaml(value: Any) -> str:

@@ -6,14 +6,14 @@ import data.packs.baseline
 found(kind, detail) := testing.call({"arguments": {"findings": [{"kind": kind, "pointer": "/a", "detail": detail}]}})
 
 test_an_attack_on_an_interpreter_denies if {
-	every finding in [["shell", "remote_code"], ["shell_word", "breakout"], ["path", "traversal"], ["sql", "tautology"], ["sql_value", "breakout"], ["url", "metadata_host"]] {
+	every finding in [["shell", "remote_code"], ["shell_word", "breakout"], ["path", "traversal"], ["sql", "tautology"], ["sql_value", "breakout"], ["url", "metadata_host"], ["html", "handler"], ["markdown", "script_url"], ["code", "process"], ["code_value", "template"], ["email", "header_injection"], ["email_header", "header_injection"]] {
 		"arguments.injection" in testing.codes(baseline.deny) with input as found(finding[0], finding[1])
 			with data.org as testing.org
 	}
 }
 
 test_a_text_that_was_not_judged_denies if {
-	every kind in {"shell", "shell_word", "path", "sql", "sql_value", "url"} {
+	every kind in {"shell", "shell_word", "path", "sql", "sql_value", "url", "html", "markdown", "code", "code_value", "email", "email_header"} {
 		"arguments.unparsed" in testing.codes(baseline.deny) with input as found(kind, "unparsed") with data.org as testing.org
 	}
 }

@@ -15,6 +15,12 @@ severe := {
 	"sql": {"cut_off", "error_probe", "host_access", "tautology", "time_delay", "union_probe"},
 	"sql_value": {"breakout", "error_probe", "host_access", "time_delay", "union_probe"},
 	"url": {"backslash", "control", "encoded_host", "internal_host", "invalid_host", "look_alike", "metadata_host", "odd_address", "odd_slashes", "scheme", "userinfo"},
+	"html": {"breakout", "directive", "embedding", "handler", "redirect", "script", "script_url", "style_code"},
+	"markdown": {"directive", "embedding", "handler", "redirect", "script", "script_url", "style_code"},
+	"code": {"execution", "introspection", "obfuscated", "process"},
+	"code_value": {"breakout", "execution", "host_access", "introspection", "obfuscated", "process", "template"},
+	"email": {"delivery", "display_name", "encoded_word", "header_injection", "hidden_recipient", "internal_host", "invalid_host", "look_alike", "option", "parameters", "route"},
+	"email_header": {"header_injection"},
 }
 
 # METADATA
@@ -26,6 +32,12 @@ doubtful := {
 	"sql": {"destructive", "privilege", "schema_probe", "stacked"},
 	"sql_value": {"boundary", "privilege", "schema_probe"},
 	"url": {"embedded_domain", "internal_name", "nested_internal", "service_port", "user"},
+	"html": {"beacon", "encoded", "foreign", "form", "hidden_markup", "style_load"},
+	"markdown": {"beacon", "foreign", "form", "hidden_markup", "style_load"},
+	"code": {"host_access", "module", "reflection", "unbounded"},
+	"code_value": {"call", "field", "module", "reflection", "unbounded"},
+	"email": {"address", "comment", "embedded_domain", "internal_name", "invisible", "local", "odd_local", "quoted"},
+	"email_header": {"encoded_word", "invisible"},
 }
 
 # METADATA

@@ -15,6 +15,7 @@ from encoding_mutants import ENCODING
 from framework_mutants import FRAMEWORKS
 from gate_mutants import LOADING
 from gateway_mutants import GATEWAYS
+from guard_mutants import GUARDS
 from hook_mutants import HOOKS
 from hour_mutants import QUESTIONS
 from identity_mutants import IDENTITY
@@ -62,4 +63,5 @@ MUTANTS = (
     *RESULTS,
     *CHECKLIST,
     *ARGUMENTS,
+    *GUARDS,
 )

@@ -7,6 +7,38 @@ from collections.abc import Mapping
 
 UNPARSED = "unparsed"
 _UNPARSED = {UNPARSED: "too long, too deep, or nothing that the parser takes: it was not judged"}
+_MARKUP = {
+    "script": "a script",
+    "handler": "an event handler",
+    "script_url": "an address that is code, or a document of its own (`javascript:`, `data:`)",
+    "embedding": "another document, plug-in or style sheet, shown within",
+    "redirect": "leads the page elsewhere, or changes what its addresses are relative to",
+    "style_code": "a style that runs or imports something",
+    "style_load": "a style that loads something",
+    "directive": "an instruction to what puts the page together: SSI, PHP, an XML entity",
+    "form": "a form or a field, which asks people for something",
+    "foreign": "SVG or MathML, in which markup is read otherwise",
+    "hidden_markup": "markup that runs, in an attribute, a comment or raw text: some parsers read it there",
+    "beacon": "an image or media from another host, with data or a place for data in its address",
+    "remote": "an image or media from another host",
+    "data_link": "a link to another host, with data or a place for data in its address",
+    "markup": "a tag of HTML",
+}
+_CODE = {
+    "execution": "runs or unpacks a text as code",
+    "process": "starts a program",
+    "introspection": "reaches from a value to its type's other types, its frames or its built-in names",
+    "obfuscated": "code whose names or texts are encoded, or spelled with look-alikes",
+    "host_access": "files, the environment, the network, or the page in which it runs",
+    "reflection": "reaches what its name is told for only when it runs: `getattr`, `__class__`, `Reflect`",
+    "module": "imports what reaches the host or runs code",
+    "unbounded": "a loop without a condition, or a very large power or repetition",
+}
+_MAIL = {
+    "header_injection": "a line break, written, encoded or folded: another header or the body begins",
+    "encoded_word": "an encoded word (`=?utf-8?q?...?=`), which says something else once it is decoded",
+    "invisible": "a control character, or one that is not seen",
+}
 
 CODES: Mapping[str, Mapping[str, str]] = {
     "shell": {
@@ -92,6 +124,48 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "user": "a user name before the host",
         "address": "an address instead of a name",
     },
+    "html": {
+        **_UNPARSED,
+        **_MARKUP,
+        "breakout": "ends the attribute that it is put into and begins an event handler",
+        "encoded": "is markup that runs or loads something once it is decoded again",
+    },
+    "markdown": {**_UNPARSED, **_MARKUP},
+    "code": {
+        **_UNPARSED,
+        **_CODE,
+        "statement": "is more than an expression: assignments, loops, definitions",
+    },
+    "code_value": {
+        **_UNPARSED,
+        **_CODE,
+        "breakout": "ends the quotes in which it stands and goes on as code",
+        "template": "a template expression that computes, or hands out an engine's own objects",
+        "field": "a template expression that names a field",
+        "call": "is code that calls something",
+    },
+    "email": {
+        **_UNPARSED,
+        **_MAIL,
+        "hidden_recipient": "another address in a quoted part, or behind what some programs separate addresses by",
+        "display_name": "a shown name with another address than the one that gets the mail",
+        "route": "an address by way of other hosts: `<@a:b@c>`, `b%c@a`, `c!b`",
+        "parameters": "parameters of a `mailto:` link, recipients among them",
+        "option": "a name that a mail program reads as an option",
+        "delivery": "a name that a mail program reads as a program or file to deliver to",
+        "look_alike": "letters that look like others, or become others",
+        "invalid_host": "a domain that can be none",
+        "internal_host": "a domain that leads to a loopback, private or reserved address",
+        "comment": "a comment",
+        "quoted": "a quoted name, which programs read differently",
+        "odd_local": "a name with signs that shells, templates or pages read",
+        "internal_name": "a domain without a public suffix",
+        "embedded_domain": "a well-known ending in the middle of the domain",
+        "address": "an address of a host instead of a domain",
+        "local": "no domain: a user of the host that sends",
+        "several": "more than one recipient, or a group",
+    },
+    "email_header": {**_UNPARSED, **_MAIL},
 }
 
 # the longest text of each kind that is read; pathological ones of this length take tens of milliseconds
@@ -102,4 +176,10 @@ MAX_BYTES: Mapping[str, int] = {
     "sql": 4_096,
     "sql_value": 1_024,
     "url": 2_048,
+    "html": 16_384,
+    "markdown": 8_192,
+    "code": 8_192,
+    "code_value": 1_024,
+    "email": 512,
+    "email_header": 1_024,
 }

@@ -25,7 +25,7 @@ MAX_WORDS = 2_048  # and signs, of those that a parser of a language reads: its 
 MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
 Guard = Callable[[str], Iterable[str]]  # a text to codes
-_LANGUAGES = frozenset({"shell", "shell_word", "sql", "sql_value"})
+_LANGUAGES = frozenset({"shell", "shell_word", "sql", "sql_value", "code", "code_value"})
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 

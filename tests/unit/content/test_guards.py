@@ -252,6 +252,17 @@ _PATTERNS = (
     "\\",
     "a",
     "0x7f.",
+    "<a b=",
+    "<!--",
+    "![",
+    "<p style='/*",
+    "%3c",
+    '" onclick=',
+    "{{",
+    "${",
+    "(a)=>",
+    "a@b,",
+    "=?a?q?",
 )
 
 
@@ -297,7 +308,7 @@ def test_the_parts_agree_on_kinds_and_codes() -> None:
 def test_a_process_without_declared_interpreters_loads_no_parser() -> None:
     script = (
         "import sys; from pdp.content.arguments import ArgumentContent; ArgumentContent().arguments(b'{}', None); "
-        "print([m for m in ('tree_sitter', 'sqlglot', 'publicsuffixlist') if m in sys.modules])"
+        "print([m for m in ('tree_sitter', 'sqlglot', 'publicsuffixlist', 'justhtml') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

@@ -1,0 +1,94 @@
+"""Template expressions in a text, told by the delimiters of known engines: which compute, which only name a field."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_EXPRESSIONS = 64
+MAX_INNER = 1_024  # characters of one; what is longer, or never closed, is read so far
+
+_OPENERS = {  # with what closes each
+    "{{": "}}",  # Jinja, Twig, Handlebars, Angular, Liquid
+    "{%": "%}",
+    "${": "}",  # JSP, Freemarker, Mako, Thymeleaf, JavaScript
+    "#{": "}",  # Ruby, JSF, Pug
+    "*{": "}",
+    "~{": "}",
+    "@{": "}",
+    "<%": "%>",  # ERB, EJS, ASP, Mako
+    "<?php": "?>",
+    "<?=": "?>",
+    "<#": ">",  # Freemarker
+    "[#": "]",
+    "[=": "]",
+    "[[": "]]",  # Thymeleaf
+    "[(": ")]",
+    "@(": ")",  # Razor
+    "#set(": ")",  # Velocity
+    "#if(": ")",
+    "#foreach(": ")",
+    "#include(": ")",
+    "#evaluate(": ")",
+    "{php}": "{/php}",  # Smarty
+    "{php ": "}",
+    "{if ": "}",
+    "{$": "}",
+    "{@": "}",  # Dust
+    "{=": "}",
+    "{!!": "!!}",  # Blade
+}
+_OPENER = re.compile("|".join(re.escape(opener) for opener in sorted(_OPENERS, key=len, reverse=True)))
+_RUN = frozenset({"{php}", "{php ", "<?=", "<?php", "#set(", "#foreach(", "#evaluate(", "#include("})
+_STATEMENTS = frozenset({"{%", "<%", "<#", "[#", "#if(", "{if "})  # and those that name a field, as `<%= name %>`
+_LOOSE = frozenset({"[[", "[(", "@(", "*{", "~{", "@{", "{@", "{=", "[=", "{if "})  # signs that ordinary text has too
+_COMPUTES = re.compile(
+    r"[\w\])\"'?]\s{0,4}\(|[\w'\")\]]\s{0,4}(?:[*+/%^|]|\|\||&&|==|\s-\s)\s{0,4}[\w'\"(\[]"
+    r"|\d-\d|\[\s{0,4}['\"\w]|__|::|\?new"
+)
+_COMPUTES_FOR_SURE = re.compile(r"\w\(|[\w'\")]\s{0,4}[*+/%]\s{0,4}[\w'\"(]|__|\?new|[$#*{@]\{")
+_FIELD = re.compile(r"[-=!&~+]?\s*[@$\w][\w$.-]*\s*[-~+]?")
+_OBJECTS = frozenset(
+    tomllib.loads(Path(__file__).with_name("code_names.toml").read_text(encoding="utf-8"))["other"]["engine_objects"]
+)
+
+
+def expressions_of(text: str) -> Iterator[tuple[str, str]]:
+    """`template` for an expression that computes or hands out an engine's own objects, `field` for one that names
+    something; each with what stands between the delimiters."""
+    never: set[str] = set()
+    at = 0
+    for _ in range(MAX_EXPRESSIONS):
+        opened = _OPENER.search(text, at)
+        if opened is None:
+            return
+        opener = opened[0]
+        closer = _OPENERS[opener]
+        at = opened.end()
+        end = -1 if closer in never else text.find(closer, at)
+        if end < 0:
+            never.add(closer)
+            if opener in _LOOSE:
+                continue
+            end = len(text)
+        inner = text[at : min(end, at + MAX_INNER)]
+        at = end
+        code = _code(opener, inner.strip())
+        if code:
+            yield code, inner.strip(" =-!{}")
+    yield "template", ""  # so many are no data
+
+
+def _code(opener: str, inner: str) -> str:
+    if opener in _LOOSE:
+        return "template" if _COMPUTES_FOR_SURE.search(inner) else ""
+    if opener in _RUN or _COMPUTES.search(inner):
+        return "template"
+    named = _FIELD.fullmatch(inner)
+    if named and re.split(r"[.\s]", inner.strip("-=!&~+@$ "), maxsplit=1)[0].lower() in _OBJECTS:
+        return "template"
+    if opener in _STATEMENTS and not named:
+        return "template"
+    return "field"
