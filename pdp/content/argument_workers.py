@@ -27,6 +27,7 @@ INLINE = 8_192  # bytes of a call that are searched in the event loop: in less t
 # likewise with a text for such a parser: for SQL, 225 bytes may take 160 ms
 INLINE_FOR: Mapping[str, int] = {
     "path": INLINE, "url": INLINE, "shell": 1_024, "shell_word": 512, "sql": 0, "sql_value": 0,
+    "html": 2_048, "markdown": 0, "code": 0, "code_value": 0, "email": 0, "email_header": 1_024,
 }  # fmt: skip
 KINDS = SECRET_KINDS | {"hidden_unicode"} | CODES.keys()
 READY = b"ready\n"
