@@ -31,7 +31,7 @@ INLINE_FOR: Mapping[str, int] = {
 }  # fmt: skip
 KINDS = SECRET_KINDS | {"hidden_unicode"} | CODES.keys()
 READY = b"ready\n"
-_START_SECONDS = 30.0
+_START_SECONDS = 30.0  # at least
 _QUEUED = 256
 _SHARE = 0.75  # of the workers, and of what waits: one caller's
 _MAX_ANSWER = 8 << 20
@@ -81,7 +81,7 @@ class ArgumentWorker:
         )
         worker = cls(process, seconds)
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(max(_START_SECONDS, seconds)):
                 _ready(await worker._line())
         except BaseException:
             await worker.close()
