@@ -53,6 +53,9 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "evasion": "switches off logs, history, firewalls or mandatory access control",
         "privilege": "acts as another user or changes who may do what",
         "dynamic_command": "the name of a command is an expansion",
+        "attack_tool": "a program made for attacks: scans, guessing of passwords, exploits, tunnels",
+        "capture": "records traffic, keys, the screen, sound or the clipboard",
+        "halt": "stops the machine or all processes",
     },
     "shell_word": {
         **_UNPARSED,

@@ -8,10 +8,12 @@ between single and between double quotes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 
 from pdp.content.guards.bash import UNKNOWN, ShellCommand, ShellLine, read_line
 from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.intrusion import JUDGES, TEXTS, Judge
 
 MAX_SCRIPTS = 8  # scripts within a line, all levels together
 _I = re.IGNORECASE
@@ -49,12 +51,19 @@ def word(text: str) -> Iterator[str]:
         yield "substitution"
     if re.search(r"(?:^|\s)\d*(?:<|>>?)&?\s*[\w/.]", text):
         yield "redirection"
-    if re.search(r"[;|&]", text):
+    if re.search(r"[;|&]", _MARKER.sub("", text)):
         yield "operator"
     if _AFTER_OPERATOR.search(
         re.sub(r"[\\'\"^]|\$[@*!]|\$IFS|\$\{IFS\}", lambda m: " " if "IFS" in m[0] else "", _decode(text))
     ):
         yield "breakout"
+
+
+# what an environment marker of a Python requirement begins with, which is no program
+_MARKER = re.compile(
+    r";(?=\s{0,4}\(?\s{0,4}(?:extra|python_(?:full_)?version|sys_platform|platform_\w{1,32}|os_name|implementation_name)\s{0,4}"
+    r"(?:[=!<>~]=|[<>]|in\b|not in\b)\s{0,4}[\"'])"
+)
 
 
 def _decode(text: str) -> str:
@@ -160,11 +169,11 @@ def _scripts(command: ShellCommand) -> Iterator[str]:
     elif name == "find":
         for at, argument in enumerate(arguments):
             if argument in ("-exec", "-execdir", "-ok"):
-                yield " ".join(a for a in arguments[at + 1 :] if a not in (";", "+", "{}"))
+                yield shlex.join(a for a in arguments[at + 1 :] if a not in (";", "+", "{}"))
 
 
 def _of_text(text: str) -> Iterator[str]:
-    for code, pattern in _TEXTS:
+    for code, pattern in (*_TEXTS, *TEXTS):
         if pattern.search(text):
             yield code
 
@@ -216,7 +225,7 @@ def _of_line(line: ShellLine) -> Iterator[str]:
             yield "obfuscated"
         if UNKNOWN in command.name and command.name.strip(UNKNOWN + "/") == "":
             yield "dynamic_command"
-        for code, judge in _JUDGES:
+        for code, judge in (*_JUDGES, *JUDGES):
             if judge(name, arguments, command.raw):
                 yield code
     yield from _of_pipes(line)
@@ -265,7 +274,6 @@ def _starts_loaded(command: ShellCommand) -> bool:
     )
 
 
-Judge = Callable[[str, Sequence[str], str], bool]
 _ROOTS = re.compile(
     r"/+\*?|~/?\*?|/\.\*?|\.\*|/(?:home|etc|usr|var|boot|bin|lib|root|opt|sys|proc|dev|srv)/?\*?|\$HOME/?\*?|\*|--no-preserve-root|C:\\?\*?",
     _I,

@@ -43,7 +43,7 @@ _LOCAL = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "localhost4", 
 # domains of which a name leads where it says, or to the host that asks, or from one to the other
 _TO_ADDRESS = frozenset(
     {
-        *("nip.io", "xip.io", "sslip.io", "traefik.me", "backname.io", "ip6.name", "r3dir.me"),
+        *("nip.io", "xip.io", "sslip.io", "traefik.me", "backname.io", "ip6.name"),
         *("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localho.st", "fuf.me"),
         *("1u.ms", "rbndr.us", "rebind.network", "rebind.it"),
     }

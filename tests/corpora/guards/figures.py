@@ -32,6 +32,7 @@ TUNED = {
     "asteval",
     "email-validator",
 }  # rules were changed because of them
+TUNED_FOR = {("shell_word", "PyPI"), ("shell", "NL2Bash")}
 
 
 def baseline() -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
@@ -51,7 +52,7 @@ def figures(cases: Mapping[str, Any]) -> dict[str, dict[str, int | str]]:
             for label, texts in labels.items():
                 answers = [_answer(kind, text, denies, asks) for text in texts]
                 rows[f"{kind} / {source} / {label}"] = {
-                    "role": "tuned" if source in TUNED else "reported",
+                    "role": "tuned" if source in TUNED or (kind, source) in TUNED_FOR else "reported",
                     "texts": len(texts),
                     "denied": answers.count("denied"),
                     "asked": answers.count("asked"),
