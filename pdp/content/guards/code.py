@@ -153,7 +153,7 @@ class Names:
                 found.chains.append(_chain(node))
                 found.acts += 1
             found._take(node)
-            pending.extend((child, inner is not None and child.id == inner.id) for child in node.children)
+            pending.extend((child, inner is not None and child.id == inner.id) for child in reversed(node.children))
         return found
 
     def _take(self, node: tree_sitter.Node) -> None:
