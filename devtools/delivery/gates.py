@@ -164,7 +164,9 @@ def credentials_(root: Path, *, accept: bool) -> None:
         listed.write_text("\n".join([*comments, *sorted(seen)]) + "\n")
         known |= set(seen)
     found = [f"{line.split()[0]}:{at}: {line.split()[1]}" for line, at in seen.items() if line not in known]
-    found += [f"{KNOWN}: nothing has it any more: {line}" for line in known - set(seen) if line and line[0] != "#"]
+    lines = {line: number for number, line in enumerate(listed.read_text().splitlines(), 1)} if known else {}
+    gone = sorted(lines[line] for line in known - set(seen) if line[:1] != "#" or credentials(line))
+    found += [f"{KNOWN}:{number}: nothing has it any more: take the line out" for number in gone]
     _end(found, f"{len(files)} files, {len(seen)} planted credentials in {KNOWN}")
 
 
@@ -174,7 +176,9 @@ def _tracked(root: Path) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotLooked("not a git repository, so what is in it is unknown")
-    return sorted(name for name in set(done.stdout.split("\0")) if name and (root / name).is_file())
+    # the list is looked at line by line: one that names nothing found does not pass, nor a comment with a credential
+    names = set(done.stdout.split("\0")) - {"", KNOWN}
+    return sorted(name for name in names if (root / name).is_file())
 
 
 def _credentials(path: Path) -> Iterator[tuple[str, str, int]]:

@@ -143,6 +143,20 @@ def test_a_known_credential_passes_until_it_is_another_or_gone(tmp_path: Path) -
     assert "nothing has it any more" in done.stderr
 
 
+@pytest.mark.parametrize("line", ["{}", "# {}"])
+def test_the_list_hides_no_credential(tmp_path: Path, line: str) -> None:
+    root = repository(tmp_path, settings=f"key = '{made_up()}'\nauth = 'Bearer {made_up().lower()}0123456789'\n")
+    (tmp_path / gates.KNOWN).parent.mkdir(parents=True)
+    assert gate("credentials", root, "--accept").returncode == 0
+    assert gate("credentials", root).returncode == 0  # nor does it find itself
+    with (tmp_path / gates.KNOWN).open("a") as file:
+        file.write(line.format(made_up()) + "\n")
+    done = gate("credentials", root)
+    assert done.returncode == 1
+    assert re.search(re.escape(gates.KNOWN) + r":\d+: nothing has it any more", done.stderr)
+    assert made_up() not in done.stdout + done.stderr
+
+
 def test_what_git_ignores_is_not_looked_at_and_keys_are_ignored_here(tmp_path: Path) -> None:
     names = ["a.pem", "b.key", ".env", "c.jwks"]
     root = repository(
