@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,17 @@ class Terminal:
     folder: Path
 
     async def run(self, who: str, *words: str, typed: str = "") -> Result:
-        """`pdp ...` as `who`."""
+        """`pdp ...` as `who`; one at a time, for it takes the whole process's standard output."""
+        return await asyncio.to_thread(CliRunner().invoke, cli, self._command(who, words), input=typed)
+
+    async def beside(self, who: str, *words: str) -> asyncio.subprocess.Process:
+        """Likewise, in a process of its own."""
+        command = [sys.executable, "-m", "pdp.cli.main", *self._command(who, words)]
+        return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+
+    def _command(self, who: str, words: Sequence[str]) -> list[str]:
         reach = ("--target", self.world.sandbox.socket, "--token-file", str(self.folder / f"{who}.token"))
-        every = [*words, *reach, "--caller-token-file", str(self.folder / "desk.token")]
-        return await asyncio.to_thread(CliRunner().invoke, cli, every, input=typed)
+        return [*words, *reach, "--caller-token-file", str(self.folder / "desk.token")]
 
     async def pending(
         self, path: str = "/src", tool: str = "git_reset", arguments: dict[str, Any] | None = None
@@ -141,13 +149,13 @@ async def test_a_script_says_what_it_judged(tmp_path: Path) -> None:
 async def test_requesters_operators_and_onlookers(tmp_path: Path) -> None:
     async with opened(tmp_path) as terminal:
         wanted = await terminal.pending()
-        watching = asyncio.ensure_future(terminal.run("erin", "approvals", "watch", "--count", "1"))
+        watching = await terminal.beside("erin", "approvals", "watch", "--count", "1")
         while not terminal.world.process.approvals.changes._waiters:  # noqa: ASYNC110 - nothing tells that it listens
             await asyncio.sleep(0.01)
         done = await terminal.run("alice", "approvals", "cancel", wanted.approval_id)
         assert (done.exit_code, "cancelled" in done.output) == (0, True)
-        seen = await watching
-        assert (seen.exit_code, "cancelled" in seen.output) == (0, True)
+        seen, _ = await watching.communicate()
+        assert (watching.returncode, b"cancelled" in seen) == (0, True)
         over = await terminal.run("alice", "approvals", "list", "--state", "cancelled", "--json")
         assert json.loads(over.output)["approvals"][0]["resolution"] == "approval.cancelled"
         unknown = await terminal.run("bob", "approvals", "show", wanted.approval_id)
