@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 from license_expression import LicenseSymbol, get_spdx_licensing
 from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from devtools.delivery import advisories
 from pdp.core.credentials import credentials
@@ -102,7 +103,7 @@ def _vulnerable(lock: Path, url: str) -> Iterator[str]:
 def licences(lock: Path, site: tuple[str, ...]) -> None:
     """All that the image holds may be delivered with a product under Apache-2.0."""
     names = _installed_here(lock)
-    held = {each.metadata["Name"].lower().replace("_", "-"): each for each in _distributions(site)}
+    held = {canonicalize_name(each.metadata["Name"]): each for each in _distributions(site)}
     found = []
     for name in names:
         if name not in held:
@@ -112,11 +113,11 @@ def licences(lock: Path, site: tuple[str, ...]) -> None:
     _end(found, f"{len(names)} packages of {lock.name} are under licences of the list in {Path(__file__).name}")
 
 
-def _installed_here(lock: Path) -> list[str]:
+def _installed_here(lock: Path) -> list[NormalizedName]:
     """Names of a lock file whose markers hold here."""
     lines = [line.removesuffix("\\").strip() for line in lock.read_text().splitlines()]
     pins = [Requirement(line) for line in lines if line[:1].isalnum()]
-    return [pin.name.lower().replace("_", "-") for pin in pins if pin.marker is None or pin.marker.evaluate()]
+    return [canonicalize_name(pin.name) for pin in pins if pin.marker is None or pin.marker.evaluate()]
 
 
 def _distributions(site: Sequence[str]) -> Iterator[metadata.Distribution]:

@@ -22,7 +22,7 @@ SOURCES: Mapping[str, str] = {
 }
 # What comes first: each phase rests on the one before.
 PHASES: Mapping[int, str] = {
-    1: "before anybody may ask: who asks is known, and users are apart",
+    1: "before anybody may ask: requesters are known, and users are apart",
     2: "before a server is added: its tools are signed, reviewed and contained",
     3: "before agents change anything: arguments and results are checked, people decide",
     4: "before you rely on it: records, alarms, and somebody who acts",
