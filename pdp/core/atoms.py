@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from pdp.core.digest import Json, canonical
+from pdp.core.digest import Json, canonical, secrets_of
 from pdp.core.facts import SessionFact, TargetFact
 from pdp.core.origins import (
     EXTERNAL,
@@ -40,22 +40,34 @@ Seen = tuple[SeenText, ...]
 class AtomHashes:
     """Keyed hashes of the atoms of one subject (tenant, issuer, id), as signed integers of 64 bits."""
 
-    __slots__ = ("_mac",)
+    __slots__ = ("_later", "_mac")
 
     def __init__(self, key: bytes, *subject: Json) -> None:
-        own = hmac.digest(key, canonical(["atoms of", *subject]), "sha256")
+        first, *self._later = secrets_of(key)
+        own = hmac.digest(first, canonical(["atoms of", *subject]), "sha256")
         self._mac = hmac.new(own, digestmod=hashlib.sha256)
 
     def of(self, kind: str, atom: str) -> int:
         """The hash of one atom."""
         mac = self._mac.copy()
         mac.update(f"{kind}\0{atom}".encode("utf-8", "surrogatepass"))
-        return int.from_bytes(mac.digest()[:_BYTES], "big", signed=True) or 1
+        return rekeyed_atom(_number(mac.digest()), self._later)
 
     def all(self, atoms: Atoms) -> tuple[int, ...]:
         """Those of one text, with the mark of one that is cut where that untraces."""
         found = [self.of(atoms.kind, atom) for atom in atoms.atoms]
         return tuple(dict.fromkeys((OVERFLOW, *found) if atoms.overflows else found))
+
+
+def rekeyed_atom(atom: int, secrets: Iterable[bytes]) -> int:
+    """A hash under further secrets of the index key; the mark of an overflow stays what it is."""
+    for secret in secrets if atom != OVERFLOW else ():
+        atom = _number(hmac.digest(secret, f"atom {atom}".encode(), "sha256"))
+    return atom
+
+
+def _number(hashed: bytes) -> int:
+    return int.from_bytes(hashed[:_BYTES], "big", signed=True) or 1
 
 
 Asked = Mapping[int, tuple[str, str]]  # by hash

@@ -186,6 +186,60 @@ def commitment(salt: bytes, path: str, value: bytes) -> str:
     return hmac.digest(salt, path.encode() + b"\x00" + value, "sha256").hex()
 
 
+_CHAIN = b"pdp index keys\0"  # how the index key of several secrets begins
+_LENGTH = 4  # bytes
+
+
+def chained(secrets: Sequence[bytes]) -> bytes:
+    """The index key of secrets that replaced each other, oldest first: each indexes what the ones before it say. So
+    rows get a new key without their plain values (`rekeyed`), and the oldest alone tells nothing of them any more."""
+    if len(secrets) == 1:
+        return secrets[0]
+    return _CHAIN + b"".join(len(each).to_bytes(_LENGTH, "big") + each for each in secrets)
+
+
+@lru_cache(16)
+def secrets_of(key: bytes) -> tuple[bytes, ...]:
+    """The secrets of an index key, oldest first."""
+    if not key.startswith(_CHAIN):
+        return (key,)
+    found, at = [], len(_CHAIN)
+    while at < len(key):
+        begin = at + _LENGTH
+        at = begin + int.from_bytes(key[at:begin], "big")
+        found.append(key[begin:at])
+    return tuple(found)
+
+
+def first_secret(key: bytes) -> bytes:
+    """The oldest secret of an index key. An index that goes into another one is made with it alone, so that the outer
+    one is made of the same under every later key."""
+    return secrets_of(key)[0]
+
+
+def former_keys(key: bytes) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
+    """What an index key was before, oldest first, each with the secrets that came after it."""
+    secrets = secrets_of(key)
+    return tuple((chained(secrets[:n]), secrets[n:]) for n in range(1, len(secrets)))
+
+
+def rekeyed(index: str, secrets: Iterable[bytes]) -> str:
+    """An index under further secrets, one after the other; an empty one stays empty."""
+    for secret in secrets if index else ():
+        index = hmac.digest(secret, index.encode(), "sha256").hex()
+    return index
+
+
+def every_index(key: bytes, *parts: Json) -> tuple[str, ...]:
+    """The index of parts under the first secret of a key, and under each of the later ones besides, the newest last:
+    what is never rewritten, as a record, has the one of its time."""
+    first, *later = secrets_of(key)
+    found = [keyed_index(first, *parts)]
+    for secret in later:
+        found.append(rekeyed(found[-1], (secret,)))
+    return tuple(found)
+
+
 def keyed_index(key: bytes, *parts: Json) -> str:
     """A look-up index that reveals nothing without the server's key: HMAC over the canonical list of parts."""
     return keyed_hex(key, canonical(list(parts)))
@@ -198,13 +252,16 @@ def lasting_index(key: bytes, *parts: str | None) -> str:
 
 
 def keyed_hex(key: bytes, data: bytes) -> str:
-    """The HMAC-SHA-256 of bytes, hex."""
-    mac = _keyed(key).copy()
+    """The HMAC-SHA-256 of bytes, hex; under an index key of several secrets that of the last over those before."""
+    first, later = _keyed(key)
+    mac = first.copy()
     mac.update(data)
-    return mac.hexdigest()
+    return rekeyed(mac.hexdigest(), later)
 
 
 @lru_cache(16)  # the keys of a process: its own one or two
-def _keyed(key: bytes) -> hmac.HMAC:
-    """The state of a key before any data: a copy takes half of what a key takes, and keeps Python's lock."""
-    return hmac.new(key, digestmod="sha256")
+def _keyed(key: bytes) -> tuple[hmac.HMAC, tuple[bytes, ...]]:
+    """The first secret's state before any data, for a copy takes half of what a key takes, and keeps Python's lock;
+    and the later secrets."""
+    first, *later = secrets_of(key)
+    return hmac.new(first, digestmod="sha256"), tuple(later)

@@ -12,6 +12,7 @@ from typing import Any
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.record import Fields, Stamp, cut, encode, portion
+from pdp.core.registered import ReleaseChange
 from pdp.core.security_events import Signal, Stream
 
 
@@ -42,14 +43,26 @@ def refusals(stamp: Stamp, counts: Iterable[tuple[str, str, str, int]]) -> bytes
     return encode(stamp, "refusals", {"counts": items})
 
 
-def start(stamp: Stamp, *, version: str, config_sha256: str, records: int, clean: bool) -> bytes:
+def start(
+    stamp: Stamp, *, version: str, config_sha256: str, records: int, clean: bool, secrets: Iterable[str] = ()
+) -> bytes:
     """The process starts to answer. `records` is the log's size before this one, `clean` whether the last run
-    closed the store."""
-    return encode(
-        stamp,
-        "start",
-        {"version": version, "config_sha256": config_sha256, "records": records, "clean": clean},
-    )
+    closed the store. `secrets` names the settings whose secrets were read, never a value or a place."""
+    fields: Fields = {"version": version, "config_sha256": config_sha256, "records": records, "clean": clean}
+    if read := _named(secrets):
+        fields = {**fields, "secrets": portion(read)}
+    return encode(stamp, "start", fields)
+
+
+def secrets(stamp: Stamp, *, read: Iterable[str], refused: Mapping[str, str]) -> bytes:
+    """A running process read secrets again whose files had changed, by the names of their settings: those of `read`
+    are in force from here on, those of `refused` (with a code) are as they were."""
+    problems: list[Json] = [{"name": cut(name), "code": code} for name, code in sorted(refused.items())]
+    return encode(stamp, "secrets", {"read": portion(_named(read)), "refused": portion(problems)})
+
+
+def _named(settings: Iterable[str]) -> list[Json]:
+    return [cut(name) for name in sorted(settings)]
 
 
 def stop(stamp: Stamp, *, reason: str) -> bytes:
@@ -120,6 +133,20 @@ def registry(
     tools: list[Json] = [{"key": cut(key), "codes": [code]} for key, code in sorted(refused)]
     fields: Fields = {"digest": digest, "serial": serial, "loaded": loaded, "refused": portion(tools)}
     return encode(stamp, "registry", {**fields, **_result("loaded", problem)})
+
+
+def release(stamp: Stamp, change: ReleaseChange) -> bytes:
+    """A release of policy came into force, or the newest one was refused for `change.problem`: then the one told of
+    is the one that stays ("" and 0: none). `parts` are listed as far as they fit."""
+    parts: list[Json] = [{"part": cut(part), "sha256": sha256} for part, sha256 in sorted(change.parts.items())]
+    fields: Fields = {
+        "digest": change.digest,
+        "serial": change.serial,
+        "rolls_back_to": change.rolls_back_to,
+        "signers": [cut(signer) for signer in change.signers],
+        "parts": portion(parts),
+    }
+    return encode(stamp, "release", {**fields, **_result("loaded", change.problem)})
 
 
 def config(  # noqa: PLR0913 - what it says
@@ -338,6 +365,36 @@ def reading(stamp: Stamp, read: Reading, narrowed: Sequence[str], people: Sequen
             "people": portion(list(people)),
         },
     )
+
+
+REVIEW_DECISIONS = ("kept", "narrowed")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReview:
+    """A review of what a tenant is granted and what was used in a window, `until_ns` excluded: the digest of its
+    report, how much it found unused, and what became of that, one of `REVIEW_DECISIONS`."""
+
+    tenant: str
+    report_sha256: str
+    from_ns: int
+    until_ns: int
+    unused: int
+    decided: str
+
+
+def review(stamp: Stamp, found: AccessReview, *, by: str, reason: str) -> bytes:
+    """An auditor reviewed access. `reason` is the commitment to why it was decided so."""
+    fields: Fields = {
+        "by": cut(by),
+        "report_sha256": found.report_sha256,
+        "from_ns": found.from_ns,
+        "until_ns": found.until_ns,
+        "unused": found.unused,
+        "decided": found.decided,
+        "reason": reason,
+    }
+    return encode(stamp, "review", fields)
 
 
 def erasure(stamp: Stamp, *, by: str, people: Sequence[str], reason: str, records: int) -> bytes:

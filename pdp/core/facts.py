@@ -8,7 +8,7 @@ its check is passed as its status alone: unverified claims never reach a pack.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from pdp.core.approvals.hourly_limits import UNREAD, QuestionsFact
@@ -17,6 +17,7 @@ from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
 from pdp.core.origins import OriginsFact
 from pdp.core.stored import LabelRow
+from pdp.core.vetting import NOT_VETTED, PackageVetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,19 @@ class SubjectFact:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentRegistration:
+    """The agent in the tenant's signed list of agents. The defaults are the worst."""
+
+    status: str = "unregistered"  # "registered" | "expired" | "unregistered" | "no_list"
+    owner: str | None = None
+    server: bool = False  # whether it is registered for the server of the request
+    expires_ns: int = 0
+
+    def fact(self) -> dict[str, Json]:
+        return {"status": self.status, "owner": self.owner, "server": self.server, "expires_ns": self.expires_ns}
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFact:
     """The client software that acts."""
 
@@ -75,10 +89,17 @@ class AgentFact:
     source: str = "none"  # "verified" | "vouched" | "none"
     id: str | None = None
     kind: str = "unknown"  # "oauth_client" | "actor" | "workload" | "unknown"
+    registration: AgentRegistration = AgentRegistration()
 
     def fact(self) -> dict[str, Json]:
         me = self if self.check.ok else AgentFact(self.check)
-        return {"status": me.check.status, "source": me.source, "id": me.id, "kind": me.kind}
+        return {
+            "status": me.check.status,
+            "source": me.source,
+            "id": me.id,
+            "kind": me.kind,
+            "registration": me.registration.fact(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,10 @@ class Identity:
     actors: tuple[Actor, ...] = ()
     marks: tuple[tuple[str, str], ...] = ()  # claims by which its token can be revoked, besides the subject
 
+    def listed(self, registration: AgentRegistration) -> Identity:
+        """The same, with what the signed list says of the agent."""
+        return replace(self, agent=replace(self.agent, registration=registration))
+
 
 @dataclass(frozen=True, slots=True)
 class ServerFact:
@@ -99,9 +124,16 @@ class ServerFact:
     id: str
     resource: str | None = None
     owner: str | None = None
+    vetting: PackageVetting = NOT_VETTED
 
     def fact(self) -> dict[str, Json]:
-        return {"status": self.check.status, "id": self.id, "resource": self.resource, "owner": self.owner}
+        return {
+            "status": self.check.status,
+            "id": self.id,
+            "resource": self.resource,
+            "owner": self.owner,
+            "vetting": self.vetting.fact(),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,14 +100,22 @@ class Bundle:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over every path, text, the organisation's data and both schemas."""
-        files: Json = [[m.path, sha256_hex(m.text.encode())] for m in sorted(self.modules, key=lambda m: m.path)]
         parts: Json = [
-            files,
+            self._files,
             sha256_hex(self.org),
             sha256_hex(self.input_schema),
             sha256_hex(self.org_schema),
         ]
         return digest(parts)
+
+    @property
+    def rules_digest(self) -> str:
+        """The same without the organisation's data: what a release names as `policy`."""
+        return digest([self._files, sha256_hex(self.input_schema), sha256_hex(self.org_schema)])
+
+    @property
+    def _files(self) -> Json:
+        return [[m.path, sha256_hex(m.text.encode())] for m in sorted(self.modules, key=lambda m: m.path)]
 
     @property
     def org_digest(self) -> str:

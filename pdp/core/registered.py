@@ -1,10 +1,12 @@
-"""Values of the registry: a pinned tool, the pins of a tenant, and a change to be recorded."""
+"""Values of the signed documents: a pinned tool, the pins of a tenant, and changes to be recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
+from pdp.core.check import OK, Check
 from pdp.core.digest import Json
 from pdp.core.effects import PermittedEffect
 from pdp.core.facts import Waiver
@@ -66,3 +68,30 @@ class RegistryChange:
     problem: str = ""  # code, when the new set was refused and the last good one stays
     marks: tuple[tuple[str, int], ...] = ()  # high-water marks to commit with the record
     artefacts: tuple[Artefact, ...] = ()  # what `digest` covers, and the signed payloads it names; kept for replay
+
+
+# Whether what was read of a part, known by its SHA-256, may be used. Parts are `policy`, `org`, `prompts` and
+# `directory.<tenant>`.
+Admits: TypeAlias = Callable[[str, str], Check]
+
+
+def admitted(admits: Admits | None, part: str, sha256: str) -> Check:
+    """The answer of `admits`; without it nothing has to be released."""
+    return OK if admits is None else admits(part, sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseChange:
+    """Another release of policy is about to be in force, or the newest file was refused for `problem` (a code). The
+    commit of its record moves the high-water marks."""
+
+    serial: int = 0  # of the release in force; 0: none
+    digest: str = ""  # SHA-256 of what was signed
+    rolls_back_to: int | None = None  # the serial whose parts are in force again
+    parts: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by part
+    signers: tuple[str, ...] = ()  # role and id of the keys that signed it
+    expires_ns: int = 0
+    problem: str = ""
+    message: str = ""  # of the problem, for an operator
+    marks: tuple[tuple[str, int], ...] = ()
+    artefacts: tuple[Artefact, ...] = ()  # what was signed

@@ -13,8 +13,9 @@ from typing import Any
 
 from pdp.core.budgets import BudgetReservation
 from pdp.core.check import NS
-from pdp.core.digest import lasting_index
+from pdp.core.digest import every_index, lasting_index
 from pdp.core.facts import SessionFact, TargetFact
+from pdp.core.request import Caller
 from pdp.core.stored import (
     AtomRow,
     CallKeys,
@@ -66,6 +67,16 @@ class Left:
 def pair_index(key: bytes, tenant: str, issuer: str | None, subject: str | None, agent: str | None) -> str:
     """The keyed index of a subject and an agent."""
     return lasting_index(key, "pair", tenant, issuer, subject, agent)
+
+
+def session_index(key: bytes, caller: Caller, session: str) -> str:
+    """The keyed index of a session; empty where none is named."""
+    return lasting_index(key, "session of", caller.tenant, caller.name, session) if session else ""
+
+
+def indexes_in_records(key: bytes, tenant: str, caller: str, session: str) -> tuple[str, ...]:
+    """Those that records may have of a session, which is named: one for each secret that the key had at the time."""
+    return every_index(key, "session", tenant, caller, session)
 
 
 def observed(labels: Iterable[LabelRow], awaited: int) -> bool:

@@ -1,4 +1,4 @@
-"""Validity periods of signed sets, waivers and certificates, with warnings before they end. Pure."""
+"""Validity periods of signed documents and certificates, with warnings before they end. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Literal, TypeAlias
 
 from pdp.core.check import NS
 
-Kind: TypeAlias = Literal["set", "waivers", "certificate", "authorities"]
+Kind: TypeAlias = Literal["set", "waivers", "release", "certificate", "authorities"]
 
 _WORDS: Mapping[Kind, tuple[str, str]] = {
     "set": ("the signed set", "sign it again: `pdp tools sign --renew`, as author and as reviewer"),
     "waivers": ("the document of waivers", "sign it again with `pdp tools sign`, as author and as reviewer"),
+    "release": (
+        "the release of policy",
+        "sign it again: `pdp policy release sign --renew`, as author and reviewer",
+    ),
     "certificate": ("the certificate", "give a new one, and restart"),
     "authorities": ("the authorities' certificate", "give a new one, and restart"),
 }

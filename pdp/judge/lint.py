@@ -54,23 +54,30 @@ SectionFile: TypeAlias = PromptSource[SectionHead]
 AnyFile: TypeAlias = PromptFile | SectionFile
 
 
-def problems_of(prompts: Sequence[PromptFile], sections: Sequence[SectionFile]) -> Iterator[PromptProblem]:
-    """Problems of each file, and of files with each other."""
-    yield from _twice(prompts)
+def problems_of(
+    prompts: Sequence[PromptFile], sections: Sequence[SectionFile], definitions: Sequence[PromptFile] = ()
+) -> Iterator[PromptProblem]:
+    """Problems of each file, and of files with each other. Prompts about definitions have no sections."""
+    yield from _twice([*prompts, *definitions])
     yield from _twice(sections)
     for file in prompts:
         yield from _placeholders(file, {SECTIONS, MARKER})
+    for file in definitions:
+        yield from _placeholders(file, {MARKER})
     for section in sections:
         yield from _placeholders(section, set())
         yield from _section(section, {file.head.id for file in prompts})
-    everything: tuple[AnyFile, ...] = (*prompts, *sections)
+    everything: tuple[AnyFile, ...] = (*prompts, *definitions, *sections)
     for each in everything:
         yield from _lists(each)
         yield from _budget(each)
         yield from _verdicts(each)
     for prompt in prompts:
         own = [s for s in sections if s.head.prompts is None or prompt.head.id in s.head.prompts]
-        yield from _together(prompt, own)
+        yield from _together((prompt, *own))
+        yield from _classes(prompt, own)
+    for definition in definitions:
+        yield from _together((definition,))
 
 
 def _twice(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
@@ -143,16 +150,19 @@ def _verdicts(file: AnyFile) -> Iterator[PromptProblem]:
             yield file.problem(example.line, "rule_missing", text)
 
 
-def _together(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[PromptProblem]:
-    """Problems of all that one prompt may be made of."""
-    files: tuple[AnyFile, ...] = (prompt, *sections)
+def _together(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
+    """Problems of all that one prompt may be made of, the prompt first."""
     yield from _rules_twice(files)
     yield from _contradictions(files)
-    base = {rule for rule, _ in prompt.body.rules}
+    base = {rule for rule, _ in files[0].body.rules}
     families = {rule.partition(".")[0] for file in files for rule, _ in file.body.rules}
     for file in files:
         known = base | {rule for rule, _ in file.body.rules}
         yield from _unknown_rules(file, known, families)
+
+
+def _classes(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[PromptProblem]:
+    """Classes of tools that no section speaks about."""
     for what, hints in _CLASSES.items():
         judge_input = _tool(hints)
         if not any(way.value().holds(judge_input) for s in sections for way in s.head.applies_to):

@@ -3,6 +3,7 @@
     <folder>/
       <prompt>.md              a base prompt
       sections/**/<section>.md what is allowed and blocked for some tools
+      definitions/<prompt>.md  a prompt about definitions of tools, for those who review them; no policy names it
 
 An organisation adds sections, also for our prompts, and prompts of its own; it cannot replace ours, since an id
 stands for one file. README.md may explain.
@@ -11,16 +12,19 @@ stands for one file. README.md may explain.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pdp.core.digest import digest, sha256_hex
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.judge.prompt import Prompt, PromptSet, Section
+from pdp.core.registered import Admits, admitted
 from pdp.files.trusted_files import Folder
 from pdp.judge.lint import PromptFile, PromptSource, SectionFile, by_place, problems_of
 from pdp.judge.prompt_parser import ERROR, PromptHead, PromptProblem, SectionHead, read_file
 
-SECTIONS = "sections/"
+SECTIONS, DEFINITIONS = "sections/", "definitions/"
+PART = "prompts"  # as a release names them
 _SHOWN = 5  # problems in a message
 
 
@@ -33,30 +37,51 @@ def shipped_prompts() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class PromptFolders:
-    """The contents of the folders. `prompts` is None when a problem is an error."""
+    """The contents of the folders. `prompts` and `definitions` are None when a problem is an error. `sha256` is that
+    of all files, as they were read."""
 
     prompts: PromptSet | None
+    definitions: PromptSet | None
     problems: tuple[PromptProblem, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The readable files of both folders."""
+
+    prompts: list[PromptFile] = field(default_factory=list)
+    definitions: list[PromptFile] = field(default_factory=list)
+    sections: list[SectionFile] = field(default_factory=list)
 
 
 def read_prompts(shipped: Path, organisation: Path | None) -> PromptFolders:
     """Read and lint both folders. Never raises; folders that others may write are a problem like any other."""
-    prompts: list[PromptFile] = []
-    sections: list[SectionFile] = []
+    files = _Files()
     problems: list[PromptProblem] = []
+    texts: list[tuple[str, str, str]] = []
     for root, name in ((shipped, "judge_prompts"), (organisation, "")):
         if root is not None:
-            problems += _read_folder(root, name, prompts, sections)
-    problems += problems_of(prompts, sections)
+            problems += _read_folder(root, name, texts)
+    for name, path, text in texts:
+        problems += _read_one(path, _shown(name, path), text, files)
+    problems += problems_of(files.prompts, files.sections, files.definitions)
     sorted_problems = by_place(dict.fromkeys(problems))
     good = not any(problem.severity == ERROR for problem in sorted_problems)
-    return PromptFolders(_prompt_set(prompts, sections) if good else None, sorted_problems)
+    sha256 = digest([[name, path, sha256_hex(text.encode())] for name, path, text in texts])
+    if not good:
+        return PromptFolders(None, None, sorted_problems, sha256)
+    sets = _prompt_set(files.prompts, files.sections), _prompt_set(files.definitions, [])
+    return PromptFolders(*sets, sorted_problems, sha256)
 
 
-def _read_folder(
-    root: Path, name: str, prompts: list[PromptFile], sections: list[SectionFile]
-) -> list[PromptProblem]:
+def _shown(name: str, path: str) -> str:
     """Files of an organisation are called by their path, ours with our folder's name before it."""
+    return f"{name}/{path}" if name else path
+
+
+def _read_folder(root: Path, name: str, texts: list[tuple[str, str, str]]) -> list[PromptProblem]:
+    """Adds the folder's name, path and text of each file to `texts`."""
     title = name or "the folder of prompts"
     try:
         folder = Folder(root, title)
@@ -67,32 +92,29 @@ def _read_folder(
     for path in paths:
         if path.rpartition("/")[2] == "README.md":
             continue
-        shown = f"{name}/{path}" if name else path
+        shown = _shown(name, path)
         try:
-            text = folder.read(path).decode()
+            texts.append((name, path, folder.read(path).decode()))
         except BundleFault as fault:
             problems.append(PromptProblem(shown, 0, "prompts.folder", fault.message))
         except UnicodeDecodeError:
             problems.append(PromptProblem(shown, 0, "prompts.folder", "is not UTF-8 text; save it as UTF-8."))
-        else:
-            problems += _read_one(path, shown, text, prompts, sections)
     return problems
 
 
-def _read_one(
-    path: str, shown: str, text: str, prompts: list[PromptFile], sections: list[SectionFile]
-) -> list[PromptProblem]:
-    if not path.endswith(".md") or ("/" in path and not path.startswith(SECTIONS)):
-        what = "has no place here; the folder holds <prompt>.md and sections/<section>.md."
+def _read_one(path: str, shown: str, text: str, files: _Files) -> list[PromptProblem]:
+    if not path.endswith(".md") or ("/" in path and not path.startswith((SECTIONS, DEFINITIONS))):
+        what = "has no place here; the folder holds <prompt>.md, sections/<section>.md and definitions/<prompt>.md."
         return [PromptProblem(shown, 0, "prompts.folder", what)]
     if path.startswith(SECTIONS):
         section, body, problems = read_file(shown, text, SectionHead)
         if section is not None and body is not None:
-            sections.append(PromptSource(shown, section, body))
+            files.sections.append(PromptSource(shown, section, body))
         return problems
     prompt, body, problems = read_file(shown, text, PromptHead)
     if prompt is not None and body is not None:
-        prompts.append(PromptSource(shown, prompt, body))
+        of_kind = files.definitions if path.startswith(DEFINITIONS) else files.prompts
+        of_kind.append(PromptSource(shown, prompt, body))
     return problems
 
 
@@ -124,12 +146,18 @@ def _prompt_set(prompts: list[PromptFile], sections: list[SectionFile]) -> Promp
 
 
 class LoadedPrompts:
-    """The prompts in use: the last without errors."""
+    """The prompts in use: the last without errors, and released where that is demanded."""
 
-    def __init__(self, organisation: Path | None, shipped: Path | None = None) -> None:
-        """Raises ConfigurationFault `judge.prompts` when the first reading has errors."""
+    def __init__(
+        self, organisation: Path | None, shipped: Path | None = None, *, admits: Admits | None = None
+    ) -> None:
+        """Raises ConfigurationFault: `judge.prompts` when the first reading has errors, `release.*`."""
         self._folders = (shipped or shipped_prompts(), organisation)
+        self._admits = admits
         read = read_prompts(*self._folders)
+        check = admitted(admits, PART, read.sha256)
+        if not check.ok:
+            raise ConfigurationFault(check.code, check.message)
         if read.prompts is None:
             raise ConfigurationFault("judge.prompts", _message(read.problems))
         self.current = read.prompts
@@ -142,6 +170,9 @@ class LoadedPrompts:
         """Look at the files again; returns what is wrong, empty when nothing is. Then what was good stays. It reads
         files: not for the event loop."""
         read = read_prompts(*self._folders)
+        check = admitted(self._admits, PART, read.sha256)
+        if not check.ok:
+            return (f"{check.code}: {check.message}",)
         if read.prompts is not None:
             self.current = read.prompts
             return ()

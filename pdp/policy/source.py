@@ -19,6 +19,7 @@ from pdp.core.digest import sha256_hex
 from pdp.core.elements import COMPOSITION_SCHEMA
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
+from pdp.core.registered import Admits
 from pdp.policy import evaluation, gate
 from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
@@ -73,18 +74,22 @@ class FolderSource:
     """The policy of folders; implements `ports.PolicySource`. A bundle that the gate refused is not gated again
     until its files change, and one that it passed is not gated again while its engine cannot be had."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it rests on
         self,
         host: Host,
         shipped: Path,
         organisation: Path | None,
         check: Callable[[Bundle], gate.GateReport] = gate.check,
         needed: Collection[str] = (),
+        *,
         answers: KeptAnswers | None = None,
+        admits: Admits | None = None,
     ) -> None:
-        """`answers`: where exact results of evaluation are kept; None: nowhere."""
+        """`answers`: where exact results of evaluation are kept; None: nowhere. `admits`: what was released; None:
+        nothing has to be."""
         self._host = host
         self._answers = answers
+        self._admits = admits
         self._check = check
         self._shipped = shipped
         self._organisation = organisation
@@ -102,12 +107,15 @@ class FolderSource:
             if self._problem is not None:
                 raise self._problem
             if active is not None:
+                if (bundle := self._handed.get(active)) is not None:
+                    await asyncio.to_thread(self._released, bundle)  # another release may be in force
                 return None
         self._problem, self._seen = None, ""
         try:
             loaded = await self._load(active)
         except BundleFault as fault:
-            if fault.code != "bundle.engine":  # processes may start the next time; the files need not change
+            # processes may start the next time, or a release come; the files need not change
+            if fault.code != "bundle.engine" and not fault.code.startswith("release."):
                 self._problem, self._seen = fault, seen
             raise
         if loaded is None:  # only now: what was handed out, or cut short, may not have become active
@@ -122,6 +130,7 @@ class FolderSource:
         after = self._handed.get(active) if active is not None else None
         read = partial(read_bundle, self._shipped, self._organisation, after=after, needed=self._needed)
         bundle = await asyncio.to_thread(read)
+        await asyncio.to_thread(self._released, bundle)  # before anything of it is parsed
         if bundle.digest == active:
             return None
         if bundle.digest != self._passed:
@@ -140,6 +149,15 @@ class FolderSource:
         self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
         return replace(loaded_policy(bundle, engine), about=self._report.packs)
 
+    def _released(self, bundle: Bundle) -> None:
+        """Raises BundleFault `release.*` for a bundle of which a part was not released."""
+        if self._admits is None:
+            return
+        for part, sha256 in released_parts(bundle).items():
+            check = self._admits(part, sha256)
+            if not check.ok:
+                raise BundleFault(check.code, check.message)
+
     async def _gate(self, bundle: Bundle) -> gate.GateReport:
         report = await asyncio.to_thread(self._check, bundle)
         if not report.ok:
@@ -150,6 +168,11 @@ class FolderSource:
                 detail=first.code,
             )
         return report
+
+
+def released_parts(bundle: Bundle) -> dict[str, str]:
+    """The parts of a bundle as a release names them, with their digests."""
+    return {"policy": bundle.rules_digest, "org": bundle.org_digest}
 
 
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:

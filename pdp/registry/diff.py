@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdp.core.errors import RegistryFault
-from pdp.registry import documents, dsse, files
+from pdp.core.vetting import EXAMINATIONS
+from pdp.registry import dsse, files
 from pdp.registry.change_summary import SEVERITIES, Change, Difference, acts, quoted, tool_changes
-from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry
-from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
+from pdp.registry.documents import AgentEntry, ReportEntry, ServerEntry, SetIndex, ToolEntry, VettingEntry
+from pdp.registry.draft import Draft, load_draft, of_index
+from pdp.registry.files import write_file
 from pdp.registry.manifest import Manifest
 from pdp.registry.sign import load_manifest
+from pdp.registry.signed import decode_document, load_envelope
 
 BEFORE_FILE = "set.before.dsse.json"
 """The set that was signed before the one at hand, kept so that a reviewer, who signs second, sees the difference."""
@@ -35,6 +38,11 @@ class Version:
     def tools(self) -> Mapping[tuple[str, str], ToolEntry]:
         return {(t.server, t.label): t for t in self.draft.tools} if self.draft else {}
 
+    def agents(self) -> Mapping[str, AgentEntry] | None:
+        """None where there is no list."""
+        listed = self.draft.agents if self.draft else None
+        return None if listed is None else {agent.id: agent for agent in listed}
+
     def manifest(self, entry: ToolEntry) -> Manifest | None:
         """None when it cannot be read."""
         try:
@@ -45,9 +53,14 @@ class Version:
 
 def signed_version(folder: Path, name: str = files.SET_FILE) -> Version:
     """The set signed in `folder`, fully or partly. Raises RegistryFault for a file that is no set."""
-    envelope = load_envelope(folder, name)
-    index = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+    index = signed_index(folder, name)
     return Version(of_index(index) if index is not None else None, folder)
+
+
+def signed_index(folder: Path, name: str = files.SET_FILE) -> SetIndex | None:
+    """The same with its dates; None where nothing is signed."""
+    envelope = load_envelope(folder, name)
+    return decode_document(envelope.payload, SetIndex, "set") if envelope is not None else None
 
 
 def newest_version(folder: Path) -> Version:
@@ -67,11 +80,13 @@ def version_before(folder: Path) -> Version:
 
 
 def orphans(folder: Path) -> tuple[Path, ...]:
-    """Manifests that nothing needs: neither what is signed, nor the draft, nor what was signed before. Raises
-    RegistryFault when that cannot be told."""
+    """Manifests and reports that nothing needs: neither what is signed, nor the draft, nor what was signed before.
+    Raises RegistryFault when that cannot be told."""
     versions = (signed_version(folder), Version(load_draft(folder), folder), signed_version(folder, BEFORE_FILE))
     needed = {entry.manifest_sha256 for version in versions for entry in version.tools().values()}
-    lying = sorted((folder / files.MANIFESTS).glob("*.json"))
+    vettings = (server.vetting for version in versions for server in version.servers().values())
+    needed |= {report.sha256 for each in vettings if each is not None for _, report in each.reports()}
+    lying = [*sorted((folder / files.MANIFESTS).glob("*.json")), *sorted((folder / files.REPORTS).glob("*"))]
     return tuple(path for path in lying if _DIGEST.fullmatch(path.stem) and path.stem not in needed)
 
 
@@ -86,7 +101,7 @@ def compare(old: Version, new: Version) -> tuple[Change, ...]:
     """All differences, the worst first. Raises RegistryFault when they are of two tenants."""
     if old.draft is not None and new.draft is not None and old.draft.tenant != new.draft.tenant:
         raise RegistryFault("registry.wrong_tenant", "These are sets of two tenants; compare those of one.")
-    changes = [*_servers(old, new), *_tools(old, new)]
+    changes = [*_servers(old, new), *_tools(old, new), *_agents(old, new)]
     return tuple(sorted(changes, key=lambda c: (SEVERITIES.index(c.severity), c.where)))
 
 
@@ -103,7 +118,9 @@ def _server(old: ServerEntry | None, new: ServerEntry | None) -> Iterator[Differ
         yield "note", "server removed"
     elif old is None:
         yield "attention", f"new server, for tokens with audience {quoted(new.resource)}"
+        yield from _vetting(None, new.vetting)
     else:
+        yield from _vetting(old.vetting, new.vetting)
         if old.resource != new.resource:
             yield "danger", f"audience of its tokens changed from {quoted(old.resource)} to {quoted(new.resource)}"
         if old.peer != new.peer:
@@ -115,6 +132,67 @@ def _server(old: ServerEntry | None, new: ServerEntry | None) -> Iterator[Differ
                     "danger" if a else "note",
                     f"must prove itself as {quoted(b)}" + (f", not {quoted(a)}" if a else ""),
                 )
+        if old.owner != new.owner:
+            yield "note", f"owner changed from {quoted(old.owner)} to {quoted(new.owner)}"
+
+
+def _vetting(old: VettingEntry | None, new: VettingEntry | None) -> Iterator[Difference]:
+    if old == new:
+        return
+    if new is None:
+        yield "danger", "its package is vetted no more"
+        return
+    runs = f"{quoted(new.package)} with SHA-256 {new.sha256[:12]}…"
+    if old is None or (old.package, old.sha256) != (new.package, new.sha256):
+        yield "attention", f"runs {runs}" + (f", not {quoted(old.package)}" if old is not None else "")
+    yield "note", f"package vetted by {quoted(new.reviewed_by)} until {new.expires}"
+    reports = dict(new.reports())
+    for name in EXAMINATIONS:
+        yield _examined(name, reports.get(name))
+
+
+def _examined(name: str, report: ReportEntry | None) -> Difference:
+    """The outcome of one examination: a signer sees all of them, for it is what the signature says."""
+    if report is None:
+        return "attention", f"{name} examination: none was made"
+    found = report.findings
+    counts = f"; errors {found.error}, warnings {found.warning}, notes {found.note}" if found is not None else ""
+    made = f"by {quoted(report.tool)}, {report.performed}{counts}"
+    if report.passed:
+        return "note", f"{name} examination: passed, {made}"
+    if report.accepted is None:
+        return "danger", f"{name} examination: failed, {made}"
+    return "danger", f"{name} examination: failed and accepted because {quoted(report.accepted)}, {made}"
+
+
+def _agents(old: Version, new: Version) -> Iterator[Change]:
+    before, after = old.agents(), new.agents()
+    if (before is None) != (after is None) and old.draft is not None:
+        yield (
+            Change("danger", "agents", "there is no list of agents any more: none is unregistered")
+            if after is None
+            else Change("note", "agents", "there is a list of agents now")
+        )
+    was, now = before or {}, after or {}
+    for name in sorted(set(was) | set(now)):
+        for severity, what in _agent(was.get(name), now.get(name)):
+            yield Change(severity, f"agent {quoted(name)}", what)
+
+
+def _agent(old: AgentEntry | None, new: AgentEntry | None) -> Iterator[Difference]:
+    if new is None:
+        yield "note", "not registered any more"
+    elif old is None:
+        servers = ", ".join(new.servers) or "no server"
+        yield "danger", f"registered for {servers}, until {new.expires}; owner {quoted(new.owner)}"
+    else:
+        if more := sorted(set(new.servers) - set(old.servers)):
+            yield "danger", f"registered for {', '.join(more)} too"
+        if fewer := sorted(set(old.servers) - set(new.servers)):
+            yield "note", f"not registered for {', '.join(fewer)} any more"
+        if old.expires_ns != new.expires_ns:
+            longer = new.expires_ns > old.expires_ns
+            yield "danger" if longer else "note", f"registered until {new.expires}, not {old.expires}"
         if old.owner != new.owner:
             yield "note", f"owner changed from {quoted(old.owner)} to {quoted(new.owner)}"
 

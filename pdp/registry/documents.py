@@ -1,27 +1,102 @@
-"""The signed documents: the set index (`pdp.set/1`, with prompts or resources `/2`) and the waivers
-(`pdp.waivers/1`). Closed schemas."""
+"""The signed documents: the set index (`pdp.set/1`, with prompts or resources `/2`, with agents or vetted servers
+`/3`) and the waivers (`pdp.waivers/1`). Closed schemas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from pdp.core.digest import canonical
-from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.facts import Waiver
-from pdp.core.strict_json import parse_object
-from pdp.registry.manifest import RFC3339, Closed, Digest, Name, Pinnable, ServerId, Word, first_problem, parse_ns
+from pdp.core.check import OK
+from pdp.core.facts import ServerFact, Waiver
+from pdp.core.vetting import EXAMINATIONS, NOT_VETTED, Examination, PackageVetting
+from pdp.registry.manifest import RFC3339, Closed, Digest, Name, Pinnable, ServerId, Word, parse_ns
+from pdp.registry.signed import SignedDocument
 
-SET_SCHEMA, OTHER_SET_SCHEMA = "pdp.set/1", "pdp.set/2"  # of tools alone, and with prompts or resources
+# of tools alone, with prompts or resources, and with a list of agents or a vetted server
+SET_SCHEMA, OTHER_SET_SCHEMA, VETTED_SET_SCHEMA = "pdp.set/1", "pdp.set/2", "pdp.set/3"
+SetSchema = Literal["pdp.set/1", "pdp.set/2", "pdp.set/3"]
 WAIVERS_SCHEMA = "pdp.waivers/1"
-MAX_BYTES = 8 * 1024 * 1024
 
 Resource = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+$")]
 Serial = Annotated[int, Field(ge=1, le=2**53 - 1)]
 State = Literal["active", "withdrawn", "quarantined"]
+
+
+# a package URL (ECMA-427): pkg:type/namespace/name@version
+PackageUrl = Annotated[str, Field(max_length=512, pattern=r"^pkg:[a-z][a-z0-9.+-]*/[\x21-\x7e]+$")]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Reason = Annotated[str, Field(min_length=3, max_length=2048, pattern=r"\S")]
+
+
+class FindingCounts(Closed):
+    """Open results of a SARIF report by level; those that it says are suppressed are not open."""
+
+    error: Count
+    warning: Count
+    note: Count
+
+
+class ReportEntry(Closed):
+    """One examination: what did it, when, and what came of it. `findings` are there where the report is SARIF;
+    `accepted` says why its errors do no harm."""
+
+    tool: Word
+    performed: RFC3339
+    sha256: Digest
+    passed: bool
+    findings: FindingCounts | None = None
+    accepted: Reason | None = None
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if self.findings is not None and self.passed is (self.findings.error > 0):
+            raise ValueError("passed is not what the findings say: a report with errors has not passed")
+        if self.passed and self.accepted is not None:
+            raise ValueError("accepted is said of errors, and there are none")
+        return self
+
+    def fact(self) -> Examination:
+        result = "passed" if self.passed else "failed" if self.accepted is None else "accepted"
+        return Examination(result, parse_ns(self.performed))
+
+
+class VettedPackage(Closed):
+    """The package that a server runs, pinned by the digest of its archive or image; who reviewed it, until when."""
+
+    package: PackageUrl
+    sha256: Digest
+    reviewed_by: Word
+    expires: RFC3339
+
+
+class VettingEntry(VettedPackage):
+    """A reviewed package with its examinations."""
+
+    static: ReportEntry | None = None
+    dependencies: ReportEntry | None = None
+    dynamic: ReportEntry | None = None
+
+    @cached_property
+    def expires_ns(self) -> int:
+        return parse_ns(self.expires)
+
+    def reports(self) -> Iterator[tuple[str, ReportEntry]]:
+        """The examinations that were made, each with its name."""
+        made = ((name, getattr(self, name)) for name in EXAMINATIONS)
+        return ((name, report) for name, report in made if report is not None)
+
+    def fact(self, at_ns: int) -> PackageVetting:
+        return PackageVetting(
+            "vetted" if at_ns < self.expires_ns else "expired",
+            self.package,
+            self.sha256,
+            self.reviewed_by,
+            self.expires_ns,
+            **{name: report.fact() for name, report in self.reports()},
+        )
 
 
 class ServerEntry(Closed):
@@ -32,6 +107,12 @@ class ServerEntry(Closed):
     resource: Resource
     peer: Word | None = None
     owner: Word
+    vetting: VettingEntry | None = None
+
+    def fact(self, at_ns: int) -> ServerFact:
+        """The server, where it has proved itself."""
+        vetting = NOT_VETTED if self.vetting is None else self.vetting.fact(at_ns)
+        return ServerFact(OK, self.id, self.resource, self.owner, vetting)
 
 
 class ToolEntry(Pinnable):
@@ -41,51 +122,62 @@ class ToolEntry(Pinnable):
     state: State
 
 
-class _Signed(Closed):
-    tenant: Name
-    serial: Serial
-    issued: RFC3339
-    expires: RFC3339
+class AgentEntry(Closed):
+    """An agent that the organisation knows: who answers for it, which servers it works with, and until when."""
 
-    @cached_property
-    def issued_ns(self) -> int:
-        return parse_ns(self.issued)
+    id: Word
+    owner: Word
+    servers: list[ServerId]
+    expires: RFC3339
 
     @cached_property
     def expires_ns(self) -> int:
         return parse_ns(self.expires)
 
-    def encoded(self) -> bytes:
-        """Canonical bytes: what is signed."""
-        return canonical(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+class _TenantDocument(SignedDocument):
+    tenant: Name
+    serial: Serial
 
 
-class SetIndex(_Signed):
-    """All servers and tools of one tenant; its prompts and resources stand among the tools."""
+class SetIndex(_TenantDocument):
+    """All servers and tools of one tenant; its prompts and resources stand among the tools. Without `agents` there
+    is no list of agents, which is another thing than an empty one."""
 
-    schema_: Literal["pdp.set/1", "pdp.set/2"] = Field(alias="schema")
+    schema_: SetSchema = Field(alias="schema")
     servers: list[ServerEntry]
     tools: list[ToolEntry]
+    agents: list[AgentEntry] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.expires_ns <= self.issued_ns:
-            raise ValueError("expires is not after issued")
         ids = [server.id for server in self.servers]
         if len(ids) != len(set(ids)):
             raise ValueError("servers has the same id twice")
-        if self.schema_ != set_schema(self.tools):
-            raise ValueError(f"schema is {SET_SCHEMA} for tools alone, {OTHER_SET_SCHEMA} with prompts or resources")
+        if self.schema_ != set_schema(self.servers, self.tools, self.agents):
+            raise ValueError(
+                f"schema is {SET_SCHEMA} for tools alone, {OTHER_SET_SCHEMA} with prompts or resources, "
+                f"{VETTED_SET_SCHEMA} with agents or vetted servers"
+            )
         keys = [(tool.server, tool.label) for tool in self.tools]
         if len(keys) != len(set(keys)):
             raise ValueError("tools has the same (server, name) twice")
         if not {server for server, _ in keys} <= set(ids):
             raise ValueError("tools names a server that servers does not list")
+        names = [agent.id for agent in self.agents or ()]
+        if len(names) != len(set(names)):
+            raise ValueError("agents has the same id twice")
+        if not {server for agent in self.agents or () for server in agent.servers} <= set(ids):
+            raise ValueError("agents names a server that servers does not list")
         return self
 
 
-def set_schema(tools: Iterable[ToolEntry]) -> Literal["pdp.set/1", "pdp.set/2"]:
+def set_schema(
+    servers: Iterable[ServerEntry], tools: Iterable[ToolEntry], agents: Sequence[AgentEntry] | None
+) -> SetSchema:
     """The version of a set of these entries. One of tools alone keeps the first: older releases read it."""
+    if agents is not None or any(server.vetting is not None for server in servers):
+        return "pdp.set/3"
     return "pdp.set/1" if all(tool.kind is None for tool in tools) else "pdp.set/2"
 
 
@@ -103,7 +195,7 @@ class WaiverEntry(Closed):
         return Waiver(self.id, self.code, self.server, self.owner, self.reason, parse_ns(self.expires))
 
 
-class WaiverSet(_Signed):
+class WaiverSet(_TenantDocument):
     """All waivers of one tenant."""
 
     schema_: Literal["pdp.waivers/1"] = Field(alias="schema")
@@ -111,23 +203,7 @@ class WaiverSet(_Signed):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.expires_ns <= self.issued_ns:
-            raise ValueError("expires is not after issued")
         ids = [waiver.id for waiver in self.waivers]
         if len(ids) != len(set(ids)):
             raise ValueError("waivers has the same id twice")
         return self
-
-
-_Document = TypeVar("_Document", SetIndex, WaiverSet)
-
-
-def decode(raw: bytes, kind: type[_Document], what: str) -> _Document:
-    """Read a payload strictly. Raises RegistryFault `registry.malformed`, saying where in `what`."""
-    try:
-        value, _ = parse_object(raw, what, max_bytes=MAX_BYTES)
-        return kind.model_validate(value)
-    except InvalidRequest as error:
-        raise RegistryFault("registry.malformed", f"{error.message}; make it anew with `pdp tools`") from None
-    except ValidationError as error:
-        raise RegistryFault("registry.malformed", f"{what}: {first_problem(error)}; make it anew") from None

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.strict_json import parse_object
-from pdp.registry import documents, dsse, files
-from pdp.registry.documents import SET_SCHEMA, Serial, ServerEntry, SetIndex, ToolEntry, set_schema
+from pdp.registry import files
+from pdp.registry.documents import (
+    SET_SCHEMA,
+    AgentEntry,
+    Serial,
+    ServerEntry,
+    SetIndex,
+    SetSchema,
+    ToolEntry,
+    set_schema,
+)
 from pdp.registry.manifest import Closed, Name, first_problem, render
+from pdp.registry.signed import MAX_BYTES, decode_document, load_envelope
 
 
 class Draft(Closed):
     """The content to be signed, without its dates."""
 
-    schema_: Literal["pdp.set/1", "pdp.set/2"] = Field(alias="schema")
+    schema_: SetSchema = Field(alias="schema")
     tenant: Name
     serial: Serial
     servers: list[ServerEntry]
     tools: list[ToolEntry]
+    agents: list[AgentEntry] | None = None
 
     def tool(self, server: str, label: str) -> ToolEntry | None:
         return next((t for t in self.tools if (t.server, t.label) == (server, label)), None)
+
+    def server(self, name: str) -> ServerEntry | None:
+        return next((s for s in self.servers if s.id == name), None)
 
     def with_server(self, entry: ServerEntry, entries: Sequence[ToolEntry]) -> Draft:
         """The draft with one server and all its entries replaced; everything sorted."""
@@ -35,14 +47,19 @@ class Draft(Closed):
         kept = [t for t in self.tools if t.server != entry.id]
         return self.model_copy(
             update={
-                "schema_": set_schema([*kept, *entries]),
+                "schema_": set_schema(servers, [*kept, *entries], self.agents),
                 "servers": sorted(servers, key=lambda s: s.id),
                 "tools": sorted([*kept, *entries], key=lambda t: (t.server, t.label)),
             }
         )
 
+    def with_agents(self, agents: list[AgentEntry] | None) -> Draft:
+        """The draft with another list of agents, or none."""
+        listed = None if agents is None else sorted(agents, key=lambda agent: agent.id)
+        return self.model_copy(update={"schema_": set_schema(self.servers, self.tools, listed), "agents": listed})
+
     def same_content(self, other: Draft) -> bool:
-        return (self.servers, self.tools) == (other.servers, other.tools)
+        return (self.servers, self.tools, self.agents) == (other.servers, other.tools, other.agents)
 
     def dated(self, issued_ns: int, expires_ns: int) -> SetIndex:
         """The index to sign. Raises RegistryFault when it does not hold together."""
@@ -66,22 +83,16 @@ def of_index(index: SetIndex) -> Draft:
 
 def load_draft(folder: Path) -> Draft | None:
     """The draft in `folder`, None when there is none. Raises RegistryFault."""
-    raw = _optional(folder / files.DRAFT_FILE)
+    raw = files.read_optional(folder / files.DRAFT_FILE)
     if raw is None:
         return None
     try:
-        value, _ = parse_object(raw, files.DRAFT_FILE, max_bytes=documents.MAX_BYTES)
+        value, _ = parse_object(raw, files.DRAFT_FILE, max_bytes=MAX_BYTES)
         return Draft.model_validate(value)
     except InvalidRequest as error:
         raise RegistryFault("registry.malformed", f"{error.message}; pin again") from None
     except ValidationError as error:
         raise RegistryFault("registry.malformed", f"{files.DRAFT_FILE}: {first_problem(error)}; pin again") from None
-
-
-def load_envelope(folder: Path, name: str) -> dsse.Envelope | None:
-    """A signed file's envelope, unverified; None when there is none. Raises RegistryFault."""
-    raw = _optional(folder / name)
-    return None if raw is None else dsse.parse(raw)
 
 
 def latest(folder: Path) -> Draft | None:
@@ -94,7 +105,15 @@ def latest(folder: Path) -> Draft | None:
 
 def _signed(folder: Path) -> SetIndex | None:
     envelope = load_envelope(folder, files.SET_FILE)
-    return documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+    return decode_document(envelope.payload, SetIndex, "set") if envelope is not None else None
+
+
+def continued(folder: Path) -> tuple[Draft, Draft]:
+    """The latest set, and the base of the next draft. Raises RegistryFault `state.nothing` where there is none."""
+    newest = latest(folder)
+    if newest is None:
+        raise RegistryFault("state.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
+    return newest, base_of(folder, newest.tenant)
 
 
 def base_of(folder: Path, tenant: str) -> Draft:
@@ -106,23 +125,3 @@ def base_of(folder: Path, tenant: str) -> Draft:
     if draft is None:
         return Draft.model_validate({"schema": SET_SCHEMA, "tenant": tenant, "serial": 1, "servers": [], "tools": []})
     return draft.model_copy(update={"serial": signed.serial + 1 if signed is not None else draft.serial})
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Whole or not at all: a reader never sees half a file. Readable by all, writable by the owner."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def _optional(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RegistryFault("registry.unreadable", f"{path.name}: cannot be read", detail=repr(error)) from None

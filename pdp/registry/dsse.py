@@ -80,7 +80,7 @@ def parse(raw: bytes) -> Envelope:
     try:
         value, _ = parse_object(raw, "envelope", max_bytes=MAX_ENVELOPE)
     except InvalidRequest as error:
-        raise RegistryFault("registry.malformed", f"{error.message}; sign the set again") from None
+        raise RegistryFault("registry.malformed", f"{error.message}; sign it again") from None
     payload_type, signatures = value.get("payloadType"), value.get("signatures")
     if not isinstance(payload_type, str):
         raise _malformed("payloadType", "is not a string")
@@ -106,7 +106,7 @@ def verify_envelope(envelope: Envelope, payload_type: str, keys: KeySet) -> Veri
         if not any(signer.role == role for signer in signers):
             raise RegistryFault(
                 "registry.unsigned",
-                f"no {role} whose key is configured has signed it; `pdp tools sign` adds a signature",
+                f"no {role} whose key is configured has signed it; `{keys.command}` adds a signature",
             )
     if len(signers) < keys.threshold:
         raise RegistryFault(
@@ -162,4 +162,4 @@ def _base64(holder: Mapping[str, Json], name: str) -> bytes:
 
 
 def _malformed(field: str, problem: str) -> RegistryFault:
-    return RegistryFault("registry.malformed", f"envelope.{field} {problem}; sign the set again")
+    return RegistryFault("registry.malformed", f"envelope.{field} {problem}; sign it again")

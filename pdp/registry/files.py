@@ -16,6 +16,7 @@ SET_FILE = "set.dsse.json"
 WAIVERS_FILE = "waivers.dsse.json"
 DRAFT_FILE = "set.json"
 MANIFESTS = "manifests"
+REPORTS = "reports"
 
 Signature: TypeAlias = tuple[int, ...]
 
@@ -23,6 +24,11 @@ Signature: TypeAlias = tuple[int, ...]
 def manifest_file(sha256: str) -> str:
     """Path of a manifest, relative to the folder."""
     return f"{MANIFESTS}/{sha256}.json"
+
+
+def report_file(sha256: str) -> str:
+    """Path of a report, relative to the folder."""
+    return f"{REPORTS}/{sha256}"
 
 
 def signature(path: Path) -> Signature | None:
@@ -85,3 +91,24 @@ def check_safe(info: os.stat_result, name: str) -> None:
     """Raises RegistryFault `registry.unsafe` when other users may write it."""
     if problem := writable_by_others(info, sticky=True):
         raise RegistryFault("registry.unsafe", f"{name}: {problem}")
+
+
+def read_optional(path: Path) -> bytes | None:
+    """The bytes of a file of somebody who signs, None when it is not there. Raises RegistryFault."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RegistryFault("registry.unreadable", f"{path.name}: cannot be read", detail=repr(error)) from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Whole or not at all: a reader never sees half a file. Readable by all, writable by the owner."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pdp.core.errors import ConfigurationFault
 from pdp.files.trusted_files import writable_by_others
-from pdp.registry.options import RegistryOptions, SignerRole
+from pdp.registry.options import RegistryOptions, ReleaseOptions, SignerRole
 
 _MAX_PEM = 16_384
 
@@ -35,26 +35,34 @@ class SignerKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """Keys and how many distinct ones must have signed; author and reviewer are always both needed."""
+    """Keys and how many distinct ones must have signed; author and reviewer are always both needed. Messages name
+    the `section` of the configuration, and the `command` that signs."""
 
     keys: tuple[SignerKey, ...]
     threshold: int = 2
+    section: str = "registry"
+    command: str = "pdp tools sign"
 
     def __post_init__(self) -> None:
         if len({key.raw for key in self.keys}) != len(self.keys):
             raise ConfigurationFault(
                 "registry.key_twice",
-                "registry.keys: one public key stands under two entries; author and reviewer need keys of their own",
+                f"{self.section}.keys: one public key stands under two entries; author and reviewer need keys of "
+                "their own",
             )
 
 
-def load_keys(options: RegistryOptions) -> KeySet:
+def load_keys(options: RegistryOptions | ReleaseOptions) -> KeySet:
     """Read the configured public keys. Raises ConfigurationFault naming the entry."""
+    releases = isinstance(options, ReleaseOptions)
+    section = "release" if releases else "registry"
     return KeySet(
         tuple(
-            SignerKey(k.id, k.role, read_public(k.public_key_file, f"registry.keys[{k.id}]")) for k in options.keys
+            SignerKey(k.id, k.role, read_public(k.public_key_file, f"{section}.keys[{k.id}]")) for k in options.keys
         ),
         options.threshold,
+        section,
+        "pdp policy release sign" if releases else "pdp tools sign",
     )
 
 

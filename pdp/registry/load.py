@@ -13,7 +13,7 @@ from pdp.core.errors import Fault
 from pdp.core.registered import RegistryChange
 from pdp.core.stored import Artefact
 from pdp.core.term import Term
-from pdp.registry.keys import load_keys
+from pdp.registry.keys import KeySet, load_keys
 from pdp.registry.marks import Floors
 from pdp.registry.observation import ConfiguredWatchers, Observations
 from pdp.registry.options import RegistryOptions
@@ -30,10 +30,10 @@ class SignedRegistry:
     def __init__(self, options: RegistryOptions, *, high_water: Callable[[str], int]) -> None:
         """`high_water` gives the highest serial ever committed under a mark's name, 0 for none. Raises
         ConfigurationFault when a key cannot be read. Nothing is loaded before the first `reload`."""
-        keys = load_keys(options)
+        self._sets = options.sets
+        self.take_keys(load_keys(options))
         self._max_stale_ns = options.max_stale_seconds * NS
         self._high_water = high_water
-        self._folders = {name: Tenant(name, folder, keys) for name, folder in sorted(options.sets.items())}
         self._snapshots: Mapping[str, TenantSnapshot] = {name: TenantSnapshot(name) for name in self._folders}
         self._digests: LRUCache[bytes, str] = LRUCache(_PRESENTED)
         self._watched = ConfiguredWatchers(options)
@@ -55,6 +55,11 @@ class SignedRegistry:
             view = self.view(at_ns)
             changes = (self._change(snapshot, view) for snapshot in view.tenants.values())
             return tuple(change for change in changes if change is not None)
+
+    def take_keys(self, keys: KeySet) -> None:
+        """With the next `reload`, what is in the folders is verified by these keys alone: a set that none but former
+        keys have signed is refused, and its last good one is not kept, for a former key may be one that leaked."""
+        self._folders = {name: Tenant(name, folder, keys) for name, folder in sorted(self._sets.items())}
 
     def status(self, at_ns: int) -> Mapping[str, Json]:
         """Status by tenant: serial, digest, expiry, number of tools, refused tools with reasons."""

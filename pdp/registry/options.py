@@ -1,4 +1,4 @@
-"""Configuration of the registry."""
+"""Configuration of the registry, and of releases of policy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pdp.files.options import Options
 
 SignerRole = Literal["author", "reviewer"]
+ReleasedPart = Literal["policy", "org", "prompts", "directory"]
 
 
 class KeyOptions(Options):
@@ -84,8 +85,48 @@ class RegistryOptions(Options):
             raise ValueError("`watchers` names a tenant that `sets` does not have")
         if not self.sets:
             return self  # nothing to verify: every server is unknown
-        if {key.role for key in self.keys} != {"author", "reviewer"}:
-            raise ValueError("`keys` needs at least one key with role `author` and one with role `reviewer`")
-        if len(self.keys) < self.threshold:
-            raise ValueError("`threshold` is larger than the number of keys, so no set could ever verify")
+        _enough(self.keys, self.threshold)
         return self
+
+
+class ReleaseOptions(Options):
+    """`release:` in the configuration."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_./:@-]{1,128}$",
+        description="The installation that releases are for: one that was signed for another is refused.",
+        examples=["acme-production"],
+    )
+    file: Path = Field(Path("release.dsse.json"), description="Where `pdp policy release sign` puts signatures.")
+    keys: tuple[KeyOptions, ...] = Field(
+        description="Who may sign; at least one author and one reviewer. They need not be those of the registry.",
+        examples=[
+            [
+                {"id": "ann", "role": "author", "public_key_file": "keys/ann.pub.pem"},
+                {"id": "ben", "role": "reviewer", "public_key_file": "keys/ben.pub.pem"},
+            ]
+        ],
+    )
+    threshold: int = Field(default=2, ge=2, description="Distinct keys that must have signed; both roles always.")
+    demand: tuple[ReleasedPart, ...] = Field(
+        ("policy", "org", "prompts", "directory"),
+        min_length=1,
+        description="What is used only as it was released: all Rego of the bundle, the organisation's data, the "
+        "judge's prompts, the files of the directories.",
+    )
+
+    @model_validator(mode="after")
+    def _satisfiable(self) -> Self:
+        ids = [key.id for key in self.keys]
+        if len(ids) != len(set(ids)):
+            raise ValueError("`keys` has the same id twice; give every key its own")
+        _enough(self.keys, self.threshold)
+        return self
+
+
+def _enough(keys: tuple[KeyOptions, ...], threshold: int) -> None:
+    """Raises ValueError where no document could ever verify."""
+    if {key.role for key in keys} != {"author", "reviewer"}:
+        raise ValueError("`keys` needs at least one key with role `author` and one with role `reviewer`")
+    if len(keys) < threshold:
+        raise ValueError("`threshold` is larger than the number of keys, so nothing could ever verify")

@@ -1,5 +1,5 @@
-"""Pinning: from a server's definitions and a review to manifests and an unsigned draft of the set index; and taking a
-tool out of use, or back.
+"""Pinning: from a server's definitions and a review to manifests and an unsigned draft of the set index; taking a
+tool out of use, or back; and the list of agents.
 
 Nothing here makes a tool usable: a draft counts once author and reviewer have signed it (`sign`).
 """
@@ -15,16 +15,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from pdp.core import json_pointer
-from pdp.core.check import WORST_COUNT
+from pdp.core.check import NS, WORST_COUNT
 from pdp.core.digest import Json, digest
 from pdp.core.errors import RegistryFault
 from pdp.core.facts import WORST_LABELS
 from pdp.core.methods import OPERATION, PINNED_KINDS, label_of
 from pdp.core.names import nearest
 from pdp.registry import files
-from pdp.registry.diff import newest_version
-from pdp.registry.documents import ServerEntry, State, ToolEntry
-from pdp.registry.draft import Draft, base_of, write_file
+from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
+from pdp.registry.draft import Draft, base_of, continued
+from pdp.registry.files import write_file
 from pdp.registry.manifest import (
     EffectEntry,
     Hints,
@@ -38,7 +38,7 @@ from pdp.registry.manifest import (
     worse,
 )
 from pdp.registry.peer import FORMS, is_peer
-from pdp.registry.review import Review, ReviewedHints, ToolReview
+from pdp.registry.review import Review, ReviewedHints, ToolReview, load_yaml
 from pdp.registry.sign import load_manifest
 
 UNREVIEWED = "unreviewed"  # the version of a tool without a review
@@ -78,10 +78,12 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """The files that a pin wrote. `draft` is None when nothing differs from what is signed."""
+    """The files that a pin wrote. `draft` is None when nothing differs from what is signed. `unvetted`: the server
+    was vetted, and is another one now."""
 
     proposals: tuple[Proposal, ...]
     draft: Draft | None
+    unvetted: bool = False
 
 
 def manifest_of(
@@ -158,7 +160,8 @@ def pin(
     prompts and resources, each with its kind.
 
     Other servers of the set stay as they are; tools that the server no longer lists are withdrawn; what did not
-    change keeps its manifest. Raises RegistryFault (`pin.*`, `review.*`, `registry.*`).
+    change keeps its manifest. A server that lists what it did keeps its vetting: other definitions are another
+    package's. Raises RegistryFault (`pin.*`, `review.*`, `registry.*`).
     """
     offered = [*(("tool", definition) for definition in definitions), *others]
     for kind in PINNED_KINDS:
@@ -166,7 +169,9 @@ def pin(
     base = base_of(folder, server.tenant)
     proposals = [_propose((folder, base), server, one, review, at_ns) for one in offered]
     proposals += _gone(folder, base, server.id, {p.manifest.label for p in proposals})
-    draft = base.with_server(server.entry(), [_entry(p.manifest, p.state) for p in proposals])
+    vetting = _vetting(folder, base, server.id, proposals)
+    entry = server.entry().model_copy(update={"vetting": vetting})
+    draft = base.with_server(entry, [_entry(p.manifest, p.state) for p in proposals])
     if draft.same_content(base):
         return Pinned(tuple(proposals), None)
     (folder / files.MANIFESTS).mkdir(parents=True, exist_ok=True)
@@ -176,7 +181,21 @@ def pin(
             decode(data)  # what cannot be read back is not written
             write_file(folder / files.manifest_file(proposal.manifest.digest()), data)
     write_file(folder / files.DRAFT_FILE, draft.encoded())
-    return Pinned(tuple(proposals), draft)
+    before = base.server(server.id)
+    return Pinned(tuple(proposals), draft, before is not None and before.vetting is not None and vetting is None)
+
+
+def _vetting(folder: Path, base: Draft, server: str, proposals: Sequence[Proposal]) -> VettingEntry | None:
+    """The vetting that the server has and keeps."""
+    entry = base.server(server)
+    if entry is None or entry.vetting is None:
+        return None
+    for proposal in proposals:
+        tool = base.tool(server, proposal.manifest.label)
+        before = _stored(folder, tool.manifest_sha256) if tool is not None else None
+        if before is None or proposal.change == "gone" or before.definition != proposal.manifest.definition:
+            return None
+    return entry.vetting
 
 
 def _entry(manifest: Manifest, state: State) -> ToolEntry:
@@ -265,10 +284,7 @@ def set_state(folder: Path, server: str, name: str, state: State) -> Draft | Non
 
     Raises RegistryFault: `state.nothing` (no set here), `state.unknown_tool` with the nearest right name, and what
     `load_manifest` says when a tool that cannot be read is to be used again."""
-    newest = newest_version(folder).draft
-    if newest is None:
-        raise RegistryFault("state.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
-    base = base_of(folder, newest.tenant)
+    _, base = continued(folder)
     entry = base.tool(server, name)
     if entry is None:
         raise RegistryFault("state.unknown_tool", f"{server}/{name}: is not in the set{_near(base, server, name)}")
@@ -280,6 +296,33 @@ def set_state(folder: Path, server: str, name: str, state: State) -> Draft | Non
     draft = base.model_copy(update={"tools": tools})
     write_file(folder / files.DRAFT_FILE, draft.encoded())
     return draft
+
+
+def set_agents(folder: Path, listed: Path | None) -> Draft | None:
+    """Write a draft with the agents of a YAML file ({agents: [{id, owner, servers, expires}]}), or without a list;
+    None when the set at hand has them already. Raises RegistryFault: `state.nothing`, `agents.malformed`."""
+    newest, base = continued(folder)
+    agents = None if listed is None else read_agents(listed)
+    draft = base.with_agents(agents)
+    if draft.same_content(newest):
+        return None
+    draft.dated(0, NS)  # holds together: agents of servers that are there, each once
+    write_file(folder / files.DRAFT_FILE, draft.encoded())
+    return draft
+
+
+def read_agents(path: Path) -> list[AgentEntry]:
+    """The agents of a file. Raises RegistryFault `agents.malformed`, saying where."""
+    content = load_yaml(path, "agents.malformed")
+    if set(content) != {"agents"} or not isinstance(content["agents"], list):
+        raise RegistryFault("agents.malformed", f"{path.name}: holds one key, `agents`, with a list")
+    agents = []
+    for place, entry in enumerate(content["agents"]):
+        try:
+            agents.append(AgentEntry.model_validate(entry))
+        except ValidationError as error:
+            raise RegistryFault("agents.malformed", f"{path.name}: agents.{place}.{first_problem(error)}") from None
+    return agents
 
 
 def _near(base: Draft, server: str, name: str) -> str:

@@ -14,24 +14,17 @@ from pydantic import ValidationError
 
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import RegistryFault
-from pdp.registry import documents, dsse, files
+from pdp.registry import dsse, files
 from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet
-from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
-from pdp.registry.keys import SignerKey
+from pdp.registry.draft import Draft, load_draft, of_index
 from pdp.registry.manifest import MAX_BYTES, Manifest, decode, first_problem, render
 from pdp.registry.review import load_yaml
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.registry.signed import SigningTerm, add_signature, begin_document, decode_document, load_envelope
+from pdp.registry.vetting import check_reports
 
 WAIVERS_DRAFT = "waivers.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class SigningTerm:
-    """When it is signed and for how long it holds; `lifetime_ns` counts only for the first signature."""
-
-    at_ns: int
-    lifetime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +43,11 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: 
     """Sign the draft in `folder`, or add a signature to `set.dsse.json` when it already holds the same content.
 
     `renew` begins anew with the next serial and fresh dates. Raises RegistryFault: nothing to sign, a manifest
-    that is not what the index names (text that cannot be read is not signed), an index out of date, a finding of
-    severity high that `accepted.yaml` does not name (`sign.findings`).
+    or report that is not what the index names (text that cannot be read is not signed), an index out of date, a
+    finding of severity high that `accepted.yaml` does not name (`sign.findings`).
     """
     draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
-    current = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+    current = decode_document(envelope.payload, SetIndex, "set") if envelope is not None else None
     if draft is None and current is None:
         raise RegistryFault("sign.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
     chosen = draft
@@ -64,6 +57,7 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: 
         raise RegistryFault("sign.nothing", "There is nothing to sign.")
     scanned = accept.review(scan(scanned_tools(folder, chosen)), accept.load(folder))
     accept.refuse_open(scanned)
+    check_reports(folder, chosen.servers)
     if current is not None and envelope is not None and not renew and chosen == of_index(current):
         return replace(_add(folder / files.SET_FILE, envelope, current, key, term), scanned=scanned)
     if current is not None:
@@ -78,7 +72,7 @@ def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, ren
     `folder`, or add a signature to `waivers.dsse.json` when it already holds the same. Raises RegistryFault."""
     content = load_yaml(folder / WAIVERS_DRAFT, "waivers.malformed")
     envelope = load_envelope(folder, files.WAIVERS_FILE)
-    current = documents.decode(envelope.payload, WaiverSet, "waivers") if envelope is not None else None
+    current = decode_document(envelope.payload, WaiverSet, "waivers") if envelope is not None else None
     waivers = _waivers(content, _tenant(folder), current.serial + 1 if current is not None else 1, term)
     if current is not None and envelope is not None and not renew and current.waivers == waivers.waivers:
         return _add(folder / files.WAIVERS_FILE, envelope, current, key, term)
@@ -123,7 +117,7 @@ def _tenant(folder: Path) -> str:
     if draft is not None:
         return draft.tenant
     if envelope is not None:
-        return documents.decode(envelope.payload, SetIndex, "set").tenant
+        return decode_document(envelope.payload, SetIndex, "set").tenant
     raise RegistryFault(
         "sign.nothing", "Waivers belong to a set, and there is none here; begin with `pdp tools pin`."
     )
@@ -148,23 +142,14 @@ def _waivers(content: Any, tenant: str, serial: int, term: SigningTerm) -> Waive
 
 
 def _begin(path: Path, payload_type: str, document: SetIndex | WaiverSet, key: Ed25519PrivateKey) -> Signing:
-    payload = document.encoded()
-    signature = dsse.sign(payload_type, payload, key)
-    write_file(path, dsse.encode(dsse.Envelope(payload_type, payload, (signature,))))
-    return Signing(document, 1, "begun")
+    return Signing(document, begin_document(path, payload_type, document, key), "begun")
 
 
 def _add(
     path: Path, envelope: dsse.Envelope, document: SetIndex | WaiverSet, key: Ed25519PrivateKey, term: SigningTerm
 ) -> Signing:
-    if term.at_ns >= document.expires_ns:
-        raise RegistryFault("sign.expired", "What is signed has expired; begin anew with --renew.")
     expected = dsse.SET_TYPE if isinstance(document, SetIndex) else dsse.WAIVERS_TYPE
     if envelope.payload_type != expected:
         raise RegistryFault("registry.malformed", "envelope.payloadType: is another document's; begin anew")
-    mine = SignerKey("mine", "author", key.public_key())
-    if dsse.signed_by(envelope, (mine,)):
-        return Signing(document, len(envelope.signatures), "already")
-    signatures = (*envelope.signatures, dsse.sign(envelope.payload_type, envelope.payload, key))
-    write_file(path, dsse.encode(dsse.Envelope(envelope.payload_type, envelope.payload, signatures)))
-    return Signing(document, len(signatures), "added")
+    outcome, signatures = add_signature(path, envelope, document, key, term)
+    return Signing(document, signatures, outcome)

@@ -10,7 +10,7 @@ from pdp.core.facts import TargetFact
 from pdp.core.registered import PinnedTool
 from pdp.core.schema import is_open
 from pdp.core.uri_template import is_template
-from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry, WaiverSet
+from pdp.registry.documents import AgentEntry, ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
 
 
@@ -21,6 +21,7 @@ class SignedSet:
     index: SetIndex
     payload: bytes
     sha256: str
+    agents: Mapping[str, AgentEntry] = field(default_factory=dict)  # of the index, by id
 
 
 @dataclass(frozen=True, slots=True)

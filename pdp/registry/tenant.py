@@ -12,11 +12,12 @@ from pathlib import Path
 from pdp.core.check import NS, Check, failed
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import RegistryFault
-from pdp.registry import documents, dsse, files
+from pdp.registry import dsse, files
 from pdp.registry.documents import SetIndex, ToolEntry, WaiverSet
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import MAX_BYTES, decode
 from pdp.registry.marks import Floor, Floors, fingerprint
+from pdp.registry.signed import decode_document
 from pdp.registry.snapshot import (
     IndexedTool,
     SignedSet,
@@ -111,11 +112,11 @@ class Tenant:
         return True
 
     def _accept_set(self, payload: bytes, at_ns: int, floor: Floor) -> None:
-        index = documents.decode(payload, SetIndex, "set")
+        index = decode_document(payload, SetIndex, "set")
         current = self.signed
         if current is not None and current.payload == payload:
             return
-        signed = SignedSet(index, payload, sha256_hex(payload))
+        signed = SignedSet(index, payload, sha256_hex(payload), {agent.id: agent for agent in index.agents or ()})
         floor = _highest(floor, Floor(current.index.serial, fingerprint(current.sha256)) if current else Floor())
         _acceptable(index, self.tenant, at_ns, floor.serial, "set")
         _fresh_serial(index, signed.sha256, floor, "set")
@@ -179,7 +180,7 @@ class Tenant:
         last = self._last_waivers
         if last is not None and last.payload == payload:
             return
-        waivers = documents.decode(payload, WaiverSet, "waivers")
+        waivers = decode_document(payload, WaiverSet, "waivers")
         signed = SignedWaivers(waivers, payload, sha256_hex(payload))
         floor = _highest(floor, Floor(last.waivers.serial, fingerprint(last.sha256)) if last else Floor())
         _acceptable(waivers, self.tenant, at_ns, floor.serial, "waivers")

@@ -12,15 +12,17 @@ from typing import TypeVar
 from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
 from pdp.injection.excerpt import visible
-from pdp.registry import documents, dsse, files
-from pdp.registry.documents import SetIndex, WaiverSet
+from pdp.registry import dsse, files
+from pdp.registry.documents import AgentEntry, SetIndex, VettingEntry, WaiverSet
 from pdp.registry.draft import load_draft, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.sign import load_manifest
+from pdp.registry.signed import decode_document
 from pdp.registry.tenant import SKEW_NS
+from pdp.registry.vetting import check_reports
 
 _SOON_NS = 7 * 24 * 3600 * NS
 _Document = TypeVar("_Document", SetIndex, WaiverSet)
@@ -79,6 +81,8 @@ def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> 
                 RegistryFault("registry.rollback", f"its serial is below {floor}, which was loaded before; pin anew"),
             )
         _tools(folder, report.index, report)
+        _agents(report.index, at_ns, report)
+        _vettings(folder, report.index, at_ns, report)
         _findings(folder, report)
         _leftovers(folder, report.index, report)
     if (folder / files.WAIVERS_FILE).exists():
@@ -106,7 +110,7 @@ def _document(
     except RegistryFault as fault:
         report.add(name, fault)
     try:
-        return documents.decode(envelope.payload, kind, name)
+        return decode_document(envelope.payload, kind, name)
     except RegistryFault as fault:
         report.add(name, fault)
         return None
@@ -134,6 +138,29 @@ def _tools(folder: Path, index: SetIndex, report: VerificationReport) -> None:
             code = fault.code
             report.add(where, fault)
         report.tools.append(ToolLine(entry.server, entry.label, entry.state, code, manifest))
+
+
+def _agents(index: SetIndex, at_ns: int, report: VerificationReport) -> None:
+    for agent in index.agents or ():
+        _ending(agent, f"agent {visible(agent.id)}: its registration", at_ns, report)
+
+
+def _vettings(folder: Path, index: SetIndex, at_ns: int, report: VerificationReport) -> None:
+    """A report that is not what was signed proves nothing any more."""
+    for server in index.servers:
+        if server.vetting is not None:
+            _ending(server.vetting, f"server {server.id}: its vetting", at_ns, report)
+    try:
+        check_reports(folder, index.servers)
+    except RegistryFault as fault:
+        report.add(files.REPORTS, fault)
+
+
+def _ending(entry: AgentEntry | VettingEntry, what: str, at_ns: int, report: VerificationReport) -> None:
+    """A note: that an entry ends is what was signed."""
+    if entry.expires_ns - at_ns < _SOON_NS:
+        word = "expired" if at_ns >= entry.expires_ns else "expires"
+        report.notes.append(f"{what} {word} {entry.expires}")
 
 
 def _findings(folder: Path, report: VerificationReport) -> None:

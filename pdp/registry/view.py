@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ServerFact, TargetFact, Waiver
+from pdp.core.facts import AgentFact, AgentRegistration, ServerFact, TargetFact, Waiver
 from pdp.core.methods import label_of
 from pdp.core.registered import PinnedTool, RegistryPins
 from pdp.core.request import ServerPeer
@@ -87,7 +87,20 @@ class FileRegistryView:
             return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
         if entry.peer is not None and not (proved := check_peer(entry.peer, peer)).ok:
             return ServerFact(proved, server)
-        return ServerFact(OK, server, entry.resource, entry.owner)
+        return entry.fact(at_ns)
+
+    def registration(self, tenant: str, agent: AgentFact, server: str, at_ns: int) -> AgentRegistration:
+        """The agent in the signed list; `no_list` where a set that may be used has none."""
+        snapshot = self.tenants.get(tenant, _UNLOADED)
+        if snapshot.signed is None or not _state(snapshot, "server", at_ns, self.max_stale_ns).ok:
+            return AgentRegistration()
+        if snapshot.signed.index.agents is None:
+            return AgentRegistration("no_list")
+        entry = snapshot.signed.agents.get(agent.id or "") if agent.check.ok else None
+        if entry is None:
+            return AgentRegistration()
+        status = "registered" if at_ns < entry.expires_ns else "expired"
+        return AgentRegistration(status, entry.owner, server in entry.servers, entry.expires_ns)
 
     def resource(self, tenant: str, server: str, at_ns: int) -> str:
         """The signed `resource`, whether or not the server has proved itself."""

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pdp.confinement import Confinement
 from pdp.core.errors import RegistryFault
-from pdp.registry.draft import write_file
+from pdp.registry.files import write_file
 from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
 from pdp.registry.observation import file_of, observation_of, seal

@@ -72,6 +72,8 @@ class _ReloadPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReloadPart
     """The directory of people and groups."""
     RELOAD_PART_PROMPTS: _ReloadPart.ValueType  # 5
     """The judge's prompts."""
+    RELOAD_PART_SECRETS: _ReloadPart.ValueType  # 6
+    """TLS files, the key of the signed log, and the public keys of the registry."""
 
 class ReloadPart(_ReloadPart, metaclass=_ReloadPartEnumTypeWrapper):
     """ReloadPart is something that can be read again."""
@@ -88,6 +90,8 @@ RELOAD_PART_DIRECTORY: ReloadPart.ValueType  # 4
 """The directory of people and groups."""
 RELOAD_PART_PROMPTS: ReloadPart.ValueType  # 5
 """The judge's prompts."""
+RELOAD_PART_SECRETS: ReloadPart.ValueType  # 6
+"""TLS files, the key of the signed log, and the public keys of the registry."""
 Global___ReloadPart: _TypeAlias = ReloadPart  # noqa: Y015
 
 class _SwitchScope:
@@ -180,6 +184,7 @@ class GetStatusResponse(_message.Message):
     JUDGE_FIELD_NUMBER: _builtins.int
     SHADOWS_FIELD_NUMBER: _builtins.int
     CALLERS_NOT_INSPECTING_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     serving: Global___ServingState.ValueType
@@ -244,6 +249,10 @@ class GetStatusResponse(_message.Message):
         labels.
         """
 
+    @_builtins.property
+    def release(self) -> Global___ReleaseStatus:
+        """The release of policy. Absent: none is demanded, and files count as they lie there, signed by nobody."""
+
     def __init__(
         self,
         *,
@@ -264,14 +273,75 @@ class GetStatusResponse(_message.Message):
         judge: Global___JudgeStatus | None = ...,
         shadows: _abc.Iterable[Global___ShadowStatus] | None = ...,
         callers_not_inspecting: _abc.Iterable[_builtins.str] | None = ...,
+        release: Global___ReleaseStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "judge", b"judge", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "judge", b"judge", "policy", b"policy", "release", b"release", "store", b"store", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "callers_not_inspecting", b"callers_not_inspecting", "differences", b"differences", "directories", b"directories", "engine", b"engine", "judge", b"judge", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "serving", b"serving", "shadows", b"shadows", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "callers_not_inspecting", b"callers_not_inspecting", "differences", b"differences", "directories", b"directories", "engine", b"engine", "judge", b"judge", "key_sets", b"key_sets", "observations", b"observations", "policy", b"policy", "registries", b"registries", "release", b"release", "serving", b"serving", "shadows", b"shadows", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseStatus(_message.Message):
+    """ReleaseStatus is the state of signed releases of policy, data, prompts and directories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ROLLS_BACK_TO_FIELD_NUMBER: _builtins.int
+    SIGNERS_FIELD_NUMBER: _builtins.int
+    DEMANDED_FIELD_NUMBER: _builtins.int
+    ACTIVATED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    serial: _builtins.int
+    """Serial of the release in force. 0: there is none, and no demanded part is used."""
+    digest: _builtins.str
+    """SHA-256 of what was signed."""
+    rolls_back_to: _builtins.int
+    """Serial of the release whose parts are in force again. 0: it does not go back."""
+    @_builtins.property
+    def signers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Role and id of each key that signed it."""
+
+    @_builtins.property
+    def demanded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parts that have to be released: `policy`, `org`, `prompts`, `directory`."""
+
+    @_builtins.property
+    def activated_at(self) -> _timestamp_pb2.Timestamp:
+        """When this process put it in force."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """From then on nothing is taken by it but what is in use."""
+
+    @_builtins.property
+    def last_failure(self) -> Global___Fault:
+        """Why the newest file is refused, or the release holds no longer; absent while it holds."""
+
+    def __init__(
+        self,
+        *,
+        serial: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        rolls_back_to: _builtins.int = ...,
+        signers: _abc.Iterable[_builtins.str] | None = ...,
+        demanded: _abc.Iterable[_builtins.str] | None = ...,
+        activated_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        last_failure: Global___Fault | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated_at", b"activated_at", "expires_at", b"expires_at", "last_failure", b"last_failure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated_at", b"activated_at", "demanded", b"demanded", "digest", b"digest", "expires_at", b"expires_at", "last_failure", b"last_failure", "rolls_back_to", b"rolls_back_to", "serial", b"serial", "signers", b"signers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStatus: _TypeAlias = ReleaseStatus  # noqa: Y015
 
 @_typing.final
 class JudgeStatus(_message.Message):

@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from pdp.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +21,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReviewDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReviewDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReviewDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVIEW_DECISION_UNSPECIFIED: _ReviewDecision.ValueType  # 0
+    """Never sent."""
+    REVIEW_DECISION_KEPT: _ReviewDecision.ValueType  # 1
+    """It stays granted."""
+    REVIEW_DECISION_NARROWED: _ReviewDecision.ValueType  # 2
+    """Some of it, or all, is taken away."""
+
+class ReviewDecision(_ReviewDecision, metaclass=_ReviewDecisionEnumTypeWrapper):
+    """ReviewDecision is what became of what is granted and unused."""
+
+REVIEW_DECISION_UNSPECIFIED: ReviewDecision.ValueType  # 0
+"""Never sent."""
+REVIEW_DECISION_KEPT: ReviewDecision.ValueType  # 1
+"""It stays granted."""
+REVIEW_DECISION_NARROWED: ReviewDecision.ValueType  # 2
+"""Some of it, or all, is taken away."""
+Global___ReviewDecision: _TypeAlias = ReviewDecision  # noqa: Y015
 
 @_typing.final
 class GetRecordRequest(_message.Message):
@@ -498,3 +523,79 @@ class RecordSummary(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordSummary: _TypeAlias = RecordSummary  # noqa: Y015
+
+@_typing.final
+class RecordReviewRequest(_message.Message):
+    """RecordReviewRequest is a review of what is granted and what was used in the auditor's tenant: `pdp audit access` makes
+    the report. PERMISSION_DENIED for an auditor of every tenant.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_SHA256_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    UNUSED_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    report_sha256: _builtins.bytes
+    """SHA-256 of the report's bytes, 32 bytes."""
+    unused: _builtins.int
+    """How much the report says is granted and unused."""
+    decided: Global___ReviewDecision.ValueType
+    """What was decided."""
+    reason: _builtins.str
+    """Why, for the record, which keeps a commitment to it; 1 to 1,000 characters."""
+    tenant: _builtins.str
+    """The tenant that the report is of. One that is not the auditor's: PERMISSION_DENIED."""
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """The report's window: from this instant."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """To before this instant, which is after the other and not in the future."""
+
+    def __init__(
+        self,
+        *,
+        report_sha256: _builtins.bytes = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        unused: _builtins.int = ...,
+        decided: Global___ReviewDecision.ValueType = ...,
+        reason: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided", "from_time", b"from_time", "reason", b"reason", "report_sha256", b"report_sha256", "tenant", b"tenant", "to_time", b"to_time", "unused", b"unused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordReviewRequest: _TypeAlias = RecordReviewRequest  # noqa: Y015
+
+@_typing.final
+class RecordReviewResponse(_message.Message):
+    """RecordReviewResponse is the review as recorded. It is durable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def record(self) -> _types_pb2.RecordRef:
+        """Where the record stands."""
+
+    def __init__(
+        self,
+        *,
+        record: _types_pb2.RecordRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordReviewResponse: _TypeAlias = RecordReviewResponse  # noqa: Y015

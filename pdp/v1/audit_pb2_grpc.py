@@ -56,6 +56,11 @@ class AuditServiceStub:
                 request_serializer=pdp_dot_v1_dot_audit__pb2.SearchRecordsRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_audit__pb2.SearchRecordsResponse.FromString,
                 _registered_method=True)
+        self.RecordReview = channel.unary_unary(
+                '/pdp.v1.AuditService/RecordReview',
+                request_serializer=pdp_dot_v1_dot_audit__pb2.RecordReviewRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_audit__pb2.RecordReviewResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -93,6 +98,13 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordReview(self, request, context):
+        """RecordReview records that access was reviewed: by which auditor, on which report, and what was decided.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -115,6 +127,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.SearchRecords,
                     request_deserializer=pdp_dot_v1_dot_audit__pb2.SearchRecordsRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_audit__pb2.SearchRecordsResponse.SerializeToString,
+            ),
+            'RecordReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordReview,
+                    request_deserializer=pdp_dot_v1_dot_audit__pb2.RecordReviewRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_audit__pb2.RecordReviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +244,33 @@ class AuditService:
             '/pdp.v1.AuditService/SearchRecords',
             pdp_dot_v1_dot_audit__pb2.SearchRecordsRequest.SerializeToString,
             pdp_dot_v1_dot_audit__pb2.SearchRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AuditService/RecordReview',
+            pdp_dot_v1_dot_audit__pb2.RecordReviewRequest.SerializeToString,
+            pdp_dot_v1_dot_audit__pb2.RecordReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

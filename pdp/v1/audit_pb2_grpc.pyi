@@ -48,6 +48,8 @@ class AuditServiceStub:
     """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
     `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
     """
+    RecordReview: _grpc.UnaryUnaryMultiCallable[_audit_pb2.RecordReviewRequest, _audit_pb2.RecordReviewResponse]
+    """RecordReview records that access was reviewed: by which auditor, on which report, and what was decided."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -68,6 +70,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
     `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
     """
+    RecordReview: _aio.UnaryUnaryMultiCallable[_audit_pb2.RecordReviewRequest, _audit_pb2.RecordReviewResponse]  # type: ignore[assignment]
+    """RecordReview records that access was reviewed: by which auditor, on which report, and what was decided."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """AuditService answers callers that hold the role `audit`, for their own tenant only: another tenant's
@@ -109,5 +113,13 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """SearchRecords lists records, newest first. A page may be short, or empty, though more follow: what counts is
         `next_page_token`. UNIMPLEMENTED where the operator keeps no index; UNAVAILABLE `search.behind` while it is made.
         """
+
+    @_abc_1.abstractmethod
+    def RecordReview(
+        self,
+        request: _audit_pb2.RecordReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.RecordReviewResponse, _abc.Awaitable[_audit_pb2.RecordReviewResponse]]:
+        """RecordReview records that access was reviewed: by which auditor, on which report, and what was decided."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -605,6 +605,52 @@ deny contains {
 }
 
 # METADATA
+# title: Where agents are registered, no other acts
+# description: A tenant that signs a list of its agents means all of them. Who is not on it for this server, or no longer, is nobody's.
+deny contains {
+	"code": "agent.unregistered",
+	"message": "The agent is not in the signed list of agents for this server, or its registration has expired; have its owner register it.",
+	"control": "MCP07",
+	"waivable": true,
+} if {
+	input.agent.registration.status != "no_list"
+	not registered
+}
+
+registered if {
+	input.agent.registration.status == "registered"
+	input.agent.registration.server
+}
+
+# METADATA
+# title: A server runs what was vetted
+# description: |
+#   The organisation names in `data.org.vetting` what must be signed of the package that a server runs: its digest
+#   (`package`), and the examinations that it passed. What is named and not known is never there.
+deny contains {
+	"code": "server.not_vetted",
+	"message": "The package that the server runs is not vetted as the organisation demands, or no longer; have it vetted and signed.",
+	"control": "MCP04",
+	"waivable": true,
+} if {
+	some demand in data.org.vetting
+	not vetted(demand)
+}
+
+vetted("package") if input.server.vetting.status == "vetted"
+
+vetted("static") if examined(input.server.vetting.static.result)
+
+vetted("dependencies") if examined(input.server.vetting.dependencies.result)
+
+vetted("dynamic") if examined(input.server.vetting.dynamic.result)
+
+examined(result) if {
+	input.server.vetting.status == "vetted"
+	result in {"passed", "accepted"}
+}
+
+# METADATA
 # title: A service behind a tool gets a token of its own
 # description: The caller exchanges the subject's token (RFC 8693). Audience and scopes are those of the signed manifest, which the answer adds.
 oblige contains {

@@ -16,4 +16,5 @@ complete if {
 	is_string(org.judge.medium)
 	is_string(org.profile)
 	is_array(org.budgets)
+	is_array(org.vetting)
 }

@@ -65,6 +65,19 @@ ok := {"status": "ok", "code": ""}
 
 no_result := {"status": "missing", "code": "result.missing"}
 
+unexamined := {"result": "none", "performed_ns": 0}
+
+unvetted := {
+	"status": "none",
+	"package": null,
+	"sha256": null,
+	"reviewed_by": null,
+	"expires_ns": 0,
+	"static": unexamined,
+	"dependencies": unexamined,
+	"dynamic": unexamined,
+}
+
 base_tool := {
 	"status": "ok",
 	"code": "",
@@ -116,8 +129,8 @@ base := {
 		"expires_ns": now_ns + 600000000000,
 	},
 	"actors": [],
-	"agent": {"status": "ok", "source": "verified", "id": "assistant", "kind": "oauth_client"},
-	"server": {"status": "ok", "id": "git", "resource": "https://git.example/mcp", "owner": "platform"},
+	"agent": {"status": "ok", "source": "verified", "id": "assistant", "kind": "oauth_client", "registration": {"status": "no_list", "owner": null, "server": false, "expires_ns": 0}},
+	"server": {"status": "ok", "id": "git", "resource": "https://git.example/mcp", "owner": "platform", "vetting": unvetted},
 	"targets": [base_tool],
 	"call": {"method": "tools/call", "digest": "call-1", "judge_refusals": 0, "unknown_outcomes": 0, "people_refusals": 0, "people_withdrawals": 0},
 	"arguments": {"status": "ok", "value": {}, "findings": [], "size": 2, "depth": 1, "origins": {"traced": true, "values": [], "sinks": []}},
@@ -209,5 +222,6 @@ org := {
 	"temporary_grants": [{"group": "contractors", "server": "git", "tools": ["git_status"], "until_ns": now_ns + 86400000000000}],
 	"limits": [{"name": "git_log.max_count", "max": 100}],
 	"budgets": [],
+	"vetting": [],
 	"business_hours": {"weekdays": [1, 2, 3, 4, 5], "from_minute": 420, "to_minute": 1140},
 }

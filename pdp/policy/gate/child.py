@@ -32,19 +32,19 @@ _NAMED = {"checks": 'check_code("checks"', "call_checks": 'check_code("call_chec
 
 
 def main() -> None:
-    """Do the job on standard input."""
-    _limit()
+    """Do the job on standard input, in as many seconds of processor time as the last argument says."""
+    _limit(int(sys.argv[-1]))
     job = json.load(sys.stdin)
     bundle = Bundle.of(job["bundle"])
     jobs = {"check": _check, "test": _test, "places": _places}
     json.dump(jobs[job["job"]](bundle, job), sys.stdout)
 
 
-def _limit() -> None:
+def _limit(seconds: int) -> None:
     if resource is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        for kind, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, seconds)):
+            _, hard = resource.getrlimit(kind)
+            resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -246,7 +246,7 @@ class Flow(Negation):
                 waiting = (
                     waiting | set(self.declared([parsed_literal]))
                     if parsed_literal[0] == "SomeVars"
-                    else waiting - named(statement)
+                    else waiting and waiting - named(statement)
                 )
                 bound |= self.settle([parsed_literal], bound, context)
                 self._late(statement, inner.keys() - bound.keys())
@@ -309,7 +309,7 @@ class Flow(Negation):
 
     def _late(self, statement: Body, later: AbstractSet[str]) -> None:
         """One engine finds a value further down for some kinds of statement, the other for others."""
-        for name in sorted(named(statement) & later):
+        for name in sorted(named(statement) & later) if later else ():
             message = f"`{name}` is used here, and given a value further down."
             self.note(statement["span"], "names.late", message, "Put this after it.")
 

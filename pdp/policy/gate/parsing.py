@@ -228,7 +228,8 @@ def _repair(tree: object, source: bytes) -> None:
     """The parser lets an object with several keys begin at its last one; let it begin at its brace."""
     if isinstance(tree, dict):
         for name, inner in tree.items():
-            _repair(inner, source)
+            if isinstance(inner, (dict, list)):
+                _repair(inner, source)
             if name == "Object" and len(inner["fields"]) > 1:
                 first = int(span_of(inner["fields"][0][1])["start"])
                 inner["span"]["start"] = max(source.rfind(b"{", 0, first), 0)

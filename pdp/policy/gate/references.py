@@ -302,6 +302,8 @@ class References(Paths, ABC):
 
     def _unknown(self, node: Node, env: Env) -> Value:
         """Say why a name is nothing that may be read."""
+        if self.quiet:
+            return Unknown()  # a variable may have its value from further down
         root, whole = _root(node), span_of(node)
         imported = self.unit.imports.get(root, ((root,), {}))[0]
         path = (*imported[1:], *_names(flatten(node)[1]))
@@ -320,7 +322,7 @@ class References(Paths, ABC):
             self.note(whole, "reads.foreign", f"`{'.'.join(('data', *path))}` may not be read here.", hint)
         else:
             return Unknown()  # the composition, or a test
-        return Unknown() if self.quiet else REFUSED  # a variable may have its value from further down
+        return REFUSED
 
     def _input(self, root: SchemaValue, steps: list[Step], whole: Body) -> Value:
         if not steps:

@@ -41,8 +41,9 @@ def check(policy: Policy, units: list[Unit]) -> list[GateFinding]:
 
 def shadowing(policy: Policy) -> Iterator[GateFinding]:
     """Rules named as a builtin: engines differ on which one is called, and so would the gate."""
+    declared = {each.split(".")[0] for each in policy.builtins.declarations}
     for (_, name), rules in policy.groups.items():
-        if name in {declared.split(".")[0] for declared in policy.builtins.declarations}:
+        if name in declared:
             hint = "Choose another name."
             yield rules[0].unit.finding(rules[0].span, "names.shadowed", f"`{name}` is the name of a builtin.", hint)
 

@@ -6,7 +6,7 @@ An unknown shape is refused (`syntax.unknown`), so a newer parser cannot slip so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -209,21 +209,24 @@ def trees(rule: RegoRule) -> list[object]:
     return [rule.key, rule.value, rule.extra, *((query.literals, query.value) for query in rule.queries)]
 
 
+_HOLDERS = (dict, list, tuple)
+
+
 def walk(tree: object) -> Iterator[Mapping[str, Any]]:
     """Every mapping of a tree: nodes, statements, queries inside comprehensions."""
     pending = [tree]
     while pending:
         node = pending.pop()
-        if isinstance(node, list | tuple):
-            pending.extend(node)
-        elif isinstance(node, dict):
+        inner: Iterable[object] = node if isinstance(node, (list, tuple)) else ()
+        if isinstance(node, dict):
             yield node
-            pending.extend(node.values())
+            inner = node.values()
+        pending += [each for each in inner if isinstance(each, _HOLDERS)]
 
 
 def named(tree: object) -> set[str]:
     """Every name that is used in a tree."""
-    return {str(node["Var"]["value"]) for node in walk(tree) if set(node) == {"Var"}}
+    return {str(node["Var"]["value"]) for node in walk(tree) if "Var" in node and len(node) == 1}
 
 
 _COMPUTES = ("Call", "Membership", "ArithExpr", "BinExpr")

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pdp.core.errors import RegistryFault
-from pdp.registry.draft import write_file
+from pdp.registry.files import write_file
 from pdp.registry.manifest import Closed, first_problem
 from pdp.registry.review import load_yaml
 from pdp.registry.scan.finding import ScanFinding, blocking

@@ -8,9 +8,7 @@ from pathlib import Path
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.strict_json import parse
-from pdp.registry import documents, files
-from pdp.registry.documents import SetIndex
-from pdp.registry.draft import Draft, load_draft, load_envelope, of_index
+from pdp.registry.draft import Draft, latest
 from pdp.registry.scan.scan import ScannedTool
 from pdp.registry.sign import scanned_tools
 
@@ -25,13 +23,10 @@ def folder_tools(folder: Path) -> tuple[ScannedTool, ...]:
 
 def newest(folder: Path) -> Draft:
     """The draft when it is newer than what is signed, else what is signed. Raises RegistryFault."""
-    draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
-    signed = of_index(documents.decode(envelope.payload, SetIndex, "set")) if envelope is not None else None
-    if draft is not None and (signed is None or draft.serial > signed.serial):
-        return draft
-    if signed is None:
+    found = latest(folder)
+    if found is None:
         raise RegistryFault("scan.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
-    return signed
+    return found
 
 
 def file_tools(path: Path) -> tuple[ScannedTool, ...]:

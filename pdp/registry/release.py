@@ -1,0 +1,330 @@
+"""Releases of policy (`pdp.release/1`): which policy, data, judge's prompts and directories may be used.
+
+A release names the digest of each part for one installation, and author and reviewer sign it, n of m, like a set of
+tools. Parts are compared as they were read, so nothing is read twice. Marks in the store keep the serial, and what
+each release named: an older release is refused, and so are parts of an older one, unless `rolls_back_to` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import Field, ValidationError, model_validator
+
+from pdp.core.check import OK, Check
+from pdp.core.digest import sha256_hex
+from pdp.core.errors import RegistryFault
+from pdp.core.registered import ReleaseChange
+from pdp.core.stored import Artefact
+from pdp.core.term import Term
+from pdp.registry import dsse, files
+from pdp.registry.documents import Serial
+from pdp.registry.keys import KeySet, load_keys
+from pdp.registry.manifest import Digest, Name, first_problem, render
+from pdp.registry.marks import HighWater, fingerprint
+from pdp.registry.options import ReleaseOptions
+from pdp.registry.signed import (
+    SignedDocument,
+    SigningTerm,
+    add_signature,
+    begin_document,
+    decode_document,
+    load_envelope,
+)
+from pdp.registry.tenant import SKEW_NS
+
+PAYLOAD_TYPE = "application/vnd.pdp.release+json"
+PartName = Annotated[str, Field(pattern=r"^(policy|org|prompts|directory\.[^\x00-\x1f\x7f]{1,128})$")]
+_MARK = "release"
+
+
+class PolicyRelease(SignedDocument):
+    """SHA-256 of each part by its name. `rolls_back_to` is the serial of the release whose parts are used again."""
+
+    schema_: Literal["pdp.release/1"] = Field(alias="schema")
+    name: Name
+    serial: Serial
+    rolls_back_to: Serial | None = None
+    parts: dict[PartName, Digest]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.rolls_back_to is not None and self.rolls_back_to >= self.serial:
+            raise ValueError("rolls_back_to is not below serial")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRelease:
+    """A release that enough keys have signed."""
+
+    release: PolicyRelease
+    payload: bytes
+    sha256: str
+    signers: tuple[str, ...]
+
+    def marks(self) -> tuple[tuple[str, int], ...]:
+        """What keeps anything older from being used, by name."""
+        serial = self.release.serial
+        pairs = [(_MARK, serial), (f"{_MARK}@{serial}", fingerprint(self.sha256))]
+        for part, sha256 in sorted(self.release.parts.items()):
+            pairs += [(_named(serial, part), fingerprint(sha256)), (_known(part, sha256), serial)]
+        return tuple(pairs)
+
+
+def read_release(path: Path, keys: KeySet) -> SignedRelease:
+    """The release in a file, if enough keys have signed it. Raises RegistryFault `release.*`."""
+    try:
+        verified = dsse.verify(files.read(path.parent, path.name, dsse.MAX_ENVELOPE), PAYLOAD_TYPE, keys)
+        release = decode_document(verified.payload, PolicyRelease, path.name)
+    except RegistryFault as fault:
+        code = fault.code.replace("registry.", "release.", 1)
+        raise RegistryFault(code, fault.message, detail=fault.detail) from None
+    signers = tuple(f"{key.role} {key.id}" for key in verified.signers)
+    return SignedRelease(release, verified.payload, sha256_hex(verified.payload), signers)
+
+
+class SignedReleases:
+    """What the releases of an installation admit; implements `ports.Releases`. A file that is refused leaves the
+    release before in force, and one that has expired admits nothing but what is in use."""
+
+    def __init__(self, options: ReleaseOptions, *, high_water: HighWater) -> None:
+        """Raises ConfigurationFault when a key cannot be read. Nothing is in force before `begin`, or the first
+        change that is activated."""
+        self._options = options
+        self._keys = load_keys(options)
+        self._high_water = high_water
+        self._current: SignedRelease | None = None
+        self._vouched = True  # for the release in force: by the keys in force, since they are
+        self._next: SignedRelease | None = None  # not in force yet
+        self._problem: Check = _refused("release.missing", "No release of policy has been read.")
+        self._looked_ns = 0
+        self._reported: tuple[str, str] | None = None
+        self._in_use: dict[str, str] = {}
+
+    @property
+    def demand(self) -> tuple[str, ...]:
+        """See the port."""
+        return tuple(self._options.demand)
+
+    @property
+    def current(self) -> SignedRelease | None:
+        """The release in force."""
+        return self._current
+
+    @property
+    def problem(self) -> Check:
+        """Why the newest file is refused, or the release in force holds no longer."""
+        return self._problem
+
+    def take_keys(self, keys: KeySet) -> None:
+        """From the next `reload` on, files are verified by these keys alone. While the release in force is not one of
+        them, it admits what is in use and nothing else, as one that has expired: a former key may be one that
+        leaked. No `reload` may be under way."""
+        self._keys, self._vouched, self._next = keys, False, None
+
+    def begin(self, at_ns: int) -> None:
+        """Put the release that is there in force, for what is read before anything is recorded or served."""
+        self._judge(self._read(), at_ns)
+        self._current = self._next
+
+    async def reload(self, at_ns: int) -> ReleaseChange | None:
+        """See the port."""
+        self._judge(await asyncio.to_thread(self._read), at_ns)
+        told = self._next or self._current
+        now = (told.sha256 if told is not None else "", self._problem.code)
+        return None if now == self._reported else _change(told, self._problem)
+
+    def activate(self, change: ReleaseChange) -> None:
+        """See the port."""
+        self._vouched = self._vouched or self._next is not None
+        self._current, self._next = self._next or self._current, None
+        self._reported = (change.digest, change.problem)
+
+    def admits(self, part: str, sha256: str) -> Check:
+        """Whether what was read of a part may be used. It is `core.registered.Admits`."""
+        if part.partition(".")[0] not in self._options.demand:
+            return OK
+        signed = self._current
+        if signed is None:
+            return self._problem
+        ended = self._looked_ns >= signed.release.expires_ns or not self._vouched
+        if signed.release.parts.get(part) == sha256 and (not ended or self._in_use.get(part) == sha256):
+            self._in_use[part] = sha256
+            return OK
+        if not self._problem.ok:
+            return self._problem
+        return _refused(
+            "release.mismatch",
+            f"{part}: is not what release {signed.release.serial} names; put back what was released, or have this "
+            "released with `pdp policy release sign`.",
+        )
+
+    def terms(self) -> tuple[Term, ...]:
+        """The validity of the release in force."""
+        if self._current is None:
+            return ()
+        release = self._current.release
+        return (Term("release", ("release", "file"), release.issued_ns, release.expires_ns),)
+
+    def _read(self) -> SignedRelease | RegistryFault:
+        try:
+            return read_release(self._options.file, self._keys)
+        except RegistryFault as fault:
+            return fault
+
+    def _judge(self, read: SignedRelease | RegistryFault, at_ns: int) -> None:
+        """Take what was read as the next release, or say why not."""
+        self._looked_ns, self._next = at_ns, None
+        if isinstance(read, RegistryFault):
+            self._problem = _refused(read.code, read.message)
+            return
+        self._problem = self._refusal(read, at_ns)
+        if self._current is not None and self._current.sha256 == read.sha256:
+            self._vouched = True
+        elif self._problem.ok:
+            self._next = read
+
+    def _refusal(self, signed: SignedRelease, at_ns: int) -> Check:
+        release = signed.release
+        if release.name != self._options.name:
+            return _refused("release.wrong_name", "name: was signed for another installation than `release.name`.")
+        if release.issued_ns > at_ns + SKEW_NS:
+            return _refused("release.not_yet_valid", "issued: lies in the future; check the clocks.")
+        if at_ns >= release.expires_ns:
+            return _refused(
+                "release.expired", f"expired {release.expires}; `pdp policy release sign --renew` begins anew."
+            )
+        newest = max(self._high_water(_MARK), self._current.release.serial if self._current is not None else 0)
+        if release.serial < newest:
+            return _refused(
+                "release.rollback",
+                f"serial: {release.serial} is older than {newest}, which was in force; to return to it, sign it anew "
+                f"with `pdp policy release sign --rolls-back-to {release.serial}`.",
+            )
+        if release.serial == newest:
+            return self._same(signed, newest)
+        return self._of_older(release, newest)
+
+    def _same(self, signed: SignedRelease, serial: int) -> Check:
+        """A serial names one document, for ever."""
+        if self._current is not None and self._current.release.serial == serial:
+            same = self._current.sha256 == signed.sha256
+        else:
+            same = self._high_water(f"{_MARK}@{serial}") in (0, fingerprint(signed.sha256))
+        if same:
+            return OK
+        return _refused("release.serial_reused", f"serial: {serial} was used; sign with the next one.")
+
+    def _of_older(self, release: PolicyRelease, newest: int) -> Check:
+        """A part is as the newest release has it, or new; or as the one has it to which the release goes back."""
+        back = release.rolls_back_to
+        told = back is not None and self._high_water(f"{_MARK}@{back}") > 0  # it was in force here
+        for part, sha256 in sorted(release.parts.items()):
+            if self._high_water(_named(newest, part)) == fingerprint(sha256):
+                continue
+            if told and back is not None:
+                if self._high_water(_named(back, part)) != fingerprint(sha256):
+                    return _refused(
+                        "release.not_that",
+                        f"{part}: is not what release {back} named, to which this one goes back; sign what it named.",
+                    )
+            elif known := self._high_water(_known(part, sha256)):
+                return _refused(
+                    "release.older_part",
+                    f"{part}: is that of release {known}, an older one; if it is to be used again, sign it with "
+                    f"`pdp policy release sign --rolls-back-to {known}`.",
+                )
+        return OK
+
+
+def _change(signed: SignedRelease | None, problem: Check) -> ReleaseChange:
+    found = ReleaseChange(problem=problem.code, message=problem.message)
+    if signed is None:
+        return found
+    return replace(
+        found,
+        serial=signed.release.serial,
+        digest=signed.sha256,
+        rolls_back_to=signed.release.rolls_back_to,
+        parts=signed.release.parts,
+        signers=signed.signers,
+        expires_ns=signed.release.expires_ns,
+        marks=signed.marks(),
+        artefacts=(Artefact(signed.sha256, "release", signed.payload),),
+    )
+
+
+def _refused(code: str, message: str) -> Check:
+    """No denial of a call: parts that are not admitted are not used."""
+    return Check("failed", code, message)
+
+
+def _named(serial: int, part: str) -> str:
+    return f"{_MARK}@{serial}.{part}"
+
+
+def _known(part: str, sha256: str) -> str:
+    return f"{_MARK}.{part}.{sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSigning:
+    """The release of one signature, what it replaces, how many have signed, and whether this one began it."""
+
+    release: PolicyRelease
+    before: PolicyRelease | None
+    signatures: int
+    outcome: str  # as of `sign.Signing`
+
+
+def proposed(
+    options: ReleaseOptions, parts: Mapping[str, str], term: SigningTerm, back: int | None, *, renew: bool
+) -> tuple[PolicyRelease, PolicyRelease | None]:
+    """What is to be signed of these parts, and what lies in the file. It is the same where that says as much already.
+    Raises RegistryFault."""
+    envelope = load_envelope(options.file.parent, options.file.name)
+    current = decode_document(envelope.payload, PolicyRelease, options.file.name) if envelope is not None else None
+    if (
+        current is not None
+        and not renew
+        and (current.name, dict(current.parts)) == (options.name, dict(parts))
+        and back in (None, current.rolls_back_to)
+    ):
+        return current, current
+    try:
+        release = PolicyRelease(
+            schema="pdp.release/1",
+            name=options.name,
+            serial=current.serial + 1 if current is not None else 1,
+            rolls_back_to=back,
+            issued=render(term.at_ns),
+            expires=render(term.at_ns + term.lifetime_ns),
+            parts=dict(parts),
+        )
+    except ValidationError as error:
+        raise RegistryFault("release.malformed", f"release: {first_problem(error)}; look at the options") from None
+    return release, current
+
+
+def sign_release(
+    options: ReleaseOptions,
+    release: PolicyRelease,
+    before: PolicyRelease | None,
+    key: Ed25519PrivateKey,
+    term: SigningTerm,
+) -> ReleaseSigning:
+    """Put a signature under what `proposed` returned. Raises RegistryFault."""
+    envelope = load_envelope(options.file.parent, options.file.name)
+    if envelope is None or release is not before:
+        begin_document(options.file, PAYLOAD_TYPE, release, key)
+        return ReleaseSigning(release, before, 1, "begun")
+    if envelope.payload_type != PAYLOAD_TYPE or envelope.payload != release.encoded():
+        raise RegistryFault("release.malformed", "The file was changed meanwhile; sign again.")
+    outcome, signatures = add_signature(options.file, envelope, release, key, term)
+    return ReleaseSigning(release, before, signatures, outcome)
