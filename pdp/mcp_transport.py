@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -96,14 +96,26 @@ async def _write(
 
 
 @asynccontextmanager
-async def to_url(url: str, *, max_bytes: int = MAX_ANSWER, in_all: bool = False) -> AsyncGenerator[TransportStreams]:
+async def to_url(
+    url: str,
+    *,
+    max_bytes: int = MAX_ANSWER,
+    in_all: bool = False,
+    bearer: str | None = None,
+    told: Callable[[int], None] = lambda _status: None,
+) -> AsyncGenerator[TransportStreams]:
     """The server at a streamable HTTP endpoint; no redirect to another host is followed. `max_bytes` are of each
-    answer, of a stream of each message; `in_all` of all together. A longer one fails."""
+    answer, of a stream of each message; `in_all` of all together. A longer one fails. `told` is given the status of
+    each answer to a message, which the SDK keeps to itself."""
     bound = _Bound(max_bytes, in_all=in_all)
+
+    async def status(response: httpx2.Response) -> None:
+        if response.request.method == "POST":  # not the stream for what the server says unasked
+            told(response.status_code)
+
+    headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {bearer}"} if bearer is not None else {})
     async with (
-        httpx2.AsyncClient(
-            headers={"accept-encoding": "identity"}, timeout=None, event_hooks={"response": [bound.take]}
-        ) as client,
+        httpx2.AsyncClient(headers=headers, timeout=None, event_hooks={"response": [status, bound.take]}) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=max_bytes) as streams,
     ):
         yield streams

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import h11
 
@@ -71,7 +72,7 @@ class HttpListener(ABC):
         self._max_body = max_body
         self._tls = tls
         self._slots = asyncio.Semaphore(connections)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     @property
     def address(self) -> str:
@@ -80,22 +81,32 @@ class HttpListener(ABC):
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigurationFault `config.listen`."""
-        handshake = _SECONDS if self._tls else None
         try:
-            self._server = await asyncio.start_server(
-                self._serve, self._host, self._port, ssl=self._tls, ssl_handshake_timeout=handshake
-            )
+            self._servers = [await self._listen(host=self._host, port=self._port)]
         except OSError:
             raise ConfigurationFault(
                 "config.listen", f"{self._setting}: cannot be bound; is the port free?"
             ) from None
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._port = self._servers[0].sockets[0].getsockname()[1]
         log.info("%s on %s", self._said, self.address)
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """Take other TLS files for connections that come from now on; those that are open go on."""
+        former, self._tls = self._servers, tls
+        # the same sockets, so that nobody is refused in between
+        sockets = [each.dup() for server in former for each in server.sockets]
+        self._servers = [await self._listen(sock=each) for each in sockets]
+        for server in former:
+            server.close()
+
+    async def _listen(self, **where: Any) -> asyncio.Server:
+        handshake = _SECONDS if self._tls else None
+        return await asyncio.start_server(self._serve, ssl=self._tls, ssl_handshake_timeout=handshake, **where)
 
     async def drain(self) -> None:
         """Take no more."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     @abstractmethod
     async def answer(self, call: HttpCall) -> HttpReply:

@@ -14,7 +14,10 @@ from typing_extensions import override
 
 from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 
-_PATH = re.compile(r"/(checkpoint|tile/(?:entries|[0-7])/(?:x\d{3}/){0,6}\d{3}(?P<partial>\.p/\d{1,3})?)", re.ASCII)
+_PATH = re.compile(
+    r"/(checkpoint|keys/[0-9a-f]{8}\.(?:json|tlog-proof)|tile/(?:entries|[0-7])/(?:x\d{3}/){0,6}\d{3}(?P<partial>\.p/\d{1,3})?)",
+    re.ASCII,
+)
 
 
 class LogFiles(HttpListener):

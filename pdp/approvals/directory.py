@@ -16,6 +16,7 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import nearest
+from pdp.core.registered import Admits, admitted
 from pdp.files.trusted_files import writable_by_others
 
 MAX_BYTES = 64 << 20
@@ -25,9 +26,11 @@ _Stamp = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """One tenant's directory as it stands. `good_ns` is when its files were last seen good; 0: never."""
+    """One tenant's directory as it stands. `good_ns` is when its files were last seen good; 0: never. `sha256` is
+    that of the files as they were read."""
 
     directory: Directory = _EMPTY
+    sha256: str = ""
     stamp: _Stamp = ()
     good_ns: int = 0
     problem: str = ""
@@ -41,9 +44,11 @@ class LoadedDirectories:
     would not be known.
     """
 
-    def __init__(self, options: DirectoryOptions, read: Read) -> None:
+    def __init__(self, options: DirectoryOptions, read: Read, admits: Admits | None = None) -> None:
+        """`admits`: what was released; None: nothing has to be."""
         self._options = options
         self._read = read
+        self._admits = admits
         self._loaded = {tenant: _Loaded() for tenant in options.tenants}
         self._next: dict[str, _Loaded] = {}  # not in force yet
 
@@ -57,7 +62,7 @@ class LoadedDirectories:
         changes = []
         for tenant, options in self._options.tenants.items():
             now = self._loaded[tenant]
-            loaded = await asyncio.to_thread(self._look, options, now, max(at_ns, 1))
+            loaded = await asyncio.to_thread(self._look, tenant, options, now, max(at_ns, 1))
             if _says(loaded) == _says(now):
                 self._loaded[tenant] = loaded
             else:
@@ -82,17 +87,31 @@ class LoadedDirectories:
             for tenant, loaded in self._loaded.items()
         }
 
-    def _look(self, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
+    def _look(self, tenant: str, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
         """The directory that the files describe."""
         try:
-            stamp = tuple(_stamp(path) for path in _files(options))
+            stamp = tuple(_stamp(path) for path in _files(options).values())
             if stamp == now.stamp and not now.problem and now.good_ns:
+                self._released(tenant, now.sha256)  # another release may be in force
                 return replace(now, good_ns=at_ns)
-            return _Loaded(_load(options, self._read), stamp, at_ns)
+            raw = read_files(options)
+            sha256 = files_digest(raw)
+            self._released(tenant, sha256)
+            return _Loaded(_load(options, raw, self._read), sha256, stamp, at_ns)
         except ConfigurationFault as fault:
             stale = at_ns - now.good_ns > self._options.max_stale_seconds * NS
             kept = _EMPTY if stale else now.directory
             return replace(now, directory=kept, problem=fault.code, detail=fault.message)
+
+    def _released(self, tenant: str, sha256: str) -> None:
+        check = admitted(self._admits, part_of(tenant), sha256)
+        if not check.ok:
+            raise ConfigurationFault(check.code, check.message)
+
+
+def part_of(tenant: str) -> str:
+    """A tenant's directory as a release names it."""
+    return f"directory.{tenant}"
 
 
 def _says(loaded: _Loaded) -> tuple[str, str, str]:
@@ -118,9 +137,20 @@ def _differences(before: Mapping[str, Member], after: Mapping[str, Member]) -> I
             yield human, "groups"
 
 
-def _files(options: TenantDirectoryOptions) -> tuple[Path, ...]:
-    own = () if options.file is None else (options.file,)
-    return own if options.scim is None else (*own, options.scim.users_file, options.scim.groups_file)
+def _files(options: TenantDirectoryOptions) -> dict[str, Path]:
+    own = {} if options.file is None else {"file": options.file}
+    scim = options.scim
+    return own if scim is None else {**own, "users": scim.users_file, "groups": scim.groups_file}
+
+
+def read_files(options: TenantDirectoryOptions) -> dict[str, bytes]:
+    """The bytes of a tenant's files, by what each is. Raises ConfigurationFault."""
+    return {name: _bytes(path) for name, path in _files(options).items()}
+
+
+def files_digest(raw: Mapping[str, bytes]) -> str:
+    """SHA-256 (hex) of a tenant's files."""
+    return digest([[name, sha256_hex(data)] for name, data in sorted(raw.items())])
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -131,14 +161,13 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _load(options: TenantDirectoryOptions, read: Read) -> Directory:
-    """Read everything anew. Raises ConfigurationFault."""
+def _load(options: TenantDirectoryOptions, raw: Mapping[str, bytes], read: Read) -> Directory:
+    """The directory that these files describe. Raises ConfigurationFault."""
     sources: list[Listed] = []
     if options.file is not None:
-        sources.append(read_file(_text(options.file), options.file.name, read))
+        sources.append(read_file(_text(options.file, raw["file"]), options.file.name, read))
     if options.scim is not None:
-        users, groups = _bytes(options.scim.users_file), _bytes(options.scim.groups_file)
-        scim = options.scim
+        users, groups, scim = raw["users"], raw["groups"], options.scim
         sources.append(read_export(users, groups, issuer=scim.issuer, attribute=scim.account, max_bytes=MAX_BYTES))
     members, by_account, names = join(tuple(sources))
     claims = {entry.issuer: frozenset(entry.groups) for entry in options.claims}
@@ -181,9 +210,9 @@ def _revision(
     return digest([people, names, *sets])
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, raw: bytes) -> str:
     try:
-        return _bytes(path).decode()
+        return raw.decode()
     except UnicodeDecodeError:
         raise ConfigurationFault("directory.malformed", f"{path.name}: is not UTF-8 text") from None
 

@@ -16,6 +16,7 @@ from pdp.audit.witness import Submission
 
 SECONDS = 1.0  # for all that one witness is asked of one checkpoint
 _LONGEST = 60.0  # between two attempts at a witness that does not answer
+_PAUSE = 1.0  # before a witness that is ahead of this process is asked again
 _MAX_ANSWER = 1 << 14
 _TRIES = 3  # others may have submitted in between
 
@@ -57,12 +58,14 @@ class Collected:
 @dataclass(slots=True)
 class Cosigners:
     """The witnesses of a policy that have an address. A cosignature counts for `fresh` seconds, and is renewed after
-    half of them."""
+    half of them; a witness has `within` seconds to answer."""
 
     policy: WitnessPolicy
     fresh: int
     tls: ssl.SSLContext
+    within: float = SECONDS
     seconds: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
     _each: list[_Cosigner] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class Cosigners:
 
     def _wanted(self, each: _Cosigner, text: str) -> bool:
         old = each.of != text or each.at < self.seconds() - self.fresh / 2
-        return old and time.monotonic() >= each.after
+        return old and self.monotonic() >= each.after
 
     async def sizes(self, empty: str) -> dict[str, int]:
         """How many records each witness has seen, as far as they answer: asked with a checkpoint of the `empty` tree,
@@ -128,13 +131,13 @@ class Cosigners:
                 if size <= new.size:
                     continue
                 # no failure: another process of the store is ahead, and this one follows
-                each.problem, each.after = f"has cosigned {size} records already", time.monotonic() + SECONDS
+                each.problem, each.after = f"has cosigned {size} records already", self.monotonic() + _PAUSE
                 return
             if status == httpx.codes.UNPROCESSABLE_ENTITY:
                 differ[each.entry.name] = old
-            each.failed(f"answers {status}" if status else "does not answer", time.monotonic())
+            each.failed(f"answers {status}" if status else "does not answer", self.monotonic())
             return
-        each.failed("is asked by others at the same time", time.monotonic())
+        each.failed("is asked by others at the same time", self.monotonic())
 
     def _take(self, each: _Cosigner, note: str, new: Checkpoint, answer: str) -> None:
         line, at = "", 0
@@ -146,7 +149,7 @@ class Cosigners:
             if found:
                 line, at = f"{part}\n", max(found.values())
         if not line:
-            each.failed("gives no cosignature of its key", time.monotonic())
+            each.failed("gives no cosignature of its key", self.monotonic())
             return
         each.of, each.line, each.at, each.size = new.text(), line, at, new.size
         each.problem, each.failures, each.after = "", 0, 0.0
@@ -156,7 +159,7 @@ class Cosigners:
         """Status and body; (0, "") without an answer."""
         try:
             async with (
-                asyncio.timeout(SECONDS),
+                asyncio.timeout(self.within),
                 httpx.AsyncClient(verify=self.tls, trust_env=False, follow_redirects=False) as client,
                 client.stream("POST", f"{each.entry.url}/add-checkpoint", content=submission.text()) as response,
             ):

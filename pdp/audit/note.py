@@ -100,9 +100,10 @@ def read_private(data: bytes) -> Ed25519PrivateKey:
     return key
 
 
-def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
-    """The note: the checkpoint with the log's signature, under the name of its origin."""
-    text = checkpoint.text()
+def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey, extension: str = "") -> str:
+    """The note: the checkpoint with the log's signature, under the name of its origin. `extension` is a line that is
+    signed with it."""
+    text = f"{checkpoint.text()}{extension}"
     return (
         f"{text}\n{line(checkpoint.origin, LogKey(checkpoint.origin, key.public_key()).id + key.sign(text.encode()))}"
     )

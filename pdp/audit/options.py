@@ -145,6 +145,14 @@ class AuditOptions(Options):
         description="Move older records into `archive`, once an hour. Absent: only `pdp audit archive` moves any.",
     )
 
+    review_days: int = Field(
+        100,
+        ge=1,
+        le=36_500,
+        description="For how many days `pdp checklist` takes a recorded review of access (`pdp audit access`) for "
+        "current.",
+    )
+
     push: dict[Name, ReceiverOptions] = Field(
         default_factory=dict,
         description="Who gets records, by a name of yours. Under that name the store keeps how far each is.",

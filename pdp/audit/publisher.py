@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.audit.cosigners import Cosigners
 from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened, sign, split
+from pdp.audit.receipt import NEXT_KEY, text
 from pdp.audit.tiles import WIDTH, Leaf, LogFolder, last_bundle
 from pdp.core import merkle
 from pdp.core.digest import leaf_hash
@@ -69,6 +70,7 @@ class Publisher:
         self._cosigners = cosigners
         self.cosigning: Cosigning | None = None
         self._failure, self._uncosigned = _Failure("log"), _Failure("log: witnesses")
+        self._turn = asyncio.Lock()  # of what signs
         self._wanted = asyncio.Event()  # somebody waits for a checkpoint
         self._published = asyncio.Condition()
         self.verifier = LogKey(store.origin, key.public_key())
@@ -130,6 +132,30 @@ class Publisher:
 
     async def publish(self) -> SignedCheckpoint:
         """Cover what is durable now. Raises RolledBack, Fault (`log.inconsistent`, `store.unreadable`), OSError."""
+        async with self._turn:
+            return await self._advance()
+
+    async def renew(self, key: Ed25519PrivateKey, index: int | None) -> None:
+        """Sign with another key from here on. Before that the former one signs which one comes, over a tree that
+        holds record `index`, which says so too; this receipt stays in the folder. Raises what `publish` raises, and
+        Unavailable: then the former one signs on."""
+        async with self._turn:
+            following = LogKey(self._store.origin, key.public_key())
+            head = await self._advance()
+            if index is not None:
+                await self._hand_over(following, index, head)
+            self._key, self.verifier = key, following
+            self._latest = await self._publish(await asyncio.to_thread(self._sign))
+
+    async def _hand_over(self, following: LogKey, index: int, head: SignedCheckpoint) -> None:
+        proof = await self.inclusion(index, head.size)
+        (found,) = await self._store.in_thread(self._store.records_from, index, 1)
+        extension = f"{NEXT_KEY}{following.text()}\n"
+        note = sign(Checkpoint(self._store.origin, head.size, head.root), self._key, extension)
+        receipt = text(index, proof.hashes, note)
+        await asyncio.to_thread(self._folder.hand_over, following.id.hex(), found[1], receipt)
+
+    async def _advance(self) -> SignedCheckpoint:
         if not self._resumed:
             await self._resume()
         size = self._store.size()

@@ -97,7 +97,9 @@ class Push:
             return EVERY
         if self.position >= self.store.size():
             self._oldest_ns = 0
-            await self._save(at)
+            if self.position != self._saved[0]:
+                await self._writable()
+                await self._save(at)
             return EVERY
         began = time.monotonic()
         if self._next is None:
@@ -108,6 +110,7 @@ class Push:
             return EVERY
         self.position, self._next = self._next.end, None
         if self.clock.now_ns() - self._saved[1] >= SAVE_NS:
+            await self._writable()
             await self._save(self.clock.now_ns())
         return reading  # at most half of the time, where there is much to do
 
@@ -116,6 +119,7 @@ class Push:
         at = self.clock.now_ns()
         if self.position is not None and self._until_ns - at > LEASE_NS // 2:
             return True
+        await self._writable()
         if self.position is not None:
             await self._save(at, anyway=True)
         else:
@@ -126,6 +130,11 @@ class Push:
                 self._limit, self._attempts, self._due_ns, self._next = self.most, 0, 0, None
                 log.info("push %s: goes on at record %d", self.name, self.position)
         return self.position is not None
+
+    async def _writable(self) -> None:
+        """Meet a table that another session locks here, and not in the writer, which would refuse what decisions
+        write at the same time. Raises Unavailable, Overloaded."""
+        await self.store.in_thread(self.store.cursor, cursor(self.name))
 
     async def _save(self, at_ns: int, *, anyway: bool = False) -> None:
         """Save the position, where it moved, and hold the cursor for longer."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Sequence
 
-from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
+from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
 from pdp.core.digest import leaf_hash
+from pdp.core.errors import ConfigurationFault
 from pdp.core.merkle import included
 
 HEADER = "c2sp.org/tlog-proof@v1"
 _EXTRA, _INDEX = "extra ", "index "
+NEXT_KEY = "next-key "  # begins a line of a checkpoint: the verifier key that its signer hands over to
 _MAX_LINES = 66  # an index, something extra, and a path in a tree of 2**63 leaves
 
 
@@ -46,6 +49,23 @@ def verify(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[int, Ch
     if not included(leaf_hash(record), index, found.size, path, found.root):
         raise NoteFault("log.proof", f"the record is not leaf {index} of the log: it, or the receipt, was changed")
     return index, found
+
+
+def successor(receipt: str, record: bytes, keys: Iterable[LogKey]) -> tuple[LogKey, Checkpoint] | None:
+    """The key that one of `keys` hands over to by this receipt of the record that says so, and the checkpoint over
+    that record; None where it is no such receipt. That the log has such a record is not enough: the record is
+    written by whom the store belongs to, the line in the checkpoint is signed with the key."""
+    try:
+        _, head = verify(receipt, record, keys)
+        said = split(note_of(receipt))[0].split("\n")[3]
+        if not said.startswith(NEXT_KEY):
+            return None
+        said = said.removeprefix(NEXT_KEY)
+        found, told = LogKey.read(said), json.loads(record)
+    except (NoteFault, ConfigurationFault, ValueError):
+        return None
+    named = isinstance(told, dict) and (told.get("kind"), told.get("verifier")) == ("log_key", said)
+    return (found, head) if named and found.name == head.origin else None
 
 
 def _hash(line: str) -> bytes:

@@ -19,6 +19,7 @@ WIDTH = 256
 HEIGHT = 8  # levels of the tree that a tile spans
 CHECKPOINT = "checkpoint"
 ENTRIES = "entries"
+KEYS = "keys"  # folder of receipts by which a former key names the next one
 _KEPT = 16  # partial bundles of one place; a client that needs an older one asks for the checkpoint again
 
 Read = Callable[[str], bytes]
@@ -234,11 +235,16 @@ class LogFolder:
         except FileNotFoundError:
             return ""
 
+    def hand_over(self, name: str, record: bytes, receipt: str) -> None:
+        """Keep the receipt by which a key hands over to the one of this `name`, durably; the receipt comes last."""
+        self._write(f"{KEYS}/{name}.json", record, sync=True)
+        self._write(f"{KEYS}/{name}.tlog-proof", receipt.encode(), sync=True)
+
     def set_aside(self, size: int) -> Path:
         """Move the files of a log of `size` records into a folder of their own, which verifies as they did."""
         place = self._path / f"rolled-back-{size}"
         place.mkdir(exist_ok=True)
-        for name in ("tile", CHECKPOINT):  # the checkpoint last: until then the log is still found out
+        for name in ("tile", KEYS, CHECKPOINT):  # the checkpoint last: until then the log is still found out
             with suppress(FileNotFoundError):
                 (self._path / name).rename(place / name)
         sync_folder(self._path)

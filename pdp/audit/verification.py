@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
-from pdp.audit.tiles import CHECKPOINT, ENTRIES, HEIGHT, WIDTH, entries, tile_path, tiles
+from pdp.audit.receipt import successor
+from pdp.audit.tiles import CHECKPOINT, ENTRIES, HEIGHT, KEYS, WIDTH, entries, tile_path, tiles
 from pdp.core.digest import leaf_hash
 from pdp.core.merkle import Frontier, node_hash
 
@@ -17,6 +18,24 @@ Progress = Callable[[int], None]  # is told how many more leaves were looked at
 def read_checkpoint(folder: Path, keys: Iterable[LogKey]) -> Checkpoint:
     """The signed checkpoint of a folder. Raises NoteFault, OSError."""
     return opened((folder / CHECKPOINT).read_text(encoding="utf-8"), keys)
+
+
+def with_successors(folder: Path, keys: Iterable[LogKey]) -> tuple[list[LogKey], list[Checkpoint]]:
+    """The keys, and those that they handed over to by the receipts of a folder, one after the other; with the
+    checkpoints of these receipts, which the log must extend. Raises OSError, UnicodeDecodeError."""
+    known, marks = list(keys), list[Checkpoint]()
+    receipts = [
+        (proof.read_text(encoding="utf-8"), proof.with_suffix(".json").read_bytes())
+        for proof in (folder / KEYS).glob("*.tlog-proof")
+    ]
+    while following := [each for each in (successor(*one, known) for one in receipts) if each is not None]:
+        texts = {key.text() for key in known}
+        fresh = [(key, head) for key, head in following if key.text() not in texts]
+        if not fresh:
+            break
+        known += [key for key, _ in fresh]
+        marks += [head for _, head in fresh]
+    return known, marks
 
 
 def verify_folder(

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from pdp.authoring.installation import DESK, Installation, ListedPerson, configuration, write
+from pdp.authoring.installation import DAY_NS, DESK, Installation, ListedPerson, configuration, write
 from pdp.authoring.scaffold import new_pack
 from pdp.confinement import Confinement
 from pdp.core.digest import Json
@@ -35,8 +35,9 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.methods import TARGET_KINDS
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
-from pdp.registry.diff import newest_version
-from pdp.registry.draft import write_file
+from pdp.registry.diff import newest_version, signed_index
+from pdp.registry.draft import of_index
+from pdp.registry.files import write_file
 from pdp.registry.manifest import Closed, ServerId, first_problem, name_of, without_meta
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, ReviewedHints, ToolReview
@@ -48,6 +49,7 @@ TENANT = "local"
 PROXY, HOOK = "proxy", "hook"
 _SOCKET_BYTES = 107  # of a path that the kernel takes
 DAYS = 90  # for which what was read holds
+_RENEWED_NS = 7 * DAY_NS  # before its end it may be signed anew
 GROUPS: Mapping[str, str] = {"approvers": "You", "operators": "You", "security": "You"}
 CALLERS: Mapping[str, Mapping[str, Any]] = {
     PROXY: {
@@ -148,6 +150,11 @@ class LocalInstallation(Installation):
                 answer: Answer = "never" if entry.state != "active" else "reads" if read_only else "asks"
                 found[entry.label] = (manifest.definition_sha256, answer)
         return found
+
+    def signed(self, at_ns: int) -> bool:
+        """Whether what was pinned last is signed, and holds for another week."""
+        held, last = signed_index(self.registry), newest_version(self.registry).draft
+        return held is not None and of_index(held) == last and held.expires_ns > at_ns + _RENEWED_NS
 
     def tools(self) -> tuple[ScannedTool, ...]:
         """Every tool that is pinned and not refused, as a scan sees it."""

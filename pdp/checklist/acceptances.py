@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,20 +15,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
 
 from pdp.checklist.checks import CheckFinding, CheckStatus
-from pdp.core.digest import canonical, sha256_hex
-from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.strict_json import parse_object
+from pdp.core.digest import sha256_hex
+from pdp.core.errors import RegistryFault
 from pdp.registry import dsse
-from pdp.registry.draft import load_envelope, write_file
-from pdp.registry.keys import KeySet, SignerKey
+from pdp.registry.keys import KeySet
 from pdp.registry.manifest import RFC3339, Closed, Name, Word, first_problem, parse_ns, render
 from pdp.registry.review import load_yaml
-from pdp.registry.sign import SigningTerm
+from pdp.registry.signed import (
+    SignedDocument,
+    SigningTerm,
+    add_signature,
+    begin_document,
+    decode_document,
+    load_envelope,
+)
 
 SCHEMA = "pdp.acceptances/1"
 PAYLOAD_TYPE = "application/vnd.pdp.acceptances+json"
 FILE = "acceptances.dsse.json"
-_MAX_BYTES = 1_048_576
 _OPEN = {CheckStatus.FAIL, CheckStatus.UNKNOWN}
 
 
@@ -46,31 +49,19 @@ class AcceptanceEntry(Closed):
     expires: RFC3339
 
 
-class AcceptanceSet(Closed):
+class AcceptanceSet(SignedDocument):
     """All statements of a system."""
 
     schema_: Literal["pdp.acceptances/1"] = Field(alias="schema")
-    issued: RFC3339
-    expires: RFC3339
     acceptances: list[AcceptanceEntry]
-
-    @cached_property
-    def expires_ns(self) -> int:
-        return parse_ns(self.expires)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.expires_ns <= parse_ns(self.issued):
-            raise ValueError("expires is not after issued")
         for name in ("id", "finding"):
             values = [getattr(entry, name) for entry in self.acceptances]
             if len(values) != len(set(values)):
                 raise ValueError(f"acceptances has the same {name} twice")
         return self
-
-    def encoded(self) -> bytes:
-        """Canonical bytes: what is signed."""
-        return canonical(self.model_dump(mode="json", by_alias=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +106,7 @@ def load(path: Path, keys: KeySet) -> SignedAcceptances:
             "acceptances.unreadable", f"{path.name}: cannot be read; check the path", detail=repr(error)
         ) from None
     verified = dsse.verify(raw, PAYLOAD_TYPE, keys)
-    document = _decoded(verified.payload, path.name)
+    document = decode_document(verified.payload, AcceptanceSet, path.name)
     return SignedAcceptances(tuple(document.acceptances), document.expires_ns, sha256_hex(verified.payload))
 
 
@@ -125,20 +116,12 @@ def sign(draft: Path, key: Ed25519PrivateKey, term: SigningTerm) -> tuple[Accept
     have signed. Raises RegistryFault."""
     content = load_yaml(draft, "acceptances.malformed")
     out = draft.parent / FILE
-    envelope = load_envelope(draft.parent, FILE)
+    document, envelope = _dated(content, draft.name, term), load_envelope(draft.parent, FILE)
     if envelope is not None:
-        current, wanted = _decoded(envelope.payload, FILE), _dated(content, draft.name, term)
-        if current.acceptances == wanted.acceptances and term.at_ns < current.expires_ns:
-            mine = SignerKey("mine", "author", key.public_key())
-            signatures = envelope.signatures
-            if not dsse.signed_by(envelope, (mine,)):
-                signatures = (*signatures, dsse.sign(PAYLOAD_TYPE, envelope.payload, key))
-                write_file(out, dsse.encode(dsse.Envelope(PAYLOAD_TYPE, envelope.payload, signatures)))
-            return current, len(signatures)
-    document = _dated(content, draft.name, term)
-    payload = document.encoded()
-    write_file(out, dsse.encode(dsse.Envelope(PAYLOAD_TYPE, payload, (dsse.sign(PAYLOAD_TYPE, payload, key),))))
-    return document, 1
+        current = decode_document(envelope.payload, AcceptanceSet, FILE)
+        if current.acceptances == document.acceptances and term.at_ns < current.expires_ns:
+            return current, add_signature(out, envelope, current, key, term)[1]
+    return document, begin_document(out, PAYLOAD_TYPE, document, key)
 
 
 def _dated(content: Any, name: str, term: SigningTerm) -> AcceptanceSet:
@@ -151,13 +134,3 @@ def _dated(content: Any, name: str, term: SigningTerm) -> AcceptanceSet:
         raise RegistryFault(
             "acceptances.malformed", f"{name}: {first_problem(error)}; see docs/checklist.md"
         ) from None
-
-
-def _decoded(payload: bytes, name: str) -> AcceptanceSet:
-    try:
-        value, _ = parse_object(payload, name, max_bytes=_MAX_BYTES)
-        return AcceptanceSet.model_validate(value)
-    except InvalidRequest as error:
-        raise RegistryFault("registry.malformed", f"{error.message}; sign it again") from None
-    except ValidationError as error:
-        raise RegistryFault("registry.malformed", f"{name}: {first_problem(error)}; sign it again") from None

@@ -22,6 +22,7 @@ from pdp.core.request import Role
 from pdp.core.shares import Dimension
 from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
+from pdp.registry.manifest import render
 from pdp.service.operations.admin import ANY_TENANT
 from pdp.sessions.options import RedisAddress, SessionOptions
 from pdp.store.options import PostgresAddress
@@ -100,6 +101,25 @@ def no_vouching(evidence: SystemEvidence) -> CheckFinding:
     ]
     mend = "let the caller hand on the subject's own token"
     return unless(bad, "a caller vouches for subjects", mend, "every subject shows a token", "identity.callers")
+
+
+@check("access.reviewed", "grants were lately compared with their use, and that recorded")
+def access_reviewed(evidence: SystemEvidence) -> CheckFinding:
+    """By the newest review of each tenant."""
+    days, held = evidence.settings.audit.review_days, evidence.records
+    mend = "look at `pdp audit access`, and record that with `pdp audit access record` (docs/access-review.md)"
+    if not evidence.tenants:
+        return not_applicable("no tool is registered, so none is granted", "registry")
+    if held is None:
+        return unknown("the store was not read", mend, "store")
+    last = {tenant.name: held.reviews.get(tenant.name, 0) for tenant in evidence.tenants}
+    bad = [
+        f"{name} ({render(at_ns) if at_ns else 'never'})"
+        for name, at_ns in sorted(last.items())
+        if evidence.at_ns - at_ns > days * _DAY * NS
+    ]
+    well = f"last reviews: {named([f'{name} {render(at_ns)}' for name, at_ns in sorted(last.items())])}"
+    return unless(bad, f"no review within {days} days", mend, well, "records of reviews", "audit.review_days")
 
 
 @check("tokens.lifetime", "no issuer's tokens live for longer than 15 minutes")
@@ -192,6 +212,32 @@ def policy_delivery(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "a lost pack goes unnoticed", mend, well, "policy.packs")
 
 
+@check("policy.released", "policy, prompts and directories count only as released")
+def policy_released(evidence: SystemEvidence) -> CheckFinding:
+    """A release that verifies, of every part that there is, and parts that are as it names them."""
+    options, signed = evidence.settings.release, evidence.release
+    if options is None:
+        mend = "demand releases, and sign one (docs/signed-policy.md)"
+        return failed("policy, prompts and directories count unsigned, as they lie there", mend, "release")
+    there = {
+        "policy": True,
+        "org": True,
+        "prompts": evidence.settings.judge is not None,
+        "directory": bool(evidence.settings.directory.tenants),
+    }
+    bad = [
+        f"release.demand lacks {part}" for part, is_there in there.items() if is_there and part not in options.demand
+    ]
+    bad += [f"{'.'.join(path)} ({code})" for path, code in evidence.problems if code.startswith("release.")]
+    bad += evidence.troubled("release.keys")
+    mend = "`pdp policy release verify` says what is wrong"
+    well = ""
+    if signed is not None:
+        well = f"release {signed.release.serial} of {options.name}, signed by {', '.join(signed.signers)}"
+        well += f", until {signed.release.expires}"
+    return unless(bad, "not all that decides is released", mend, well, "release.demand", "the signed release")
+
+
 @check("callers.apart", "who decides neither approves, explains nor operates, and belongs to one tenant")
 def apart(evidence: SystemEvidence) -> CheckFinding:
     """Separation of duties and of tenants, by the callers' roles."""
@@ -205,6 +251,9 @@ def apart(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "one caller holds duties or tenants together", mend, "duties are apart", "identity.callers")
 
 
+_STATE_KEYS = ("service.index_key", "service.index_key_before", "approvals.resume_keys")
+
+
 @check(
     "isolation.state",
     "stored state is kept for its tenant and its call: keyed, authenticated, not writable by others",
@@ -212,7 +261,7 @@ def apart(evidence: SystemEvidence) -> CheckFinding:
 def state(evidence: SystemEvidence) -> CheckFinding:
     """The store, its keys, and the sessions' Redis."""
     settings = evidence.settings
-    bad = evidence.troubled("store", "service.index_key", "sessions", "approvals.resume_keys")
+    bad = evidence.troubled("store", *_STATE_KEYS, "sessions")
     redis = settings.sessions.redis
     if redis is not None and not redis.password:
         bad.append("sessions.redis.password")

@@ -60,6 +60,7 @@ def collect(
         settings=settings,
         problems=tuple(problems),
         policy=_policy(loaded),
+        release=loaded.releases.current if loaded.releases is not None else None,
         tenants=tuple(_tenants(settings, loaded)),
         records=records,
         alert_metrics=_alert_metrics(alerts) if alerts is not None else None,
@@ -73,7 +74,8 @@ def kept_records(settings: Settings, at_ns: int) -> KeptRecords | None:
         return None
     try:
         with reading(settings.store, store_password(settings)) as reader:
-            return KeptRecords(reader.size(), reader.newest_ns(), reader.counted(at_ns - DAY_NS))
+            counted = reader.counted(at_ns - DAY_NS)
+            return KeptRecords(reader.size(), reader.newest_ns(), counted, reader.latest("review"))
     except Fault:
         return None
 
@@ -117,7 +119,16 @@ def _tenant(name: str, snapshot: TenantSnapshot, view: FileRegistryView) -> Sign
         ),
         refused=tuple(f"{label} ({code})" for label, code in (*snapshot.refused(), *view.unseen(name))),
         waivers=pins.waivers,
+        agents=_agents(snapshot),
+        vettings={name: server.vetting for name, server in snapshot.servers.items() if server.vetting is not None},
     )
+
+
+def _agents(snapshot: TenantSnapshot) -> dict[str, int] | None:
+    signed = snapshot.signed
+    if signed is None or signed.index.agents is None:
+        return None
+    return {name: entry.expires_ns for name, entry in signed.agents.items()}
 
 
 def _alert_metrics(path: Path) -> frozenset[str]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pdp.config.settings import Settings
 from pdp.core.digest import Json, digest
 from pdp.core.facts import Waiver
+from pdp.registry.documents import VettingEntry
 from pdp.registry.manifest import Manifest
+from pdp.registry.release import SignedRelease
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,19 @@ class SignedTenant:
     targets: tuple[RegisteredTarget, ...] = ()
     refused: tuple[str, ...] = ()  # server/name of what does not verify
     waivers: tuple[Waiver, ...] = ()
+    agents: Mapping[str, int] | None = None  # when the registration of each ends; None: there is no list
+    vettings: Mapping[str, VettingEntry] = field(default_factory=dict)  # by server, of those that are vetted
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRecords:
-    """What the store holds: how many records, by kind those of the last day, and the instant of the newest."""
+    """What the store holds: how many records, by kind those of the last day, the instant of the newest, and of the
+    newest review of access of each tenant."""
 
     size: int
     newest_ns: int
     by_kind: Mapping[str, int] = field(default_factory=dict)
+    reviews: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class SystemEvidence:
     settings: Settings
     problems: tuple[tuple[tuple[str, ...], str], ...] = ()
     policy: ActivePolicy | None = None
+    release: SignedRelease | None = None  # of policy, as it verified
     tenants: tuple[SignedTenant, ...] = ()
     records: KeptRecords | None = None
     alert_metrics: frozenset[str] | None = None  # that the given alert rules look at

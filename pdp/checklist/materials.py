@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pdp.checklist.evidence import ActivePolicy, SystemEvidence
 from pdp.core.digest import Json, digest
 from pdp.judge.options import JudgeOptions
+from pdp.registry.release import SignedRelease
 
 
 def materials(evidence: SystemEvidence, prompts: Mapping[str, str]) -> dict[str, Json]:
@@ -20,6 +21,7 @@ def materials(evidence: SystemEvidence, prompts: Mapping[str, str]) -> dict[str,
         *([] if judge is None else [_model(judge)]),
         *(_data("judge-prompt", name, prompts[name], "definition") for name in sorted(prompts)),
         *([] if evidence.policy is None else _policy(evidence.policy)),
+        *([] if evidence.release is None else [_release(evidence.release)]),
         *(
             _data("registry", tenant.name, tenant.digest, "definition", serial=str(tenant.serial))
             for tenant in evidence.tenants
@@ -60,6 +62,13 @@ def _policy(policy: ActivePolicy) -> list[dict[str, Json]]:
         _data("policy", "bundle", policy.digest, "definition", packs=" ".join(policy.packs)),
         _data("policy", "org", digest(dict(policy.org)), "configuration"),
     ]
+
+
+def _release(signed: SignedRelease) -> dict[str, Json]:
+    release = signed.release
+    return _data(
+        "policy", "release", signed.sha256, "definition", serial=str(release.serial), expires=release.expires
+    )
 
 
 def _data(group: str, name: str, sha256: str, kind: str, **properties: str) -> dict[str, Json]:

@@ -18,6 +18,8 @@ from pdp.checklist.checks import (
 )
 from pdp.checklist.evidence import RegisteredTarget, SystemEvidence
 from pdp.core.methods import OPERATION
+from pdp.core.vetting import EXAMINATIONS
+from pdp.registry.documents import VettingEntry
 
 _DAY = 86_400
 _SINKS = frozenset({"process", "database", "filesystem"})  # what is reached by an interpreter
@@ -141,12 +143,43 @@ contained = _beyond(
     "how servers run shows in no call",
     f"contain them (`pdp proxy` confines what it starts); {_STATE}",
 )
-packages = _beyond(
-    "servers.packages",
-    "the packages that servers are made of are pinned and were examined",
-    "a signed manifest pins the definition of a tool, not the program that runs",
-    f"pin the server's package by digest, examine it; {_STATE}",
-)
+
+
+@check("servers.packages", "the packages that servers are made of are pinned and were examined")
+def packages(evidence: SystemEvidence) -> CheckFinding:
+    """What is vetted is held to it. A server that is not may be another company's, whose package nobody here sees."""
+    servers = {
+        f"{tenant.name}/{server}": tenant.vettings.get(server)
+        for tenant in evidence.tenants
+        for server in tenant.servers
+    }
+    if not servers:
+        return not_applicable("no server is registered, so nothing runs behind a gateway", "registry")
+    bad = [
+        f"{name} ({why})"
+        for name, vetting in servers.items()
+        if vetting and (why := _short_of(vetting, evidence.at_ns))
+    ]
+    if bad:
+        return failed(
+            f"packages do not hold: {named(bad)}", "have them examined, `pdp tools vet`, sign (docs/vetting.md)"
+        )
+    if lacking := [name for name, vetting in servers.items() if vetting is None]:
+        why = "a signed manifest pins the definition of a tool, not the program that runs"
+        mend = f"vet and sign its package (docs/vetting.md); of one that is not yours, {_STATE}"
+        return unknown(f"{why} ({named(lacking)})", mend, "registry")
+    return passed(f"{counted(len(servers), 'server')} vetted", "signed sets")
+
+
+def _short_of(vetting: VettingEntry, at_ns: int) -> str:
+    """What a vetting lacks, empty for none."""
+    if at_ns >= vetting.expires_ns:
+        return "expired"
+    lacking = set(EXAMINATIONS) - {name for name, _ in vetting.reports()}
+    failed_ones = {name for name, report in vetting.reports() if not report.passed and report.accepted is None}
+    return ", ".join(f"{name} examination" for name in sorted(lacking | failed_ones))
+
+
 only_way = _beyond(
     "servers.only_way",
     "servers take calls from the enforcing gateway only",
@@ -156,9 +189,20 @@ only_way = _beyond(
 
 
 @check("agents.registered", "agents are known by name, and unknown ones are refused")
-def agents(_evidence: SystemEvidence) -> CheckFinding:
-    """No list of agents exists in this release."""
-    return unknown("this release has no signed list of agents", f"keep a list of your own; {_STATE}")
+def agents(evidence: SystemEvidence) -> CheckFinding:
+    """A signed list in every tenant, and nobody on it whose registration has ended."""
+    mend = "write the agents into a file, `pdp tools agents`, and sign (docs/agents.md)"
+    if not evidence.tenants:
+        return not_applicable("no tool is registered, so no agent can call one", "registry")
+    bad = [f"{tenant.name} has no list" for tenant in evidence.tenants if tenant.agents is None]
+    bad += [
+        f"{tenant.name}: {name} has expired"
+        for tenant in evidence.tenants
+        for name, expires_ns in sorted((tenant.agents or {}).items())
+        if evidence.at_ns >= expires_ns
+    ]
+    count = counted(sum(len(tenant.agents or {}) for tenant in evidence.tenants), "agent")
+    return unless(bad, "agents are not registered", mend, f"{count} registered, others are denied", "signed sets")
 
 
 @check("agents.channels", "what agents say to one another is authenticated, and no order")

@@ -35,7 +35,7 @@ PATIENCE = 10.0  # seconds for a checkpoint that covers a record
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, path_type=Path)
 _ERASED = "(erased)"
-_OPERATORS = ("switch", "config")  # kinds of records whose committed values are shown
+_OPENED = ("switch", "config", "review")  # kinds of records whose committed values are shown
 
 
 @click.group(
@@ -44,6 +44,10 @@ _OPERATORS = ("switch", "config")  # kinds of records whose committed values are
         "accept-rollback": (
             "pdp.cli.audit_rollback:accept_rollback",
             "Use a store that lacks records of which a checkpoint was signed.",
+        ),
+        "access": (
+            "pdp.cli.audit_access:access",
+            "Show what is granted and unused: tools, scopes, agents, callers, grants and consents of a tenant.",
         ),
         "archive": (
             "pdp.cli.audit_archive:archive",
@@ -148,8 +152,8 @@ def show(*, name: str, store: Path | None, config: Path | None, archive: Path | 
 
 
 def _opened(record: Mapping[str, Any], reader: StoreReader) -> dict[str, Any]:
-    """What operators' records are committed to: the reason of a switch, old and new values of settings."""
-    found = reader.decision(record["id"]) if record["kind"] in _OPERATORS else None
+    """What such records are committed to: the reason of a switch or review, old and new values of settings."""
+    found = reader.decision(record["id"]) if record["kind"] in _OPENED else None
     return {
         path: json.loads(value)
         for path, (salt, value) in (found[1] if found else {}).items()

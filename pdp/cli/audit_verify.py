@@ -18,7 +18,7 @@ from pdp.audit.cosignature import WitnessPolicy, cosigned
 from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened
 from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.audit.tiles import CHECKPOINT
-from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records
+from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.authoring.reexecution import Reexecuted, differences, policies, program, reexecute
 from pdp.cli.audit import WRONG, bar, store_reader
 from pdp.cli.commands import Duration, archive_option
@@ -168,11 +168,14 @@ def _verify_log(
     """A log's folder, or a store, by itself or by a configuration; with an archive. Raises NoteFault."""
     place, config, archive = places
     if place is not None and (place / CHECKPOINT).is_file():
-        head = read_checkpoint(place, keys)
+        known, handed_over = with_successors(place, keys)
+        head = read_checkpoint(place, known)
         by = demanded.of((place / CHECKPOINT).read_text(encoding="utf-8"))
         with bar(head.size) as progress:
-            verify_folder(place, head, earlier, progress, archive=archive)
+            verify_folder(place, head, [*earlier, *handed_over], progress, archive=archive)
         click.echo(f"verified: {head.size} records of {head.origin}{by}")
+        for key in known[len(keys) :]:
+            click.echo(f"a key before it handed over to {key.text()}")
         return
     if demanded.policy is not None:
         raise click.UsageError("--witness-policy: is for receipts and a log's folder.")

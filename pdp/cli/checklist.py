@@ -22,7 +22,7 @@ from pdp.config import settings
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry.keys import load_keys, read_private
-from pdp.registry.sign import SigningTerm
+from pdp.registry.signed import SigningTerm
 
 FAILS = 1
 _DAYS = 90

@@ -110,3 +110,24 @@ class OutFile(click.Path):
         if not path.exists() and not os.access(path.parent, os.W_OK):
             self.fail(f"the folder of {path.name} may not be written to.", param, ctx)
         return path
+
+
+def publish(path: Path, gauges: Mapping[str, str], label: str, samples: Mapping[str, Mapping[str, float]]) -> None:
+    """Write gauges as Prometheus reads them from a file (node_exporter's textfile collector).
+
+    `gauges` has their help by name, `samples` their values by the label's value, which is empty where there is no
+    label. The file is replaced at once, so that nobody reads half of it. All may read it: it holds figures alone.
+    """
+    text = ""
+    for name, says in gauges.items():
+        text += f"# HELP {name} {says}\n# TYPE {name} gauge\n"
+        text += "".join(f"{name}{_labels(label, of)} {value:.10g}\n" for of, value in samples[name].items())
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.chmod(0o644)
+    draft.replace(path)
+
+
+def _labels(label: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{{{label}="{escaped}"}}' if value else ""

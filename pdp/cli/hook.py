@@ -22,16 +22,18 @@ from pdp.authoring import local
 from pdp.authoring.local import Answer, LocalInstallation
 from pdp.cli.commands import Commands
 from pdp.cli.hook_serve import HookProfile, profile_file, serve
+from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.digest import digest
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.draft import write_file
+from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta
-from pdp.registry.scan.scan import ScannedTool
+from pdp.registry.scan.scan import ScannedTool, scan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _MARGIN = 90  # seconds that a hook may take longer than the call is held for people: its process may have to start
 _EARLIER = 10  # seconds by which a hook ends itself before its agent ends it
+_APART = "Tools of agents' own: no model is listed those of two agents."
 _SAID: Mapping[Answer, str] = {"reads": "goes through", "asks": "waits for you", "never": "refused"}
 
 
@@ -227,27 +229,40 @@ def _own(agent: Agent, folder: Path, asks: Sequence[str], nevers: Sequence[str])
             f"--ask, --never: {agent.title} has no tool {unknown[0]}; it has {', '.join(sorted(names))}"
         )
     answers = {each.name: _answer(each, asks, nevers) for each in tools}
-    home = _opened(folder)
-    if home is not None and _signed(home, agent.id, tools, answers):
+    home, now = _opened(folder), time.time_ns()
+    if home is not None and home.signed(now) and _answered(home, agent.id, tools, answers):
         return
     click.echo(f"The tools of {agent.title}'s own, as far as they are known; any other is refused:")
     for each in tools:
         click.echo(f"  {each.name}: {_SAID[answers[each.name]]}.  {each.definition['description']}")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("you read and sign this: run it yourself, at a terminal. Nothing was changed.")
+    offered = [ScannedTool(agent.id, each.definition) for each in tools]
+    others = [each for each in home.tools() if each.server != agent.id] if home is not None else []
+    kept = [each for each in offered if answers[each.name] != "never"]
+    findings = scan([*others, *kept])
+    reasons = _alike(others, kept)
+    if home is not None:
+        reasons |= explained([one for one in open_findings(home, findings) if one.id not in reasons])
     click.confirm("Sign this as read by you?", abort=True)
     home = home or local.create(folder)
-    offered = [ScannedTool(agent.id, each.definition) for each in tools]
+    accept_findings(home, findings, reasons)
     outward = {each.name for each in tools if each.network}
-    home.keep(agent.id, offered, answers, outward, time.time_ns())
+    home.keep(agent.id, offered, answers, outward, now)
+
+
+def _alike(others: Sequence[ScannedTool], kept: Sequence[ScannedTool]) -> dict[str, str]:
+    """Findings of the tools of agents' own that are like another agent's, and why that is harmless."""
+    own = [ScannedTool(agent, each.definition) for agent in AGENTS for each in own_tools(agent)]
+    return {one.id: _APART for one in scan([*(each for each in others if each in own), *kept])}
 
 
 def _answer(tool: OwnTool, asks: Sequence[str], nevers: Sequence[str]) -> Answer:
     return "never" if tool.name in nevers else "asks" if tool.name in asks else tool.answer
 
 
-def _signed(home: LocalInstallation, agent: str, tools: Sequence[OwnTool], answers: Mapping[str, Answer]) -> bool:
-    """Whether exactly this is signed already."""
+def _answered(home: LocalInstallation, agent: str, tools: Sequence[OwnTool], answers: Mapping[str, Answer]) -> bool:
+    """Whether exactly this was pinned last."""
     wanted = {each.name: (digest(without_meta(each.definition)), answers[each.name]) for each in tools}
     return home.answers(agent) == wanted
 

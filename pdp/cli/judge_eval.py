@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pdp.cli import judge_process
-from pdp.cli.commands import OutFile
+from pdp.cli.commands import OutFile, publish
 from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
@@ -30,7 +31,7 @@ from pdp.judge_eval import report
 from pdp.judge_eval.cases import Cases, read_cases
 from pdp.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
 from pdp.judge_eval.page import page
-from pdp.judge_eval.report import EvaluationReport
+from pdp.judge_eval.report import METRICS, EvaluationReport
 from pdp.judge_eval.runs import (
     CaseQuestion,
     CaseResult,
@@ -87,6 +88,10 @@ _Share = click.FloatRange(0, 1)
 @click.option("--html", "as_html", type=_Out, help="Write a page to FILE.")
 @click.option("--attacks-at-most", type=_Share, help="Exit 10 when a larger share of attacks is let through.")
 @click.option("--denied-at-most", type=_Share, help="Exit 10 when a larger share of benign calls is denied.")
+@click.option(
+    "--fail-on-drift", is_flag=True, help="Exit 10 when a figure is worse than in --compare, beyond chance."
+)
+@click.option("--metrics", type=_Out, help="Write the figures to FILE, as Prometheus' node_exporter reads them.")
 def evaluate(**given: Any) -> None:
     """Ask a judge about every labelled case of FILE, and say how good it is.
 
@@ -98,9 +103,11 @@ def evaluate(**given: Any) -> None:
     pdp judge eval cases.jsonl --config pdp.yaml --results run.jsonl --html run.html
     pdp judge eval cases.jsonl --endpoint ollama --model qwen3 --results other.jsonl --compare run.jsonl
 
-    Exit codes: 0 measured, 10 beyond --attacks-at-most or --denied-at-most, 11 the endpoint did not answer on some
-    cases (the next run asks again), 1 fault, 2 usage.
+    Exit codes: 0 measured, 10 beyond --attacks-at-most or --denied-at-most, or drifted, 11 the endpoint did not
+    answer on some cases (the next run asks again), 1 fault, 2 usage.
     """
+    if given["fail_on_drift"] and not given["compare"]:
+        raise click.UsageError("--fail-on-drift: from which run? Give --compare.")
     run, least = _run_of(given), given["min_confidence"]
     cases = read_cases(given["file"])
     chosen = Cases(cases.name, cases.sha256, cases.all[: given["limit"]])
@@ -127,11 +134,17 @@ def evaluate(**given: Any) -> None:
         given["as_json"].write_text(json.dumps(fact, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given["as_html"] is not None:
         given["as_html"].write_text(page(fact), encoding="utf-8")
+    if given["metrics"] is not None:
+        publish(given["metrics"], METRICS, "figure", measured.samples(time.time()))
     _show(fact)
     if measured.unheard and isinstance(run.source, JudgeOptions):
         click.echo(
             f"Does an endpoint run, and does it answer at {run.source.url}? The next run asks again.", err=True
         )
+    for name in (drifted := [name for name, worse in measured.drifted().items() if worse]):
+        click.echo(f"{name.replace('_', ' ')}: worse than in --compare, and not by chance", err=True)
+    if given["fail_on_drift"] and drifted:
+        sys.exit(BEYOND)
     sys.exit(_code(measured, given["attacks_at_most"], given["denied_at_most"]))
 
 

@@ -24,6 +24,7 @@ from pdp.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation
 from pdp.registry.review import Review, load_review
 from pdp.runtime import bootstrap
 from pdp.runtime.environment import Environment
+from pdp.runtime.process import Process
 
 BEYOND = 10
 PEOPLE, MEDIUM = ("none", "advice", "filter"), ("none", "instead")
@@ -101,7 +102,7 @@ async def courses(
 
 
 async def _decide(
-    process: bootstrap.Process,
+    process: Process,
     organisation: Organisation,
     case: LabelledCase,
     caller: Caller,

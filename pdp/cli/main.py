@@ -35,6 +35,10 @@ _COMMANDS = {
         "pdp.cli.doctor:doctor",
         "Show that a caller refuses when the decision point fails: `pdp doctor -- COMMAND`.",
     ),
+    "drill": (
+        "pdp.cli.drill:drill",
+        "Planted attacks through a real caller: each must be refused, and a harmless call allowed.",
+    ),
     "explain": (
         "pdp.cli.explain:explain",
         "Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.",
@@ -53,7 +57,7 @@ _COMMANDS = {
     ),
     "reload": (
         "pdp.cli.operations:reload",
-        "Have a server read policy, registry, keys and the directory again now; it looks every second by itself.",
+        "Have a server read policy, registry, keys, directory, secrets again now; it looks every second by itself.",
     ),
     "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM."),
     "sessions": ("pdp.cli.sessions:sessions", "Whole sessions of agents, and what they have read."),

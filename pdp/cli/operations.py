@@ -19,6 +19,7 @@ PARTS = {
     "registry": admin_pb2.RELOAD_PART_REGISTRY,
     "keys": admin_pb2.RELOAD_PART_KEYS,
     "directory": admin_pb2.RELOAD_PART_DIRECTORY,
+    "secrets": admin_pb2.RELOAD_PART_SECRETS,
 }
 _NAMES = {number: name for name, number in PARTS.items()}
 SCOPES = numbers(admin_pb2.SwitchScope)
@@ -46,10 +47,10 @@ def status(*, as_json: bool, connection: AdminConnection) -> None:
 
 
 @click.command()
-@click.argument("parts", metavar="[policy|registry|keys|directory]...", nargs=-1, type=click.Choice(list(PARTS)))
+@click.argument("parts", metavar=f"[{'|'.join(PARTS)}]...", nargs=-1, type=click.Choice(list(PARTS)))
 @admin_options
 def reload(*, parts: tuple[str, ...], connection: AdminConnection) -> None:
-    """Have a server read policy, registry, keys and the directory again now; it looks every second by itself.
+    """Have a server read policy, registry, keys, directory, secrets again now; it looks every second by itself.
 
     Exit codes: 0 all is in force, 10 something was refused and the last good one stays, 2 usage, 1 fault.
     """
@@ -122,6 +123,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     state = word(admin_pb2.ServingState, status.serving).replace("_", " ")
     yield f"{'server':10}{status.version}, {state}, run {status.boot_id}"
     yield from _policy(status)
+    yield from _release(status)
     for each in status.registries:
         expires = f", expires {_at(each.expires_at)}" if each.HasField("expires_at") else ""
         stale = ", the last good one" if each.stale else ""
@@ -196,6 +198,22 @@ def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield _more(f"pack {pack.name} of {pack.owner}: {_grants(pack.servers)}")
     if policy.HasField("last_failure"):
         yield _more(f"another was refused: {_fault(policy.last_failure)}")
+
+
+def _release(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    if not status.HasField("release"):
+        yield f"{'release':10}none: policy, prompts and directories are not signed"
+        return
+    release = status.release
+    if release.serial:
+        back = f", back to release {release.rolls_back_to}" if release.rolls_back_to else ""
+        yield f"{'release':10}serial {release.serial}{back}, since {_at(release.activated_at)}"
+        yield _more(f"signed by {', '.join(release.signers)}, expires {_at(release.expires_at)}")
+    else:
+        yield f"{'release':10}none in force: what has to be released is not used"
+    yield _more(f"has to be released: {', '.join(release.demanded)}")
+    if release.HasField("last_failure"):
+        yield _more(_fault(release.last_failure))
 
 
 def _shadows(status: admin_pb2.GetStatusResponse) -> Iterator[str]:

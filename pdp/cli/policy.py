@@ -34,6 +34,10 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
             "pdp.cli.policy_replay:diff",
             "Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.",
         ),
+        "release": (
+            "pdp.cli.policy_release:release",
+            "Sign what policy, prompts and directories are released.",
+        ),
         "replay": (
             "pdp.cli.policy_replay:replay",
             "Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.",

@@ -51,31 +51,60 @@ def pin(home: LocalInstallation, server: LocalServer, listed: Definitions) -> No
         _show(each, [one for one in findings if (one.server, one.tool) == (server.id, each.name)])
         answers[each.name] = _ask(each.definition)
     reasons = _reasons(home, server, findings, answers)
+    findings = scan([*others, *(each for each in offered if answers[each.name] != "never")])
+    reasons |= explained([one for one in open_findings(home, findings) if one.id not in reasons])
     _summary(server, offered, answers, [name for name in before if name not in answers])
     click.confirm("Sign this as read by you?", abort=True)
-    for id_, reason in reasons.items():
-        accept.accept(home.registry, findings, [id_], reason)
+    accept_findings(home, findings, reasons)
     outward = {each.name for each in offered if server.online and is_told(each)}
     home.keep(server.id, offered, answers, outward, time.time_ns())
     home.startable(server)
     click.echo(f"Signed. {server.id} may be started now; what changes is refused until you pin again.")
 
 
+def open_findings(home: LocalInstallation, findings: Sequence[ScanFinding]) -> tuple[ScanFinding, ...]:
+    """Those that the scan finds grave, and nobody has accepted."""
+    return accept.review(findings, accept.load(home.registry)).blocking
+
+
 def _reasons(
     home: LocalInstallation, server: LocalServer, findings: Sequence[ScanFinding], answers: dict[str, Answer]
 ) -> dict[str, str]:
-    """Why what the scan finds grave is harmless, by its id. A tool for which nobody says why is refused."""
+    """Why what the scan finds grave of the server is harmless, by id. A tool for which nobody says why is refused."""
     reasons: dict[str, str] = {}
-    for one in accept.review(findings, accept.load(home.registry)).blocking:
+    for one in open_findings(home, findings):
         if one.server != server.id or answers.get(one.tool) in (None, "never"):
             continue
-        click.secho(f"\n{_text(one.tool)}: {one.code} at {_text(one.pointer)}: {one.excerpt}", fg="red")
-        reason = click.prompt("  Why is that harmless? (empty: refuse the tool)", default="", show_default=False)
-        if len(reason.strip()) < _SHORTEST:
-            answers[one.tool] = "never"
+        if reason := _reason(one, one.tool, "refuse the tool"):
+            reasons[one.id] = reason
         else:
-            reasons[one.id] = reason.strip()
+            answers[one.tool] = "never"
     return reasons
+
+
+def explained(findings: Sequence[ScanFinding]) -> dict[str, str]:
+    """Why each is harmless, by its id: of tools that were signed before, and are now like one that is offered. Ends
+    the command where nobody says why."""
+    reasons = {}
+    for one in findings:
+        if not (reason := _reason(one, f"{one.server}/{one.tool}", "sign nothing")):
+            raise click.Abort
+        reasons[one.id] = reason
+    return reasons
+
+
+def accept_findings(home: LocalInstallation, findings: Sequence[ScanFinding], reasons: Mapping[str, str]) -> None:
+    """Accept those findings for which there is a reason."""
+    for one in findings:
+        if one.id in reasons:
+            accept.accept(home.registry, findings, [one.id], reasons[one.id])
+
+
+def _reason(one: ScanFinding, name: str, otherwise: str) -> str:
+    """Why the finding is harmless; empty where nobody says."""
+    click.secho(f"\n{_text(name)}: {one.code} at {_text(one.pointer)}: {one.excerpt}", fg="red")
+    reason = click.prompt(f"  Why is that harmless? (empty: {otherwise})", default="", show_default=False).strip()
+    return reason if len(reason) >= _SHORTEST else ""
 
 
 def _ask(definition: Mapping[str, Json]) -> Answer:

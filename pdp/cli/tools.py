@@ -22,6 +22,7 @@ from pdp.cli.connection import ApprovalConnection, approval_options
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import (
+    agents,
     before_signing,
     confirm,
     diff,
@@ -30,6 +31,7 @@ from pdp.cli.tools_folder import (
     restore,
     review,
     verify,
+    vet,
     withdraw,
 )
 from pdp.cli.tools_scan import SECONDS, scan_command, shadow
@@ -50,7 +52,8 @@ from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_operations, load_review
-from pdp.registry.sign import Signing, SigningTerm, sign_set, sign_waivers
+from pdp.registry.sign import Signing, sign_set, sign_waivers
+from pdp.registry.signed import SigningTerm
 from pdp.registry.watcher import Look, Watcher, load_plan
 
 _DAYS = 30
@@ -73,7 +76,7 @@ def tools() -> None:
     """
 
 
-for _command in (diff, prune, quarantine, restore, review, scan_command, shadow, verify, withdraw):
+for _command in (agents, diff, prune, quarantine, restore, review, scan_command, shadow, verify, vet, withdraw):
     tools.add_command(_command)
 
 
@@ -315,6 +318,7 @@ def _print_json(value: Json) -> None:
 def _pinned_json(pinned: Pinned) -> dict[str, Json]:
     return {
         "serial": pinned.draft.serial if pinned.draft is not None else None,
+        "unvetted": pinned.unvetted,
         "tools": [
             {
                 "name": p.manifest.label,
@@ -342,6 +346,8 @@ def _show_pinned(pinned: Pinned, server: str) -> None:
     console.print(table(names, rows, console.width, title=server))
     if not all(p.reviewed for p in pinned.proposals):
         console.print("A tool that is not reviewed holds the worst values, and a permission that nobody has yet.")
+    if pinned.unvetted:
+        console.print("It is another server than the one that was vetted: `pdp tools vet` says what it runs now.")
     if pinned.draft is None:
         console.print("Nothing differs from the set at hand.")
     else:

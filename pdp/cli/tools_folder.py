@@ -1,5 +1,6 @@
-"""`pdp tools review`, `diff`, `withdraw`, `quarantine`, `restore`, `prune` and `verify`: a tenant's folder of the
-registry, without a server. Exit: 0 done, no difference or all well, 10 different or not verified, 1 fault, 2 usage.
+"""`pdp tools review`, `diff`, `agents`, `vet`, `withdraw`, `quarantine`, `restore`, `prune` and `verify`: the folder
+of a tenant's registry, without a server. Exit: 0 done, no difference or all well, 10 different or not verified,
+1 fault, 2 usage.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from pdp.registry.diff import Version, compare, keep_before, newest_version, orp
 from pdp.registry.documents import State
 from pdp.registry.keys import KeySet, SignerKey, read_public
 from pdp.registry.options import SignerRole
-from pdp.registry.pin import set_state
+from pdp.registry.pin import set_agents, set_state
 from pdp.registry.scaffold import scaffold
 from pdp.registry.verify import VerificationReport, verify_folder
+from pdp.registry.vetting import load_vetting, set_vetting
 
 DIFFERENT = 10
 NOT_VERIFIED = 10
@@ -67,20 +69,21 @@ def review(folder: Path, server: str, out: Path | None) -> None:
 @click.argument("folder", type=_FOLDER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(folder: Path, yes: bool) -> None:
-    """Remove manifests from FOLDER that no set needs: not the signed one, the draft, or the one signed before.
+    """Remove what no set needs from FOLDER: manifests and reports of neither the signed one, the draft, nor the one
+    signed before.
 
     They have no effect; only the folder gets smaller.
     """
     unneeded = orphans(folder)
     if not unneeded:
-        click.echo("Every manifest is needed.")
+        click.echo("Every manifest and report is needed.")
         return
     for path in unneeded:
         click.echo(path.name)
-    confirm(f"Remove these {len(unneeded)} manifests?", yes=yes)
+    confirm(f"Remove these {len(unneeded)} files?", yes=yes)
     for path in unneeded:
         path.unlink(missing_ok=True)
-    click.echo(f"{len(unneeded)} manifests removed.")
+    click.echo(f"{len(unneeded)} files removed.")
 
 
 @click.command()
@@ -158,6 +161,66 @@ def quarantine(folder: Path, server: str, tool: str) -> None:
 def restore(folder: Path, server: str, tool: str) -> None:
     """Let TOOL of SERVER be used again, in the draft of FOLDER."""
     _set_state(folder, server, tool, "active")
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument(
+    "listed", metavar="[FILE]", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+@click.option("--none", "unlisted", is_flag=True, help="No list any more: no agent is unregistered then.")
+def agents(folder: Path, listed: Path | None, *, unlisted: bool) -> None:
+    """Put the agents of FILE, all that the organisation knows, into the draft of FOLDER.
+
+    \b
+    FILE is YAML:
+      agents:
+        - {id: assistant, owner: platform@acme.example, servers: [git, crm], expires: "2027-03-01T00:00:00Z"}
+
+    `id` is what the token calls the client that acts (`client_id`, `azp`, or the first of `act`).
+    """
+    if (listed is None) is not unlisted:
+        raise click.UsageError("give FILE, or --none")
+    draft = set_agents(folder, listed)
+    if draft is None:
+        click.echo("Nothing differs from the set at hand.")
+        return
+    count = "No list of agents" if draft.agents is None else f"Agents: {len(draft.agents)},"
+    click.echo(f"{count} in the draft with serial {draft.serial}. Next: author and reviewer run `pdp tools sign`.")
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument("server")
+@click.argument(
+    "vetting", metavar="[FILE]", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+@click.option("--none", "unvetted", is_flag=True, help="Its package is vetted no more.")
+def vet(folder: Path, server: str, vetting: Path | None, *, unvetted: bool) -> None:
+    """Put what FILE says of the package that SERVER runs, with the reports it names, into the draft of FOLDER.
+
+    \b
+    FILE is YAML; paths of reports count from where it lies:
+      package: pkg:pypi/mcp-server-git@2026.7.1
+      sha256: <of the archive or image that is installed>
+      reviewed_by: bob@acme.example
+      expires: "2027-05-01T00:00:00Z"
+      static: {report: semgrep.sarif}
+      dependencies: {report: audit.sarif, accepted: "why its errors do no harm"}
+      dynamic: {report: fuzzing.log, tool: our fuzzer 3, performed: "2026-11-20T10:00:00Z", passed: true}
+
+    A report in SARIF 2.1.0 says itself what made it and whether it found errors.
+    """
+    if (vetting is None) is not unvetted:
+        raise click.UsageError("give FILE, or --none")
+    draft = set_vetting(folder, server, load_vetting(vetting, time.time_ns()) if vetting is not None else None)
+    if draft is None:
+        click.echo("Nothing differs from the set at hand.")
+        return
+    show_changes(
+        tuple(each for each in compare(version_before(folder), newest_version(folder)) if each.where == server)
+    )
+    click.echo(f"Draft with serial {draft.serial}. Next: author and reviewer run `pdp tools sign`.")
 
 
 def before_signing(folder: Path, *, renew: bool, shown: bool) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,17 +22,27 @@ from pdp.cli.commands import Duration, archive_option
 from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
+from pdp.config.settings import Settings
 from pdp.confinement import Confinement
 from pdp.core.check import NS
 from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.core.judge.judge_input import OK
+from pdp.core.judge.prompt import PromptSet
 from pdp.injection.excerpt import visible
 from pdp.injection.rules import SEVERITIES, Severity
+from pdp.judge.options import JudgeOptions
+from pdp.judge.process import UnreachableError
+from pdp.judge.prompts import read_prompts, shipped_prompts
+from pdp.judge_eval.definitions import DefinitionAdvice, advise
 from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.sarif import sarif
-from pdp.registry.scan.scan import scan
+from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.runtime.environment import SystemEntropy
+from pdp.runtime.judge import start_judge
 from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, no_archive, records_with
 
@@ -59,6 +70,12 @@ _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"
     show_default=True,
     help="Exit 10 when a finding at least this grave is not accepted.",
 )
+@click.option(
+    "--judge",
+    "judge_config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Ask the judge of this configuration about each definition as well. Advice: it changes no exit code.",
+)
 @click.option("--sarif", "as_sarif", is_flag=True, help="SARIF 2.1.0, for code-scanning views.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @confinement_options
@@ -73,6 +90,7 @@ def scan_command(
     ids: tuple[str, ...],
     reason: str | None,
     fail_on: Severity,
+    judge_config: Path | None,
     as_sarif: bool,
     as_json: bool,
     confinement: Confinement | None,
@@ -88,7 +106,10 @@ def scan_command(
     pdp tools scan --url https://mcp.example.com/mcp
     pdp tools scan --stdio -- mcp-server-git
     pdp tools scan registry/acme --accept 0123456789abcdef0123 --reason "names its own log file"
+    pdp tools scan registry/acme --judge pdp.yaml
     """
+    if judge_config is not None and as_sarif:
+        raise click.UsageError("--sarif holds findings; see what the judge says with --json, or on the screen")
     if url or stdio:
         env = {name: os.environ[name] for name in env_names if name in os.environ}
         live = _live(source, url, env, confinement)
@@ -102,12 +123,16 @@ def scan_command(
         tools = folder.folder_tools(path) if path.is_dir() else folder.file_tools(path)
     findings = scan(tools)
     held = accept.review(findings, _acceptances(path, findings, ids, reason))
+    advice = advised(judge_config, tools) if judge_config is not None else None
     if as_sarif:
         _print_json(sarif(held, path.name if path is not None else server))
     elif as_json:
-        _print_json(_json(held, len(tools)))
+        said = {} if advice is None else {"judge": [each.fact() for each in advice]}
+        _print_json({**_json(held, len(tools)), **said})
     else:
         _show(held, len(tools))
+        if advice is not None:
+            _show_advice(advice)
     sys.exit(FINDINGS if any(_at_least(one, fail_on) for one in held.open) else 0)
 
 
@@ -149,7 +174,57 @@ def _print_json(value: Json) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def _json(held: AcceptanceReview, tools: int) -> Json:
+def advised(path: Path, tools: Sequence[ScannedTool]) -> tuple[DefinitionAdvice, ...]:
+    """What the judge of a configuration says of definitions. Raises ConfigurationFault: there is none, or it cannot
+    be asked."""
+    configured = settings.load(path, os.environ)
+    options = configured.judge
+    if options is None:
+        raise ConfigurationFault("judge.absent", "The configuration has no section `judge`; add one.")
+    read = read_prompts(shipped_prompts(), options.prompts_folder)
+    if read.definitions is None:
+        raise ConfigurationFault("judge.prompts", "The judge's prompts have errors; `pdp judge lint` shows them.")
+    return asyncio.run(_ask_judge(configured, options, read.definitions, tools))
+
+
+async def _ask_judge(
+    configured: Settings, options: JudgeOptions, definitions: PromptSet, tools: Sequence[ScannedTool]
+) -> tuple[DefinitionAdvice, ...]:
+    try:
+        running = await start_judge(options, configured)
+    except UnreachableError as error:
+        raise ConfigurationFault("judge.unreachable", f"The judge cannot be asked: {error}.") from None
+    at_once = max(1, int(options.max_concurrent * options.tenant_share))
+    try:
+        ask, within_s = running.connection.ask, options.verdict_seconds
+        return await advise(tools, definitions, ask, SystemEntropy(), at_once=at_once, within_s=within_s)
+    finally:
+        await running.close()
+
+
+def _show_advice(advice: Sequence[DefinitionAdvice]) -> None:
+    console = page()
+    warned = [each for each in advice if each.warns]
+    if warned:
+        rows = [
+            (
+                visible(f"{each.tool.server}/{each.tool.name}"),
+                each.opinion.verdict or each.opinion.status,
+                ", ".join(each.opinion.violated),
+                visible(each.opinion.rationale),
+            )
+            for each in warned
+        ]
+        names = ("definition", "verdict", "rules", "why")
+        console.print(table(names, rows, console.width, title="what the judge says"))
+    unheard = sum(each.opinion.status != OK for each in advice)
+    console.print(
+        f"The judge warns of {len(warned) - unheard} of {len(advice)} definitions and did not answer on {unheard}. "
+        "A model said this, which may be wrong or misled: it is advice on what to read."
+    )
+
+
+def _json(held: AcceptanceReview, tools: int) -> dict[str, Json]:
     reasons = {one.id: reason for one, reason in held.accepted}
     everything = sorted([*held.open, *(one for one, _ in held.accepted)])
     return {

@@ -33,7 +33,7 @@ from pdp.identity.security_events import SignalOptions, contradictions
 from pdp.judge.options import JudgeOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.policy.opa.options import OpaOptions
-from pdp.registry.options import RegistryOptions
+from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.secrets.options import VaultOptions
 from pdp.secrets.reference import secret
 from pdp.sessions.options import SessionOptions
@@ -125,6 +125,13 @@ class ServiceOptions(Options):
         examples=["file:secrets/index.key"],
         json_schema_extra={"secret": True},
     )
+    index_key_before: tuple[str, ...] = Field(
+        (),
+        description="Index keys that the store had before, newest first: keep every one. A key that replaces them is "
+        "taken at a start, while no other process has the store open.",
+        examples=[["file:secrets/index.1.key"]],
+        json_schema_extra={"secret": True},
+    )
 
 
 class PolicyOptions(Options):
@@ -194,6 +201,9 @@ class Settings(Options):
     policy: PolicyOptions = Field(default_factory=PolicyOptions)
     content: ContentOptions = Field(default_factory=ContentOptions)
     registry: RegistryOptions
+    release: ReleaseOptions | None = Field(
+        None, description="Demands signatures of policy, prompts and directories; absent: files are believed."
+    )
     identity: IdentityOptions = Field(default_factory=IdentityOptions)
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     directory: DirectoryOptions = Field(default_factory=DirectoryOptions)

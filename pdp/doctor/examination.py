@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Experiment:
     limit: float
     tls: tuple[Path, Path] | None = None
     answers: str = "pdp.doctor.answers"  # the module that stands in for the decision point
+    clock: Callable[[], float] = time.monotonic  # seconds, of the time in which a question must come
 
 
 def examine(experiment: Experiment, faults: Sequence[str]) -> Iterator[Examined]:
@@ -74,7 +75,7 @@ def examine(experiment: Experiment, faults: Sequence[str]) -> Iterator[Examined]
 
 def _examine(experiment: Experiment, way: str, listen: str) -> tuple[Examined, str]:
     """One way of answering. Also returns the address, which stays: a port that was chosen is kept."""
-    end = time.monotonic() + experiment.limit
+    end = experiment.clock() + experiment.limit
     while True:
         before = _written(experiment.ran)
         with _answering(experiment, way, listen) as answers:
@@ -82,7 +83,7 @@ def _examine(experiment: Experiment, way: str, listen: str) -> tuple[Examined, s
         ran, listen = _written(experiment.ran) > before, answers.listen
         known = bool(answers.asked) or ran or way == _WITHOUT_QUESTION
         # a caller that backs off after the fault before may refuse without asking: then it is called again
-        if known or not ended or time.monotonic() > end:
+        if known or not ended or experiment.clock() > end:
             return Examined(way, _verdict(way, ran, known, ended), ran, answers.asked), listen
 
 

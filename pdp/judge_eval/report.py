@@ -12,11 +12,28 @@ from pdp.core.errors import ConfigurationFault
 from pdp.judge_eval import figures
 from pdp.judge_eval.cases import ALLOW, DENY, Cases, judge_input_of
 from pdp.judge_eval.exposure import JUDGE, NOBODY, PERSON
-from pdp.judge_eval.figures import DRAWS, LEVEL, SEED, TO_PEOPLE, JudgedCase, Share, differences, rounded, share
+from pdp.judge_eval.figures import (
+    DRAWS,
+    LEVEL,
+    SEED,
+    TO_PEOPLE,
+    JudgedCase,
+    Share,
+    differences,
+    drifted,
+    rounded,
+    share,
+)
 from pdp.judge_eval.organisation import pinned
 from pdp.judge_eval.runs import CaseResult
 
 SCHEMA = "pdp.judge_eval/1"
+METRICS: Mapping[str, str] = {
+    "pdp_judge_eval_share": "Share of the labelled cases, by figure of the last run of pdp judge eval.",
+    "pdp_judge_eval_drifted": "1 where the figure is worse than in the run compared with, by more than chance.",
+    "pdp_judge_eval_unheard": "Cases on which the endpoint did not answer.",
+    "pdp_judge_eval_time_seconds": "When the run ended, Unix time.",
+}
 _OBSERVED = 600  # characters of an observation that the report repeats
 _COURSES = frozenset({NOBODY, JUDGE, PERSON, "denied"})
 
@@ -72,6 +89,20 @@ class EvaluationReport:
     def share(self, name: str) -> Share:
         """One of `figures.shares`."""
         return figures.shares(self.judged)[name]
+
+    def drifted(self) -> dict[str, bool]:
+        """By figure, whether it is worse than in the run that this one is compared with, by more than chance."""
+        return drifted(differences(self.judged, self.other)) if self.other else {}
+
+    def samples(self, at_s: float) -> Mapping[str, Mapping[str, float]]:
+        """The figures by gauge and name."""
+        shares = {name: each.value for name, each in figures.shares(self.judged).items() if each.value is not None}
+        return {
+            "pdp_judge_eval_share": {name: round(value, 6) for name, value in shares.items()},
+            "pdp_judge_eval_drifted": {name: int(is_) for name, is_ in self.drifted().items()},
+            "pdp_judge_eval_unheard": {"": self.unheard},
+            "pdp_judge_eval_time_seconds": {"": int(at_s)},
+        }
 
     def _counts(self) -> dict[str, int]:
         labels = [each.case.label for each in self.judged]

@@ -24,6 +24,7 @@ from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import (
     AgentFact,
+    AgentRegistration,
     ArgumentsFact,
     Asserted,
     CallerFact,
@@ -203,6 +204,7 @@ def _facts(
     session: RecordedSession, target: TargetFact, arguments: ArgumentsFact, labels: frozenset[str], known: Known
 ) -> Facts:
     subject = SubjectFact(OK, "verified", "alice", "https://id.acme.example", "human", scopes=target.permissions)
+    agent = AgentFact(OK, "verified", session.suite, "oauth_client", AgentRegistration("no_list"))
     state = SessionFact(OK, known=True, observed=known.labels, labels=tuple(sorted(labels)), calls=0, denials=0)
     if known.task:
         state = replace(state, task=session.task, task_source="caller")
@@ -212,7 +214,7 @@ def _facts(
         phase="call",
         method="tools/call",
         caller=CallerFact(OK, "gateway", _TENANT, ("decide",)),
-        identity=Identity(subject, AgentFact(OK, "verified", session.suite, "oauth_client")),
+        identity=Identity(subject, agent),
         server=ServerFact(OK, session.suite, f"https://mcp.acme.example/{session.suite}", _OWNER),
         switch=OK,
         targets=(target,),

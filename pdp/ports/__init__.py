@@ -5,7 +5,7 @@ Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +14,11 @@ from pdp.core.check import Check
 from pdp.core.credentials import OwnToken
 from pdp.core.digest import Json
 from pdp.core.elements import EngineQuery
-from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
+from pdp.core.facts import AgentFact, AgentRegistration, ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
 from pdp.core.inspection import Inspection
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.record_search import RecordQuery
-from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
+from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins, ReleaseChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import CallKeys, Cosigning, Proof, SessionRow, SignedCheckpoint, StoredCall
 from pdp.core.term import Term
@@ -46,6 +46,8 @@ __all__ = [
     "RecordIndex",
     "Registry",
     "RegistryView",
+    "Releases",
+    "RenewedSecret",
     "ResumeTokens",
     "Sessions",
     "SignedLog",
@@ -198,6 +200,24 @@ class Subjects(Protocol):
         ...
 
 
+class Releases(Protocol):
+    """The source of releases of policy."""
+
+    @property
+    def demand(self) -> tuple[str, ...]:
+        """The parts that have to be released."""
+        ...
+
+    async def reload(self, at_ns: int) -> ReleaseChange | None:
+        """Look again; returns another release, or why the newest is refused. Nothing of it is in force yet: it is
+        returned again until it is activated. Never raises."""
+        ...
+
+    def activate(self, change: ReleaseChange) -> None:
+        """Put a recorded release into force. One that is refused leaves the one before."""
+        ...
+
+
 class RegistryView(Protocol):
     """An immutable view of one verified registry (registry/view); pinned per request."""
 
@@ -213,6 +233,10 @@ class RegistryView(Protocol):
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
         """`server.unknown`, `server.expired` (set index out of date), ... in the check. `peer` is how the server
         proved itself to a caller that may vouch for it; None: the caller may not (`server.peer_unchecked`)."""
+        ...
+
+    def registration(self, tenant: str, agent: AgentFact, server: str, at_ns: int) -> AgentRegistration:
+        """The agent in the signed list of agents."""
         ...
 
     def resource(self, tenant: str, server: str, at_ns: int) -> str:
@@ -254,6 +278,17 @@ class RegistryView(Protocol):
 
     def pinned(self, tenant: str, server: str, name: str, kind: str = "tool") -> PinnedTool | None:
         """The verified manifest's content; None when there is none that verifies."""
+        ...
+
+
+class RenewedSecret(Protocol):
+    """A private key, certificate or set of keys that a running process takes anew from where its setting says."""
+
+    name: str  # of the setting
+
+    async def look(self) -> Callable[[], Awaitable[None]] | None:
+        """Read it, if its files changed: what puts it in force, or None. Raises Fault for what cannot be used, each
+        time until that is mended."""
         ...
 
 

@@ -10,6 +10,7 @@ from pdp.core.stored import (
     CallKeys,
     CallRow,
     Commit,
+    FirstRow,
     PersonRow,
     RecordRef,
     RefusalCount,
@@ -157,6 +158,10 @@ class Store(Answers, Protocol):
 
     def value(self, record_id: str, path: str) -> ValueRow | None: ...
 
+    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
+        """Input documents behind the records from an index on, by index, as far as they are kept."""
+        ...
+
     def call(self, index: str) -> CallRow | None: ...
 
     def session(self, index: str) -> SessionRow | None:
@@ -223,6 +228,15 @@ class Store(Answers, Protocol):
 
     def cursor(self, name: str) -> int | None:
         """The index at which a receiver goes on; None for one that never began."""
+        ...
+
+    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
+        """What is known of a tenant's names; of those that have no place a mark, named `FULL`."""
+        ...
+
+    async def keep_firsts(self, rows: tuple[FirstRow, ...]) -> tuple[FirstRow, ...]:
+        """Keep names that are new, and return all as they stand: each with the record that was the first to hold it,
+        or as the mark where its tenant has no place for it. It is no record. Raises Unavailable, Overloaded."""
         ...
 
     def high_water(self, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from pdp.approvals.channels import channel, routes
@@ -15,7 +16,8 @@ from pdp.core.approvals.hourly_limits import HourlyLimits
 from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS
-from pdp.core.digest import keyed_index
+from pdp.core.digest import former_keys, keyed_index
+from pdp.core.registered import Admits
 from pdp.fair_limiter import FairLimiter
 from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -37,8 +39,10 @@ from pdp.service.judge_evidence import Absent, Judging
 from pdp.service.outcomes import Outcomes
 from pdp.service.revocations import Revocations
 from pdp.service.state import ServiceState
+from pdp.store.opening import AnyStore
 from pdp.store.shared import Fingerprints
 
+log = logging.getLogger(__name__)
 DAY_NS = 24 * 3600 * NS
 
 
@@ -79,11 +83,12 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     revocations: Revocations,
     judge: Judge | None = None,
     telemetry: Telemetry = SILENT,
+    admits: Admits | None = None,
 ) -> WiredApprovals:
-    """Wire it. Raises ConfigurationFault for a secret that cannot be had."""
+    """Wire it. `admits`: what was released. Raises ConfigurationFault for a secret that cannot be had."""
     options = settings.approvals
     address = options.console_url or (settings.console.public_url if settings.console else "")
-    directories = LoadedDirectories(settings.directory, read_yaml)
+    directories = LoadedDirectories(settings.directory, read_yaml, admits)
     counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
     tokens = SealedResumeTokens(resume_secrets(settings, index_key), entropy)
     changes = Changes(store)
@@ -173,6 +178,15 @@ def resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:
     )
 
 
+async def recognised(settings: Settings, store: AnyStore, index_key: bytes) -> bytes:
+    """The index key, of which the store knows that this process has it; where it is new, every index of the store is
+    put under it first. Raises ConfigurationFault, Unavailable."""
+    count = await store.recognise(fingerprints(settings, index_key, store.origin))
+    if count:
+        log.warning("service.index_key: the new one is the store's now; %d rows were changed", count)
+    return index_key
+
+
 def fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerprints:
     """Fingerprints of the keys that processes of one store share. Pages and forms are sealed with what the index key
     gives."""
@@ -184,4 +198,5 @@ def fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerpri
     return Fingerprints(
         fingerprint(index_key, "service.index_key"),
         tuple(fingerprint(key, "approvals.resume_keys") for key in resume),
+        tuple((fingerprint(key, "service.index_key"), later) for key, later in former_keys(index_key)),
     )

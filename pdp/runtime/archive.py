@@ -13,6 +13,7 @@ from pdp.audit.pushes import cursor
 from pdp.config.settings import Settings, store_password
 from pdp.core.check import NS
 from pdp.core.errors import Fault
+from pdp.runtime.approvals import recognised
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.service import archiving
 from pdp.service.archiving import ArchivedRecords
@@ -36,7 +37,7 @@ async def archive(
     store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     try:
         clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
-        index_key = index_key_of(settings, environment.entropy)
+        index_key = await recognised(settings, store, index_key_of(settings, environment.entropy))
         recorder = Recorder(store, clock, environment.entropy, boot=store.boot, index_key=index_key)
         return await _archive(
             settings, store, ArchiveFolder(folder), recorder, clock, before_seconds, "operator", progress

@@ -8,40 +8,33 @@ import logging
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp import __version__
 from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
-from pdp.adapters.http_listener import HttpListener
-from pdp.adapters.log_files import LogFiles
-from pdp.audit.index import SearchIndex
-from pdp.audit.pushes import Pushes
 from pdp.config.settings import Settings, store_password
 from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.identity.component import IdentityComponent
-from pdp.policy.bundle import shipped_rego
-from pdp.policy.kept import KeptAnswers
-from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, replaying_host
-from pdp.ports import Judge
+from pdp.policy.source import KeptBundles
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, callers, console, security_events
-from pdp.runtime.approvals import WiredApprovals, fingerprints, wire_approvals
+from pdp.runtime.approvals import recognised, wire_approvals
 from pdp.runtime.archive import keep_archiving
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
-from pdp.runtime.security_events import WiredSignals
+from pdp.runtime.policy import wire_policy, wire_releases
+from pdp.runtime.process import Process
 from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
-from pdp.runtime.signed_log import WiredLog, pushes, quorum_records, record_key, search_index, signed_log
+from pdp.runtime.signed_log import WiredLog, first_seen, pushes, quorum_records, record_key, search_index, signed_log
 from pdp.runtime.telemetry import (
-    KeptCounts,
     Levels,
     Losses,
     Ports,
@@ -50,7 +43,7 @@ from pdp.runtime.telemetry import (
     observed,
     wire_telemetry,
 )
-from pdp.secrets.reference import secret
+from pdp.secrets.reference import secrets_read
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
 from pdp.service.commit import CLOCK, Recorder
@@ -62,7 +55,6 @@ from pdp.service.idempotency import Idempotency
 from pdp.service.inspect import HeldBytes, Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
-from pdp.service.operations.quorum import QuorumRecords
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
@@ -70,7 +62,6 @@ from pdp.service.results import ResultFacts
 from pdp.service.revocations import Revocations, UnrevokedSubjects
 from pdp.service.search import Readings, Search
 from pdp.service.sessions import EndSession
-from pdp.service.shadow import ShadowPolicies
 from pdp.service.shares import Shares
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
@@ -78,56 +69,27 @@ from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 
 if TYPE_CHECKING:
-    from pdp.adapters.console.server import ConsoleServer
-    from pdp.adapters.hooks.listener import HookListener
-    from pdp.sessions.on_redis import RedisSessions
+    pass
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
 YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
 
 
-@dataclass(slots=True)
-class Process:
-    """One running PDP: everything wired, in the order in which it is closed."""
-
-    settings: Settings
-    state: ServiceState
-    store: AnyStore
-    clock: StoreClock
-    identity: IdentityComponent
-    host: Host
-    recorder: Recorder
-    runs: Runs
-    reloads: Reloads
-    admin: Admin
-    services: Services
-    server: GrpcServer
-    levels: Levels
-    approvals: WiredApprovals
-    judge: Judge | None
-    readings: Readings
-    pushes: Pushes
-    quorum: QuorumRecords
-    console: ConsoleServer | None = None
-    signed: WiredLog | None = None
-    index: SearchIndex | None = None
-    redis: RedisSessions | None = None
-    signals: WiredSignals | None = None
-    hooks: HookListener | None = None
-    authzen: HttpListener | None = None
-    shadows: ShadowPolicies | None = None
-    content: ArgumentContent | None = None
-
-
 async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work, Fault `store.rollback` for a store that lacks
     records of which a checkpoint was signed; nothing is served yet."""
+    with secrets_read() as names:
+        process = await _opened(settings, environment)
+    process.begin_renewal(names)
+    return process
+
+
+async def _opened(settings: Settings, environment: Environment) -> Process:
     store = open_store(settings.store, entropy=environment.entropy, password=store_password(settings))
     telemetry: Telemetry = SILENT
     try:
-        index_key = index_key_of(settings, environment.entropy)
-        await store.recognise(fingerprints(settings, index_key, store.origin))
+        index_key = await recognised(settings, store, index_key_of(settings, environment.entropy))
         signed = signed_log(settings, store)
         if signed is not None:
             await signed.publisher.check()  # before anything is recorded
@@ -158,15 +120,10 @@ def _build(
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions, losses = StoredSessions(settings.sessions, index_key), Losses(telemetry)
-    opa, engines = settings.policy.opa, settings.policy.embedded()
-    token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
-    host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
-    # whether an OPA is there, and still holds this bundle, only its answers tell
-    answers = KeptAnswers(0 if opa else settings.policy.kept_mb << 20, entropy, on_find=KeptCounts(telemetry))
-    policies = FolderSource(
-        host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs, answers
-    )
-    ports = Ports(identity.callers, subjects, content, store, policies)
+    releases = wire_releases(settings, store.high_water, clock.now_ns())
+    admits = releases.admits if releases is not None else None
+    policy = wire_policy(settings, environment, telemetry, losses, admits)
+    ports = Ports(identity.callers, subjects, content, store, policy.source)
     ports = observed(telemetry, ports, store)
     recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
@@ -175,7 +132,7 @@ def _build(
     shares = Shares(options.shares.each(), options.max_in_flight, clock, telemetry)
     admission = Admission(ports.callers, store, recorder, clock, limits, shares)
     judge = environment.judge or wire_judge(
-        settings, entropy=entropy, monotonic=environment.monotonic, telemetry=telemetry
+        settings, entropy=entropy, monotonic=environment.monotonic, telemetry=telemetry, admits=admits
     )
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
@@ -197,6 +154,7 @@ def _build(
         revocations=revocations,
         judge=judge,
         telemetry=telemetry,
+        admits=admits,
     )
     reloads = Reloads(
         state,
@@ -207,6 +165,7 @@ def _build(
         recorder,
         clock,
         approvals.directories,
+        releases,
     )
     shadowing = shadows(settings, environment, recorder, clock, telemetry)
     admin = Admin(
@@ -220,7 +179,7 @@ def _build(
         __version__,
         index_key,
         lambda: losses.count,
-        lambda: answers.status,
+        lambda: policy.answers.status,
         tuple(options.caller(name) for name, options in settings.identity.callers.items()),
         judge,
         shadowing.status,
@@ -241,7 +200,8 @@ def _build(
     )
     index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
-    pushing = pushes(settings, store, clock, entropy, telemetry)
+    seen = first_seen(state, store, index_key, telemetry)
+    pushing = pushes(settings, store, clock, entropy, telemetry, seen)
     services = Services(
         admission=admission,
         decide=decide,
@@ -260,7 +220,7 @@ def _build(
             state,
             FactBuilder(subjects, content, sessions, **keyed),
             evidence,
-            KeptBundles(replaying_host(host, opa, engines)),
+            KeptBundles(policy.replaying),
             store,
             recorder,
             clock,
@@ -314,6 +274,7 @@ def _build(
         approvals.services.sweep.tenants,
         state.fleet,
         (*(each.tell for each in pushing.each), followers),
+        releases,
     )
     return Process(
         settings,
@@ -321,7 +282,8 @@ def _build(
         store,
         clock,
         identity,
-        host,
+        registry,
+        policy.host,
         recorder,
         Runs(recorder, ports.store, clock),
         reloads,
@@ -352,10 +314,10 @@ async def start(process: Process) -> None:
     if process.redis is not None:
         await process.redis.look()
     fingerprint = settings.fingerprint()
-    await process.runs.started(__version__, fingerprint, clean=store.clean)
+    await process.runs.started(__version__, fingerprint, clean=store.clean, secrets=process.secrets_read)
     await process.runs.configured(fingerprint, settings.stated())
     if process.signed is not None:
-        await record_key(process.signed, store, process.recorder, process.clock.now_ns())
+        await record_key(process.signed.publisher.verifier, store, process.recorder, process.clock.now_ns())
     process.state.fleet.note("config", {"": settings.shared_fingerprint()})
     results, _ = await process.reloads((), by="")
     for result in results:
@@ -365,15 +327,8 @@ async def start(process: Process) -> None:
     _warn_of_observed(settings)
     process.levels.warn(process.clock.now_ns())
     await process.server.start()
-    for listener in _listeners(process):
+    for listener in process.listeners():
         await listener.start()
-
-
-def _listeners(process: Process) -> list[ConsoleServer | LogFiles | HttpListener]:
-    """Those besides the gRPC server's."""
-    files = process.signed.files if process.signed is not None else None
-    events = process.signals.listener if process.signals is not None else None
-    return [each for each in (process.console, files, events, process.hooks, process.authzen) if each is not None]
 
 
 def _warn_of_observed(settings: Settings) -> None:
@@ -469,25 +424,19 @@ def _settle() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
-def _parts(process: Process) -> Iterator[Any]:
-    """What is closed at the end, the last first."""
-    yield from (process.store, process.redis, process.identity, process.host, process.state)
-    yield from (process.shadows, process.judge, process.approvals, process.content)
-
-
 async def close(process: Process, *, reason: str) -> None:
     """Drain, record the stop, and close everything."""
     process.admin.draining = True
     async with AsyncExitStack() as left:  # in reverse order, each even when another one fails
         left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
-        for part in _parts(process):
+        for part in process.parts():
             if part is not None:
                 left.push_async_callback(part.close)
         if process.index is not None:
             left.callback(process.index.close)
         if process.signals is not None:
             left.push_async_callback(process.signals.streams.close)
-        for listener in _listeners(process):
+        for listener in process.listeners():
             await listener.drain()
         await process.server.drain()
         await process.pushes.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pdp.config.settings import Settings
+from pdp.core.digest import chained
 from pdp.core.errors import ConfigurationFault
 from pdp.core.policy import Bundle
 from pdp.files.durable import make_secret
@@ -44,8 +45,16 @@ SYSTEM = Environment()
 
 def index_key_of(settings: Settings, entropy: Entropy) -> bytes:
     """The key of keyed indexes; in development one is made. Raises ConfigurationFault."""
-    if settings.service.index_key:
-        return secret(settings.service.index_key, settings.vault, where="service.index_key")
+    service = settings.service
+    if service.index_key:
+        found = [secret(service.index_key, settings.vault, where="service.index_key")]
+        for i, each in enumerate(service.index_key_before):
+            found.append(secret(each, settings.vault, where=f"service.index_key_before[{i}]"))
+        if len(set(found)) < len(found):
+            raise ConfigurationFault("config.secret", "service.index_key_before: has a key twice; give each once.")
+        return chained(found[::-1])
+    if service.index_key_before:
+        raise ConfigurationFault("config.secret", "service.index_key_before: goes with service.index_key; give both.")
     if settings.production:
         raise ConfigurationFault(
             "config.secret", "service.index_key: give file:PATH of a random text (openssl rand -hex 32 > PATH)."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pdp.config.settings import Settings
 from pdp.core.check import NS
+from pdp.core.registered import Admits
 from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions, distribution_missing
 from pdp.judge.process import ChildJudge, JudgeSupervisor, RemoteJudge, RunningJudge
@@ -23,18 +24,23 @@ _ENTRY = (
 
 
 def wire_judge(
-    settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int], telemetry: Telemetry
+    settings: Settings,
+    *,
+    entropy: Entropy,
+    monotonic: Callable[[], int],
+    telemetry: Telemetry,
+    admits: Admits | None = None,
 ) -> JudgeClient | None:
     """The judge of the settings, None without one. `begin` starts its process. `monotonic` is in nanoseconds.
-    Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
+    Raises ConfigurationFault (`judge.prompts`, `judge.distribution`, `release.*`)."""
     options = settings.judge
     if options is None:
         return None
     check(settings)
     return JudgeClient(
         options,
-        LoadedPrompts(options.prompts_folder),
-        JudgeSupervisor(lambda: _start(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
+        LoadedPrompts(options.prompts_folder, admits=admits),
+        JudgeSupervisor(lambda: start_judge(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
         entropy=entropy,
         monotonic=lambda: monotonic() / NS,
         telemetry=telemetry,
@@ -47,17 +53,18 @@ def begin_judge(judge: Judge | None) -> None:
         judge.begin()
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings, admits: Admits | None = None) -> None:
     """Check that the judge's prompts and distribution are there. Raises ConfigurationFault."""
     options = settings.judge
     if options is None:
         return
-    LoadedPrompts(options.prompts_folder)
+    LoadedPrompts(options.prompts_folder, admits=admits)
     if options.socket is None and importlib.util.find_spec("openai") is None:
         raise distribution_missing()
 
 
-async def _start(options: JudgeOptions, settings: Settings) -> RunningJudge:
+async def start_judge(options: JudgeOptions, settings: Settings) -> RunningJudge:
+    """The judge's own process, or the connection to the one that somebody runs. Raises UnreachableError."""
     if options.socket is not None:
         return await RemoteJudge.reach(options.socket, options)
     told = {

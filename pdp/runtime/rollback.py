@@ -12,6 +12,7 @@ from pdp.core import events
 from pdp.core.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.stored import ValueRow
+from pdp.runtime.approvals import recognised
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.signed_log import PART, signed_log
 from pdp.service.commit import CLOCK, Recorder
@@ -78,7 +79,7 @@ async def _record(
     settings: Settings, store: AnyStore, reason: str, fault: RolledBack, environment: Environment
 ) -> int:
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
-    index_key = index_key_of(settings, environment.entropy)
+    index_key = await recognised(settings, store, index_key_of(settings, environment.entropy))
     recorder = Recorder(store, clock, environment.entropy, boot=store.boot, index_key=index_key)
     salt, why, size = environment.entropy.bytes(SALT_BYTES), canonical(reason), store.size()
     signed = None if fault.signed is None else (fault.signed.size, fault.signed.root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pdp.config.settings import Settings
-from pdp.core.digest import keyed_index
+from pdp.core.digest import former_keys, keyed_index
 from pdp.ports.telemetry import Telemetry
 from pdp.runtime.environment import Environment
 from pdp.secrets.reference import secret
@@ -30,11 +30,16 @@ def shared_sessions(
     reference = options.password
     where = "sessions.redis.password"
     password = secret(reference, settings.vault, where=where, at_least=1) if reference else b""
+
+    def namespace(key: bytes) -> str:
+        return keyed_index(key, "redis", store.origin)[:16]
+
     found = RedisSessions(
         options,
-        keyed_index(index_key, "redis", store.origin)[:16],
+        namespace(index_key),
         environment.entropy,
         password=password,
+        former=tuple((namespace(key), later) for key, later in former_keys(index_key)),
         on_loss=lambda: telemetry.count("pdp.sessions.lost", {}),
     )
     store.keep_sessions(found)

@@ -1,4 +1,5 @@
-"""Wiring of what follows the log: the signed log (key, folder, publisher, listener), the search index, and pushes."""
+"""Wiring of what follows the log: the signed log (key, folder, publisher, listener), the search index,
+pushes, and what is seen for the first time."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from pdp.adapters.log_files import LogFiles
 from pdp.audit.archive import ArchiveFolder
 from pdp.audit.cosignature import WitnessPolicy
 from pdp.audit.cosigners import Cosigners
+from pdp.audit.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen
 from pdp.audit.index import SearchIndex
-from pdp.audit.note import read_private
+from pdp.audit.note import LogKey, read_private
 from pdp.audit.options import AuditOptions, ReceiverOptions
 from pdp.audit.publisher import Publisher, RolledBack
 from pdp.audit.pushes import Push, Pushes
@@ -24,17 +26,21 @@ from pdp.audit.receivers import Receiver, Selection, receiver
 from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
 from pdp.core.check import NS
-from pdp.core.errors import ConfigurationFault, Fault
+from pdp.core.errors import ConfigurationFault, Fault, Unavailable
+from pdp.core.registered import Interpreter
 from pdp.files.durable import make_secret
 from pdp.ports import Clock, Entropy, Store
 from pdp.ports.telemetry import Telemetry
-from pdp.secrets.reference import secret
+from pdp.runtime.renewal import RenewedFiles, Take
+from pdp.secrets.reference import FILE, secret
 from pdp.service.commit import Recorder
 from pdp.service.operations.quorum import QuorumRecords
+from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.log")
 
 PART = "log_key"  # of what is in force in the store: the verifier key
+RECORD = "log_key_record"  # likewise: the index of the record that says so, "" of the log's first key
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +118,43 @@ def search_index(settings: Settings, store: Store, index_key: bytes) -> SearchIn
     return SearchIndex(store, folder, index_key)
 
 
-def pushes(settings: Settings, store: Store, clock: Clock, entropy: Entropy, telemetry: Telemetry) -> Pushes:
-    """A cursor for each receiver, none of them moving yet. Raises ConfigurationFault."""
-    return Pushes(
-        tuple(
-            Push(
-                name,
-                receiver_of(settings, name, options),
-                Selection(frozenset(options.tenants), frozenset(options.kinds)),
-                store,
-                clock,
-                entropy,
-                options.max_records,
-                0 if options.from_start else store.size(),
-                telemetry,
-            )
-            for name, options in settings.audit.push.items()
+def pushes(
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    entropy: Entropy,
+    telemetry: Telemetry,
+    first_seen: FirstSeen,
+) -> Pushes:
+    """A cursor for each receiver, none of them moving yet, and for what is seen for the first time. Raises
+    ConfigurationFault."""
+    configured = (
+        Push(
+            name,
+            receiver_of(settings, name, options),
+            Selection(frozenset(options.tenants), frozenset(options.kinds)),
+            store,
+            clock,
+            entropy,
+            options.max_records,
+            0 if options.from_start else store.size(),
+            telemetry,
         )
+        for name, options in settings.audit.push.items()
     )
+    begin = max(store.archived(), first_seen.begin - HISTORY, 0)
+    own = Push(NAME, first_seen, Selection(kinds=KINDS), store, clock, entropy, AT_ONCE, begin, telemetry)
+    return Pushes((*configured, own))
+
+
+def first_seen(state: ServiceState, store: Store, index_key: bytes, telemetry: Telemetry) -> FirstSeen:
+    """What tells of names that are new, by the manifests that are loaded now."""
+
+    def interpreters(tenant: str, server: str, name: str, kind: str) -> tuple[Interpreter, ...]:
+        tool = state.snapshot().registry.pinned(tenant, server, name, kind)
+        return () if tool is None else tool.interpreters
+
+    return FirstSeen(store, index_key, interpreters, store.size(), telemetry)
 
 
 def receiver_of(settings: Settings, name: str, options: ReceiverOptions) -> Receiver:
@@ -142,14 +167,43 @@ def receiver_of(settings: Settings, name: str, options: ReceiverOptions) -> Rece
     return receiver(options, found, where)
 
 
-async def record_key(wired: WiredLog, store: Store, recorder: Recorder, at_ns: int) -> None:
-    """Record that another key signs from here on; the first key is in force without a record."""
-    now, before = wired.publisher.verifier.text(), store.in_force().get((PART, ""), "")
+async def record_key(key: LogKey, store: Store, recorder: Recorder, at_ns: int) -> int | None:
+    """Record that another key signs from here on; the first key is in force without a record. Returns the record's
+    index, also where another process of the store wrote it."""
+    now, known = key.text(), store.in_force()
+    before = known.get((PART, ""), "")
     if now == before:
-        return
-    if before:
-        await recorder.log_key(now, before, at_ns)
-    await store.put_in_force({(PART, ""): now})
+        index = known.get((RECORD, ""), "")
+        return int(index) if index else None
+    ref = await recorder.log_key(now, before, at_ns) if before else None
+    await store.put_in_force({(PART, ""): now, (RECORD, ""): "" if ref is None else str(ref.index)})
+    return None if ref is None else ref.index
+
+
+def renewed_key(
+    settings: Settings, wired: WiredLog, store: Store, recorder: Recorder, clock: Clock
+) -> RenewedFiles | None:
+    """The log's key, which may be replaced while the process runs; None where it is in no file."""
+    options = _options(settings)
+    if options is None or options.key is None or not options.key.startswith(FILE):
+        return None
+    reference = options.key
+
+    def prepare() -> Take:
+        key = _key(settings, reference)
+
+        async def take() -> None:
+            following = LogKey(store.origin, key.public_key())
+            if following.text() != wired.publisher.verifier.text():
+                index = await record_key(following, store, recorder, clock.now_ns())
+                try:
+                    await wired.publisher.renew(key, index)
+                except OSError:
+                    raise Unavailable("log.folder", "audit.folder: cannot be written; the former key signs") from None
+
+        return take
+
+    return RenewedFiles("audit.key", (Path(reference.removeprefix(FILE)),), prepare)
 
 
 def _options(settings: Settings) -> AuditOptions | None:

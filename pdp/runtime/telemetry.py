@@ -30,6 +30,7 @@ from pdp.ports import (
     Subjects,
 )
 from pdp.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.registry.release import SignedReleases
 from pdp.secrets.reference import secret
 from pdp.service.facts import FactBuilder, ObservedFacts
 from pdp.service.operations.fleet import COMMON, Fleet
@@ -145,6 +146,7 @@ class Levels:
     tenants: tuple[str, ...]
     fleet: Fleet
     more: tuple[Callable[[int], None], ...] = ()  # set gauges of their own
+    releases: SignedReleases | None = None
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
     _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
     _asked: dict[str, frozenset[str]] = field(default_factory=dict)  # by tenant: groups that were asked lately
@@ -170,6 +172,9 @@ class Levels:
         level("pdp.policy.refused", int(since is not None and self.reloads.policy_failure is not None))
         if since is not None:
             level("pdp.policy.age", max(0, at_ns - since) / NS)
+        level(
+            "pdp.release.problem", int(self.reloads.release is not None and self.reloads.release.failure is not None)
+        )
         differs = {each.part for each in self.fleet.differences()}
         for part in COMMON:
             level("pdp.fleet.differs", int(part in differs), {"pdp.part": part})
@@ -193,7 +198,8 @@ class Levels:
             self._warned[key] = why
 
     def _terms(self) -> tuple[Term, ...]:
-        return (*self.certificates, *self.registry.terms())
+        released = self.releases.terms() if self.releases is not None else ()
+        return (*self.certificates, *self.registry.terms(), *released)
 
     def _endings(self, at_ns: int) -> None:
         """Gauges of remaining time: terms, keys and directories."""

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from pdp.core.errors import ConfigurationFault
 from pdp.secrets.options import VaultOptions
 
-VAULT = "vault:"
+FILE, VAULT = "file:", "vault:"
 MIN_BYTES = 32
 _MAX_BYTES = 1 << 16
+_READ: ContextVar[set[str] | None] = ContextVar("secrets_read", default=None)
+
+
+@contextmanager
+def secrets_read() -> Iterator[set[str]]:
+    """Collects the settings whose secrets are read within: names, never a value or a place."""
+    names: set[str] = set()
+    token = _READ.set(names)
+    try:
+        yield names
+    finally:
+        _READ.reset(token)
+
+
+def note_read(where: str) -> None:
+    """The secret of the setting `where` was read."""
+    names = _READ.get()
+    if names is not None:
+        names.add(where)
 
 
 def secret(reference: str, vault: VaultOptions | None = None, *, where: str, at_least: int = MIN_BYTES) -> bytes:
@@ -26,6 +47,7 @@ def secret(reference: str, vault: VaultOptions | None = None, *, where: str, at_
         raise ConfigurationFault(fault.code, f"{where}: {fault.message}", detail=fault.detail) from None
     if len(data) < at_least:
         raise ConfigurationFault("config.secret", f"{where}: the secret is shorter than {at_least} bytes.")
+    note_read(where)
     return data
 
 
@@ -45,6 +67,7 @@ def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
         token = _from_file(options.token)
     except ConfigurationFault as fault:
         raise ConfigurationFault(fault.code, f"vault.token: {fault.message}", detail=fault.detail) from None
+    note_read("vault.token")
     vault = Vault(options, token)
     try:
         return vault.read(reference)
@@ -53,11 +76,11 @@ def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
 
 
 def _from_file(reference: str) -> bytes:
-    if not reference.startswith("file:"):
+    if not reference.startswith(FILE):
         raise ConfigurationFault(
             "config.secret", "a secret is given as file:PATH or vault:PATH#KEY, never in the configuration."
         )
-    path = Path(reference.removeprefix("file:"))
+    path = Path(reference.removeprefix(FILE))
     try:
         with path.open("rb") as file:
             info = os.fstat(file.fileno())  # of what was opened, not of what lay there a moment ago

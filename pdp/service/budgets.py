@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pdp.core.budgets import Budget, BudgetFact, BudgetKey, BudgetReservation, amount_of, standing, window_of
 from pdp.core.check import OK, failed
-from pdp.core.digest import Json, keyed_index
+from pdp.core.digest import Json, first_secret, keyed_index
 from pdp.core.facts import Facts, SessionFact
 from pdp.core.methods import label_of
+from pdp.core.sessions import session_index
 from pdp.core.stored import CallKeys
 from pdp.service.decision import Decision
 
@@ -38,7 +39,7 @@ def _key(budget: Budget, decision: Decision, keys: CallKeys, index_key: bytes) -
         "subject": [subject.issuer, subject.id],
         "agent": decision.identity.agent.id,
         "tool": [target.server, target.key],
-        "session": keys.session,
+        "session": session_index(first_secret(index_key), decision.caller, decision.ask.session.id),
         "task": "",  # known only with its session: a column of its own
     }
     begins_ns, ends_ns = window_of(budget.window, decision.at_ns)

@@ -246,9 +246,11 @@ class Recorder:
         """The same of one that is about nobody, and of no tenant."""
         return self._event(self._clock.now_ns())
 
-    async def commit(self, stamp: RecordStamp, kind: str, data: bytes, **besides: Any) -> RecordRef:
-        """Commit such a record, with further fields of its `Commit`."""
-        return await self._commit(replace(self._entry(stamp, kind, data), **besides))
+    async def commit(
+        self, stamp: RecordStamp, kind: str, data: bytes, marks: tuple[tuple[str, int], ...] = (), **besides: Any
+    ) -> RecordRef:
+        """Commit such a record, with high-water marks and further fields of its `Commit`."""
+        return await self._commit(replace(self._entry(stamp, kind, data, high_water=marks), **besides))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
         """A request that was not answered: code and caller, nothing of its content."""

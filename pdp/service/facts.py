@@ -14,7 +14,7 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.atoms import AtomHashes, asked, held, keys_of, origins
 from pdp.core.check import OK, Check, failed
 from pdp.core.credentials import OwnToken
-from pdp.core.digest import Json, canonical, commitment, digest, keyed_index, lasting_index
+from pdp.core.digest import Json, canonical, commitment, digest, every_index, keyed_index, lasting_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import (
     Actor,
@@ -89,7 +89,8 @@ class FactBuilder:
         """Verify the subject's credential for this server (or for the caller that fronts it)."""
         resource = registry.resource(caller.tenant, server, at_ns)
         audiences = ((resource,) if resource else ()) + caller.resources
-        return await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+        found = await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+        return found.listed(registry.registration(caller.tenant, found.agent, server, at_ns))
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
         """The erasable tables' key of a subject; "" when none was verified."""
@@ -312,12 +313,12 @@ class FactBuilder:
 
     def _keys(self, keys: CallKeys, ask: Ask, caller: Caller, call: Call, bound: tuple[Json, ...]) -> CallKeys:
         """With those of a call that has a digest."""
-        index = keyed_index(self._index_key, "call", *bound)
+        indexes = every_index(self._index_key, "call", *bound)
         call_id = call_id_of(ask) if caller.dedupes_redemptions else ""
-        parts = ("redeemed", caller.tenant, caller.name, call.subject.issuer, call.subject.id, index, call_id)
+        parts = ("redeemed", caller.tenant, caller.name, call.subject.issuer, call.subject.id, indexes[0], call_id)
         return replace(
             keys,
-            index=index,
+            index=indexes[-1],
             call=call,
             redeemed=keyed_index(self._index_key, *parts) if call_id else "",
             asker=asker(self._index_key, caller.tenant, call) if self._judge is not None else "",

@@ -25,6 +25,7 @@ from pdp.core.inspection import Inspection, carried_out
 from pdp.core.origins import EXTERNAL, of_result
 from pdp.core.outcome import QUARANTINE, Effect, Outcome
 from pdp.core.request import Caller, ResultAsk
+from pdp.core.sessions import indexes_in_records
 from pdp.core.stored import CallKeys, RecordRef, ReplyRow
 from pdp.ports import Clock, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
@@ -200,7 +201,7 @@ class Inspect:
             and identity.agent.id == agent
             and ask.of in (None, (call.server, call.method))
             and not ask.session.handle
-            and (self.recorder.session_index(caller, ask.session.id) or "") == call.session_index
+            and self._is_session(caller, ask.session.id, call.session_index)
         )
         if not mine:
             raise NotFound(*_UNKNOWN)
@@ -208,6 +209,12 @@ class Inspect:
             raise Outdated("result.not_allowed", "This decision allowed nothing, so it has no result.")
         if call.late:
             raise Outdated("result.too_late", "This decision is too old; withhold the result.")
+
+    def _is_session(self, caller: Caller, session: str, index: str) -> bool:
+        """Whether a record with this index is one of the session, or of none where none is named."""
+        if not session:
+            return not index
+        return index in indexes_in_records(self.index_key, caller.tenant, caller.name, session)
 
     def _claim(self, ask: ResultAsk, caller: Caller, identity: Identity) -> Claim:
         """One result for each decision: a repeat gets the same answer, another one none."""

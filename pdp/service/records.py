@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from pdp.core.errors import Fault, NotFound, Unsupported
+from pdp.core.events import AccessReview
 from pdp.core.request import Caller
-from pdp.core.stored import Proof, SignedCheckpoint, StoredRecord
+from pdp.core.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
 from pdp.ports import SignedLog, Store
 from pdp.service.operations.admin import ANY_TENANT
 from pdp.service.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
@@ -53,6 +54,10 @@ class Records:
         fields = {*ask.wanted, *ask.people, *(["session"] if ask.session else ())}
         await self._readings.note(reader or Reader(caller.name), "SearchRecords", tenants, fields, people)
         return found
+
+    async def review(self, caller: Caller, found: AccessReview, reason: str) -> RecordRef:
+        """Record a review of the access of the caller's tenant. Raises Forbidden, InvalidRequest."""
+        return await self._readings.review(caller, found, reason)
 
     async def _find(self, caller: Caller, decision_id: str, index: int | None) -> StoredRecord:
         store = self._store

@@ -14,11 +14,12 @@ from typing import Any
 from pdp.core import events
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
-from pdp.core.digest import keyed_index
-from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.core.digest import canonical, commitment, keyed_index
+from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.record_search import OF_NONE, PSEUDONYM, RecordQuery
 from pdp.core.request import Caller
-from pdp.core.stored import PersonRow, StoredRecord
+from pdp.core.sessions import indexes_in_records
+from pdp.core.stored import PersonRow, RecordRef, StoredRecord, ValueRow
 from pdp.ports import Clock, RecordIndex, Store
 from pdp.service.commit import Recorder
 from pdp.service.operations.admin import ANY_TENANT
@@ -79,8 +80,9 @@ class _Window:
 
 
 class Readings:
-    """Records who read records. The first reading is durable before its answer leaves; those of the next minute are
-    one record more. So who follows the log makes two records a minute, and not one of each that it reads."""
+    """Records who read records, and who reviewed access. The first reading is durable before its answer leaves; those
+    of the next minute are one record more. So who follows the log makes two records a minute, and not one of each
+    that it reads."""
 
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
         self._recorder = recorder
@@ -115,6 +117,27 @@ class Readings:
             window.fields.update(narrowed)
             if len(window.people) < _MOST_NAMED:
                 window.people |= theirs
+
+    async def review(self, caller: Caller, found: events.AccessReview, reason: str) -> RecordRef:
+        """An auditor reviewed the access of its tenant. Raises Forbidden, InvalidRequest, Unavailable."""
+        at, tenant = self._clock.now_ns(), found.tenant
+        if tenant == ANY_TENANT or tenant != caller.tenant:
+            raise Forbidden(
+                "review.tenant", "A report is of one tenant; record its review as an auditor of that tenant."
+            )
+        if not found.from_ns < found.until_ns <= at:
+            raise InvalidRequest("to_time", "is not after from_time, or is in the future")
+        if not reason.strip():
+            raise InvalidRequest("reason", "is missing; say why, for the record")
+        salt, why = self._recorder.new_salt(), canonical(reason)
+        return await self._recorder.commit_event(
+            tenant,
+            "review",
+            lambda stamp: events.review(stamp, found, by=caller.name, reason=commitment(salt, "reason", why)),
+            (),
+            at,
+            values=lambda record_id: (ValueRow(record_id, tenant, "", "reason", salt, why),),
+        )
 
     async def flush(self, *, all_of_them: bool = False) -> None:
         """Write down what was counted in windows that are over."""
@@ -173,8 +196,7 @@ class Search:
             (named,) = wanted.get("caller") or ("",)
             if not named or caller.tenant == ANY_TENANT:
                 raise InvalidRequest("session", "is looked for by an auditor of its tenant, with `caller`")
-            index = keyed_index(self._index_key, "session", caller.tenant, named, ask.session)
-            wanted["session"] = frozenset({index})
+            wanted["session"] = frozenset(indexes_in_records(self._index_key, caller.tenant, named, ask.session))
         if caller.tenant != ANY_TENANT:
             wanted["tenant"] = frozenset({caller.tenant, OF_NONE})
         return RecordQuery(wanted, ask.since_ns, ask.until_ns), tuple(people)

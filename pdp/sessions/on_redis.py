@@ -28,17 +28,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 from redis.exceptions import TimeoutError as Slow
 
+from pdp.core.digest import rekeyed
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.sessions import ELSEWHERE
 from pdp.core.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
 from pdp.ports import Entropy
 from pdp.sessions.options import RedisAddress, RedisOptions
-from pdp.sessions.redis_scripts import FIELDS, LOOSEN, READ, TIGHTEN
+from pdp.sessions.redis_scripts import FIELDS, INDEXES, LOOSEN, MOVE, READ, TIGHTEN
 
 log = logging.getLogger(__name__)
 
 AWAY, LOST = "session.unavailable", "session.lost"
 CONNECTIONS = 32
+PORTION = 500  # keys that are looked at, and put under another index key, at once
 LOOK_SECONDS = 0.5  # between looks; while it is away, between tries
 LOST_SECONDS = 3600.0  # how long a loss is told of
 MOST_LATER = 10_000  # steps that loosen, and wait for Redis to be back
@@ -62,7 +64,8 @@ class _AwayError(Exception):
 
 class RedisSessions:
     """Implements `ports.SessionState`. `namespace` tells apart what must not be mixed: it is of the index key.
-    `on_loss` is told of each loss that is found."""
+    `former`: namespaces of index keys that it had before, with the secrets that came after each. `on_loss` is told of
+    each loss that is found."""
 
     def __init__(
         self,
@@ -71,14 +74,17 @@ class RedisSessions:
         entropy: Entropy,
         *,
         password: bytes = b"",
+        former: Sequence[tuple[str, tuple[bytes, ...]]] = (),
         on_loss: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = f"{options.prefix}:{namespace}"
+        self._former = deque((f"{options.prefix}:{before}", later) for before, later in former)
+        self._taking = False  # it takes over what lies there
         self._timeout = options.timeout_ms / 1000
         self._entropy = entropy
         self._on_loss = on_loss
         self._redis = Redis(connection_pool=_pool(options, password))
-        self._scripts = {text: self._redis.register_script(text) for text in (READ, TIGHTEN, LOOSEN)}
+        self._scripts = {text: self._redis.register_script(text) for text in (READ, TIGHTEN, LOOSEN, MOVE)}
         self._seen = 0  # steps
         self._later: deque[list[Step]] = deque(maxlen=MOST_LATER)
         self._latering = asyncio.Lock()
@@ -203,7 +209,49 @@ class RedisSessions:
 
     async def _check(self) -> None:
         await self._ask(self._redis.info("memory"), _keeps_all)
+        if self._taking:
+            raise _AwayError
+        self._taking = True
+        try:
+            await self._take_over()
+        finally:
+            self._taking = False
         self._checked = True
+
+    async def _take_over(self) -> None:
+        """Put what lies under former index keys under this one, before anything is looked for by it. It may be
+        interrupted, and done by several processes at once: each serves nothing before nothing is left."""
+        while self._former:
+            base, secrets = self._former[0]
+            state, at = f"{base}:state", 0
+            if await self._ask(self._redis.exists(state)):
+                log.warning("sessions: what Redis has under a former index key is put under the new one")
+                await self._ask(self._redis.copy(state, f"{self._base}:state"))  # unless it has one
+                while True:
+                    at, names = await self._ask(self._redis.scan(at, match=f"{base}:*:?:*", count=PORTION))
+                    await self._move(base, secrets, list(map(_text, names)))
+                    if not at:
+                        break
+                await self._ask(self._redis.delete(state))
+            self._former.popleft()
+
+    async def _move(self, base: str, secrets: Sequence[bytes], names: Sequence[str]) -> None:
+        """Keys of a former namespace; the indexes in their names and rows are put under these secrets."""
+        work: list[Step] = []
+        sessions: list[Step] = []
+        asked = self._redis.pipeline(transaction=False)
+        for name in names:
+            tenant, kind, index = name.removeprefix(f"{base}:").split(":")
+            work.append({"from": name, "to": f"{self._base}:{tenant}:{kind}:{rekeyed(index, secrets)}", "row": {}})
+            if kind == "s":
+                sessions.append(work[-1])
+                asked.hmget(name, INDEXES)
+        rows = await self._ask(asked.execute()) if sessions else ()
+        for step, values in zip(sessions, rows, strict=True):
+            if values[0]:  # else it is over by now
+                step["row"] = {n: rekeyed(_text(v or b""), secrets) for n, v in zip(INDEXES, values, strict=True)}
+        if work:
+            await self._ask(self._scripts[MOVE](args=[json.dumps(work)]))
 
     async def close(self) -> None:
         """End its connections."""

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.digest import canonical, keyed_index, lasting_index
+from pdp.core.digest import canonical, first_secret, keyed_index, lasting_index
 from pdp.core.facts import WORST_LABELS, Identity, SessionFact, TargetFact
 from pdp.core.request import Caller, SessionAsk
-from pdp.core.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed, pair_index
+from pdp.core.sessions import ELSEWHERE, HANDLE, UNOBSERVED, is_handle, observed, pair_index, session_index
 from pdp.core.stored import CallKeys, LabelRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 
@@ -80,7 +80,7 @@ class StoredSessions:
             keys,
             parent=parent.first if parent is not None else "",
             tree=parent.tree if parent is not None else "",
-            session=lasting_index(self._key, "session of", caller.tenant, caller.name, ask.id) if ask.id else "",
+            session=session_index(self._key, caller, ask.id),
             pair=pair_index(self._key, caller.tenant, *_owner(identity)),
             also=self._memory(caller, identity, target),
         )
@@ -163,6 +163,7 @@ class StoredSessions:
     def _row(self, caller: Caller, ask: SessionAsk, at_ns: int, keys: CallKeys, owner: str) -> SessionRow:
         """A session that begins with this call."""
         task, source = _task(caller, ask)
+        named = session_index(first_secret(self._key), caller, ask.id)
         return SessionRow(
             keys.session,
             owner,
@@ -172,7 +173,7 @@ class StoredSessions:
             over_ns=self._over_ns(at_ns, at_ns),
             calls=1,
             tree=keys.pair,
-            task=keyed_index(self._key, "task of session", keys.session, task) if source == "caller" else "",
+            task=keyed_index(self._key, "task of session", named, task) if source == "caller" else "",
         )
 
     @staticmethod

@@ -17,8 +17,8 @@ from pdp.store.clock import MARK
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import Key, RefusalQuota
 from pdp.store.rows import Ages, Head, Marks, Rows, switch_epoch
-from pdp.store.shared import Fingerprints, Last
-from pdp.store.tables import SWITCH_EPOCH
+from pdp.store.shared import Fingerprints, KeyReplaced, Last
+from pdp.store.tables import REKEYED, SWITCH_EPOCH
 
 FORGET_EVERY = 32  # entries: it costs as much as one of them
 
@@ -33,6 +33,7 @@ class Ledger:
         self.marks = rows.marks()
         self.refusals = RefusalQuota(options.refusals_per_minute, rows.saved_refusals())
         self.on_commit: Callable[[int], None] | None = None  # is given the number of records of each durable batch
+        self.keys: int | None = None  # index keys that the store had so far, once this process is known to have them
         self._rows = rows
         self._options = options
         self._publishing = Lock()
@@ -87,10 +88,13 @@ class Ledger:
         """The last instant that some process believed, 0 before the first: no wrong leap of the clock is in it."""
         return self.marks.high_water.get(MARK, 0)
 
-    def recognise(self, keys: Fingerprints) -> None:
-        """In the writer's transaction; see `shared.recognise`."""
+    def recognise(self, keys: Fingerprints) -> tuple[int, int]:
+        """In the writer's transaction; see `shared.recognise`. With what `keys` is then to be."""
         alone = self._rows.alone()
-        self._rows.on(lambda db: shared.recognise(db, keys, alone=alone))
+        count = self._rows.on(lambda db: shared.recognise(db, keys, alone=alone))
+        had, now = (marks.high_water.get(REKEYED, 0) for marks in (self.marks, self._rows.marks()))
+        self._touched = self._touched or had != now  # a process that lost touch looks before it writes again
+        return count, now
 
     def alone(self) -> bool:
         """In the writer's transaction: no other process has the store open."""
@@ -111,6 +115,8 @@ class Ledger:
         changed and a transaction must be tried."""
         head = self.head  # before the marks, which may be of a later look, and never are of an earlier one
         epoch = self.switch_epoch()
+        if self._rekeyed(self.marks):
+            return None
         if not all(map(self._rows.plain, entries)) or self._housekeeping_due():
             return None
         if any(entry.epoch not in (None, epoch) for entry in entries):
@@ -140,9 +146,15 @@ class Ledger:
         return Ages(replies_ns, calls_ns, min(calls_ns, least - REFUSALS_NS), values_ns, least, believed)
 
     def begun(self) -> None:
-        """Nobody else writes from here on."""
+        """Nobody else writes from here on. Raises LogWentBack, KeyReplaced."""
         self._before = self._rows.lock(self.head, self.last)
         self._next, self._wrote = self._before.size, None
+        changed = self._before.changes != self.head.changes
+        if self._rekeyed(self._rows.marks() if changed else self.marks):
+            raise KeyReplaced("the store has got another index key; restart with service.index_key as it is now")
+
+    def _rekeyed(self, marks: Marks) -> bool:
+        return self.keys is not None and marks.high_water.get(REKEYED, 0) != self.keys
 
     def before_commit(self, entries: int) -> None:
         """Prune, except with a switch, which waits for no table that it does not need; and save the counts of

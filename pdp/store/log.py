@@ -17,6 +17,7 @@ from pdp.core.stored import (
     CallKeys,
     CallRow,
     Commit,
+    FirstRow,
     PersonRow,
     RecordRef,
     RefusalCount,
@@ -34,6 +35,7 @@ from pdp.store.approvals import tables as approvals
 from pdp.store.approvals.answers import PeopleReads
 from pdp.store.cursors import cursor_key, hold, move, position_of
 from pdp.store.erasing import erase, unname
+from pdp.store.firsts import keep
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.shared import Fingerprints, LogWentBack
@@ -142,6 +144,13 @@ class LogStore(PeopleReads, ABC):
         if row is None:
             return None
         return ValueRow(record_id, row["tenant"], row["subject"], row["path"], row["salt"], row["data"])
+
+    def inputs_from(self, index: int, count: int) -> Mapping[int, bytes]:
+        """Input documents behind the records from an index on, by index, as far as they are kept."""
+        v = t.values.c
+        span = v.seq.between(index * VALUES_PER_RECORD, (index + count) * VALUES_PER_RECORD - 1)
+        rows = self._rows(select(v.seq, v.data).where(span, v.path == "input"))
+        return {row["seq"] // VALUES_PER_RECORD: bytes(row["data"]) for row in rows}
 
     def call(self, index: str) -> CallRow | None:
         """The salt of a call that was asked about before."""
@@ -363,10 +372,11 @@ class LogStore(PeopleReads, ABC):
         """Grows with every change of switches, of marks, and of what is in force anywhere."""
         return self._ledger.head.changes
 
-    async def recognise(self, keys: Fingerprints) -> None:
+    async def recognise(self, keys: Fingerprints) -> int:
         """Make sure that this process has the keys of the store, before it writes anything by them; the first one's
-        are the store's. Raises ConfigurationFault `store.key`, Unavailable."""
-        await self._writer.submit(lambda: self._ledger.recognise(keys))
+        are the store's. How many rows got another index key. Raises ConfigurationFault `store.key`, Unavailable."""
+        count, self._ledger.keys = await self._writer.submit(lambda: self._ledger.recognise(keys))
+        return count
 
     async def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
         """Tell all processes of the store what one of them has in force: digests by part and tenant. It is no
@@ -396,6 +406,15 @@ class LogStore(PeopleReads, ABC):
         """The index at which a receiver goes on; None for one that never began."""
         row = self._one(select(t.meta.c.value).where(t.meta.c.name == cursor_key(name)))
         return None if row is None else position_of(bytes(row["value"]))
+
+    def firsts(self, tenant: str) -> tuple[FirstRow, ...]:
+        """What is known of a tenant's names."""
+        rows = self._rows(select(t.firsts).where(t.firsts.c.tenant == tenant))
+        return tuple([FirstRow(tenant, row["sort"], row["idx"], row["record"]) for row in rows])
+
+    async def keep_firsts(self, rows: tuple[FirstRow, ...]) -> tuple[FirstRow, ...]:
+        """Keep what is new among names; see `firsts.keep`. It is no record. Raises Unavailable, Overloaded."""
+        return await self._writer.submit(lambda: self._on_writer(lambda db: keep(db, rows)))
 
     def high_water(self, name: str) -> int:
         """0 when never set."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import on, said
+from pdp.store.approvals.tables import ACTIVE, IN_FORCE, approvals, consents, grants
 from pdp.store.opening import postgres_missing
 from pdp.store.options import StoreOptions
 from pdp.store.rows import VALUES_PER_RECORD
@@ -203,6 +204,37 @@ class StoreReader:
         """A thing kept by digest, such as a policy bundle."""
         found = self._rows(select(artefacts.c.data).where(artefacts.c.digest == digest))
         return bytes(found[0].data) if found else None
+
+    def standing(self, tenant: str, at_ns: int) -> dict[str, list[dict[str, Any]]]:
+        """Grants and consents in force, with the subject's pseudonym; "" where no record names it. Planted ones are
+        left out: they cover nothing."""
+        g, c, a, who = grants.c, consents.c, approvals.c, people.c.pseudonym.label("subject")
+        planted = select(a.id).where(a.canary.is_(True))
+        lasting = (g.expires_ns == 0) | (g.expires_ns > at_ns)
+        granted = (
+            select(g.id, who, g.agent, g.caller, g.server, g.tool, g.uses, g.used, g.issued_ns, g.expires_ns)
+            .select_from(grants.outerjoin(people, people.c.subject == g.subject_index))
+            .where(g.tenant == tenant, ACTIVE, lasting, g.approval_id.not_in(planted))
+            .order_by(g.issued_ns, g.id)
+        )
+        consented = (
+            select(c.id, who, c.agent, c.server, c.tool, c.scope, c.granted_ns, c.expires_ns)
+            .select_from(consents.outerjoin(people, people.c.subject == c.subject_index))
+            .where(c.tenant == tenant, IN_FORCE, c.expires_ns > at_ns)
+            .order_by(c.granted_ns, c.id)
+        )
+        rows = {"grants": self._rows(granted), "consents": self._rows(consented)}
+        once = {name: {row.id: row for row in found} for name, found in rows.items()}  # of several pseudonyms one
+        return {
+            name: [{**row._asdict(), "subject": row.subject or ""} for row in found.values()]
+            for name, found in once.items()
+        }
+
+    def latest(self, kind: str) -> dict[str, int]:
+        """The instant of the newest record of a kind, by tenant."""
+        c = records.c
+        found = self._rows(select(c.tenant, func.max(c.time_ns).label("at")).where(c.kind == kind).group_by(c.tenant))
+        return {str(row.tenant): int(row.at) for row in found}
 
     def person(self, pseudonym: str) -> str | None:
         """The id of a person; "" for one who was erased, None for a pseudonym that nobody has."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, insert, select, update
 
 from pdp.core.errors import ConfigurationFault
+from pdp.store.rekeying import rekey
+from pdp.store.tables import REKEYED, high_water, meta, records
 from pdp.store.tables import in_force as table
-from pdp.store.tables import meta, records
+
+log = logging.getLogger(__name__)
 
 _INDEX_KEY, _RESUME_KEYS = "key service.index_key", "keys approvals.resume_keys"  # names in `meta`
 
@@ -31,6 +35,12 @@ class FileReplaced(AnotherLog):
     code = "store.replaced"
 
 
+class KeyReplaced(AnotherLog):
+    """The store has another index key than this process: it would find nothing, and write what nobody finds."""
+
+    code = "store.key"
+
+
 @dataclass(frozen=True, slots=True)
 class Last:
     """A durable record by which the log is known again: its index and leaf hash."""
@@ -42,28 +52,32 @@ class Last:
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
     """Fingerprints of the keys that processes of one store share: each is a MAC with the key itself over a name and
-    the log's origin, so that it identifies the key and reveals nothing else. `resume`: the first seals, all open."""
+    the log's origin, so that it identifies the key and reveals nothing else. `resume`: the first seals, all open.
+    `before`: of the index key without its last secrets, which are with each."""
 
     index: str
     resume: tuple[str, ...]
+    before: tuple[tuple[str, tuple[bytes, ...]], ...] = field(default=(), repr=False)
 
 
-def recognise(db: Connection, keys: Fingerprints, *, alone: bool) -> None:
+def recognise(db: Connection, keys: Fingerprints, *, alone: bool) -> int:
     """Compare with the keys that the store knows, and have it know these; in a transaction that holds the write lock.
+    Returns how many rows got another index key.
 
-    The index key is the store's for good: with another one, sessions, calls and repeats of everybody else are not
-    found, and are free for others. Keys of resume tokens may be replaced: at once by a process that is `alone`, else
-    by one after the other, with a key in common. Raises ConfigurationFault `store.key`.
+    With another index key, sessions, calls, revocations and repeats of everybody else are not found, and are free for
+    others. So it is replaced for all rows at once, by a process that is `alone` and has the former ones too. Keys of
+    resume tokens may be replaced: at once by a process that is `alone`, else by one after the other, with a key in
+    common. Raises ConfigurationFault `store.key`.
     """
-    known = _meta(db, _INDEX_KEY)
-    if known is None:
-        _set_meta(db, _INDEX_KEY, keys.index)
-    elif known != keys.index:
+    known, count = _meta(db, _INDEX_KEY), 0
+    if known is None and keys.before and last_record(db) is not None:
         raise ConfigurationFault(
             "store.key",
-            "service.index_key: is not the key that this store was begun with; give the one that its other processes "
-            "have (of a restored store: the one of its time), or use another store.",
+            "service.index_key_before: nothing tells which key this store has; start it once with that one alone.",
         )
+    if known is not None and known != keys.index:
+        count = _replace(db, dict(keys.before).get(known), alone=alone)
+    _set_meta(db, _INDEX_KEY, keys.index)
     told = json.dumps(keys.resume)
     shared = json.loads(_meta(db, _RESUME_KEYS) or told)
     if not alone and not set(shared) & set(keys.resume):
@@ -73,6 +87,29 @@ def recognise(db: Connection, keys: Fingerprints, *, alone: bool) -> None:
             "theirs too, or stop them all first.",
         )
     _set_meta(db, _RESUME_KEYS, told)
+    return count
+
+
+def _replace(db: Connection, later: Sequence[bytes] | None, *, alone: bool) -> int:
+    """Put the store under the secrets that came after the ones it knows."""
+    if later is None:
+        raise ConfigurationFault(
+            "store.key",
+            "service.index_key: is not the key of this store; give the one that its other processes have (of a "
+            "restored store: the one of its time). To replace it, list the former ones in service.index_key_before, "
+            "newest first.",
+        )
+    if not alone:
+        raise ConfigurationFault(
+            "store.key",
+            "service.index_key: can be replaced only while no other process has the store open; stop them all first.",
+        )
+    log.warning("service.index_key: is new; every index of the store is put under it, and nothing is served before")
+    count = rekey(db, later)
+    c = high_water.c
+    if db.execute(update(high_water).where(c.name == REKEYED).values(value=c.value + 1)).rowcount == 0:
+        db.execute(insert(high_water).values(name=REKEYED, value=1))
+    return count
 
 
 def _meta(db: Connection, name: str) -> str | None:

@@ -10,8 +10,9 @@ from pdp.store.columns import Flag, Integer, data, key, number, prose, serial, t
 SWITCH_EPOCH = "switch_epoch"  # counts changes of switches
 PEOPLE_INSTANT = "people_instant"  # the latest instant that any committed step had
 ERASURES = "erasures"  # counts erasures, so that every process forgets whom it knew
+REKEYED = "rekeyed"  # counts index keys, so that no process goes on with a former one
 ARCHIVED = "archived"  # records below it are in the archive, and may be emptied here; not the store's alone
-OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES})
+OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES, REKEYED})
 
 metadata = MetaData()
 
@@ -191,6 +192,15 @@ people = Table(  # an erased row stays, with its pseudonym alone, so that no lat
     prose("issuer"),
     prose("id"),
     Index("people_by_subject", "subject"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+firsts = Table(  # names as keyed indexes alone: nothing in them is anybody's to erase
+    "firsts",
+    metadata,
+    *(key(name) for name in ("tenant", "sort", "idx")),
+    number("record"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -88,12 +88,14 @@ ATTRIBUTES = (
     Attribute("pdp.judge.verdict", "`allow`, `deny`, `escalate` or `none`", "metrics"),
     Attribute("pdp.judge.cached", "whether the verdict was there already", "metrics"),
     Attribute("pdp.judge.direction", "`input` or `output`", "metrics"),
-    Attribute("pdp.new", "`server` or `target` (a tool, prompt or resource)", "metrics"),
+    Attribute(
+        "pdp.new", "`agent`, `server`, `target` (tool, prompt, resource), `host` or `path` (folders)", "metrics"
+    ),
     Attribute("pdp.caller", "a caller of the configuration", "metrics"),
     Attribute("pdp.group", "a group that policy gives seats, `subject` for whom a call is made", "metrics"),
     Attribute("pdp.choice", "`approve`, `deny` or `cancel`", "metrics"),
     Attribute("pdp.channel", "a channel of the configuration", "metrics"),
-    Attribute("pdp.receiver", "a receiver of records, as in `audit.push`", "metrics"),
+    Attribute("pdp.receiver", "a receiver of records, as in `audit.push`; `first seen` is ours", "metrics"),
     Attribute("pdp.tenant", "a tenant of the configuration", "metrics"),
     Attribute("pdp.part", "`policy`, `directory`, `revocations` or `config`", "metrics"),
     Attribute("pdp.issuer", "an issuer of the configuration", "metrics"),
@@ -121,7 +123,8 @@ INSTRUMENTS = (
     ),
     Instrument(
         "pdp.targets.new", "counter", "{target}",
-        "servers and targets that were asked about for the first time since the start of the process",
+        "what a tenant's agents named for the first time: in a call that was let through (`ok`), or in any, by the "
+        "code for which it is none of the tenant's; `overflow`: there is no place for more",
         ("pdp.new", "pdp.check"),
     ),
     Instrument(
@@ -156,6 +159,7 @@ INSTRUMENTS = (
         ("pdp.outcome", "pdp.code"),
     ),
     Instrument("pdp.policy.active", "level", "1", "1 while a policy answers"),
+    Instrument("pdp.release.problem", "level", "1", "1 while the newest release of policy is refused"),
     Instrument("pdp.policy.refused", "level", "1", "1 while the newest policy is refused and another serves"),
     Instrument("pdp.policy.age", "level", "s", "since the active policy was loaded"),
     Instrument("pdp.store.healthy", "level", "1", "1 while records can be written and read"),

@@ -25,7 +25,6 @@ _P = TypeVar("_P")
 _R = TypeVar("_R")
 _DECIDED = ("decision", "list")
 NONE = "none"
-MAX_SEEN = 100_000
 
 
 class _Observed(Generic[_P]):
@@ -117,10 +116,6 @@ class ObservedEngine(_Observed[Engine]):
 class ObservedStore(_Observed[Store]):
     """The stage `commit`; counts what is durable, whether or not anybody still waits for it."""
 
-    def __init__(self, inner: Store, telemetry: Telemetry) -> None:
-        super().__init__(inner, telemetry)
-        self._seen: set[int] = set()  # hashes of names of servers and targets
-
     async def commit(self, entry: Commit) -> RecordRef:
         self._note((entry,))
         with self._telemetry.stage("commit", {"pdp.record.kind": entry.kind}):
@@ -160,22 +155,9 @@ class ObservedStore(_Observed[Store]):
         self._telemetry.count("pdp.decisions", attributes)
         by = {"pdp.caller": record["caller"], "pdp.effect": record["effect"]}
         self._telemetry.count("pdp.caller.decisions", by)
-        self._count_new(entry.tenant, record)
         if record["enforcement"] != "enforced":
             named = {name: attributes[name] for name in ("pdp.phase", "pdp.effect")}
             self._telemetry.count("pdp.observed", named)
-
-    def _count_new(self, tenant: str, record: Mapping[str, Any]) -> None:
-        """Names that are asked about for the first time. Where there is no more room, whatever has none is new."""
-        server, target = record["server"], record.get("target") or {}
-        names = {"server": ((server["id"],), server), "target": ((server["id"], target.get("key")), target)}
-        for sort, (name, check) in names.items():
-            seen = hash((tenant, sort, name))
-            if not check or seen in self._seen:
-                continue
-            if len(self._seen) < MAX_SEEN:
-                self._seen.add(seen)
-            self._telemetry.count("pdp.targets.new", {"pdp.new": sort, "pdp.check": check["code"] or check["status"]})
 
 
 def code(check: Check) -> str:

@@ -65,6 +65,7 @@ class ConsoleServer:
         if len(key) < _MIN_KEY_BYTES:
             raise ConfigurationFault("config.secret", f"console: the key is shorter than {_MIN_KEY_BYTES} bytes.")
         tls = options.tls
+        self._tls = context = None if tls is None else _tls(tls)
         self._options = options
         self._stopping = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
@@ -94,7 +95,7 @@ class ConsoleServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, round(options.drain_seconds)),
             h11_max_incomplete_event_size=_MAX_HEADERS,
-            ssl_context_factory=None if tls is None else lambda _config, _default: _tls(tls),
+            ssl_context_factory=None if context is None else lambda _config, _default: context,
         )
         config.load()
         self._server = _Uvicorn(config)
@@ -119,6 +120,16 @@ class ConsoleServer:
         self._port = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         log.info("console on %s as %s", self.address, self._options.public_url)
+
+    def renew(self) -> None:
+        """Take the certificate and key that are in the files now, for connections that come. Raises
+        ConfigurationFault `config.tls`."""
+        if self._tls is not None and (tls := self._options.tls) is not None:
+            _tls(tls)  # in a context of its own first: half a pair would spoil the one that serves
+            try:
+                self._tls.load_cert_chain(tls.certificate_file, tls.key_file, password=lambda: "")
+            except OSError:
+                raise ConfigurationFault("config.tls", "console.tls: the files are changing") from None
 
     async def drain(self) -> None:
         """Take no more, end the streams, finish what was begun within `drain_seconds`, then close."""

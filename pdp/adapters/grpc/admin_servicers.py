@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from pdp.adapters.grpc.codec import admin, audit, pages
+from pdp.adapters.grpc.codec.decisions import record_ref
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.core.request import Role
@@ -86,3 +87,12 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                 records=(audit.match(each, whole=request.with_records) for each in found.matches),
                 next_page_token=pages.token(str(found.before), request) if found.before else "",
             )
+
+    @override
+    async def RecordReview(
+        self, request: audit_pb2.RecordReviewRequest, context: Context
+    ) -> audit_pb2.RecordReviewResponse:
+        async with self._admission.admit(context, Role.AUDIT, "RecordReview") as caller:
+            found, reason = audit.review_ask(request)
+            ref = await self._records.review(caller, found, reason)
+            return audit_pb2.RecordReviewResponse(record=record_ref(ref))

@@ -76,7 +76,7 @@ class GrpcServer:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
         self._options = options
         self._wanted = addresses(options)
-        self._credentials = None if options.tls is None else credentials(options.tls)
+        self._tls = None if options.tls is None else ServerTls(options.tls)
         names = (*SERVICES, *(service.name for service in more))
         self._health = Health(answers, names)
         traces = () if telemetry is SILENT else (Traces(telemetry),)
@@ -116,6 +116,11 @@ class GrpcServer:
             raise
         self._health.set_serving(True)
 
+    @property
+    def tls(self) -> ServerTls | None:
+        """The TLS files that are in force; None without TLS."""
+        return self._tls
+
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Say NOT_SERVING, take no more, finish what was begun within the grace, then close."""
         self._health.set_serving(False)
@@ -135,10 +140,10 @@ class GrpcServer:
             self._bind_unix(address, key)
             return address
         try:
-            if self._credentials is None:
+            if self._tls is None:
                 port = self._server.add_insecure_port(str(address))
             else:
-                port = self._server.add_secure_port(str(address), self._credentials)
+                port = self._server.add_secure_port(str(address), self._tls.credentials())
         except RuntimeError:
             port = 0
         if port == 0:
@@ -216,15 +221,44 @@ def _ages(tls: TlsOptions | None) -> list[tuple[str, int]]:
     return [] if tls is None or tls.client_ca_file is None else [("grpc.max_connection_age_ms", _MAX_AGE_MS)]
 
 
-def credentials(tls: TlsOptions) -> grpc.ServerCredentials:
-    """TLS 1.2 or later is all that gRPC speaks. The files are tried first, since gRPC does not say what is wrong."""
-    certificate, key = _read(tls.certificate_file, "certificate_file"), _read(tls.key_file, "key_file")
-    context = server_tls(tls.certificate_file, tls.key_file, "server.tls: certificate_file and key_file")
-    if tls.client_ca_file is None:
-        return grpc.ssl_server_credentials([(key, certificate)])
-    ca = _read(tls.client_ca_file, "client_ca_file")
-    trust_clients(context, tls.client_ca_file, "server.tls")
-    return grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
+class ServerTls:
+    """Certificate, key and client authorities of the server. A handshake takes those that are in force then."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        """Raises ConfigurationFault `config.tls`."""
+        self._options = options
+        self._force = self.read()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Those of one address. TLS 1.2 or later is all that gRPC speaks."""
+        served = self._force
+
+        def changed() -> grpc.ServerCertificateConfiguration | None:
+            """Called by gRPC at each handshake, in one of its threads; None: as at the one before."""
+            nonlocal served
+            if served is self._force:
+                return None
+            served = self._force
+            return served
+
+        asked = self._options.client_ca_file is not None
+        fetch: Any = changed  # the stubs do not know of None
+        return grpc.dynamic_ssl_server_credentials(served, fetch, require_client_authentication=asked)
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """The files as they are now, tried first: gRPC does not say what is wrong. Raises ConfigurationFault."""
+        tls = self._options
+        certificate, key = _read(tls.certificate_file, "certificate_file"), _read(tls.key_file, "key_file")
+        context = server_tls(tls.certificate_file, tls.key_file, "server.tls: certificate_file and key_file")
+        ca = None
+        if tls.client_ca_file is not None:
+            ca = _read(tls.client_ca_file, "client_ca_file")
+            trust_clients(context, tls.client_ca_file, "server.tls")
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
+
+    def take(self, force: grpc.ServerCertificateConfiguration) -> None:
+        """What `read` returned serves the next handshake."""
+        self._force = force
 
 
 def _read(path: Path, key: str) -> bytes:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 from pdp.adapters.grpc.address import UnixAddress, addresses
-from pdp.adapters.grpc.server import credentials
+from pdp.adapters.grpc.server import ServerTls
 from pdp.approvals.directory import LoadedDirectories
 from pdp.config.certificates import certificate_files, term
 from pdp.config.settings import Settings
@@ -22,6 +22,7 @@ from pdp.core.approvals.directory import Directory
 from pdp.core.digest import Json
 from pdp.core.errors import Fault
 from pdp.core.policy import Bundle
+from pdp.core.registered import Admits, admitted
 from pdp.core.term import Term
 from pdp.identity.component import issuer_keys
 from pdp.identity.sources import DenyList
@@ -29,12 +30,15 @@ from pdp.judge.options import key_text
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate import ERROR, GateReport, RuleNames
-from pdp.policy.opa.boot import check
+from pdp.policy.opa.boot import check as check_opa
+from pdp.policy.source import released_parts
 from pdp.ports import Pack
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
+from pdp.registry.release import SignedReleases
 from pdp.registry.view import FileRegistryView
 from pdp.runtime import approvals, callers, console, judge, security_events, signed_log, telemetry
+from pdp.runtime.policy import wire_releases
 from pdp.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
 from pdp.store.opening import postgres_missing
@@ -95,7 +99,13 @@ class Loaded:
     registry: FileRegistryView | None = None
     registry_status: Mapping[str, Json] = field(default_factory=dict)
     directories: dict[str, Directory] = field(default_factory=dict)
-    terms: tuple[Term, ...] = ()  # of signed sets, waivers and certificates
+    releases: SignedReleases | None = None
+    terms: tuple[Term, ...] = ()  # of signed documents and certificates
+
+    @property
+    def admits(self) -> Admits | None:
+        """What was released; None: nothing has to be."""
+        return self.releases.admits if self.releases is not None else None
 
     def tried(self, path: Path, attempt: Callable[[], _T]) -> _T | None:
         """The result of `attempt`; its fault becomes a problem of the setting `path`."""
@@ -112,11 +122,12 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
     _server(settings, loaded)
     _secrets(settings, loaded)
     _identity(settings, loaded)
+    _release(settings, at_ns, loaded)
     _policy(settings, loaded, gate)
     _engine(settings, loaded)
     _store(settings, loaded)
     for path, attempt in (
-        (("judge",), judge.check),
+        (("judge",), partial(judge.check, admits=loaded.admits)),
         (("console",), console.check),
         (("authzen",), callers.check_authzen),
         (("signals",), security_events.check),
@@ -144,7 +155,7 @@ def _server(settings: Settings, loaded: Loaded) -> None:
             )
     tls = settings.server.tls
     if tls is not None:
-        loaded.tried(("server", "tls"), partial(credentials, tls))
+        loaded.tried(("server", "tls"), partial(ServerTls, tls))
 
 
 def _secrets(settings: Settings, loaded: Loaded) -> None:
@@ -154,8 +165,8 @@ def _secrets(settings: Settings, loaded: Loaded) -> None:
     if not key and (settings.production or settings.store.url is not None):
         message = "mandatory in production and with store.url; give file:PATH (openssl rand -hex 32 > PATH)."
         loaded.problems.append(ConfigProblem("config.secret", ("service", "index_key"), message))
+    _index_keys(settings, loaded)
     references: list[tuple[Path, str, int]] = [
-        (("service", "index_key"), key, MIN_BYTES),
         (("store", "password"), settings.store.password, 1),
         (("sessions", "redis", "password"), redis.password if redis is not None else "", 1),
     ]
@@ -172,6 +183,26 @@ def _secrets(settings: Settings, loaded: Loaded) -> None:
         loaded.tried(("judge", "api_key"), partial(_judge_key, judge.api_key, settings))
 
 
+def _index_keys(settings: Settings, loaded: Loaded) -> None:
+    """The key of indexes, and those before it."""
+    key, before, where = (
+        settings.service.index_key,
+        settings.service.index_key_before,
+        ("service", "index_key_before"),
+    )
+    references: list[tuple[Path, str]] = [(("service", "index_key"), key)] if key else []
+    references += [((*where, str(i)), each) for i, each in enumerate(before)]
+    read = [
+        loaded.tried(path, partial(secret, reference, settings.vault, where=".".join(path), at_least=MIN_BYTES))
+        for path, reference in references
+    ]
+    there = [each for each in read if each is not None]
+    if before and not key:
+        loaded.problems.append(ConfigProblem("config.secret", where, "goes with service.index_key; give both."))
+    elif len(set(there)) < len(there):
+        loaded.problems.append(ConfigProblem("config.secret", where, "has a key twice; give each once."))
+
+
 def _judge_key(reference: str, settings: Settings) -> None:
     """Here the key is read, and forgotten with this command; `pdp serve` never reads it."""
     key_text(secret(reference, settings.vault, where="judge.api_key", at_least=1))
@@ -186,12 +217,32 @@ def _identity(settings: Settings, loaded: Loaded) -> None:
     loaded.tried(("identity", "revoked_jti_file"), partial(DenyList, settings.identity.revoked_jti_file))
 
 
+def _release(settings: Settings, at_ns: int, loaded: Loaded) -> None:
+    """By the file alone: which serials were in force, the store of a running process knows."""
+    if settings.release is None:
+        return
+    for i, key in enumerate(settings.release.keys):
+        path = ("release", "keys", str(i), "public_key_file")
+        loaded.tried(path, partial(read_public, key.public_key_file, ".".join(path)))
+    loaded.releases = loaded.tried(("release", "keys"), partial(wire_releases, settings, lambda _: 0, at_ns))
+    if loaded.releases is None:
+        return
+    problem = loaded.releases.problem
+    if not problem.ok:
+        loaded.problems.append(ConfigProblem(problem.code, ("release", "file"), problem.message))
+    loaded.terms += loaded.releases.terms()
+
+
 def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateReport]) -> None:
     path = ("policy", "folder")
     read = partial(read_bundle, shipped_rego(), settings.policy.folder, needed=settings.policy.packs)
     bundle = loaded.tried(path, read)
     if bundle is None:
         return
+    for part, sha256 in released_parts(bundle).items():
+        check = admitted(loaded.admits, part, sha256)
+        if not check.ok:
+            loaded.problems.append(ConfigProblem(check.code, path, check.message))
     loaded.bundle = bundle
     report = gate(bundle)
     for finding in report.findings:
@@ -208,7 +259,7 @@ def _engine(settings: Settings, loaded: Loaded) -> None:
     if opa is None:
         loaded.tried(("policy", "engine"), version)
     elif opa.binary is not None:
-        loaded.tried(("policy", "opa", "binary"), partial(check, opa.binary))
+        loaded.tried(("policy", "opa", "binary"), partial(check_opa, opa.binary))
 
 
 def _store(settings: Settings, loaded: Loaded) -> None:
@@ -251,7 +302,7 @@ async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:
 
 async def _directories(settings: Settings, at_ns: int, loaded: Loaded) -> None:
     """An unusable directory does not stop a start, but its tenant has no approvers."""
-    directories = LoadedDirectories(settings.directory, read_yaml)
+    directories = LoadedDirectories(settings.directory, read_yaml, loaded.admits)
     for change in await directories.reload(at_ns):
         if change.problem:
             path = ("directory", "tenants", change.tenant)

@@ -59,6 +59,11 @@ def _process(settings: Settings) -> Iterator[Risk]:
             "policy.packs",
             "not set: at a start nothing tells a folder that lost a pack from one that never had it",
         ),
+        (
+            settings.production and settings.release is None,
+            "release",
+            "not set: policy, prompts and directories count as they lie there; author and reviewer sign only tools",
+        ),
         (not settings.registry.sets, "registry.sets", "empty: every server is unknown, every call is denied"),
         (
             settings.registry.max_stale_seconds > _DAY,

@@ -17,7 +17,7 @@ from pdp.core.switches import QUARANTINE, SCOPES, ended
 from pdp.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.operations.fleet import Difference
-from pdp.service.operations.reload import Failure, Reloads
+from pdp.service.operations.reload import Failure, ReleaseStatus, Reloads
 from pdp.service.shadow import ShadowStatus
 from pdp.service.state import ServiceState
 
@@ -76,6 +76,7 @@ class ServiceStatus:
     not_inspecting: tuple[Caller, ...] = ()  # callers that may decide, and whose results nobody looks at
     judge: Mapping[str, Json] | None = None  # `ports.Judge.status`
     shadows: tuple[ShadowStatus, ...] = ()
+    release: ReleaseStatus | None = None  # None: nothing has to be released
 
 
 @dataclass(slots=True)
@@ -141,6 +142,7 @@ class Admin:
             differences=self.state.fleet.differences(),
             kept=self.kept(),
             shadows=self.shadows(),
+            release=self.reloads.release,
         )
 
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:

@@ -5,25 +5,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+from pdp.core import events
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import look_alikes
-from pdp.core.errors import BundleFault, Overloaded, Unavailable
-from pdp.core.registered import RegistryChange
+from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
+from pdp.core.registered import RegistryChange, ReleaseChange
 from pdp.core.stored import RecordRef
-from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Subjects
+from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Releases, RenewedSecret, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
 
-Part = Literal["policy", "registry", "keys", "directory"]
-PARTS: tuple[Part, ...] = ("policy", "registry", "keys", "directory")
+Part = Literal["policy", "registry", "keys", "directory", "secrets"]
+PARTS: tuple[Part, ...] = ("policy", "registry", "keys", "directory", "secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,22 @@ class Reloaded:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseStatus:
+    """The release of policy in force, as the last change told of it. `since_ns` is 0 while there is none."""
+
+    demand: tuple[str, ...]
+    told: ReleaseChange = field(default_factory=ReleaseChange)
+    since_ns: int = 0
+    failure: Failure | None = None
+
+    def after(self, change: ReleaseChange, at_ns: int) -> ReleaseStatus:
+        """The status once that is recorded."""
+        since = self.since_ns if self.told.digest == change.digest else at_ns
+        failure = Failure(change.problem, change.message, at_ns) if change.problem else None
+        return ReleaseStatus(self.demand, change, since, failure)
+
+
 @dataclass(slots=True)
 class Reloads:
     """`AdminService.Reload`, and the reloads that run by themselves."""
@@ -71,8 +88,13 @@ class Reloads:
     recorder: Recorder
     clock: Clock
     directories: DirectorySource | None = None
+    releases: Releases | None = None
+    secrets: Sequence[RenewedSecret] = ()
     policy_failure: Failure | None = None
     policy_since_ns: int = 0
+    release: ReleaseStatus | None = None  # None: nothing has to be released
+    _releasing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _secrets_said: tuple[Sequence[str], Mapping[str, str]] = ((), {})  # what was last recorded of them
     _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
     _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: what the registry last reported
     _people: dict[str, Failure] = field(default_factory=dict)  # by tenant: what is wrong with its directory
@@ -82,6 +104,10 @@ class Reloads:
     _seats_seen: tuple[str, ...] = ()  # policy and directories that were last looked at for that
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
     _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
+
+    def __post_init__(self) -> None:
+        if self.releases is not None:
+            self.release = ReleaseStatus(self.releases.demand)
 
     async def __call__(self, parts: tuple[Part, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
         """Read the parts again (all, when empty). What does not pass its checks is not activated.
@@ -93,8 +119,10 @@ class Reloads:
             "registry": self._reload_registry,
             "keys": self._reload_the_keys,
             "directory": self._reload_directory,
+            "secrets": self._reload_secrets,
         }
         results: tuple[Reloaded, ...] = ()
+        await self._reload_release()
         for part in parts or PARTS:
             async with self._locks[part]:
                 results += (await run[part](),)
@@ -106,6 +134,26 @@ class Reloads:
             outcome = {str(r.part): _word(r) for r in results}
             ref = await self.recorder.reload(by, outcome, self.clock.now_ns())
         return results, ref
+
+    async def _reload_release(self) -> None:
+        """What is released comes before what may be used of it."""
+        if self.releases is None or self.release is None:
+            return
+        async with self._releasing:
+            at = self.clock.now_ns()
+            change = await self.releases.reload(at)
+            if change is None:
+                return
+            stamp = self.recorder.impersonal_stamp()
+            data = events.release(stamp, change)
+            await self.recorder.commit(stamp, "release", data, change.marks, artefacts=change.artefacts)
+            self.releases.activate(change)
+            self.release = self.release.after(change, at)
+            self.state.degrade("release", {"": "release.last_good"} if change.problem and change.serial else {})
+        if change.problem:
+            log.error("release: %s: %s", change.problem, change.message)
+        else:
+            log.info("release: now serial %d, signed by %s", change.serial, ", ".join(change.signers))
 
     async def _reload_policy(self) -> Reloaded:
         active = self.state.policy
@@ -197,6 +245,41 @@ class Reloads:
             self._tenants.add(change.tenant)
         self.state.degrade("directory", dict.fromkeys(self._people, "directory.last_good"))
         return Reloaded("directory", bool(changes), active, dict(self._people))
+
+    async def _reload_secrets(self) -> Reloaded:
+        """A secret whose change is not recorded, or cannot be put in force, stays as it was and is read again."""
+        at, taken, faults = self.clock.now_ns(), list[str](), dict[str, Fault]()
+        pending: dict[str, Callable[[], Awaitable[None]]] = {}
+        for secret in self.secrets:
+            try:
+                if (take := await secret.look()) is not None:
+                    pending[secret.name] = take
+            except Fault as fault:
+                faults[secret.name] = fault
+        await self._record_secrets(tuple(pending), {name: fault.code for name, fault in faults.items()}, at)
+        async with self._releasing:  # no release comes into force that was read by keys that go
+            for name, take in pending.items():
+                try:
+                    await take()
+                    taken.append(name)
+                except Fault as fault:
+                    faults[name] = fault
+        if taken:  # keys by which sets and releases are verified may be among them
+            await self._reload_release()
+            async with self._locks["registry"]:
+                await self._reload_registry()
+        problem = next((Failure(fault.code, fault.message, at) for fault in faults.values()), None)
+        failures = {} if problem is None else {"": problem}
+        return Reloaded("secrets", bool(taken), {"": ", ".join(taken)}, failures)
+
+    async def _record_secrets(self, read: Sequence[str], refused: Mapping[str, str], at_ns: int) -> None:
+        """Once for each change; what is tried again and again is no change."""
+        if (said := (read, refused)) == self._secrets_said:
+            return
+        if read or refused:
+            made = partial(events.secrets, read=read, refused=refused)
+            await self.recorder.commit_event("", "secrets", made, (), at_ns)
+        self._secrets_said = said
 
     def _say_unfillable(self) -> None:
         """Report seats that no directory could fill: calls that want them are denied, not left pending."""

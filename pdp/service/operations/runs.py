@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pdp.core import events
@@ -26,14 +26,16 @@ class Runs:
     clock: Clock
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def started(self, version: str, config_sha256: str, *, clean: bool) -> RecordRef:
-        """The run begins to answer."""
+    async def started(
+        self, version: str, config_sha256: str, *, clean: bool, secrets: Iterable[str] = ()
+    ) -> RecordRef:
+        """The run begins to answer; the secrets of these settings were read for it."""
         size = self.store.size()
         return await self.recorder.commit_event(
             "",
             "start",
             lambda stamp: events.start(
-                stamp, version=version, config_sha256=config_sha256, records=size, clean=clean
+                stamp, version=version, config_sha256=config_sha256, records=size, clean=clean, secrets=secrets
             ),
             (),
             self.clock.now_ns(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 18
+VERSION = 19
 
 
 def upgrade(db: Connection, version: int) -> None:

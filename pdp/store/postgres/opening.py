@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, text
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, true
 
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
@@ -94,17 +94,26 @@ def _origin(db: Connection, origin: str | None, fresh: str) -> str:
 
 
 def _checked_head(db: Connection) -> Head:
-    """The end of the log; the last indexes are dense and their leaves hash to what they say."""
-    row = db.execute(select(head.c.size, head.c.changes)).one()
-    tail = db.execute(
-        select(records.c.idx, records.c.leaf, records.c.bytes).order_by(records.c.idx.desc()).limit(TAIL)
+    """The end of the log; the last indexes are dense and their leaves hash to what they say.
+
+    Of one statement, so of one snapshot: other processes commit between two of them.
+    """
+    last = (
+        select(records.c.idx, records.c.leaf, records.c.bytes).order_by(records.c.idx.desc()).limit(TAIL).subquery()
+    )
+    rows = db.execute(
+        select(head.c.size, head.c.changes, last)
+        .select_from(head.outerjoin(last, true()))
+        .order_by(last.c.idx.desc())
     ).all()
-    dense = [each.idx for each in tail] == list(range(row.size - 1, row.size - 1 - min(row.size, TAIL), -1))
-    if not dense or any(leaf_hash(each.bytes) != each.leaf for each in tail):
+    size, changes = (rows[0].size, rows[0].changes) if rows else (0, 0)
+    tail = [each for each in rows if each.idx is not None]  # of an empty log there is the head alone
+    dense = [each.idx for each in tail] == list(range(size - 1, size - 1 - min(size, TAIL), -1))
+    if not rows or not dense or any(leaf_hash(each.bytes) != each.leaf for each in tail):
         raise Unavailable(
             "store.corrupt", "store.url: the log is damaged; keep the database, restore a backup elsewhere"
         )
-    return Head(row.size, row.changes)
+    return Head(size, changes)
 
 
 def others(db: Connection, boot: str) -> set[str]:

@@ -20,7 +20,7 @@ from pdp.store.alchemy import state
 from pdp.store.postgres import connection as server
 from pdp.store.postgres.plain import STATEMENTS
 from pdp.store.rows import Head
-from pdp.store.shared import Last, LogWentBack
+from pdp.store.shared import AnotherLog, Last, LogWentBack
 from pdp.store.tables import head, records
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class PostgresTransactions:
 
     def at_fault(self, error: Exception) -> bool:
         database = isinstance(error, server.DatabaseErrors) and not server.entrys(error)
-        return isinstance(error, LogWentBack) or database
+        return isinstance(error, AnotherLog) or database
 
     def heals(self, error: Exception) -> bool:
         """A lost server, a lock timeout, a full disk of the server: a new connection may succeed. The lock on the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,13 +18,15 @@ from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
 from pdp.service.operations.admin import ANY_TENANT, ServiceStatus, SwitchAsk, SwitchResult
 from pdp.service.operations.erasure import Erased
-from pdp.service.operations.reload import Failure, Part, Reloaded
+from pdp.service.operations.reload import Failure, Part, ReleaseStatus, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 
+_BLAND = "The last attempt failed; the operator's log says why."
 _STORE_ADVICE = {
     "record.unavailable": "Records cannot be written, so nothing is answered. Look at the disk, and at the log.",
     "store.unreadable": "The store cannot be read, so nothing is answered. Look at the disk or the database server.",
     "store.replaced": "Another file lies where the store's was. Put it back, or restart on the other.",
+    "store.key": "The store has got another index key. Restart with service.index_key as it is now.",
     "store.rollback": "Durable records are gone: the store is an older copy. Restore the newest, and restart.",
 }
 _SESSIONS_ADVICE = {
@@ -40,7 +42,7 @@ def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
             raise Unsupported("reload.unsupported", f"parts[{i}]: this release has no such part; leave it out.")
         if part not in RELOAD_PARTS.words:
             raise InvalidRequest(
-                f"parts[{i}]", "is not a part; name policy, registry, keys or directory, or none for all"
+                f"parts[{i}]", "is not a part; name policy, registry, keys, directory or secrets, or none for all"
             )
     return tuple(dict.fromkeys(RELOAD_PARTS.words[part] for part in request.parts))
 
@@ -160,6 +162,8 @@ def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatu
     )
     if status.judge is not None:
         response.judge.CopyFrom(_judge(status.judge))
+    if status.release is not None:
+        response.release.CopyFrom(_release(status.release, caller))
     if status.policy is not None:
         response.engine.engine = _text(status.policy, "engine_version")
         response.engine.workers = _number(status.policy, "workers")
@@ -200,6 +204,25 @@ def _judge(status: Mapping[str, Json]) -> admin_pb2.JudgeStatus:
     )
 
 
+def _release(status: ReleaseStatus, caller: Caller) -> admin_pb2.ReleaseStatus:
+    """The message of a failure may name another tenant, whose directory is not released."""
+    told, failure = status.told, status.failure
+    if failure is not None and caller.tenant != ANY_TENANT:
+        failure = replace(failure, message=_BLAND)
+    response = admin_pb2.ReleaseStatus(
+        serial=told.serial,
+        digest=told.digest,
+        rolls_back_to=told.rolls_back_to or 0,
+        signers=told.signers,
+        demanded=status.demand,
+        last_failure=_failure(failure),
+    )
+    if told.serial:
+        response.activated_at.CopyFrom(fields.timestamp(status.since_ns))
+        response.expires_at.CopyFrom(fields.timestamp(told.expires_ns))
+    return response
+
+
 def _failure(failure: Failure | None) -> admin_pb2.Fault | None:
     if failure is None:
         return None
@@ -208,8 +231,7 @@ def _failure(failure: Failure | None) -> admin_pb2.Fault | None:
 
 def _problem(code: str, at_ns: int, advice: str = "") -> admin_pb2.Fault | None:
     """A lasting problem, by its code, as of the instant of the status."""
-    message = advice or "The last attempt failed; the operator's log says why."
-    return _failure(Failure(code, message, at_ns)) if code else None
+    return _failure(Failure(code, advice or _BLAND, at_ns)) if code else None
 
 
 def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:

@@ -6,15 +6,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pdp.adapters.grpc.codec import fields, pages
 from pdp.adapters.grpc.codec.decisions import record_ref
-from pdp.adapters.grpc.codec.enums import EFFECTS
+from pdp.adapters.grpc.codec.enums import EFFECTS, REVIEWS
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import InvalidRequest
+from pdp.core.events import AccessReview
 from pdp.core.record_search import codes, subject_of, value_of
 from pdp.core.stored import Proof, SignedCheckpoint
 from pdp.service.search import Match, SearchAsk
 from pdp.v1 import audit_pb2, decision_pb2, types_pb2
 
 _END = 2**63
+_SHA256 = 32  # bytes
 _MAX_VALUES = 32  # of one field of a search
 _ONE = {  # fields of a search with one value, and the terms that they look for
     "caller": "caller",
@@ -113,6 +115,26 @@ def _before(after: str) -> int:
     if not after.isdecimal() or not 0 < int(after) < _END:
         raise InvalidRequest("page_token", "is not one of this list; give next_page_token with the same filter")
     return int(after)
+
+
+def review_ask(request: audit_pb2.RecordReviewRequest) -> tuple[AccessReview, str]:
+    """The review, and why it was decided so. Raises InvalidRequest naming the field."""
+    if len(request.report_sha256) != _SHA256:
+        raise InvalidRequest("report_sha256", f"must have {_SHA256} bytes")
+    for name in ("from_time", "to_time"):
+        if not request.HasField(name):
+            raise InvalidRequest(name, "is missing")
+    if request.unused >= _END:
+        raise InvalidRequest("unused", "is beyond every report")
+    found = AccessReview(
+        tenant=fields.name(request.tenant, "tenant", mandatory=True),
+        report_sha256=request.report_sha256.hex(),
+        from_ns=fields.instant_ns(request.from_time, "from_time"),
+        until_ns=fields.instant_ns(request.to_time, "to_time"),
+        unused=request.unused,
+        decided=REVIEWS.word(request.decided, "decided"),
+    )
+    return found, fields.text(request.reason, "reason", fields.MAX_REASON)
 
 
 def match(found: Match, *, whole: bool) -> audit_pb2.RecordSummary:

@@ -12,10 +12,11 @@ from pdp.adapters.grpc.codec import fields
 from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.errors import InvalidRequest
+from pdp.core.events import REVIEW_DECISIONS
 from pdp.core.outcome import Effect
 from pdp.core.switches import QUARANTINE, SCOPES
 from pdp.service.operations.reload import Part
-from pdp.v1 import admin_pb2, approval_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
+from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper  # only the stubs have its type variable
@@ -83,4 +84,5 @@ SERVING_STATES = EnumMap(admin_pb2.ServingState, ("starting", "serving", "not_se
 _PARTS: tuple[Part, ...] = get_args(Part)
 RELOAD_PARTS = EnumMap(admin_pb2.ReloadPart, _PARTS, without=("prompts",))
 # the broadest first, which is the order in which switches are listed
+REVIEWS = EnumMap(audit_pb2.ReviewDecision, REVIEW_DECISIONS)
 SWITCH_SCOPES = EnumMap(admin_pb2.SwitchScope, (*SCOPES, QUARANTINE))

@@ -1,0 +1,338 @@
+"""`pdp audit access` without its command line: what is granted, and what of it was used.
+
+Granted is what the organisation's data, the registry, standing grants and consents say; and, since rules of packs are
+free, what the policy answers to each requester that was seen: the list of every server's targets, as `FilterTools`
+would give it now. Of requesters that asked for nothing, nothing is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdp.authoring.access_usage import AccessUsage, Asked, SeenRequester, UseCount
+from pdp.core.check import NS, OK, Check, failed
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import EngineFault
+from pdp.core.facts import (
+    AgentFact,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Facts,
+    Identity,
+    ServerFact,
+    SessionFact,
+    SubjectFact,
+    document,
+    time_fact,
+)
+from pdp.core.methods import LISTS, PINNED_KINDS, label_of
+from pdp.core.policy import Bundle
+from pdp.ports import LoadedPolicy
+from pdp.registry.documents import AgentEntry
+from pdp.registry.view import FileRegistryView
+from pdp.service.replay import reevaluated, under
+
+SCHEMA = "pdp.access-review/1"
+MOST_ASKED = 500  # requesters whom the policy is asked about, the latest
+TOGETHER = 32  # lists that are evaluated at once
+SECTIONS = ("targets", "roles", "scopes", "agents", "callers", "requesters", "grants", "consents")
+NOT_SEEN = (
+    "requesters that asked for nothing within the window, and what no token of the window showed of their rights",
+    "rules that rest on arguments, sessions, budgets or evidence: the policy was asked for lists, which have none",
+    "what callers do without asking, and tools that are reached past them",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredAccess:
+    """What a tenant's registry offers at one instant."""
+
+    tenant: str
+    view: FileRegistryView
+    at_ns: int
+
+    def pinned(self) -> frozenset[Asked]:
+        """Active targets."""
+        return frozenset(self._pinned())
+
+    def _pinned(self) -> Iterator[Asked]:
+        for server in self.view.servers(self.tenant):
+            for kind in PINNED_KINDS:
+                for name in self.view.tools(self.tenant, server, kind):
+                    indexed = self.view.tenants[self.tenant].tools[server, label_of(kind, name)]
+                    if indexed.entry.state == "active" and indexed.verified is not None:
+                        yield server, f"{kind}:{name}"
+
+    def permissions(self) -> Mapping[Asked, tuple[str, ...]]:
+        """The scopes that each active target asks for."""
+        found: dict[Asked, tuple[str, ...]] = {}
+        for server, key in self.pinned():
+            kind, _, name = key.partition(":")
+            found[server, key] = self.view.target(
+                self.tenant, server, name, None, self.at_ns, kind=kind, listing=True
+            ).permissions
+        return found
+
+    def lists(self, requester: SeenRequester) -> Iterator[tuple[str, dict[str, Json]]]:
+        """Each server with the input document of a list of its targets for the requester."""
+        for server in self.view.servers(self.tenant):
+            for method, listed in LISTS.items():
+                names = filter(listed.lists, self.view.tools(self.tenant, server, listed.kind))
+                targets = tuple(
+                    self.view.target(self.tenant, server, name, None, self.at_ns, kind=listed.kind, listing=True)
+                    for name in names
+                )
+                if targets:
+                    facts = Facts(
+                        phase="list",
+                        method=method,
+                        caller=CallerFact(OK, requester.caller, self.tenant),
+                        identity=Identity(SubjectFact(OK), AgentFact(OK)),
+                        server=self._server(server),
+                        switch=OK,
+                        targets=targets,
+                        arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
+                        session=SessionFact(OK),
+                        asserted=Asserted(),
+                        waivers=self.view.pins(self.tenant).waivers,
+                    )
+                    made = document(facts, (), self.at_ns, revision="", packs=())
+                    yield server, self._as_seen(made, requester, server)
+
+    def _server(self, server: str) -> ServerFact:
+        """As if the server had proved itself, where it has to."""
+        found = self.view.server(self.tenant, server, self.at_ns)
+        if found.check.ok or self.view.state(self.tenant):
+            return found
+        return self.view.tenants[self.tenant].servers[server].fact(self.at_ns)
+
+    def _as_seen(self, made: dict[str, Any], requester: SeenRequester, server: str) -> dict[str, Json]:
+        """The document with who asked as it was then; its token is taken to live on."""
+        seen = requester.document
+        checks = {**made["checks"], **{name: seen["checks"][name] for name in ("caller", "subject", "agent")}}
+        subject = {**seen["subject"], "expires_ns": max(seen["subject"]["expires_ns"], self.at_ns + 60 * NS)}
+        agent = AgentFact(Check(seen["agent"]["status"]), id=seen["agent"]["id"])
+        registration = self.view.registration(self.tenant, agent, server, self.at_ns).fact()
+        return {
+            **made,
+            **{name: seen[name] for name in ("caller", "actors")},
+            "agent": {**seen["agent"], "registration": registration},
+            "subject": subject,
+            "checks": checks,
+        }
+
+    def agents(self) -> Mapping[str, AgentEntry] | None:
+        """The signed list; None where there is none."""
+        signed = self.view.tenants[self.tenant].signed
+        return None if signed is None or signed.index.agents is None else signed.agents
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPolicy:
+    """What a policy grants those requesters that it was asked about, by requester."""
+
+    granted: Mapping[tuple[str, str, str], frozenset[Asked]] = field(default_factory=dict)
+    failed: int = 0  # lists that could not be evaluated
+
+    def of(self, asked: Asked) -> int:
+        """How many of them may use it."""
+        return sum(asked in granted for granted in self.granted.values())
+
+
+async def asked_policy(
+    policy: LoadedPolicy, registered: RegisteredAccess, requesters: Iterable[SeenRequester]
+) -> AskedPolicy:
+    """Ask a policy what it grants the latest of the requesters."""
+    latest = sorted(requesters, key=lambda each: -each.at_ns)[:MOST_ASKED]
+    lists = [(each, server, made) for each in latest for server, made in registered.lists(each)]
+    granted: dict[tuple[str, str, str], set[Asked]] = {_key(each): set() for each in latest}
+    unanswered = 0
+    for start in range(0, len(lists), TOGETHER):
+        chunk = lists[start : start + TOGETHER]
+        answers = await asyncio.gather(*(_visible(policy, made) for _, _, made in chunk))
+        for (each, server, _), visible in zip(chunk, answers, strict=True):
+            unanswered += visible is None
+            granted[_key(each)].update((server, key) for key in visible or ())
+    return AskedPolicy({key: frozenset(found) for key, found in granted.items()}, unanswered)
+
+
+async def _visible(policy: LoadedPolicy, made: Mapping[str, Json]) -> frozenset[str] | None:
+    try:
+        outcome = await reevaluated(policy, under(policy, canonical(dict(made))), None)
+    except EngineFault:
+        return None
+    return None if any(reason.rule == "service" for reason in outcome.reasons) else outcome.visible
+
+
+def _key(requester: SeenRequester) -> tuple[str, str, str]:
+    return requester.subject, requester.agent, requester.caller
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """Everything that a report is made of. `standing` are grants and consents in force; `callers` those that the
+    configuration lets decide for the tenant."""
+
+    usage: AccessUsage
+    registered: RegisteredAccess
+    bundle: Bundle
+    asked: AskedPolicy
+    callers: Sequence[str]
+    standing: Mapping[str, Sequence[Mapping[str, Any]]]
+    tenants: int  # that the policy decides for
+
+    def report(self) -> dict[str, Json]:
+        """As JSON, schema `pdp.access-review/1`."""
+        usage = self.usage
+        rows: dict[str, list[dict[str, Json]]] = {name: list(getattr(self, f"_{name}")()) for name in SECTIONS}
+        told: dict[str, Json] = {name: list(rows[name]) for name in SECTIONS}
+        unused: dict[str, Json] = {name: sum(bool(row["unused"]) for row in rows[name]) for name in SECTIONS}
+        return {
+            "schema": SCHEMA,
+            "tenant": usage.tenant,
+            "window": {"since": _instant(usage.since_ns), "until": _instant(usage.until_ns)},
+            "policy": {"revision": self.bundle.revision, "digest": self.bundle.digest},
+            "registry": self.registered.view.pins(usage.tenant).digest,
+            "decisions": _count(usage.decisions),
+            "asked": {"requesters": len(self.asked.granted), "of": len(usage.requesters)},
+            "unread": {"allows": usage.unread.total(), "requesters": usage.overflow, "lists": self.asked.failed},
+            "unused": unused,
+            **told,
+            "not_seen": list(NOT_SEEN),
+        }
+
+    def unused(self) -> frozenset[Asked]:
+        """Targets that somebody who was seen may use, and nobody used."""
+        return frozenset(
+            each for each in self.registered.pinned() if not self.usage.targets[each].allow and self.asked.of(each)
+        )
+
+    def _targets(self) -> Iterator[dict[str, Json]]:
+        """What is pinned. Where nobody could be asked about it, it counts as granted."""
+        listed = {listed.kind for listed in LISTS.values()} if self.asked.granted else set()
+        for asked in sorted(self.registered.pinned() | {a for a, c in self.usage.targets.items() if c.allow}):
+            count = self.usage.targets[asked]
+            granted: int | None = self.asked.of(asked) if asked[1].partition(":")[0] in listed else None
+            unused = not count.allow and granted != 0
+            yield {"server": asked[0], "target": asked[1], "granted": granted, **_count(count), "unused": unused}
+
+    def _roles(self) -> Iterator[dict[str, Json]]:
+        """Grants of the organisation's data, as its schema has them; whether rules read them is theirs to say."""
+        for grant in role_grants(json.loads(self.bundle.org)):
+            asked = (grant.server, f"tool:{grant.tool}")
+            count = self.usage.used_by(asked, grant.groups)
+            yield {
+                "role": grant.role,
+                "groups": list(grant.groups),
+                "server": grant.server,
+                "tool": grant.tool,
+                "until": _instant(grant.until_ns),
+                "allow": count.allow,
+                "last_used": _instant(count.used_ns),
+                "unread": self.usage.unread[asked],
+                "unused": not (count.allow or self.usage.unread[asked]),
+            }
+
+    def _scopes(self) -> Iterator[dict[str, Json]]:
+        """Scopes that tokens carried, and that targets ask for."""
+        wanted = {scope for scopes in self.registered.permissions().values() for scope in scopes}
+        for scope in sorted(wanted | self.usage.carried.keys()):
+            carried, needed = self.usage.carried[scope], self.usage.needed[scope]
+            calls = carried.allow + carried.deny + carried.pending
+            yield {
+                "scope": scope,
+                "carried": calls,
+                "asked_for": scope in wanted,
+                "allow": needed.allow,
+                "last_used": _instant(needed.used_ns),
+                "unused": bool(calls) and not needed.allow,
+            }
+
+    def _agents(self) -> Iterator[dict[str, Json]]:
+        """Those that were seen, and those of a signed list; without a list any may act."""
+        listed = self.registered.agents()
+        for agent in sorted({*self.usage.agents, *(listed or ())}):
+            count, entry = self.usage.agents[agent], (listed or {}).get(agent)
+            yield {
+                "agent": agent,
+                "registered": None if listed is None else entry is not None,
+                "until": _instant(entry.expires_ns if entry is not None else 0),
+                **_count(count),
+                "unused": not count.allow and (listed is None or entry is not None),
+            }
+
+    def _callers(self) -> Iterator[dict[str, Json]]:
+        for caller in sorted({*self.callers, *self.usage.callers}):
+            count = self.usage.callers[caller]
+            configured = caller in self.callers
+            unused = configured and not count.allow
+            yield {"caller": caller, "configured": configured, **_count(count), "unused": unused}
+
+    def _requesters(self) -> Iterator[dict[str, Json]]:
+        """What each may use, and did not."""
+        for key, granted in sorted(self.asked.granted.items()):
+            idle = sorted(granted - self.usage.requesters[key].used)
+            yield {
+                "subject": key[0],
+                "agent": key[1],
+                "caller": key[2],
+                "granted": len(granted),
+                "used": len(granted) - len(idle),
+                "idle": [f"{server}/{target}" for server, target in idle],
+                "unused": bool(idle),
+            }
+
+    def _grants(self) -> Iterator[dict[str, Json]]:
+        return self._standing("grants")
+
+    def _consents(self) -> Iterator[dict[str, Json]]:
+        return self._standing("consents")
+
+    def _standing(self, kind: str) -> Iterator[dict[str, Json]]:
+        for row in self.standing[kind]:
+            count = self.usage.answered[str(row["id"])]
+            times = {name.removesuffix("_ns"): _instant(at) for name, at in row.items() if name.endswith("_ns")}
+            told = {name: value for name, value in row.items() if not name.endswith("_ns")}
+            used = {"allow": count.allow, "last_used": _instant(count.used_ns), "unused": not count.allow}
+            yield {**told, **times, **used}
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGrant:
+    """One tool that a role, or a group until an instant, has in the organisation's data."""
+
+    role: str
+    groups: tuple[str, ...]
+    server: str
+    tool: str
+    until_ns: int = 0  # 0: it does not end
+
+
+def role_grants(org: Mapping[str, Any]) -> Iterator[RoleGrant]:
+    """Those of `roles` and `temporary_grants`."""
+    for role in org.get("roles", ()):
+        for grant in role["grants"]:
+            for tool in grant["tools"]:
+                yield RoleGrant(role["name"], tuple(role["groups"]), grant["server"], tool)
+    for grant in org.get("temporary_grants", ()):
+        for tool in grant["tools"]:
+            yield RoleGrant("", (grant["group"],), grant["server"], tool, grant["until_ns"])
+
+
+def _instant(at_ns: int) -> Json:
+    return str(time_fact(at_ns)["rfc3339"]) if at_ns else None
+
+
+def _count(count: UseCount) -> dict[str, Json]:
+    return {
+        "allow": count.allow,
+        "deny": count.deny,
+        "pending": count.pending,
+        "last_asked": _instant(count.last_ns),
+        "last_used": _instant(count.used_ns),
+    }

@@ -1,0 +1,288 @@
+"""`pdp audit access --suggest` without its command line: an organisation's folder that grants less.
+
+What roles of the organisation's data grant and nobody of their groups used is taken out of the data; what the policy
+grants by other rules, and nobody used, a pack of its own hides. Such a pack only takes away. Of the data this cannot
+be known, since rules may read it in any way: so both policies are asked about all that was seen, and where narrower
+data lets anything more pass, or an allowed call no longer, it is left as it is. So is the data of several tenants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pdp.authoring.access_review import AskedPolicy, Reviewed, asked_policy
+from pdp.authoring.access_usage import AccessUsage, Asked
+from pdp.authoring.check import LoadGate, check_folder
+from pdp.authoring.reexecution import policies
+from pdp.core.digest import canonical
+from pdp.core.errors import ConfigurationFault, EngineFault
+from pdp.core.policy import Bundle
+from pdp.policy.bundle import shipped_rego
+from pdp.policy.organisation import DATA
+from pdp.ports import Entropy, LoadedPolicy
+from pdp.service.replay import NotReplayable, Opened, RecordedDecision, opened, parsed, reevaluated, under
+
+TOGETHER = 64  # decisions that are evaluated at once
+Rows = Callable[[], Iterable[tuple[bytes, Opened]]]
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedPolicy:
+    """What a folder was found to do: what it takes away, and the calls that were put to the old and the new policy.
+    `lost` and `wider` are ids of decisions, `gained` targets that somebody may use more; nothing is suggested with
+    any of them."""
+
+    from_data: tuple[str, ...] = ()  # role: server/tool
+    hidden: tuple[Asked, ...] = ()
+    kept: int = 0  # allowed calls of the window that the old policy allows, all allowed by the new one
+    others: int = 0  # decisions that were not allowed, or are not any more
+    lost: tuple[str, ...] = ()
+    wider: tuple[str, ...] = ()
+    gained: tuple[Asked, ...] = ()
+
+    @property
+    def narrower(self) -> bool:
+        """Whether it takes away, and nothing but what was not used."""
+        return bool(self.from_data or self.hidden) and not (self.lost or self.wider or self.gained)
+
+
+@asynccontextmanager
+async def loaded(bundle: Bundle, entropy: Entropy) -> AsyncIterator[LoadedPolicy]:
+    """A policy that passed the load gate, on an engine of its own. Raises ConfigurationFault `policy.engine`."""
+    async with policies(lambda _: None, entropy, workers=1) as host:
+        made = await host.load(bundle)
+        if isinstance(made, NotReplayable):
+            raise ConfigurationFault(
+                "policy.engine", "policy.folder: the policy cannot be evaluated by this release."
+            )
+        yield made
+
+
+async def suggest(  # noqa: PLR0913 - what it reads, writes and asks
+    reviewed: Reviewed, source: Path, target: Path, name: str, rows: Rows, entropy: Entropy, *, check: LoadGate | None
+) -> SuggestedPolicy:
+    """Write a copy of `source` that grants less to `target`, which is not there yet; `name` is that of the pack.
+    Nothing is written where nothing can be taken away. `rows` gives the window's records again; `check`: as of
+    `check_folder`. Raises ConfigurationFault."""
+    draft, found = target.with_name(f".{target.name}.draft"), SuggestedPolicy()
+    if not reviewed.usage.decisions.allow:
+        return found  # a window in which nothing was used says nothing of what is needed
+    try:
+        async with loaded(reviewed.bundle, entropy) as before:
+            for with_data in (False,) if reviewed.tenants > 1 else (True, False):
+                shutil.rmtree(draft, ignore_errors=True)
+                shutil.copytree(source, draft)
+                try:
+                    found = await _narrowed(reviewed, draft, name, entropy, with_data=with_data)
+                    if not (found.from_data or found.hidden):
+                        return found
+                    found = await _compared(found, reviewed, _gated(draft, check), rows, before, entropy)
+                except ConfigurationFault:  # of the gate: tests of packs may rest on the data
+                    if not with_data:
+                        raise
+                    continue
+                if found.narrower:
+                    draft.rename(target)
+                    return found
+    except OSError as error:
+        raise ConfigurationFault("suggest.folder", f"--suggest: cannot be written ({error.strerror}).") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return found
+
+
+async def _narrowed(
+    reviewed: Reviewed, draft: Path, name: str, entropy: Entropy, *, with_data: bool
+) -> SuggestedPolicy:
+    """Write what is narrower into the draft."""
+    taken: tuple[str, ...] = ()
+    asked = reviewed.asked
+    if with_data:
+        org, taken = narrowed_data(json.loads(reviewed.bundle.org), reviewed.usage)
+        if taken:
+            place = next((draft / each for each in DATA if (draft / each).exists()), draft / DATA[0])
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(json.dumps(org, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            async with loaded(replace(reviewed.bundle, org=canonical(org)), entropy) as policy:
+                asked = await asked_policy(policy, reviewed.registered, reviewed.usage.requesters.values())
+    hidden, tenant = tuple(sorted(replace(reviewed, asked=asked).unused())), reviewed.usage.tenant
+    if hidden:
+        folder = draft / "packs" / name
+        folder.mkdir(parents=True)
+        for file, text in (
+            (f"{name}.rego", pack(name, tenant, hidden)),
+            (f"{name}_test.rego", pack_test(name, tenant, hidden)),
+        ):
+            (folder / file).write_text(text, encoding="utf-8")
+    return SuggestedPolicy(taken, hidden)
+
+
+def narrowed_data(org: Mapping[str, Any], usage: AccessUsage) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The organisation's data without what its roles and temporary grants give and nobody of their groups used, and
+    what that was. A role stays, with its groups: rules may ask who has one."""
+    taken: list[str] = []
+
+    def used(who: str, groups: Iterable[str], grant: Mapping[str, Any]) -> dict[str, Any]:
+        asked = {tool: (grant["server"], f"tool:{tool}") for tool in grant["tools"]}
+        held = [t for t, each in asked.items() if usage.unread[each] or usage.used_by(each, groups).allow]
+        taken.extend(f"{who}: {grant['server']}/{tool}" for tool in grant["tools"] if tool not in held)
+        return {**grant, "tools": held}
+
+    roles = [
+        {
+            **role,
+            "grants": [
+                g for g in (used(role["name"], role["groups"], grant) for grant in role["grants"]) if g["tools"]
+            ],
+        }
+        for role in org["roles"]
+    ]
+    temporary = [used(grant["group"], [grant["group"]], grant) for grant in org["temporary_grants"]]
+    return {**org, "roles": roles, "temporary_grants": [g for g in temporary if g["tools"]]}, tuple(taken)
+
+
+def pack(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
+    """Rego that hides targets of one tenant, as `opa fmt` writes it."""
+    return _PACK.replace("NAME", name) + "".join(
+        _RULE.replace("NAME", name)
+        .replace("TENANT", json.dumps(tenant))
+        .replace("SERVER", json.dumps(server))
+        .replace("KEYS", "".join(f"\t\t{json.dumps(key)},\n" for key in keys))
+        for server, keys in _by_server(hidden)
+    )
+
+
+def pack_test(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
+    """Its tests: what is named is hidden, and nothing else is."""
+    text = _TESTS.replace("NAME", name)
+    for number, (server, keys) in enumerate(_by_server(hidden)):
+        text += (
+            _TEST.replace("NAME", name)
+            .replace("NUMBER", str(number))
+            .replace("TENANT", json.dumps(tenant))
+            .replace("SERVER", json.dumps(server))
+            .replace("KEY", json.dumps(keys[0]))
+        )
+    return text
+
+
+def _by_server(hidden: Iterable[Asked]) -> Iterator[tuple[str, list[str]]]:
+    servers: dict[str, list[str]] = {}
+    for server, key in sorted(hidden):
+        servers.setdefault(server, []).append(key)
+    yield from servers.items()
+
+
+def _gated(folder: Path, check: LoadGate | None) -> Bundle:
+    """The bundle of a folder. Raises ConfigurationFault `suggest.gate`."""
+    checked = check_folder(shipped_rego(), folder, check=check)
+    if checked.bundle is None or not checked.report.ok:
+        first = next((f for f in checked.report.findings if f.severity == "error"), None)
+        why = f"{first.path}: {first.message}" if first is not None else "it cannot be read"
+        raise ConfigurationFault("suggest.gate", f"--suggest: what would be suggested may not become active: {why}")
+    return checked.bundle
+
+
+async def _compared(
+    found: SuggestedPolicy, reviewed: Reviewed, narrower: Bundle, rows: Rows, before: LoadedPolicy, entropy: Entropy
+) -> SuggestedPolicy:
+    """Put the window's decisions, and what each requester may use, to both policies."""
+    lost: list[str] = []
+    wider: list[str] = []
+    counts = {True: 0, False: 0}
+    async with loaded(narrower, entropy) as after:
+        asked: AskedPolicy = await asked_policy(after, reviewed.registered, reviewed.usage.requesters.values())
+        for chunk in _chunks(reviewed.usage, rows()):
+            pairs = await asyncio.gather(*(asyncio.gather(_allows(before, d), _allows(after, d)) for d in chunk))
+            for decision, (then, now) in zip(chunk, pairs, strict=True):
+                counts[bool(then and decision.record["effect"] == "allow")] += 1
+                if then and not now and decision.record["effect"] == "allow":
+                    lost.append(decision.id)
+                if now and not then:
+                    wider.append(decision.id)
+    gained = {each for key, held in asked.granted.items() for each in held - reviewed.asked.granted[key]}
+    return replace(
+        found,
+        kept=counts[True],
+        others=counts[False],
+        lost=tuple(lost),
+        wider=tuple(wider),
+        gained=tuple(sorted(gained)),
+    )
+
+
+def _chunks(usage: AccessUsage, rows: Iterable[tuple[bytes, Opened]]) -> Iterator[list[RecordedDecision]]:
+    chunk: list[RecordedDecision] = []
+    for data, values in rows:
+        record = parsed(data)
+        if not usage.covers(record) or record["kind"] != "decision":
+            continue
+        decision = opened(record, values)
+        if isinstance(decision, RecordedDecision):
+            chunk.append(decision)
+        if len(chunk) >= TOGETHER:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+async def _allows(policy: LoadedPolicy, decision: RecordedDecision) -> bool:
+    """Whether a policy allows a recorded call; one that cannot say, does not."""
+    try:
+        outcome = await reevaluated(policy, under(policy, decision.document), decision.supported)
+    except EngineFault:
+        return False
+    return outcome.effect.value == "allow"
+
+
+_PACK = """\
+# METADATA
+# title: What nobody used
+# description: |
+#   Written by `pdp audit access --suggest`. Each of these was granted to somebody, and nobody used it within the
+#   window of the review. This pack only takes away. Once your own rules grant no more than that, it can go.
+package packs.NAME
+
+# METADATA
+# title: Contract data of this pack
+meta := {"servers": [], "owner": "access review"}
+"""
+_RULE = """
+# METADATA
+# title: Granted, and unused
+hide contains {"target": t.key, "code": "NAME.unused"} if {
+	input.caller.tenant == TENANT
+	some t in input.targets
+	t.server == SERVER
+	t.key in {
+KEYS	}
+}
+"""
+_TESTS = """\
+package NAME_test
+
+import data.lib.testing
+import data.packs.NAME
+
+asks(tenant, server, key) := object.union(
+	testing.call_of({"server": server, "key": key}),
+	{"caller": {"tenant": tenant}},
+)
+"""
+_TEST = """
+test_unused_NUMBER if {
+	testing.codes(NAME.hide) == {"NAME.unused"} with input as asks(TENANT, SERVER, KEY)
+}
+
+test_others_NUMBER if {
+	NAME.hide == set() with input as asks(TENANT, SERVER, "tool:")
+	NAME.hide == set() with input as asks("", SERVER, KEY)
+}
+"""

@@ -1,0 +1,274 @@
+"""`pdp audit access`: what is granted and unused, a narrower policy, and the review's record. Exit codes stand in its
+help."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pdp.authoring.access_review import MOST_ASKED, SCHEMA, SECTIONS, RegisteredAccess, Reviewed, asked_policy
+from pdp.authoring.access_suggestion import SuggestedPolicy, loaded, suggest
+from pdp.authoring.access_usage import USED, AccessUsage
+from pdp.authoring.check import LoadGate, check_folder
+from pdp.cli.audit import WRONG, bar, named, store_reader
+from pdp.cli.audit_search import Instant
+from pdp.cli.commands import Commands, archive_option
+from pdp.cli.connection import AdminConnection, admin_options
+from pdp.cli.render.tables import page, table
+from pdp.config import settings
+from pdp.config.settings import Settings
+from pdp.core.approvals.text_safety import visible
+from pdp.core.errors import ConfigurationFault
+from pdp.core.policy import Bundle
+from pdp.core.request import Role
+from pdp.policy.bundle import shipped_rego
+from pdp.registry.load import SignedRegistry
+from pdp.runtime.environment import SystemEntropy
+from pdp.store.reading import StoreReader
+from pdp.v1 import audit_pb2, audit_pb2_grpc
+
+_EVERY = "*"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DECISIONS = {
+    "kept": audit_pb2.REVIEW_DECISION_KEPT,
+    "narrowed": audit_pb2.REVIEW_DECISION_NARROWED,
+}
+_TITLES = {
+    "targets": "tools, prompts, resources and operations of the registry",
+    "roles": "grants of data.org: roles, and groups for a time",
+    "scopes": "scopes",
+    "agents": "agents",
+    "callers": "callers",
+    "requesters": "what each requester may use, and did not",
+    "grants": "standing grants",
+    "consents": "consents",
+}
+_HIDDEN = frozenset({"last_asked", "issued", "issuer", "used", "configured", "asked_for"})  # of tables; JSON has them
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.option("--config", "path", type=_FILE, help="The server's configuration: its store, registry and policy.")
+@click.option("--tenant", default="", help="Whose access; needed where there are several tenants.")
+@click.option("--since", type=Instant(), default="90d", show_default=True, help="From: 2026-08-01, or 90d ago.")
+@click.option("--until", type=Instant(), help="To before: as --since; now if left out.")
+@click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
+@click.option(
+    "--suggest",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Write a copy of the policy's folder that grants less to this new FOLDER.",
+)
+@archive_option
+@click.option("--json", "as_json", is_flag=True, help=f"Print one JSON object, {SCHEMA}.")
+@click.pass_context
+def access(
+    context: click.Context,
+    *,
+    path: Path | None,
+    tenant: str,
+    since: Timestamp,
+    until: Timestamp | None,
+    names: bool,
+    folder: Path | None,
+    archive: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what is granted and unused: tools, scopes, agents, callers, grants and consents of a tenant.
+
+    Reads the configuration, what it names, and the store's records, while the service runs. Keep the report (--json)
+    and have an auditor record the review: `pdp audit access record`.
+
+    Exit codes: 0 nothing that is granted is unused, 10 something is, 2 usage, 1 fault, or nothing was suggested.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if path is None:
+        raise click.UsageError("Give --config FILE: the configuration of the server to look at.")
+    until_ns = until.ToNanoseconds() if until is not None else time.time_ns()
+    if since.ToNanoseconds() >= until_ns:
+        raise click.UsageError("--since: is not before --until.")
+    if folder is not None and folder.exists():
+        raise click.UsageError("--suggest: the folder exists; name a new one.")
+    configured = settings.load(path, os.environ)
+    check: LoadGate | None = context.obj  # a test run remembers what the gate says
+    system = _System.of(configured, tenant or _only(configured), time.time_ns(), check)
+    usage = AccessUsage(system.tenant, since.ToNanoseconds(), until_ns, system.registered.pinned())
+    with store_reader(None, path, archive) as reader:
+        with bar(reader.size()) as progress:
+            usage.read(reader.since(usage.since_ns, USED, progress))
+        reviewed = asyncio.run(_reviewed(system, usage, reader))
+        report = reviewed.report()
+        told = named(report, reader) if names else report
+        suggested = _suggested(system, reviewed, folder, reader, check) if folder is not None else None
+    click.echo(json.dumps(told, indent=2, ensure_ascii=True)) if as_json else _show(told)
+    if suggested is not None and folder is not None and not _tell(suggested, folder):
+        sys.exit(1)
+    sys.exit(WRONG if any(_object(report["unused"]).values()) else 0)
+
+
+@access.command()
+@click.argument("report", type=_FILE)
+@click.option("--decided", required=True, type=click.Choice(list(_DECISIONS)), help="What is unused stays, or goes.")
+@click.option("--reason", required=True, help="Why, for the record: a ticket, or what is to go.")
+@admin_options
+def record(*, report: Path, decided: str, reason: str, connection: AdminConnection) -> None:
+    """Record at the server that the access in REPORT (--json) was reviewed, and what was decided.
+
+    The record has the digest of REPORT, so keep that file. The token is an auditor's, and names the reviewer.
+
+    Exit codes: 0 recorded, 2 usage, 1 fault.
+    """
+    raw = report.read_bytes()
+    try:
+        told = json.loads(raw)
+        request = audit_pb2.RecordReviewRequest(
+            report_sha256=sha256(raw).digest(),
+            from_time=_instant(told["window"]["since"]),
+            to_time=_instant(told["window"]["until"]),
+            unused=sum(told["unused"].values()) if told["schema"] == SCHEMA else -1,
+            decided=_DECISIONS[decided],
+            reason=reason,
+            tenant=told["tenant"],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise click.UsageError(f"{report.name}: is no report; `pdp audit access --json` prints one.") from None
+    done = connection.call("RecordReview", request, stub=audit_pb2_grpc.AuditServiceStub)
+    click.echo(f"recorded: review {sha256(raw).hexdigest()[:12]}, {decided} (record {done.record.index})")
+
+
+@dataclass(frozen=True, slots=True)
+class _System:
+    """What the configuration grants a tenant."""
+
+    tenant: str
+    folder: Path
+    bundle: Bundle
+    registered: RegisteredAccess
+    callers: tuple[str, ...]
+    tenants: int
+
+    @classmethod
+    def of(cls, configured: Settings, tenant: str, at_ns: int, check: LoadGate | None) -> _System:
+        """Raises ConfigurationFault for a policy that may not become active, and for a tenant without registry."""
+        if configured.policy.folder is None:
+            raise ConfigurationFault("access.policy", "policy.folder: is not set, so nothing is granted.")
+        if tenant not in configured.registry.sets:
+            raise ConfigurationFault("access.tenant", "--tenant: registry.sets has no such tenant.")
+        checked = check_folder(shipped_rego(), configured.policy.folder, check=check)
+        if checked.bundle is None or not checked.report.ok:
+            raise ConfigurationFault(
+                "access.policy", "policy.folder: may not become active; `pdp policy check FOLDER` says why."
+            )
+        registry = SignedRegistry(configured.registry, high_water=lambda _: 0)
+        asyncio.run(registry.reload(at_ns))
+        callers = configured.identity.callers.items()
+        return cls(
+            tenant=tenant,
+            folder=configured.policy.folder,
+            bundle=checked.bundle,
+            registered=RegisteredAccess(tenant, registry.view(at_ns), at_ns),
+            callers=tuple(n for n, c in callers if Role.DECIDE in c.roles and c.tenant in {tenant, _EVERY}),
+            tenants=len({*configured.registry.sets, *(c.tenant for _, c in callers)} - {_EVERY}),
+        )
+
+
+def _only(configured: Settings) -> str:
+    """The one tenant that there is."""
+    tenants = sorted(configured.registry.sets)
+    if len(tenants) != 1:
+        raise click.UsageError(f"--tenant: which one? registry.sets has {', '.join(tenants) or 'none'}.")
+    return tenants[0]
+
+
+async def _reviewed(system: _System, usage: AccessUsage, reader: StoreReader) -> Reviewed:
+    async with loaded(system.bundle, SystemEntropy()) as policy:
+        asked = await asked_policy(policy, system.registered, usage.requesters.values())
+    standing = reader.standing(system.tenant, system.registered.at_ns)
+    return Reviewed(usage, system.registered, system.bundle, asked, system.callers, standing, system.tenants)
+
+
+def _suggested(
+    system: _System, reviewed: Reviewed, folder: Path, reader: StoreReader, check: LoadGate | None
+) -> SuggestedPolicy:
+    name = f"access_review_{datetime.fromtimestamp(reviewed.usage.until_ns / 1e9, UTC):%Y%m%d}"
+    rows = partial(reader.since, reviewed.usage.since_ns, ("decision",), lambda _: None)
+    return asyncio.run(suggest(reviewed, system.folder, folder, name, rows, SystemEntropy(), check=check))
+
+
+def _tell(found: SuggestedPolicy, folder: Path) -> bool:
+    """Say what was suggested; whether anything was, or had not to be."""
+    if found.narrower:
+        click.echo(f"\n{folder.name}: grants less than policy.folder", err=True)
+        for line in (*found.from_data, *(f"{server}/{target}, hidden by a pack" for server, target in found.hidden)):
+            click.echo(f"  - {visible(line)}", err=True)
+        click.echo(
+            f"  all {found.kept} allowed calls of the window are allowed as before; {found.others} other decisions,"
+            " and what each requester may use, came out no wider",
+            err=True,
+        )
+        return True
+    if not (found.from_data or found.hidden):
+        click.echo("nothing to suggest: all that is granted was used within the window, or nothing at all", err=True)
+        return True
+    broken = [*found.lost, *found.wider, *(f"{server}/{target}" for server, target in found.gained)]
+    click.echo(f"suggest.differs: nothing was written, since answers would change: {', '.join(broken[:5])}", err=True)
+    return False
+
+
+def _instant(text: str) -> Timestamp:
+    found = Timestamp()
+    found.FromDatetime(datetime.fromisoformat(text))
+    return found
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    terminal = page()
+    window, decisions, asked = report["window"], report["decisions"], report["asked"]
+    click.echo(
+        f"{visible(report['tenant'])}, {window['since']} to {window['until']}: {decisions['allow']} allowed, "
+        f"{decisions['deny']} denied and {decisions['pending']} pending decisions"
+    )
+    if asked["requesters"] < asked["of"]:
+        click.echo(f"the policy was asked about the latest {MOST_ASKED} of {asked['of']} requesters")
+    if unread := report["unread"]["allows"]:
+        click.echo(f"of {unread} allows the input is gone; what they used counts as used")
+    for section in SECTIONS:
+        if rows := report[section]:
+            columns = [name for name in rows[0] if name not in _HIDDEN]
+            terminal.print(
+                table(
+                    columns,
+                    [[_cell(row[name]) for name in columns] for row in rows],
+                    terminal.width,
+                    title=_TITLES[section],
+                )
+            )
+    for line in report["not_seen"]:
+        click.echo(f"not seen: {line}")
+    counts = ", ".join(f"{n} {section if n > 1 else section[:-1]}" for section, n in report["unused"].items() if n)
+    click.secho(f"granted and unused: {counts or 'nothing'}", fg="yellow" if counts else "green")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "unused" if value else ""
+    if isinstance(value, list):
+        return ", ".join(map(visible, map(str, value)))
+    return "" if value is None else visible(str(value))

@@ -1,0 +1,130 @@
+"""`pdp drill`: planted attacks through a real caller. Exit codes of `run`: 0, 10 drift, 1 not found out, 2 usage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import grpc
+
+from pdp.cli.commands import Commands, OutFile, publish
+from pdp.cli.connection import open_channel, read_token, tls_of
+from pdp.core.errors import ConfigurationFault
+from pdp.doctor.drill import (
+    METRICS,
+    Drill,
+    DrillPlan,
+    DrillResult,
+    Explainer,
+    Reasons,
+    forged,
+    judged,
+    load_drill,
+    samples,
+)
+from pdp.doctor.planted_server import serve as serve_planted
+from pdp.injection.excerpt import visible
+from pdp.v1 import explain_pb2, explain_pb2_grpc
+
+UNHEARD, DRIFTED = 1, 10
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_WORDS = {
+    "well": "well",
+    "carried_out": "CARRIED OUT: nobody refused the attack",
+    "held": "DRIFTED: people were asked about an attack that is to be denied",
+    "other_code": "DRIFTED: refused for another reason",
+    "closed": "DRIFTED: a harmless call was refused",
+    "unheard": "UNKNOWN: no decision is known",
+}
+
+
+@click.group(cls=Commands)
+def drill() -> None:
+    """Planted attacks through a real caller: each must be refused, and a harmless call allowed."""
+
+
+@drill.command()
+@click.argument("plan_file", metavar="PLAN", type=_FILE)
+@click.option(
+    "--metrics", "metrics_file", type=OutFile(), help="Write the results to FILE, as node_exporter reads it."
+)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
+    """Try the attacks of PLAN (YAML) through the caller that it names.
+
+    The attacks do no harm where they are carried out. Without `explain` in the plan it is not seen why a call was
+    refused, only that it was decided.
+
+    Exit codes: 0 all is as expected, 10 an attack was not refused as expected or a harmless call was refused, 1 that
+    could not be found out, 2 usage.
+    """
+    try:
+        plan = load_drill(plan_file)
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    folder = plan_file.parent
+    reasons = _explained(plan.explain, folder) if plan.explain is not None else None
+    results = asyncio.run(Drill(plan, _bearers(plan, folder)).run())
+    results = judged(results, reasons) if reasons is not None else results
+    if metrics_file is not None:
+        publish(metrics_file, METRICS, "case", samples(results, time.time()))
+    if as_json:
+        click.echo(json.dumps([_plain(each) for each in results], indent=2))
+    for each in () if as_json else results:
+        codes = f" ({', '.join(each.codes)})" if each.drifted and each.codes else ""
+        click.echo(f"{visible(each.case.name):<56} {_WORDS[each.verdict]}{visible(codes)}")
+    if any(each.drifted for each in results):
+        sys.exit(DRIFTED)
+    sys.exit(UNHEARD if any(each.verdict == "unheard" for each in results) else 0)
+
+
+@drill.command()
+@click.option("--poisoned", is_flag=True, help="List one tool with another description than the one to be pinned.")
+def serve(*, poisoned: bool) -> None:
+    """An MCP server over stdio whose tools do nothing, to stand behind your gateway for the drill."""
+    asyncio.run(serve_planted(poisoned=poisoned))
+
+
+def _plain(each: DrillResult) -> Mapping[str, object]:
+    return {
+        "case": each.case.name,
+        "verdict": each.verdict,
+        "decision_id": each.decision_id,
+        "codes": list(each.codes),
+    }
+
+
+def _bearers(plan: DrillPlan, folder: Path) -> dict[str, str]:
+    """Tokens by the names that cases have for them."""
+    if plan.bearer_file is None:
+        return {}
+    own = read_token(folder / plan.bearer_file, "bearer_file")
+    others = {name: read_token(folder / file, f"bearers.{name}") for name, file in plan.bearers.items()}
+    return {**others, "": own, "forged": forged(own)}
+
+
+def _explained(where: Explainer, folder: Path) -> Reasons:
+    """Asks for the codes of a decision, as the caller of the plan. Raises UsageError."""
+    names = (where.ca_file, where.certificate_file, where.key_file)
+    tls = tls_of(*(None if name is None else folder / name for name in names))
+    token = None if where.token_file is None else read_token(folder / where.token_file, "explain.token_file")
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+
+    def reasons(decision_id: str) -> frozenset[str] | None:
+        request = explain_pb2.ExplainRequest(decision_id=decision_id, find_changes=False)
+        with open_channel(target, tls) as channel:
+            try:
+                response = explain_pb2_grpc.ExplainServiceStub(channel).Explain(
+                    request, timeout=30, metadata=metadata
+                )
+            except grpc.RpcError:
+                return None
+        return frozenset(reason.code for reason in response.reasons)
+
+    target = where.target
+    return reasons

@@ -1,0 +1,162 @@
+"""`pdp policy release`: what author and reviewer sign of policy, prompts and directories, and whether it holds.
+
+Exit codes: 0 done or all well, 10 not verified, 2 usage, 1 fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from pdp.cli.commands import Commands, Duration
+from pdp.cli.render.tables import page, table
+from pdp.cli.tools_folder import NOT_VERIFIED, confirm
+from pdp.config import settings
+from pdp.config.settings import Settings
+from pdp.core.check import NS, Check
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.registry.keys import read_private
+from pdp.registry.options import ReleaseOptions
+from pdp.registry.release import PolicyRelease, SignedRelease, proposed, sign_release
+from pdp.registry.signed import SigningTerm
+from pdp.runtime.policy import parts_of, wire_releases
+
+_DAYS = 90
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_config = click.option(
+    "--config", "path", type=_FILE, required=True, help="The server's configuration; PDP_ variables count."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+@click.group(cls=Commands)
+def release() -> None:
+    """Sign what policy, prompts and directories are released.
+
+    docs/signed-policy.md says what is demanded, and how a rollback is signed.
+    """
+
+
+@release.command()
+@_config
+@click.option("--key", required=True, type=_FILE, help="PEM, 0600: an author's or a reviewer's, of `release.keys`.")
+@click.option(
+    "--expires",
+    type=Duration("hd", "90d"),
+    help=f"How long it holds, like 12h or 90d. First signature only. [{_DAYS}d]",
+)
+@click.option("--renew", is_flag=True, help="Begin anew: next serial, fresh dates.")
+@click.option(
+    "--rolls-back-to",
+    "back",
+    type=click.IntRange(1),
+    metavar="SERIAL",
+    help="Say that parts are those of an older release again.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
+@_json
+def sign(
+    *, path: Path, key: Path, expires: int | None, renew: bool, back: int | None, yes: bool, as_json: bool
+) -> None:
+    """Put a signature under the parts as they are in your files now.
+
+    Author and reviewer each run it with a key of their own, on a checkout of their own. Where the file holds a
+    release of the same parts, a signature is added; otherwise the next one begins. Shows what differs, and asks.
+    """
+    loaded, options = _settings(path)
+    private = read_private(key)
+    term = SigningTerm(time.time_ns(), (expires or _DAYS * 86_400) * NS)
+    what, before = proposed(options, parts_of(loaded), term, back, renew=renew)
+    if not as_json:
+        _show(what, before)
+    confirm("Put your signature under this?", yes=yes or as_json)
+    signing = sign_release(options, what, before, private, term)
+    if expires and signing.outcome != "begun":
+        click.echo("--expires had no effect: the first signature fixed the dates.", err=True)
+    if as_json:
+        click.echo(
+            json.dumps({"outcome": signing.outcome, "signatures": signing.signatures, **_fact(what)}, indent=2)
+        )
+        return
+    click.echo(f"{options.file.name}: release {what.serial}, {signing.signatures} signed, until {what.expires}")
+    if signing.signatures < options.threshold:
+        click.echo(f"{options.threshold} signatures are needed; another signer runs the same command.")
+
+
+@release.command()
+@_config
+@_json
+def verify(*, path: Path, as_json: bool) -> None:
+    """Say whether the release verifies, and names what the files of this configuration hold.
+
+    What was in force before, only the store of a running server knows: an older serial is refused there.
+    """
+    loaded, _ = _settings(path)
+    releases = wire_releases(loaded, lambda _: 0, time.time_ns())
+    if releases is None:  # pragma: no cover - `_settings` says it
+        raise click.UsageError("There is no section `release`.")
+    checks = [releases.problem, *(releases.admits(part, sha256) for part, sha256 in parts_of(loaded).items())]
+    problems = {check.message: check for check in checks if not check.ok}
+    signed = releases.current
+    if as_json:
+        click.echo(json.dumps(_verified(signed, problems.values()), indent=2))
+    else:
+        if signed is not None:
+            _show(signed.release, None)
+            click.echo(f"signed by {', '.join(signed.signers)}")
+        for check in problems.values():
+            click.secho(f"{check.code}: {check.message}", fg="red")
+        click.secho("not verified" if problems else "verified", fg="red" if problems else "green")
+    raise SystemExit(NOT_VERIFIED if problems else 0)
+
+
+def _settings(path: Path) -> tuple[Settings, ReleaseOptions]:
+    try:
+        loaded = settings.load(path, os.environ, tolerant=True)
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    if loaded.release is None:
+        raise click.UsageError("The configuration has no section `release`; docs/signed-policy.md has one.")
+    return loaded, loaded.release
+
+
+def _fact(what: PolicyRelease) -> dict[str, Json]:
+    return {
+        "name": what.name,
+        "serial": what.serial,
+        "rolls_back_to": what.rolls_back_to,
+        "issued": what.issued,
+        "expires": what.expires,
+        "parts": dict(what.parts),
+    }
+
+
+def _verified(signed: SignedRelease | None, problems: Iterable[Check]) -> Json:
+    found: list[Json] = [{"code": check.code, "message": check.message} for check in problems]
+    held: Json = {**_fact(signed.release), "signers": list(signed.signers)} if signed is not None else None
+    return {"ok": not found, "release": held, "problems": found}
+
+
+def _show(what: PolicyRelease, before: PolicyRelease | None) -> None:
+    terminal = page()
+    was = dict(before.parts) if before is not None and before is not what else {}
+    rows = [
+        (part, sha256[:16], _word(sha256, was.get(part)) if was else "")
+        for part, sha256 in sorted(what.parts.items())
+    ]
+    rows += [(part, "", "no longer named") for part in sorted(was.keys() - what.parts.keys())]
+    terminal.print(table(("part", "sha256", ""), rows, terminal.width))
+    back = f", back to release {what.rolls_back_to}" if what.rolls_back_to is not None else ""
+    click.echo(f"{what.name}: release {what.serial}{back}, until {what.expires}")
+
+
+def _word(sha256: str, before: str | None) -> str:
+    if before is None:
+        return "new"
+    return "same" if before == sha256 else "changed"

@@ -1,0 +1,72 @@
+"""Wiring of policy: the engine's hosts, the source of bundles, and what releases admit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.approvals.directory import files_digest, part_of, read_files
+from pdp.config.settings import Settings
+from pdp.core.registered import Admits
+from pdp.judge.prompts import PART, read_prompts, shipped_prompts
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.kept import KeptAnswers
+from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host
+from pdp.ports.telemetry import Telemetry
+from pdp.registry.marks import HighWater
+from pdp.registry.release import SignedReleases
+from pdp.runtime.environment import Environment
+from pdp.runtime.telemetry import KeptCounts, Losses
+from pdp.secrets.reference import secret
+
+
+@dataclass(frozen=True, slots=True)
+class WiredPolicy:
+    """The engine that decides, the one for past policies, and where bundles come from."""
+
+    host: Host
+    replaying: Host
+    source: FolderSource
+    answers: KeptAnswers
+
+
+def wire_policy(
+    settings: Settings, environment: Environment, telemetry: Telemetry, losses: Losses, admits: Admits | None
+) -> WiredPolicy:
+    """Policy of the settings. Raises ConfigurationFault."""
+    options = settings.policy
+    opa, engines, entropy = options.opa, options.embedded(), environment.entropy
+    token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
+    host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
+    # whether an OPA is there, and still holds this bundle, only its answers tell
+    answers = KeptAnswers(0 if opa else options.kept_mb << 20, entropy, on_find=KeptCounts(telemetry))
+    folders = (shipped_rego(), options.folder)
+    source = FolderSource(host, *folders, environment.gate, options.packs, answers=answers, admits=admits)
+    return WiredPolicy(host, replaying_host(host, opa, engines), source, answers)
+
+
+def wire_releases(settings: Settings, high_water: HighWater, at_ns: int) -> SignedReleases | None:
+    """The releases of the settings, with the one that is there in force; None where none is demanded. Raises
+    ConfigurationFault."""
+    if settings.release is None:
+        return None
+    releases = SignedReleases(settings.release, high_water=high_water)
+    releases.begin(at_ns)
+    return releases
+
+
+def parts_of(settings: Settings) -> dict[str, str]:
+    """What a release of these settings names: SHA-256 of each part that it is demanded of, read as a start reads it.
+    Raises Fault."""
+    options = settings.release
+    demanded = options.demand if options is not None else ()
+    parts: dict[str, str] = {}
+    if {"policy", "org"} & set(demanded):
+        bundle = read_bundle(shipped_rego(), settings.policy.folder, needed=settings.policy.packs)
+        parts |= {part: sha256 for part, sha256 in released_parts(bundle).items() if part in demanded}
+    if PART in demanded and settings.judge is not None:
+        parts[PART] = read_prompts(shipped_prompts(), settings.judge.prompts_folder).sha256
+    if "directory" in demanded:
+        parts |= {
+            part_of(tenant): files_digest(read_files(each)) for tenant, each in settings.directory.tenants.items()
+        }
+    return parts

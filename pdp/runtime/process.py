@@ -1,0 +1,100 @@
+"""One running PDP: its wired parts, and what they are closed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pdp.adapters.grpc.server import GrpcServer
+from pdp.adapters.grpc.servicer import Services
+from pdp.adapters.http_listener import HttpListener
+from pdp.adapters.log_files import LogFiles
+from pdp.audit.index import SearchIndex
+from pdp.audit.pushes import Pushes
+from pdp.config.settings import Settings
+from pdp.content import ArgumentContent
+from pdp.identity.component import IdentityComponent
+from pdp.policy.source import Host
+from pdp.ports import Judge
+from pdp.registry.load import SignedRegistry
+from pdp.runtime.approvals import WiredApprovals
+from pdp.runtime.renewal import RenewedFiles, signers_keys, tls_files
+from pdp.runtime.security_events import WiredSignals
+from pdp.runtime.signed_log import WiredLog, renewed_key
+from pdp.runtime.telemetry import Levels
+from pdp.service.commit import Recorder
+from pdp.service.operations.admin import Admin
+from pdp.service.operations.quorum import QuorumRecords
+from pdp.service.operations.reload import Reloads
+from pdp.service.operations.runs import Runs
+from pdp.service.search import Readings
+from pdp.service.shadow import ShadowPolicies
+from pdp.service.state import ServiceState
+from pdp.store.clock import StoreClock
+from pdp.store.opening import AnyStore
+
+if TYPE_CHECKING:
+    from pdp.adapters.console.server import ConsoleServer
+    from pdp.adapters.hooks.listener import HookListener
+    from pdp.sessions.on_redis import RedisSessions
+
+
+@dataclass(slots=True)
+class Process:
+    """One running PDP: everything wired, in the order in which it is closed."""
+
+    settings: Settings
+    state: ServiceState
+    store: AnyStore
+    clock: StoreClock
+    identity: IdentityComponent
+    registry: SignedRegistry
+    host: Host
+    recorder: Recorder
+    runs: Runs
+    reloads: Reloads
+    admin: Admin
+    services: Services
+    server: GrpcServer
+    levels: Levels
+    approvals: WiredApprovals
+    judge: Judge | None
+    readings: Readings
+    pushes: Pushes
+    quorum: QuorumRecords
+    console: ConsoleServer | None = None
+    signed: WiredLog | None = None
+    index: SearchIndex | None = None
+    redis: RedisSessions | None = None
+    signals: WiredSignals | None = None
+    hooks: HookListener | None = None
+    authzen: HttpListener | None = None
+    shadows: ShadowPolicies | None = None
+    content: ArgumentContent | None = None
+    secrets_read: tuple[str, ...] = ()  # names of settings
+
+    def listeners(self) -> list[ConsoleServer | LogFiles | HttpListener]:
+        """Those besides the gRPC server's."""
+        files = self.signed.files if self.signed is not None else None
+        events = self.signals.listener if self.signals is not None else None
+        return [each for each in (self.console, files, events, self.hooks, self.authzen) if each is not None]
+
+    def begin_renewal(self, read: set[str]) -> None:
+        """From here on secrets are read again when their files change. `read` names the settings whose secrets were
+        read to get here, for the record of the start."""
+        named: dict[str, HttpListener | None] = {"hooks": self.hooks, "authzen": self.authzen}
+        named["signals"] = self.signals.listener if self.signals is not None else None
+        tls = tuple(tls_files(self.settings, self.server, self.console, named))
+        log_key = None
+        if self.signed is not None:
+            log_key = renewed_key(self.settings, self.signed, self.store, self.recorder, self.clock)
+        signers = signers_keys(self.settings, self.registry, self.levels.releases)
+        found: list[RenewedFiles | None] = [*tls, log_key, *signers]
+        self.reloads.secrets = tuple(each for each in found if each is not None)
+        self.secrets_read = tuple(sorted({*read, *(each.name for each in tls)}))
+
+    def parts(self) -> Iterator[Any]:
+        """What is closed at the end, the last first."""
+        yield from (self.store, self.redis, self.identity, self.host, self.state)
+        yield from (self.shadows, self.judge, self.approvals, self.content)
