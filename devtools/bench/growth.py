@@ -23,6 +23,7 @@ from pdp.core.record import RANDOM_BYTES, uuid7
 from pdp.core.request import Peer, Role
 from pdp.core.stored import Commit
 from pdp.runtime import bootstrap
+from pdp.runtime.process import Process
 from pdp.service import archiving
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import decision_pb2
@@ -104,7 +105,7 @@ def _sizes(records: int) -> Iterator[int]:
     yield records
 
 
-async def _decided(process: bootstrap.Process, world: World) -> Commit:
+async def _decided(process: Process, world: World) -> Commit:
     """What one allowed call commits."""
     entries = list[Commit]()
     process.recorder.durable = entries.extend

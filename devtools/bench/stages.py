@@ -21,6 +21,7 @@ from pdp.core.outcome import conclude, question
 from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.stored import Commit, RecordRef
 from pdp.runtime import bootstrap
+from pdp.runtime.process import Process
 from pdp.service.decision import Decision
 from pdp.v1 import decision_pb2
 
@@ -74,7 +75,7 @@ async def _stages(world: World, times: int) -> tuple[list[StageFigure], bytes]:
         await bootstrap.close(process, reason="bench")
 
 
-async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> bytes:
+async def _walk(process: Process, world: World, meter: _Meter) -> bytes:
     """The path of `service/decide.py`, one stage at a time."""
     services, peer = process.services, Peer("unix", (), f"Bearer {world.caller_token}")
     decide, encoded = services.decide, world.call()

@@ -2,8 +2,9 @@
 not look.
 
 `vulnerabilities` asks a vulnerability service about every pinned package (pip-audit; OSV). `licences` reads the
-licences of what the image holds. `credentials` looks through the repository with the product's own detector. Unsafe
-code is ruff's matter (`make lint`: its rules S are Bandit's).
+licences of what the image holds. `credentials` looks through the repository with the product's own detector.
+`scorecard` holds a result of OpenSSF Scorecard against what this repository reached. Unsafe code is ruff's matter
+(`make lint`: its rules S are Bandit's).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 from license_expression import LicenseSymbol, get_spdx_licensing
@@ -50,6 +52,9 @@ SPDX = {
     "The Unlicense (Unlicense)": "Unlicense",
 }
 _SPDX = get_spdx_licensing()
+# of ten, by OpenSSF Scorecard 5.2, of its checks that need no service. Pinned-Dependencies: digests of base images
+# are arguments of the build, which it does not see. Security-Policy: reports go through the host's form
+REACHED = {"Binary-Artifacts": 10, "License": 9, "Pinned-Dependencies": 5, "Security-Policy": 4}
 
 
 class NotLooked(Exception):
@@ -190,6 +195,20 @@ def _credentials(path: Path) -> Iterator[tuple[str, str, int]]:
     for each in credentials(text):
         value = text[each.start : each.end][:_NAMED]  # a key without an end goes on with whatever follows
         yield each.name, hashlib.sha256(value.encode()).hexdigest()[:16], text.count("\n", 0, each.start) + 1
+
+
+@main.command()
+@click.argument("result", type=click.File("rb"))
+def scorecard(result: BinaryIO) -> None:
+    """No check of RESULT (scorecard --format json; `-` reads it) is below what was reached."""
+    try:
+        scores = {each["name"]: each["score"] for each in json.load(result)["checks"]}
+    except (ValueError, KeyError, TypeError):
+        raise NotLooked("RESULT is no result of scorecard; `make scorecard` writes one") from None
+    if absent := sorted(REACHED.keys() - scores.keys()):
+        raise NotLooked(f"scorecard did not look at {', '.join(absent)}")
+    found = [f"{name}: {scores[name]} of 10, was {least}" for name, least in REACHED.items() if scores[name] < least]
+    _end(found, ", ".join(f"{name} {scores[name]}" for name in REACHED))
 
 
 def _end(found: list[str], looked: str) -> None:

@@ -46,7 +46,7 @@ REVIEW_FETCH = Path(__file__).with_name("review-fetch.yaml")
 SCAN_FINDING, ACCEPTED = "2dc44ba64b569c295f9e", "It says what the tool is for; read with the text it is about."
 # A gateway that has every result inspected, and knows when its agent's context was emptied.
 INSPECTING = "inspecting"
-START_SECONDS = 30.0
+START_SECONDS = 90.0  # a start takes two or three; one that ends is seen at once
 PARTS = {
     ALICE: "for whom the agent asks",
     BOB: "an auditor",

@@ -1,0 +1,15 @@
+# METADATA
+# title: Who may call the tools of the drill
+# description: The drill's own subject, by a group that nobody else is in. The tools do nothing (docs/drill.md).
+package packs.drill
+
+# METADATA
+# title: Contract data of this pack
+meta := {"servers": ["drill"], "owner": "security@acme.example"}
+
+# METADATA
+# title: The drill calls its tools
+allow contains {"target": t.key, "code": "drill.subject"} if {
+	some t in input.targets
+	"drill" in input.subject.groups
+}
