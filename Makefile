@@ -5,6 +5,9 @@ BIN    := .venv/bin
 SEED   ?= 20261120
 # a file's tests run in one worker, which starts what they share once; tests/conftest.py puts what takes long first
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
+# what samples itself unless SWEEPS=all; tests/support/sweeps.py
+SWEPT  := tests/properties/test_composition.py tests/properties/test_kept.py tests/properties/test_looser.py \
+  tests/unit/rego/test_profiles.py tests/unit/console/test_queue_cost.py
 CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
@@ -12,7 +15,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego delivery pytest docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego delivery provenance scorecard environments pytest docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -57,7 +60,24 @@ delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no
 	$(BIN)/python -m devtools.delivery.gates licences
 	$(BIN)/python -m devtools.delivery.gates credentials
 
-pytest: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## Python tests
+.tools/bin/scorecard: # by way of a module of its own: the proxy does not list its versions, which `go install` asks for
+	@mkdir -p .tools/bin .tools/scorecard
+	@printf 'module tools\n\ngo 1.26\n\nrequire github.com/ossf/scorecard/v5 v5.2.1\n' > .tools/scorecard/go.mod
+	@printf '//go:build tools\n\npackage tools\n\nimport _ "github.com/ossf/scorecard/v5"\n' > .tools/scorecard/tools.go
+	cd .tools/scorecard && go build -mod=mod -o ../bin/scorecard github.com/ossf/scorecard/v5
+
+scorecard: .venv/ready .tools/bin/scorecard ## OpenSSF Scorecard of the commit, as far as it needs no service (builds it once: ten minutes)
+	rm -rf .tools/commit && mkdir .tools/commit && git archive HEAD | tar -x -C .tools/commit
+	.tools/bin/scorecard --local .tools/commit --checks Binary-Artifacts,License,Pinned-Dependencies,Security-Policy --format json | $(BIN)/python -m devtools.delivery.gates scorecard -
+
+provenance: .venv/ready ## dist/: the wheel of the commit, with signed provenance (KEY=builder.pem BUILDER=https://ci.example/release)
+	rm -rf dist
+	$(BIN)/python -m devtools.delivery.provenance build dist
+	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER)
+
+environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## what the tests need (`make -j 2 environments`: two at a time)
+
+pytest: environments ## Python tests
 	$(PYTEST)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
@@ -78,6 +98,9 @@ constructs: .venv/ready ## every construct with values of every type, guarded in
 language: .venv/ready ## all of OPA's own language tests on both engines (needs opa and go; a minute)
 	CI=true LANGUAGE_CASES="$$(go mod download -json github.com/open-policy-agent/opa@v1.22.0 | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')/v1/test/cases/testdata/v1" \
 	  $(BIN)/python -m pytest -q -s tests/conformance/test_language.py
+
+sweeps: .venv/ready ## every combination of the sweeps of which the tests run a fixed sample (needs opa; half an hour)
+	CI=true SWEEPS=all KEPT=40 LOOSENING=200 $(BIN)/python -m pytest -q -n 2 -m sweep $(SWEPT)
 
 races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py

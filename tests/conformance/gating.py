@@ -6,11 +6,11 @@ import functools
 from collections.abc import Mapping
 from dataclasses import replace
 
+from support.gate import read_once
+
 from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import parsing, static_check
-from pdp.policy.gate.policy import Policy
-from pdp.policy.gate.syntax import Unit
+from pdp.policy.gate import static_check
 
 
 @functools.cache
@@ -19,11 +19,8 @@ def shipped() -> Bundle:
 
 
 @functools.cache
-def _library() -> tuple[Unit, ...]:
-    modules = tuple(m for m in shipped().modules if m.path.startswith("lib/") and not m.is_test)
-    units, findings = parsing.read(replace(shipped(), modules=modules))
-    assert not findings
-    return tuple(units)
+def _library() -> tuple[Module, ...]:
+    return tuple(m for m in shipped().modules if m.path.startswith("lib/") and not m.is_test)
 
 
 def codes(files: Mapping[str, str], *, schema: bytes = b"") -> set[str]:
@@ -31,9 +28,6 @@ def codes(files: Mapping[str, str], *, schema: bytes = b"") -> set[str]:
     modules = tuple(Module(path, text) for path, text in files.items())
     schemas = {"input_schema": schema, "org_schema": schema} if schema else {}
     names = tuple(sorted({path.split("/")[1] for path in files}))
-    bundle = replace(shipped(), modules=modules, packs=names, **schemas)
-    units, findings = parsing.read(bundle)
-    if not findings:
-        everything = [*(() if schema else _library()), *units]
-        findings = static_check.check(Policy.of(bundle, everything, shipped_rego() / "capabilities.json"), everything)
-    return {finding.code for finding in findings if finding.severity == "error"}
+    library = () if schema else _library()
+    policy, units, findings = read_once(replace(shipped(), modules=(*library, *modules), packs=names, **schemas))
+    return {each.code for each in findings or static_check.check(policy, units) if each.severity == "error"}

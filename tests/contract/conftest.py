@@ -36,13 +36,14 @@ class Place:
             store.keep_sessions(self.sessions(self.redis, seed))
         return store
 
-    def sessions(self, redis: RedisServer, seed: str = "", **options: Any) -> RedisSessions:
+    def sessions(self, redis: RedisServer, seed: str = "", former: Any = (), **options: Any) -> RedisSessions:
         """The state of this store's sessions on Redis."""
         found = RedisSessions(
             RedisOptions(**{**redis.options, **options}),
             self.namespace,
             Entropy(f"sessions {seed}"),
             password=PASSWORD.encode(),
+            former=former,
         )
         self.left.push_async_callback(found.close)
         return found

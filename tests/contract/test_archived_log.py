@@ -168,7 +168,7 @@ async def test_a_witness_sees_the_log_grow_across_it(store: AnyStore, tmp_path: 
     policy = WitnessPolicy.read(f"witness w {vkey} http://{listener.address}\ngroup g all w\nquorum g\n")
 
     def cosigned(folder: str) -> Publisher:
-        asked = Cosigners(policy, 3600, ssl.create_default_context())
+        asked = Cosigners(policy, 3600, ssl.create_default_context(), within=60.0)
         return Publisher(store, LogFolder(tmp_path / folder), KEY, cosigners=asked, now_ns=lambda: AT)
 
     log = cosigned("log")

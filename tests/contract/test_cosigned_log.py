@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.signed_log import publisher, reading, verified, write
 from support.stored import AT
-from support.witnesses import cosigning, watching
+from support.witnesses import FRESH, cosigning, watching
 
 from pdp.audit.publisher import RolledBack
 from pdp.audit.witness import Witness
@@ -46,43 +46,62 @@ async def test_each_checkpoint_is_cosigned_and_each_witness_sees_all_of_the_log_
         assert [each.asked for each in both] == [n + 2 for n in asked]  # nothing is due
 
 
+AWAY = (500, "", "text/plain")
+
+
+class Clock:
+    """A clock that is moved by hand, in seconds."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
 async def test_cosignatures_are_renewed_and_one_witness_may_be_away(
     store: AnyStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with AsyncExitStack() as left:
-        good, bad = [await left.enter_async_context(watching(tmp_path / f"w{n}", store.origin, n)) for n in (1, 2)]
+    now, waiting = Clock(1_790_000_000.0), Clock(100.0)
+    origin, note = store.origin, tmp_path / "log/checkpoint"
+    async with watching(tmp_path / "w1", origin, 1, now) as good, watching(tmp_path / "w2", origin, 2, now) as bad:
         policy = f"{good.line('good')}{bad.line('bad')}group g all good bad\nquorum g\n"
-        log = cosigning(store, tmp_path / "log", policy, fresh=0)  # due at once, again and again
-        bad.says = (500, "", "text/plain")
+        log = cosigning(store, tmp_path / "log", policy, seconds=now, monotonic=waiting)
+        bad.says = AWAY
         await write(store, 0, 3)
         await log.check()
         assert log.cosigning is None
         head = await log.publish()
         assert log.cosigning == Cosigning(3, AT, ("bad",))
-        c2sp.cosigned_at(head.note.encode(), good.vkey)
+        assert c2sp.cosigned_at(head.note.encode(), good.vkey) == int(now.at)
         with pytest.raises(c2sp.Rejected):
             c2sp.cosigned_at(head.note.encode(), bad.vkey)
         assert "log: witnesses: the checkpoint is not cosigned by the quorum" in caplog.text
         assert "bad answers 500" in caplog.text
-        asked = bad.asked
+        asked = [good.asked, bad.asked]
+        now.at += FRESH // 2  # as long as none is due
         await log.publish()
-        assert bad.asked == asked  # not before some time has passed
+        assert [good.asked, bad.asked] == asked
+        now.at += 1
+        head = await log.publish()
+        assert [good.asked, bad.asked] == [asked[0] + 1, asked[1]]  # who failed, not before some time has passed
         assert log.cosigning == Cosigning(3, AT, ("bad",))  # as long as it lasts
-        good.says, written = (500, "", "text/plain"), (tmp_path / "log/checkpoint").stat().st_mtime_ns
+        assert c2sp.cosigned_at(head.note.encode(), good.vkey) == int(now.at)
+        good.says, written = AWAY, note.stat().st_mtime_ns
+        now.at += FRESH
         await log.publish()
-        assert (tmp_path / "log/checkpoint").stat().st_mtime_ns == written  # nothing came, so nothing is written
-        good.says = None
-        bad.says = None
-        async with asyncio.timeout(60):
-            while b"w.example/2" not in (tmp_path / "log/checkpoint").read_bytes():
-                await log.publish()
-                await asyncio.sleep(0.05)
-        c2sp.cosigned_at(log.latest().note.encode(), bad.vkey)
-        c2sp.cosigned_at(log.latest().note.encode(), good.vkey)
-        async with asyncio.timeout(60):
-            while log.cosigning != Cosigning(3, 0, ()):  # until both have, in one second
-                await log.publish()
-                await asyncio.sleep(0.05)
+        assert note.stat().st_mtime_ns == written  # nothing came, so nothing is written
+        assert log.cosigning == Cosigning(3, AT, ("bad",))
+        now.at += 1
+        waiting.at += 60
+        await log.publish()
+        assert log.cosigning == Cosigning(3, AT, ("good", "bad"))  # what is too old does not count
+        good.says = bad.says = None
+        waiting.at += 60
+        head = await log.publish()
+        assert note.read_text() == head.note
+        assert {c2sp.cosigned_at(head.note.encode(), each.vkey) for each in (good, bad)} == {int(now.at)}
+        assert log.cosigning == Cosigning(3, 0, ())
 
 
 WRONG_ANSWERS = [

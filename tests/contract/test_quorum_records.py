@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,14 +26,13 @@ class Machine:
     """A process of the log. `at` is its clock, and that of what it publishes."""
 
     def __init__(self, store: AnyStore, folder: Path, policy: str, clock: Callable[[], int]) -> None:
-        self.log = cosigning(store, folder, policy, now_ns=clock)
+        # each look at this clock is later than a witness that failed is left alone
+        self.log = cosigning(store, folder, policy, now_ns=clock, monotonic=itertools.count(0.0, 61.0).__next__)
         at = StoreClock(clock, clock, 0)
         recorder = Recorder(store, at, Entropy(folder.name), boot=store.boot, index_key=b"k" * 32)
         self.records = QuorumRecords(self.log, store, recorder, at, ALLOWED)
 
     async def look(self) -> None:
-        for each in self.log._cosigners._each if self.log._cosigners is not None else ():
-            each.after = 0.0  # it may be asked at once
         await self.log.publish()
         await self.records.look()
 

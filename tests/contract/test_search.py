@@ -19,7 +19,7 @@ from support.waiting import until
 from pdp.audit import index as searching
 from pdp.audit.index import BLOCK, FILE, SearchIndex
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import canonical, keyed_index
+from pdp.core.digest import canonical, chained, keyed_index
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.record_search import RecordQuery
 from pdp.core.request import Caller, Role
@@ -46,10 +46,10 @@ class Clock(StoreClock):
         super().__init__(lambda: self.at, lambda: self.at, 0)
 
 
-def records_of(store: AnyStore, folder: Path, clock: Clock | None = None) -> Records:
+def records_of(store: AnyStore, folder: Path, clock: Clock | None = None, key: bytes = KEY) -> Records:
     clock = clock or Clock()
-    recorder = Recorder(store, clock, Entropy("r"), boot=store.boot, index_key=KEY)
-    return Records(store, Readings(recorder, clock), None, Search(store, SearchIndex(store, folder, KEY), KEY))
+    recorder = Recorder(store, clock, Entropy("r"), boot=store.boot, index_key=key)
+    return Records(store, Readings(recorder, clock), None, Search(store, SearchIndex(store, folder, key), key))
 
 
 def person(n: int, tenant: str = "acme", issuer: str = "https://id", name: str = "") -> PersonRow:
@@ -201,9 +201,10 @@ async def test_people_are_found_by_id_and_not_across_tenants(store: AnyStore, tm
     )
 
 
-async def test_a_session_is_found_by_its_name(store: AnyStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", [KEY, chained((KEY, b"later" * 8))])  # of the records, and one that came after it
+async def test_a_session_is_found_by_its_name(store: AnyStore, tmp_path: Path, key: bytes) -> None:
     await write(store, 0, 100)
-    records = records_of(store, tmp_path)
+    records = records_of(store, tmp_path, key=key)
     named = {"caller": frozenset({"gateway"})}
     index = keyed_index(KEY, "session", "acme", "gateway", "s-3")
     theirs = [r for r in everything(store) if r["tenant"] == "acme" and r["session"]["index"] == index]

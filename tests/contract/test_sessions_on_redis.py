@@ -15,10 +15,15 @@ from support.redis_server import PASSWORD, RedisServer
 from support.redis_server import running as redis_running
 from support.stored import AT, an_id, entry
 
+from pdp.core.digest import chained, keyed_index
 from pdp.core.errors import Conflict, Unavailable
 from pdp.core.sessions import ELSEWHERE, observed
 from pdp.core.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.sessions import on_redis
 from pdp.sessions.on_redis import AWAY, LOST, RedisSessions
+from pdp.sessions.redis_scripts import INDEXES
+from pdp.store.rekeying import INDEXED, rekey
+from pdp.store.tables import sessions as sessions_table
 
 Place = Any  # of conftest, which cannot be imported
 
@@ -279,6 +284,58 @@ async def test_tenants_and_stores_share_nothing(store: Any, state: RedisSessions
     assert (await store.for_call(KEYS)).session is None
 
 
+async def nothing(_: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+    return ()
+
+
+def indexed(session: SessionRow, key: bytes) -> SessionRow:
+    """A row as this index key makes it."""
+    made = {name: keyed_index(key, getattr(session, name)) for name in INDEXES if getattr(session, name)}
+    return replace(session, index=keyed_index(key, session.index), **made)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_under_another_index_key_all_is_found(
+    store: Any, place: Place, redis: RedisServer, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
+) -> None:
+    """Rows with their age, and what is awaited; by several processes at once, and by one that comes after a crash."""
+    monkeypatch.setattr(on_redis, "PORTION", 1)
+    first, last, later = b"first", chained((b"first", b"second", b"third")), (b"second", b"third")
+    place.namespace = "before"
+    store.keep_sessions(place.sessions(redis, "old"))
+    child = replace(ROW, index="child", parent="s", task="t")
+    rows = (ROW, child, replace(ROW, index="over", state="ended"), *(replace(ROW, index=f"{n}") for n in range(9)))
+    for n, row in enumerate(rows):
+        pairs = (PairChange(keyed_index(first, "p"), awaits=(an_id(n),)),)
+        await store.commit(entry(n, session=indexed(row, first), pairs=pairs))
+    await store._writer.submit(lambda: store._ledger._rows.on(lambda db: rekey(db, later)))
+    place.namespace, former = "after", (("before", later), ("between", later[1:]))
+    new = [place.sessions(redis, seed, former=former) for seed in "abc"]
+    if interrupted:
+        looking = asyncio.create_task(new.pop().look())
+        while not (looking.done() or redis.run("KEYS", "*:after:*:s:*")):  # noqa: ASYNC110 Redis tells nobody
+            await asyncio.sleep(0)
+        looking.cancel()
+    await asyncio.gather(*(state.look() for state in new))
+    assert redis.run("KEYS", "*:before:*") == []
+    assert all(redis.run("PTTL", key) > 0 for key in redis.run("KEYS", "*:after:*:s:*"))
+    store.keep_sessions(new[0])
+    keys = replace(KEYS, pair=keyed_index(last, "p"), also="")
+    for row in rows:
+        found = await store.for_call(replace(keys, session=keyed_index(last, row.index)))
+        assert (found.session, found.awaited) == (indexed(row, last), len(rows))
+    gone = (PairChange(keys.pair, inspected=tuple(map(an_id, range(len(rows))))),)
+    await store.commit(entry(99, pairs=gone))
+    assert (whole(await store.for_call(keys)), new[0].problem()) == (True, "")
+    await store.commit(entry(100, session=indexed(ROW, last)))
+    place.namespace = "before"  # of a process that still writes there
+    await place.sessions(redis, "lost").write((entry(101, session=indexed(ROW, first)),), 0, nothing)
+    place.namespace = "after"
+    await place.sessions(redis, "late", former=former).look()
+    found = await store.for_call(replace(keys, session=keyed_index(last, ROW.index)))
+    assert (found.session.calls, redis.run("KEYS", "*:before:*")) == (ROW.calls + 1, [])
+
+
 async def test_a_commit_that_was_refused_leaves_nothing_awaited(store: Any, state: RedisSessions) -> None:
     async def refused(_: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         raise Conflict("store.conflict", "another was first")
@@ -370,3 +427,7 @@ async def test_a_session_goes_when_its_time_is_over(state: RedisSessions, redis:
     assert 0 < redis.run("PTTL", key) <= 100 * IDLE // 10**6
     await store.commit(entry(2, session=replace(ROW, until_ns=AT + 200 * IDLE)))
     assert redis.run("PTTL", key) > 100 * IDLE // 10**6
+
+
+def test_every_index_of_a_session_is_put_under_another_key() -> None:
+    assert {"idx", *INDEXES} == set(INDEXED[sessions_table])

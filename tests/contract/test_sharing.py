@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 from support.postgres import Postgres
 from support.postgres_proxy import Line, line
 from support.stored import ALICE, AT, a_grant, a_reply, a_switch, an_approval, an_id, entry, shown_of
@@ -131,6 +132,43 @@ async def test_processes_that_run_together_have_a_resume_key_in_common(place: Pl
         await there.recognise(Fingerprints("mine", ("r1",)))
     await here.close()
     await there.recognise(Fingerprints("mine", ("r3",)))
+
+
+async def test_the_index_key_is_replaced_while_nobody_else_has_the_store_open(place: Place) -> None:
+    former = Fingerprints("mine", ("r1",))
+    new = Fingerprints("new", ("r1",), (("mine", (b"k" * 32,)),))
+    here, there = place.open(seed="a"), place.open(seed="b")
+    await there.recognise(former)
+    with pytest.raises(ConfigurationFault) as refused:
+        await here.recognise(new)
+    assert (refused.value.code, "no other process" in refused.value.message) == ("store.key", True)
+    await there.close()
+    await here.recognise(new)
+    with pytest.raises(ConfigurationFault):
+        await place.open(seed="c").recognise(former)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_a_process_that_lost_touch_writes_nothing_by_a_former_index_key(
+    place: Place, postgres: Postgres, name: str, *, looks: bool
+) -> None:
+    """The server did not know it any more when the key was replaced; whether or not it has looked since."""
+    former = Fingerprints("mine", ("r1",))
+    lost = place.open(seed="a")
+    await lost.recognise(former)
+    await lost.commit(entry(1))
+    if not looks:
+        lost._watch.stop()
+    postgres.sql("DELETE FROM runs", database=name)
+    here = place.open(seed="b")
+    await here.recognise(Fingerprints("new", ("r1",), (("mine", (b"k" * 32,)),)))
+    if looks:
+        await until(lambda: lost.shared_epoch() == here.shared_epoch())
+    for n in (2, 3):
+        with pytest.raises(Unavailable):
+            await lost.commit(entry(n))
+    assert (lost.healthy(), lost.problem(), here.size()) == (False, "store.key", 1)
+    await here.commit(entry(4))
 
 
 async def test_a_run_knows_whether_the_last_one_ended_well(place: Place, postgres: Postgres, name: str) -> None:
@@ -390,6 +428,7 @@ async def test_the_log_is_append_only_for_sql_too(place: Place, postgres: Postgr
             ["ALTER TABLE records DISABLE TRIGGER records_stay", "UPDATE records SET bytes = '0' WHERE idx = 1"],
             "store.corrupt",
         ),
+        (["DELETE FROM head"], "store.corrupt"),
         (["DROP TABLE head"], "store.unreadable"),
     ],
 )
@@ -404,6 +443,28 @@ async def test_a_database_that_is_not_as_we_left_it_is_refused(
     with pytest.raises(Fault) as e:
         place.open()
     assert e.value.code == code
+
+
+async def test_a_process_opens_while_another_commits_between_its_statements(place: Place) -> None:
+    """What others commit meanwhile is no damage."""
+    first, numbers, loop = place.open(seed="first"), itertools.count(), asyncio.get_running_loop()
+    opened: list[Any] = []  # the connection of who opens, which is the first to speak
+
+    def commit(connection: Any, *_: Any) -> None:
+        opened[:] = opened or [connection.engine]
+        if connection.engine is opened[0] and len(opened) == 1:
+            opened.append("busy")
+            asyncio.run_coroutine_threadsafe(first.commit(entry(next(numbers))), loop).result()
+            opened.pop()
+
+    await first.commit(entry(next(numbers)))
+    event.listen(Engine, "before_cursor_execute", commit)
+    try:
+        second = await asyncio.to_thread(place.open, seed="second")
+    finally:
+        event.remove(Engine, "before_cursor_execute", commit)
+    assert next(numbers) > 3
+    assert second.origin == first.origin
 
 
 async def test_a_server_that_loses_commits_is_refused(place: Place, postgres: Postgres) -> None:

@@ -15,18 +15,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import kubernetes_validate
 import pytest
 import yaml
 from dockerfile import DOCKERFILE, ROOT, read
+from support.judge_eval import few, live
+from support.llm import LlmStandIn, obeys, says
 
 from pdp.authoring import sandbox
+from pdp.cli.drill import run
+from pdp.cli.judge_eval import evaluate
 from pdp.registry.pin import PinnedServer
 
 DEPLOY = ROOT / "deploy"
-MANIFESTS = [path for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) if path.stem != "kustomization"]
+KUSTOMIZATIONS = sorted((DEPLOY / "kubernetes").rglob("kustomization.yaml"))
+MANIFESTS = sorted({*(DEPLOY / "kubernetes").rglob("*.yaml")} - {*KUSTOMIZATIONS})
 POD = yaml.safe_load((DEPLOY / "kubernetes/deployment.yaml").read_text())["spec"]["template"]["spec"]
 [CONTAINER] = POD["containers"]
+JOBS = {path.parent.name: yaml.safe_load(path.read_text()) for path in MANIFESTS if path.stem == "cronjob"}
+COMMANDS = {"drill": run, "judge-eval": evaluate}  # by the folder of the manifests
 KUBERNETES = "1.37"
 
 
@@ -38,9 +46,10 @@ def needs(program: str, why: str = "") -> None:
 
 
 def test_manifests_fit_the_schemas_of_kubernetes() -> None:
-    assert len(MANIFESTS) == 6
+    assert len(MANIFESTS) == 10
     for path in MANIFESTS:
-        kubernetes_validate.validate(yaml.safe_load(path.read_text()), KUBERNETES, strict=True)
+        for document in yaml.safe_load_all(path.read_text()):
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
 def test_a_misspelt_restriction_does_not_fit() -> None:
@@ -51,27 +60,69 @@ def test_a_misspelt_restriction_does_not_fit() -> None:
         kubernetes_validate.validate(broken, KUBERNETES, strict=True)
 
 
-def test_the_kustomization_names_each_manifest() -> None:
-    kustomization = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text())
-    assert sorted(kustomization["resources"]) == [path.name for path in MANIFESTS]
+def test_each_kustomization_names_its_manifests() -> None:
+    *components, whole = KUSTOMIZATIONS
+    for path in KUSTOMIZATIONS:
+        beside = [each.name for each in MANIFESTS if each.parent == path.parent]
+        assert sorted(yaml.safe_load(path.read_text())["resources"]) == beside
+    named = re.search(r"# components: \[(.*)\]", whole.read_text())
+    assert named is not None
+    assert named.group(1).split(", ") == [path.parent.name for path in components] == list(COMMANDS)
 
 
-def test_the_pod_asks_for_what_the_profile_restricted_wants() -> None:
-    """Pod Security Standards, restricted, and what they leave open: the root, the token, the network."""
-    assert POD["securityContext"]["runAsNonRoot"] is True
-    assert POD["securityContext"]["seccompProfile"] == {"type": "Localhost", "localhostProfile": "pdp.json"}
-    assert CONTAINER["securityContext"] == {
+PODS = {"pdp": POD, **{name: job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for name, job in JOBS.items()}}
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_each_pod_asks_for_what_the_profile_restricted_wants(pod: dict[str, Any]) -> None:
+    """Pod Security Standards, restricted, and what they leave open: the root, the token."""
+    assert pod["securityContext"] == POD["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "Localhost", "localhostProfile": "pdp.json"}
+    [container] = pod["containers"]
+    assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert POD["automountServiceAccountToken"] is False
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(POD)
-    assert {next(iter(set(volume) - {"name"})) for volume in POD["volumes"]} == {"emptyDir", "secret"}
-    network = yaml.safe_load((DEPLOY / "kubernetes/network.yaml").read_text())["spec"]
-    assert network["policyTypes"] == ["Ingress", "Egress"]
-    assert all(rule.get("from") and rule.get("ports") for rule in network["ingress"])
-    assert all(rule.get("to") and rule.get("ports") for rule in network["egress"])
+    assert "memory" in container["resources"]["limits"]
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
+    assert {next(iter(set(volume) - {"name"})) for volume in pod["volumes"]} == {"emptyDir", "secret"}
+
+
+def policies() -> list[dict[str, Any]]:
+    """Every NetworkPolicy of the recipes."""
+    paths = [path for path in MANIFESTS if path.stem == "network"]
+    return [each["spec"] for path in paths for each in yaml.safe_load_all(path.read_text())]
+
+
+def test_networks_are_open_to_what_is_needed_alone() -> None:
+    for policy in policies():
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            assert direction not in policy or direction.title() in policy["policyTypes"]
+            assert all(rule.get(peers) and rule.get("ports") for rule in policy.get(direction, ()))
+    for labels in ({"app.kubernetes.io/name": name} for name in ("pdp", "pdp-drill", "pdp-judge-eval")):
+        own = [each for each in policies() if each["podSelector"]["matchLabels"] == labels]
+        assert any(each["policyTypes"] == ["Ingress", "Egress"] for each in own), labels
+        assert labels["app.kubernetes.io/name"] == "pdp" or not any("ingress" in each for each in own)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_job_fails_where_its_command_does(name: str) -> None:
+    spec, pod = JOBS[name]["spec"], PODS[name]
+    job = spec["jobTemplate"]["spec"]
+    assert (spec["concurrencyPolicy"], job["backoffLimit"], pod["restartPolicy"]) == ("Forbid", 0, "Never")
+    assert {"successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"} <= set(spec)
+    labels = job["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == JOBS[name]["metadata"]["name"] == f"pdp-{name}"
+    # as the unit of systemd runs it, but for the file that nobody would read here
+    unit = (DEPLOY / f"pdp-{name}.service").read_text()
+    said = re.search(r"^ExecStart=/opt/pdp/bin/pdp (.*) --metrics \S+$", unit, re.MULTILINE)
+    assert said is not None
+    [container] = pod["containers"]
+    assert container["args"] == said.group(1).split()
+    assert "command" not in container
 
 
 def test_the_pod_runs_the_image_as_it_was_built() -> None:
@@ -86,10 +137,11 @@ def test_the_pod_runs_the_image_as_it_was_built() -> None:
     assert paths == {"/var/lib/pdp", "/tmp"}
 
 
-def test_the_unit_is_valid_and_exposes_little(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pdp.service", "pdp-judge-eval.service", "pdp-drill.service"])
+def test_the_units_are_valid_and_expose_little(name: str, tmp_path: Path) -> None:
     needs("systemd-analyze")
-    text = (DEPLOY / "pdp.service").read_text()
-    unit = tmp_path / "pdp.service"
+    text = (DEPLOY / name).read_text()
+    unit = tmp_path / name
     # the program is not installed here, and its user is not made: the rest is what is looked at
     unit.write_text(re.sub(r"/opt/pdp/bin/pdp", "/bin/true", text))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
@@ -98,6 +150,20 @@ def test_the_unit_is_valid_and_exposes_little(tmp_path: Path) -> None:
     assert subprocess.run(security, capture_output=True, check=False).returncode == 0
     unit.write_text(text.replace("ProtectSystem=strict", "ProtectSystem=").replace("PrivateUsers=true", ""))
     assert subprocess.run(security, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(("unit", "command"), [(f"pdp-{name}", command) for name, command in COMMANDS.items()])
+def test_the_timer_starts_its_unit(unit: str, command: click.Command, tmp_path: Path) -> None:
+    needs("systemd-analyze")
+    for name in (f"{unit}.timer", f"{unit}.service"):
+        text = (DEPLOY / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"/opt/pdp/bin/pdp", "/bin/true", text))
+    verify = ["systemd-analyze", "verify", str(tmp_path / f"{unit}.timer")]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    words = (DEPLOY / f"{unit}.service").read_text().partition("ExecStart=/opt/pdp/bin/pdp ")[2].splitlines()[0]
+    offered = {option for each in command.params for option in each.opts}
+    assert {word for word in words.split() if word.startswith("--")} <= offered
 
 
 def test_the_apparmor_profile_is_read_by_its_compiler(tmp_path: Path) -> None:
@@ -210,6 +276,51 @@ def test_policy_is_tried_under_the_restrictions(restricted: Restricted) -> None:
     """Its tests run in processes of their own."""
     done = restricted.run("-m", "pdp.cli.main", "policy", "test", "/etc/pdp/policy")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_job(restricted: Restricted, name: str, **binds: Path) -> subprocess.CompletedProcess[str]:
+    """The job's arguments, with the volumes of its manifest alone."""
+    mounts = {str(source): target for target, source in binds.items()}
+    spec: dict[str, Any] = restricted.written
+    changed = {"folder": "/tmp", "writable": {}, "binds": {**spec["binds"], **mounts}}
+    [container] = PODS[name]["containers"]
+    return restricted.run("-m", "pdp.cli.main", *container["args"], **changed)
+
+
+def test_the_drill_runs_under_the_restrictions(restricted: Restricted, tmp_path: Path) -> None:
+    """Through nothing that would refuse: each attack arrives, and the job fails."""
+    plan = tmp_path / "plan"
+    plan.mkdir(mode=0o755)
+    python = f"/opt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    call = {"tool": "read_path", "arguments": {"text": "x"}, "read_by": {"/text": "path"}}
+    command = ["/usr/bin/env", *(f"{k}={v}" for k, v in restricted.written["environment"].items())]
+    command += [python, "-P", "-m", "pdp.cli.main", "drill", "serve"]
+    (plan / "drill.yaml").write_text(yaml.safe_dump({"command": command, "calls": [call]}))
+    done = in_job(restricted, "drill", **{"/etc/pdp-drill": plan})
+    assert done.returncode == 10, done.stdout + done.stderr
+    assert "CARRIED OUT" in done.stdout
+
+
+def test_the_judge_is_measured_under_the_restrictions(restricted: Restricted, tmp_path: Path) -> None:
+    """With its key alone. One that lets every attack through fails the job, by the baseline of one that did not."""
+    (secrets := tmp_path / "secrets").mkdir(mode=0o755)
+    with LlmStandIn() as llm:
+        section = llm.judge(secrets, api_key="file:/run/secrets/pdp/judge_key")
+        key = (secrets / "judge.key").rename(secrets / "judge_key")
+        os.chown(key, 0, restricted.written["group"])  # as `fsGroup` makes it
+        key.chmod(PODS["judge-eval"]["volumes"][1]["secret"]["defaultMode"])
+        path = restricted.config / "pdp.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "judge": section}))
+        cases, baseline = few(tmp_path), tmp_path / "baseline.jsonl"
+        llm.behave(says("deny", violated=("data.instruction",)))
+        assert live(llm, tmp_path, cases, "--results", baseline).exit_code == 0
+        for source, name in ((cases, "judge-cases.jsonl"), (baseline, "judge-baseline.jsonl")):
+            shutil.copyfile(source, restricted.config / name)
+            (restricted.config / name).chmod(0o644)
+        llm.behave(obeys())
+        done = in_job(restricted, "judge-eval", **{"/run/secrets/pdp": secrets})
+    assert done.returncode == 10, done.stdout + done.stderr
+    assert "attacks let through: worse" in done.stderr
 
 
 ATTEMPTS = r"""

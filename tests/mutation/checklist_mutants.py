@@ -1,4 +1,5 @@
-"""Bugs planted in the checklist: what would let an item pass that no evidence shows, or a result seem fresh."""
+"""Bugs planted in the checklist: what would let an item pass that no evidence shows, or a result seem fresh; and in
+the review of access."""
 
 from __future__ import annotations
 
@@ -81,5 +82,47 @@ CHECKLIST = (
             "if current := [each for each in waived if each[1].expires_ns <= evidence.at_ns]:",
             "a waived element is told",
         ),
+    ),
+    Mutant(
+        "access-erased-unused",
+        "pdp/authoring/access_suggestion.py",
+        "if usage.unread[each] or usage.used_by(each, groups).allow]",
+        "if usage.used_by(each, groups).allow]",
+        "what somebody used whose input was erased is not taken away",
+    ),
+    Mutant(
+        "access-shared-data",
+        "pdp/authoring/access_suggestion.py",
+        "(False,) if reviewed.tenants > 1 else (True, False)",
+        "(True, False)",
+        "data of several tenants is left alone",
+    ),
+    Mutant(
+        "access-wider",
+        "pdp/authoring/access_suggestion.py",
+        "and not (self.lost or self.wider or self.gained)",
+        "",
+        "a suggestion never widens anything",
+    ),
+    Mutant(
+        "access-for-every-tenant",
+        "pdp/authoring/access_suggestion.py",
+        "\tinput.caller.tenant == TENANT\n",
+        "",
+        "a tenant's review hides nothing from another",
+    ),
+    Mutant(
+        "review-of-another-tenant",
+        "pdp/service/search.py",
+        "if tenant == ANY_TENANT or tenant != caller.tenant:",
+        "if tenant == ANY_TENANT:",
+        "a report of another tenant is not recorded",
+    ),
+    Mutant(
+        "review-without-end",
+        "pdp/checklist/access.py",
+        "if evidence.at_ns - at_ns > days * _DAY * NS",
+        "if not at_ns",
+        "a review is stale after a time",
     ),
 )

@@ -67,7 +67,7 @@ DIGEST = _in(
         "path.encode() + value",
         "a commitment is injective",
     ),
-    ("index-without-key", "hmac.new(key, digestmod", 'hmac.new(b"", digestmod', "an index reveals nothing"),
+    ("index-without-key", "hmac.new(first, digestmod", 'hmac.new(b"", digestmod', "an index reveals nothing"),
     (
         "index-joins-its-parts",
         "canonical(list(parts))",

@@ -205,6 +205,18 @@ ON_REDIS = (
             "data that was lost leaves the worst labels",
         ),
         (
+            "former-key-left-on-redis",
+            "            await self._take_over()",
+            "            pass",
+            "another index key loses no session that has ended",
+        ),
+        (
+            "former-row-as-it-was",
+            'step["row"] = {n: rekeyed',
+            'step["row"] and {n: rekeyed',
+            "whose a session is is known under another index key",
+        ),
+        (
             "away-on-redis-is-nothing",
             "session=None, parent=None, away=True)",
             "session=None, parent=None, away=False)",
@@ -232,6 +244,12 @@ ON_REDIS = (
             "a server that knows fewer steps than were seen has lost data",
         ),
         (
+            "old-row-over-a-younger",
+            "  if redis.call('EXISTS', each.to) == 1 then",
+            "  if false then",
+            "what was begun under the new key stays",
+        ),
+        (
             "ended-on-redis-goes-on",
             "s.owner == e.owner and s.state == 'open' and (s.over_ns",
             "s.owner == e.owner and (s.over_ns",
@@ -254,6 +272,90 @@ SETS = (
             "return _REUSED if serial == self.serial and",
             "return _REUSED if False and",
             "one serial stands for one content",
+        ),
+    ),
+    *_in(
+        "registry/release",
+        (
+            "released-anywhere",
+            "if release.name != self._options.name:",
+            "if not release.name:",
+            "a release for another installation is none",
+        ),
+        (
+            "release-for-ever",
+            "        if at_ns >= release.expires_ns:",
+            "        if at_ns < release.issued_ns - SKEW_NS:",
+            "an expired release is refused",
+        ),
+        (
+            "older-release",
+            "if release.serial < newest:",
+            "if release.serial < newest - 1:",
+            "an older release is refused, restarts included",
+        ),
+        (
+            "other-release-of-that-serial",
+            "        if same:\n            return OK",
+            "        if serial:\n            return OK",
+            "a serial names one release",
+        ),
+        (
+            "older-part-in-silence",
+            "elif known := self._high_water(_known(part, sha256)):",
+            "elif (known := self._high_water(_known(part, sha256))) > newest:",
+            "parts of an older release come back only on purpose",
+        ),
+        (
+            "rollback-to-anything",
+            "if self._high_water(_named(back, part)) != fingerprint(sha256):",
+            "if self._high_water(_named(back, part)) == 0:",
+            "a rollback brings nothing but what that release named",
+        ),
+        (
+            "expired-admits-news",
+            "and (not ended or self._in_use.get(part) == sha256):",
+            "and (not ended or part):",
+            "what has expired admits nothing new",
+        ),
+        (
+            "former-keys-admit-news",
+            "expires_ns or not self._vouched",
+            "expires_ns",
+            "what none but former keys have signed admits nothing new",
+        ),
+        (
+            "unread-admits-all",
+            "            return self._problem\n        ended",
+            "            return OK\n        ended",
+            "without a release nothing is admitted",
+        ),
+    ),
+    *_in(
+        "policy/source",
+        (
+            "unreleased-bundle",
+            "        await asyncio.to_thread(self._released, bundle)  # before anything of it is parsed\n",
+            "",
+            "policy that was not released does not become active",
+        ),
+    ),
+    *_in(
+        "judge/prompts",
+        (
+            "unreleased-prompts",
+            '            return (f"{check.code}: {check.message}",)\n',
+            "            pass\n",
+            "prompts that were not released are not used",
+        ),
+    ),
+    *_in(
+        "approvals/directory",
+        (
+            "unreleased-directory",
+            "            self._released(tenant, sha256)\n            return _Loaded(",
+            "            return _Loaded(",
+            "a directory that was not released has nobody in it",
         ),
     ),
     *_in(

@@ -373,7 +373,7 @@ LOADED = (
         ),
         (
             "prompts-anywhere",
-            '("/" in path and not path.startswith(SECTIONS))',
+            '("/" in path and not path.startswith((SECTIONS, DEFINITIONS)))',
             "False",
             "a file has its place",
         ),

@@ -1,4 +1,4 @@
-"""Bugs planted where prompts and resources are told from tools, and URIs from each other."""
+"""Bugs planted where prompts and resources are told from tools, URIs from each other, known agents from others."""
 
 from __future__ import annotations
 
@@ -28,15 +28,45 @@ KINDS = (
             "if not snapshot.tools:",
             "a withdrawn resource is not read by a template",
         ),
+        ("agents-expired", "at_ns < entry.expires_ns else", "entry.owner else", "the registration of an agent ends"),
+        ("agents-everywhere", "server in entry.servers", "bool(entry.servers)", "an agent acts on its servers only"),
+        (
+            "agents-unverified",
+            'snapshot.signed.agents.get(agent.id or "") if agent.check.ok else None',
+            'snapshot.signed.agents.get(agent.id or "")',
+            "an agent that is not verified is on no list",
+        ),
     ),
     *_in(
         "registry/documents",
         (
             "kinds-in-the-first-format",
-            "if self.schema_ != set_schema(self.tools):",
+            "if self.schema_ != set_schema(self.servers, self.tools, self.agents):",
             "if not self.schema_:",
             "an older release reads no prompt as a tool",
         ),
+    ),
+    *_in(
+        "registry/vetting",
+        (
+            "vetting-crashed",
+            'each.get("executionSuccessful") is not False',
+            "each is not None",
+            "a scanner that crashed found nothing",
+        ),
+        (
+            "vetting-rejected",
+            'each.get("status", "accepted") == "accepted"',
+            "each is not None",
+            "a refused suppression suppresses nothing",
+        ),
+        (
+            "vetting-elsewhere",
+            "if not path.is_relative_to(folder.resolve()):",
+            "if not path:",
+            "no file of elsewhere",
+        ),
+        ("vetting-changed-report", "if sha256_hex(raw) != sha256:", "if not raw:", "a report is what was signed"),
     ),
     *_in(
         "registry/manifest",

@@ -11,6 +11,7 @@ from checklist_mutants import CHECKLIST
 from composition_mutants import COMPOSITION
 from console_mutants import CONSOLE
 from core_mutants import CORE
+from drill_mutants import DRILL
 from encoding_mutants import ENCODING
 from framework_mutants import FRAMEWORKS
 from gate_mutants import LOADING
@@ -64,4 +65,5 @@ MUTANTS = (
     *CHECKLIST,
     *ARGUMENTS,
     *GUARDS,
+    *DRILL,
 )

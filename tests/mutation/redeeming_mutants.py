@@ -77,8 +77,8 @@ REDEEMING = (
         ),
         (
             "told-again-by-any-call-id",
-            "call.subject.issuer, call.subject.id, index, call_id)",
-            "call.subject.issuer, call.subject.id, index)",
+            "call.subject.issuer, call.subject.id, indexes[0], call_id)",
+            "call.subject.issuer, call.subject.id, indexes[0])",
             "I2: by its call id only",
         ),
     ),

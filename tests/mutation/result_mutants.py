@@ -101,7 +101,7 @@ RESULTS = (
         ),
         (
             "result-of-any-session",
-            '(self.recorder.session_index(caller, ask.session.id) or "") == call.session_index',
+            "self._is_session(caller, ask.session.id, call.session_index)",
             "True",
             "a result belongs to the session of its decision",
         ),

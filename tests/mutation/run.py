@@ -61,6 +61,12 @@ QUICK = (
     Check("core", _pytest("tests/unit/core", "--ignore", _APPROVALS), ("pdp/core/",)),
     Check("approvals", _pytest(_APPROVALS), ("pdp/core/approvals/",)),
 )
+# as much of them as catches the sample of `test_mutation.py`
+QUICKEST = (
+    QUICK[0],
+    Check("core", _pytest("tests/unit/core/test_outcome.py", "tests/unit/core/test_facts.py"), ("pdp/core/",)),
+    Check("approvals", _pytest(f"{_APPROVALS}/test_vote.py"), ("pdp/core/approvals/",)),
+)
 CHECKS = (
     *QUICK,
     Check("records", _pytest("tests/unit/audit"), ("pdp/core/", "pdp/audit/export")),
@@ -106,6 +112,11 @@ CHECKS = (
         ("pdp/audit/", "pdp/runtime/rollback", "pdp/runtime/bootstrap"),
     ),
     Check(
+        "renewal of secrets",
+        _pytest("tests/system/test_renewal.py"),
+        ("pdp/runtime/renewal", "pdp/audit/receipt", "pdp/audit/verification"),
+    ),
+    Check(
         "quorum of witnesses",
         _pytest("tests/contract/test_quorum_records.py", "-k", "not postgres"),
         ("pdp/service/operations/quorum",),
@@ -121,6 +132,18 @@ CHECKS = (
             "not postgres",
         ),
         ("pdp/core/budgets", "pdp/service/budgets", "pdp/store/budgets", "pdp/store/rows", "pdp/service/commit"),
+    ),
+    Check(
+        "first seen",
+        _pytest(
+            "tests/unit/core/test_names_first_seen.py", "tests/contract/test_first_seen.py", "-k", "not postgres"
+        ),
+        ("pdp/core/first_seen", "pdp/audit/first_seen", "pdp/store/firsts"),
+    ),
+    Check(
+        "drill",
+        _pytest("tests/unit/doctor", "tests/system/test_drill.py"),
+        ("pdp/doctor/drill", "pdp/doctor/attacks"),
     ),
     Check("shadows", _pytest("tests/system/test_shadow_policies.py"), ("pdp/service/shadow",)),
     Check(
@@ -186,6 +209,9 @@ CHECKS = (
         _pytest("tests/unit/service/test_replay.py", "tests/system/test_reexecution.py"),
         ("pdp/service/replay", "pdp/policy/bundle", "pdp/audit/opened", "pdp/authoring/re"),
     ),
+    Check("access", _pytest("tests/system/test_access_review.py"), ("pdp/authoring/access_",)),
+    Check("checklist", _pytest("tests/unit/checklist"), ("pdp/checklist/",)),
+    Check("reviews", _pytest("tests/unit/adapters/test_calls.py", "-k", "review"), ("pdp/service/search",)),
     Check(
         "pilot",
         _pytest("tests/system/test_pilot.py"),
@@ -198,14 +224,25 @@ CHECKS = (
     ),
     Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/", "pdp/core/sessions")),
     Check(
+        "another index key",
+        _pytest("tests/contract/test_rekeying.py", "tests/contract/test_search.py", "tests/system/test_index_key.py"),
+        ("pdp/store/rekeying", "pdp/store/shared", "pdp/core/sessions", "pdp/service/budgets", "pdp/service/search"),
+    ),
+    Check(
         "sessions on Redis",
         _pytest("tests/contract/test_sessions_on_redis.py"),
         ("pdp/sessions/on_redis", "pdp/sessions/redis_scripts"),
     ),
     Check(
         "registry",
-        _pytest("tests/unit/registry/test_load.py", "tests/unit/registry/test_other_kinds.py"),
+        _pytest(*(f"tests/unit/registry/test_{n}.py" for n in ("load", "other_kinds", "agents", "vetting"))),
         ("pdp/registry/",),
+    ),
+    Check("releases", _pytest("tests/unit/registry/test_release.py"), ("pdp/registry/release", "pdp/registry/dsse")),
+    Check(
+        "what is released",
+        _pytest("tests/system/test_release.py"),
+        ("pdp/policy/source", "pdp/judge/prompts", "pdp/approvals/directory", "pdp/service/operations/reload"),
     ),
     Check("other kinds", _pytest("tests/system/test_other_kinds.py"), ("pdp/service/facts", "pdp/registry/view")),
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
@@ -417,8 +454,9 @@ class Trees:
         return complaint.result()
 
     def compile(self) -> None:
-        """Compile the first tree's modules, which the others then have too."""
-        subprocess.run([sys.executable, "-m", "compileall", "-q", "pdp", "tests"], cwd=self.first.folder, check=True)
+        """Compile the first tree's modules, which the others then have too; pytest compiles those of tests itself."""
+        parts = ("pdp", "tests/support")
+        subprocess.run([sys.executable, "-m", "compileall", "-q", *parts], cwd=self.first.folder, check=True)
 
     def tree(self) -> Tree:
         if not hasattr(self._mine, "tree"):

@@ -81,15 +81,15 @@ ENTRIES = (
         "shared",
         (
             "stranger-joins",
-            "    elif known != keys.index:\n",
-            "    elif False:\n",
-            "a store has one index key for good",
+            "    if known is not None and known != keys.index:\n",
+            "    if False:\n",
+            "a store has one index key",
         ),
         (
             "first-key-unknown",
-            "        _set_meta(db, _INDEX_KEY, keys.index)\n",
-            "        pass\n",
-            "a store has one index key for good",
+            "    _set_meta(db, _INDEX_KEY, keys.index)\n",
+            "",
+            "a store has one index key",
         ),
     ),
     *_in(
@@ -510,6 +510,34 @@ SIGNED = (
         "a restored backup does not start",
     ),
     Mutant(
+        "record-hands-over",
+        "pdp/audit/receipt.py",
+        "        if not said.startswith(NEXT_KEY):\n",
+        "        said = said or NEXT_KEY + json.loads(record)['verifier']\n        if not said:\n",
+        "the line that the key signed hands over, no record",
+    ),
+    Mutant(
+        "handover-is-no-mark",
+        "pdp/audit/verification.py",
+        "        marks += [head for _, head in fresh]\n",
+        "",
+        "a log extends the checkpoint of a handover",
+    ),
+    Mutant(
+        "broken-files-are-forgotten",
+        "pdp/runtime/renewal.py",
+        "                raise self._fault\n",
+        "                pass\n",
+        "what cannot be used is said until it is mended",
+    ),
+    Mutant(
+        "former-signers-stay-good",
+        "pdp/runtime/renewal.py",
+        "            verifier.take_keys(found)\n",
+        "            pass\n",
+        "a set of a former key is refused",
+    ),
+    Mutant(
         "cut-tails-pass",
         "pdp/audit/verification.py",
         "        if self._open:\n",
@@ -764,4 +792,156 @@ QUORUM = tuple(
         "of two machines one says it",
     ),
 )
-STORE = (*ARCHIVING, *QUORUM, *STEPS, *ENTRIES, *FORGETTING, *POSTGRES, *PSEUDONYMS, *SIGNED, *SEARCH, *ERASING)
+REKEYING = (
+    *_in(
+        "shared",
+        (
+            "key-of-a-stranger",
+            "dict(keys.before).get(known)",
+            "(keys.before or ((known, ()),))[0][1]",
+            "no key but the store's",
+        ),
+        (
+            "key-that-nobody-knows",
+            "    if known is None and keys.before and last_record(db) is not None:",
+            "    if False:",
+            "no rows are left under a key of before",
+        ),
+        (
+            "key-while-others-run",
+            "    if not alone:\n",
+            "    if False:\n",
+            "no store of two keys",
+        ),
+        (
+            "key-not-counted",
+            "    count = rekey(db, later)\n",
+            "    return rekey(db, later)\n",
+            "no process goes on with a former key",
+        ),
+    ),
+    *_in(
+        "ledger",
+        (
+            "key-of-a-lost-process",
+            "        if self._rekeyed(self._rows.marks() if changed else self.marks):",
+            "        if False:",
+            "no process goes on with a former key",
+        ),
+        (
+            "key-in-one-round-trip",
+            "        if self._rekeyed(self.marks):\n            return None\n",
+            "",
+            "no process goes on with a former key",
+        ),
+    ),
+    *_in(
+        "rekeying",
+        (
+            "rekeyed-while-read",
+            "list(found) if moves else found",
+            "found",
+            "each index is put under the new key once",
+        ),
+        (
+            "rekeyed-without-atoms",
+            "rekeyed_atom(kept, secrets) if isinstance(kept, int)",
+            "kept if isinstance(kept, int)",
+            "atoms are found again",
+        ),
+        ("rekeyed-by-one", "else rekeyed(kept, secrets)", "else rekeyed(kept, secrets[:1])", "a chain of several"),
+    ),
+    *(
+        Mutant(name, f"pdp/{file}.py", old, new, attacks)
+        for name, file, old, new, attacks in (
+            (
+                "session-of-the-newest-key",
+                "core/sessions",
+                'every_index(key, "session", tenant, caller, session)',
+                'every_index(key, "session", tenant, caller, session)[-1:]',
+                "a record has the index of its time",
+            ),
+            (
+                "task-of-a-chain",
+                "sessions/stored",
+                "session_index(first_secret(self._key), caller, ask.id)",
+                "session_index(self._key, caller, ask.id)",
+                "a session keeps its task",
+            ),
+            (
+                "budget-of-a-chain",
+                "service/budgets",
+                "session_index(first_secret(index_key), ",
+                "session_index(index_key, ",
+                "no key gives a budget back",
+            ),
+            (
+                "redemption-of-a-chain",
+                "service/facts",
+                "indexes[0]",
+                "indexes[-1]",
+                "a redemption is found again",
+            ),
+        )
+    ),
+)
+FIRSTS = (
+    *_in(
+        "firsts",
+        (
+            "firsts-without-bound",
+            "if row.name != FULL and db.execute(",
+            "if row.name == FULL and db.execute(",
+            "a flood of names has so many places",
+        ),
+        (
+            "firsts-known-is-new",
+            "        return replace(row, index=known)",
+            "        return row",
+            "what another process told is not told again",
+        ),
+    ),
+    Mutant(
+        "firsts-refused-teaches",
+        "pdp/core/first_seen.py",
+        '        if None not in name and (let_through if holds else sort != "agent"):',
+        '        if None not in name and (holds or sort != "agent"):',
+        "a refused call makes nothing known",
+    ),
+    Mutant(
+        "firsts-refused-reaches",
+        "pdp/audit/first_seen.py",
+        "if document is not None and carried_out(record):",
+        "if document is not None:",
+        "a host that was refused is still new",
+    ),
+    Mutant(
+        "firsts-made-up-takes-places",
+        "pdp/audit/first_seen.py",
+        'sort = each.sort if each.check == OK else f"refused {each.sort}"',
+        "sort = each.sort",
+        "names that are made up take no place of others",
+    ),
+    Mutant(
+        "firsts-history-is-told",
+        "pdp/audit/first_seen.py",
+        "if index < (self._told_from or 0) or not (first or full):",
+        "if not (first or full):",
+        "what the log held before is learnt in silence",
+    ),
+)
+
+STORE = (
+    *FIRSTS,
+    *REKEYING,
+    *ARCHIVING,
+    *QUORUM,
+    *STEPS,
+    *ENTRIES,
+    *FORGETTING,
+    *POSTGRES,
+    *PSEUDONYMS,
+    *SIGNED,
+    *SEARCH,
+    *ERASING,
+)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mutant import Mutant, StaleMutantError
 from mutants import MUTANTS
-from run import CHECKS, HERE, QUICK, ROOT, Check, Trees, main, verdict
+from run import CHECKS, HERE, QUICKEST, ROOT, Check, Trees, main, verdict
 from trials import plant
 
 # whatever needs the same trees runs in one process
@@ -28,7 +28,9 @@ SAMPLE = (
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
     made = Trees(tmp_path_factory.mktemp("trees"))
     made.compile()
-    assert [made.complaint(check) for check in QUICK] == [None] * len(QUICK), "the checks must pass without a mutant"
+    assert [made.complaint(check) for check in QUICKEST] == [None] * len(QUICKEST), (
+        "the checks must pass without a mutant"
+    )
     return made
 
 
@@ -60,19 +62,19 @@ def test_a_mutant_whose_text_is_gone_is_a_failure(trees: Trees) -> None:
     ):
         with pytest.raises(StaleMutantError):
             stale.applied(ROOT)
-        assert verdict(trees, stale, QUICK)[0] is False
+        assert verdict(trees, stale, QUICKEST)[0] is False
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_it_is_caught(trees: Trees, name: str) -> None:
     mutant = next(m for m in MUTANTS if m.name == name)
-    assert verdict(trees, mutant, QUICK)[0], mutant.attacks
+    assert verdict(trees, mutant, QUICKEST)[0], mutant.attacks
 
 
 def test_a_change_of_no_consequence_survives(trees: Trees) -> None:
     """So the checks do not fail of mutation as such; and the tree is whole again after the sample."""
     harmless = Mutant("comment", "rego/pdp/gate.rego", "# The checks that hold", "# These checks hold", "nothing")
-    assert verdict(trees, harmless, QUICK) == (False, "SURVIVED, so nothing holds: nothing")
+    assert verdict(trees, harmless, QUICKEST) == (False, "SURVIVED, so nothing holds: nothing")
 
 
 def test_all_checks_have_something_to_run() -> None:

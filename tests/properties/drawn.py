@@ -10,6 +10,7 @@ from pdp.core.check import OK, Check, missing
 from pdp.core.facts import (
     Actor,
     AgentFact,
+    AgentRegistration,
     Annotations,
     ArgumentsFact,
     Asserted,
@@ -51,6 +52,13 @@ def mostly(good: Any, *other: Any) -> st.SearchStrategy[Any]:
 
 
 checks = mostly(OK, Check("failed", "x.failed"), Check("missing", "x.missing"))
+registrations = mostly(
+    AgentRegistration("no_list"),
+    AgentRegistration("registered", "platform", server=True, expires_ns=2**62),
+    AgentRegistration("registered", "platform", expires_ns=2**62),
+    AgentRegistration("expired", "platform", server=True, expires_ns=1),
+    AgentRegistration(),
+)
 instants = st.one_of(
     st.just(NOON),
     st.sampled_from((0, GRANT_ENDS - 1, GRANT_ENDS, GRANT_ENDS + 1, NOON + 8 * 3600 * 10**9)),
@@ -180,7 +188,9 @@ def calls(draw: st.DrawFn, shared: Facts | None = None, target: TargetFact | Non
         method="tools/call",
         caller=CallerFact(draw(checks), "gateway", "acme", ("decide",)),
         identity=Identity(
-            draw(subjects), AgentFact(draw(checks), "verified", "assistant", "oauth_client"), draw(actors)
+            draw(subjects),
+            AgentFact(draw(checks), "verified", "assistant", "oauth_client", draw(registrations)),
+            draw(actors),
         ),
         server=ServerFact(draw(checks), draw(mostly("git", "mail")), "https://git.example/mcp", "platform"),
         switch=draw(checks),
@@ -248,7 +258,7 @@ def good_call(**changes: Any) -> Facts:
                 scopes=("repo:read", "repo:write"),
                 expires_ns=2**62,
             ),
-            AgentFact(OK, "verified", "assistant", "oauth_client"),
+            AgentFact(OK, "verified", "assistant", "oauth_client", AgentRegistration("no_list")),
         ),
         "server": ServerFact(OK, "git", "https://git.example/mcp", "platform"),
         "switch": OK,

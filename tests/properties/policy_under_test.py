@@ -14,13 +14,14 @@ from support.gate import with_listed
 from pdp.core.elements import SEPARATOR
 from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, conclude, denied, question
-from pdp.core.policy import Module
+from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build
 from pdp.policy.evaluation import Status
 
 ACME_ONLY: Mapping[str, str] = {}
+TOLD = 1_000  # answers that a policy remembers
 RANK = {Effect.DENY: 0, Effect.PENDING: 1, Effect.ALLOW: 2}
 
 
@@ -33,10 +34,22 @@ class Policy:
         modules = tuple(Module(f"packs/{name}/{name}.rego", text) for name, text in extra.items())
         packs = tuple(sorted((*bundle.packs, *extra)))
         data = json.dumps({**json.loads(bundle.org), **org}).encode()
-        self.bundle = with_listed(replace(bundle, modules=(*bundle.modules, *modules), packs=packs, org=data))
+        self._load(with_listed(replace(bundle, modules=(*bundle.modules, *modules), packs=packs, org=data)))
+
+    def beside(self, name: str, text: str) -> Policy:
+        """These packs and one more, of whose denials none counts for lists, and of which nothing is said of results:
+        the gate's analysis is that of these packs."""
+        modules = (*self.bundle.modules, Module(f"packs/{name}/{name}.rego", text))
+        other = object.__new__(Policy)
+        other._load(replace(self.bundle, modules=modules, packs=tuple(sorted((*self.bundle.packs, name)))))
+        return other
+
+    def _load(self, bundle: Bundle) -> None:
+        self.bundle = bundle
         self.listed = frozenset(code for _, code in self.bundle.listed)
         self._engines = build(self.bundle)
         self._evaluator = Evaluator(self._engines, EvaluationCaps())
+        self._told: dict[bytes, tuple[Status, bytes]] = {}
         self._valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema)).is_valid
 
     def ask(
@@ -55,9 +68,17 @@ class Policy:
             packs=self.bundle.packs,
             valid=self._valid,
         )
-        status, body = self._evaluator.evaluate(asked.payload)
+        status, body = self._tell(asked.payload)
         self.asked, self._answered = asked, body
         return conclude(asked, body, supported) if status is Status.OK else denied(f"policy.{status.name}")
+
+    def _tell(self, payload: bytes) -> tuple[Status, bytes]:
+        """The engine's answer; that to the same question of a moment ago is the same."""
+        if payload not in self._told:
+            if len(self._told) == TOLD:
+                self._told.clear()
+            self._told[payload] = self._evaluator.evaluate(payload)
+        return self._told[payload]
 
     def ask_with_asserted_alone(self, supported: frozenset[str]) -> Outcome:
         """The question asked last, as if packs were evaluated only once, with what was asserted."""

@@ -1,6 +1,7 @@
 """Nothing that anybody leaves out, makes up or loses makes an answer looser.
 
-12 random packs that try to loosen by what a caller asserted; `LOOSENING=2000` as many, on both engines.
+12 random packs that try to loosen by what a caller asserted; `LOOSENING=2000` as many, on both engines. `make sweeps`
+draws more calls for a judge that lies.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from loosening import Packs
 from policy_under_test import RANK, Policy, no_looser
 from support.environment import SeededEntropy
 from support.opa import opa_or_skip
+from support.sweeps import WHOLE
 
 from pdp.core.check import WORST_COUNT, Check
 from pdp.core.elements import EngineQuery
@@ -195,12 +197,28 @@ def test_the_suspicious_pack_does_something(suspicious: Policy, policy: Policy) 
     assert counts[False] >= 10
 
 
-@pytest.mark.parametrize("value", ["true", "false", "null", "1", '"x"', '["x"]', '{"x": 1}', "{}", "[]"])
-@pytest.mark.parametrize("rule", ["hide", "deny", "require", "oblige"])
-def test_a_rule_that_is_no_set_lets_nothing_pass(rule: str, value: str) -> None:
+RULES = ("hide", "deny", "require", "oblige")
+NO_SETS = ("true", "false", "null", "1", '"x"', '["x"]', '{"x": 1}', "{}", "[]")
+
+
+def odd(name: str, rule: str, value: str) -> str:
+    return f'package packs.{name}\nmeta := {{"servers": ["git"], "owner": "o"}}\n{rule} := {value}\n'
+
+
+@pytest.mark.parametrize("value", NO_SETS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_is_no_set_lets_nothing_pass(policy: Policy, rule: str, value: str) -> None:
     """An empty object stands for it in the elements, on which the gate closes."""
-    odd = Policy({"odd": f'package packs.odd\nmeta := {{"servers": ["git"], "owner": "o"}}\n{rule} := {value}\n'})
-    assert odd.ask(good_call(), NOON).effect is Effect.DENY
+    assert policy.beside("odd", odd("odd", rule, value)).ask(good_call(), NOON).effect is Effect.DENY
+    assert policy.beside("odd", odd("odd", rule, "set()")).ask(good_call(), NOON).effect is not Effect.DENY
+
+
+def test_what_is_no_set_adds_nothing_to_lists_and_results(policy: Policy) -> None:
+    """So the policies above have the analysis that the gate would make."""
+    every = [(f"odd{n}", *each) for n, each in enumerate(itertools.product(RULES, NO_SETS))]
+    found = Policy({name: odd(name, rule, value) for name, rule, value in every}).bundle
+    plain = policy.bundle
+    assert (found.listed, found.together, found.results) == (plain.listed, plain.together, plain.results)
 
 
 def _subject(call: Facts, **changes: Any) -> Facts:
@@ -342,6 +360,7 @@ PROFILE_CALLS = st.builds(
 )
 
 
+@settings(max_examples=100 if WHOLE else 40)
 @given(call=PROFILE_CALLS, forged=asserted)
 def test_nothing_lost_or_asserted_loosens_with_a_judge_that_lies(
     profiled: Policy, call: Facts, forged: Asserted

@@ -1,7 +1,11 @@
-"""Callers to be examined: ours in Python, and the examples in other languages, built by `make examples`."""
+"""Callers to be examined: ours in Python, and the examples in other languages, built by `make examples`.
+
+`python` is what stands for the interpreter in a caller's command: a warm one (`support.warm`) begins at once.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,16 +15,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from pdp.cli.doctor import doctor
+from pdp.doctor import examination
+from pdp.doctor.answers import FAULTS
+from pdp.doctor.examination import Experiment
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 GUARD_GO = ROOT / ".tools" / "examples" / "guard-go"
+PATIENCE = 120  # seconds for one call, on a busy machine
 PROBE = ("sh", "-c", 'echo ran >> "$PDP_DOCTOR_RAN"')
 ASKS = ("--target", "{target}", "--server", "any", "--tool", "probe")
 CALLER = """
 import os, sys
 from pdp.client import Client, ToolCall
-with Client(sys.argv[1], timeout=1) as pdp:
+with Client(sys.argv[1], timeout=2) as pdp:
     decision = pdp.decide(ToolCall(server="any", tool="probe", arguments={}), "token")
 if decision.allowed:
     with open(os.environ["PDP_DOCTOR_RAN"], "a") as ran:
@@ -34,7 +45,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 async def main():
-    server = StdioServerParameters(command=sys.executable, args=sys.argv[1:], env=dict(os.environ))
+    server = StdioServerParameters(command=sys.argv[1], args=sys.argv[2:], env=dict(os.environ))
     async with Client(stdio_client(server), cache=None) as client:
         await client.call_tool("probe", {})
 
@@ -92,15 +103,23 @@ with socket.socket(socket.AF_UNIX) as driver:
 
 
 def examine(command: Sequence[str], *options: str) -> Mapping[str, str]:
-    """`pdp doctor` on a command: way → verdict, with the exit code as "exit"."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pdp", "doctor", "--json", *options, "--", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """`pdp doctor` on a command: way → verdict, with the exit code as "exit". It runs in this process; what it
+    examines does not."""
+    done = CliRunner().invoke(doctor, ["--json", *options, "--", *command])
     assert not done.stderr, done.stderr
-    return {item["way"]: item["verdict"] for item in json.loads(done.stdout)} | {"exit": str(done.returncode)}
+    return verdicts(done.stdout, done.exit_code)
+
+
+def never_asked(command: Sequence[str], folder: Path, answers: str = "pdp.doctor.answers") -> list[tuple[str, str]]:
+    """(way, verdict) of each examination, by a clock of which the time for a question is over after one call."""
+    clock = itertools.count(step=PATIENCE + 1).__next__
+    experiment = Experiment(command, "127.0.0.1:0", folder / "ran", "probe", PATIENCE, answers=answers, clock=clock)
+    return [(each.way, each.verdict) for each in examination.examine(experiment, tuple(FAULTS))]
+
+
+def verdicts(printed: str, code: int) -> Mapping[str, str]:
+    """Way → verdict as the doctor printed them in JSON, with the exit code as "exit"."""
+    return {item["way"]: item["verdict"] for item in json.loads(printed)} | {"exit": str(code)}
 
 
 def built(language: str, *needed: Path) -> None:
@@ -115,26 +134,26 @@ def built(language: str, *needed: Path) -> None:
         pytest.skip(why)
 
 
-def python_caller(folder: Path, text: str) -> list[str]:
+def python_caller(folder: Path, text: str, python: Sequence[str] = (sys.executable,)) -> list[str]:
     """The command of a caller in Python, with this text."""
     (folder / "caller.py").write_text(text)
-    return [sys.executable, str(folder / "caller.py"), "{target}"]
+    return [*python, str(folder / "caller.py"), "{target}"]
 
 
-def mcp_caller(folder: Path, *server: str) -> list[str]:
+def mcp_caller(folder: Path, python: Sequence[str], *server: str) -> list[str]:
     """The command of an agent: a client of the SDK that starts this server over stdio and calls the probe."""
     (folder / "client.py").write_text(CLIENT)
-    return [sys.executable, str(folder / "client.py"), *server]
+    return [*python, str(folder / "client.py"), *server]
 
 
-def fastmcp_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+def fastmcp_caller(folder: Path, planted: Mapping[str, str], python: Sequence[str]) -> list[str]:
     """The command of an agent in front of an enforced FastMCP server, with these replacements in the server."""
     (folder / "server.py").write_text(FASTMCP)
     plant(folder / "server.py", planted)
-    return mcp_caller(folder, str(folder / "server.py"), "{target}")
+    return mcp_caller(folder, python, *python, str(folder / "server.py"), "{target}")
 
 
-def proxy_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+def proxy_caller(folder: Path, planted: Mapping[str, str], python: Sequence[str]) -> list[str]:
     """The command of an agent behind `pdp proxy`, in front of a FastMCP server that asks nobody, with these
     replacements in what the agent starts: the proxy's arguments, one in each line."""
     attached = next(line for line in FASTMCP.splitlines() if line.startswith("attach("))
@@ -142,20 +161,12 @@ def proxy_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
     plant(folder / "server.py", {attached: ""})
     (folder / "token").write_text("of.the.doctor")
     token = str(folder / "token")
-    said = ["-m", "pdp", "proxy", "--server", "any", "--target", "{target}", "--caller-token-file", token]
-    said += [
-        "--bearer-file",
-        token,
-        "--env",
-        "PDP_DOCTOR_RAN",
-        "--unconfined",
-        "--",
-        sys.executable,
-        str(folder / "server.py"),
-    ]
+    said = [*python, "-m", "pdp", "proxy", "--server", "any", "--target", "{target}", "--caller-token-file", token]
+    said += ["--bearer-file", token, "--env", "PDP_DOCTOR_RAN", "--unconfined", "--", *python]
+    said += [str(folder / "server.py")]
     (folder / "said").write_text("\n".join(said))
     plant(folder / "said", planted)
-    return mcp_caller(folder, *(folder / "said").read_text().split("\n"))
+    return mcp_caller(folder, python, *(folder / "said").read_text().split("\n"))
 
 
 def hook_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:

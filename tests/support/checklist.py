@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -15,6 +16,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support.environment import gate_once
+from support.releases import ReleaseFile, options_of
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import Sandbox
@@ -24,10 +26,15 @@ from pdp.checklist.checks import CheckStatus
 from pdp.checklist.collect import collect
 from pdp.checklist.evidence import KeptRecords
 from pdp.config import settings
+from pdp.core.errors import Fault
+from pdp.core.vetting import EXAMINATIONS
 from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity import development
-from pdp.registry.pin import PinnedServer
+from pdp.registry import keys
+from pdp.registry.pin import PinnedServer, set_agents
 from pdp.registry.review import Review
+from pdp.registry.vetting import load_vetting, set_vetting
+from pdp.runtime.policy import parts_of
 
 ROOT = Path(__file__).parents[2]
 RULES = [
@@ -41,6 +48,7 @@ CLOSED = {"type": "object", "properties": {"path": {"type": "string"}}, "additio
 STATUS = {"name": "git_status", "inputSchema": CLOSED}
 COMMIT = {"name": "git_commit", "inputSchema": CLOSED}
 ISSUER = "https://id.acme.example"
+RELEASERS = ("release-author", "release-reviewer")  # the keys of releases are others than those of the registry
 REVIEWED: Mapping[str, Any] = {
     "reviewed_by": "security@acme.example",
     "tools": {
@@ -63,6 +71,17 @@ REVIEWED: Mapping[str, Any] = {
 }
 
 
+AGENTS = [
+    {"id": "assistant", "owner": "platform@acme.example", "servers": ["git"], "expires": "2099-01-01T00:00:00Z"}
+]
+EXAMINED = {"report": "report.txt", "tool": "t", "performed": "2026-01-01T00:00:00Z", "passed": True}
+VETTED: Mapping[str, Any] = {
+    "package": "pkg:pypi/mcp-server-git@1",
+    "sha256": "ab" * 32,
+    "reviewed_by": "bob@acme.example",
+    "expires": "2099-01-01T00:00:00Z",
+    **dict.fromkeys(EXAMINATIONS, EXAMINED),
+}
 SHORT = {CheckStatus.FAIL, CheckStatus.UNKNOWN, CheckStatus.ACCEPTED}
 
 
@@ -75,6 +94,7 @@ class SetUp:
     reports: dict[str, Path]
     alerts: Path | None
     records: KeptRecords | None
+    releases: bool = True  # whatever is changed is released anew
 
     def set(self, path: str, value: Any) -> None:
         """Set, or with None remove, the setting at a dotted path."""
@@ -88,6 +108,8 @@ class SetUp:
             place[last] = value
 
     def write(self) -> Path:
+        if self.releases:
+            self.release()
         self.world.config.write_text(yaml.safe_dump(self.values, sort_keys=False))
         return self.world.config
 
@@ -100,9 +122,27 @@ class SetUp:
         self, review: Mapping[str, Any], *, definitions: tuple[Mapping[str, Any], ...] = (STATUS, COMMIT)
     ) -> None:
         self.world.pin(definitions, Review.model_validate(review), time.time_ns())
+        self.vet()
+
+    def vet(self, **changed: Any) -> None:
+        """Vet the server again, in other words, and sign."""
+        folder = self.world.folder / "vetting"
+        folder.mkdir(exist_ok=True)
+        (folder / "report.txt").write_text("nothing found")
+        (folder / "vetting.yaml").write_text(json.dumps(VETTED | changed))
+        set_vetting(self.world.registry, "git", load_vetting(folder / "vetting.yaml", time.time_ns()))
+        self.world.sign(time.time_ns())
 
     def settings(self) -> settings.Settings:
         return settings.validate(self.values, self.world.folder, tolerant=True)
+
+    def release_file(self) -> ReleaseFile:
+        return ReleaseFile(self.world, parts=parts_of(self.settings()), signers=RELEASERS)
+
+    def release(self) -> None:
+        """Author and reviewer release what lies there now."""
+        with contextlib.suppress(Fault):  # what is broken so that it cannot be read
+            self.release_file().write()
 
     def assess(
         self,
@@ -111,6 +151,8 @@ class SetUp:
         at_ns: int | None = None,
         **more: Any,
     ) -> Assessment:
+        if self.releases:
+            self.release()
         given = {"alerts": self.alerts, "reports": self.reports, "records": self.records, "gate": gate_once, **more}
         evidence = collect(self.settings(), at_ns or time.time_ns(), **given)
         return assess(evidence, profile, signed or SignedAcceptances())
@@ -193,6 +235,7 @@ def _values(folder: Path, over: Mapping[str, Any]) -> dict[str, Any]:
             "providers": [{"name": "staff", "label": "S", "issuer": ISSUER, "tenant": "acme", "client_id": "pdp"}],
         },
         "telemetry": {"enabled": True, "prometheus": "127.0.0.1:9464"},
+        "release": options_of(RELEASERS),
     }
 
 
@@ -202,7 +245,12 @@ def ready(folder: Path) -> SetUp:
     values = _values(world.folder, yaml.safe_load(world.config.read_text()))
     alerts = folder / "alerts.yaml"
     alerts.write_text(yaml.safe_dump({"groups": [{"name": "pdp", "rules": RULES}]}))
-    kept = KeptRecords(7, time.time_ns(), {"decision": 5, "config": 2})
+    kept = KeptRecords(7, time.time_ns(), {"decision": 5, "config": 2}, {"acme": time.time_ns()})
+    for name in RELEASERS:
+        keys.generate(name, world.folder / "keys")
     made = SetUp(world, values, {"gateway": report(folder / "gateway.json")}, alerts, kept)
     made.pin(REVIEWED)
+    (folder / "agents.yaml").write_text(yaml.safe_dump({"agents": AGENTS}))
+    set_agents(world.registry, folder / "agents.yaml")
+    world.sign(time.time_ns())
     return made

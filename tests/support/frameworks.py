@@ -9,13 +9,14 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.callers import plant
+from support.warm import warm
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "frameworks"
@@ -30,6 +31,19 @@ ENVIRONMENTS: Mapping[str, str] = {
     "adk": ".venv-frameworks",
     "litellm": ".venv-litellm",
     "cpex": ".venv-cpex",
+}
+# what plugins, which are processes of their own, import; nothing that has read settings by then
+WARM: Mapping[str, tuple[str, ...]] = {
+    "cpex": (
+        "anyio._backends._asyncio",
+        "cpex.framework.external.grpc.server.server",
+        "fastapi",
+        "mcp.server.mcpserver",
+        "pdp.adapters.frameworks.cpex",
+        "pdp.client",
+        "prometheus_client",
+        "uvicorn",
+    )
 }
 PLANTED = {"cpex": "cpex_gateway.yaml"}  # where a way to fail open is planted
 _runs = itertools.count()
@@ -95,13 +109,17 @@ def driver(name: str, folder: Path, planted: Mapping[str, str] | None = None) ->
     # LiteLLM looks for modules two folders above the one in which it is started
     where = folder / "run"
     where.mkdir()
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=where
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield path
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+    with ExitStack() as stack:
+        if name in WARM:
+            words = stack.enter_context(warm(*WARM[name], python=str(python), env=environment))
+            environment["PLUGIN_PYTHON"] = json.dumps(words)
+        process = stack.enter_context(
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=where
+            )
+        )
+        assert process.stdin is not None
+        stack.callback(process.stdin.close)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield path

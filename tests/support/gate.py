@@ -1,4 +1,6 @@
-"""The load gate with a memory that lasts a test run: what it says of a bundle is pure and takes two seconds.
+"""The load gate with a memory: what it says of a bundle is pure and takes two seconds.
+
+A whole report is remembered for a test run, what the static half makes of the shipped modules for a process.
 
 Reports lie in the folder that `tests/conftest.py` makes for a run and names in the environment, so the worker
 processes of a run share them. A report is known by the digests of the bundle and of the product's own source, so a
@@ -13,16 +15,19 @@ import hashlib
 import json
 import os
 import pickle
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pdp
-from pdp.core.policy import Bundle, Reads
-from pdp.policy.bundle import shipped_rego
+from pdp.core.policy import Bundle, Module, Reads
+from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.gate import check, inventory, parsing
-from pdp.policy.gate.policy import Policy
+from pdp.policy.gate.flow import Analyses
+from pdp.policy.gate.policy import Analysis, Policy, RuleKey
 from pdp.policy.gate.reads import reads
-from pdp.policy.gate.report import GateReport
+from pdp.policy.gate.report import GateFinding, GateReport
+from pdp.policy.gate.syntax import Unit
 
 FOLDER = "TEST_GATE_REPORTS"  # the environment variable; settings of the product begin with PDP_
 OF_THE_MACHINE = {"gate.time", "gate.died"}  # says how busy the machine was, not what the bundle is
@@ -48,18 +53,47 @@ def gate_once(bundle: Bundle) -> GateReport:
 
 def with_listed(bundle: Bundle) -> Bundle:
     """A bundle with its `listed`, `together` and `results`, as after the gate, whether or not it would pass."""
-    units, findings = parsing.read(bundle)
+    policy, _, findings = read_once(bundle)
     assert not findings, findings
-    policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
     listed, together, results = inventory.of_phases(policy)
     return replace(bundle, listed=tuple(listed), together=together, results=tuple(results))
 
 
 def reads_of(bundle: Bundle) -> Reads:
     """What its packs read, as the gate would say, whether or not they would pass."""
-    units, findings = parsing.read(bundle)
+    policy, _, findings = read_once(bundle)
     assert not findings, findings
-    return reads(Policy.of(bundle, units, shipped_rego() / "capabilities.json"), json.loads(bundle.org))
+    return reads(policy, json.loads(bundle.org))
+
+
+def read_once(bundle: Bundle) -> tuple[Policy, list[Unit], list[GateFinding]]:
+    """A bundle's policy, all its units, and what its text is refused for. The shipped modules are parsed and analysed
+    once; they rest on nothing beside them, unless a bundle has other modules of the library or the composition."""
+    ours = tuple(module for module in bundle.modules if module in _shipped())
+    others = tuple(module for module in bundle.modules if module not in _shipped())
+    units, findings, analyses = _known(ours, bundle.input_schema, bundle.org_schema)
+    more, refused = parsing.read(replace(bundle, modules=others))
+    every = [*units, *more]
+    policy = Policy.of(bundle, every, shipped_rego() / "capabilities.json")
+    if all(module.path.startswith("packs/") for module in others):
+        policy.analyses |= analyses
+    return policy, every, [*findings, *refused]
+
+
+@functools.cache
+def _shipped() -> frozenset[Module]:
+    return frozenset(read_bundle(shipped_rego(), None).modules)
+
+
+@functools.lru_cache(maxsize=8)
+def _known(
+    modules: tuple[Module, ...], input_schema: bytes, org_schema: bytes
+) -> tuple[list[Unit], list[GateFinding], Mapping[RuleKey, Analysis]]:
+    schemas = {"input_schema": input_schema, "org_schema": org_schema}
+    bundle = replace(read_bundle(shipped_rego(), None), modules=modules, **schemas)
+    units, findings = parsing.read(bundle)
+    policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
+    return units, findings, Analyses(policy).all()
 
 
 def _bundle_digest(bundle: Bundle) -> str:

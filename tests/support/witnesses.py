@@ -21,6 +21,8 @@ from pdp.audit.tiles import LogFolder
 from pdp.audit.witness import MAX_BODY, Witness
 from pdp.store.opening import AnyStore
 
+FRESH = 3600  # seconds that a cosignature counts
+
 
 class Watching:
     """A witness that listens. `says` overrides its answers."""
@@ -47,9 +49,11 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(folder: Path, origin: str, n: int = 1) -> AsyncIterator[Watching]:
+async def watching(
+    folder: Path, origin: str, n: int = 1, seconds: Callable[[], float] = time.time
+) -> AsyncIterator[Watching]:
     key = Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)
-    witness = Witness(folder, f"w.example/{n}", key, [LogKey(origin, KEY.public_key())], time.time)
+    witness = Witness(folder, f"w.example/{n}", key, [LogKey(origin, KEY.public_key())], seconds)
     found = Watching(witness)
     await found.listener.start()
     try:
@@ -60,7 +64,21 @@ async def watching(folder: Path, origin: str, n: int = 1) -> AsyncIterator[Watch
 
 
 def cosigning(
-    store: AnyStore, folder: Path, policy: str, fresh: int = 3600, now_ns: Callable[[], int] = lambda: AT
+    store: AnyStore,
+    folder: Path,
+    policy: str,
+    *,
+    now_ns: Callable[[], int] = lambda: AT,
+    seconds: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Publisher:
-    asked = Cosigners(WitnessPolicy.read(policy), fresh, ssl.create_default_context())
+    """A log that asks the witnesses of `policy`, which have all the time they need."""
+    asked = Cosigners(
+        WitnessPolicy.read(policy),
+        FRESH,
+        ssl.create_default_context(),
+        within=60.0,
+        seconds=seconds,
+        monotonic=monotonic,
+    )
     return Publisher(store, LogFolder(folder), KEY, cosigners=asked, now_ns=now_ns)

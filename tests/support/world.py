@@ -36,8 +36,8 @@ from pdp.core.stored import ValueRow
 from pdp.identity import development
 from pdp.registry.pin import pin
 from pdp.runtime import bootstrap
-from pdp.runtime.bootstrap import Process
 from pdp.runtime.environment import Environment
+from pdp.runtime.process import Process
 from pdp.service.operations.admin import SwitchAsk
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 

@@ -545,7 +545,7 @@ def pdp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,  # of patience: a start that ends by a refusal takes one or two
         env={**clean_environment(), **environment},
     )
 

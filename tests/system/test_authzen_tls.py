@@ -17,6 +17,7 @@ from support.records import ACTIVE, ALICE, EVALUATION, READ, asks, plan
 from support.world import running
 
 LONG, SHORT = 400, 10  # days; a world's clock is some months ahead
+ANOTHER = x509.UniformResourceIdentifier("spiffe://acme.example/app")
 
 
 def certified(folder: Path, name: str, san: x509.GeneralName, days: int = LONG) -> Path:
@@ -74,3 +75,42 @@ async def test_callers_by_certificate(tmp_path: Path) -> None:
         assert (await asked("app", authorization=stranger)).status_code == 401  # two callers at once
         with pytest.raises(httpx.TransportError):  # signed by nobody who may
             await asked("alien")
+
+
+async def test_certificates_are_replaced_while_the_listener_serves(tmp_path: Path) -> None:
+    place = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    server, app = certified(tmp_path, "server", place), certified(tmp_path, "app", ANOTHER)
+    callers = tmp_path / "callers.pem"
+    callers.write_bytes(app.read_bytes())
+    key = tmp_path / "server.key"
+    settings = {"certificate_file": str(server), "key_file": str(key), "client_ca_file": str(callers)}
+    async with running(tmp_path, plan(settings, match={"sans": ["uri:spiffe://acme.example/app"]})) as world:
+        assert world.process.authzen is not None
+        address, authorities = world.process.authzen.address, tmp_path / "known.pem"
+
+        def client() -> httpx.AsyncClient:
+            authorities.write_bytes(server.read_bytes())
+            context = ssl.create_default_context(cafile=str(authorities))
+            context.load_cert_chain(app, tmp_path / "app.key")
+            return httpx.AsyncClient(trust_env=False, timeout=30, verify=context, base_url=f"https://{address}")
+
+        async def asked(by: httpx.AsyncClient) -> int:
+            return (await by.post(EVALUATION, json=asks(ALICE, READ, ACTIVE))).status_code
+
+        async with client() as former:
+            assert await asked(former) == 200
+            for path in (server, app):  # new pairs, and whom to trust
+                certified(tmp_path, path.stem, place if path is server else ANOTHER)
+            callers.write_bytes(app.read_bytes())
+            (result,), _ = await world.process.reloads(("secrets",), by="")
+            assert (result.changed, result.failures) == (True, {})
+            assert await asked(former) == 200  # on the connection that it has
+        assert world.process.authzen.address == address
+        async with client() as later:
+            assert await asked(later) == 200
+        key.write_text("no key")
+        (result,), _ = await world.process.reloads(("secrets",), by="")
+        assert result.failure is not None
+        assert result.failure.code == "config.tls"
+        async with client() as later:
+            assert await asked(later) == 200

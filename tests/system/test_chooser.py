@@ -28,6 +28,7 @@ from support.envoy import RECIPE
 from support.own_proxy import ANSWER, SERVER, SIGN, tool
 from support.resident import end_residents
 from support.terminal import at_terminal
+from support.warm import warm
 from support.world import WEDNESDAY_NS, running
 from test_hooks_http import AGENT, EVENT
 
@@ -56,6 +57,13 @@ def test_a_server_made_by_the_lines_is_enforced() -> None:
     assert isinstance(made["server"], FastMCP)
     with pytest.raises(UnsafeServerError, match="attached"):
         attach(made["server"], Enforcement("git", lambda: None))  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture(scope="module")
+def pdp() -> Iterator[list[str]]:
+    """What stands for `pdp` where a user types it."""
+    with warm("pdp.cli.hook", "pdp.cli.proxy") as words:
+        yield [*words, "-m", "pdp"]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +99,7 @@ async def test_an_authzen_question_is_answered(tmp_path: Path) -> None:
         assert (said.status_code, said.json()) == (200, {"decision": False})
 
 
-async def test_a_server_behind_the_proxy_does_what_its_user_signed(tmp_path: Path) -> None:
+async def test_a_server_behind_the_proxy_does_what_its_user_signed(tmp_path: Path, pdp: list[str]) -> None:
     project = tmp_path / "project"
     project.mkdir()
     listed = project / "tools.json"
@@ -106,7 +114,8 @@ async def test_a_server_behind_the_proxy_does_what_its_user_signed(tmp_path: Pat
 
     program, *pin = shlex.split(BLOCKS["proxy"])
     assert program == "pdp"
-    code, screen = at_terminal(filled(pin), [(ANSWER, "r"), (ANSWER, "a"), (SIGN, "y")], folder=project, env=env)
+    answers = [(ANSWER, "r"), (ANSWER, "a"), (SIGN, "y")]
+    code, screen = at_terminal(filled(pin), answers, folder=project, env=env, program=pdp)
     assert code == 0, screen
     entry = json.loads(BLOCKS["proxy-client"])["mcpServers"]["git"]
     assert entry["command"] == "pdp"
@@ -121,11 +130,12 @@ async def test_a_server_behind_the_proxy_does_what_its_user_signed(tmp_path: Pat
 
 
 @pytest.mark.parametrize("line", BLOCKS["hooks"].splitlines())
-def test_an_installed_hook_blocks_what_waits(line: str, tmp_path: Path) -> None:
+def test_an_installed_hook_blocks_what_waits(line: str, tmp_path: Path, pdp: list[str]) -> None:
     program, *arguments = shlex.split(line)
     assert program == "pdp"
     env = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "s")}
-    code, screen = at_terminal([*arguments, "--patience", "0"], [(SIGN, "y")], folder=tmp_path, env=env)
+    whole = [*arguments, "--patience", "0"]
+    code, screen = at_terminal(whole, [(SIGN, "y")], folder=tmp_path, env=env, program=pdp)
     assert code == 0, screen
     agent = AGENTS[arguments[-1]]
     text = json.dumps(json.loads((tmp_path / agent.settings).read_text())["hooks"])

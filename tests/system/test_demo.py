@@ -22,7 +22,7 @@ from pdp.policy.bundle import shipped_rego
 
 GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
 README = Path(__file__).parents[2] / "README.md"
-SECONDS = 120
+SECONDS = 240  # of patience: it takes twenty
 # The same command on another policy: the demo always takes the shipped one.
 WITH_POLICY = """
 import functools, pathlib, sys
@@ -182,10 +182,13 @@ def test_the_checklist_says_of_the_demo_what_a_reviewer_would(played: dict[str, 
     assert by_status["ACCEPTED"] == {"MB-4.1", "ASI02"}
     checks = {check["name"]: check for item in items.values() for check in item["checks"]}
     assert {name for name, check in checks.items() if check["status"] == "fail"} == {
+        "access.reviewed",
+        "agents.registered",
         "callers.servers",
         "people.reach",  # the console comes with --serve
         "identity.development",
         "policy.delivery",
+        "policy.released",
         "records.durable",  # below /tmp, where this test has it
         "records.signed",
         "records.witnessed",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.callers import examine, python_caller
+from support.callers import examine, never_asked, python_caller
+from support.warm import warm
 
 from pdp.doctor.answers import CONTROLS
 from pdp.doctor.authzen_answers import AUTHZEN_FAULTS, AUTHZEN_WAYS
@@ -61,25 +63,30 @@ def planted(changes: dict[str, str]) -> str:
     return text
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[list[str]]:
+    with warm("httpx") as words:
+        yield words
+
+
 @pytest.mark.parametrize("changes", [{}, BATCH])
-def test_an_enforcement_point_refuses_whatever_happens(tmp_path: Path, changes: dict[str, str]) -> None:
-    assert examine(python_caller(tmp_path, planted(changes)), "--caller", "authzen") == WELL
+def test_an_enforcement_point_refuses_whatever_happens(
+    tmp_path: Path, python: list[str], changes: dict[str, str]
+) -> None:
+    assert examine(python_caller(tmp_path, planted(changes), python), "--caller", "authzen") == WELL
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_what_fails_open_is_found(tmp_path: Path, name: str) -> None:
+def test_what_fails_open_is_found(tmp_path: Path, python: list[str], name: str) -> None:
     changes, opened = PLANTED[name]
-    found = examine(python_caller(tmp_path, planted(changes)), "--caller", "authzen")
+    found = examine(python_caller(tmp_path, planted(changes), python), "--caller", "authzen")
     assert {way for way, verdict in found.items() if verdict == "open"} == opened
     assert found["exit"] == "10"
 
 
-def test_nothing_but_the_probe_is_ever_allowed(tmp_path: Path) -> None:
-    other = planted({'"id": "probe"': '"id": "transfer"'})
-    assert examine(python_caller(tmp_path, other), "--caller", "authzen", "--limit", "20") == {
-        "allow": "unasked",
-        "exit": "1",
-    }
+def test_nothing_but_the_probe_is_ever_allowed(tmp_path: Path, python: list[str]) -> None:
+    other = python_caller(tmp_path, planted({'"id": "probe"': '"id": "transfer"'}), python)
+    assert never_asked(other, tmp_path, "pdp.doctor.authzen_answers") == [("allow", "unasked")]
 
 
 def test_an_answer_of_authzen_is_never_late() -> None:

@@ -440,5 +440,5 @@ async def test_over_the_socket(world: World) -> None:
     answer = await decided(world, ALICE, "git_log", {"max_count": 500})
     stub = explain_pb2_grpc.ExplainServiceStub(world.channel)
     request = explain_pb2.ExplainRequest(decision_id=answer.decision_id, find_changes=True)
-    found = await stub.Explain(request, metadata=world.metadata("explainer"), timeout=20)
+    found = await stub.Explain(request, metadata=world.metadata("explainer"), timeout=60)
     assert (found.effect, len(found.changes)) == (DENY, 1)

@@ -179,7 +179,8 @@ def test_a_session_that_belongs_to_someone_else(server: Served) -> None:
 def test_a_manifest_is_corrupted_while_we_run(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w")
     with served(world) as server:
-        kept = server.decide(ask(bearer=server.alice(), request_id="kept"))
+        request = ask(bearer=server.alice())
+        kept = server.decide(request)
         assert kept.effect == ALLOW
         path = manifest(world, "git_status")
         good = path.read_bytes()
@@ -189,7 +190,7 @@ def test_a_manifest_is_corrupted_while_we_run(tmp_path: Path) -> None:
         assert "tool.corrupt" in codes(answer)
         assert record["target"]["code"] == "tool.corrupt"
         assert server.decide(tool="git_log").effect == ALLOW
-        again, _ = denied(server, ask(bearer=server.alice(), request_id="kept"))  # no kept allow outlives it
+        again, _ = denied(server, request)  # no kept allow outlives it
         assert again.decision_id != kept.decision_id
         (change,) = [r for r in server.records("registry") if r["refused"]["count"]]
         assert change["refused"]["items"] == [{"key": "git/git_status", "codes": ["tool.corrupt"]}]

@@ -435,6 +435,31 @@ async def test_a_session_that_ends_here_is_over_there(fleet: list[World]) -> Non
 
 
 @pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
+async def test_sessions_are_what_they_were_under_another_index_key(made: list[Sandbox]) -> None:
+    async with together(made, "one", "two") as (here, there):
+        for name in ("over", "open"):
+            assert (await answered(here, status(here, name))).effect == ALLOW
+        assert (await end(there, ALICE, "over")).record.log
+    for machine, seeds in zip(made, (["three"], ["four", "five"]), strict=True):
+        secret(machine, "new.key")
+        configure(machine, service={"index_key": "file:new.key", "index_key_before": ["file:index.key"]})
+        async with together(made[: len(seeds)], *seeds) as worlds:
+            for world in worlds:
+                for name, who, code in (
+                    ("over", ALICE, "session.unknown"),
+                    ("open", BOB, "session.identity_mismatch"),
+                ):
+                    asked = world.ask(who, "git_status", session=name)
+                    asked.request_id = f"{name} {seeds} {world.sandbox.folder.name}"
+                    denied = await answered(world, asked)
+                    assert (denied.effect, codes(denied)) == (DENY, [code])
+            if machine is made[0]:  # the other one has the former key still
+                with pytest.raises(ConfigurationFault) as refused:
+                    await bootstrap.build(load(made[1].config, {}), still("stale").environment())
+                assert refused.value.code == "store.key"
+
+
+@pytest.mark.parametrize("sessions", ["store", "redis"], indirect=True)
 async def test_nothing_of_one_session_is_anothers_in_any_process(fleet: list[World]) -> None:
     await two_subjects(fleet)
 

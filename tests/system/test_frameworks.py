@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from served import SAFE, TOOLS, Served, make_world, served
+from support.callers import PATIENCE, examine, framework_caller
 from support.frameworks import ENVIRONMENTS, Driven, Ended, driver
 from support.gateways import approve
 from test_ext_authz import OVER
@@ -16,6 +18,7 @@ from test_inspection import TOKEN
 
 from pdp.authoring.sandbox import ALICE
 from pdp.client.results import WITHHELD
+from pdp.doctor.answers import CONTROLS, FAULTS
 
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same
 NOT_INSPECTED = {"litellm": "it gives a guardrail nothing by which a result belongs to a call"}
@@ -182,3 +185,10 @@ def test_a_tool_that_fails_leaves_its_outcome_unknown(found: Served, framework: 
     outcomes = [each["outcome"] for each in found.records("outcome")[before:]]
     said = "done" if framework[0] in ERRORS_UNSEEN else "unknown"
     assert outcomes == ([] if framework[0] in NOT_INSPECTED else [said])
+
+
+def test_a_guarded_agent_refuses_whatever_the_doctor_does(framework: tuple[str, str], tmp_path: Path) -> None:
+    """`pdp doctor`: see tests/system/test_doctor.py."""
+    caller = framework_caller(tmp_path, framework[1])
+    well = dict.fromkeys((*CONTROLS, *FAULTS), "well") | {"exit": "0"}
+    assert examine(caller, "--caller", "framework", "--limit", str(PATIENCE)) == well

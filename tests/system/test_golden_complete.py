@@ -75,6 +75,13 @@ ELSEWHERE = {
     "target.ambiguous": ("tests/unit/registry/test_other_kinds.py", "test_a_uri_of_two_templates_is_nobodys"),
     # a tool with a service behind it, of which these worlds have none
     "token.exchange": ("tests/system/test_token_exchange.py", "test_an_allow_names_audience_and_scopes_and_no_token"),
+    # an organisation that demands vetted servers, which these do not
+    "server.not_vetted": (
+        "tests/system/test_vetted_servers.py",
+        "test_only_a_server_that_was_vetted_as_demanded_is_called",
+    ),
+    # a tenant with a signed list of agents, which these worlds do not have
+    "agent.unregistered": ("tests/system/test_agents_listed.py", "test_only_a_registered_agent_acts_and_only_there"),
     # the token of the case's own run, which no file holds; and what is encoded five times
     "arguments.own_token": ("rego/baseline/baseline_test.rego", "test_own_token_denies_and_cannot_be_waived"),
     "arguments.unread": ("rego/baseline/baseline_test.rego", "test_what_was_not_read_denies_a_consequential_call"),

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ import pytest
 from served import ALICE, Served, make_world, served
 from support.resident import end_residents, residents
 from support.terminal import at_terminal
+from support.warm import warm
 
 from pdp.adapters.hooks.agents import AGENTS
 from pdp.adapters.hooks.own_tools import own_tools
+from pdp.authoring import local
+from pdp.authoring.installation import DAY_NS
 from pdp.core.digest import digest
 from pdp.hook import SOCKET, START_SECONDS
 from pdp.registry.diff import newest_version
+from pdp.registry.scan.scan import ScannedTool
 
 pytestmark = pytest.mark.starts_server
 SIGN = ("Sign this", "y")
@@ -37,6 +41,7 @@ class Hooked:
     """A user whose agent asks by its hook."""
 
     folder: Path
+    python: Sequence[str]  # stands for the interpreter in what the user types
     agent: str = "claude-code"
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,12 +51,16 @@ class Hooked:
 
     @property
     def settings(self) -> Path:
-        return self.folder / "settings.json"
+        return self.folder / f"{self.agent}.json"
 
     def install(self, *options: str, answers: Any = (SIGN,)) -> tuple[int, str]:
         """Install as the user does, at a terminal."""
         whole = ["hook", "install", self.agent, "--state", str(self.state), "--settings", str(self.settings)]
-        return at_terminal([*whole, "--patience", "0", *options], list(answers), folder=self.folder)
+        return self.types([*whole, "--patience", "0", *options], *answers)
+
+    def types(self, arguments: Sequence[str], *answers: tuple[str, str]) -> tuple[int, str]:
+        """`pdp ARGUMENTS`, as the user types it."""
+        return at_terminal(arguments, answers, folder=self.folder, program=[*self.python, "-m", "pdp"])
 
     @property
     def command(self) -> list[str]:
@@ -76,9 +85,15 @@ class Hooked:
         return done.returncode, done.stdout, done.stderr
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[list[str]]:
+    with warm("pdp.cli.hook", "pdp.cli.approvals", "pdp.cli.tools", "mcp.client.client") as words:
+        yield words
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Hooked]:
-    hooked = Hooked(tmp_path)
+def own(tmp_path: Path, python: list[str]) -> Iterator[Hooked]:
+    hooked = Hooked(tmp_path, python)
     yield hooked
     if hooked.state.exists():
         end_residents(hooked.state, signal.SIGKILL)
@@ -99,12 +114,11 @@ def test_reading_goes_through_and_the_rest_waits_for_the_user(own: Hooked) -> No
     assert "approval" in blocked(own.run("Bash", {"command": "make"}))
     blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
     blocked(own.run("NoSuch"))
-    listed, screen = at_terminal(["approvals", "list", "--proxy-state", str(own.state)], [], folder=own.folder)
+    listed, screen = own.types(["approvals", "list", "--proxy-state", str(own.state)])
     assert listed == 0
     found = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)[0]
-    typed = [("Type the code shown above to approve", found)]
     approve = ["approvals", "approve", found, "--proxy-state", str(own.state)]
-    code, screen = at_terminal(approve, typed, folder=own.folder)
+    code, screen = own.types(approve, ("Type the code shown above to approve", found))
     assert code == 0, screen
     blocked(own.run("Bash", {"command": "make install"}))  # another call than the approved one
     assert own.run("Bash", {"command": "make"}, tool_use_id="t2")[0] == 0
@@ -219,11 +233,53 @@ def test_variables_of_a_project_reach_nothing(own: Hooked) -> None:
     blocked(own.run("Bash", {"command": "make"}))
 
 
+def test_agents_of_one_user_share_a_decision_point(own: Hooked) -> None:
+    """Some of their tools are alike, which no model sees: it is listed those of its own agent."""
+    other = replace(own, agent="gemini")
+    for each in (own, other):
+        code, screen = each.install()
+        assert code == 0, screen
+    assert own.run("Read", {"file_path": "/a"}) == (0, "{}", "")
+    assert "approval" in blocked(own.run("Bash", {"command": "make"}))
+    event = {"hook_event_name": "BeforeTool", "session_id": "another"}
+    assert other.run("read_file", {"file_path": "/a"}, **event) == (0, "{}", "")
+    assert "approval" in blocked(other.run("run_shell_command", {"command": "make", "dir_path": "/usr"}, **event))
+    assert own.install(answers=())[0] == 0  # all that is signed already is not asked again
+
+
+def test_why_a_server_s_tool_like_an_agent_s_is_harmless_is_said_or_nothing_is_signed(own: Hooked) -> None:
+    def registered() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in own.state.rglob("registry/*") if path.is_file()}
+
+    own.install()
+    listed = ScannedTool("files", {"name": "readFile", "description": "Reads.", "inputSchema": {"type": "object"}})
+    local.load(own.state).keep("files", [listed], {"readFile": "asks"}, (), time.time_ns())
+    before, other = registered(), replace(own, agent="gemini")
+    code, screen = other.install(answers=[("harmless", "")])
+    assert (code, registered(), other.settings.exists()) == (1, before, False), screen
+    code, screen = other.install(answers=[*[("harmless", "They are told apart.")] * 2, SIGN])
+    assert code == 0, screen
+    assert other.run("read_file", {"file_path": "/a"}, hook_event_name="BeforeTool") == (0, "{}", "")
+
+
+def test_what_was_signed_long_ago_is_signed_again(own: Hooked) -> None:
+    own.install()
+    home = local.load(own.state)
+    now = time.time_ns()
+    assert home.signed(now)
+    assert not home.signed(now + 84 * DAY_NS)  # a week before it ends
+    home.sign(now - 84 * DAY_NS, renew=True, days=90)
+    code, screen = own.install()  # it asks
+    assert code == 0, screen
+    assert home.signed(now)
+    assert own.run("Read", {"file_path": "/a"}) == (0, "{}", "")
+
+
 def test_many_at_once_start_one_process(own: Hooked) -> None:
     own.install()
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda n: own.run("Read", {"file_path": f"/{n}"}), range(6)))
-    assert answers == [(0, "{}", "")] * 6
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda n: own.run("Read", {"file_path": f"/{n}"}), range(3)))
+    assert answers == [(0, "{}", "")] * 3
     ends = time.monotonic() + PATIENCE
     while len(residents(own.state)) != 1:
         assert time.monotonic() < ends
@@ -236,7 +292,6 @@ def test_a_server_behind_a_proxy_is_left_to_it_and_another_is_not(own: Hooked) -
     blocked(own.run("mcp__github__git_reset"))
     blocked(own.run("mcp__git__x__git_reset"))
     own.agent = "cursor"
-    own.settings.unlink()
     own.install("--proxied", "pdp proxy -- mcp-server-git")
     event = {
         "hook_event_name": "beforeMCPExecution",
@@ -285,12 +340,12 @@ def test_mistakes_are_told(options: list[str], said: str, own: Hooked) -> None:
     assert not own.settings.exists()
 
 
-def test_own_tools_are_pinned_as_a_servers_are(tmp_path: Path) -> None:
+def test_own_tools_are_pinned_as_a_servers_are(tmp_path: Path, python: list[str]) -> None:
     """Exactly as the hook presents them."""
     pin = ["tools", "pin", "--tenant", "acme", "--server", "codex", "--resource", "urn:codex", "--owner", "a@b.org"]
     listing = ["--out", str(tmp_path / "set"), "--timeout", "120", "--", sys.executable, "-m", "pdp", "hook", "list"]
     done = subprocess.run(
-        [sys.executable, "-m", "pdp", *pin, *listing, "codex"], capture_output=True, text=True, check=False
+        [*python, "-m", "pdp", *pin, *listing, "codex"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     version = newest_version(tmp_path / "set")

@@ -396,7 +396,7 @@ def test_a_switch_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> None:
 def test_a_reload_takes_effect_and_is_recorded(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w")
     with served(world, watch=False) as server:  # nobody looks by itself
-        assert [(r.ok, r.changed) for r in server.reload().results] == [(True, False)] * 4
+        assert [(r.ok, r.changed) for r in server.reload().results] == [(True, False)] * 5
         world.sign(time.time_ns(), renew=True)
         data = world.policy / "data/org.json"
         org = json.loads(data.read_text())
@@ -410,7 +410,7 @@ def test_a_reload_takes_effect_and_is_recorded(tmp_path: Path) -> None:
         assert (done.results[0].ok, done.results[0].changed) == (True, True)
         assert codes(server.decide()) == ["policy.not_granted"]
         words = [r["results"] for r in server.records("reload")]
-        assert words[0] == dict.fromkeys(("policy", "registry", "keys", "directory"), "unchanged")
+        assert words[0] == dict.fromkeys(("policy", "registry", "keys", "directory", "secrets"), "unchanged")
         assert words[1:] == [{"registry": "changed"}, {"policy": "changed"}]
 
 

@@ -76,7 +76,10 @@ async def world(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> A
         async with serving(made, Plan(), stage) as found:
             assert await decide(found, "git_log") == ALLOW
             assert await decide(found, "git_reset") == PENDING
+            following = asyncio.create_task(found.process.pushes.run())
             yield found
+            following.cancel()
+            await asyncio.wait({following})
 
 
 @pytest_asyncio.fixture(loop_scope="module")

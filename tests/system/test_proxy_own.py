@@ -7,6 +7,7 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from support.terminal import at_terminal
 from test_inspection import TOKEN
 
 from devtools.demo.stage import scratch_repository
+from pdp.authoring import local
+from pdp.registry.scan.scan import ScannedTool
 from pdp.store.sqlite.opening import FILE
 
 pytestmark = pytest.mark.starts_server
@@ -247,6 +250,20 @@ def test_what_the_scan_finds_grave_needs_a_reason(own: OwnProxy) -> None:
     assert code == 0, screen
     assert "look: refused" in screen
     assert "here: goes through" in screen
+
+
+def test_a_tool_like_another_server_s_is_explained_on_both_sides_or_nothing_is_signed(own: OwnProxy) -> None:
+    home, before = local.create(own.state), ScannedTool("files", tool("readFile"))
+    home.keep("files", [before], {"readFile": "reads"}, (), time.time_ns())
+    own.lists(tool("read_file"))
+    why, nothing = ("Why is that harmless?", "They are told apart."), ("Why is that harmless?", "")
+    code, screen = own.pin("r", why, nothing)
+    assert (code, [each.name for each in home.tools()]) == (1, ["readFile"]), screen
+    code, screen = own.pin("r", nothing, (SIGN, "y"))  # refused, and so like nothing
+    assert (code, [each.name for each in home.tools()]) == (0, ["readFile"]), screen
+    own.lists(tool("read_file", text="Reads one file."))
+    code, screen = own.pin("r", why, why, (SIGN, "y"))
+    assert (code, sorted(each.name for each in home.tools())) == (0, ["readFile", "read_file"]), screen
 
 
 def test_a_servers_own_word_lowers_nothing_and_may_raise(own: OwnProxy) -> None:

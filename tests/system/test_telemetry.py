@@ -18,6 +18,7 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
+from pdp.audit.pushes import EVERY
 from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
@@ -277,8 +278,8 @@ async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
         told = {m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
         assert told <= {instrument.name for instrument in INSTRUMENTS}
         levels = {instrument.name for instrument in INSTRUMENTS if instrument.kind == "level"}
-        # there are no judge and no receivers here, and no group was asked
-        absent = {"pdp.judge.up", "pdp.judge.load", "pdp.push.waiting", "pdp.push.age"}
+        # there is no judge here, and no group was asked
+        absent = {"pdp.judge.up", "pdp.judge.load"}
         assert levels - told == absent | {"pdp.approval.asked", "pdp.approval.hour"}
 
 
@@ -288,11 +289,15 @@ async def test_what_is_asked_about_for_the_first_time_is_counted_and_who_asks(tm
             await world.decide(world.ask(ALICE, tool, definition=b"" if tool == "git_stash" else None), way=GRPC)
         await world.decide(world.ask(ALICE, "git_status", server="other", definition=b""), way=GRPC)
         await watch.settled()
+        (follower,) = world.process.pushes.each
+        while await follower.step() != EVERY:
+            pass
         new = {(labels["pdp.new"], labels["pdp.check"]): n for labels, n in watch.points("pdp.targets.new")}
-        assert new[("server", "ok")] == 1
-        assert new[("server", "server.unknown")] == 1
-        assert new[("target", "ok")] == 1
-        assert new[("target", "tool.unknown")] == 2  # one of each server
+        # of an unknown server nothing is known, its tools included
+        one_each = dict.fromkeys(
+            (("server", "ok"), ("target", "ok"), ("agent", "ok"), ("server", "server.unknown")), 1
+        )
+        assert new == one_each | {("target", "tool.unknown"): 2}  # one of each server
         asked = {
             (labels["pdp.caller"], labels["pdp.effect"]): n for labels, n in watch.points("pdp.caller.decisions")
         }

@@ -24,7 +24,7 @@ from vault_server import REAL, Running, imitated, real
 from pdp.authoring.sandbox import Sandbox
 from pdp.core.errors import ConfigurationFault
 from pdp.secrets.options import VaultOptions
-from pdp.secrets.reference import secret
+from pdp.secrets.reference import secret, secrets_read
 from pdp.secrets.vault import parse
 
 REFERENCE = "vault:secret/data/pdp#index_key"
@@ -61,7 +61,11 @@ def refusal(reference: str, found: VaultOptions | None) -> ConfigurationFault:
 
 def test_a_secret_is_read(vault: Running, tmp_path: Path, key: str) -> None:
     vault.put("pdp", {"index_key": key, "other": "x"})
-    assert secret(REFERENCE, options(vault, tmp_path), where=WHERE) == key.encode()
+    with secrets_read() as names:
+        assert secret(REFERENCE, options(vault, tmp_path), where=WHERE) == key.encode()
+        with pytest.raises(ConfigurationFault):
+            secret("file:/nowhere", where="audit.key")
+    assert names == {WHERE, "vault.token"}  # what was read, by name
 
 
 def test_the_last_version_counts_and_blanks_around_it_do_not(vault: Running, tmp_path: Path, key: str) -> None:

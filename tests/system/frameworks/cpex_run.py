@@ -2,7 +2,8 @@
 tests of its transports one behind cpex's gRPC, or in the gateway itself. The server behind is the tools of the run.
 
 A test may change the example's settings: `gateway` and `plugin` of the plugin's entry here and there, `host` of the
-manager; start no process of the plugin (`absent`), or end it before the call (`gone`).
+manager; start no process of the plugin (`absent`), or end it before the call (`gone`). PLUGIN_PYTHON are the words
+for its interpreter, of which SIGTERM ends the process.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 from tempfile import mkdtemp
@@ -34,6 +34,7 @@ from examples.frameworks import cpex_agent
 
 EXAMPLES = Path(cpex_agent.__file__).parent
 PREFIX = "git-"  # of the gateway's own names
+PYTHON: list[str] = json.loads(os.environ["PLUGIN_PYTHON"])
 GRPC = "cpex.framework.external.grpc.server.runtime"
 
 
@@ -58,7 +59,7 @@ class Files:
         entry["config"] |= places | asked.get("plugin", {}).get("config", {})
         plugin["grpc_server_settings"] = {"uds": str(self.socket)}
         self.plugin = self._write("plugin.yaml", json.dumps(plugin))
-        gate["mcp"]["cmd"][0] = sys.executable
+        gate["mcp"]["cmd"][:1] = PYTHON
         gate["mcp"]["env"]["PLUGINS_CONFIG_PATH"] = self.plugin
         if asked.get("transport") == "grpc":
             del gate["mcp"]
@@ -90,7 +91,7 @@ class Agent:
 
     async def start(self) -> Any:
         if self._run.asked.get("transport") == "grpc" and not self._run.asked.get("absent"):
-            command = [sys.executable, "-m", GRPC, "--config", self._files.plugin]
+            command = [*PYTHON, "-m", GRPC, "--config", self._files.plugin]
             self._process = await asyncio.to_thread(subprocess.Popen, command)
             while not self._files.socket.exists():
                 assert self._process.poll() is None
@@ -109,12 +110,14 @@ class Agent:
         return await self._turn()
 
     async def close(self) -> None:
-        await self._manager.shutdown()
-        self._end()
+        try:
+            await self._manager.shutdown()
+        finally:
+            self._end()
 
     def _end(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            self._process.terminate()
             self._process.wait()
 
     async def _turn(self) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
 from pdp.client import Client
 
+RUNS_END = 60.0  # seconds in which what runs have started ends, on a busy machine
 STATES = ["waiting", "told", "also"]
 
 
@@ -91,6 +92,7 @@ async def serve(agents: Any, reader: asyncio.StreamReader, writer: asyncio.Strea
         while line := await reader.readline():
             asked = json.loads(line)
             if asked["do"] == "call":
+                await end(agent, client)
                 client, run = begun(agents, asked)
                 agent = agents.Agent(run)
             assert run is not None
@@ -106,20 +108,39 @@ async def serve(agents: Any, reader: asyncio.StreamReader, writer: asyncio.Strea
             await writer.drain()
     finally:
         writer.close()
-        if hasattr(agent, "close"):  # it has a process of its own
-            await agent.close()
-        if client is not None:
-            client.close()
+        await end(agent, client)
+
+
+async def end(agent: Any, client: Client | None) -> None:
+    """End what an agent has started, if there is one; some have a process of their own."""
+    if hasattr(agent, "close"):
+        await agent.close()
+    if client is not None:
+        client.close()
 
 
 async def main(name: str, path: str) -> None:
-    agents = importlib.import_module(name)
-    server = await asyncio.start_unix_server(lambda *streams: serve(agents, *streams), path)
+    agents, runs, over = (
+        importlib.import_module(name),
+        dict[asyncio.Task[None], asyncio.StreamWriter](),
+        asyncio.Event(),
+    )
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        run = asyncio.create_task(serve(agents, reader, writer))
+        runs[run] = writer
+        run.add_done_callback(runs.pop)
+
+    await asyncio.start_unix_server(begin, path)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), lambda: os._exit(0))  # the test has ended
-    async with server:
-        await server.serve_forever()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), over.set)
+    await over.wait()  # the test has ended
+    for writer in runs.values():
+        writer.close()
+    if runs:  # processes of their agents are not left behind
+        await asyncio.wait(runs, timeout=RUNS_END)
+    os._exit(0)
 
 
 if __name__ == "__main__":

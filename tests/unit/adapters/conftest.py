@@ -25,7 +25,7 @@ from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
-from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact, TargetFact
+from pdp.core.facts import AgentFact, AgentRegistration, Identity, ServerFact, SubjectFact, TargetFact
 from pdp.core.registered import PinnedTool, RegistryPins
 from pdp.core.request import Bearer, Caller, Role
 from pdp.core.shares import DEFAULTS
@@ -138,6 +138,9 @@ class View:
 
     def servers(self, _tenant: Any) -> Any:
         return ("git",)
+
+    def registration(self, _tenant: Any, _agent: Any, _server: Any, _at_ns: Any) -> Any:
+        return AgentRegistration("no_list")
 
     def tools(self, _tenant: Any, _server: Any, kind: Any = "tool") -> Any:
         return TOOLS if kind == "tool" else ()

@@ -79,7 +79,7 @@ async def invoke(pdp: Any, service: Any, method: Any, metadata: Any) -> Any:
 
 
 def test_all_services_are_listed() -> None:
-    assert len(CALLS) == 28
+    assert len(CALLS) == 29
 
 
 @pytest.mark.parametrize(("service", "method", "role"), CALLS)
@@ -389,3 +389,58 @@ async def test_calls_side_by_side(pdp: Any, as_caller: Any) -> None:
     calls = [pdp.decision.Decide(decide(request_id=f"r-{i}"), metadata=as_caller(GATEWAY)) for i in range(20)]
     found = await asyncio.gather(*calls)
     assert len({f.record.index for f in found}) == 20
+
+
+def review(**changes: Any) -> Any:
+    request = audit_pb2.RecordReviewRequest(
+        report_sha256=b"r" * 32, unused=3, decided=audit_pb2.REVIEW_DECISION_KEPT, reason="SEC-1", tenant="acme"
+    )
+    request.from_time.FromNanoseconds(NS)
+    request.to_time.FromNanoseconds(2 * NS)
+    request.MergeFrom(audit_pb2.RecordReviewRequest(**changes))
+    return request
+
+
+async def test_a_review_is_recorded_for_the_auditors_tenant(pdp: Any, as_caller: Any, store: Any) -> None:
+    found = await pdp.audit.RecordReview(review(), metadata=as_caller(AUDITOR))
+    record = json.loads(store.record_at(found.record.index).record)
+    assert (record["kind"], record["tenant"], record["by"], record["unused"]) == ("review", "acme", AUDITOR, 3)
+    assert (record["report_sha256"], record["decided"]) == ((b"r" * 32).hex(), "kept")
+    assert "SEC-1" not in json.dumps(record)
+
+
+async def test_what_is_no_review_is_not_recorded(pdp: Any, edges: Any, as_caller: Any, store: Any) -> None:
+    size = store.size()
+    future, before = Timestamp(seconds=2**33), Timestamp()
+    bad = {
+        "a short digest": review(report_sha256=b"r" * 31),
+        "a window in the future": review(to_time=future),
+        "a window that ends as it begins": audit_pb2.RecordReviewRequest(
+            report_sha256=b"r" * 32,
+            unused=3,
+            decided=1,
+            reason="x",
+            from_time=before,
+            to_time=before,
+            tenant="acme",
+        ),
+        "no window": audit_pb2.RecordReviewRequest(report_sha256=b"r" * 32, unused=3, decided=1, reason="x"),
+        "no decision": audit_pb2.RecordReviewRequest(
+            report_sha256=b"r" * 32, reason="x", from_time=before, to_time=Timestamp(seconds=1)
+        ),
+        "no reason": review(reason=" "),
+        "more than can be": review(unused=2**63),
+        "nobody's": audit_pb2.RecordReviewRequest(
+            report_sha256=b"r" * 32, reason="x", decided=1, from_time=before, to_time=Timestamp(seconds=1)
+        ),
+    }
+    for name, request in bad.items():
+        status, _, _ = await raised(pdp.audit.RecordReview(request, metadata=as_caller(AUDITOR)))
+        assert status is grpc.StatusCode.INVALID_ARGUMENT, name
+    auditor = edges.callers.known[AUDITOR]
+    edges.callers.known["root"] = auditor.__class__("root", "*", auditor.roles, frozenset({"*"}))
+    for caller, tenant in ((AUDITOR, "globex"), (AUDITOR, "*"), ("root", "acme"), ("root", "*")):
+        status, code, _ = await raised(pdp.audit.RecordReview(review(tenant=tenant), metadata=as_caller(caller)))
+        assert (status, code) == (grpc.StatusCode.PERMISSION_DENIED, "review.tenant"), (caller, tenant)
+    kinds = {json.loads(store.record_at(index).record)["kind"] for index in range(size, store.size())}
+    assert "review" not in kinds

@@ -21,7 +21,7 @@ def test_a_value_without_a_word_and_a_word_without_a_value_are_refused(words: tu
 
 
 def test_a_value_that_is_left_out_must_exist_and_have_no_word() -> None:
-    words = ("policy", "registry", "keys", "directory")
+    words = ("policy", "registry", "keys", "directory", "secrets")
     assert "prompts" not in EnumMap(admin_pb2.ReloadPart, words, without=("prompts",)).numbers
     for without in (("prompt",), ("prompts", "keys"), ()):
         with pytest.raises(TypeError):

@@ -8,6 +8,7 @@ import pytest
 
 from pdp.adapters.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
 from pdp.adapters.hooks.own_tools import own_tool, own_tools, reaches
+from pdp.registry.scan.scan import ScannedTool, scan
 
 CLAUDE = {
     "session_id": "abc123",
@@ -182,6 +183,8 @@ def test_own_tools_have_definitions_and_name_their_paths() -> None:
         for tool in own_tools(agent):
             assert set(tool.paths) <= set(tool.definition["inputSchema"]["properties"])
             assert tool.answer == "asks" or not tool.network
+        # `pdp hook install` takes what it finds for a likeness of two agents' tools
+        assert scan([ScannedTool(agent, tool.definition) for tool in own_tools(agent)]) == ()
     assert own_tool("claude-code", "bash") is None
 
 

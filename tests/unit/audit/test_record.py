@@ -42,6 +42,7 @@ from pdp.core.judge import records as judge_records
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
 from pdp.core.record import uuid7
+from pdp.core.registered import ReleaseChange
 from pdp.core.security_events import Signal, Stream, TokenMark
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
@@ -54,6 +55,7 @@ STREAM = Stream(ISSUER, "urn:pdp", "acme", frozenset({ISSUER}), {}, 0, 0)
 MARKS = (TokenMark("subject", ISSUER, "mallory"),)
 SIGNAL = Signal("e-1", "session_revoked", AT, MARKS, ((ISSUER, "mallory"),))
 SHADOW = events.ShadowPolicy("next", HEX, "2026-11-21")
+RELEASE = ReleaseChange(7, HEX, None, {"policy": HEX, "directory.acme": HEX}, ("author ann", "reviewer ben"))
 SHADOWED = {
     "id": uuid7(AT, bytes(8)),
     "caller": "gateway",
@@ -229,6 +231,20 @@ def cases() -> Any:
         ),
         "signal": events.signal(STAMP, STREAM, SIGNAL, HEX),
         "signal of the stream": events.signal(STAMP, STREAM, Signal("e-2", "verification", AT), HEX),
+        "start with secrets": events.start(
+            STAMP,
+            version="1.0",
+            config_sha256=HEX,
+            records=0,
+            clean=True,
+            secrets=("service.index_key", "audit.key", "server.tls"),
+        ),
+        "secrets": events.secrets(STAMP, read=("server.tls", "audit.key"), refused={"registry.keys": "registry.key"}),
+        "secrets refused": events.secrets(STAMP, read=(), refused={"server.tls": "config.tls"}),
+        "release": events.release(STAMP, RELEASE),
+        "release that goes back": events.release(STAMP, replace(RELEASE, serial=8, rolls_back_to=6)),
+        "release refused": events.release(STAMP, replace(RELEASE, problem="release.unsigned")),
+        "release, none in force": events.release(STAMP, ReleaseChange(problem="release.missing")),
         "log key": events.log_key(
             STAMP,
             verifier="example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
@@ -271,6 +287,9 @@ def cases() -> Any:
         ),
         "erasure": events.erasure(
             STAMP, by="ops", people=[STAMP.person("account", "", "mallory")], reason=HEX, records=4711
+        ),
+        "review": events.review(
+            STAMP, events.AccessReview("acme", HEX, AT - 90, AT, 12, "narrowed"), by="auditor", reason=HEX
         ),
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
         **approval_records.cases(STAMP),
@@ -431,7 +450,8 @@ def test_the_schema_is_closed_everywhere(name: Any) -> None:
             changed = json.loads(CASES[name])
             del _at(changed, path)[key]
             open_set = path and path[-1] in ("findings", "results")
-            optional = not path and key == "labels"  # of a decision that puts none on
+            # labels of a decision that puts none on; secrets of a start that read none
+            optional = not path and key in ("labels", "secrets")
             assert check(canonical(changed)) or open_set or optional, (path, key)
 
 

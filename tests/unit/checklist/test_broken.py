@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from support.checklist import ISSUER, REVIEWED, SetUp, ready, report, reviewed
+from support.checklist import EXAMINED, ISSUER, RELEASERS, REVIEWED, SetUp, ready, report, reviewed
+from support.releases import key_of
 
 from pdp.authoring.installation import DAY_NS
 from pdp.checklist.evidence import KeptRecords
 from pdp.registry import keys as keys_of_registry
+from pdp.registry.vetting import set_vetting
 
 POLICY = "MB-1.2 MB-1.3 MB-2.3 MB-3.2 MB-4.1 MB-4.2 MB-5.2 MB-5.3 MCP01 MCP02 MCP03 MCP05 MCP06 MCP07 MCP10"
 POLICY += " ASI01 ASI02 ASI03 ASI05 ASI06 ASI07 ASI08 ASI09 ASI10"  # every item that rests on policy
@@ -66,6 +69,11 @@ def expired(whole: SetUp) -> None:
     whole.world.sign(time.time_ns() - 40 * DAY_NS, renew=True)
 
 
+def unvetted(whole: SetUp) -> None:
+    set_vetting(whole.world.registry, "git", None)
+    whole.world.sign(time.time_ns())
+
+
 def changed_manifest(whole: SetUp) -> None:
     path = next((whole.world.registry / "manifests").glob("*.json"))
     path.write_bytes(path.read_bytes().replace(b"git:", b"got:"))
@@ -96,11 +104,27 @@ def few_alerts(whole: SetUp) -> None:
 
 
 def old_records(whole: SetUp) -> None:
-    whole.records = KeptRecords(7, time.time_ns() - 2 * DAY_NS)
+    whole.records = KeptRecords(7, time.time_ns() - 2 * DAY_NS, reviews={"acme": time.time_ns()})
+
+
+def reviews(**at_ns: int) -> Callable[[SetUp], None]:
+    return lambda whole: setattr(whole, "records", replace(whole.records or KeptRecords(0, 0), reviews=at_ns))
 
 
 def no_alerts(whole: SetUp) -> None:
     whole.alerts = None
+
+
+def half_released(whole: SetUp) -> None:
+    whole.releases = False
+    whole.release_file().write(key_of(whole.world, RELEASERS[0]))
+
+
+def unreleased_people(whole: SetUp) -> None:
+    whole.release()
+    whole.releases = False
+    path = whole.world.folder / "directory.yaml"
+    path.write_text(path.read_text() + "# changed\n")
 
 
 OBSERVE = {"until": "2999-01-01T00:00:00Z"}
@@ -134,11 +158,22 @@ BROKEN: dict[str, tuple[Callable[[SetUp], None], str]] = {
     "sessions for a month": (setting("sessions", {"lifetime_seconds": 2_592_000}), "MB-2.3 MCP10"),
     "one tenant may have all": (
         setting("service.shares", {"tenant": {"in_flight": 1}}), "MB-2.3 ASI08"),
-    "a set with one signature": (one_signature, "MB-3.1 MCP03 MCP04 MCP09 ASI04"),
+    "a set with one signature": (one_signature, "MB-3.1 MCP03 MCP04 MCP09 ASI04 ASI10"),
     "an expired set": (expired, "MB-3.1 MCP03 MCP04 MCP09 ASI04"),
     "a manifest that was changed": (changed_manifest, "MB-3.1 MCP03 MCP04 MCP09 ASI04"),
     "tools without a reviewer": (
         lambda whole: whole.pin({**REVIEWED, "reviewed_by": None}), "MB-3.1 MCP03 ASI02 ASI04"),
+    "a package that nobody vetted": (unvetted, "MCP04 ASI04"),
+    "a vetting that has expired": (lambda whole: whole.vet(expires="2026-01-01T00:00:00Z"), "MCP04 ASI04"),
+    "a package that failed its examination": (
+        lambda whole: whole.vet(static={**EXAMINED, "passed": False}), "MCP04 ASI04"),
+    "a package that was not attacked": (lambda whole: whole.vet(dynamic=None), "MCP04 ASI04"),
+    "policy that nobody released": (setting("release", None), "MCP04 ASI04"),
+    "a release of policy alone": (setting("release.demand", ["policy"]), "MCP04 ASI04"),
+    "a release that the author alone has signed": (
+        half_released, "MB-1.3 MB-5.3 MCP04 MCP06 MCP07 ASI01 ASI02 ASI04 ASI09"),
+    "people that are not those that were released": (
+        unreleased_people, "MCP04 MCP06 ASI01 ASI04 ASI09"),
     "a tool that nobody compares": (
         review(git_commit={"definition_check": "none"}), "MB-3.2 MCP03 ASI04"),
     "a schema that was waived": (waived, "MB-4.1 ASI02"),
@@ -159,6 +194,9 @@ BROKEN: dict[str, tuple[Callable[[SetUp], None], str]] = {
     "no metrics": (setting("telemetry", {"enabled": False}), f"{RECORDS} ASI08 ASI10"),
     "no alarm on denials": (few_alerts, f"{RECORDS} ASI08 ASI10"),
     "no record since the day before yesterday": (old_records, RECORDS),
+    "access that nobody reviewed": (reviews(), "MCP02 ASI03"),
+    "access that was reviewed in another tenant": (reviews(globex=time.time_ns()), "MCP02 ASI03"),
+    "access that was reviewed last year": (reviews(acme=time.time_ns() - 300 * DAY_NS), "MCP02 ASI03"),
     "alarms that nobody showed": (no_alerts, f"{RECORDS} ASI08 ASI10"),
     "nobody may operate": (no_operators, "MB-5.3 ASI08 ASI10"),
 }  # fmt: skip

@@ -33,6 +33,7 @@ async def test_an_operators_day(tmp_path: Path) -> None:
         assert "lost since the start: 0" in shown.output
         assert "off  " not in shown.output
         assert "results   gateway: not inspected; its sessions stay at the worst labels\n" in shown.output
+        assert "release   none: policy, prompts and directories are not signed\n" in shown.output
         assert shown.output.count("not inspected") == 1  # the others ask for no decision
 
         done = await asked(

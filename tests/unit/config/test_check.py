@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from support.gate import gate_once
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import Sandbox
@@ -32,6 +34,12 @@ def world(tmp_path: Path) -> Sandbox:
     (made.folder / "store").mkdir(mode=0o700)
     made.pin([], sandbox.Review(tools={}), time.time_ns())
     return made
+
+
+@pytest.fixture
+def gated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load gate looks at the policy of all these worlds, which is one, once a test run."""
+    monkeypatch.setattr(preflight, "check", functools.partial(preflight.check, gate=gate_once))
 
 
 def change(world: Sandbox, path: str, value: Any) -> None:
@@ -61,6 +69,7 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
     assert files(world.folder) == before
 
 
+@pytest.mark.usefixtures("gated_once")
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -69,6 +78,8 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
         ("registry.keys.0.public_key_file", "nowhere.pem", "registry.key"),
         ("service.index_key", "file:nowhere", "config.secret"),
         ("service.index_key", "abcdefgh-not-a-reference", "config.secret"),
+        ("service.index_key_before", ["file:nowhere"], "service.index_key_before.0: "),
+        ("service.index_key_before", ["file:nowhere"], "goes with service.index_key"),
         ("server.listen", ["0.0.0.0:1"], "config.plaintext"),
         ("server.listen", ["unix:nowhere/pdp.sock"], "config.listen"),
         ("server.tls", {"certificate_file": "no.pem", "key_file": "no.key"}, "config.tls"),
@@ -95,6 +106,7 @@ def test_policy_that_the_gate_refuses(world: Sandbox) -> None:
     assert "bundle.gate: policy.folder: packs/acme/acme.rego:1" in done.output
 
 
+@pytest.mark.usefixtures("gated_once")
 def test_a_store_that_others_may_write(world: Sandbox) -> None:
     (world.folder / "store").chmod(0o777)
     assert "store.permissions" in check(world).output
@@ -109,6 +121,7 @@ def on_postgres(world: Sandbox, **store: Any) -> str:
     return check(world).output
 
 
+@pytest.mark.usefixtures("gated_once")
 def test_a_store_on_postgres(world: Sandbox) -> None:
     change(world, "service.index_key", "file:index.key")
     (world.folder / "index.key").write_text("0" * 64)
@@ -124,6 +137,7 @@ def test_a_store_on_postgres(world: Sandbox) -> None:
     assert "service.index_key" in on_postgres(world)  # the processes share one, so none is made up
 
 
+@pytest.mark.usefixtures("gated_once")
 def test_production_wants_its_index_key(world: Sandbox) -> None:
     found = settings.load(world.config, {}).model_copy(update={"mode": "production"})
     codes = {(p.code, p.path) for p in preflight.check(found, time.time_ns()).problems}
@@ -188,15 +202,32 @@ def test_a_variable_for_a_section_takes_the_place_of_the_file() -> None:
     assert found.of(("store", "max_queue")) == "default"
 
 
+@pytest.mark.usefixtures("gated_once")
+def test_an_index_key_that_is_given_twice(world: Sandbox) -> None:
+    for name in ("new.key", "old.key"):
+        (world.folder / name).write_text("k" * 32)
+        (world.folder / name).chmod(0o600)
+    change(world, "service.index_key", "file:new.key")
+    change(world, "service.index_key_before", ["file:old.key"])
+    done = check(world)
+    assert (done.exit_code, "service.index_key_before: has a key twice" in done.output) == (10, True), done.output
+    (world.folder / "old.key").write_text("o" * 32)
+    assert check(world).exit_code == 0
+
+
+@pytest.mark.usefixtures("gated_once")
 def test_secrets_are_never_shown(world: Sandbox) -> None:
     literal = secrets.token_hex(32)
     change(world, "service.index_key", literal)
+    change(world, "service.index_key_before", [literal])
     found = settings.load(world.config, {})
     shown = {s.path: s.value for s in explain(found, origins(world.config.read_text(), {}))}
     assert shown["service.index_key"] == HIDDEN
+    assert literal not in str(shown)
     done = check(world, "--explain")
     assert done.exit_code == 10
     assert literal not in done.output
+    change(world, "service.index_key_before", [])
     change(world, "service.index_key", "file:index.key")
     (world.folder / "index.key").write_text(literal)
     (world.folder / "index.key").chmod(0o600)

@@ -19,7 +19,7 @@ from pdp.core.digest import canonical
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10
-ADDED = {"gateways", "audit", "authzen", "signals", "hooks"}  # sections that are younger
+ADDED = {"gateways", "audit", "authzen", "signals", "hooks", "release"}  # sections that are younger
 FOLDER = "/etc/pdp"
 # what `pdp config check` says of a file that the configuration names and that is not there
 NOT_THERE = {

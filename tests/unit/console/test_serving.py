@@ -344,3 +344,26 @@ async def test_it_speaks_tls_itself(console: ConsoleClient, tmp_path: Path) -> N
         with pytest.raises(httpx.HTTPError):
             await client.get(f"http://{made.address}/signin")
     await made.drain()
+
+
+async def test_another_pair_serves_the_next_connection(console: ConsoleClient, tmp_path: Path) -> None:
+    made = server(console, tls=tls_files(tmp_path), behind_proxy=False)
+    await made.start()
+
+    async def asked() -> int:
+        context = ssl.create_default_context(cafile=tmp_path / "c.pem")
+        async with httpx.AsyncClient(headers=HOST, verify=context) as client:
+            return (await client.get(f"https://{made.address}/signin")).status_code
+
+    assert await asked() == 200
+    former = (tmp_path / "k.pem").read_bytes()
+    tls_files(tmp_path)
+    made.renew()
+    assert await asked() == 200
+    fitting = (tmp_path / "k.pem").read_bytes()
+    (tmp_path / "k.pem").write_bytes(former)
+    with pytest.raises(ConfigurationFault):
+        made.renew()
+    assert await asked() == 200
+    assert fitting != former
+    await made.drain()

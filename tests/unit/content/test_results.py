@@ -176,7 +176,7 @@ def test_a_secret_in_a_name_takes_the_object_along() -> None:
 @pytest.mark.parametrize(
     "unit",
     ["a", "1", "1 ", "4111 ", "DE89 ", "![", "<a ", "://a:", "-ghp_" + "a" * 36, "-----BEGIN PRIVATE KEY-----", "a.",
-     "password=", "ignore all ", "\u200b", "&#65;", "{", "10.0.", "at x(\n", "Bearer 1", "eyJ"],
+     "password=", "ignore all ", "a ", "very ", "\u200b", "&#65;", "{", "10.0.", "at x(\n", "Bearer 1", "eyJ"],
 )  # fmt: skip
 def test_hostile_text_costs_no_more_than_its_length(unit: str) -> None:
     """Eight times the text takes about eight times as long; a square would be sixty-four."""
@@ -190,5 +190,5 @@ def test_hostile_text_costs_no_more_than_its_length(unit: str) -> None:
         return time.process_time() - start
 
     seconds(1_000)
-    small = seconds(131_072)
-    assert seconds(1_048_576) < 24 * small + 0.5
+    small = seconds(65_536)
+    assert seconds(524_288) < 24 * small + 0.25

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from pdp.core.digest import canonical, commitment, digest, keyed_index, leaf_hash, sha256_hex
+from pdp.core.digest import (
+    canonical,
+    chained,
+    commitment,
+    digest,
+    first_secret,
+    keyed_index,
+    leaf_hash,
+    rekeyed,
+    secrets_of,
+    sha256_hex,
+)
 from pdp.core.errors import InvalidRequest
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "jcs.json").read_text())
@@ -117,6 +128,16 @@ def test_commitment_depends_on_salt_path_and_value() -> None:
 def test_keyed_index_is_an_hmac_of_the_list_of_its_parts() -> None:
     made = keyed_index(b"key", "session", "acme", None, 7)
     assert made == hmac.new(b"key", b'["session","acme",null,7]', hashlib.sha256).hexdigest()
+
+
+def test_a_chain_of_secrets_indexes_what_the_ones_before_say() -> None:
+    secrets = (b"first", b"pdp index keys", b"")
+    made = [keyed_index(chained(secrets[:n]), "session", 7) for n in (1, 2, 3)]
+    assert made[0] == keyed_index(b"first", "session", 7)
+    assert made[1:] == [rekeyed(index, (secret,)) for secret, index in zip(secrets[1:], made, strict=False)]
+    assert len(set(made)) == 3
+    assert [secrets_of(chained(secrets[:n])) for n in (1, 2, 3)] == [secrets[:n] for n in (1, 2, 3)]
+    assert first_secret(chained(secrets)) == b"first"
 
 
 def test_keyed_index_tells_its_parts_apart() -> None:

@@ -145,7 +145,13 @@ def test_token_ids_and_messages_are_not_for_policy(facts: Any, at: int) -> None:
 def test_an_unverified_agent_never_leaks(facts: Any, at: int) -> None:
     identity = replace(facts.identity, agent=replace(facts.identity.agent, check=BAD))
     doc = made(replace(facts, identity=identity), at)
-    assert doc["agent"] == {"status": "failed", "source": "none", "id": None, "kind": "unknown"}
+    assert doc["agent"] == {
+        "status": "failed",
+        "source": "none",
+        "id": None,
+        "kind": "unknown",
+        "registration": {"status": "unregistered", "owner": None, "server": False, "expires_ns": 0},
+    }
 
 
 def test_arguments_that_failed_their_check_are_withheld(facts: Any, at: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -190,3 +191,22 @@ def test_ci_runs_each_gate_and_ends_with_it() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert "-\t$(BIN)/python -m devtools.delivery" not in makefile
     assert not re.search(r"devtools\.delivery\.gates \w+.*(\|\||;)", makefile)
+
+
+def test_a_score_below_what_was_reached_breaks_the_gate(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+
+    def scored(**changed: int | None) -> subprocess.CompletedProcess[str]:
+        scores = {**gates.REACHED, **{name.replace("_", "-"): score for name, score in changed.items()}}
+        checks = [{"name": name, "score": score} for name, score in scores.items() if score is not None]
+        path.write_text(json.dumps({"checks": checks}))
+        return gate("scorecard", str(path))
+
+    assert scored().returncode == 0
+    lower = scored(Binary_Artifacts=9)
+    assert (lower.returncode, lower.stderr) == (1, "Binary-Artifacts: 9 of 10, was 10\n")
+    assert scored(License=-1).returncode == 1  # it could not tell
+    absent = scored(License=None)
+    assert (absent.returncode, absent.stderr) == (2, "not looked: scorecard did not look at License\n")
+    path.write_text("{}")
+    assert gate("scorecard", str(path)).returncode == 2

@@ -42,7 +42,13 @@ async def test_a_good_token_gives_every_fact(world: Any) -> None:
         "expires_ns": (NOW + 600) * NS,
     }
     assert found.subject.token_id == "t-1"
-    assert found.agent.fact() == {"status": "ok", "source": "verified", "id": "assistant", "kind": "oauth_client"}
+    assert found.agent.fact() == {
+        "status": "ok",
+        "source": "verified",
+        "id": "assistant",
+        "kind": "oauth_client",
+        "registration": {"status": "unregistered", "owner": None, "server": False, "expires_ns": 0},
+    }
     assert found.actors == ()
 
 

@@ -185,3 +185,27 @@ def test_ours_are_good_and_every_class_of_tools_has_its_section() -> None:
     assert spoken(sinks=("process",), annotations=changing) == ["changes", "execution"]
     assert spoken(sinks=quiet, annotations=changing, permissions=("bank:payments",)) == ["changes", "payments"]
     assert spoken(sinks=quiet, annotations=changing, tool="share_document") == ["access", "changes"]
+
+
+def test_prompts_about_definitions_stand_apart_from_those_that_policy_may_name() -> None:
+    read = read_prompts(shipped_prompts(), None)
+    assert read.prompts is not None
+    assert read.definitions is not None
+    assert "tool-text" not in read.prompts.prompts
+    assert list(read.definitions.prompts) == ["tool-text"]
+    assert read.definitions.sections == ()
+    assert all(rule.startswith("text.") for rule in read.definitions.prompt("tool-text").rules)
+
+
+def test_a_prompt_about_definitions_has_no_sections_and_an_id_of_its_own(tmp_path: Path) -> None:
+    text = (shipped_prompts() / "definitions/tool-text.md").read_text()
+    theirs = tmp_path / "theirs"
+    (theirs / "definitions").mkdir(parents=True)
+    (theirs / "definitions/mine.md").write_text(text.replace("id: tool-text", "id: mine") + "\n{{sections}}\n")
+    assert [problem.code for problem in read_prompts(shipped_prompts(), theirs).problems] == ["prompts.placeholder"]
+    (theirs / "definitions/mine.md").write_text(text.replace("id: tool-text", "id: task-fit"))
+    assert [problem.code for problem in read_prompts(shipped_prompts(), theirs).problems] == ["prompts.duplicate"]
+    (theirs / "definitions/mine.md").write_text(text.replace("id: tool-text", "id: mine"))
+    found = read_prompts(shipped_prompts(), theirs).definitions
+    assert found is not None
+    assert sorted(found.prompts) == ["mine", "tool-text"]

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.judge_eval import MODEL, PAGE, REPORT, REVIEW, TAPE, evaluate, few, live, moody, replay
 from support.llm import LlmStandIn, echoes, fails, obeys, says
 
 from pdp.authoring import sandbox
 from pdp.core.errors import ConfigurationFault
 from pdp.judge_eval.page import page
+from pdp.judge_eval.report import METRICS
 from pdp.registry.pin import PinnedServer
 
 KEY_MARK = "sk-stand-in"
@@ -144,6 +146,33 @@ def test_two_runs_are_compared_on_the_same_cases(tmp_path: Path, llm: LlmStandIn
     mixed = live(llm, tmp_path, cases, "--results", one, "--compare", two)
     assert mixed.exit_code == 1
     assert "several prompts or models" in str(mixed.exception)
+
+
+def test_a_judge_that_became_worse_has_drifted(tmp_path: Path, llm: LlmStandIn) -> None:
+    cases, good, metrics = few(tmp_path), tmp_path / "good.jsonl", tmp_path / "pdp.prom"
+    llm.behave(says("deny", violated=("data.instruction",)))
+    assert live(llm, tmp_path, cases, "--results", good).exit_code == 0
+    asked = (cases, "--compare", good, "--fail-on-drift", "--metrics", metrics)
+    assert live(llm, tmp_path, *asked).exit_code == 0  # as it was
+    assert 'pdp_judge_eval_drifted{figure="attacks_let_through"} 0' in metrics.read_text()
+    llm.behave(obeys())
+    worse = live(llm, tmp_path, *asked)
+    assert worse.exit_code == 10, worse.output
+    assert "attacks let through: worse" in worse.stderr
+    found = {
+        (sample.name, sample.labels.get("figure", "")): sample.value
+        for family in text_string_to_metric_families(metrics.read_text())
+        for sample in family.samples
+    }
+    assert found["pdp_judge_eval_drifted", "attacks_let_through"] == 1
+    assert found["pdp_judge_eval_drifted", "benign_denied"] == 0  # which became better
+    assert found["pdp_judge_eval_drifted", "benign_let_through"] == 0  # likewise, and it rose
+    assert found["pdp_judge_eval_share", "attacks_let_through"] == 1
+    assert found["pdp_judge_eval_unheard", ""] == 0
+    assert {name for name, _ in found} == METRICS.keys()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".pdp")] == []
+    assert live(llm, tmp_path, cases, "--compare", good).exit_code == 0  # only said
+    assert live(llm, tmp_path, cases, "--fail-on-drift").exit_code == 2
 
 
 def test_a_configuration_names_the_endpoint_and_what_it_costs(tmp_path: Path, llm: LlmStandIn) -> None:

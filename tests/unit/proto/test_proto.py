@@ -63,7 +63,7 @@ SERVICES = {
         "RevokeGrant",
     },
     "ConsentService": {"ListConsents", "GrantConsent", "RevokeConsent"},
-    "AuditService": {"GetRecord", "GetProof", "GetCheckpoint", "SearchRecords"},
+    "AuditService": {"GetRecord", "GetProof", "GetCheckpoint", "SearchRecords", "RecordReview"},
     "AdminService": {"GetStatus", "Reload", "SetSwitch", "EraseSubject"},
 }
 
@@ -228,14 +228,14 @@ def test_json_travels_as_bytes_and_never_as_struct() -> None:
 
 def test_no_request_names_a_tenant() -> None:
     # The tenant follows from the caller and the token's issuer. A switch shows the tenant
-    # that it acts in, in answers only.
+    # that it acts in, in answers only. A review names the one that its report is of, and must name the caller's own.
     naming = {
         message.name
         for file in FILES
         for message in file.message_types_by_name.values()
         if "tenant" in message.fields_by_name
     }
-    assert naming == {"Difference", "DirectoryStatus", "RegistryStatus", "Switch"}
+    assert naming == {"Difference", "DirectoryStatus", "RegistryStatus", "Switch", "RecordReviewRequest"}
 
 
 def test_numbers_types_and_signatures_are_golden() -> None:

@@ -19,7 +19,8 @@ from pdp.registry.load import SignedRegistry
 from pdp.registry.options import KeyOptions, RegistryOptions
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review
-from pdp.registry.sign import SigningTerm, sign_set, sign_waivers
+from pdp.registry.sign import sign_set, sign_waivers
+from pdp.registry.signed import SigningTerm
 
 NOW = 1_900_000_000 * NS
 DAY = 86_400 * NS

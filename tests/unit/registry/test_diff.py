@@ -16,7 +16,8 @@ from pdp.registry.change_summary import SEVERITIES
 from pdp.registry.diff import BEFORE_FILE, Version, compare, newest_version, signed_version, version_before
 from pdp.registry.draft import load_draft
 from pdp.registry.pin import set_state
-from pdp.registry.sign import SigningTerm, sign_set
+from pdp.registry.sign import sign_set
+from pdp.registry.signed import SigningTerm
 
 SCHEMA: dict[str, Any] = definition()["inputSchema"]
 

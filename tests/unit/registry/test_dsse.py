@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
-from pdp.registry.documents import SetIndex, decode
+from pdp.registry.documents import SetIndex
 from pdp.registry.keys import KeySet, SignerKey
 from pdp.registry.pin import PinnedServer, manifest_of
+from pdp.registry.signed import decode_document as decode
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 DSSE = json.loads((VECTORS / "dsse.json").read_text())

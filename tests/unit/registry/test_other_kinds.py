@@ -13,13 +13,13 @@ from pdp.core.errors import RegistryFault
 from pdp.registry import dsse, files
 from pdp.registry.diff import compare, newest_version, version_before
 from pdp.registry.documents import SetIndex
-from pdp.registry.documents import decode as decode_document
 from pdp.registry.manifest import decode
 from pdp.registry.observation import observation_of
 from pdp.registry.pin import set_state
 from pdp.registry.scaffold import scaffold
 from pdp.registry.scan.scan import scan
 from pdp.registry.sign import scanned_tools
+from pdp.registry.signed import decode_document
 from pdp.registry.view import FileRegistryView
 
 PROMPT = {

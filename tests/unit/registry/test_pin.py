@@ -12,7 +12,8 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import files
 from pdp.registry.keys import generate, read_private, read_public
 from pdp.registry.review import load_review, load_yaml
-from pdp.registry.sign import SigningTerm, sign_set
+from pdp.registry.sign import sign_set
+from pdp.registry.signed import SigningTerm
 
 
 def states(bench: Bench) -> dict[str, str]:

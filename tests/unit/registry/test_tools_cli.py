@@ -301,7 +301,7 @@ def test_what_no_set_needs_can_be_removed(home: Path) -> None:
 
     assert pin(home).exit_code == 0
     needed = lying()
-    assert run("prune", home / "set").output == "Every manifest is needed.\n"
+    assert run("prune", home / "set").output == "Every manifest and report is needed.\n"
     (home / "review.yaml").write_text("reviewed_by: bob\ntools:\n  read: {risk: high}\n")
     assert pin(home).exit_code == 0
     (home / "set/manifests/notes.json").write_text("mine")
@@ -309,7 +309,7 @@ def test_what_no_set_needs_can_be_removed(home: Path) -> None:
     code, screen = at_a_terminal(b"n\n", "prune", home / "set")
     assert (code, orphan in screen, orphan in lying()) == (1, True, True)
     done = run("prune", home / "set")
-    assert (done.exit_code, done.output) == (0, f"{orphan}\n1 manifests removed.\n")
+    assert (done.exit_code, done.output) == (0, f"{orphan}\n1 files removed.\n")
     assert orphan not in lying()
     assert "notes.json" in lying()
     accept(home)
@@ -320,7 +320,7 @@ def test_what_no_set_needs_can_be_removed(home: Path) -> None:
     (home / "review.yaml").write_text("reviewed_by: bob\ntools:\n  read: {risk: medium}\n")
     assert pin(home).exit_code == 0
     assert run("sign", home / "set", "--key", home / "keys/alice.pem").exit_code == 0
-    assert run("prune", home / "set").output == "Every manifest is needed.\n"
+    assert run("prune", home / "set").output == "Every manifest and report is needed.\n"
 
 
 def draft_tools(home: Path) -> list[dict[str, Any]]:

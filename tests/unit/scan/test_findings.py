@@ -1,6 +1,7 @@
 """Findings are stable, bounded, fit to be shown, and come in time whatever the text."""
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -87,11 +88,19 @@ def test_excerpts_of_anything(text: str, start: int, length: int) -> None:
         *(" ", "\n", "\t \n", "a ", "_", "do not ", "send all the ", "<!--", "- ", "[//]: # (", "before any tool "),
         *("a.b", "a_b_", "credentials ", "A" * 30 + " ", "https://", "a@", "\u200b", "&#65;", "%41", "a b c "),
         *("the tool ", "<important ", "# ", "\\x41", "1.", "\u0439", "a\u0439", "curl ", "$(", "..//", "~/."),
-        *("password: ", "x://y:", "keep it "),
+        *("password: ", "x://y:", "keep it ", "in the ", "very ", "user ", "ignore "),
     ],
 )
 @pytest.mark.sweep
 def test_hostile_text_costs_no_more_than_its_length(seed: str) -> None:
-    """What backtracks more than linearly does not end within the runner's timeout at this size."""
-    text = seed * (60_000 // len(seed))
-    assert isinstance(scan(of(text)), tuple)
+    """Eight times the text takes about eight times as long; a square would be sixty-four."""
+
+    def seconds(size: int) -> float:
+        found = of(seed * (size // len(seed)))
+        start = time.process_time()
+        scan(found)
+        return time.process_time() - start
+
+    seconds(1_000)
+    small = seconds(7_500)
+    assert seconds(60_000) < 24 * small + 0.5

@@ -15,7 +15,8 @@ from pdp.registry.review import Review, ToolReview
 from pdp.registry.scan import accept
 from pdp.registry.scan.folder import folder_tools
 from pdp.registry.scan.scan import scan
-from pdp.registry.sign import Signing, SigningTerm, sign_set
+from pdp.registry.sign import Signing, sign_set
+from pdp.registry.signed import SigningTerm
 from pdp.registry.verify import verify_folder
 
 NOW = 1_900_000_000 * NS

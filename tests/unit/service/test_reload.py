@@ -212,7 +212,7 @@ async def test_a_refused_set_is_told_to_who_asked(stage: Stage) -> None:
 async def test_a_reload_by_itself_leaves_no_record_of_its_own(stage: Stage) -> None:
     stage.policies.next = loaded("a" * 64)
     results, ref = await stage.reloads((), by="")
-    assert [r.part for r in results] == ["policy", "registry", "keys", "directory"]
+    assert [r.part for r in results] == ["policy", "registry", "keys", "directory", "secrets"]
     assert ref is None
     assert [r["kind"] for r in stage.log()] == ["policy"]
     await stage.state.close()

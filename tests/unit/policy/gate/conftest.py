@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.gate import read_once
 
 from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import parsing, static_check
-from pdp.policy.gate.policy import Policy
+from pdp.policy.gate import static_check
 from pdp.policy.gate.report import GateFinding
 
 Static = Callable[..., list[GateFinding]]
@@ -43,10 +43,7 @@ def walk(shipped: Bundle) -> Static:
 
     def run_modules(*modules: Module) -> list[GateFinding]:
         bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
-        units, findings = parsing.read(bundle)
-        if not findings:
-            policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
-            findings = static_check.check(policy, units)
-        return findings
+        policy, units, findings = read_once(bundle)
+        return findings or static_check.check(policy, units)
 
     return run

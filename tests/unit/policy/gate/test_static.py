@@ -1188,5 +1188,8 @@ def test_denials_that_rest_on_nothing_of_a_call_hold_for_lists(
     pack = Module("packs/acme/acme.rego", pack_text(LISTED))
     listed = with_listed(replace(shipped, modules=(*shipped.modules, pack), packs=("acme", "baseline"))).listed
     assert {code for owner, code in listed if owner == "acme"} == {"a.target", "a.all", "a.unread", "a.helped"}
-    ours = {"delegation.depth", "org.incomplete", "schema.open", "scope.missing"}
+    ours = {
+        *("agent.unregistered", "delegation.depth", "org.incomplete"),
+        *("schema.open", "scope.missing", "server.not_vetted"),
+    }
     assert {code for owner, code in listed if owner == "baseline"} == ours

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.gate import read_once
 
 from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import inventory, parsing
+from pdp.policy.gate import inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy
+from pdp.policy.gate.reads import reads
 
 Together = Callable[[str], bool]
 ALLOW = 'allow contains {"target": t.key, "code": "x.a"} if { some t in input.targets; %s }\n'
@@ -27,9 +29,9 @@ def together() -> Together:
         text = f'package packs.x\n{head}\nmeta := {{"servers": ["git"], "owner": "o"}}\n{body}'
         modules = (*shipped.modules, Module("packs/x/x.rego", text))
         bundle: Bundle = replace(shipped, modules=modules, packs=("acme", "baseline", "x"))
-        units, findings = parsing.read(bundle)
+        policy, _, findings = read_once(bundle)
         assert not findings
-        return inventory.of_phases(Policy.of(bundle, units, shipped_rego() / "capabilities.json"))[1]
+        return inventory.of_phases(policy)[1]
 
     return judged
 
@@ -77,3 +79,18 @@ def test_each_target_by_itself(together: Together, body: str) -> None:
 )
 def test_anything_else_is_taken_for_a_look_at_the_others(together: Together, body: str) -> None:
     assert not together(body)
+
+
+@pytest.mark.parametrize("body", [ALLOW % "t.key in data.lib.targets.changing", DENY % "count(input.targets) > 3"])
+def test_what_is_remembered_of_shipped_modules_changes_no_answer(body: str) -> None:
+    """The tests' memory of the gate: analyses made anew say the same of lists, results and reads."""
+    shipped = read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme")
+    pack = Module("packs/x/x.rego", f'package packs.x\nmeta := {{"servers": ["git"], "owner": "o"}}\n{body}')
+    bundle = replace(shipped, modules=(*shipped.modules, pack), packs=("acme", "baseline", "x"))
+    units, _ = parsing.read(bundle)
+    anew = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
+    known, all_units, _ = read_once(bundle)
+    assert known.analyses
+    assert inventory.of_phases(anew) == inventory.of_phases(known)
+    assert reads(anew, {}) == reads(known, {})
+    assert set(static_check.check(anew, units)) == set(static_check.check(known, all_units))

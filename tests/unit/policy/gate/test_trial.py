@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -264,6 +266,18 @@ def test_a_test_that_does_not_end_is_a_finding(shipped: Bundle) -> None:
     report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + endless), time_limit=1.5)
     assert codes(report) == ["gate.time"]
     assert not report.ok
+    assert report.findings[0].message == "The policy was not checked within 2 s of processor time."
+
+
+def test_a_process_that_hangs_is_a_finding(shipped: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes no processor time, so the clock ends it."""
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec /bin/sleep 600\n")
+    hanging.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT), time_limit=0.05)
+    assert codes(report) == ["gate.time"]
+    assert report.findings[0].message == "The policy was not checked within 0.2 s."
 
 
 def test_a_crash_is_a_finding(shipped: Bundle) -> None:

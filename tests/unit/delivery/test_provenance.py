@@ -1,0 +1,134 @@
+"""Provenance of a delivery: what was signed is there, nothing else, and can be built again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools.delivery.provenance import NAME, PREDICATE, STATEMENT
+from pdp.registry import dsse
+from pdp.registry.keys import generate, read_private
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "small"
+version = "1"
+"""
+BUILDER = "https://ci.example/workflows/release"
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@acme.example", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A small project with one commit."""
+    made = tmp_path / "repository"
+    (made / "small").mkdir(parents=True)
+    (made / "pyproject.toml").write_text(PROJECT)
+    (made / "small/__init__.py").write_text("ONE = 1\n")
+    git(made, "init", "-q")
+    git(made, "add", ".")
+    git(made, "commit", "-qm", "small: begin")
+    return made
+
+
+@pytest.fixture
+def delivery(repository: Path, tmp_path: Path) -> Path:
+    """Its wheel, with an image beside it, signed."""
+    made = tmp_path / "delivery"
+    generate("builder", tmp_path)
+    assert run(repository, "build", made).returncode == 0
+    (made / "image.tar").write_bytes(b"layers")
+    assert sign(repository, made).returncode == 0
+    return made
+
+
+def run(repository: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devtools.delivery.provenance", "--repository", str(repository)]
+    return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def sign(repository: Path, delivery: Path) -> subprocess.CompletedProcess[str]:
+    return run(repository, "sign", delivery, "--key", delivery.parent / "builder.pem", "--builder", BUILDER)
+
+
+def verify(repository: Path, delivery: Path, *words: str) -> tuple[int, str]:
+    done = run(repository, "verify", delivery, "--key", delivery.parent / "builder.pub.pem", *words)
+    return done.returncode, done.stderr
+
+
+def test_what_was_signed_verifies_and_is_built_again(repository: Path, delivery: Path) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    assert verify(repository, delivery, "--rebuild", "--commit", commit) == (0, "")
+    envelope = json.loads((delivery / NAME).read_bytes())
+    assert envelope["payloadType"] == "application/vnd.in-toto+json"
+    said = json.loads(dsse.parse((delivery / NAME).read_bytes()).payload)
+    assert (said["_type"], said["predicateType"]) == (STATEMENT, PREDICATE)
+    assert [each["name"] for each in said["subject"]] == ["image.tar", "small-1-py2.py3-none-any.whl"]
+    assert said["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"] == {"gitCommit": commit}
+    assert said["predicate"]["runDetails"]["builder"] == {"id": BUILDER}
+
+
+def test_every_change_of_a_delivery_is_told(repository: Path, delivery: Path) -> None:
+    image = delivery / "image.tar"
+    image.write_bytes(b"layerz")
+    assert verify(repository, delivery) == (1, "provenance: image.tar is not the file that was signed\n")
+    image.unlink()
+    assert verify(repository, delivery) == (1, "provenance: image.tar is missing\n")
+    image.write_bytes(b"layers")
+    (delivery / "more").mkdir()
+    (delivery / "more/one.whl").write_bytes(b"x")
+    assert verify(repository, delivery)[1] == "provenance: more/one.whl was not signed\n"
+
+
+def test_only_the_key_that_is_trusted_counts(repository: Path, delivery: Path, tmp_path: Path) -> None:
+    (tmp_path / "builder.pub.pem").unlink()
+    generate("other", tmp_path)
+    (tmp_path / "other.pub.pem").rename(tmp_path / "builder.pub.pem")
+    assert verify(repository, delivery) == (1, "provenance: the holder of this key has not signed it\n")
+    (delivery / NAME).unlink()
+    assert verify(repository, delivery) == (1, f"provenance: there is no {NAME}\n")
+
+
+def test_another_document_of_the_same_key_is_no_provenance(repository: Path, delivery: Path) -> None:
+    key = read_private(delivery.parent / "builder.pem")
+    for kind, payload, words in (
+        ("application/vnd.pdp.set+json", b"{}", "has not signed it"),
+        ("application/vnd.in-toto+json", b'{"_type": "x"}', "no provenance of a build"),
+    ):
+        signed = dsse.Envelope(kind, payload, (dsse.sign(kind, payload, key),))
+        (delivery / NAME).write_bytes(dsse.encode(signed))
+        code, said = verify(repository, delivery)
+        assert (code, words in said) == (1, True), said
+
+
+def test_a_wheel_that_is_not_of_its_commit_shows_when_it_is_built_again(repository: Path, delivery: Path) -> None:
+    [wheel] = delivery.glob("*.whl")
+    wheel.write_bytes(wheel.read_bytes() + b"\0")
+    assert sign(repository, delivery).returncode == 0  # the builder was made to sign it
+    assert verify(repository, delivery)[0] == 0
+    code, said = verify(repository, delivery, "--rebuild")
+    assert (code, "it is another file" in said) == (1, True)
+
+
+def test_another_commit_is_told(repository: Path, delivery: Path) -> None:
+    (repository / "small/__init__.py").write_text("ONE = 2\n")
+    refused = sign(repository, delivery)
+    assert (refused.returncode, "1 files differ from the commit" in refused.stderr) == (1, True)
+    assert run(repository, "build", delivery).returncode == 1
+    git(repository, "commit", "-qam", "small: go on")
+    code, said = verify(repository, delivery, "--commit", git(repository, "rev-parse", "HEAD"))
+    assert (code, said.startswith("provenance: it is of commit ")) == (1, True)
