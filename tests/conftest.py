@@ -54,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in (MARKER, "sweep")])
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Says in CI at once what failed: a run that is ended for its time never comes to its summary."""
+    if report.failed and os.environ.get("CI") == "true" and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext[-2000:]}", file=sys.stderr, flush=True)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def engines_end_on_their_own_thread() -> Iterator[None]:
     """A regorus engine may only be dropped by the thread that made it. One that a test left in a cycle is collected

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pickle
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from pdp.policy.gate.report import GateFinding, GateReport
 from pdp.policy.gate.syntax import Unit
 
 FOLDER = "TEST_GATE_REPORTS"  # the environment variable; settings of the product begin with PDP_
+# the command line, but for the gate's memory
+PDP = (sys.executable, str(Path(__file__).with_name("pdp_gated_once.py")))
 OF_THE_MACHINE = {"gate.time", "gate.died"}  # says how busy the machine was, not what the bundle is
 
 

@@ -276,6 +276,7 @@ class LlmStandIn:
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-in")
         self._port = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: set[asyncio.Task[None]] = set()  # of `_tasks`, those that wait before the first byte
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -297,7 +298,8 @@ class LlmStandIn:
         self._behaviours = list(behaviours)
 
     def forget(self) -> None:
-        """As on the first day."""
+        """As on the first day: it hangs up on those that still wait, too."""
+        self._loop.call_soon_threadsafe(self._hang_up)
         self.requests.clear()
         self.most = 0
         self.behave(says())
@@ -321,19 +323,25 @@ class LlmStandIn:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _hang_up(self) -> None:
+        for task in self._held:
+            task.cancel()
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while (seen := await _read(reader)) is not None and await self._answer(seen, reader, writer):
+                while (seen := await _read(reader)) is not None and await self._answer(seen, task, reader, writer):
                     pass
         finally:
             self._tasks.discard(task)
             writer.close()
 
-    async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(
+        self, seen: Seen, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """Whether the connection goes on."""
         self.requests.append(seen)
         behave = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
@@ -342,11 +350,13 @@ class LlmStandIn:
         self.most = max(self.most, self._now)
         try:
             if answer.seconds:
+                self._held.add(task)
                 with contextlib.suppress(TimeoutError):  # until then, or until nobody waits any more
                     async with asyncio.timeout(answer.seconds):
                         if not await reader.read(1):
                             return False
         finally:
+            self._held.discard(task)
             self._now -= 1
         body = _api(seen, answer) if answer.body is None else answer.body
         headers = {"content-type": "application/json", "content-length": str(len(body)), **answer.headers}

@@ -14,6 +14,7 @@ from typing import Any
 from mcp import StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
+from support.gate import FOLDER, PDP
 from support.terminal import at_terminal
 
 SERVER = Path(__file__).with_name("trying_server.py")
@@ -35,6 +36,7 @@ class OwnProxy:
     folder: Path
     options: tuple[str, ...] = ()  # at pinning
     env: dict[str, str] = field(default_factory=dict)
+    program: Sequence[str] = PDP  # stands for `pdp` in what the user types
 
     def __post_init__(self) -> None:
         self.project.mkdir()
@@ -67,19 +69,20 @@ class OwnProxy:
         """Pin at a terminal; a plain answer is one about a tool."""
         typed = [(ANSWER, each) if isinstance(each, str) else each for each in answers]
         arguments = ["proxy", "--pin", "--state", str(self.state), *self.options, *self.command]
-        return at_terminal(arguments, typed, folder=self.project, env=self.env)
+        return at_terminal(arguments, typed, folder=self.project, env=self.env, program=self.program)
 
     def approvals(self, *arguments: str, answers: Sequence[tuple[str, str]] = ()) -> tuple[int, str]:
         """`pdp approvals` as the user types it."""
         whole = ["approvals", *arguments, "--proxy-state", str(self.state)]
-        return at_terminal(whole, answers, folder=self.project)
+        return at_terminal(whole, answers, folder=self.project, program=self.program)
 
     @asynccontextmanager
     async def client(self, *options: str) -> AsyncIterator[Client]:
         """An agent that starts the proxy. What it says on standard error is kept."""
-        args = ["-m", "pdp", "proxy", "--state", str(self.state), *options, *self.command]
-        env = {**{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}, **self.env}
-        parameters = StdioServerParameters(command=sys.executable, args=args, cwd=self.project, env=env or None)
+        command, *pdp = self.program
+        args = [*pdp, "proxy", "--state", str(self.state), *options, *self.command]
+        env = {**{name: os.environ[name] for name in (FOLDER, "PYTHONPATH") if name in os.environ}, **self.env}
+        parameters = StdioServerParameters(command=command, args=args, cwd=self.project, env=env or None)
         with self.errors.open("a") as errors:
             async with Client(stdio_client(parameters, errlog=errors), cache=None) as client:
                 yield client

@@ -6,9 +6,10 @@ import os
 import pty
 import select
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from support.gate import PDP
 
 SILENCE = 90.0  # seconds in which a command on a busy machine says something
 
@@ -19,7 +20,7 @@ def at_terminal(
     *,
     folder: Path,
     env: Mapping[str, str] | None = None,
-    program: Sequence[str] = (sys.executable, "-m", "pdp"),
+    program: Sequence[str] = PDP,
 ) -> tuple[int, str]:
     """Exit code and screen of `pdp ARGUMENTS`. Each answer is typed when its question has appeared, in this order."""
     ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""A week of calls, agents and approvers, fixed beforehand: the same for every policy that it is put to.
+"""Some days of calls, agents and approvers, fixed beforehand: the same for every policy that it is put to.
 
 Agents come back every five minutes until they are allowed, refused, or tired; approvers refuse some requests,
 overlook some, and let some agents go on for a while. Everything is drawn by a seed, in simulated time.
@@ -27,7 +27,7 @@ from pdp.core.errors import Fault
 from pdp.v1 import decision_pb2, types_pb2
 
 MONDAY_NS = 1_799_625_600 * NS  # 2027-01-11T00:00:00Z
-DAYS, HOUR, MINUTE = 7, 3600, 60
+DAYS, HOUR, MINUTE = 3, 3600, 60
 CALLS_A_DAY = 70
 POLL = 5 * MINUTE
 PATIENCE = 3 * HOUR

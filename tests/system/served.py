@@ -24,7 +24,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from support.gate import gate_once
+from support.gate import PDP, gate_once
 from support.pseudonyms import revealed
 
 from pdp.authoring import sandbox
@@ -527,21 +527,13 @@ def spawned(world: Sandbox, **options: Any) -> Iterator[Spawned]:
 
 def serve_command(world: Sandbox, ready: Path) -> list[str]:
     """What an operator types, but for the gate's memory."""
-    return [
-        sys.executable,
-        str(Path(__file__).with_name("pdp_gated_once.py")),
-        "serve",
-        "--config",
-        str(world.config),
-        "--ready-file",
-        str(ready),
-    ]
+    return [*PDP, "serve", "--config", str(world.config), "--ready-file", str(ready)]
 
 
 def pdp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, run to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "pdp.cli.main", *arguments],
+        [*PDP, *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -35,7 +35,7 @@ DIFFERS, USAGE, FAULT = 10, 2, 1
 
 @dataclass(frozen=True, slots=True)
 class Weeks:
-    """The same week under two policies."""
+    """The same days under two policies."""
 
     old: Path
     new: Path

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from mcp import StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
+from support.gate import PDP
 from support.own_proxy import ANSWER, SIGN, OwnProxy, tool
 from support.terminal import at_terminal
+from support.warm import warm
 from test_inspection import TOKEN
 
 from devtools.demo.stage import scratch_repository
@@ -42,9 +45,17 @@ async def limit() -> Any:
         yield
 
 
+@pytest.fixture(scope="module")
+def pdp() -> Iterator[list[str]]:
+    with warm(
+        "support.gated", "pdp.cli.proxy", "pdp.cli.approvals", env={"PYTHONPATH": str(ROOT / "tests")}
+    ) as words:
+        yield [*words, PDP[-1]]
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> OwnProxy:
-    made = OwnProxy(tmp_path, options=("--allow-write", str(tmp_path / "project")))
+def own(tmp_path: Path, pdp: list[str]) -> OwnProxy:
+    made = OwnProxy(tmp_path, options=("--allow-write", str(tmp_path / "project")), program=pdp)
     made.lists(tool("here"), tool("put", "path"), tool("variables"))
     return made
 
@@ -200,7 +211,7 @@ async def test_another_proxy_takes_the_place_of_the_one_that_serves(own: OwnProx
 
 def run(own: OwnProxy, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pdp", "proxy", "--state", str(own.state), *arguments, *own.command],
+        [*own.program, "proxy", "--state", str(own.state), *arguments, *own.command],
         cwd=own.project, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -226,7 +237,7 @@ def test_another_command_was_not_read(own: OwnProxy) -> None:
     own.listed.rename(own.project / "others.json")
     other = [*own.command[:-1], str(own.project / "others.json")]
     done = subprocess.run(
-        [sys.executable, "-m", "pdp", "proxy", "--state", str(own.state), *other],
+        [*own.program, "proxy", "--state", str(own.state), *other],
         cwd=own.project, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "proxy.not_pinned" in done.stderr
