@@ -57,7 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Says in CI at once what failed: a run that is ended for its time never comes to its summary."""
     if report.failed and os.environ.get("CI") == "true" and "PYTEST_XDIST_WORKER" not in os.environ:
-        print(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext[-2000:]}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"\n{report.nodeid}, {report.when}:\n{report.longreprtext[-2000:]}\n")
+        sys.stderr.flush()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,5 +1,5 @@
-"""`pdp`, whose load gate remembers what it said in this test run (gated.py): for servers that tests start in a process
-of their own. Everything else is what `python -m pdp.cli.main` does."""
+"""`pdp`, whose load gate remembers what it said in this test run (gated.py): for servers that tests start in a
+process of their own. Everything else is what `python -m pdp.cli.main` does."""
 
 import sys
 from pathlib import Path
