@@ -99,7 +99,7 @@ language: .venv/ready ## all of OPA's own language tests on both engines (needs 
 	CI=true LANGUAGE_CASES="$$(go mod download -json github.com/open-policy-agent/opa@v1.22.0 | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')/v1/test/cases/testdata/v1" \
 	  $(BIN)/python -m pytest -q -s tests/conformance/test_language.py
 
-sweeps: .venv/ready ## every combination of the sweeps of which the tests run a fixed sample (needs opa; half an hour)
+sweeps: .venv/ready ## every combination of the sweeps of which the tests run a fixed sample (needs opa; some minutes)
 	CI=true SWEEPS=all KEPT=40 LOOSENING=200 $(BIN)/python -m pytest -q -n 2 -m sweep $(SWEPT)
 
 races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
