@@ -105,13 +105,19 @@ def build(repository: Path, commit: str, out: Path) -> Path:
     """The wheel of a commit, from the files of the commit alone, with its instant for a date."""
     with tempfile.TemporaryDirectory() as scratch:
         source, wheels = Path(scratch) / "source", Path(scratch) / "wheels"
-        archive = subprocess.run([_GIT, "archive", commit], cwd=repository, check=True, capture_output=True)
+        archive = subprocess.run([_GIT, "archive", commit], cwd=repository, check=False, capture_output=True)
+        if archive.returncode:
+            raise NotProven(f"commit {commit} is not in this repository; fetch it")
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(source, filter="data")
         epoch = _git(repository, "show", "-s", "--format=%ct", commit)
         command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "."]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch}
-        subprocess.run([*command, "--wheel-dir", wheels], cwd=source, check=True, env=environment)
+        command += ["--wheel-dir", str(wheels)]
+        built = subprocess.run(command, cwd=source, check=False, env=environment, capture_output=True, text=True)
+        if built.returncode:
+            last = built.stderr.strip().rpartition("\n")[2]
+            raise NotProven(f"no wheel can be built from commit {commit}: {last or 'pip does not say why'}")
         [wheel] = wheels.iterdir()
         return Path(shutil.copy(wheel, out))
 
@@ -204,7 +210,9 @@ def _builder(found: Mapping[str, Any]) -> str:
 
 
 def _git(repository: Path, *words: str) -> str:
-    done = subprocess.run([_GIT, *words], cwd=repository, check=True, capture_output=True, text=True)
+    done = subprocess.run([_GIT, *words], cwd=repository, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise NotProven(f"git {words[0]}: {done.stderr.strip()}")
     return done.stdout.strip()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -150,27 +151,36 @@ def narrowed_data(org: Mapping[str, Any], usage: AccessUsage) -> tuple[dict[str,
 
 def pack(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
     """Rego that hides targets of one tenant, as `opa fmt` writes it."""
-    return _PACK.replace("NAME", name) + "".join(
-        _RULE.replace("NAME", name)
-        .replace("TENANT", json.dumps(tenant))
-        .replace("SERVER", json.dumps(server))
-        .replace("KEYS", "".join(f"\t\t{json.dumps(key)},\n" for key in keys))
+    return _filled(_PACK, NAME=name) + "".join(
+        _filled(
+            _RULE,
+            NAME=name,
+            TENANT=json.dumps(tenant),
+            SERVER=json.dumps(server),
+            KEYS="".join(f"\t\t{json.dumps(key)},\n" for key in keys),
+        )
         for server, keys in _by_server(hidden)
     )
 
 
 def pack_test(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
     """Its tests: what is named is hidden, and nothing else is."""
-    text = _TESTS.replace("NAME", name)
-    for number, (server, keys) in enumerate(_by_server(hidden)):
-        text += (
-            _TEST.replace("NAME", name)
-            .replace("NUMBER", str(number))
-            .replace("TENANT", json.dumps(tenant))
-            .replace("SERVER", json.dumps(server))
-            .replace("KEY", json.dumps(keys[0]))
+    return _filled(_TESTS, NAME=name) + "".join(
+        _filled(
+            _TEST,
+            NAME=name,
+            NUMBER=str(number),
+            TENANT=json.dumps(tenant),
+            SERVER=json.dumps(server),
+            KEY=json.dumps(keys[0]),
         )
-    return text
+        for number, (server, keys) in enumerate(_by_server(hidden))
+    )
+
+
+def _filled(template: str, **values: str) -> str:
+    """The template with its words replaced, all at once: a tenant may be called KEYS."""
+    return _WORDS.sub(lambda word: values[word[0]], template)
 
 
 def _by_server(hidden: Iterable[Asked]) -> Iterator[tuple[str, list[str]]]:
@@ -242,6 +252,7 @@ async def _allows(policy: LoadedPolicy, decision: RecordedDecision) -> bool:
     return outcome.effect.value == "allow"
 
 
+_WORDS = re.compile("NAME|NUMBER|TENANT|SERVER|KEYS|KEY")
 _PACK = """\
 # METADATA
 # title: What nobody used

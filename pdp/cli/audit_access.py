@@ -103,6 +103,8 @@ def access(
     if folder is not None and folder.exists():
         raise click.UsageError("--suggest: the folder exists; name a new one.")
     configured = settings.load(path, os.environ)
+    if folder is not None and _within(folder, configured.policy.folder):
+        raise click.UsageError("--suggest: lies within policy.folder, whose files are in force; name one beside it.")
     check: LoadGate | None = context.obj  # a test run remembers what the gate says
     system = _System.of(configured, tenant or _only(configured), time.time_ns(), check)
     usage = AccessUsage(system.tenant, since.ToNanoseconds(), until_ns, system.registered.pinned())
@@ -185,6 +187,10 @@ class _System:
         )
 
 
+def _within(folder: Path, policy: Path | None) -> bool:
+    return policy is not None and folder.resolve().is_relative_to(policy.resolve())
+
+
 def _only(configured: Settings) -> str:
     """The one tenant that there is."""
     tenants = sorted(configured.registry.sets)
@@ -255,7 +261,7 @@ def _show(report: Mapping[str, Any]) -> None:
             terminal.print(
                 table(
                     columns,
-                    [[_cell(row[name]) for name in columns] for row in rows],
+                    [[_cell(name, row[name]) for name in columns] for row in rows],
                     terminal.width,
                     title=_TITLES[section],
                 )
@@ -266,9 +272,11 @@ def _show(report: Mapping[str, Any]) -> None:
     click.secho(f"granted and unused: {counts or 'nothing'}", fg="yellow" if counts else "green")
 
 
-def _cell(value: Any) -> str:
+def _cell(column: str, value: Any) -> str:
+    if column == "unused":
+        return column if value else ""
     if isinstance(value, bool):
-        return "unused" if value else ""
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(visible, map(str, value)))
     return "" if value is None else visible(str(value))

@@ -40,6 +40,7 @@ _WORDS = {
     "other_code": "DRIFTED: refused for another reason",
     "closed": "DRIFTED: a harmless call was refused",
     "unheard": "UNKNOWN: no decision is known",
+    "unexplained": "UNKNOWN: decided, and why could not be asked",
 }
 
 
@@ -77,7 +78,8 @@ def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
         click.echo(json.dumps([_plain(each) for each in results], indent=2))
     for each in () if as_json else results:
         codes = f" ({', '.join(each.codes)})" if each.drifted and each.codes else ""
-        click.echo(f"{visible(each.case.name):<56} {_WORDS[each.verdict]}{visible(codes)}")
+        word = "unexplained" if each.verdict == "unheard" and each.decision_id else each.verdict
+        click.echo(f"{visible(each.case.name):<56} {_WORDS[word]}{visible(codes)}")
     if any(each.drifted for each in results):
         sys.exit(DRIFTED)
     sys.exit(UNHEARD if any(each.verdict == "unheard" for each in results) else 0)
@@ -109,7 +111,8 @@ def _bearers(plan: DrillPlan, folder: Path) -> dict[str, str]:
 
 
 def _explained(where: Explainer, folder: Path) -> Reasons:
-    """Asks for the codes of a decision, as the caller of the plan. Raises UsageError."""
+    """Asks for the codes of a decision, as the caller of the plan; says why the first that is not told is not. Raises
+    UsageError."""
     names = (where.ca_file, where.certificate_file, where.key_file)
     tls = tls_of(*(None if name is None else folder / name for name in names))
     token = None if where.token_file is None else read_token(folder / where.token_file, "explain.token_file")
@@ -122,9 +125,12 @@ def _explained(where: Explainer, folder: Path) -> Reasons:
                 response = explain_pb2_grpc.ExplainServiceStub(channel).Explain(
                     request, timeout=30, metadata=metadata
                 )
-            except grpc.RpcError:
+            except grpc.RpcError as error:
+                if not failed:
+                    click.echo(f"explain: {visible(target)} did not say why: {error.code().name}", err=True)
+                failed.append(decision_id)
                 return None
         return frozenset(reason.code for reason in response.reasons)
 
-    target = where.target
+    target, failed = where.target, list[str]()
     return reasons

@@ -24,6 +24,9 @@ from pdp.ports import Clock, RecordIndex, Store
 from pdp.service.commit import Recorder
 from pdp.service.operations.admin import ANY_TENANT
 
+REVIEWED_NS = (
+    31 * 86_400 * NS
+)  # after the end of a report's window its review can be recorded: then it says nothing of now
 WINDOW_NS = 60 * NS  # what somebody reads within it, after the first time, is one record
 ARCHIVED = (
     "record.archived",
@@ -127,6 +130,8 @@ class Readings:
             )
         if not found.from_ns < found.until_ns <= at:
             raise InvalidRequest("to_time", "is not after from_time, or is in the future")
+        if at - found.until_ns > REVIEWED_NS:
+            raise InvalidRequest("to_time", "is more than 31 days ago; review a report of today")
         if not reason.strip():
             raise InvalidRequest("reason", "is missing; say why, for the record")
         salt, why = self._recorder.new_salt(), canonical(reason)

@@ -555,7 +555,7 @@ class RecordReviewRequest(_message.Message):
 
     @_builtins.property
     def to_time(self) -> _timestamp_pb2.Timestamp:
-        """To before this instant, which is after the other and not in the future."""
+        """To before this instant, which is after the other, not in the future and at most 31 days ago."""
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from support.gate import gate_once
 from support.opa import opa_or_skip
 
 from pdp.audit.check import check
+from pdp.authoring.access_suggestion import pack, pack_test
 from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import SandboxPerson
+from pdp.cli.audit_access import _cell
 from pdp.cli.main import cli
 from pdp.core.check import NS
 from pdp.core.digest import canonical
@@ -175,9 +178,16 @@ def test_a_table_for_people_may_name_subjects(reviewable: Reviewable) -> None:
         assert word in done.stdout
 
 
+def test_of_a_table_s_cells_only_unused_ones_say_so() -> None:
+    cells = [("unused", True), ("unused", False), ("registered", True), ("registered", False), ("registered", None)]
+    assert [_cell(*each) for each in cells] == ["unused", "", "yes", "no", ""]
+
+
 def test_usage(reviewable: Reviewable, tmp_path: Path) -> None:
-    for words in (("--since", "1d", "--until", "2d"), ("--suggest", str(tmp_path))):
+    within = reviewable.server.world.policy / "narrow"
+    for words in (("--since", "1d", "--until", "2d"), ("--suggest", tmp_path), ("--suggest", within)):
         assert reviewable.access(*words).exit_code == USAGE
+    assert not within.exists()
     assert reviewable.access("--tenant", "globex").exit_code == FAULT
     assert CliRunner().invoke(cli, ["audit", "access"]).exit_code == USAGE
 
@@ -215,6 +225,18 @@ def test_a_suggestion_grants_less_and_every_used_call(reviewable: Reviewable, tm
         assert bool(row["granted"]) == bool(row["allow"]), row
     assert "nothing to suggest" in again.stderr
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(("tenant", "server"), [("KEYS", "KEYCLOAK"), ("SERVER-team", "NAME"), ('KEY"\\', "TENANT")])
+def test_a_pack_is_one_whatever_tenant_and_server_are_called(tenant: str, server: str, tmp_path: Path) -> None:
+    hidden = [(server, "tool:KEY"), (server, "tool:NUMBER")]
+    for make in (pack, pack_test):
+        text = make("review", tenant, hidden)
+        assert json.dumps(tenant) in text
+        assert f'"{server}"' in text
+        (tmp_path / f"{make.__name__}.rego").write_text(text)
+    command = [opa_or_skip(), "fmt", "--list", tmp_path]
+    assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == ""
 
 
 def _org(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -343,10 +365,12 @@ def test_an_auditor_records_the_review(reviewable: Reviewable, tmp_path: Path) -
     shown = CliRunner().invoke(cli, ["audit", "show", str(index), "--config", str(reviewable.server.world.config)])
     assert json.loads(shown.stdout)["opened"] == {"reason": "SEC-17: taken away"}
     assert check(canonical(record)) == []
+    long_ago = (datetime.now(UTC) - timedelta(days=32)).isoformat()
     for name, (change, caller) in {
         "another tenant's report": ({"tenant": "globex"}, "auditor"),
         "a window in the future": ({"window": {**told["window"], "until": "2999-01-01T00:00:00Z"}}, "auditor"),
         "no window": ({"window": {"since": told["window"]["until"], "until": told["window"]["since"]}}, "auditor"),
+        "a report of long ago": ({"window": {**told["window"], "until": long_ago}}, "auditor"),
         "an operator": ({}, "operator"),
     }.items():
         report.write_text(json.dumps({**told, **change}))

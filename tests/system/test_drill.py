@@ -160,9 +160,14 @@ def test_what_refuses_for_want_of_a_decision_proves_nothing(drilled: Drilled) ->
     assert set(verdicts(result).values()) == {"unheard"}
     away = drilled.run("--json", url="http://127.0.0.1:1/mcp")
     assert (away.exit_code, set(verdicts(away).values())) == (1, {"unheard"})
-    unexplained = drilled.run("--json", explain={"target": drilled.world.socket, "token_file": "gateway.token"})
+    unheard = {"target": drilled.world.socket, "token_file": "gateway.token"}
+    unexplained = drilled.run("--json", explain=unheard)
     assert unexplained.exit_code == 1
     assert verdicts(unexplained)["read_path /text path.traversal"] == "unheard"
+    assert unexplained.stderr.count("did not say why: PERMISSION_DENIED") == 1
+    shown = drilled.run(explain={**unheard, "target": f"unix:{drilled.world.folder}/nowhere.sock"})
+    assert (shown.exit_code, "UNKNOWN: decided, and why could not be asked" in shown.stdout) == (1, True)
+    assert "did not say why: UNAVAILABLE" in shown.stderr
 
 
 def test_a_forged_bearer_differs_in_its_signature() -> None:

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from cryptography import x509
 from served import ALLOW, DENY, Served, codes, make_world, store_file
@@ -50,6 +51,7 @@ class Runbook:
         self.server = Served(self.world)
         for name in ("operator", "auditor"):
             (folder / f"{name}.token").write_text(self.world.caller_token(name, self.server.now()))
+        self.active = True  # of the approver that the page takes out of the directory
         self.names = {"ORIGIN": origin(self.world), "JTI": JTI, "DECISION_ID": self.server.decide().decision_id}
 
     def run(self, line: str) -> str:
@@ -60,12 +62,16 @@ class Runbook:
             ("registry/acme", "registry"),
         ):
             line = line.replace(name, value)
+        line = line.removeprefix("runuser -u pdp -- ").replace("chown pdp ", "chown $(id -un) ")
         if line == "systemctl stop pdp":
             self.server.stop()
         elif line == "systemctl start pdp":
             self.server = Served(self.world)
             self.signed()
         elif line.startswith("pdp "):
+            if line.startswith("pdp reload directory"):  # after an edit of the directory, which the page asks for
+                self.active = not self.active
+                activated(self.world.folder / "directory.yaml", "p-dave", active=self.active)
             return self._pdp(line)
         else:
             subprocess.run(["bash", "-ec", line], check=True, capture_output=True, timeout=60)
@@ -88,6 +94,14 @@ class Runbook:
     def asked(self, **claims: str) -> tuple[int, list[str]]:
         answer = self.server.decide(bearer=self.world.token(ALICE, self.server.now(), **claims))
         return answer.effect, list(codes(answer))
+
+
+def activated(directory: Path, who: str, *, active: bool) -> None:
+    document = yaml.safe_load(directory.read_text())
+    (person,) = (each for each in document["people"] if each["id"] == who)
+    assert person["active"] != active
+    person["active"] = active
+    directory.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def origin(world: Sandbox) -> str:
@@ -173,9 +187,9 @@ def effects(book: Runbook) -> dict[str, Callable[[str], None]]:
         "pdp switch on agent": allowed,
         "pdp switch off server": denied("switch.server"),
         "pdp audit search --server": some("server.jsonl"),
-        "pdp reload registry": told("changed"),
+        "pdp reload registry": told("registry  changed"),
         "pdp switch on server": denied("subject.revoked", jti=JTI),
-        "pdp reload directory": told("changed"),
+        "pdp reload directory": told("directory changed"),
         "pdp switch on subject": allowed,
         "mv tls/new.pem": lambda _: book.signed(),
         "pdp reload secrets registry": allowed,

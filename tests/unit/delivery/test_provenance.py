@@ -70,6 +70,19 @@ def verify(repository: Path, delivery: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def test_why_a_commit_cannot_be_built_again_is_said(repository: Path, delivery: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    code, said = verify(other, delivery, "--rebuild")
+    assert (code, said.endswith("is not in this repository; fetch it\n")) == (1, True), said
+    assert "Traceback" not in said
+    (repository / "pyproject.toml").write_text("[project")
+    git(repository, "commit", "-qam", "small: cannot be built")
+    done = run(repository, "build", tmp_path / "out")
+    assert (done.returncode, "no wheel can be built" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
 def test_what_was_signed_verifies_and_is_built_again(repository: Path, delivery: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")
     assert verify(repository, delivery, "--rebuild", "--commit", commit) == (0, "")

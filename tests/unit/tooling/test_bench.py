@@ -276,7 +276,7 @@ def test_the_ways_of_a_call_are_measured_with_the_pdp_in_them(short: Path, monke
     absent = rows.pop("callers-envoy")["median"] is None
     assert absent != callers.ENVOY.exists(), "or a call through Envoy was not carried out"
     assert rows.keys() == set(callers.OURS)
-    assert all(row["median"] > 1 for row in rows.values())
+    assert all(row["median"] > 0 for row in rows.values())
 
 
 PEERS = {f"peer-{name}" for name in ("warm", "opa", "opa-log", "cerbos")} | {"warm-over-opa", "packs-over-opa"}
