@@ -146,7 +146,6 @@ class Spender:
             pipe.close()
 
 
-@pytest.mark.timeout(300)
 async def test_a_thousand_spends_at_once_never_pass_the_limit_and_none_is_lost(
     database: str, where: dict[str, Any], place: Any
 ) -> None:

@@ -134,7 +134,7 @@ def judge(race: Race, ended: dict[str, Any], records: list[int], answers: list[s
     assert ended["votes"] == (race.state == "approved") + (act in {"vote", "cancel"})
 
 
-@pytest.mark.timeout(60 + 4 * ROUNDS)
+@pytest.mark.timeout(900 + 4 * ROUNDS)
 def test_exactly_one_outcome(database: str, where: dict[str, Any]) -> None:
     chance = random.Random(20261120)
     with contenders(database, where) as processes:

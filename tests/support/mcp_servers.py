@@ -22,7 +22,7 @@ from pdp.client import AsyncClient
 
 VERSIONS = ("2025-06-18", "2025-11-25", "2026-07-28")
 MODERN = VERSIONS[-1]
-LIMIT = 60.0  # seconds a cell may take on a busy machine; an answer takes a fraction of one
+LIMIT = 180.0  # seconds a cell may take on a busy machine; an answer takes a fraction of one
 
 
 def prompts_and_resources(served: Called) -> dict[str, Any]:

@@ -375,7 +375,7 @@ async def race(pusher: Transmitter, asked: World, round_: int) -> int:
     return len(answers) - 1
 
 
-@pytest.mark.timeout(60 + RACES)
+@pytest.mark.timeout(900 + RACES)
 async def test_no_allow_is_committed_after_the_event(world: World) -> None:
     sent = Transmitter(world)
     allowed = [await race(sent, world, round_) for round_ in range(RACES)]
@@ -407,7 +407,7 @@ async def two(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[World, Wo
             yield one, other
 
 
-@pytest.mark.timeout(120 + RACES)
+@pytest.mark.timeout(900 + RACES)
 async def test_no_allow_of_another_process_is_committed_after_it(postgres: Postgres, tmp_path: Path) -> None:
     async with two(postgres, tmp_path) as (here, there):
         sent = Transmitter(here)
@@ -415,7 +415,7 @@ async def test_no_allow_of_another_process_is_committed_after_it(postgres: Postg
     assert sum(allowed) > 0
 
 
-@pytest.mark.timeout(120 + RACES)
+@pytest.mark.timeout(900 + RACES)
 async def test_everybody_denies_after_the_push(postgres: Postgres, tmp_path: Path) -> None:
     """From the push to the first denial, of the process that got it and of another; that call's time is in it.
 

@@ -18,7 +18,7 @@ from support.waiting import until
 
 from pdp.mcp_transport import to_command, to_url
 
-LIMIT = 60.0
+LIMIT = 180.0
 FLOODS = """
 import sys
 from mcp.server.mcpserver import MCPServer
