@@ -119,6 +119,20 @@ CHECKLIST = (
         "a report of another tenant is not recorded",
     ),
     Mutant(
+        "review-of-long-ago",
+        "pdp/service/search.py",
+        "if at - found.until_ns > REVIEWED_NS:",
+        "if False:",
+        "what is recorded as reviewed is of lately",
+    ),
+    Mutant(
+        "access-suggested-into-force",
+        "pdp/cli/audit_access.py",
+        "if folder is not None and _within(folder, configured.policy.folder):",
+        "if False:",
+        "a suggestion is never written into the policy in force",
+    ),
+    Mutant(
         "review-without-end",
         "pdp/checklist/access.py",
         "if evidence.at_ns - at_ns > days * _DAY * NS",

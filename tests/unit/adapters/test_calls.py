@@ -391,12 +391,16 @@ async def test_calls_side_by_side(pdp: Any, as_caller: Any) -> None:
     assert len({f.record.index for f in found}) == 20
 
 
+AT = 1_800_000_000  # seconds: what the clock says
+MONTH = 31 * 86_400
+
+
 def review(**changes: Any) -> Any:
     request = audit_pb2.RecordReviewRequest(
         report_sha256=b"r" * 32, unused=3, decided=audit_pb2.REVIEW_DECISION_KEPT, reason="SEC-1", tenant="acme"
     )
-    request.from_time.FromNanoseconds(NS)
-    request.to_time.FromNanoseconds(2 * NS)
+    request.from_time.FromSeconds(1)
+    request.to_time.FromSeconds(AT)
     request.MergeFrom(audit_pb2.RecordReviewRequest(**changes))
     return request
 
@@ -407,31 +411,33 @@ async def test_a_review_is_recorded_for_the_auditors_tenant(pdp: Any, as_caller:
     assert (record["kind"], record["tenant"], record["by"], record["unused"]) == ("review", "acme", AUDITOR, 3)
     assert (record["report_sha256"], record["decided"]) == ((b"r" * 32).hex(), "kept")
     assert "SEC-1" not in json.dumps(record)
+    await pdp.audit.RecordReview(review(to_time=Timestamp(seconds=AT - MONTH)), metadata=as_caller(AUDITOR))
 
 
 async def test_what_is_no_review_is_not_recorded(pdp: Any, edges: Any, as_caller: Any, store: Any) -> None:
     size = store.size()
-    future, before = Timestamp(seconds=2**33), Timestamp()
+    future, before, now = Timestamp(seconds=2**33), Timestamp(), Timestamp(seconds=AT)
     bad = {
         "a short digest": review(report_sha256=b"r" * 31),
         "a window in the future": review(to_time=future),
+        "a window of long ago": review(to_time=Timestamp(seconds=AT - MONTH - 1)),
         "a window that ends as it begins": audit_pb2.RecordReviewRequest(
             report_sha256=b"r" * 32,
             unused=3,
             decided=1,
             reason="x",
-            from_time=before,
-            to_time=before,
+            from_time=now,
+            to_time=now,
             tenant="acme",
         ),
         "no window": audit_pb2.RecordReviewRequest(report_sha256=b"r" * 32, unused=3, decided=1, reason="x"),
         "no decision": audit_pb2.RecordReviewRequest(
-            report_sha256=b"r" * 32, reason="x", from_time=before, to_time=Timestamp(seconds=1)
+            report_sha256=b"r" * 32, reason="x", from_time=before, to_time=now, tenant="acme"
         ),
         "no reason": review(reason=" "),
         "more than can be": review(unused=2**63),
         "nobody's": audit_pb2.RecordReviewRequest(
-            report_sha256=b"r" * 32, reason="x", decided=1, from_time=before, to_time=Timestamp(seconds=1)
+            report_sha256=b"r" * 32, reason="x", decided=1, from_time=before, to_time=now
         ),
     }
     for name, request in bad.items():
