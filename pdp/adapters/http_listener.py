@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -82,7 +83,7 @@ class HttpListener(ABC):
     async def start(self) -> None:
         """Bind and serve. Raises ConfigurationFault `config.listen`."""
         try:
-            self._servers = [await self._listen(host=self._host, port=self._port)]
+            self._servers = [await self._listen(self._tls, host=self._host, port=self._port)]
         except OSError:
             raise ConfigurationFault(
                 "config.listen", f"{self._setting}: cannot be bound; is the port free?"
@@ -91,17 +92,26 @@ class HttpListener(ABC):
         log.info("%s on %s", self._said, self.address)
 
     async def renew(self, tls: ssl.SSLContext) -> None:
-        """Take other TLS files for connections that come from now on; those that are open go on."""
-        former, self._tls = self._servers, tls
-        # the same sockets, so that nobody is refused in between
-        sockets = [each.dup() for server in former for each in server.sockets]
-        self._servers = [await self._listen(sock=each) for each in sockets]
+        """Take other TLS files for connections that come from now on; those that are open go on. Raises
+        ConfigurationFault `config.listen`; then the former ones stay."""
+        former, again = self._servers, list[socket.socket]()
+        try:
+            for each in (each for server in former for each in server.sockets):
+                again.append(each.dup())  # the same sockets, so that nobody is refused in between
+            made = [await self._listen(tls, sock=each) for each in again]
+        except OSError as error:
+            for each in again:
+                each.close()
+            raise ConfigurationFault(
+                "config.listen", f"{self._setting}: cannot take other TLS files now ({error.strerror})."
+            ) from None
+        self._tls, self._servers = tls, made
         for server in former:
             server.close()
 
-    async def _listen(self, **where: Any) -> asyncio.Server:
-        handshake = _SECONDS if self._tls else None
-        return await asyncio.start_server(self._serve, ssl=self._tls, ssl_handshake_timeout=handshake, **where)
+    async def _listen(self, tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
+        handshake = _SECONDS if tls else None
+        return await asyncio.start_server(self._serve, ssl=tls, ssl_handshake_timeout=handshake, **where)
 
     async def drain(self) -> None:
         """Take no more."""

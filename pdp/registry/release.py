@@ -152,8 +152,13 @@ class SignedReleases:
             return OK
         signed = self._current
         if signed is None:
-            return self._problem
-        ended = self._looked_ns >= signed.release.expires_ns or not self._vouched
+            return (
+                self._problem if not self._problem.ok else _refused("release.missing", "No release is in force yet.")
+            )
+        newer = (
+            self._high_water(_MARK) > signed.release.serial
+        )  # another process has it, and may have withdrawn a part
+        ended = newer or self._looked_ns >= signed.release.expires_ns or not self._vouched
         if signed.release.parts.get(part) == sha256 and (not ended or self._in_use.get(part) == sha256):
             self._in_use[part] = sha256
             return OK

@@ -135,19 +135,17 @@ def _sarif(raw: bytes, name: str) -> list[SarifRun] | None:
 
 
 def _finished(run: Any) -> bool:
-    """A run without `results` computed none (SARIF 3.14.23); one that failed says so (3.20.14)."""
+    """A run without `results` computed none (SARIF 3.14.23); each says of itself whether it succeeded (3.20.14)."""
     if not isinstance(run, Mapping) or not isinstance(run.get("results"), list):
         return False
     invocations = run.get("invocations") or []
     return isinstance(invocations, list) and all(
-        isinstance(each, Mapping) and each.get("executionSuccessful") is not False for each in invocations
+        isinstance(each, Mapping) and each.get("executionSuccessful") is True for each in invocations
     )
 
 
 def _driver(run: SarifRun) -> Mapping[str, Any]:
-    tool = run.get("tool")
-    driver = tool.get("driver") if isinstance(tool, Mapping) else None
-    return driver if isinstance(driver, Mapping) else {}
+    return _object(_object(run.get("tool")).get("driver"))
 
 
 def _tools(runs: list[SarifRun]) -> str | None:
@@ -188,13 +186,44 @@ def _suppressed(result: Mapping[str, Any]) -> bool:
 
 
 def _default_level(result: Mapping[str, Any], run: SarifRun) -> str:
-    """What its rule says, else `warning` (SARIF 3.27.10)."""
-    rules = _driver(run).get("rules")
-    known = [rule for rule in rules if isinstance(rule, Mapping)] if isinstance(rules, list) else []
-    rule = next((rule for rule in known if rule.get("id") == result.get("ruleId")), {})
-    configured = rule.get("defaultConfiguration")
-    level = configured.get("level") if isinstance(configured, Mapping) else None
-    return level if isinstance(level, str) else "warning"
+    """What its rule says, else `warning` (SARIF 3.27.10): the gravest of those that it may mean and of what was
+    configured for the run; `error` where it names one that is not there."""
+    rules = _rules_of(result, run)
+    if not rules:
+        return "error" if {"ruleId", "ruleIndex", "rule"} & result.keys() else "warning"
+    ids = [None, *(rule.get("id") for rule in rules)]
+    changed = [
+        each.get("configuration")
+        for invocation in run.get("invocations") or []
+        for each in _objects(invocation.get("ruleConfigurationOverrides"))
+        if _object(each.get("descriptor")).get("id") in ids
+    ]
+    configured = [_object(each) for each in (*(rule.get("defaultConfiguration") for rule in rules), *changed)]
+    levels = [str(each.get("level", "warning")) for each in configured]
+    return min(levels, key=lambda level: _LEVELS.index(level) if level in _LEVELS else -1)
+
+
+def _rules_of(result: Mapping[str, Any], run: SarifRun) -> list[Mapping[str, Any]]:
+    """The rules of the driver and its extensions that a result names by id, which may be that of a part of one
+    (SARIF 3.27.5, 3.52.4), or by place (3.27.6)."""
+    named = _object(result.get("rule"))
+    name, place = result.get("ruleId", named.get("id")), result.get("ruleIndex", named.get("index", -1))
+    parts = (_driver(run), *_objects(_object(run.get("tool")).get("extensions")))
+    every = [_objects(each.get("rules")) for each in parts]
+    found = [rule for rules in every for rule in rules if f"{name}/".startswith(f"{rule.get('id', '')}/")]
+    where = _object(named["toolComponent"]).get("index") if "toolComponent" in named else -1
+    if isinstance(place, int) and isinstance(where, int) and -1 <= where < len(every) - 1:
+        rules = every[where + 1]
+        found += rules[place : place + 1] if place >= 0 else []
+    return found
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def set_vetting(folder: Path, server: str, vetting: Vetting | None) -> Draft | None:

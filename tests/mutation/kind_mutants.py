@@ -50,7 +50,7 @@ KINDS = (
         "registry/vetting",
         (
             "vetting-crashed",
-            'each.get("executionSuccessful") is not False',
+            'each.get("executionSuccessful") is True',
             "each is not None",
             "a scanner that crashed found nothing",
         ),

@@ -274,6 +274,31 @@ def test_a_release_is_in_force_after_its_record(here: Installation) -> None:
     assert asyncio.run(running.reload(AT)) is None
 
 
+def test_before_the_record_of_the_first_release_nothing_is_admitted(here: Installation) -> None:
+    running = here.releases()
+    assert here.look(running) != ""
+    here.sign(policy=ONE)
+    change = asyncio.run(running.reload(AT))
+    assert change is not None
+    assert [running.admits("policy", digest).ok for digest in (ONE, TWO)] == [False, False]
+    running.activate(change)
+    assert [running.admits("policy", digest).ok for digest in (ONE, TWO)] == [True, False]
+
+
+def test_a_release_that_another_process_went_beyond_admits_nothing_new(here: Installation) -> None:
+    here.sign(policy=ONE, org=ORG)
+    running, other, first = here.releases(), here.releases(), here.options.file.read_bytes()
+    here.look(running)
+    assert running.admits("policy", ONE).ok
+    here.sign(policy=TWO)
+    assert here.look(other) == ""
+    here.options.file.write_bytes(first)  # the file of this process's host
+    assert not running.admits("org", ORG).ok  # though it did not look since
+    assert here.look(running) == "release.rollback"
+    assert running.admits("policy", ONE).ok  # in use
+    assert running.admits("org", ORG).code == "release.rollback"
+
+
 def test_signing_shows_what_was_there_and_adds_to_the_same(here: Installation) -> None:
     term = SigningTerm(AT, 30 * DAY)
     what, before = proposed(here.options, {"policy": ONE}, term, None, renew=False)

@@ -37,10 +37,14 @@ BY_HAND = {"tool": "our fuzzer 3", "performed": render(NOW - DAY), "passed": Tru
 
 def log(*results: dict[str, Any], **run: Any) -> dict[str, Any]:
     """A SARIF log of one run."""
-    rules = [{"id": "sql", "defaultConfiguration": {"level": "error"}}, {"id": "style"}]
+    error = {"defaultConfiguration": {"level": "error"}}
+    rules = [{"id": "sql", **error}, {"id": "style"}, {"id": "raised", "defaultConfiguration": {"level": "note"}}]
     driver = {"name": "scanner", "version": "1.2", "rules": rules}
-    made = {"tool": {"driver": driver}, "results": list(results)}
-    ends = {"invocations": [{"executionSuccessful": True, "endTimeUtc": "2026-11-20T10:00:00.25Z"}]}
+    more = {"name": "more", "rules": [{"id": "leak", **error}, {"id": "hole", **error}]}
+    made = {"tool": {"driver": driver, "extensions": [more]}, "results": list(results)}
+    raised = [{"descriptor": {"id": "raised"}, "configuration": {"level": "error"}}]
+    end = {"executionSuccessful": True, "endTimeUtc": "2026-11-20T10:00:00.25Z"}
+    ends = {"invocations": [{**end, "ruleConfigurationOverrides": raised}]}
     return {"version": "2.1.0", "runs": [made | ends | run]}
 
 
@@ -87,6 +91,17 @@ LEVELS: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "as its rule says": ({"ruleId": "sql"}, (1, 0, 0)),
     "a warning where nobody says": ({"ruleId": "style"}, (0, 1, 0)),
     "above its rule": ({"ruleId": "sql", "level": "note"}, (0, 0, 1)),
+    "as the rule of an extension says": ({"ruleId": "leak", "rule": {"toolComponent": {"index": 0}}}, (1, 0, 0)),
+    "as the rule at its place says": ({"ruleIndex": 0}, (1, 0, 0)),
+    "as the rule at a place of an extension says": ({"rule": {"index": 1, "toolComponent": {"index": 0}}}, (1, 0, 0)),
+    "as the rule says of which its own is a part": ({"ruleId": "sql/1"}, (1, 0, 0)),
+    "as was configured for the run": ({"ruleId": "raised"}, (1, 0, 0)),
+    "not as a rule with a longer name": ({"ruleId": "leaks"}, (1, 0, 0)),
+    "by a rule that is not there": ({"ruleId": "gone"}, (1, 0, 0)),
+    "by a rule of a part that is only named": ({"rule": {"index": 1, "toolComponent": {"name": "more"}}}, (1, 0, 0)),
+    "a warning without any rule": ({}, (0, 1, 0)),
+    "a level that is none": ({"level": ["note"]}, (1, 0, 0)),
+    "a rule whose id is none": ({"rule": {"id": ["sql"]}}, (1, 0, 0)),
     "a level that nobody knows": ({"level": "fatal"}, (1, 0, 0)),
     "nothing failed": ({"level": "error", "kind": "pass"}, (0, 0, 0)),
     "accepted there": ({"level": "error", "suppressions": [{"kind": "external"}]}, (0, 0, 0)),
@@ -123,6 +138,7 @@ def test_a_sarif_report_says_itself_what_made_it_and_when(bench: Bench) -> None:
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a scanner that crashed": (log(invocations=[{"executionSuccessful": False}]), {}, "did not finish"),
+    "a scanner that does not say how it ended": (log(invocations=[{"exitCode": 2}]), {}, "did not finish"),
     "a run that computed nothing": (log(results=None), {}, "did not finish"),
     "no run": ({"version": "2.1.0", "runs": []}, {}, "did not finish"),
     "runs that are none": ({"version": "2.1.0", "runs": ["x"]}, {}, "did not finish"),
