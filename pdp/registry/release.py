@@ -152,12 +152,9 @@ class SignedReleases:
             return OK
         signed = self._current
         if signed is None:
-            return (
-                self._problem if not self._problem.ok else _refused("release.missing", "No release is in force yet.")
-            )
-        newer = (
-            self._high_water(_MARK) > signed.release.serial
-        )  # another process has it, and may have withdrawn a part
+            return _refused("release.missing", "No release is in force yet.") if self._problem.ok else self._problem
+        # a newer one that another process has may have withdrawn a part
+        newer = self._high_water(_MARK) > signed.release.serial
         ended = newer or self._looked_ns >= signed.release.expires_ns or not self._vouched
         if signed.release.parts.get(part) == sha256 and (not ended or self._in_use.get(part) == sha256):
             self._in_use[part] = sha256

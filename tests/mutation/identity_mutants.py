@@ -326,8 +326,8 @@ SETS = (
         ),
         (
             "unread-admits-all",
-            "            return self._problem\n        ended",
-            "            return OK\n        ended",
+            'return _refused("release.missing", "No release is in force yet.") if self._problem.ok else',
+            "return OK if signed is None else",
             "without a release nothing is admitted",
         ),
     ),
