@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Protocol
 import jsonschema_rs
 
 from pdp.core.budgets import budgets_of
+from pdp.core.check import Check
 from pdp.core.digest import sha256_hex
 from pdp.core.elements import COMPOSITION_SCHEMA
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
-from pdp.core.registered import Admits
+from pdp.core.registered import Admits, admitted
 from pdp.policy import evaluation, gate
 from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
@@ -108,7 +109,7 @@ class FolderSource:
                 raise self._problem
             if active is not None:
                 if (bundle := self._handed.get(active)) is not None:
-                    await asyncio.to_thread(self._released, bundle)  # another release may be in force
+                    await self._released(bundle)  # another release may be in force
                 return None
         self._problem, self._seen = None, ""
         try:
@@ -130,7 +131,7 @@ class FolderSource:
         after = self._handed.get(active) if active is not None else None
         read = partial(read_bundle, self._shipped, self._organisation, after=after, needed=self._needed)
         bundle = await asyncio.to_thread(read)
-        await asyncio.to_thread(self._released, bundle)  # before anything of it is parsed
+        await self._released(bundle)  # before anything of it is parsed
         if bundle.digest == active:
             return None
         if bundle.digest != self._passed:
@@ -149,14 +150,13 @@ class FolderSource:
         self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
         return replace(loaded_policy(bundle, engine), about=self._report.packs)
 
-    def _released(self, bundle: Bundle) -> None:
+    async def _released(self, bundle: Bundle) -> None:
         """Raises BundleFault `release.*` for a bundle of which a part was not released."""
         if self._admits is None:
             return
-        for part, sha256 in released_parts(bundle).items():
-            check = self._admits(part, sha256)
-            if not check.ok:
-                raise BundleFault(check.code, check.message)
+        check = await asyncio.to_thread(next, unreleased(bundle, self._admits), None)
+        if check is not None:
+            raise BundleFault(check.code, check.message)
 
     async def _gate(self, bundle: Bundle) -> gate.GateReport:
         report = await asyncio.to_thread(self._check, bundle)
@@ -173,6 +173,12 @@ class FolderSource:
 def released_parts(bundle: Bundle) -> dict[str, str]:
     """The parts of a bundle as a release names them, with their digests."""
     return {"policy": bundle.rules_digest, "org": bundle.org_digest}
+
+
+def unreleased(bundle: Bundle, admits: Admits | None) -> Iterator[Check]:
+    """Why parts of a bundle may not be used, asked one after the other."""
+    checks = (admitted(admits, part, sha256) for part, sha256 in released_parts(bundle).items())
+    return (check for check in checks if not check.ok)
 
 
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:

@@ -335,7 +335,7 @@ SETS = (
         "policy/source",
         (
             "unreleased-bundle",
-            "        await asyncio.to_thread(self._released, bundle)  # before anything of it is parsed\n",
+            "        await self._released(bundle)  # before anything of it is parsed\n",
             "",
             "policy that was not released does not become active",
         ),

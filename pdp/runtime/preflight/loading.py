@@ -22,7 +22,7 @@ from pdp.core.approvals.directory import Directory
 from pdp.core.digest import Json
 from pdp.core.errors import Fault
 from pdp.core.policy import Bundle
-from pdp.core.registered import Admits, admitted
+from pdp.core.registered import Admits
 from pdp.core.term import Term
 from pdp.identity.component import issuer_keys
 from pdp.identity.sources import DenyList
@@ -31,7 +31,7 @@ from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate import ERROR, GateReport, RuleNames
 from pdp.policy.opa.boot import check as check_opa
-from pdp.policy.source import released_parts
+from pdp.policy.source import unreleased
 from pdp.ports import Pack
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
@@ -239,10 +239,8 @@ def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateRep
     bundle = loaded.tried(path, read)
     if bundle is None:
         return
-    for part, sha256 in released_parts(bundle).items():
-        check = admitted(loaded.admits, part, sha256)
-        if not check.ok:
-            loaded.problems.append(ConfigProblem(check.code, path, check.message))
+    for check in unreleased(bundle, loaded.admits):
+        loaded.problems.append(ConfigProblem(check.code, path, check.message))
     loaded.bundle = bundle
     report = gate(bundle)
     for finding in report.findings:
