@@ -76,9 +76,7 @@ class RegistryOptions(Options):
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
-        ids = [key.id for key in self.keys]
-        if len(ids) != len(set(ids)):
-            raise ValueError("`keys` has the same id twice; give every key its own")
+        _apart(self.keys)
         if len({watcher.id for watcher in self.watchers}) != len(self.watchers):
             raise ValueError("`watchers` has the same id twice; give every watcher its own")
         if any(watcher.tenant not in self.sets for watcher in self.watchers):
@@ -117,11 +115,15 @@ class ReleaseOptions(Options):
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
-        ids = [key.id for key in self.keys]
-        if len(ids) != len(set(ids)):
-            raise ValueError("`keys` has the same id twice; give every key its own")
+        _apart(self.keys)
         _enough(self.keys, self.threshold)
         return self
+
+
+def _apart(keys: tuple[KeyOptions, ...]) -> None:
+    """Raises ValueError where an id stands for two keys."""
+    if len({key.id for key in keys}) != len(keys):
+        raise ValueError("`keys` has the same id twice; give every key its own")
 
 
 def _enough(keys: tuple[KeyOptions, ...], threshold: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pdp import __version__
 from pdp.adapters.grpc.server import GrpcServer
@@ -67,9 +67,6 @@ from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while

@@ -83,6 +83,6 @@ CONSENT_STATES = EnumMap(consent_pb2.ConsentState, ("requested", "active", "refu
 SERVING_STATES = EnumMap(admin_pb2.ServingState, ("starting", "serving", "not_serving", "draining"))
 _PARTS: tuple[Part, ...] = get_args(Part)
 RELOAD_PARTS = EnumMap(admin_pb2.ReloadPart, _PARTS, without=("prompts",))
-# the broadest first, which is the order in which switches are listed
 REVIEWS = EnumMap(audit_pb2.ReviewDecision, REVIEW_DECISIONS)
+# the broadest first, which is the order in which switches are listed
 SWITCH_SCOPES = EnumMap(admin_pb2.SwitchScope, (*SCOPES, QUARANTINE))
