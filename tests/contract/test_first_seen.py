@@ -2,11 +2,10 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from support.stored import AT, Entropy, an_id
+from support.stored import AT, Entropy, Now, an_id
 
 from pdp.audit.first_seen import AT_ONCE, KINDS, NAME, FirstSeen
 from pdp.audit.pushes import EVERY, LEASE_NS, Push
@@ -20,19 +19,6 @@ from pdp.store.opening import AnyStore
 
 KEY = bytes(32)
 Told = Counter[tuple[str, str]]
-
-
-@dataclass
-class Now:
-    """A clock that is set."""
-
-    at: int = AT
-
-    def now_ns(self) -> int:
-        return self.at
-
-    def monotonic_ns(self) -> int:
-        return self.at
 
 
 async def until_quiet(each: Push) -> None:

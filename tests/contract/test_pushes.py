@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from support.receiver import NAME, Got, Receiver, Resolver, certified, receiving
-from support.stored import AT, Entropy, an_id
+from support.stored import AT, Entropy, Now, an_id
 from support.waiting import until
 
 from pdp.audit.options import OtlpReceiver, ReceiverOptions, WebhookReceiver
@@ -27,19 +27,6 @@ from pdp.store.opening import AnyStore
 NEW, OLD = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 SECRETS = {"file:new": NEW.encode(), "file:old": OLD.encode(), "file:token": b"Bearer t"}
 MANY = "\u202e" * 40 + '"\\'  # what a caller made up
-
-
-@dataclass
-class Now:
-    """A clock that is set."""
-
-    at: int = AT
-
-    def now_ns(self) -> int:
-        return self.at
-
-    def monotonic_ns(self) -> int:
-        return self.at
 
 
 @dataclass

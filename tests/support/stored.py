@@ -1,7 +1,7 @@
 """Commits and rows for tests of the store."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Shown, Vote
@@ -14,6 +14,19 @@ AT = 1_800_000_000_000_000_000
 TTL = 60 * 10**9
 ALICE = Account("https://id.example", "alice")
 BOB = Account("https://id.example", "bob")
+
+
+@dataclass
+class Now:
+    """A clock that is set."""
+
+    at: int = AT
+
+    def now_ns(self) -> int:
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        return self.at
 
 
 class Entropy:
