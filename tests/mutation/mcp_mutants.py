@@ -20,8 +20,8 @@ MCP = (
         ),
         (
             "mcp-any-method",
-            "or ctx.method in self.options.passes",
-            "or ctx.method != CALL",
+            "or ctx.method in self.options.passes:",
+            "or ctx.method != CALL:",
             "no decision",
         ),
         (

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import mcp.client.session
 import mcp_types
 import pytest
 from mcp.client.client import Client
 from mcp.server import Server
+from mcp.shared.memory import create_client_server_memory_streams
+from mcp.shared.message import SessionMessage
 from served import PROMPTS, RESOURCES, TOOLS, Served
 from support.gateways import approve
 
@@ -157,3 +161,26 @@ async def enforced(
             yield client, behind
     finally:
         await guard.close()
+
+
+@asynccontextmanager
+async def raw_client(server: Server[Any], version: str) -> AsyncIterator[Callable[[dict[str, Any]], Any]]:
+    """A client that sends messages as they are, read as the SDK's transports read them, after a handshake. What has
+    an id of JSON-RPC is answered."""
+    async with create_client_server_memory_streams() as (client, server_streams), anyio.create_task_group() as tasks:
+        tasks.start_soon(server.run, *server_streams, server.create_initialization_options())
+
+        async def say(message: dict[str, Any]) -> Any:
+            read = mcp_types.jsonrpc_message_adapter.validate_json(json.dumps(message), by_name=False)
+            await client[1].send(SessionMessage(read))
+            while isinstance(read, mcp_types.JSONRPCRequest):
+                answer = await client[0].receive()
+                if isinstance(answer, SessionMessage) and getattr(answer.message, "id", None) == read.id:
+                    return answer.message.model_dump(by_alias=True, exclude_none=True)
+            return None
+
+        info = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        await say({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": info})
+        await say({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        yield say
+        tasks.cancel_scope.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import mcp_types
@@ -12,11 +13,12 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from served import PROMPTS, SAFE, Served, make_world, served
-from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
+from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement, raw_client
 from test_ext_authz import OVER
 from test_other_kinds import add_everything
 
 from pdp.adapters.mcp.answers import DENIED
+from pdp.adapters.mcp.enforcement import attach
 from pdp.adapters.mcp.proxy import proxy
 
 AWAY = "unix:/nonexistent/pdp.sock"
@@ -294,3 +296,63 @@ async def test_a_state_that_nobody_sealed_is_none(monkeypatch: pytest.MonkeyPatc
         await client.session.send_request(request, mcp_types.CompleteResult)
     assert behind.calls == [("complete", {"path": "/"})]
     assert len(found.records("decision")) == before + 1
+
+
+ODD_IDS = ({}, {"id": None}, {"id": 1.5}, {"id": True}, {"id": {}})
+REF = {"type": "ref/prompt", "name": "summary"}
+READS = (
+    {"method": "resources/read", "params": {"uri": "notes://salaries"}},
+    {"method": "prompts/get", "params": {"name": "summary", "arguments": {"path": "/src"}}},
+    {"method": "completion/complete", "params": {"ref": REF, "argument": {"name": "path", "value": "/"}}},
+    {"method": "resources/subscribe", "params": {"uri": "notes://salaries"}},
+    {"method": "tools/call", "params": {"name": "git_status", "arguments": {"repo_path": "/src"}}},
+    {"method": "tools/list"},
+    {"method": "notifications/acme/erase", "params": {}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("behind_proxy", [False, True], ids=["server", "proxy"])
+@pytest.mark.parametrize("version", VERSIONS[:2])
+async def test_what_has_no_id_reaches_nothing(found: Served, version: str, *, behind_proxy: bool) -> None:
+    """A message whose id is none of JSON-RPC is a notification to the SDK: it carries no call past the decision."""
+    behind, guard = Called(others=True), enforcement(found.world)
+
+    async def erase(_ctx: Any, _params: Any) -> None:
+        behind.calls.append(("erase", {}))
+
+    async with AsyncExitStack() as left:
+        left.push_async_callback(guard.close)
+        if behind_proxy:
+            server = proxy(guard, await left.enter_async_context(Client(behind.server, cache=None)))
+        else:
+            attach(server := behind.server, guard)
+        server.add_notification_handler("notifications/acme/erase", mcp_types.NotificationParams, erase)
+        say = await left.enter_async_context(raw_client(server, version))
+        before = len(found.records("decision"))
+        for asked in READS:
+            for id_ in ODD_IDS:
+                await say({"jsonrpc": "2.0", **id_, **asked})
+        answer = await say(
+            {"jsonrpc": "2.0", "id": "last", "method": READS[1]["method"], "params": READS[1]["params"]}
+        )
+        assert "messages" in answer["result"]
+    assert behind.calls == [("prompt:summary", {"path": "/src"})]
+    assert len(found.records("decision")) == before + 1
+
+
+async def test_a_custom_notification_passes_where_the_owner_lets_it(found: Served) -> None:
+    behind, guard, heard = (
+        Called(),
+        enforcement(found.world, passes=frozenset({"notifications/acme/seen"})),
+        asyncio.Event(),
+    )
+
+    async def seen(_ctx: Any, _params: Any) -> None:
+        heard.set()
+
+    attach(behind.server, guard)
+    behind.server.add_notification_handler("notifications/acme/seen", mcp_types.NotificationParams, seen)
+    async with raw_client(behind.server, VERSIONS[1]) as say:
+        await say({"jsonrpc": "2.0", "method": "notifications/acme/seen", "params": {}})
+        await heard.wait()
+    await guard.close()

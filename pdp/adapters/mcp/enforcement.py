@@ -39,8 +39,17 @@ logger = logging.getLogger(__name__)
 CALL, LIST = TOOL_CALL, TOOL_LIST
 # what a connection needs; it carries neither the server's data nor its actions
 HARMLESS = frozenset({"initialize", "server/discover", "ping", "logging/setLevel"})
+NOTES = frozenset(
+    {
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+    }
+)
 MAX_KEPT, MAX_KEPT_BYTES = 1_000, 100_000  # definitions that searches showed, and of one of them
 MAX_PAGES, MAX_TOOLS, MAX_LISTED = 1_000, 10_000, 16 * 1024 * 1024  # the last in bytes
+_NOTE = "notifications/"
 _VERSIONS = "fastmcp"
 _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
@@ -82,11 +91,11 @@ class EnforcementOptions:
     """What a server's owner may set.
 
     `credential` and `session` say for whom and in which session a request is; never from what the agent sends.
-    `passes` are further methods that pass without a decision. `state_keys` seal what a client carries from round to
-    round, 32 bytes of chance each, the first one seals; replicas share them. Without, they are made at start and good
-    for this process alone. `patience` is the time in seconds for which one request waits for people. `search` are the
-    tools that find and call others, where the server is no FastMCP, which tells by itself. `inspects_results`: no
-    result, error or question of the server leaves before it was inspected.
+    `passes` are further methods, and notifications of its own, that pass without a decision. `state_keys` seal what a
+    client carries from round to round, 32 bytes of chance each, the first one seals; replicas share them. Without,
+    they are made at start and good for this process alone. `patience` is the time in seconds for which one request
+    waits for people. `search` are the tools that find and call others, where the server is no FastMCP, which tells by
+    itself. `inspects_results`: no result, error or question of the server leaves before it was inspected.
     """
 
     credential: Callable[[Context], Credential] = bearer
@@ -156,8 +165,10 @@ class Enforcement:
         return self._client
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """See `ServerMiddleware`. Raises MCPError for what is not allowed."""
-        if ctx.request_id is None or ctx.method in HARMLESS or ctx.method in self.options.passes:
+        """See `ServerMiddleware`. Raises MCPError for what is not allowed; without an id that is dropped."""
+        if ctx.request_id is None:
+            return await self._noted(ctx, call_next)
+        if ctx.method in HARMLESS or ctx.method in self.options.passes:
             return await call_next(ctx)
         if ctx.method in LISTS:
             return await self._closed(self._list(ctx, call_next))
@@ -171,6 +182,14 @@ class Enforcement:
             return await self._call(plain, call_next)
 
         return await self._boundary(ctx, sealed)
+
+    async def _noted(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """What has no id, or one that is none in JSON-RPC: notifications that may pass do, all else is dropped, since
+        nobody could be told of a denial."""
+        if ctx.method.startswith(_NOTE) and (ctx.method in NOTES or ctx.method in self.options.passes):
+            return await call_next(ctx)
+        logger.warning("a message without an id is dropped: no notification that may reach %s", self.server)
+        return None
 
     # lists
 

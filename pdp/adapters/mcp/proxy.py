@@ -100,7 +100,7 @@ def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
     async def raw(ctx: Context, call_next: CallNext) -> HandlerResult:
         """What has been decided, and pages for the enforcement, which makes the client's list of them."""
         asked = _REQUESTS.get(ctx.method)
-        if asked is None or not _has(upstream, ctx.method):
+        if asked is None or ctx.request_id is None or not _has(upstream, ctx.method):
             return await call_next(ctx)
         given = {name: value for name, value in (ctx.params or {}).items() if name != "_meta"}
         params = asked.model_fields["params"].annotation
