@@ -33,9 +33,17 @@ HOOKS = (
     Mutant("hook-twice", _AGENTS, "    if len(members) != len(pairs):", "    if False:", "a member stands once"),
     Mutant("hook-continues", _AGENTS, ', onFailure="block"', "", "a failure blocks"),
     Mutant("hook-open", _AGENTS, '"failClosed": True', '"failClosed": False', "a failure blocks"),
-    Mutant("hook-around", _TOOLS, " or folder.is_relative_to(whole)", "", "a folder around it reaches it"),
-    Mutant("hook-links", _TOOLS, "whole = path.resolve()", "whole = path", "a link is what it leads to"),
-    Mutant("hook-where", _TOOLS, 'for each in named or [""]:', "for each in named:", "without a path it is here"),
+    Mutant(
+        "hook-around",
+        _TOOLS,
+        "zip(named, wanted, strict=False)",
+        'zip([*named, ""][: len(wanted)], wanted, strict=False)',
+        "a folder around it reaches it",
+    ),
+    Mutant(
+        "hook-links", _TOOLS, "Path(*parts[:plain]).resolve()", "Path(*parts[:plain])", "a link is what it leads to"
+    ),
+    Mutant("hook-where", _TOOLS, 'for each in where or [""]', "for each in where", "without a path it is here"),
     Mutant("hook-all-proxied", _SERVE, " and named in profile.proxied", "", "only a proxied server is left to it"),
     Mutant(
         "hook-pending-runs",

@@ -133,6 +133,16 @@ def test_what_signs_and_approves_is_out_of_reach_of_reading(own: Hooked) -> None
         assert "where decisions are made" in blocked(own.run("Read", {"file_path": str(path)}))
     assert "where decisions are made" in blocked(own.run("Grep", {"pattern": "BEGIN"}))  # where the agent works
     assert own.run("Grep", {"pattern": "x", "path": "/etc"})[0] == 0
+    for tool, argument, spelt in (
+        ("Read", "file_path", f"~/{os.path.relpath(own.state, Path.home())}/pdp.yaml"),
+        ("Glob", "pattern", f"{own.state}/**"),
+        ("Glob", "pattern", f"{own.folder}/{{x,state}}/*"),
+        ("Grep", "glob", f"{own.folder}/sta?e/keys/*"),
+        ("Grep", "path", f"file://{own.state}"),
+        ("Read", "file_path", "/proc/self/environ"),
+    ):
+        asked = {"path": "/etc", "pattern": "x", "file_path": "/etc/hosts", argument: spelt}
+        assert "where decisions are made" in blocked(own.run(tool, asked, cwd="/etc"))
 
 
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.id)

@@ -181,37 +181,110 @@ def test_settings_of_another_shape_are_left_alone(hooks: Any) -> None:
 def test_own_tools_have_definitions_and_name_their_paths() -> None:
     for agent in AGENTS:
         for tool in own_tools(agent):
-            assert set(tool.paths) <= set(tool.definition["inputSchema"]["properties"])
+            assert {*tool.paths, *tool.texts} <= set(tool.definition["inputSchema"]["properties"])
             assert tool.answer == "asks" or not tool.network
         # `pdp hook install` takes what it finds for a likeness of two agents' tools
         assert scan([ScannedTool(agent, tool.definition) for tool in own_tools(agent)]) == ()
     assert own_tool("claude-code", "bash") is None
 
 
+STATE = Path("/home/ann/state")
+
+
+def reached(
+    tool: str, arguments: dict[str, Any], at: str = "/w", state: Path = STATE, agent: str = "claude-code"
+) -> bool:
+    known = own_tool(agent, tool)
+    assert known is not None
+    return reaches(known, arguments, at, state)
+
+
 @pytest.mark.parametrize(
-    ("tool", "arguments", "at", "reached"),
+    ("tool", "arguments", "at"),
     [
-        ("Read", {"file_path": "/home/ann/state/keys/author.pem"}, "/w", True),
-        ("Read", {"file_path": "../ann/state/pdp.yaml"}, "/home/bob", True),
-        ("Read", {"file_path": "/home/ann/work/../state/x"}, "", True),
-        ("Read", {"file_path": "link/keys/author.pem"}, "HERE", True),
-        ("Read", {"file_path": "relative"}, "", True),
-        ("Read", {"file_path": 7}, "/home/ann/state", True),
-        ("Read", {"file_path": "/home/ann/statement"}, "/w", False),
-        ("Grep", {"pattern": "-----BEGIN"}, "/home/ann", True),
-        ("Grep", {"pattern": "/home/ann/state", "path": "/home/ann/work"}, "/home/ann", False),
-        ("Glob", {"pattern": "*", "path": "/"}, "/w", True),
-        ("Bash", {"command": "cat /home/ann/state/pdp.yaml"}, "/w", False),  # asked about, and never read by us
+        ("Read", {"file_path": "/home/ann/state/keys/author.pem"}, "/w"),
+        ("Read", {"file_path": "../ann/state/pdp.yaml"}, "/home/bob"),
+        ("Read", {"file_path": "/home/ann/work/../state/x"}, ""),
+        ("Read", {"file_path": "relative"}, ""),
+        ("Read", {"file_path": 7}, "/home/ann/state"),
+        ("Read", {"file_path": " /home/ann/state/keys"}, "/w"),
+        ("Read", {"file_path": "FILE:///home/ann/st%61te/keys"}, "/w"),
+        ("Read", {"file_path": "file://localhost/home/ann/state/keys"}, "/w"),
+        ("Read", {"file_path": "/home/ann/State/keys"}, "/w"),
+        ("Read", {"file_path": "x", "path": "/home/ann/state/keys"}, "/w"),
+        ("Read", {"file_path": "x", "more": {"of": ["/home/ann/state/keys"]}}, "/w"),
+        ("Read", {"file_path": "x", "more": {"/home/ann/state/keys": True}}, "/w"),
+        ("Read", {"file_path": "/proc/self/environ"}, "/w"),
+        ("Read", {"file_path": "/proc/1/mem"}, "/w"),
+        ("Read", {"file_path": "\0"}, "/w"),
+        ("Read", {"file_path": "~nobody-of-this-name/x"}, "/w"),
+        ("Write", {"file_path": "/home/ann/state/policy/packs/x.rego", "content": ""}, "/w"),
+        ("Grep", {"pattern": "-----BEGIN"}, "/home/ann"),
+        ("Grep", {"pattern": "x", "path": "/proc"}, "/w"),
+        ("Grep", {"pattern": "x", "glob": "/home/ann/state/**"}, "/w"),
+        ("Grep", {"pattern": "x", "path": "/w", "glob": "../home/ann/*/keys/*"}, "/w"),
+        ("Glob", {"pattern": "*", "path": "/"}, "/w"),
+        ("Glob", {"pattern": "/**"}, "/w"),
+        ("Glob", {"pattern": "/home/ann/state/**"}, "/w"),
+        ("Glob", {"pattern": "/home/*/state/keys/*"}, "/w"),
+        ("Glob", {"pattern": "/home/ann/st?te/keys/*"}, "/w"),
+        ("Glob", {"pattern": "/home/ann/st[a-z]te/keys/*"}, "/w"),
+        ("Glob", {"pattern": "/home/ann/{work,state}/keys/*"}, "/w"),
+        ("Glob", {"pattern": "{x,/home/{bob,ann}/state}/keys/*"}, "/w"),
+        ("Glob", {"pattern": "/home/ann/@(state|work)/*"}, "/w"),
+        ("Glob", {"pattern": "/home/ann/st\\ate/keys/*"}, "/w"),
+        ("Glob", {"pattern": "state/keys/*", "path": "/home/ann/work/../."}, "/w"),
+        ("Glob", {"pattern": "*/../../home/ann/state/*"}, "/w"),
+        ("Glob", {"pattern": "/pro?/*/environ"}, "/w"),
+        ("Glob", {"pattern": "{a,b}" * 20}, "/w"),
+    ],
+)  # fmt: skip
+def test_calls_that_reach_the_state_folder(tool: str, arguments: dict[str, Any], at: str) -> None:
+    assert reached(tool, arguments, at)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "at"),
+    [
+        ("Read", {"file_path": "/home/ann/statement"}, "/w"),
+        ("Read", {"file_path": "/w/app/[id]/(auth)/page.tsx"}, "/w"),
+        ("Read", {"file_path": "/proc/cpuinfo"}, "/w"),
+        ("Read", {"file_path": "a", "pages": "1-5"}, "/home/ann"),
+        ("Grep", {"pattern": "/home/ann/state", "path": "/home/ann/work"}, "/home/ann"),
+        ("Grep", {"pattern": "x", "glob": "!**/node_modules/**", "output_mode": "content"}, "/home/ann/work"),
+        ("Glob", {"pattern": "**/*.{ts,tsx}"}, "/home/ann/work"),
+        ("Glob", {"pattern": "src/{a..z}/*"}, "/home/ann/work"),
+        ("Glob", {"pattern": "/home/ann/*.py"}, "/w"),
+        ("Glob", {"pattern": "../other/**"}, "/home/ann/work"),
+        ("Edit", {"file_path": "a", "old_string": "/home/ann/state", "new_string": "~/state"}, "/home/ann/work"),
+        ("Bash", {"command": "cat /home/ann/state/pdp.yaml"}, "/w"),  # asked about, and never read by us
     ],
 )
-def test_calls_that_reach_the_state_folder(
-    tool: str, arguments: dict[str, Any], at: str, reached: bool, tmp_path: Path
-) -> None:
-    state = Path("/home/ann/state")
-    if at == "HERE":
-        (tmp_path / "state").mkdir()
-        (tmp_path / "link").symlink_to(tmp_path / "state")
-        state, at = tmp_path.resolve() / "state", str(tmp_path)
-    known = own_tool("claude-code", tool)
-    assert known is not None
-    assert reaches(known, arguments, at, state) is reached
+def test_calls_that_do_not_reach_it(tool: str, arguments: dict[str, Any], at: str) -> None:
+    assert not reached(tool, arguments, at)
+
+
+@pytest.mark.parametrize(
+    "spelt", ["~/{}", "~root/../{}", "$HOME/{}", "${{HOME}}/{}", "$XDG_STATE_HOME/pdp", "~/**", "~/*/state/pdp/*"]
+)
+def test_names_of_a_home_are_expanded_wherever_the_agent_works(spelt: str) -> None:
+    state = Path.home() / ".local" / "state" / "pdp"
+    spelt = spelt.format(state.relative_to(Path.home()))
+    if spelt.startswith("~root"):
+        spelt = f"~root/../{state.relative_to('/')}"
+    for tool, name in (("Read", "file_path"), ("Glob", "pattern"), ("Grep", "path"), ("Grep", "glob")):
+        assert reached(tool, {name: spelt}, "/w", state)
+    assert reached("read_many_files", {"include": ["a", spelt]}, "/w", state, "gemini")
+    assert reached("read_file", {"absolute_path": spelt}, "/w", state, "gemini")
+    assert not reached("read_many_files", {"include": ["a", "~/x"], "exclude": ["**"]}, "/w", state, "gemini")
+
+
+def test_links_are_followed_before_and_after_what_leads_up(tmp_path: Path) -> None:
+    state = tmp_path.resolve() / "state"
+    state.mkdir()
+    (tmp_path / "link").symlink_to(state)
+    (tmp_path / "elsewhere").symlink_to("/usr/lib")
+    for spelt in ("link/keys/author.pem", "elsewhere/../state/keys", "[x]/../link/keys"):
+        assert reached("Read", {"file_path": spelt}, str(tmp_path), state)
+    (tmp_path / "[x]").symlink_to(state)
+    assert reached("Read", {"file_path": "[x]/keys"}, str(tmp_path), state)
