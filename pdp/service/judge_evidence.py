@@ -38,11 +38,13 @@ MOST_SESSIONS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds. `hold`: how long a call waits for a verdict at most, with or without a deadline of its own; `margin`:
-    what is left of the caller's deadline for everything after the verdict."""
+    """`hold`: seconds that a call waits for a verdict at most, with or without a deadline of its own. `rest`: the share
+    of the time left to the caller's deadline that is kept for everything after the verdict, at least `least` seconds;
+    a share, because a busy machine is slow in everything, and a caller with time to spare has it to spare here too."""
 
     hold: float = 10.0
-    margin: float = 0.25
+    rest: float = 0.25
+    least: float = 0.25
 
 
 @dataclass(slots=True)
@@ -127,8 +129,8 @@ class Judging:
     def _seconds(self, asked: CallContext) -> float:
         if not asked.until_ns:
             return self.patience.hold
-        left = (asked.until_ns - self.clock.monotonic_ns()) / NS - self.patience.margin
-        return max(0.0, min(left, self.patience.hold))
+        left = (asked.until_ns - self.clock.monotonic_ns()) / NS
+        return max(0.0, min(left - max(self.patience.least, left * self.patience.rest), self.patience.hold))
 
     def _ask(
         self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int

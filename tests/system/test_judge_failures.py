@@ -1,6 +1,6 @@
 """The whole chain, from a call to a model that misbehaves and back: answer, record, no call held past its deadline.
 
-The judge's process is a real one; only the clocks of the world stand still.
+The judge's process is a real one; only the wall clock of the world stands still.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support import llm as model
-from support.environment import Stage, StillClock
+from support.environment import Stage, StillWall
 from support.llm import LlmStandIn
 from support.tools import GIT
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
@@ -21,7 +21,7 @@ from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
-BUDGET = 2.5  # seconds that an impatient caller has
+BUDGET = 4.0  # seconds that an impatient caller has
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ async def world(_model: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) ->
     }
     plan = Plan(servers=(GIT,), settings=settings, finish=asks_the_judge)
     made = create(folder / "w", plan, WEDNESDAY_NS)
-    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True)
+    stage = Stage(StillWall(WEDNESDAY_NS), approvals=True)
     async with serving(made, plan, stage) as found:
         async with asyncio.timeout(120):
             while found.process.judge.status()["process"] != "up":  # type: ignore[union-attr]  # noqa: ASYNC110
