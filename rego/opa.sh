@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 if ! command -v opa >/dev/null 2>&1; then
-  echo "no opa on the PATH: 'opa check --strict' and 'opa test' are SKIPPED (.ci/run installs it)"
+  echo "no opa on the PATH: 'opa check --strict' and 'opa test' are SKIPPED (make tools installs it)"
   [ "${CI:-}" = true ] && exit 1
   exit 0
 fi

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 if ! command -v regal >/dev/null 2>&1; then
-  echo "no regal on the PATH: 'regal lint' is SKIPPED (.ci/run installs it)"
+  echo "no regal on the PATH: 'regal lint' is SKIPPED (make tools installs it)"
   [ "${CI:-}" = true ] && exit 1
   exit 0
 fi

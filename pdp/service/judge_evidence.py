@@ -38,9 +38,9 @@ MOST_SESSIONS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """`hold`: seconds that a call waits for a verdict at most, with or without a deadline of its own. `rest`: the share
-    of the time left to the caller's deadline that is kept for everything after the verdict, at least `least` seconds;
-    a share, because a busy machine is slow in everything, and a caller with time to spare has it to spare here too."""
+    """`hold`: seconds that a call waits for a verdict at most, with or without a deadline of its own. `rest`: the
+    share of the time left to the caller's deadline that is kept for everything after the verdict, at least `least`
+    seconds; a share, because a busy machine is slow in everything."""
 
     hold: float = 10.0
     rest: float = 0.25

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.opa import opa_or_skip
+from support.outside import need
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -15,5 +15,5 @@ import engines
 @pytest.fixture(scope="session")
 def opa() -> Iterator[engines.Opa]:
     """A real OPA for snippets; skipped without one, a failure in CI."""
-    with engines.serving(opa_or_skip()) as server:
+    with engines.serving(need("opa")) as server:
         yield server

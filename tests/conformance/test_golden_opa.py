@@ -13,7 +13,7 @@ import test_golden
 from support.cases import Case
 from support.environment import Stage, StillClock
 from support.golden import INSTANTS, plan
-from support.opa import opa_or_skip
+from support.outside import need
 from support.world import PROCESS, World, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, World]]:
-    opa = {"engine": "opa", "opa": {"binary": str(opa_or_skip()), "deadline_ms": 50_000}}
+    opa = {"engine": "opa", "opa": {"binary": str(need("opa")), "deadline_ms": 50_000}}
     async with AsyncExitStack() as stack:
         found = {}
         for name, at_ns in INSTANTS.items():

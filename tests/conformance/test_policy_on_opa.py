@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from support.golden import policy as lab_and_acme
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.cli.policy import policy
 from pdp.core import elements
@@ -29,7 +29,7 @@ def run(*arguments: object) -> Result:
 def test_every_shipped_test_passes_on_opa_too(tmp_path: Path, *, lab: bool) -> None:
     folder = lab_and_acme(tmp_path) if lab else ACME
     here = run("test", folder, "--json")
-    there = run("test", folder, "--json", "--engine", "opa", "--opa", opa_or_skip())
+    there = run("test", folder, "--json", "--engine", "opa", "--opa", need("opa"))
     assert there.exit_code == 0, there.output
     assert json.loads(there.output) == json.loads(here.output)
     assert json.loads(there.output)["passed"] > 100
@@ -50,7 +50,7 @@ def test_only_true_passes_and_errors_are_told(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "tiny.rego").write_text('package packs.tiny\n\nmeta := {"servers": ["git"], "owner": "x"}\n')
     (folder / "tiny_test.rego").write_text("package tiny_test\n\n" + "\n\n".join(TESTS.values()) + "\n")
-    done = run("test", tmp_path / "org", "--json", "--engine", "opa", "--opa", opa_or_skip(), "--filter", "tiny_test")
+    done = run("test", tmp_path / "org", "--json", "--engine", "opa", "--opa", need("opa"), "--filter", "tiny_test")
     assert done.exit_code == 10, done.output
     found = {r["name"].partition(".")[2]: r for r in json.loads(done.output)["results"]}
     assert {name for name, r in found.items() if r["passed"]} == {"test_true"}

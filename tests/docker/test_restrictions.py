@@ -22,6 +22,7 @@ import yaml
 from dockerfile import DOCKERFILE, ROOT, read
 from support.judge_eval import few, live
 from support.llm import LlmStandIn, obeys, says
+from support.outside import lacking, need
 
 from pdp.authoring import sandbox
 from pdp.cli.drill import run
@@ -39,10 +40,10 @@ KUBERNETES = "1.37"
 
 
 def needs(program: str, why: str = "") -> None:
-    """Skips where a program is missing, or the right to use it; in CI, which installs it, fails."""
-    if shutil.which(program) is None or why:
-        message = why or f"no {program}: install it, as .ci/run does"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    """Skips where a program is missing, or the right to use it; in CI, which has both, fails."""
+    need(program)
+    if why:
+        lacking(why, "run as root")
 
 
 def test_manifests_fit_the_schemas_of_kubernetes() -> None:

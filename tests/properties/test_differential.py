@@ -24,7 +24,7 @@ import pytest_asyncio
 from drawn import CALL, GRANT_ENDS, NOON, good_call
 from support.environment import SeededEntropy
 from support.golden import policy as lab_and_acme
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.core.elements import SEPARATOR, EngineQuery, decision_of
 from pdp.core.errors import EngineFault
@@ -202,7 +202,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opa(bundle: Bundle) -> AsyncIterator[OpaEngine]:
-    host = OpaHost(OpaOptions(binary=opa_or_skip(), deadline_ms=60_000), SeededEntropy("opa"))
+    host = OpaHost(OpaOptions(binary=need("opa"), deadline_ms=60_000), SeededEntropy("opa"))
     yield await host.load(bundle)
     await host.close()
 

@@ -18,7 +18,7 @@ import pytest
 from drawn import NONE, NOON, good_call, good_target
 from support.environment import SeededEntropy
 from support.gate import with_listed
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.core.check import OK, Check
 from pdp.core.elements import EngineQuery, decision_of
@@ -187,7 +187,7 @@ async def _ask(packs: Packs, seen: Counter[str]) -> None:
     ours = {code for owner, code in packs.bundle.listed if owner != "baseline"}
     assert ours == {c for c in _codes(packs) if c.endswith(".listed")}
     embedded = Evaluator(build(packs.bundle), EvaluationCaps())
-    host = OpaHost(OpaOptions(binary=opa_or_skip(), deadline_ms=60_000), SeededEntropy("opa"))
+    host = OpaHost(OpaOptions(binary=need("opa"), deadline_ms=60_000), SeededEntropy("opa"))
     try:
         opa = await host.load(packs.bundle)
         for _ in range(ASKED):

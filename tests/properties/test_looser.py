@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from loosening import Packs
 from policy_under_test import RANK, Policy, no_looser
 from support.environment import SeededEntropy
-from support.opa import opa_or_skip
+from support.outside import need
 from support.sweeps import WHOLE
 
 from pdp.core.check import WORST_COUNT, Check
@@ -128,7 +128,7 @@ def answers(policy: Policy, call: Facts, evidence: list[Evidence]) -> Iterator[t
 async def test_no_random_pack_loosens_by_what_is_asserted_on_either_engine() -> None:
     """Each asserted fact forged and left out, with answers for all that is wanted without them."""
     packs, draw = Packs(seed=1), random.Random(1)
-    host = OpaHost(OpaOptions(binary=opa_or_skip(), deadline_ms=60_000), SeededEntropy("opa"))
+    host = OpaHost(OpaOptions(binary=need("opa"), deadline_ms=60_000), SeededEntropy("opa"))
     told, trying = Counter[Effect](), 0
     for start in range(0, PACKS, AT_ONCE):
         texts = packs.draw(min(AT_ONCE, PACKS - start))

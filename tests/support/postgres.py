@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-import pytest
+from support.outside import lacking
 
 T = TypeVar("T")
 
@@ -114,8 +114,7 @@ def running() -> Iterator[Postgres]:
     """Start a server, and stop it. Without PostgreSQL the test is skipped, in CI it fails."""
     bin_ = programs()
     if bin_ is None:
-        message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        lacking("PostgreSQL")
     with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=quick_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
         owner = _owner(folder)

@@ -1,7 +1,5 @@
 """A real Redis for tests: in a folder of its own, on loopback, with a password."""
 
-import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -12,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+from support.outside import need
 
 PASSWORD = "in-tests-only"
 WAIT_SECONDS = 60
@@ -76,9 +74,7 @@ class RedisServer:
 @contextmanager
 def running() -> Iterator[RedisServer]:
     """Start a server, and end it. Without Redis the test is skipped, in CI it fails."""
-    if shutil.which("redis-server") is None:
-        message = "Redis is not installed (Debian: apt-get install redis-server)"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    need("redis-server")
     with tempfile.TemporaryDirectory(prefix="pdp-redis-", ignore_cleanup_errors=True) as folder:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -28,7 +28,7 @@ STARTERS = {
     "playwright.async_api._context_manager:PlaywrightContextManager",
     "playwright.async_api:async_playwright",
     "subprocess:Popen",
-    "support.opa:opa_or_skip",
+    "support.outside:need",
 }
 # what no quick test runs; a command that ends by itself, or a policy worker, is none
 SERVERS = {"opa", "postgres", "initdb", "pg_ctl", "chromium", "node", "redis-server", "strace"}

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
+from support.outside import lacking, need
 
 _FILE_WRITES = ("pwrite64", "pwritev", "pwritev2", "write", "writev")
 _SENDS = ("write", "writev", "sendto", "sendmsg", "sendmmsg")
@@ -64,18 +63,9 @@ def traced(command: Sequence[str], log: Path, *inject: str, path: Path | None = 
 
 def need_strace() -> None:
     """Skip where strace is absent or may not trace; in CI that is a failure."""
-    reason = _missing()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(f"CI must run this check: {reason}")
-    if reason:
-        pytest.skip(reason)
-
-
-def _missing() -> str:
-    if shutil.which("strace") is None:
-        return "strace is not installed"
-    tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
-    return "" if tried.returncode == 0 else "strace may not trace here (ptrace is not permitted)"
+    tried = subprocess.run([need("strace"), "-o", os.devnull, "true"], capture_output=True, check=False)
+    if tried.returncode:
+        lacking("strace that may trace (ptrace(2))", "make tools")
 
 
 @dataclass

@@ -21,7 +21,7 @@ import yaml
 from click.testing import CliRunner, Result
 from served import ALLOW, Served, ask, caller_options, make_world, served
 from support.gate import gate_once
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.audit.check import check
 from pdp.authoring.access_suggestion import pack, pack_test
@@ -212,8 +212,7 @@ def test_a_suggestion_grants_less_and_every_used_call(reviewable: Reviewable, tm
     assert '"tool:git_reset"' not in text  # of which the data was all
     assert [path.name for path in tmp_path.iterdir()] == ["narrow"]
     assert (
-        subprocess.run([opa_or_skip(), "fmt", "--list", pack], capture_output=True, check=True, text=True).stdout
-        == ""
+        subprocess.run([need("opa"), "fmt", "--list", pack], capture_output=True, check=True, text=True).stdout == ""
     )
     changed = CliRunner().invoke(
         cli, ["policy", "diff", "recorded", str(narrow), "--config", str(reviewable.server.world.config), "--json"]
@@ -235,7 +234,7 @@ def test_a_pack_is_one_whatever_tenant_and_server_are_called(tenant: str, server
         assert json.dumps(tenant) in text
         assert f'"{server}"' in text
         (tmp_path / f"{make.__name__}.rego").write_text(text)
-    command = [opa_or_skip(), "fmt", "--list", tmp_path]
+    command = [need("opa"), "fmt", "--list", tmp_path]
     assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == ""
 
 

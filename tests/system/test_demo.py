@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.outside import need_environment
 
 from pdp.cli.main import cli
 from pdp.policy.bundle import shipped_rego
@@ -96,11 +97,7 @@ class Played:
 @pytest.fixture(scope="module")
 def played() -> Iterator[dict[str, Played]]:
     """The demo as it is, and on a policy that gives the auditor too much; both at once, since each mostly waits."""
-    if not GIT_SERVER.exists():
-        reason = "mcp-server-git is not installed; `make demo` does it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_environment(".venv-demo", "mcp-server-git")
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         root = Path(name)
         commands = {
@@ -225,8 +222,8 @@ def test_a_policy_that_allows_too_much_is_noticed(played: dict[str, Played]) -> 
     assert f"{ANSWERS - 1} of {ANSWERS} answers were the expected ones" in found.text
 
 
-@pytest.mark.skipif(not GIT_SERVER.exists(), reason="mcp-server-git is not installed; `make demo` does it")
 def test_a_closed_terminal_leaves_no_server_behind(tmp_path: Path) -> None:
+    need_environment(".venv-demo", "mcp-server-git")
     command = [sys.executable, "-m", "pdp.cli.main", "demo", "--serve", "--git-server", str(GIT_SERVER)]
     with subprocess.Popen(
         [*command, "--folder", str(tmp_path / "d")], stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from served import ALLOW, Served, ask, make_world, served
 from support import c2sp
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.cli.main import cli
 from pdp.v1 import audit_pb2, audit_pb2_grpc, decision_pb2
@@ -299,7 +299,7 @@ def test_the_commands_of_the_page(
     proved: Proved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str, commands: int
 ) -> None:
     """As they stand there, with this server's names."""
-    monkeypatch.setenv("PATH", f"{opa_or_skip().parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{need('opa').parent}:{os.environ['PATH']}")
     text = (ROOT / f"docs/{page}.md").read_text()
     found = re.findall(r"^    \$ (?!openssl)(.*)$", text, re.MULTILINE)
     monkeypatch.chdir(tmp_path)

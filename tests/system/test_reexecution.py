@@ -24,7 +24,7 @@ from support import c2sp
 from support.cases import load_cases
 from support.environment import Stage, StillClock
 from support.golden import INSTANTS, plan
-from support.opa import opa_or_skip
+from support.outside import need
 from support.world import PROCESS, Refused, running
 from test_golden import JudgedFacts, run
 
@@ -101,7 +101,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Proved:
 
 
 def _engine(engine: str) -> tuple[str, ...]:
-    return ("--engine", engine, *(("--opa", str(opa_or_skip())) if engine == "opa" else ()))
+    return ("--engine", engine, *(("--opa", str(need("opa"))) if engine == "opa" else ()))
 
 
 @pytest.mark.parametrize("engine", ["embedded", "opa"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import yaml
+from support.outside import need_environment
 
 from devtools.demo import stage as demo_stage
 from devtools.demo.agent import FLOW, TASK, AgentStep, ScriptedAgent, scripted_agent
@@ -26,11 +26,7 @@ GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[DemoStage]:
-    if not GIT_SERVER.with_name("mcp-server-fetch").exists():
-        reason = "mcp-server-git or mcp-server-fetch is not installed; `make demo` does it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_environment(".venv-demo", "mcp-server-fetch")
     made = await prepare(folder / "demo", GIT_SERVER)
     server = RunningServer(made.world)
     try:

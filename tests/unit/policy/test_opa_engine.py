@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.environment import SeededEntropy
-from support.opa import opa_or_skip
+from support.outside import need
 from support.waiting import until_working
 
 from pdp.core.elements import EngineQuery
@@ -47,7 +47,7 @@ async def load() -> AsyncIterator[Load]:
     async def make(
         bundle: Bundle, *, deadline_ms: int = PATIENT, on_kill: Callable[[str], None] = lambda _: None
     ) -> OpaEngine:
-        options = OpaOptions(binary=opa_or_skip(), deadline_ms=deadline_ms)
+        options = OpaOptions(binary=need("opa"), deadline_ms=deadline_ms)
         hosts.append(OpaHost(options, SeededEntropy("opa"), on_kill=on_kill))
         return await hosts[-1].load(bundle)
 
@@ -390,7 +390,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_opa_does_not_outlive_the_server() -> None:
-    command = [sys.executable, "-c", _ORPHAN, str(opa_or_skip())]
+    command = [sys.executable, "-c", _ORPHAN, str(need("opa"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         pid, folder = server.stdout.readline().split()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from support.environment import SeededEntropy
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.core.digest import sha256_hex
 from pdp.core.elements import EngineQuery
@@ -626,7 +626,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[str]]]:
         if tls is not None:
             arguments += [f"--tls-cert-file={tls.cert}", f"--tls-private-key-file={tls.key}"]
         null = asyncio.subprocess.DEVNULL
-        command = [str(opa_or_skip()), *arguments, "--bundle", *files]
+        command = [str(need("opa")), *arguments, "--bundle", *files]
         started.append(await asyncio.create_subprocess_exec(*command, stdout=null, stderr=null))
         while True:
             try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.environment import SeededEntropy
-from support.opa import opa_or_skip
+from support.outside import need
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, running
 
 from pdp.authoring.sandbox import SandboxPerson
@@ -37,7 +37,7 @@ ALICE = SandboxPerson("alice", ("developers",), ("git:read", "git:write"))
 
 
 def on_opa(**opa: Any) -> Mapping[str, Any]:
-    return {"policy": {"engine": "opa", "opa": {"binary": str(opa_or_skip()), **opa}}}
+    return {"policy": {"engine": "opa", "opa": {"binary": str(need("opa")), **opa}}}
 
 
 def pid(world: World) -> int:
@@ -114,7 +114,7 @@ async def test_a_policy_that_the_gate_passed_waits_for_the_opa_that_somebody_run
             await source.load(None)
         assert caught.value.code == "bundle.engine"
         assert source._passed == read_bundle(shipped_rego(), acme).digest
-    source._host = ours = OpaHost(OpaOptions(binary=opa_or_skip()), SeededEntropy("opa"))
+    source._host = ours = OpaHost(OpaOptions(binary=need("opa")), SeededEntropy("opa"))
     loaded = await source.load(None)
     assert loaded is not None
     assert loaded.engine.name == "opa"
@@ -147,7 +147,7 @@ async def somebodys_opa(folder: Path, bundle: Bundle, address: str = "") -> Asyn
     (folder / "authz.tar.gz").write_bytes(rules)
     (folder / "policy.tar.gz").write_bytes(archive(bundle))
     address = address or free_address()
-    command = [str(opa_or_skip()), "run", "-s", "--addr", address, "--authentication=token", "--authorization=basic"]
+    command = [str(need("opa")), "run", "-s", "--addr", address, "--authentication=token", "--authorization=basic"]
     command += ["--skip-version-check", "--log-level=error", "--watch", "--bundle"]
     command += [str(folder / "authz.tar.gz"), str(folder / "policy.tar.gz")]
     null = asyncio.subprocess.DEVNULL
@@ -212,6 +212,7 @@ def late(tmp_path: Path) -> tuple[str, Plan]:
 async def test_an_opa_that_is_not_up_yet_is_asked_again(
     tmp_path: Path, late: tuple[str, Plan], caplog: pytest.LogCaptureFixture
 ) -> None:
+    need("opa")  # here, since nobody sees what ends the task below until the world serves
     address, plan = late
     (tmp_path / "served").mkdir()
     bundle = read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme")
@@ -222,11 +223,11 @@ async def test_an_opa_that_is_not_up_yet_is_asked_again(
             await done.wait()
 
     done = asyncio.Event()
-    serving = asyncio.create_task(opa())
-    async with running(tmp_path, plan) as world:
-        assert (await told(world))[0] == "EFFECT_ALLOW"
-    done.set()
-    await serving
+    async with asyncio.TaskGroup() as tasks:  # what ends the one ends the other
+        tasks.create_task(opa())
+        async with running(tmp_path, plan) as world:
+            assert (await told(world))[0] == "EFFECT_ALLOW"
+        done.set()
 
 
 async def test_who_waits_for_its_opa_can_be_stopped(

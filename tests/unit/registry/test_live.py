@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import os
 import socket
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 import uvicorn
 from mcp.server.lowlevel import Server as McpServer
 from registry_bench import Bench
+from support.outside import need_environment
 
 from pdp.core.digest import canonical
 from pdp.core.errors import RegistryFault
@@ -32,12 +32,7 @@ def read(server: StdioServer | HttpServer, **more: Any) -> tuple[dict[str, Any],
 
 @pytest.fixture
 def git_server() -> StdioServer:
-    if not GIT_SERVER.exists():
-        message = ".venv-demo is not there: `make .venv-demo/ready` installs the public mcp-server-git"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return StdioServer(str(GIT_SERVER))
+    return StdioServer(str(need_environment(".venv-demo", "mcp-server-git")))
 
 
 @pytest.mark.parametrize("legacy", [False, True])

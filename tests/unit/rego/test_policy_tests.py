@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import shipped
-from support.opa import opa_or_skip
+from support.outside import need
 
 from pdp.core.elements import composition_schema
 
@@ -40,7 +40,7 @@ def test_every_rule_file_of_the_shipped_policy_has_its_test_beside_it() -> None:
 
 
 def _opa(*arguments: str) -> str:
-    done = subprocess.run([opa_or_skip(), *arguments], cwd=shipped.REGO, capture_output=True, text=True, check=False)
+    done = subprocess.run([need("opa"), *arguments], cwd=shipped.REGO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -1,9 +1,7 @@
 """The example alerting rules and the board name metrics and labels that there are; rules fire when they should."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from support.outside import need
 
 from pdp.doctor import drill
 from pdp.judge_eval.report import METRICS
@@ -62,21 +61,10 @@ def test_rules_are_about_metrics_that_there_are() -> None:
         assert used - metrics <= set().union(*(known[name] for name in metrics))
 
 
-def promtool() -> str:
-    """Of Prometheus; skips the test without it, or fails it where `CI=true`."""
-    found = shutil.which("promtool", path=f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
-        why = "no promtool on the PATH nor in .tools/bin (.ci/run installs it, from Debian's package prometheus)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return found
-
-
 @pytest.mark.sweep
 def test_each_rule_fires_when_it_should_and_only_then() -> None:
     for arguments in (("check", "rules", RULES), ("test", "rules", *CASES)):
-        done = subprocess.run([promtool(), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([need("promtool"), *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -136,5 +124,5 @@ def test_promtool_reads_what_the_board_asks(tmp_path: Path) -> None:
     ]
     file = tmp_path / "board.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": made}]}))
-    done = subprocess.run([promtool(), "check", "rules", file], capture_output=True, text=True, check=False)
+    done = subprocess.run([need("promtool"), "check", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.outside import lacking
 
 from devtools.bench import callers, machine, measure, packs, peers, plot, results, scenarios, stages, traffic
 from devtools.bench.driver import CERBOS, Load, questions
@@ -319,7 +320,7 @@ def test_what_is_not_there_is_told_in_its_row(short: Path, monkeypatch: pytest.M
 @pytest.mark.starts_server
 def test_cerbos_denies_what_our_policy_does_not_allow(short: Path) -> None:
     if (binary := peers.cerbos_binary()) is None:
-        pytest.skip("no cerbos; `make cerbos` installs it")
+        lacking("Cerbos", "make cerbos")
     _, document = stages.stages(scenarios.create(short / "w"), 1)
     allowed = json.loads(document)
     subject, call, (tool,) = allowed["subject"], allowed["call"], allowed["targets"]

@@ -1,0 +1,42 @@
+"""What tests use from outside the repository: where it is, and the command that installs it.
+
+`make tools` installs the programs; each environment beside `.venv` has a target of its own. Without one of them a
+test is skipped and says so. In CI, which installs all, it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_LOCAL = ROOT / ".tools" / "bin"
+
+
+def find(program: str) -> Path | None:
+    """The program that `make tools` installed, or one on the PATH."""
+    found = shutil.which(program, path=f"{_LOCAL}{os.pathsep}{os.environ.get('PATH', '')}")
+    return Path(found) if found else None
+
+
+def need(program: str) -> Path:
+    """Likewise; without it the test is skipped."""
+    return find(program) or lacking(program)
+
+
+def need_environment(name: str, program: str = "python") -> Path:
+    """A program of an environment that make sets up, such as `.venv-demo`; without it the test is skipped."""
+    found = ROOT / name / "bin" / program
+    return found if found.exists() else lacking(f"{program} of {name}", f"make {name}/ready")
+
+
+def lacking(what: str, command: str = "make tools") -> NoReturn:
+    """Skips the test, or fails it where `CI=true`."""
+    message = f"{what} is not installed: `{command}` installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
