@@ -49,7 +49,12 @@ GUARDS = (
         ("comments-unbounded", "> MAX_COMMENTS:", "> 10**9:", "comments of HTML take quadratic time"),
         ("names-in-texts", "any(map(_IN_TEXTS.search, names.texts))", "False", "formats name attributes"),
         ("names-cut-apart", '_IN_TEXTS.search("".join(names.texts))', "False", "a name put together is one"),
-        ("spelled-otherwise", "yield from _of_chain([(name, True)])", "pass", "look-alike letters are the same name"),
+        (
+            "spelled-otherwise",
+            'unicodedata.normalize("NFKC", _unescaped(name))',
+            "name",
+            "look-alike and escaped letters are the same name",
+        ),
         ("quotes", 'yield "breakout"', "return", "a value ends the quotes in which it stands"),
     ),
     *_in(
