@@ -72,6 +72,11 @@ class Answer:
     session_handle: str = ""
 
     @property
+    def permits(self) -> bool:
+        """Whether the caller may carry the call out."""
+        return self.effect is Effect.ALLOW or self.enforcement != "enforced"
+
+    @property
     def safe_message(self) -> str:
         return SAFE_MESSAGES[self.effect]
 

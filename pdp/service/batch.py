@@ -27,7 +27,7 @@ from pdp.core.request import Ask, Caller, Credential
 from pdp.core.sessions import Left, after, atoms_after
 from pdp.core.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
 from pdp.service.admission import RECORDED, require_server
-from pdp.service.decide import TRIES, Decide
+from pdp.service.decide import TRIES, Decide, overtaken
 from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
 from pdp.service.shares import Turn
@@ -44,6 +44,7 @@ _REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShor
 
 Question = Ask | InvalidRequest  # a request, or its decoding error
 Answered = tuple[Answer, RecordRef] | Fault
+Located = tuple[Decision, RecordRef] | Fault
 
 
 @dataclass(slots=True)
@@ -101,7 +102,10 @@ class Run:
     caller: Caller
     snapshot: Snapshot
     at_ns: int
-    results: dict[int, Answer | Fault] = field(default_factory=dict)
+    # the records of refused items that are not durable yet, by place and code: however often the batch is decided
+    # again, each refusal is counted once
+    noted: dict[tuple[int, str], tuple[Commit, ...]] = field(default_factory=dict)
+    results: dict[int, Decision | Fault] = field(default_factory=dict)
     entries: dict[int, tuple[Commit, ...]] = field(default_factory=dict)
     replies: dict[str, ReplyRow] = field(default_factory=dict)
     begun: list[Decision] = field(default_factory=list)
@@ -158,6 +162,7 @@ class Batch:
         """The answers to the first questions, up to one that people are asked about or whose allow spends what they
         said, or to all of them; one commit."""
         tries, redeeming = 0, frozenset[str]()
+        noted: dict[tuple[int, str], tuple[Commit, ...]] = {}
         while True:
             tries += 1
             at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
@@ -167,21 +172,20 @@ class Batch:
                 # Restart on a fresh one.
                 if self.decide.state.outdated(snapshot, at, self.decide.clock.now_ns()):
                     continue
-                run = Run(caller, snapshot, at)
+                run = Run(caller, snapshot, at, noted)
                 try:
                     with suppress(Conflict) if tries < TRIES else nullcontext():
                         await self._walk(run, items)
-                        if self._switched(snapshot) or (run.outdated and tries == 1):
-                            continue
-                        return await self._durable(run)
+                        if not (run.outdated and tries == 1) and self.decide.state.holds(snapshot, caller.tenant):
+                            found = await self._durable(run)
+                            if found is not None:
+                                return found
+                        if tries >= TRIES:
+                            raise overtaken()
                 finally:
                     for decision in run.begun:
                         self.decide.facts.release(decision)
                         redeeming |= decision.redeeming
-
-    def _switched(self, snapshot: Snapshot) -> bool:
-        """Whether a kill switch changed since: then results of this snapshot must not be answered."""
-        return self.decide.state.switches is not snapshot.switches
 
     async def _identified(
         self,
@@ -246,7 +250,8 @@ class Batch:
         row = (run.replies.get(claim.key) if claim is not None else None) or decision.stored.reply
         cached = decide.idempotency.cached(claim, row, run.snapshot, at)
         if cached is not None:
-            run.results[place] = cached
+            decision.answer = cached
+            run.results[place] = decision
             return
         await decide.client_answers(decision)
         stored, guesses = decision.stored, any(_meets(each.decision.keys, decision.keys) for each in run.waiting)
@@ -255,7 +260,8 @@ class Batch:
         run.begun.append(decision)
         kept = decide.approvals.resume(decision)
         if isinstance(kept, Answer):
-            run.results[place] = kept
+            decision.answer = kept
+            run.results[place] = decision
             return
         decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
         run.waiting.append(OpenItem(place, decision, stored, ahead if guesses else None, kept))
@@ -311,7 +317,7 @@ class Batch:
         run.outdated = run.outdated or decide.judged_long(decision)
         await decide.approvals.resolve(decision, decide.terms)
         entries = decide.recorder.decided(decision)
-        run.results[each.place], run.entries[each.place] = decision.answer, entries
+        run.results[each.place], run.entries[each.place] = decision, entries
         if len(entries) > 1:  # what follows sees what this has opened or spent, as single calls would
             run.end = each.place
         if (kept := entries[0].reply) is not None:
@@ -321,27 +327,43 @@ class Batch:
     def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
         """The entries of one item. Only now is a refusal counted: before, it might be found again."""
         fault = run.results[place]
-        if isinstance(fault, RECORDED):
+        if not isinstance(fault, RECORDED):
+            return run.entries.get(place, ())
+        if (place, fault.code) not in run.noted:
             entry = self.decide.recorder.refused(run.caller, fault, RPC, run.at_ns)
-            return (entry,) if entry is not None else ()
-        return run.entries.get(place, ())
+            run.noted[place, fault.code] = (entry,) if entry is not None else ()
+        return run.noted[place, fault.code]
 
-    async def _durable(self, run: Run) -> tuple[Answered, ...]:
-        """One commit; what was tentative until now becomes so. Raises Conflict."""
+    async def _durable(self, run: Run) -> tuple[Answered, ...] | None:
+        """One commit; what was tentative until now becomes so. None where one of the answers may not leave any more.
+        Raises Conflict."""
         places = [place for place in sorted(run.results) if run.end is None or place <= run.end]
         entries = [entry for place in places for entry in self._entries(run, place)]
         refs = await self.decide.recorder.commit_all(tuple(entries))
+        run.noted.update(dict.fromkeys(run.noted, ()))  # they are recorded
         known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
-        return tuple([await self._answered(run, place, known) for place in places])
+        located = [await self._located(run.results[place], known) for place in places]
+        answered = [told for each in located if (told := self._told(each)) is not None]
+        return tuple(answered) if len(answered) == len(places) else None
 
-    async def _answered(self, run: Run, place: int, known: Mapping[str, RecordRef]) -> Answered:
-        answer = run.results[place]
-        if isinstance(answer, Fault):
-            return answer
+    async def _located(self, result: Decision | Fault, known: Mapping[str, RecordRef]) -> Located:
+        """A result with where its record stands."""
+        if isinstance(result, Fault):
+            return result
+        decision_id = result.answer.decision_id
         try:
-            self.decide.check_late(answer, run.at_ns)  # a repeat too: the others, or the commit, may have taken long
-            return answer, known.get(answer.decision_id) or await self.decide.recorder.locate(answer.decision_id)
+            return result, known.get(decision_id) or await self.decide.recorder.locate(decision_id)
         except _REFUSALS as fault:
+            return fault
+
+    def _told(self, located: Located) -> Answered | None:
+        """What leaves; None for what may not leave any more. Nothing is awaited from here on."""
+        if isinstance(located, Fault):
+            return located
+        decision, ref = located
+        try:
+            return (decision.answer, ref) if self.decide.leaves(decision) else None
+        except DeadlineTooShort as fault:
             return fault
 
 

@@ -171,7 +171,8 @@ class Recorder:
         )
         # what was decided before a switch, or a revocation, must not become durable after it; nor what left a label
         # out that is to be set anew
-        harmless = decision.answer.effect is Effect.DENY and not narrowed(facts.session, decision.keys)
+        binds = decision.answer.effect is Effect.DENY and not decision.answer.permits
+        harmless = binds and not narrowed(facts.session, decision.keys)
         entry = replace(entry, epoch=None if harmless else decision.snapshot.switches.epoch)
         return (entry, *self._session_events(decision, left), *decision.entries)
 
@@ -205,7 +206,7 @@ class Recorder:
             row = ended(row, decision.at_ns)
         there = () if session.reset else decision.stored.labels
         left = Left(labels=took_part(session, keys, there))
-        if allows or decision.answer.enforcement != "enforced":
+        if passes or decision.answer.permits:
             args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
             inspects = decision.caller.inspects_results
             seer = Seer(decision.id, decision.at_ns, decision.subject_index, keys, session, decision.stored)
@@ -216,7 +217,8 @@ class Recorder:
         return replace(left, session=row, pairs=(*reset, *left.pairs), reserves=taken)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
-        """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
+        """Commit one filtered list; returns what may leave. A record too large for the log empties the list. Raises
+        Conflict where a switch was thrown since it was made."""
         await self._people.meet(_people(made.caller.tenant, made.facts.identity))
         stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
         salt = self._entropy.bytes(SALT_BYTES)
@@ -235,7 +237,8 @@ class Recorder:
             outcome = denied(fault.code, fault.message)
             data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
             answer = replace(answer, tools=(), reasons=outcome.reasons, enforcement="enforced")
-        return answer, await self._commit(self._entry(stamp, "list", data, values=(value,)))
+        entry = self._entry(stamp, "list", data, values=(value,))
+        return answer, await self._commit(replace(entry, epoch=made.snapshot.switches.epoch))
 
     async def stamp(self, record_id: str, at_ns: int, tenant: str, identity: Identity) -> RecordStamp:
         """The stamp of a record whose bytes another module makes; its people keep their pseudonyms."""

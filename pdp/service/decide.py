@@ -69,21 +69,28 @@ class Decide:
                     continue
                 await self.facts.prepare(decision)
                 self.facts.read(decision, await self.recorder.for_call(decision))
-                cached = self.idempotency.cached(claim, decision.stored.reply, snapshot, at)
-                if cached is not None:
-                    return cached, await self.recorder.locate(cached.decision_id)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
-                    await self.client_answers(decision)
-                    ref = await self._decided(decision, again=again)
-                    if ref is not None:
+                    ref = await self._kept(decision) or await self._decided(decision, again=again)
+                    if ref is not None and self.leaves(decision):
                         return decision.answer, ref
+                    if not again:
+                        raise overtaken()
                 redeeming = decision.redeeming
 
+    async def _kept(self, decision: Decision) -> RecordRef | None:
+        """The reference to the record of the answer that is replayed, if there is one."""
+        kept = self.idempotency.cached(decision.claim, decision.stored.reply, decision.snapshot, decision.at_ns)
+        if kept is None:
+            return None
+        decision.answer = kept
+        return await self.recorder.locate(kept.decision_id)
+
     async def _decided(self, decision: Decision, *, again: bool) -> RecordRef | None:
-        """The reference to the record of the answer. None when a kill switch changed meanwhile, or a judge took
-        long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that this one
-        rests on was spent or changed meanwhile."""
+        """The reference to the record of the answer. None when policy, registry or switches changed meanwhile, or a
+        judge took long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that
+        this one rests on was spent or changed meanwhile."""
+        await self.client_answers(decision)
         self.facts.build(decision)
         try:
             kept = self.approvals.resume(decision)
@@ -95,8 +102,9 @@ class Decide:
             else:
                 await settle(decision, self.evidence)
             self.crash_quota.note(decision.caller, decision.outcome, decision.at_ns)
-            switched = self.state.switches is not decision.snapshot.switches
-            if switched or (again and self.judged_long(decision)):
+            if not self.state.holds(decision.snapshot, decision.caller.tenant):
+                return None
+            if again and self.judged_long(decision):
                 return None
             decision.id = self.recorder.new_id(decision.at_ns)
             await self.approvals.resolve(decision, self.terms)
@@ -104,7 +112,6 @@ class Decide:
             ref = await self.recorder.decision(decision)
         finally:
             self.facts.release(decision)
-        self.check_late(decision.answer, decision.at_ns)
         return ref
 
     def judged_long(self, decision: Decision) -> bool:
@@ -115,11 +122,23 @@ class Decide:
         unlocks = any(isinstance(held.source, Answered) for held in decision.evidence)
         return unlocks and self.state.outdated(decision.snapshot, decision.at_ns, self.clock.now_ns())
 
-    def check_late(self, answer: Answer, at_ns: int) -> None:
-        """Raises DeadlineTooShort for an allow that held when it was decided, and no longer does."""
-        if answer.effect is not Effect.ALLOW:
-            return
-        now = self.clock.now_ns()
-        # a token that is accepted within the skew had ended by then: its allow holds for no time, and is no later
-        if now - at_ns >= self.terms.allow_seconds * NS or at_ns < answer.valid_until_ns <= now:
-            raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
+    def leaves(self, decision: Decision) -> bool:
+        """The last question to every answer, whether evaluated or kept, with nothing awaited after it: may it leave
+        now? False for one that lets a call through by a policy, registry or switch that has changed since: it is to
+        be decided again. Raises DeadlineTooShort for an allow that held when it was asked for, and no longer does."""
+        answer, at = decision.answer, decision.at_ns
+        if not answer.permits:
+            return True
+        if not self.state.holds(decision.snapshot, decision.caller.tenant):
+            return False
+        if answer.effect is Effect.ALLOW:
+            now, ends = self.clock.now_ns(), (answer.valid_until_ns, decision.identity.subject.expires_ns or 0)
+            # a token that is accepted within the skew had ended by then: its allow holds for no time, and is no later
+            if now - at >= self.terms.allow_seconds * NS or any(at < end <= now for end in ends):
+                raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
+        return True
+
+
+def overtaken() -> Conflict:
+    """The fault of a request that was decided again and again, and each time by what was history by then."""
+    return Conflict("store.conflict", "what the request rests on changed again and again; ask again")

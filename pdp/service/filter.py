@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from pdp.core.answer import OBSERVED, ListAnswer, PolicyRef, Terms
 from pdp.core.check import NS
 from pdp.core.digest import Json
+from pdp.core.errors import Conflict
 from pdp.core.facts import Facts
 from pdp.core.methods import LISTS
 from pdp.core.outcome import Hidden, Outcome, denied, observable
@@ -18,6 +20,7 @@ from pdp.core.stored import RecordRef
 from pdp.ports import Clock
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
+from pdp.service.decide import TRIES, overtaken
 from pdp.service.evaluate import evaluate
 from pdp.service.facts import FactBuilder
 from pdp.service.shares import Shares, Turn
@@ -45,6 +48,7 @@ class Filter:
     async def _filtered(self, ask: ListAsk, caller: Caller, turn: Turn) -> tuple[ListAnswer, RecordRef]:
         # in a thread: a tool server that lists much must not hold decisions up
         shown = await asyncio.to_thread(self.facts.shown, ask) if ask.definitions else {}
+        tries = 0
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
@@ -52,21 +56,26 @@ class Filter:
             session = self.facts.named(ask.session, caller, identity)
             turn.ask(caller, identity, session.id)
             # fetching keys may have taken long: what was pinned is then history
-            if not self.state.outdated(snapshot, at, self.clock.now_ns()):
-                break
-        facts = self.facts.list(ask, shown, caller, identity, snapshot, at)
-        if ask.method in LISTS:
-            outcome, document, _ = await evaluate(snapshot.policy, facts, at)
-        else:
-            outcome = denied("target.unsupported", f"Filtered are {', '.join(LISTS)}.")
-            document = b""
-        self.kills.note(caller, outcome, at)
-        answer = self._answer(facts, outcome, caller, snapshot, at)
-        subject = self.facts.subject_index(caller, identity)
-        recording = ListRecording(
-            replace(ask, session=session), caller, facts, outcome, document, snapshot, at, subject
-        )
-        return await self.recorder.list(recording, answer)
+            if self.state.outdated(snapshot, at, self.clock.now_ns()):
+                continue
+            tries += 1
+            facts = self.facts.list(ask, shown, caller, identity, snapshot, at)
+            if ask.method in LISTS:
+                outcome, document, _ = await evaluate(snapshot.policy, facts, at)
+            else:
+                outcome = denied("target.unsupported", f"Filtered are {', '.join(LISTS)}.")
+                document = b""
+            self.kills.note(caller, outcome, at)
+            answer = self._answer(facts, outcome, caller, snapshot, at)
+            subject = self.facts.subject_index(caller, identity)
+            recording = ListRecording(
+                replace(ask, session=session), caller, facts, outcome, document, snapshot, at, subject
+            )
+            with suppress(Conflict) if tries < TRIES else nullcontext():
+                found = await self.recorder.list(recording, answer)
+                if self.state.holds(snapshot, caller.tenant):
+                    return found
+                raise overtaken()
 
     def _answer(self, facts: Facts, outcome: Outcome, caller: Caller, snapshot: Snapshot, at_ns: int) -> ListAnswer:
         tools: list[tuple[str, dict[str, Json]]] = []

@@ -31,6 +31,7 @@ from pdp.ports import Clock, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.retry import retry_on_conflict
 from pdp.service.commit import Recorder
+from pdp.service.decide import overtaken
 from pdp.service.evaluate import evaluate
 from pdp.service.facts import FactBuilder, own_tokens
 from pdp.service.idempotency import Claim, Idempotency, rights_of
@@ -117,7 +118,9 @@ class Inspect:
             kept = (await self.store.for_call(CallKeys(caller.tenant, at, at, reply=claim.key))).reply
             answer = self._kept(claim, kept, snapshot)
             if answer is not None:
-                return answer, await self.recorder.locate(answer.decision_id)
+                ref = await self.recorder.locate(answer.decision_id)
+                if self.state.holds(snapshot, caller.tenant):
+                    return answer, ref
             inspection = await self._inspected(ask, caller, call, snapshot)
             return await retry_on_conflict(lambda: self._decided(ask, caller, identity, call, claim, inspection))
 
@@ -170,7 +173,10 @@ class Inspect:
         if kind == EXTERNAL or call.at_ns >= session.started_ns:
             seer = Seer(ask.decision_id, at, call.subject_index, keys, session, stored)
             recording = replace(recording, seen=seer.returned(kind, atoms))
-        return await recorded(self.recorder, recording, answer)
+        answer, ref = await recorded(self.recorder, recording, answer)
+        if answer.effect is Effect.ALLOW and not self.state.holds(snapshot, caller.tenant):
+            raise overtaken()
+        return answer, ref
 
     def _call(self, ask: ResultAsk, caller: Caller, at_ns: int) -> AllowedCall:
         """The allowed call that the result is of, by its record and by what is kept of its input."""

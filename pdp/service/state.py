@@ -89,6 +89,13 @@ class ServiceState:
         """Whether what a request pinned at `pinned_ns` is history by now: too old, or a switch was thrown since."""
         return now_ns - pinned_ns > PIN_NS or self.switches is not pinned.switches
 
+    def holds(self, pinned: Snapshot, tenant: str) -> bool:
+        """Whether policy, registry and switches are for this tenant still those that a request pinned."""
+        now = self.snapshot()
+        if now.switches is not pinned.switches or now.policy.digest != pinned.policy.digest:
+            return False
+        return now.registry is pinned.registry or now.registry.pins(tenant) == pinned.registry.pins(tenant)
+
     def activate(self, policy: LoadedPolicy) -> None:
         """Swap the policy; the old engine is closed after it has finished what it was asked."""
         old, self._policy = self._policy, policy

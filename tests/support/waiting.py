@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ def _ticks(pid: int) -> int:
 
 
 class Held:
-    """Holds back one call of an inner object until released."""
+    """Holds back one call of an inner object until released; with `after`, what the call came to."""
 
-    def __init__(self, inner: Any, name: str) -> None:
-        self.inner, self.name = inner, name
+    def __init__(self, inner: Any, name: str, *, after: bool = False) -> None:
+        self.inner, self.name, self.after = inner, name, after
         self.reached, self.release = asyncio.Event(), asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
@@ -43,8 +43,31 @@ class Held:
             return method
 
         async def held(*args: Any, **named: Any) -> Any:
+            found = await method(*args, **named) if self.after else None
             self.reached.set()
             await self.release.wait()
-            return await method(*args, **named)
+            return found if self.after else await method(*args, **named)
 
         return held
+
+
+async def meanwhile(
+    owner: Any,
+    part: str,
+    name: str,
+    asked: Awaitable[Any],
+    happens: Callable[[], Awaitable[Any]],
+    *,
+    after: bool = False,
+) -> Any:
+    """The answer to what is asked, when something happens before the first call `name` of a part of `owner`; with
+    `after`, between that call and what follows it."""
+    inner = getattr(owner, part)
+    held = Held(inner, name, after=after)
+    setattr(owner, part, held)
+    asking = asyncio.ensure_future(asked)
+    await held.reached.wait()
+    setattr(owner, part, inner)
+    await happens()
+    held.release.set()
+    return await asking

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 from support.tools import READING, ServerPlan, reviewed, tool
+from support.waiting import meanwhile
 from support.world import METADATA_KEY, Plan, Refused, World, answered, codes, running
 
 from pdp.adapters.grpc.codec import admin
@@ -217,6 +219,22 @@ async def test_a_switch_in_between_withholds_even_a_repeat(world: World) -> None
         assert (answer.effect, answer.reasons[0].code) == (DENY, "switch.tool")
     finally:
         await world.switch("tool", server="git", value="git_status", engaged=False)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_switch_thrown_while_it_is_answered_withholds(world: World, *, kept: bool) -> None:
+    """While the record of a kept answer is looked for, and between a commit and its answer."""
+    decision = await allowed(world)
+    messages = stream(world, decision, text("hello"))
+    if kept:
+        assert (await inspect(world, messages)).effect == ALLOW
+    off = partial(world.switch, "tool", server="git", value="git_status")
+    method, asked = "read" if kept else "commit", inspect(world, messages)
+    try:
+        answer = await meanwhile(world.process.recorder, "_store", method, asked, off, after=not kept)
+        assert (answer.effect, answer.reasons[0].code) == (DENY, "switch.tool")
+    finally:
+        await off(engaged=False)
 
 
 async def test_another_subject_session_or_id_reads_like_an_unknown_decision(world: World) -> None:

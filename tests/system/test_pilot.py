@@ -6,11 +6,13 @@ import json
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.environment import Stage, StillClock
+from support.waiting import meanwhile
 from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, answered, codes, running
 
 from pdp.adapters.grpc.codec import admin
@@ -102,6 +104,16 @@ async def test_it_ends_by_itself(tmp_path: Path) -> None:
 async def test_only_on_the_servers_that_are_named(tmp_path: Path) -> None:
     async with running(tmp_path, pilot(servers=["mail"]), stage()) as world:
         assert (await answered(world, world.ask(BOB, "git_commit"))).enforcement == ENFORCED
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is recorded", "before it is told"])
+async def test_a_switch_thrown_meanwhile_binds_what_is_observed(tmp_path: Path, *, after: bool) -> None:
+    """A denial that binds nobody is carried out."""
+    async with running(tmp_path, pilot(), stage()) as world:
+        asked = answered(world, world.ask(BOB, "git_commit"))
+        off = partial(world.switch, "server", server="git")
+        found = await meanwhile(world.process.recorder, "_store", "commit", asked, off, after=after)
+        assert (found.effect, found.enforcement, "switch.server" in codes(found)) == (DENY, ENFORCED, True)
 
 
 async def test_lists(tmp_path: Path) -> None:

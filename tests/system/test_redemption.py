@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import yaml
 from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
 from support.stored import entry
-from support.waiting import Held, until
+from support.waiting import Held, meanwhile, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.adapters.grpc.codec import decisions
@@ -209,6 +210,26 @@ async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: Wor
     asked.credential.CopyFrom(first.credential)
     late = await answered(world, asked)
     assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(("part", "method"), [("_people", "for_call"), ("_store", "read")])
+async def test_a_redeemed_allow_that_is_told_again_obeys_a_switch_thrown_while_it_is_read(
+    world: World, approvers: Approvers, part: str, method: str, batch: bool
+) -> None:
+    note = f"told again {method} {batch}"
+    token = (await approved(world, approvers, note)).pending.resume_token
+    assert (await answered(world, reset(world, note, token=token, call_id="call-1"))).effect == ALLOW
+    decide, again = world.process.services.decide, decisions.ask(reset(world, note, token=token, call_id="call-1"))
+    off = partial(world.switch, "tool", server="git", value="git_reset")
+    try:
+        async with world._admitted("gateway", "Decide") as who:
+            asked = Batch(decide)([again], who) if batch else decide(again, who)
+            found = await meanwhile(world.process.recorder, part, method, asked, off)
+    finally:
+        await off(engaged=False)
+    answer, _ = found[0] if batch else found
+    assert answer.effect.value == "deny"
 
 
 async def test_each_execution_of_a_call_is_told_its_own_answer(world: World, approvers: Approvers) -> None:

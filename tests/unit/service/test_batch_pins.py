@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.tools import resource
-from support.waiting import Held, until
+from support.waiting import Held, meanwhile, until
 from support.world import NS, World, running
 
 from pdp.adapters.grpc.codec import batch as codec
@@ -108,6 +110,40 @@ async def test_a_kept_allow_that_ends_while_the_rest_is_decided_does_not_leave(w
     held.release.set()
     kept, fresh = await asking
     assert (kept.error.code, fresh.response.effect) == (LATE, ALLOW)
+
+
+@pytest.mark.parametrize(("part", "method"), [("_people", "for_call"), ("_store", "read")])
+async def test_a_switch_thrown_while_kept_allows_are_read_is_obeyed(world: World, part: str, method: str) -> None:
+    """Nothing of such a batch is committed, so no commit asks for the switches."""
+    asked = questions(world)
+    assert [item.response.effect for item in await batch(world, *asked)] == [ALLOW, ALLOW]
+    thrown = partial(world.switch, "server", server="git")
+    found = await meanwhile(world.process.recorder, part, method, batch(world, *asked), thrown)
+    assert reasons(found) == {"switch.server"}
+
+
+async def test_a_kept_allow_beside_what_is_denied_obeys_a_switch(world: World) -> None:
+    """A commit of denials alone waits for no switch."""
+    kept, denied = world.ask(ALICE, "git_status", {"repo_path": "/a"}), world.ask(ALICE, "git_status", {"no": 1})
+    assert (await world.decide(kept)).effect == ALLOW
+    thrown = partial(world.switch, "server", server="git")
+    found = await meanwhile(world.process.recorder, "_store", "commit_all", batch(world, denied, kept), thrown)
+    assert found[1].response.effect != ALLOW
+    assert "switch.server" in {reason.code for reason in found[1].response.reasons}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_refusal_of_a_batch_that_is_decided_again_is_counted_once(world: World, *, durable: bool) -> None:
+    """Overtaken before its commit, or after it and before its answer."""
+    asked = batch(world, *questions(world), world.ask(ALICE, "git_status", b"{"))
+    thrown, recorder = partial(world.switch, "server", server="git"), world.process.recorder
+    *denied, refused = await meanwhile(recorder, "_store", "commit_all", asked, thrown, after=durable)
+    assert reasons(denied) == {"switch.server"}
+    assert refused.WhichOneof("result") == "error"
+    store: Any = world.process.store
+    records = [store.record_at(index).record for index in range(store.size())]
+    assert [json.loads(each)["kind"] for each in records].count("refusal") == 1
+    assert list(store._ledger.refusals._seen.values()) == [1]
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["single", "batch"])

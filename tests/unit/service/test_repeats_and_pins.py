@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.tools import resource
-from support.waiting import Held, until
+from support.waiting import Held, meanwhile, until
 from support.world import NS, Role, World, running
 
 from pdp.authoring.sandbox import ALICE
@@ -98,6 +99,72 @@ async def test_a_switch_thrown_during_the_evaluation_is_obeyed(world: World) -> 
     held.release.set()
     assert [r.code for r in (await asking).reasons] == ["switch.server"]
     assert world.process.store.size() == size + 2  # the switch and the one decision
+
+
+async def stricter_policy(world: World) -> None:
+    pack = world.sandbox.policy / "packs/acme/acme.rego"
+    await asyncio.to_thread(pack.write_text, pack.read_text() + "\n# stricter\n")
+    await world.reload()
+
+
+READS = [("_people", "for_call"), ("_store", "read")]  # of what is kept, and of where its record stands
+
+
+@pytest.mark.parametrize(("part", "method"), READS)
+async def test_a_switch_thrown_while_a_kept_allow_is_read_is_obeyed(world: World, part: str, method: str) -> None:
+    request = world.ask(ALICE, "git_status", ARGUMENTS)
+    assert (await world.decide(request)).effect == ALLOW
+    found = await meanwhile(
+        world.process.recorder, part, method, world.decide(request), lambda: world.switch("server", server="git")
+    )
+    assert [r.code for r in found.reasons] == ["switch.server"]
+
+
+@pytest.mark.parametrize(("part", "method"), READS)
+async def test_a_policy_that_comes_while_a_kept_allow_is_read_is_asked(world: World, part: str, method: str) -> None:
+    request = world.ask(ALICE, "git_status", ARGUMENTS)
+    first = await world.decide(request)
+    found = await meanwhile(
+        world.process.recorder, part, method, world.decide(request), lambda: stricter_policy(world)
+    )
+    assert found.policy.digest == world.process.state.policy.digest != first.policy.digest
+
+
+@pytest.mark.parametrize(("part", "method"), READS)
+@pytest.mark.parametrize("ends", ["allow", "token"])
+async def test_a_kept_allow_that_ends_while_it_is_read_does_not_leave(
+    world: World, part: str, method: str, ends: str
+) -> None:
+    request, signed_in = world.ask(ALICE, "git_status", ARGUMENTS), world.now_ns // NS
+    assert (await world.decide(again(request, world, auth_time=signed_in))).effect == ALLOW
+    lifetime = 300 if ends == "allow" else 2
+    repeat = again(request, world, auth_time=signed_in, lifetime_seconds=lifetime)
+
+    async def passes() -> None:
+        world.stage.clock.advance(10 if ends == "allow" else 5)
+
+    found = await meanwhile(world.process.recorder, part, method, world.decide(repeat), passes)
+    assert (found.status, found.code) == ("DEADLINE_EXCEEDED", "service.late")
+
+
+async def test_a_switch_thrown_between_commit_and_answer_is_obeyed(world: World) -> None:
+    """An allow that is durable, and not yet told."""
+    asked = world.decide(world.ask(ALICE, "git_status", ARGUMENTS))
+    thrown = partial(world.switch, "server", server="git")
+    found = await meanwhile(world.process.recorder, "_store", "commit", asked, thrown, after=True)
+    assert [r.code for r in found.reasons] == ["switch.server"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is recorded", "before it is told"])
+async def test_a_list_does_not_show_what_was_switched_off_meanwhile(world: World, *, after: bool) -> None:
+    asked = decision_pb2.FilterToolsRequest(
+        request_id=world.fresh(), server="git", credential=world.credential(ALICE)
+    )
+    thrown = partial(world.switch, "tool", server="git", value="git_status")
+    listed = await meanwhile(world.process.recorder, "_store", "commit", world.filter(asked), thrown, after=after)
+    names = {tool.name for tool in listed.tools}
+    assert "git_status" not in names
+    assert "git_log" in names
 
 
 async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> None:
