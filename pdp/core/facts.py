@@ -16,6 +16,7 @@ from pdp.core.budgets import BudgetFact, standing_of
 from pdp.core.check import NS, WORST_COUNT, Check, missing
 from pdp.core.digest import Json
 from pdp.core.origins import OriginsFact
+from pdp.core.security_events import Revocable
 from pdp.core.stored import LabelRow
 from pdp.core.vetting import NOT_VETTED, PackageVetting
 
@@ -110,6 +111,13 @@ class Identity:
     agent: AgentFact
     actors: tuple[Actor, ...] = ()
     marks: tuple[tuple[str, str], ...] = ()  # claims by which its token can be revoked, besides the subject
+
+    @property
+    def sign_in(self) -> Revocable:
+        """The token, as it is revoked."""
+        me = self.subject
+        token = () if me.token_id is None else (("token", me.token_id),)
+        return Revocable(me.issuer or "", me.id or "", me.issued_ns, (*token, *self.marks))
 
     def listed(self, registration: AgentRegistration) -> Identity:
         """The same, with what the signed list says of the agent."""

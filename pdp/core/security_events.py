@@ -63,6 +63,27 @@ class TokenMark:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocable:
+    """What somebody signed in with, as it is revoked: the subject at its issuer, when it was issued (Unix
+    nanoseconds; 0: it does not say), and what else it names, by kind of mark."""
+
+    issuer: str
+    subject: str
+    issued_ns: int = 0
+    names: tuple[tuple[str, str], ...] = ()
+
+    def marks(self) -> Iterator[TokenMark]:
+        """The marks by which it is revoked."""
+        yield TokenMark("subject", self.issuer, self.subject)
+        if all(kind != "session" for kind, _ in self.names):
+            yield TokenMark("sessionless", self.issuer, self.subject)
+        yield from (TokenMark(kind, self.issuer, normal(kind, value)) for kind, value in self.names)
+
+
+NOT_REVOCABLE = Revocable("", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """One event. `marks` are dead for tokens that were issued until `until_issued_ns`, those of a session and of one
     token whenever they were issued. `subjects` are (issuer, sub) whose requests and grants end as well. An event of

@@ -89,7 +89,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     options = settings.approvals
     address = options.console_url or (settings.console.public_url if settings.console else "")
     directories = LoadedDirectories(settings.directory, read_yaml, admits)
-    counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
+    counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS, revocations)
     tokens = SealedResumeTokens(resume_secrets(settings, index_key), entropy)
     changes = Changes(store)
     recorder.changed = changes.notify
@@ -134,7 +134,6 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
             recorder,
             clock,
             index_key=index_key,
-            revoked=revocations.of_account,
             tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
             changes=changes,
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),

@@ -293,7 +293,7 @@ def _build(
         readings,
         pushing,
         quorum_records(settings, signed, ports.store, recorder, clock),
-        console.server(settings, approvals.services, clock, entropy, index_key, services.records),
+        console.server(settings, approvals.services, clock, entropy, index_key, services.records, marks),
         signed,
         index,
         signals=security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),

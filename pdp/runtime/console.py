@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pdp.adapters.console.options import ConsoleOptions
@@ -38,15 +39,17 @@ def check(settings: Settings) -> None:
         _secrets(settings.console, settings)
 
 
-def server(
+def server(  # noqa: PLR0913, PLR0917 - what it rests on
     settings: Settings,
     approvals: ApprovalServices,
     clock: Clock,
     entropy: Entropy,
     key: bytes,
     records: Records,
+    marks: Mapping[str, Mapping[str, str]],
 ) -> ConsoleServer | None:
-    """The console's listener, not yet started; None where none is configured. Raises ConfigurationFault."""
+    """The console's listener, not yet started; None where none is configured. `marks`: by issuer, claims by which
+    sign-ins are revoked. Raises ConfigurationFault."""
     options = settings.console
     if options is None:
         return None
@@ -54,7 +57,7 @@ def server(
     from pdp.adapters.console.server import ConsoleServer  # noqa: PLC0415 - an extra
     from pdp.adapters.console.visit import ConsoleServices  # noqa: PLC0415
 
-    services = ConsoleServices(approvals, clock, entropy, records, _receipt)
+    services = ConsoleServices(approvals, clock, entropy, records, _receipt, marks)
     secrets = _secrets(options, settings)
     return ConsoleServer(options, services, key=key, secrets=secrets, production=settings.production)
 

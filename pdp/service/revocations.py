@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pdp.core.approvals.rows import Account
 from pdp.core.check import failed, missing
 from pdp.core.digest import Json, keyed_index
 from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import Caller, Credential
-from pdp.core.security_events import TokenMark, normal
+from pdp.core.security_events import Revocable, TokenMark
 from pdp.core.switches import Switches
 from pdp.ports import Subjects
 
@@ -29,33 +28,13 @@ class Revocations:
         """The keyed index of a mark."""
         return keyed_index(self.index_key, "revocation", tenant, mark.kind, mark.issuer, mark.value)
 
-    def of_token(self, tenant: str, identity: Identity, at_ns: int) -> bool:
-        """Whether the token of a verified identity is dead."""
+    def __call__(self, tenant: str, sign_in: Revocable, at_ns: int) -> bool:
+        """Whether what somebody signed in with is dead: a token, or a sign-in at the console."""
         switches = self.switches()
         if not switches.revoked:
             return False
-        indexes = (self.index(tenant, mark) for mark in _marks(identity))
-        return switches.revokes(indexes, identity.subject.issued_ns, at_ns)
-
-    def of_account(self, tenant: str, account: Account, since_ns: int, at_ns: int) -> bool:
-        """Whether what an account has signed in to at `since_ns` is over."""
-        switches = self.switches()
-        if not switches.revoked:
-            return False
-        kinds = ("subject", "sessionless")
-        indexes = (self.index(tenant, TokenMark(kind, account.issuer, account.id)) for kind in kinds)
-        return switches.revokes(indexes, since_ns, at_ns)
-
-
-def _marks(identity: Identity) -> Iterator[TokenMark]:
-    subject, marks = identity.subject, dict(identity.marks)
-    issuer, name = subject.issuer or "", subject.id or ""
-    yield TokenMark("subject", issuer, name)
-    if "session" not in marks:
-        yield TokenMark("sessionless", issuer, name)
-    if subject.token_id is not None:
-        yield TokenMark("token", issuer, subject.token_id)
-    yield from (TokenMark(kind, issuer, normal(kind, value)) for kind, value in marks.items())
+        indexes = (self.index(tenant, mark) for mark in sign_in.marks())
+        return switches.revokes(indexes, sign_in.issued_ns, at_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +49,7 @@ class UnrevokedSubjects:
     ) -> Identity:
         """See `ports.Subjects.identify`. Asked when the keys are there: fetching them may take a while."""
         identity = await self.subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
-        if identity.subject.check.ok and self.revoked.of_token(caller.tenant, identity, at_ns):
+        if identity.subject.check.ok and self.revoked(caller.tenant, identity.sign_in, at_ns):
             return Identity(SubjectFact(_REVOKED), AgentFact(_NO_AGENT))
         return identity
 

@@ -35,7 +35,7 @@ Read = Callable[[str, str, int], Awaitable["tuple[Stream, Signal] | SignalRefusa
 
 @dataclass(slots=True)
 class Signals:
-    """What a push comes to. `keep_ns`: the longest that a token lives after it was issued."""
+    """What a push comes to. `keep_ns`: the longest that what was signed in with, or a vote, counts."""
 
     read: Read
     store: Store

@@ -96,7 +96,7 @@ LOOKING = _in(
         "a deputy stands in for whom it was named for",
     ),
     ("auditor-for-good", "roles = person.roles & ", "roles = person.roles or ", "who lost a role sees no more"),
-    ("disabled-sees", "if not directory.active(person.human):", "if False:", "who is disabled sees nothing"),
+    ("disabled-sees", "if not directory.active(person.human) or", "if", "who is disabled sees nothing"),
     ("unswept-is-open", "approval.expires_ns <= at_ns:", "approval.expires_ns < at_ns:", "at equality expiry wins"),
     (
         "list-commits",

@@ -18,26 +18,29 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from support.approvers import waiting
+from support.approvers import Approvers, waiting
 from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres
 from support.postgres import running as running_postgres
-from support.stored import a_grant, entry
+from support.stored import a_grant, a_vote, an_approval, entry, shown_of
+from support.waiting import until
 from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, running, serving
 
 from pdp.audit.check import check
-from pdp.authoring.sandbox import ALICE, BOB
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.authoring.sandbox import SandboxPerson as Person
 from pdp.core.approvals.queries import GrantQuery, Page
 from pdp.core.approvals.rows import Account
-from pdp.core.approvals.states import GrantState
-from pdp.core.approvals.steps import Issue
+from pdp.core.approvals.states import Event, GrantState
+from pdp.core.approvals.steps import Issue, Move, Open
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import Unauthenticated
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
 from pdp.service.approvals.persons import SignedIn
+from pdp.service.approvals.visibility import ApprovalFilter
+from pdp.service.approvals.votes import BallotInput
 from pdp.v1 import types_pb2
 
 RACES = int(os.environ.get("RACES", "20"))
@@ -53,6 +56,11 @@ STREAM = {
     "email_claim": "email",
     "opaque_claim": "sub",
     "development": True,
+}
+CONSOLE = {
+    "listen": "127.0.0.1:0",
+    "public_url": "http://localhost:8443",
+    "development_accounts": [{"name": "carol", "label": "Carol", "tenant": "acme", "issuer": ISSUER, "id": "carol"}],
 }
 SIGNALS = {"signals": {"listen": "127.0.0.1:0", "streams": [STREAM]}}
 
@@ -329,7 +337,7 @@ async def test_a_revocation_outlives_the_process_and_not_the_last_token(tmp_path
         assert len(records_of(world, "signal")) == 1  # a repeat after a restart is one still
         stage.clock.advance(1)
         assert await effect(world, credential(world, ALICE)) == ALLOW
-        stage.clock.advance(3600 + 60)  # the longest that a token lives here
+        stage.clock.advance(7 * 24 * 3600 * 2 // 5 + 60)  # the longest that a vote counts here, and no token lives
         assert await effect(world, credential(world, ALICE)) == ALLOW  # moves the clock's mark
         assert await effect(world, credential(world, ALICE)) == ALLOW
         assert world.process.store.revocations() == ()
@@ -461,6 +469,121 @@ async def test_a_sign_in_at_the_console_is_over(world: World) -> None:
     with pytest.raises(Unauthenticated, match="revoked"):
         await persons.signed_in(old)
     await persons.signed_in(replace(old, authenticated_ns=world.now_ns + NS))
+
+
+@pytest.mark.parametrize("minutes", [61, 719])
+async def test_a_sign_in_that_was_revoked_does_not_come_back(tmp_path: Path, minutes: int) -> None:
+    """Tokens live for an hour here, requests for less, and cookies for twelve."""
+    settings = {**SIGNALS, "console": {**CONSOLE, "session_minutes": 720}, "store": {"calls_keep_seconds": 3600}}
+    async with running(tmp_path, Plan(settings=settings), Stage(StillClock(WEDNESDAY_NS))) as world:
+        persons = world.process.approvals.services.persons
+        old = SignedIn("acme", Account(ISSUER, CAROL.id), authenticated_ns=world.now_ns)
+        await Transmitter(world).push(of(CAROL))
+        world.stage.clock.advance(minutes * 60)
+        for _ in range(2):  # a commit sweeps what is over
+            await effect(world, credential(world, ALICE))
+        with pytest.raises(Unauthenticated, match="revoked"):
+            await persons.signed_in(old)
+
+
+@pytest.mark.parametrize("named", [{"format": "email", "email": "Carol@acme.example"}, {"session": "s-1"}])
+async def test_a_sign_in_is_found_by_what_its_token_names(tmp_path: Path, named: dict[str, str]) -> None:
+    stream = {**STREAM, "session_claim": "sid"}
+    settings = {"signals": {"listen": "127.0.0.1:0", "streams": [stream]}, "console": CONSOLE}
+    subject = named if "format" in named else complex_of(named["session"])
+    async with running(tmp_path, Plan(settings=settings), Stage(StillClock(WEDNESDAY_NS))) as world:
+        persons = world.process.approvals.services.persons
+        names = (("email", "carol@acme.example"), ("session", "s-1"))
+        mine = SignedIn("acme", Account(ISSUER, CAROL.id), authenticated_ns=world.now_ns, names=names)
+        await Transmitter(world).push(subject)
+        await persons.signed_in(replace(mine, names=(("email", "dave@acme.example"), ("session", "s-2"))))
+        with pytest.raises(Unauthenticated, match="revoked"):
+            await persons.signed_in(mine)
+
+
+def complex_of(session: str) -> dict[str, Any]:
+    """The subject identifier of a session, of no named user."""
+    return {"format": "complex", "session": {"format": "opaque", "id": session}}
+
+
+async def test_a_vote_of_a_sign_in_that_is_revoked_counts_no_more(world: World) -> None:
+    """Not one of the moments before the event came, of a sign-in from before it happened; another's vote does."""
+    approvers, sent = Approvers(world), Transmitter(world)
+    asked = world.ask(ALICE, "git_reset", {"repo_path": "/srv/revoked"})
+    first = await answered(world, asked)
+    (request,) = waiting(first)
+    happened = world.now_ns // NS
+    carol = await approvers.person(CAROL)
+    world.stage.clock.advance(5)
+    seen = await approvers.services.queue.get(carol, request)
+    ballot = BallotInput("", "approve", "because", seen.presented)
+    await approvers.services.votes.vote(carol, request, ballot)
+    assert state(world, request) == "approved"
+    await sent.push(of(CAROL), payload={"event_timestamp": happened})
+    again = await answered(world, asked)
+    assert (again.effect, waiting(again), state(world, request)) == (PENDING, [request], "pending")
+    assert (await approvers.look(DAVE, request)).tally.lost
+    await approvers.vote(DAVE, request)
+    assert (await answered(world, asked)).effect == ALLOW
+
+
+async def test_a_person_votes_again_after_the_event(world: World) -> None:
+    approvers = Approvers(world)
+    asked = world.ask(ALICE, "git_reset", {"repo_path": "/srv/again"})
+    (request,) = waiting(await answered(world, asked))
+    await approvers.vote(CAROL, request)
+    await Transmitter(world).push(of(CAROL))
+    assert (await answered(world, asked)).effect == PENDING
+    world.stage.clock.advance(1)
+    await approvers.vote(CAROL, request)
+    assert (await answered(world, asked)).effect == ALLOW
+
+
+@pytest.mark.timeout(900 + RACES)
+async def test_no_vote_of_a_revoked_sign_in_is_redeemed_after_the_event(world: World) -> None:
+    approvers, sent = Approvers(world), Transmitter(world)
+    for _ in range(RACES):
+        asked = world.ask(ALICE, "git_reset", {"repo_path": f"/srv/{world.fresh()}"})
+        await approvers.vote(CAROL, *waiting(await answered(world, asked)))
+        start = world.process.store.size()
+        await asyncio.gather(sent.push(of(CAROL)), answered(world, asked))
+        kinds = [each.get("effect") or each["kind"] for each in records_between(world, start)]
+        assert "allow" not in kinds[kinds.index("signal") :], kinds
+        world.stage.clock.advance(1)
+
+
+async def test_a_grant_ends_with_the_sign_in_that_gave_it(world: World) -> None:
+    account, process = Account(ISSUER, CAROL.id), world.process
+    grant = a_grant(1, subject=Account(ISSUER, ALICE.id), tenant="acme", expires_ns=0, issued_by=(CAROL.id,))
+    request = an_approval(1, id=grant.approval_id, tenant="acme")
+    vote = a_vote(1, request, tenant="acme", human=CAROL.id, account=account, signed_in_ns=world.now_ns)
+    opened, filled = Open(request, shown_of(request)), Move(request.id, 1, Event.VOTE, request.opened_ns, vote=vote)
+    await process.store.commit(entry(20, steps=(opened, filled, Issue(grant))))
+    await process.approvals.services.sweep.run_once(world.now_ns)
+    assert process.store.grant("acme", grant.id).state is GrantState.ACTIVE
+    await Transmitter(world).push(of(CAROL))
+    await process.approvals.services.sweep.run_once(world.now_ns)
+    ended = process.store.grant("acme", grant.id)
+    assert (ended.state, ended.ended_by) == (GrantState.REVOKED, "subject.revoked")
+
+
+async def test_who_watches_sees_nothing_after_the_event(world: World) -> None:
+    """On every surface: the console's stream ends besides (tests/unit/console)."""
+    approvers = Approvers(world)
+    carol, dave = await approvers.person(CAROL), await approvers.person(DAVE)
+    streams = [approvers.services.watchers.watch(who, ApprovalFilter(), "") for who in (carol, dave)]
+    news = [asyncio.ensure_future(anext(stream)) for stream in streams]
+    await until(lambda: len(approvers.services.changes._waiters) == 2)
+    await Transmitter(world).push(of(CAROL))
+    request = await held(world, ALICE)
+    view, _ = await news[1]
+    assert view.approval.id == request
+    assert approvers.services.queue._visibilities.of(carol, world.now_ns).groups == frozenset()
+    assert not news[0].done()
+    for each, stream in zip(news, streams, strict=True):
+        each.cancel()
+        await asyncio.gather(each, return_exceptions=True)
+        await stream.aclose()
 
 
 async def test_a_flood_of_events_shares_commits(world: World) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from pdp.adapters.console.visit import Visit
+from pdp.adapters.console.visit import Visit, person_of
 from pdp.core.approvals.states import State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import Fault, Overloaded
@@ -43,11 +43,15 @@ class Events:
         if full or self._stopping.is_set():
             raise Overloaded("console.streams", "Too many pages wait for changes; this one tells of none.")
         cursor = visit.request.headers.get("last-event-id", "")[:_MAX_CURSOR]
-        sessions, session = visit.console.sessions, visit.session
+        console, session = visit.console, visit.session
         changes = visit.approvals.watchers.watch(visit.person, ApprovalFilter(states=frozenset(State)), cursor)
 
-        def goes_on() -> bool:
-            return sessions.lasts(session)
+        async def goes_on() -> bool:
+            try:
+                await person_of(console, session)
+            except Fault:  # revoked, or disabled
+                return False
+            return console.sessions.lasts(session)
 
         return _Stream(lambda send, gone: self._tell(whose, changes, send, gone, goes_on))
 
@@ -57,18 +61,18 @@ class Events:
         changes: AsyncIterator[Change],
         send: _Put,
         gone: asyncio.Future[None],
-        goes_on: Callable[[], bool],
+        goes_on: Callable[[], Awaitable[bool]],
     ) -> None:
         self._open[whose] += 1
         stopping = asyncio.ensure_future(self._stopping.wait())
         following: asyncio.Task[Change] | None = None
         try:
             await send(_BEGIN)
-            while goes_on() and not gone.done() and not stopping.done():
+            while await goes_on() and not gone.done() and not stopping.done():
                 following = following or asyncio.create_task(_next(changes))
                 ends: set[asyncio.Future[Any]] = {following, stopping, gone}
                 await asyncio.wait(ends, timeout=_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if not goes_on():  # signed out while it waited
+                if not await goes_on():  # signed out while it waited
                     break
                 if following.done():
                     event, following = _event(following.result()), None

@@ -56,9 +56,18 @@ class _Metadata:
 class Provider:
     """One provider. Its metadata and keys are read when first needed, and again when old."""
 
-    def __init__(self, options: ProviderOptions, secret: bytes, callback: str, clock: Clock) -> None:
-        """Raises ConfigurationFault (`console.ca_file`, `console.client_secret`)."""
+    def __init__(
+        self,
+        options: ProviderOptions,
+        secret: bytes,
+        callback: str,
+        clock: Clock,
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
+        """`marks`: claims by which its sign-ins are revoked, by kind of mark. Raises ConfigurationFault
+        (`console.ca_file`, `console.client_secret`)."""
         self.options = options
+        self._marks = marks or {}
         self._secret = _text_secret(secret)
         self._callback = callback
         self._clock = clock
@@ -123,7 +132,8 @@ class Provider:
                 "The provider did not accept its own code; sign in again.",
                 detail=f"{self.options.name}: token endpoint answers {status}, error {error}",
             )
-        return read(await self._claims(token), self.options, attempt.nonce, self._clock.now_ns() // NS)
+        now = self._clock.now_ns() // NS
+        return read(await self._claims(token), self.options, attempt.nonce, now, self._marks)
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         """Claims whose signature holds. A key that is not known is looked for once."""
@@ -231,12 +241,14 @@ _MAX_TEXT = 512
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A verified sign-in. `authenticated_ns` is the `auth_time` of the token, 0 without one."""
+    """A verified sign-in. `authenticated_ns` is the `auth_time` of the token, 0 without one; `names` is by what else
+    than the account it is revoked, by kind of mark."""
 
     account: Account
     name: str
     groups: tuple[str, ...]
     authenticated_ns: int
+    names: tuple[tuple[str, str], ...] = ()
 
 
 def usable(entries: list[Any]) -> KeySet:
@@ -260,7 +272,9 @@ def verified(token: str, keys: KeySet) -> Mapping[str, Any] | None:
     return decoded.claims if _REFUSED_HEADERS.isdisjoint(decoded.header) else None
 
 
-def read(claims: Mapping[str, Any], options: ProviderOptions, nonce: str, now: int) -> Signed:
+def read(
+    claims: Mapping[str, Any], options: ProviderOptions, nonce: str, now: int, marks: Mapping[str, str]
+) -> Signed:
     """The signed-in person, from verified claims; `now` in seconds. Raises Unauthenticated (`console.signin_*`)."""
     if problem := _problem(claims, options, nonce, now):
         raise refused("token", problem)
@@ -271,7 +285,9 @@ def read(claims: Mapping[str, Any], options: ProviderOptions, nonce: str, now: i
         raise refused("groups", "The groups in the ID token are not a list of names.")
     subject, proved = str(claims["sub"]), _seconds(claims, "auth_time")
     name = next((c for c in map(claims.get, ("name", "preferred_username", "email")) if _is_text(c)), subject)
-    return Signed(Account(options.issuer, subject), str(name), tuple(dict.fromkeys(groups)), (proved or 0) * NS)
+    names = tuple((kind, str(claims[claim])) for kind, claim in marks.items() if _is_text(claims.get(claim)))
+    account, groups = Account(options.issuer, subject), tuple(dict.fromkeys(groups))
+    return Signed(account, str(name), groups, (proved or 0) * NS, names)
 
 
 def refused(reason: str, message: str) -> Unauthenticated:

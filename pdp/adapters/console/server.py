@@ -77,6 +77,7 @@ class ConsoleServer:
                 secrets.get(each.name, b""),
                 f"{options.public_url}/signin/{each.name}/callback",
                 services.clock,
+                services.marks.get(each.issuer),
             )
             for each in options.providers
         }

@@ -72,7 +72,7 @@ _SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgott
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
     """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is the instant of the
-    last authentication, 0 when the provider does not say."""
+    last authentication, 0 when the provider does not say; `names` by what else the sign-in is revoked."""
 
     id: str
     tenant: str
@@ -82,6 +82,7 @@ class ConsoleSession:
     provider: str
     authenticated_ns: int
     expires_ns: int
+    names: tuple[tuple[str, str], ...] = ()
 
 
 class ConsoleSessions:
@@ -112,6 +113,7 @@ class ConsoleSessions:
                 "provider": session.provider,
                 "authenticated_ns": session.authenticated_ns,
                 "expires_ns": session.expires_ns,
+                "names": [list(each) for each in session.names],
             }
         )
         if sealed is None:
@@ -135,6 +137,7 @@ class ConsoleSessions:
             content["provider"],
             content["authenticated_ns"],
             content["expires_ns"],
+            tuple((kind, value) for kind, value in content.get("names", ())),
         )
 
     def lasts(self, session: ConsoleSession) -> bool:

@@ -105,13 +105,20 @@ class SignIn:
     async def _open(self, tenant: str, provider: str, signed: Signed, target: str) -> Response:
         """A new session, always with a new id. The groups kept are those that the directory lets claims say."""
         person = await self._console.services.approvals.persons.signed_in(
-            SignedIn(tenant, signed.account, signed.name, signed.groups, authenticated_ns=signed.authenticated_ns)
+            SignedIn(
+                tenant,
+                signed.account,
+                signed.name,
+                signed.groups,
+                authenticated_ns=signed.authenticated_ns,
+                names=signed.names,
+            )
         )
         response = self._console.pages.show("onward.html", target=target)
         ends = self._clock.now_ns() + self._console.options.session_minutes * 60 * NS
         groups = tuple(sorted(person.claimed))
         session = ConsoleSession(
-            "", tenant, signed.account, signed.name, groups, provider, signed.authenticated_ns, ends
+            "", tenant, signed.account, signed.name, groups, provider, signed.authenticated_ns, ends, signed.names
         )
         if not self._console.sessions.open(response, session):
             raise Forbidden("console.groups", "You are in more groups than a session can hold; ask the operator.")

@@ -47,6 +47,7 @@ class ConsoleServices:
     entropy: Entropy
     records: Records | None = None  # for auditors
     receipt: Callable[[Proof], str] = str  # as verifiers read it
+    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by issuer: claims that revoke sign-ins
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def page(console: Console, handler: Handler) -> Endpoint:
         session = console.sessions.read(request)
         if session is None:
             return _unknown(console, request)
-        return await handler(Visit(console, request, session, await _person(console, session)))
+        return await handler(Visit(console, request, session, await person_of(console, session)))
 
     return endpoint
 
@@ -137,7 +138,7 @@ def act(console: Console, handler: Handler) -> Endpoint:
             raise Forbidden(
                 "console.step_up", "This needs a recent sign-in. Nothing was changed; sign in again and repeat it."
             )
-        return await handler(Visit(console, request, session, await _person(console, session), form))
+        return await handler(Visit(console, request, session, await person_of(console, session), form))
 
     return endpoint
 
@@ -175,9 +176,16 @@ def again_url(provider: str, back: str) -> str:
     return f"{SIGN_IN}{f'/{provider}' if provider else ''}?again=1&next={quote(back, safe='')}"
 
 
-async def _person(console: Console, session: ConsoleSession) -> Person:
+async def person_of(console: Console, session: ConsoleSession) -> Person:
+    """The person of a session, as things stand now. Raises Forbidden (`person.inactive`), Unauthenticated
+    (`subject.revoked`)."""
     sign_in = SignedIn(
-        session.tenant, session.account, session.name, session.groups, authenticated_ns=session.authenticated_ns
+        session.tenant,
+        session.account,
+        session.name,
+        session.groups,
+        authenticated_ns=session.authenticated_ns,
+        names=session.names,
     )
     return await console.services.approvals.persons.signed_in(sign_in)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pdp.core.approvals.rows import Account, Delegation, Seen
 from pdp.core.approvals.text_safety import skeleton
 from pdp.core.digest import digest
+from pdp.core.security_events import NOT_REVOCABLE, Revocable
 
 UNLISTED = "account:"  # begins the id of a human whom the directory does not know
 ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
@@ -129,14 +130,17 @@ class Person:
     claimed: frozenset[str] = frozenset()
     authenticated_ns: int = 0
     roles: frozenset[str] = frozenset()  # what the console's operator may do besides: "operate", "audit"
+    sign_in: Revocable = NOT_REVOCABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything about people that counting rests on, at one instant."""
+    """Everything about people that counting rests on, at one instant. `revoked` are ids of votes whose sign-in was
+    revoked since."""
 
     directory: Directory
     at_ns: int
     delegations: tuple[Delegation, ...] = ()
     seen: Mapping[Account, Seen] = field(default_factory=dict)
     claims_max_age_ns: int = 24 * 3600 * 1_000_000_000
+    revoked: frozenset[str] = frozenset()

@@ -1,8 +1,8 @@
 """Quorum: counts votes, and decides whether a request is answered. Pure.
 
 A vote stands until a later one of the same human, however that human signs in and whomever it stands in for. An
-approval that stands counts while its human is eligible: when it was given, and again whenever it is counted. A
-denial counts even after its human lost the role: losing a role must not unlock anything.
+approval that stands counts while its human is eligible and its sign-in is not revoked: when it was given, and again
+whenever it is counted. A denial counts even after its human lost the role: losing a role must not unlock anything.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def tally(requirement: Requirement, votes: tuple[Vote, ...], call: Call, standin
         valid = {vote_id for vote_id, groups in offers if groups}
         counted = tuple(vote.id for vote in strong if vote.id in seated)
     else:
-        counted = tuple(vote.id for vote in strong if _is_subjects(vote, call, standing.directory))
+        counted = tuple(vote.id for vote in strong if _is_subjects(vote, call, standing))
         filled, met, valid = (), bool(counted), set(counted)
     lost = tuple(vote.id for vote in approvals if vote.id not in valid)
     return Tally(filled, met and not refused, refused, denials, counted, lost)
@@ -195,7 +195,7 @@ def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standi
     """Seats' groups in which an approval counts now."""
     directory = standing.directory
     me = directory.human(vote.account)
-    if not _same(vote, me):
+    if vote.id in standing.revoked or not _same(vote, me):
         return frozenset()
     if not directory.active(me) or any(is_party(call, directory, human, vote.account) for human in (me, vote.human)):
         return frozenset()
@@ -216,9 +216,10 @@ def _claims_now(vote: Vote, standing: Standing) -> tuple[str, ...]:
     return seen.groups
 
 
-def _is_subjects(vote: Vote, call: Call, directory: Directory) -> bool:
+def _is_subjects(vote: Vote, call: Call, standing: Standing) -> bool:
+    directory = standing.directory
     me = directory.human(vote.account)
-    if not _same(vote, me):
+    if vote.id in standing.revoked or not _same(vote, me):
         return False
     return not vote.behalf and directory.active(me) and me == directory.human(call.subject)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.check import NS
+from pdp.core.security_events import Revocable
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,12 @@ class Vote:
     delegation: str = ""
     passkey: bytes = b""  # the WebAuthn assertion and the key that it verifies with (`assertion.evidence`)
     grant: bytes = b""  # terms of a grant that this voter agrees to, canonical JSON; none comes without all of theirs
+    signed_in_ns: int = 0  # when what the voter signed in with was issued; 0: it did not say
+
+    @property
+    def sign_in(self) -> Revocable:
+        """What the voter signed in with, as it is revoked."""
+        return Revocable(self.account.issuer, self.account.id, self.signed_in_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,7 @@ def _vote(approval: Approval, requirement: Requirement, ballot: Ballot, person: 
         delegation=stands_in.id if stands_in else "",
         passkey=ballot.passkey if ballot.choice == "approve" else b"",
         grant=ballot.grant.to_bytes() if ballot.grant is not None else b"",
+        signed_in_ns=person.sign_in.issued_ns,
     )
 
 

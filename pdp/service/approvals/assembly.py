@@ -20,7 +20,7 @@ from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.expiry import Sweep
 from pdp.service.approvals.grants import Grants
 from pdp.service.approvals.operator_requests import OperatorRequests, OperatorTerms
-from pdp.service.approvals.persons import Persons, Revoked, never
+from pdp.service.approvals.persons import Persons
 from pdp.service.approvals.quarantines import QuarantineLifts
 from pdp.service.approvals.retry import IdempotentCommits
 from pdp.service.approvals.visibility import Queue, Visibilities
@@ -68,7 +68,6 @@ def assemble(  # noqa: PLR0913 - what they rest on
     clock: Clock,
     *,
     index_key: bytes,
-    revoked: Revoked = never,
     tenants: tuple[str, ...],
     changes: Changes,
     bounds: Bounds,
@@ -106,7 +105,7 @@ def assemble(  # noqa: PLR0913 - what they rest on
     )
     return ApprovalServices(
         directories=directories,
-        persons=Persons(subjects, directories, clock, revoked),
+        persons=Persons(subjects, directories, clock, counting.is_revoked),
         queue=Queue(visibilities, store, recorder, clock, metrics),
         votes=votes,
         client_answers=ClientAnswers(store, directories, visibilities, votes, recorder, metrics),
@@ -118,5 +117,5 @@ def assemble(  # noqa: PLR0913 - what they rest on
         declassifications=declassifications,
         lifts=lifts,
         delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
-        sweep=Sweep(store, state, directories, recorder, tenants, notifications, metrics),
+        sweep=Sweep(store, state, counting, recorder, tenants, notifications, metrics),
     )

@@ -64,7 +64,7 @@ class ClientAnswers:
         subject, tenant = decision.identity.subject, decision.caller.tenant
         account = Account(subject.issuer or "", subject.id or "")
         human = self.directories.of(tenant).human(account)
-        return Person(tenant, account, human, account.id, ASSURANCE, CLIENT)
+        return Person(tenant, account, human, account.id, ASSURANCE, CLIENT, sign_in=decision.identity.sign_in)
 
     def _cast(
         self, person: Person, given: Iterable[tuple[Approval, str]], at_ns: int

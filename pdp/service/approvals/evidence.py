@@ -7,7 +7,7 @@ hint, never an answer. What only people can settle is left open here; `opening` 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +24,21 @@ from pdp.core.evidence import answer
 from pdp.core.sessions import narrowed
 from pdp.core.stored import StoredCall
 from pdp.ports import Directories, EvidenceSource, Store
+from pdp.service.approvals.persons import Revoked, never
 
 GIVEN = ("met", "refused")  # everything else is no answer
 
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The directory and people's answers, as of an instant."""
+    """The directory and people's answers, as of an instant. `is_revoked`: of what somebody signed in with."""
 
     store: Store
     directories: Directories
     claims_max_age_ns: int = 24 * 3600 * NS
+    is_revoked: Revoked = never
 
-    def standing(self, tenant: str, votes: Iterable[Vote], at_ns: int) -> Standing:
+    def standing(self, tenant: str, votes: Collection[Vote], at_ns: int) -> Standing:
         """The directory state that these votes are counted with."""
         accounts = tuple(sorted({vote.account for vote in votes if vote.claimed}, key=lambda a: (a.issuer, a.id)))
         return Standing(
@@ -45,7 +47,12 @@ class Counting:
             delegations=self.store.delegations(tenant, at_ns),
             seen=self.store.seen(tenant, accounts) if accounts else {},
             claims_max_age_ns=self.claims_max_age_ns,
+            revoked=self.revoked(votes, at_ns),
         )
+
+    def revoked(self, votes: Iterable[Vote], at_ns: int) -> frozenset[str]:
+        """Ids of the votes whose sign-in was revoked since."""
+        return frozenset(vote.id for vote in votes if self.is_revoked(vote.tenant, vote.sign_in, at_ns))
 
     def active(self, asked: CallContext) -> bool:
         """False when the directory has disabled the subject of the call."""
@@ -60,8 +67,21 @@ class Counting:
         if wanted is None:  # written by a newer release: it must not count
             return "open", approval.expires_ns
         directory = self.directories.of(approval.tenant)
-        standing = Standing(directory, at_ns, stored.delegations, stored.seen, self.claims_max_age_ns)
-        return evidence_state(approval, wanted, stored.votes.get(approval.id, ()), call, standing)
+        votes = stored.votes.get(approval.id, ())
+        standing = Standing(
+            directory,
+            at_ns,
+            stored.delegations,
+            stored.seen,
+            self.claims_max_age_ns,
+            self.revoked(votes, at_ns),
+        )
+        return evidence_state(approval, wanted, votes, call, standing)
+
+
+def votes_for(grant: Grant, store: Store) -> tuple[Vote, ...]:
+    """The votes of those who agreed to a grant. In a thread: it reads the store."""
+    return tuple(vote for vote in store.votes(grant.approval_id) if vote.human in grant.issued_by)
 
 
 class Sources:
@@ -171,6 +191,6 @@ class ApprovalEvidence:
         """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
         in a call not for that one."""
         wanted = wanted_by(grant.requirement)
-        votes = tuple(vote for vote in self._store.votes(grant.approval_id) if vote.human in grant.issued_by)
+        votes = votes_for(grant, self._store)
         standing = self._counting.standing(asked.tenant, votes, at_ns)
         return wanted is not None and tally(wanted, votes, asked.call, standing).met

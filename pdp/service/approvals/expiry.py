@@ -11,14 +11,16 @@ from pdp.core.approvals import records
 from pdp.core.approvals.grants import lasts, upheld
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
+from pdp.core.approvals.quorum import last_votes
 from pdp.core.approvals.rows import Account, Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, Move
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.switches import Switches
-from pdp.ports import Directories, Store
+from pdp.ports import Store
 from pdp.service.approvals.approver_metrics import ApproverMetrics
+from pdp.service.approvals.evidence import Counting, votes_for
 from pdp.service.commit import Recorder
 from pdp.service.state import ServiceState
 
@@ -38,7 +40,7 @@ class Sweep:
 
     store: Store
     state: ServiceState
-    directories: Directories
+    counting: Counting
     recorder: Recorder
     tenants: tuple[str, ...]
     notifications: Notifications = NO_NOTIFICATIONS
@@ -48,7 +50,8 @@ class Sweep:
 
     async def run_once(self, at_ns: int) -> int:
         """Move what is over to EXPIRED; cancel requests, and end grants, whose subject is disabled or whose tenant,
-        server, tool, agent or subject is switched off. Returns how many moved.
+        server, tool, agent or subject is switched off; end grants whose issuer's sign-in was revoked since. Returns
+        how many moved.
 
         Raises the error of the first move that failed, after all others have been tried."""
         failed: list[BaseException] = []
@@ -91,7 +94,8 @@ class Sweep:
         """Everything that is open or active, once in a while or when what decides about it has changed."""
         moved = 0
         switches = self.state.switches
-        seen = (switches.epoch, *(self.directories.of(tenant).revision for tenant in self.tenants))
+        directories = self.counting.directories
+        seen = (switches.epoch, *(directories.of(tenant).revision for tenant in self.tenants))
         if seen != self._seen or at_ns - self._looked_ns >= _LOOK_NS:
             before = len(failed)
             for tenant in self.tenants:
@@ -116,13 +120,13 @@ class Sweep:
         query = GrantQuery(tenant, states=frozenset({GrantState.ACTIVE}))
         while rows := await self.store.in_thread(self.store.grants, query, Page(_CHUNK, after)):
             after = rows[-1].id
-            checked = [(row, self._end_of(tenant, row, switches, at_ns)) for row in rows]
-            moved += await _all((self._ended(row, *end, at_ns) for row, end in checked if end is not None), failed)
+            ends = await self.store.in_thread(self._ends_of, tenant, rows, switches, at_ns)
+            moved += await _all((self._ended(row, *end, at_ns) for row, end in ends), failed)
         return moved
 
     def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
         """The reason why the request is no longer open to votes; "" while it is."""
-        directory, call = self.directories.of(tenant), row.call
+        directory, call = self.counting.directories.of(tenant), row.call
         if not directory.active(directory.human(call.subject)):
             return "person.inactive"
         agents = frozenset({call.agent, *(actor.id for actor in call.actors)} - {""})
@@ -131,13 +135,21 @@ class Sweep:
             return check.code
         return switches.tool_check(tenant, call.server, call.tool, at_ns).code
 
+    def _ends_of(
+        self, tenant: str, rows: tuple[Grant, ...], switches: Switches, at_ns: int
+    ) -> list[tuple[Grant, tuple[GrantState, str]]]:
+        ends = ((row, self._end_of(tenant, row, switches, at_ns)) for row in rows)
+        return [(row, end) for row, end in ends if end is not None]
+
     def _end_of(self, tenant: str, row: Grant, switches: Switches, at_ns: int) -> tuple[GrantState, str] | None:
-        """The end of a grant, and its cause; None when it does not."""
-        directory = self.directories.of(tenant)
+        """The end of a grant, and its cause; None when it does not. In a thread: it may read votes."""
+        directory = self.counting.directories.of(tenant)
         if not lasts(row, at_ns):
             return GrantState.EXPIRED, "time"
         if not directory.active(directory.human(row.subject)) or not upheld(row, directory):
             return GrantState.REVOKED, "person.inactive"
+        if switches.revoked and self.counting.revoked(last_votes(votes_for(row, self.store), directory), at_ns):
+            return GrantState.REVOKED, REVOKED
         check = switches.check(tenant, row.server, agents=frozenset({row.agent}), subject=row.subject.id, at_ns=at_ns)
         if not check.ok:
             return GrantState.REVOKED, check.code

@@ -13,9 +13,10 @@ from pdp.core.approvals.rows import Account
 from pdp.core.errors import Forbidden, Unauthenticated
 from pdp.core.facts import Identity
 from pdp.core.request import Caller, Credential
+from pdp.core.security_events import Revocable
 from pdp.ports import Clock, Directories, Subjects
 
-Revoked = Callable[[str, Account, int, int], bool]  # tenant, account, signed in since, now
+Revoked = Callable[[str, Revocable, int], bool]  # tenant, and now
 _NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it
 _ASSURANCE = {"verified": "signed_in", "vouched": "client_asserted"}
 
@@ -28,7 +29,7 @@ def never(*_: object) -> bool:
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     """The result of a sign-in at the console (OpenID Connect, authorization code). `groups` are the raw values of
-    the groups claim; `assurance` is `signed_in` or `passkey`."""
+    the groups claim; `assurance` is `signed_in` or `passkey`; `names` by what else it is revoked."""
 
     tenant: str
     account: Account
@@ -36,6 +37,7 @@ class SignedIn:
     groups: tuple[str, ...] = ()
     authenticated_ns: int = 0
     assurance: str = "signed_in"
+    names: tuple[tuple[str, str], ...] = ()
 
 
 class Persons:
@@ -85,17 +87,18 @@ class Persons:
                 "person.client",
                 "The token was made for another client; sign in with one that callers.<name>.person_clients lists.",
             )
-        return self._person(sign_in, surface)
+        return self._person(sign_in, surface, identity.sign_in)
 
     async def signed_in(self, sign_in: SignedIn) -> Person:
         """The signed-in person of the console. Raises Forbidden `person.inactive`, and Unauthenticated where the
         person's tokens were revoked since."""
-        who, since = sign_in.account, sign_in.authenticated_ns
-        if self._revoked(sign_in.tenant, who, since, self._clock.now_ns()):
+        account = sign_in.account
+        by = Revocable(account.issuer, account.id, sign_in.authenticated_ns, sign_in.names)
+        if self._revoked(sign_in.tenant, by, self._clock.now_ns()):
             raise Unauthenticated("subject.revoked", "Your sign-in was revoked. Nothing was changed; sign in again.")
-        return self._person(sign_in, "console")
+        return self._person(sign_in, "console", by)
 
-    def _person(self, sign_in: SignedIn, surface: str) -> Person:
+    def _person(self, sign_in: SignedIn, surface: str, by: Revocable) -> Person:
         directory = self._directories.of(sign_in.tenant)
         human = directory.human(sign_in.account)
         if not directory.active(human):
@@ -112,6 +115,7 @@ class Persons:
             claimed=claimed,
             authenticated_ns=sign_in.authenticated_ns,
             roles=directory.roles_of(directory.groups(human) | claimed),
+            sign_in=by,
         )
 
 

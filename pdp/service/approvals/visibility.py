@@ -70,6 +70,7 @@ class Visibility:
     accounts: tuple[Account, ...]
     sees_all: bool
     store: Answers
+    counting: Counting
 
     def query(self, narrowed_by: ApprovalFilter) -> ApprovalQuery:
         """The filter, narrowed to what the person may see. Raises InvalidRequest where `person` fits too many."""
@@ -109,7 +110,7 @@ class Visibility:
         seen = {**self.store.seen(person.tenant, accounts)} if accounts else {}
         if person.claimed:
             seen[person.account] = claims_of(person, self.at_ns)
-        return replace(self.base, seen=seen)
+        return replace(self.base, seen=seen, revoked=self.counting.revoked(votes, self.at_ns))
 
     def approval(self, approval_id: str) -> Approval:
         """The row, as it stands. Raises NotFound, in the same words for unknown and not this person's to see."""
@@ -224,11 +225,13 @@ class Visibilities:
 
     def of(self, person: Person, at_ns: int) -> Visibility:
         """The person's current rights, by directory and delegations. Who watches for long may have lost a
-        role since it began, or be disabled: then it sees nothing any more."""
-        base = self.counting.standing(person.tenant, (), at_ns)
+        role since it began, be disabled, or have its sign-in revoked: then it sees nothing any more."""
+        base, counting = self.counting.standing(person.tenant, (), at_ns), self.counting
         directory = base.directory
-        if not directory.active(person.human):
-            return Visibility(person, at_ns, base, frozenset(), (), sees_all=False, store=self.store)
+        if not directory.active(person.human) or counting.is_revoked(person.tenant, person.sign_in, at_ns):
+            return Visibility(
+                person, at_ns, base, frozenset(), (), sees_all=False, store=self.store, counting=counting
+            )
         held = directory.groups(person.human) | (person.claimed & directory.claimable)
         roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
         for delegation in base.delegations:
@@ -244,6 +247,7 @@ class Visibilities:
             accounts=linked if person.account in linked else (*linked, person.account),
             sees_all=bool(roles & SEES_ALL),
             store=self.store,
+            counting=counting,
         )
 
 

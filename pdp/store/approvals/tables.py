@@ -118,6 +118,7 @@ votes = Table(
     text("delegation"),
     data("passkey"),
     data("grant"),  # erasable
+    number("signed_in_ns"),
     number("seq"),  # the request's version that it made: votes come in the order of commits, not of clocks
     sqlite_strict=True,
 )

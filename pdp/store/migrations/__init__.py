@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 19
+VERSION = 20
 
 
 def upgrade(db: Connection, version: int) -> None:

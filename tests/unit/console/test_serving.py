@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from pdp.adapters.console import server as server_module
 from pdp.adapters.console.guard import HEADERS
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
-from pdp.core.errors import ConfigurationFault, OutOfRange
+from pdp.core.errors import ConfigurationFault, OutOfRange, Unauthenticated
 
 
 def server(console: ConsoleClient, port: int = 0, **options: object) -> ConsoleServer:
@@ -268,8 +269,9 @@ async def test_one_persons_pages_leave_room_for_others() -> None:
         await made.drain()
 
 
-async def test_nothing_leaves_after_the_sign_out(console: ConsoleClient) -> None:
-    """What happens between the sign-out and the end of the stream is told to nobody."""
+@pytest.mark.parametrize("end", ["signed out", "revoked"])
+async def test_nothing_leaves_after_the_sign_in_is_over(console: ConsoleClient, end: str) -> None:
+    """What happens between the sign-out, or the revocation, and the end of the stream is told to nobody."""
     happens = asyncio.Event()
 
     async def watch(*_: object) -> AsyncIterator[object]:
@@ -285,9 +287,13 @@ async def test_nothing_leaves_after_the_sign_out(console: ConsoleClient) -> None
         async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "retry: 5000"
-            page = await client.get(f"{url}/me", headers=signed_in)
-            form = Forms(page.text).of["/signout"]
-            await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
+            if end == "signed out":
+                page = await client.get(f"{url}/me", headers=signed_in)
+                form = Forms(page.text).of["/signout"]
+                await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
+            else:
+                revoked = AsyncMock(side_effect=Unauthenticated("subject.revoked", "Your sign-in was revoked."))
+                console.parts.approvals.persons.signed_in = revoked  # type: ignore[method-assign] # in the test's hands
             happens.set()
             async with asyncio.timeout(60):
                 assert [line async for line in lines if line] == []
