@@ -1,21 +1,22 @@
 """URLs, read as browsers and careless clients read them: which host is asked, and whether a person would see that.
 
-Hosts are judged by their text: names are never resolved, so a public name that leads to an internal address is not
-seen. Public suffixes come from the list inside `publicsuffixlist`, addresses from `ipaddress`, names from `idna`.
+Hosts are judged by their text, as UTS 46 maps it and the URL standard takes it: names are never resolved, so a public
+name that leads to an internal address is not seen. Public suffixes come from the list inside `publicsuffixlist`,
+addresses from `ipaddress`, the mapping from `idna`.
 """
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import unquote
 
 import idna
-from confusable_homoglyphs import confusables
+from confusable_homoglyphs import categories, confusables
 from publicsuffixlist import PublicSuffixList
 
 from pdp.content.guards.codes import UNPARSED
@@ -30,6 +31,9 @@ _METADATA = {
 _INTERNAL = (
     ".local",
     ".internal",
+    ".home.arpa",
+    ".service.arpa",
+    ".resolver.arpa",
     ".localdomain",
     ".localhost",
     ".intranet",
@@ -39,19 +43,36 @@ _INTERNAL = (
     ".private",
     ".svc",
 )
-_LOCAL = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "localhost4", "localhost6", "broadcasthost"})
+_LOCAL = frozenset(
+    {
+        *("localhost", "ip6-localhost", "ip6-loopback", "localhost4", "localhost6", "broadcasthost"),
+        *("home.arpa", "ipv4only.arpa", "spoofed.burpcollaborator.net"),
+    }
+)
 # domains of which a name leads where it says, or to the host that asks, or from one to the other
 _TO_ADDRESS = frozenset(
     {
         *("nip.io", "xip.io", "sslip.io", "traefik.me", "backname.io", "ip6.name"),
         *("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localho.st", "fuf.me"),
+        *("localdev.me", "lndo.site", "ddev.site", "localhost.direct", "backloop.dev", "local.computer", "ulh.us"),
         *("1u.ms", "rbndr.us", "rebind.network", "rebind.it"),
     }
 )
+MAX_DECODED = 3  # times, of what stands within a URL
 _NESTED = re.compile(
-    r"(?:https?|ftp|gopher|dict|ldaps?|ws|file)(?::|%3a)(?:[/\\]|%2f|%5c){2}([^/\\?#&%\s]+)", re.IGNORECASE
+    r"(?:https?|ftps?|gopher|dict|ldaps?|wss?|file|sftp|tftp|redis|jar|netdoc):[/\\]{1,4}([^/\\?#&\s]+)"
+    r"|=[/\\]{2,4}([^/\\?#&\s]+)|=((?=\d{0,253}[a-z.])[\w.-]{1,253}:\d{1,5})(?=[/?#&]|$)|(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])"
+    r"|(\[[0-9a-f:.]{2,64}\])",
+    re.IGNORECASE,
 )
-_NESTED_ADDRESS = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
+# a value that names a host by itself, where the name of the parameter says so
+_TARGET = re.compile(
+    r"[?&;#](?:[\w.-]{0,64}[_.-])?(?:\w{0,32}ur[il]|u|src|href|\w{0,32}host|hostname|domain|server|proxy|ip|addr|address|endpoint"
+    r"|origin|target|dest|destination|redirect|return|returnto|next|continue|callback|webhook|feed|upstream|backend|goto)"
+    r"(?:\[\])?=((?:\d{8,10}|0x[0-9a-f]{1,16}|[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.?|[0-9a-f:]{2,39}))(?=[:/?#&;]|$)",
+    re.IGNORECASE,
+)
+_ENCODED_NESTED = re.compile(r"[=/](aHR0c[\w+/-]{8,1024})")  # `http` in base64
 _PORTS = frozenset({21, 22, 23, 25, 110, 135, 139, 143, 389, 445, 514, 873, 1433, 1521, 2049, 2375, 2376, 2379, 3306})
 _MORE_PORTS = frozenset({3389, 4444, 5432, 5900, 5984, 5985, 6379, 6443, 8500, 9200, 10250, 11211, 27017, 50070})
 _KNOWN_ENDS = frozenset({"com", "org", "net", "gov", "edu", "io", "co", "de", "uk"})
@@ -59,7 +80,7 @@ _KNOWN_ENDS = frozenset({"com", "org", "net", "gov", "edu", "io", "co", "de", "u
 
 @dataclass(frozen=True, slots=True)
 class UrlParts:
-    """What an authority holds. `host` is lower case, without brackets and final dots."""
+    """What an authority holds. `host` is as UTS 46 maps it, without brackets and final dots; empty where none is."""
 
     userinfo: str | None
     host: str
@@ -120,20 +141,52 @@ def _of_authority(rest: str) -> Iterator[str]:
         return
     yield from _of_port(parts.port)
     yield from _of_host(parts)
-    if any(_is_internal_host(host) for host in (*_NESTED.findall(after), *_NESTED_ADDRESS.findall(after))):
+    if any(map(_is_internal_host, _nested(after))):
         yield "nested_internal"
 
 
+def _nested(after: str) -> Iterator[str]:
+    """Authorities within a path or query, as often decoded as somebody on the way may."""
+    for _ in range(MAX_DECODED):
+        for pattern in (_NESTED, _TARGET):
+            yield from (each for found in pattern.finditer(after) for each in found.groups() if each)
+        after = _ENCODED_NESTED.sub(lambda found: f"={_from_base64(found[1])}", after)
+        plain = unquote(after)
+        if plain == after and "://" not in after:
+            return
+        after = plain
+
+
+def _from_base64(text: str) -> str:
+    return base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "===").decode("utf-8", "replace")
+
+
 def _parts(authority: str) -> UrlParts:
-    userinfo, at, host = authority.rpartition("@")
-    written = host
-    host = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").lower()
+    userinfo, at, written = authority.rpartition("@")
+    host = unquote(written)
     bracketed = re.match(r"\[([^\]]*)\](?::(.*))?$", host)
     if bracketed is not None:
-        name, port = bracketed[1], bracketed[2] or ""
+        name, port = bracketed[1].lower(), bracketed[2] or ""
     else:
         name, _, port = host.partition(":")
+        name = _mapped(name)
     return UrlParts(userinfo if at else None, name.rstrip(".") or name, written, port)
+
+
+_JOINERS = re.compile("[\u200c\u200d]")  # of which letters of some scripts are made, and nothing in others
+_IGNORED = re.compile("[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2064\u3164\ufeff]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]")  # the code points of the URL standard
+
+
+def _mapped(host: str) -> str:
+    """A name as UTS 46 maps it; empty where it allows none."""
+    try:
+        name = idna.uts46_remap(host, std3_rules=False, transitional=False)
+    except idna.IDNAError:
+        return ""
+    plain = _JOINERS.sub("", name)
+    name = plain if plain.isascii() else name
+    return "" if _FORBIDDEN.search(name) and not host.isascii() else name
 
 
 def _of_port(port: str) -> Iterator[str]:
@@ -164,34 +217,40 @@ def _of_host(parts: UrlParts) -> Iterator[str]:
 
 def _is_internal_host(written: str) -> bool:
     """Whether an authority that stands within a URL is internal, for somebody who forwards to it."""
-    host = _parts(written).host
+    host = _parts(f"[{written}]" if re.fullmatch(r"[0-9a-f:]*:[0-9a-f]*:[0-9a-f:]*", written) else written).host
     address = _address(host)
     return host in _METADATA or (_is_internal_name(host) if address is None else _is_internal(address))
 
 
 def _is_internal_name(host: str) -> bool:
     """Whether a name leads to an internal address by what it is or says."""
-    if host in _LOCAL or host.endswith(_INTERNAL) or ".".join(host.split(".")[-2:]) in _TO_ADDRESS:
+    labels = host.split(".")
+    if host in _LOCAL or "localhost" in labels or host.endswith(_INTERNAL) or ".".join(labels[-2:]) in _TO_ADDRESS:
         return True
     return re.search(r"(?:^|[.-])(?:127|10|192[.-]168|169[.-]254)[.-]\d+[.-]\d+", host) is not None
 
 
 def _of_name(host: str, written: str) -> Iterator[str]:
-    labels = host.split(".")
     try:
-        ascii_host = idna.encode(host, uts46=True).decode() if not host.isascii() else host
-        shown = idna.decode(ascii_host) if "xn--" in ascii_host else host
+        ascii_labels, shown = zip(*map(_both_forms, host.split(".")), strict=True)
     except (idna.IDNAError, UnicodeError):
         yield "invalid_host"
         return
-    if not re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*", ascii_host) or not all(labels) or len(ascii_host) > 253:
+    ascii_host = ".".join(ascii_labels)
+    if (
+        not re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*", ascii_host)
+        or not all(0 < len(label) < 64 for label in ascii_labels)
+        or len(ascii_host) > 253
+    ):
         yield "invalid_host"
         return
-    if not written.isascii() and host.isascii():
-        yield "look_alike"  # compatibility characters that become plain letters, digits or dots
-    if any(not label.isascii() and _poses(label) for label in shown.split(".")):
+    if not written.isascii() and (host.isascii() or _IGNORED.search(written)):
+        yield "look_alike"  # compatibility characters that become plain letters, digits or dots, or nothing
+    suffix = _suffixes().publicsuffix(ascii_host, accept_unknown=False) if len(shown) > 1 else None
+    ends = suffix.count(".") + 1 if suffix else 0
+    foreign = not "".join(shown[len(shown) - ends :]).isascii()  # a suffix of another script says which one to expect
+    if any(not label.isascii() and _poses(label, foreign=foreign) for label in shown[: len(shown) - ends]):
         yield "look_alike"
-    suffix = _suffixes().publicsuffix(ascii_host, accept_unknown=False) if len(labels) > 1 else None
     if suffix is None:
         yield "internal_name"
         return
@@ -201,15 +260,31 @@ def _of_name(host: str, written: str) -> Iterator[str]:
         yield "embedded_domain"
 
 
+def _both_forms(label: str) -> tuple[str, str]:
+    """A label as it is asked for and as it is shown. Raises UnicodeError, IDNAError."""
+    if label.startswith("xn--"):
+        shown = label[4:].encode("ascii").decode("punycode")
+        if shown.isascii() or idna.uts46_remap(shown, std3_rules=False, transitional=False) != shown:
+            raise UnicodeError
+        return label, shown
+    return (label if label.isascii() else f"xn--{label.encode('punycode').decode()}"), label
+
+
 @cache
 def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def _poses(label: str) -> bool:
+_WRITTEN_TOGETHER = frozenset({"HAN", "HIRAGANA", "KATAKANA", "COMMON", "INHERITED"})
+
+
+def _poses(label: str, *, foreign: bool) -> bool:
     """Whether a label mixes scripts, or is spelled with nothing but letters that look like Latin ones."""
-    return bool(confusables.is_dangerous(label)) or all(
-        char.isascii() or confusables.is_confusable(char, preferred_aliases=["latin"]) for char in label
+    if categories.unique_aliases(label) <= _WRITTEN_TOGETHER:
+        return False
+    return bool(confusables.is_dangerous(label)) or (
+        not foreign
+        and all(char.isascii() or confusables.is_confusable(char, preferred_aliases=["latin"]) for char in label)
     )
 
 
@@ -244,12 +319,20 @@ def _number(part: str) -> int | None:
     return int(part, 8 if octal else 10)
 
 
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # of IPv6, all that leads anywhere in the internet
+_RESERVED = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "3fff::/20")))
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+
+
 def _is_internal(address: Address) -> bool:
+    if any(address in network for network in _RESERVED):
+        return True
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        embedded = int(address) & 0xFFFFFFFF
-        if inner is None and int(address) >> 32 in _HOLDING_ANOTHER and embedded > 1:
+        embedded, before = int(address) & 0xFFFFFFFF, int(address) >> 32
+        if inner is None and ((before in _HOLDING_ANOTHER and embedded > 1) or before & 0xFFFFFFFF in _ISATAP):
             inner = ipaddress.IPv4Address(embedded)
-        if inner is not None:
-            return not inner.is_global
+        if inner is None:
+            return address not in _UNICAST or not address.is_global
+        return not inner.is_global or inner.is_multicast
     return not address.is_global or address.is_multicast
