@@ -85,37 +85,20 @@ MCP = (
         ),
     ),
     *_in(
+        "nested_calls",
+        ("mcp-nested-free", "if not running.covers(component, call):", "if False:", "a nested call is decided"),
+    ),
+    *_in(
         "fastmcp_calls",
-        (
-            "mcp-nested-free",
-            "if running.begun or (running.kind, running.name) != (kind, name):",
-            "if False:",
-            "a nested call is decided",
-        ),
-        (
-            "mcp-nested-read",
-            'return await self._entered("resource", str(context.message.uri), context, call_next)',
-            "return await call_next(context)",
-            "what a tool reads is decided",
-        ),
+        ("mcp-nested-read", "Resource: resources, ", "", "what a tool reads is decided"),
         (
             "mcp-nested-list-of-tools",
-            "running.ctx, method)",
+            "running.ctx, asked)",
             "running.ctx)",
             "what a tool lists is of its own kind",
         ),
-        (
-            "mcp-nested-lists",
-            "is None:\n            return listed",
-            "is not False:\n            return listed",
-            "search",
-        ),
-        (
-            "mcp-past-the-wire",
-            "raise ToolError(answers.SAFE_MESSAGE)",
-            "return await call_next(context)",
-            "whose",
-        ),
+        ("mcp-nested-lists", "if running is None or running is _finding.get():", "if True:", "search"),
+        ("mcp-past-the-wire", "raise ToolError(answers.SAFE_MESSAGE)  # nobody", "pass  # nobody", "whose"),
     ),
     Mutant(
         "transport-endless",

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastmcp import Client, FastMCP
+from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.middleware import Middleware
+from fastmcp.server.providers.proxy import ProxyClient, ProxyProvider
 from fastmcp.server.transforms.search import RegexSearchTransform
 from fastmcp.server.transforms.search.base import serialize_tools_for_output_markdown
 from fastmcp.tools.base import Tool
@@ -23,6 +25,8 @@ from pdp.adapters.mcp.proxy import proxy
 from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.authoring.sandbox import ALICE, BOB
 
+Way = Callable[[Any, FastMCP, str, dict[str, Any]], Awaitable[Any]]
+
 
 class Search(RegexSearchTransform):
     """FastMCP's own search, under names that Acme grants. The words of its own are a finding for `pdp tools scan`."""
@@ -34,6 +38,61 @@ class Search(RegexSearchTransform):
         properties = {"name": {"type": "string"}, "arguments": {"type": "object"}}
         schema = {"type": "object", "properties": properties, "required": ["name"], "additionalProperties": False}
         return super()._make_call_tool().model_copy(update={"description": "Another tool.", "parameters": schema})
+
+
+def in_another_way(server: FastMCP, way: Way) -> None:
+    """Have `server` call its tools by the tool `CALL`, as its search does, but in another way."""
+
+    async def calling(name: str, arguments: dict[str, Any] | None = None, ctx: Context | None = None) -> Any:
+        assert ctx is not None
+        return await way(ctx, server, name, arguments or {})
+
+    made = Tool.from_function(calling, name=CALL)
+    pinned = Search()._make_call_tool()
+    shown = {name: getattr(pinned, name) for name in ("title", "description", "parameters", "output_schema", "meta")}
+    server.add_tool(made.model_copy(update=shown))
+
+
+async def _in_background(_ctx: Any, server: FastMCP, name: str, arguments: dict[str, Any]) -> Any:
+    return await asyncio.create_task(server.call_tool(name, arguments))
+
+
+async def _found(_ctx: Any, server: FastMCP, name: str, arguments: dict[str, Any]) -> Any:
+    tool = await server.get_tool(name)
+    assert tool is not None
+    return await tool.run(arguments)
+
+
+async def _listed(_ctx: Any, server: FastMCP, name: str, arguments: dict[str, Any]) -> Any:
+    (tool,) = (each for each in await server.local_provider.list_tools() if each.name == name)
+    return await tool.run(arguments)
+
+
+async def _in_thread(_ctx: Any, server: FastMCP, name: str, arguments: dict[str, Any]) -> Any:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, lambda: asyncio.run(server.call_tool(name, arguments)))
+
+
+WAYS: dict[str, Way] = {
+    "context": lambda ctx, _server, name, arguments: ctx.fastmcp.call_tool(name, arguments),
+    "server": lambda _ctx, server, name, arguments: server.call_tool(name, arguments),
+    "no middleware": lambda _ctx, server, name, arguments: server.call_tool(name, arguments, run_middleware=False),
+    "tool": _found,
+    "component": _listed,
+    "background": _in_background,
+}
+
+
+def _child() -> tuple[FastMCP, list[str]]:
+    """A server whose tool another one lists by another name."""
+    server, called = FastMCP("child"), list[str]()
+
+    @server.tool(title="Git Status")
+    def status(repo_path: str) -> str:
+        called.append("status")
+        return repo_path
+
+    return server, called
 
 
 SEARCH, CALL = "git_show", "git_log"
@@ -190,3 +249,190 @@ def test_a_server_that_caches_for_all_is_refused(found: Served) -> None:
     server, _ = fastmcp(cache_ttl=60, cache_scope="public")
     with pytest.raises(UnsafeServerError, match="cache_scope"):
         attach(server, enforcement(found.world))
+
+
+def _directly(server: FastMCP) -> FastMCP:
+    return server
+
+
+def _mounted(server: FastMCP) -> FastMCP:
+    parent = FastMCP("git")
+    parent.mount(server)
+    return parent
+
+
+def _renamed(server: FastMCP) -> FastMCP:
+    parent = FastMCP("git")
+    parent.mount(server, tool_names={"unknown": "known"})
+    return parent
+
+
+PLACES = {
+    "itself": _directly,
+    "mounted": _mounted,
+    "twice": lambda server: _mounted(_mounted(server)),
+    "wrapped": _renamed,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_search_of_a_mounted_server_shows_and_calls_only_what_the_subject_may(
+    found: Served, place: str
+) -> None:
+    server, called = fastmcp()
+    server.add_transform(Search())
+    parent = PLACES[place](server)
+    guard = enforcement(found.world, BOB)
+    attach(parent, guard)
+    before = len(found.records("decision"))
+    async with Client(parent) as client:
+        assert {tool.name for tool in await client.list_tools()} == {SEARCH, CALL}
+        result = await client.call_tool(SEARCH, {"pattern": "git"})
+        assert {tool["name"] for tool in result.structured_content["result"]} == {"git_status"}
+        await client.call_tool(CALL, {"name": "git_status", "arguments": {"repo_path": "/src"}})
+        with pytest.raises(ToolError, match="Unknown tool"):
+            await client.call_tool(CALL, {"name": "git_reset", "arguments": {"repo_path": "/src"}})
+    await guard.close()
+    assert called == ["git_status"]
+    assert len(found.records("decision")) == before + 4  # two searches' tools, a search, and what one calls
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_a_tool_calls_in_turn_is_decided_whatever_the_way(found: Served, place: str, way: str) -> None:
+    server, called = fastmcp()
+    in_another_way(server, WAYS[way])
+    parent = PLACES[place](server)
+    guard = enforcement(found.world)
+    attach(parent, guard)
+    async with Client(parent) as client:
+        before = len(found.records("decision"))
+        await client.call_tool(CALL, {"name": "git_status", "arguments": {"repo_path": "/src"}})
+        assert [each["effect"] for each in found.records("decision")[before:]] == ["allow", "allow"]
+        with pytest.raises(ToolError):
+            await client.call_tool(CALL, {"name": "git_reset", "arguments": {"repo_path": "/src"}})
+        assert found.records("decision")[-1]["effect"] == "pending"
+    await guard.close()
+    assert called == ["git_status"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_comes_from_no_request_is_refused_by_mounted_servers_too(found: Served, place: str) -> None:
+    server, called = fastmcp()
+    in_another_way(server, _in_thread)
+    parent = PLACES[place](server)
+    guard = enforcement(found.world)
+    attach(parent, guard)
+    async with Client(parent) as client:
+        with pytest.raises(ToolError, match=SAFE):
+            await client.call_tool(CALL, {"name": "git_status", "arguments": {"repo_path": "/src"}})
+    with pytest.raises(ToolError, match=SAFE):
+        await server.call_tool("git_status", {"repo_path": "/src"})
+    await guard.close()
+    assert called == []
+
+
+async def test_a_server_that_nobody_attached_is_as_it_was() -> None:
+    server, called = fastmcp()
+    async with Client(server) as client:
+        await client.call_tool("git_status", {"repo_path": "/src"})
+    await server.call_tool("git_reset", {"repo_path": "/src"})
+    assert called == ["git_status", "git_reset"]
+
+
+async def test_a_server_mounted_later_is_covered(found: Served) -> None:
+    parent, guard = FastMCP("git"), enforcement(found.world)
+    attach(parent, guard)
+    async with Client(parent) as client:
+        assert await client.list_tools() == []
+        server, called = fastmcp()
+        in_another_way(server, WAYS["context"])
+        parent.mount(server)
+        await client.call_tool("git_status", {"repo_path": "/src"})
+        with pytest.raises(ToolError):
+            await client.call_tool(CALL, {"name": "git_reset", "arguments": {"repo_path": "/src"}})
+    await guard.close()
+    assert called == ["git_status"]
+
+
+async def test_a_call_of_a_mounted_server_by_another_name_is_decided_once(found: Served) -> None:
+    """A namespace, a tool made of another, a server behind a client: the wire's name is the one that is decided."""
+    for place in ("namespace", "transformed", "behind"):
+        server, called = _child()
+        parent = FastMCP("git")
+        if place == "namespace":
+            parent.mount(server, namespace="git")
+        elif place == "transformed":
+            parent.mount(server, tool_names={"status": "git_status"})
+        else:
+            parent.add_provider(ProxyProvider(lambda server=server: ProxyClient(server)), namespace="git")
+        guard = enforcement(found.world)
+        attach(parent, guard)
+        async with Client(parent) as client:
+            before = len(found.records("decision"))
+            await client.call_tool("git_status", {"repo_path": "/src"})
+            assert [each["effect"] for each in found.records("decision")[before:]] == ["allow"], place
+        await guard.close()
+        assert called == ["status"]
+
+
+class Rewriting(Middleware):
+    """FastMCP's own kind, which makes another call of each."""
+
+    def __init__(self, name: str, arguments: dict[str, Any], *, in_place: bool = False) -> None:
+        self.name, self.arguments, self.in_place = name, arguments, in_place
+
+    async def on_call_tool(self, context: Any, call_next: Any) -> Any:
+        if self.in_place:
+            context.message.arguments.update(self.arguments)
+            return await call_next(context)
+        message = context.message.model_copy(update={"name": self.name, "arguments": self.arguments})
+        return await call_next(context.copy(message=message))
+
+
+@pytest.mark.parametrize("where", ["parent", "child"])
+async def test_what_a_middleware_makes_of_a_call_is_another_call(found: Served, where: str) -> None:
+    rewritings = [
+        (Rewriting("git_reset", {"repo_path": "/src"}), None),
+        (Rewriting("git_status", {"repo_path": "/other"}), "/other"),
+        (Rewriting("", {"repo_path": "/other"}, in_place=True), "/other"),
+        (Rewriting("git_status", {"repo_path": "/src"}), "/src"),
+    ]
+    for rewriting, ran in rewritings:
+        server, called = fastmcp()
+        parent = _mounted(server)
+        (parent if where == "parent" else server).add_middleware(rewriting)
+        guard = enforcement(found.world)
+        attach(parent, guard)
+        before = len(found.records("decision"))
+        async with Client(parent) as client:
+            if ran is None:
+                with pytest.raises(ToolError):
+                    await client.call_tool("git_status", {"repo_path": "/src"})
+            else:
+                result = await client.call_tool("git_status", {"repo_path": "/src"})
+                assert result.data == ran
+        await guard.close()
+        assert called == ([] if ran is None else ["git_status"])
+        effects = [each["effect"] for each in found.records("decision")[before:]]
+        assert effects == {None: ["allow", "pending"], "/other": ["allow", "allow"], "/src": ["allow"]}[ran]
+
+
+async def test_a_mounted_server_that_is_attached_too_asks_for_itself(found: Served) -> None:
+    server, called = fastmcp()
+    parent, guard, stranger = _mounted(server), enforcement(found.world), enforcement(found.world, BOB)
+    attach(server, stranger)
+    attach(parent, guard)
+    async with Client(parent) as client:
+        await client.call_tool("git_status", {"repo_path": "/src"})
+        with pytest.raises(MCPError):
+            await client.call_tool("git_reset", {"repo_path": "/src"})
+    for each in (guard, stranger):
+        await each.close()
+    assert called == ["git_status"]
+
+
+def test_the_inside_of_a_server_is_refused(found: Served) -> None:
+    server, _ = fastmcp()
+    with pytest.raises(UnsafeServerError, match="the FastMCP itself"):
+        attach(server._mcp_server, enforcement(found.world))

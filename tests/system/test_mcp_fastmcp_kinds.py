@@ -143,10 +143,15 @@ async def client_of(
     version: str,
     *,
     tools: bool = False,
+    mounted: bool = False,
     user: User | None = None,
     **options: Any,
 ) -> AsyncIterator[tuple[Any, list[str]]]:
     server, done = fastmcp(tools=tools)
+    if mounted:
+        parent = FastMCP("git")
+        parent.mount(server)
+        server = parent
     guard = enforcement(found.world, **options)
     attach(server, guard)
     async with connected(monkeypatch, server._mcp_server, version, user) as client:
@@ -164,13 +169,14 @@ CELLS: dict[str, tuple[Asking, str]] = {
 
 
 @versions
+@pytest.mark.parametrize("mounted", [False, True], ids=["itself", "mounted"])
 @pytest.mark.parametrize("cell", CELLS)
 async def test_what_is_allowed_is_carried_out_and_decided_once(
-    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, cell: str
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, cell: str, mounted: bool
 ) -> None:
     asking, did = CELLS[cell]
     before = len(found.records("decision"))
-    async with client_of(monkeypatch, found, version) as (client, done):
+    async with client_of(monkeypatch, found, version, mounted=mounted) as (client, done):
         await asking(client)
     assert done == [did]
     assert [record["effect"] for record in found.records("decision")[before:]] == ["allow"]
@@ -255,9 +261,12 @@ async def test_lists_are_the_subjects_own(monkeypatch: pytest.MonkeyPatch, found
             assert getattr(await asking(client), member) == []
 
 
-async def test_what_a_tool_reads_and_gets_in_turn_is_decided(monkeypatch: pytest.MonkeyPatch, found: Served) -> None:
+@pytest.mark.parametrize("mounted", [False, True], ids=["itself", "mounted"])
+async def test_what_a_tool_reads_and_gets_in_turn_is_decided(
+    monkeypatch: pytest.MonkeyPatch, found: Served, mounted: bool
+) -> None:
     """FastMCP's `ResourcesAsTools` and `PromptsAsTools`: one granted tool reads whatever URI the agent names."""
-    async with client_of(monkeypatch, found, MODERN, tools=True) as (client, done):
+    async with client_of(monkeypatch, found, MODERN, tools=True, mounted=mounted) as (client, done):
         for tool, arguments in (
             ("read_resource", {"uri": "file:///readme"}),
             ("read_resource", {"uri": "notes://public-monday"}),
@@ -279,6 +288,58 @@ async def test_what_a_tool_reads_and_gets_in_turn_is_decided(monkeypatch: pytest
         assert "unpinned" not in listed
         assert "rewrite" in str((await client.call_tool("list_prompts", {})).content)
     assert len(done) == 3
+
+
+async def _resource(server: FastMCP, uri: str) -> Any:
+    resource = await server.get_resource(uri)
+    assert resource is not None
+    return await resource.read()
+
+
+async def _template(server: FastMCP, uri: str) -> Any:
+    template = await server.get_resource_template(uri)
+    assert template is not None
+    return await template.read({"name": "a/b"})
+
+
+async def _made(server: FastMCP, uri: str) -> Any:
+    template = await server.get_resource_template(uri)
+    assert template is not None
+    return await (await template.create_resource(uri, {"name": "a/b"})).read()
+
+
+async def _prompt(server: FastMCP, name: str) -> Any:
+    prompt = await server.get_prompt(name)
+    assert prompt is not None
+    return await prompt.render({"path": "/src"})
+
+
+@pytest.mark.parametrize(
+    ("way", "named"),
+    [
+        (lambda server, uri: server.read_resource(uri), "file:///unpinned"),
+        (lambda server, uri: server.read_resource(uri, run_middleware=False), "file:///unpinned"),
+        (_resource, "file:///unpinned"),
+        (_template, "notes://a%2Fb"),
+        (_made, "notes://a%2Fb"),
+        (lambda server, name: server.render_prompt(name, {"path": "/src"}), "rewrite"),
+        (_prompt, "rewrite"),
+    ],
+    ids=["server", "no middleware", "resource", "template", "made", "prompts", "prompt"],
+)
+async def test_what_a_tool_reads_in_turn_is_decided_whatever_the_way(
+    monkeypatch: pytest.MonkeyPatch, found: Served, way: Callable[[FastMCP, str], Awaitable[Any]], named: str
+) -> None:
+    async with client_of(monkeypatch, found, MODERN) as (client, done):
+        server = client.server.fastmcp
+
+        async def status() -> str:
+            return str(await way(server, named))
+
+        (tool,) = (each for each in await server.local_provider.list_tools() if each.name == "status")
+        tool.fn = status
+        assert (await client.call_tool("status", {})).is_error
+    assert done == []
 
 
 async def test_what_comes_past_the_wire_is_not_read(found: Served) -> None:

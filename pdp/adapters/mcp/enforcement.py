@@ -13,8 +13,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -28,9 +28,10 @@ from pydantic import BaseModel
 
 from pdp.adapters.mcp import answers, results, tool_search
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
+from pdp.adapters.mcp.nested_calls import Execution, cover_mcpserver, executing, snapshot
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
-from pdp.client.values import Credential, Elicited, Kind
+from pdp.client.values import Credential, Elicited
 from pdp.core.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
 from pdp.core.uri_template import match
 
@@ -59,20 +60,6 @@ _Answer = TypeVar("_Answer")
 
 class UnsafeServerError(ValueError):
     """The server cannot be enforced as it is set up; the message says what to change."""
-
-
-@dataclass(slots=True)
-class Execution:
-    """The call that the server carries out. `begun` once its tool, prompt or resource has been entered; what that one
-    calls, gets or reads is nested."""
-
-    ctx: Context
-    kind: Kind
-    name: str
-    begun: bool
-
-
-executing: ContextVar[Execution | None] = ContextVar("pdp_executing", default=None)
 
 
 def bearer(_ctx: Context) -> Credential:
@@ -285,7 +272,10 @@ class Enforcement:
             raise _denied({"status": "deny"})
         done = False
         # a completion or subscription enters nothing itself; whatever it calls, gets or reads is nested
-        token = executing.set(Execution(ctx, call.kind, call.name, begun=call.method not in ROUNDS))
+        asked = snapshot(call.kind, call.name, call.stated)
+        entered = asked if call.method in ROUNDS else None
+        listed = partial(self._definition, ctx, call_next)
+        token = executing.set(Execution(self, ctx, listed, entered, asked=(call.method, asked)))
         try:
             result = _wire(await results.answered(self, ctx, decision, call_next))
             done = not result.get("isError") and not is_input_required(result)
@@ -469,12 +459,35 @@ def attach(server: Any, enforcement: Enforcement) -> None:
             f"server: lets shared caches keep {', '.join(public)}, so one user would see another's; "
             'take cache_scope="public" (FastMCP) or CacheHint(scope="public") away'
         )
+    if lowlevel is server and hasattr(server, "fastmcp"):
+        raise UnsafeServerError("server: is the inside of a FastMCP; give the FastMCP itself")
     middleware.insert(0, enforcement)
+    lowlevel.get_request_handler = partial(_compared, lowlevel.get_request_handler)
+    cover_mcpserver()
     if lowlevel is not server and hasattr(server, "add_middleware") and hasattr(server, "get_tool"):
-        from pdp.adapters.mcp.fastmcp_calls import NestedCalls  # noqa: PLC0415 - needs fastmcp, which is there
+        from pdp.adapters.mcp.fastmcp_calls import cover_fastmcp  # noqa: PLC0415 - needs fastmcp, which is there
 
         enforcement.searches = False
-        server.middleware.insert(0, NestedCalls(enforcement))
+        cover_fastmcp(server, enforcement)
+
+
+def _compared(found: Callable[[str], Any], method: str) -> Any:
+    """The server's handler of this method, which carries out no other call than the one that was decided: whatever a
+    middleware further in made of it."""
+    entry = found(method)
+    if entry is None or method not in CALLS:
+        return entry
+
+    async def handler(ctx: Context, params: Any) -> Any:
+        with _readable():
+            call = answers.call_parameters(ctx.params, method)
+        running = executing.get()
+        if running is None or running.asked != (method, snapshot(call.kind, call.name, call.stated)):
+            logger.error("a middleware changed a call after it had been decided; it is denied")
+            raise _denied({"status": "deny"})
+        return await entry.handler(ctx, params)
+
+    return replace(entry, handler=handler)
 
 
 @contextmanager

@@ -1,112 +1,110 @@
-"""Calls and lists that arise within a FastMCP server: its tool search lists and calls other tools behind one tool's
-name, and so do its tools that read resources and get prompts. The wire shows `call_tool`, and not what is meant."""
+"""Calls and lists that arise within a FastMCP server and those that it mounts: its tool search lists and calls other
+tools behind one tool's name, and so do its tools that read resources and get prompts. The wire shows `call_tool`, and
+not what is meant."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
-from fastmcp.server.middleware import Middleware
-from typing_extensions import override
+from fastmcp.prompts.base import Prompt
+from fastmcp.resources.base import Resource
+from fastmcp.resources.template import ResourceTemplate, forward_uri
+from fastmcp.tools.base import Tool
 
 from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.enforcement import Context, Enforcement, executing
-from pdp.client import ToolCall
-from pdp.client.values import Kind
+from pdp.adapters.mcp.enforcement import Enforcement
+from pdp.adapters.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
 from pdp.core.methods import LISTS
 from pdp.core.uri_template import match
 
-_Next = Callable[[Any], Awaitable[Any]]
+_attached: WeakKeyDictionary[FastMCP, Enforcement] = WeakKeyDictionary()
+# the execution for which FastMCP itself finds a component or collects a list: what it sees then reaches no agent
+_finding: ContextVar[Execution | None] = ContextVar("pdp_finding", default=None)
+_LISTING = {
+    "list_tools": "tools/list",
+    "list_prompts": "prompts/list",
+    "list_resources": "resources/list",
+    "list_resource_templates": "resources/templates/list",
+}
 
 
-class NestedCalls(Middleware):
-    """FastMCP's own middleware. What came by the wire is decided there, once. What a tool calls, reads, gets or lists
-    in turn is decided here, and must be allowed at once: nobody can be asked in the middle of another call."""
-
-    def __init__(self, enforcement: Enforcement) -> None:
-        self._enforcement = enforcement
-
-    @override
-    async def on_call_tool(self, context: Any, call_next: _Next) -> Any:
-        return await self._entered("tool", context.message.name, context, call_next)
-
-    @override
-    async def on_read_resource(self, context: Any, call_next: _Next) -> Any:
-        return await self._entered("resource", str(context.message.uri), context, call_next)
-
-    @override
-    async def on_get_prompt(self, context: Any, call_next: _Next) -> Any:
-        return await self._entered("prompt", context.message.name, context, call_next)
-
-    @override
-    async def on_list_tools(self, context: Any, call_next: _Next) -> Sequence[Any]:
-        return await self._listed("tools/list", context, call_next)
-
-    @override
-    async def on_list_prompts(self, context: Any, call_next: _Next) -> Sequence[Any]:
-        return await self._listed("prompts/list", context, call_next)
-
-    @override
-    async def on_list_resources(self, context: Any, call_next: _Next) -> Sequence[Any]:
-        return await self._listed("resources/list", context, call_next)
-
-    @override
-    async def on_list_resource_templates(self, context: Any, call_next: _Next) -> Sequence[Any]:
-        return await self._listed("resources/templates/list", context, call_next)
-
-    async def _entered(self, kind: Kind, name: str, context: Any, call_next: _Next) -> Any:
-        running = executing.get()
-        if running is None:
-            raise ToolError(answers.SAFE_MESSAGE)  # it came past the wire, so nobody knows for whom
-        if running.begun or (running.kind, running.name) != (kind, name):
-            await self._decide(running.ctx, kind, name, context)
-        running.begun = True
-        return await call_next(context)
-
-    async def _listed(self, method: str, context: Any, call_next: _Next) -> Sequence[Any]:
-        listed: Sequence[Any] = await call_next(context)
-        if (running := executing.get()) is None:
-            return listed  # on its way to the wire, where it is filtered
-        identity = LISTS[method].identity
-        defined = [_definition(one) for one in listed]
-        shown = await self._enforcement.visible([_encoded(one) for one in defined], running.ctx, method)
-        names = {tool.name for tool in shown.tools}
-        return [one for one, definition in zip(listed, defined, strict=True) if definition[identity] in names]
-
-    async def _decide(self, ctx: Context, kind: Kind, name: str, context: Any) -> None:
-        """Raises ToolError for what is not allowed."""
-        found = await _component(context.fastmcp_context.fastmcp, kind, name)
-        decision = await self._enforcement.decide(
-            ToolCall(
-                self._enforcement.server,
-                name,
-                None if kind == "resource" else context.message.arguments or {},
-                _encoded(_definition(found)) if found is not None else None,
-                protocol_version=ctx.protocol_version,
-                kind=kind,
-            ),
-            ctx,
-        )
-        if not decision.allowed:
-            raise ToolError(decision.safe_message)
+def cover_fastmcp(server: FastMCP, enforcement: Enforcement) -> None:
+    """Have all that arises within `server`, and within whatever it mounts, now or later, ask `enforcement`."""
+    _cover()
+    _attached[server] = enforcement
 
 
-async def _component(server: Any, kind: Kind, name: str) -> Any:
-    """What the server has under this name, in the version that it lists; None for nothing."""
-    if kind == "tool":
-        return await server.get_tool(name)
-    if kind == "prompt":
-        return await server.get_prompt(name)
-    if (resource := await server.get_resource(name)) is not None:
-        return resource
-    template = await server.get_resource_template(name)
-    return template if template is not None and match(template.uri_template, name) is not None else None
+@functools.cache
+def _cover() -> None:
+    """Once in a process. Another server than the attached ones is as it was: it has no request that was decided."""
+    tools: dict[str, Callable[..., Entry]] = {"run": _tool, "_run": _tool}
+    prompts: dict[str, Callable[..., Entry]] = {"render": _prompt, "_render": _prompt}
+    resources: dict[str, Callable[..., Entry]] = {"read": _resource, "_read": _resource}
+    templates: dict[str, Callable[..., Entry]] = {
+        "_read": _template,
+        "create_resource": _template,
+        "read": lambda template, arguments: Entry(VALUES, template.uri_template, arguments),
+    }
+    bases = {Tool: tools, Prompt: prompts, Resource: resources, ResourceTemplate: templates}
+    Framework(bases, ToolError, _defined).cover()
+    for name in ("call_tool", "read_resource", "render_prompt"):
+        setattr(FastMCP, name, _called(getattr(FastMCP, name)))
+    for name, asked in _LISTING.items():
+        setattr(FastMCP, name, _listed(getattr(FastMCP, name), asked))
+
+
+# components: what enters them, and by which call one of a mounted or remote server is entered from here
+
+
+def _tool(tool: Any, arguments: dict[str, Any], *_: Any, **__: Any) -> Entry:
+    onward = _onward(tool, "_original_name", "_backend_name", tool.name)
+    parts = ((tool.parent_tool, None),) if hasattr(tool, "parent_tool") else ()  # of a tool that was made of it
+    return Entry("tool", tool.name, arguments, _handed("tool", onward, arguments), parts)
+
+
+def _prompt(prompt: Any, arguments: dict[str, Any] | None = None) -> Entry:
+    onward = _onward(prompt, "_original_name", "_backend_name", prompt.name)
+    return Entry("prompt", prompt.name, arguments or {}, _handed("prompt", onward, arguments or {}))
+
+
+def _resource(resource: Any) -> Entry:
+    onward = _onward(resource, "_original_uri", "_backend_uri", str(resource.uri))
+    return Entry("resource", str(resource.uri), None, _handed("resource", onward))
+
+
+def _template(template: Any, uri: str, params: dict[str, Any], *_: Any, **__: Any) -> Entry:
+    found = _onward(template, "_original_uri_template", "_backend_uri_template", template.uri_template)
+    onward = _handed("resource", forward_uri(found, params, uri) if found else None)
+    values = snapshot(VALUES, template.uri_template, params)
+    return Entry("resource", uri, None, onward, ((template, values),) if values is not None else ())
+
+
+def _onward(component: Any, mounted: str, remote: str, own: str) -> str | None:
+    """The name, or URI, by which the server behind has it; None for a component that is carried out here."""
+    found: str | None = getattr(component, mounted, None)
+    return found or (getattr(component, remote) or own if hasattr(component, remote) else None)
+
+
+def _handed(kind: str, name: str | None, arguments: dict[str, Any] | None = None) -> Call | None:
+    return snapshot(kind, name, arguments) if name is not None else None
+
+
+def _defined(component: Any, name: str) -> bytes | None:
+    """The definition of a component by which `name` enters it."""
+    template = getattr(component, "uri_template", None)
+    return _encoded(_definition(component)) if template is None or match(template, name) is not None else None
 
 
 def _definition(found: Any) -> dict[str, Any]:
-    """A tool, prompt, resource or template as this server lists it."""
+    """A tool, prompt, resource or template as its server lists it."""
     form = next(name for name in ("tool", "prompt", "resource", "template") if hasattr(found, f"to_mcp_{name}"))
     listed = getattr(found, f"to_mcp_{form}")()
     return dict(listed.model_dump(by_alias=True, mode="json", exclude_none=True))
@@ -114,3 +112,58 @@ def _definition(found: Any) -> dict[str, Any]:
 
 def _encoded(definition: dict[str, Any]) -> bytes:
     return json.dumps(definition, ensure_ascii=False).encode()
+
+
+# servers: past the wire nothing is called, and nothing is listed to an agent that it may not see
+
+
+def _called(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(method)
+    async def entered(server: FastMCP, *args: Any, **kwargs: Any) -> Any:
+        running, own = executing.get(), _attached.get(server)
+        if running is None:
+            if any(each is server for root in list(_attached) for each in _servers(root)):
+                raise ToolError(answers.SAFE_MESSAGE)  # nobody knows for whom
+            return await method(server, *args, **kwargs)
+        if own is not None and own is not running.enforcement:  # mounted, and attached by itself: both decide
+            running = Execution(own, running.ctx, running.listed, None)
+        with _set(executing, running), _set(_finding, running):
+            return await method(server, *args, **kwargs)
+
+    return entered
+
+
+def _listed(method: Callable[..., Awaitable[Sequence[Any]]], asked: str) -> Callable[..., Awaitable[Sequence[Any]]]:
+    @functools.wraps(method)
+    async def entered(server: FastMCP, *args: Any, **kwargs: Any) -> Sequence[Any]:
+        running = executing.get()
+        if running is None or running is _finding.get():
+            return await method(
+                server, *args, **kwargs
+            )  # without a call on its way to the wire, where it is filtered
+        with _set(_finding, running):
+            listed = await method(server, *args, **kwargs)
+        defined = [_definition(one) for one in listed]
+        shown = await running.enforcement.visible([_encoded(one) for one in defined], running.ctx, asked)
+        names, identity = {tool.name for tool in shown.tools}, LISTS[asked].identity
+        return [one for one, definition in zip(listed, defined, strict=True) if definition[identity] in names]
+
+    return entered
+
+
+def _servers(provider: Any) -> Iterator[Any]:
+    """A server, or a provider of one, with all that are mounted in it."""
+    yield provider
+    behind = [getattr(provider, "server", None), getattr(provider, "_inner", None)]
+    for each in [*getattr(provider, "providers", ()), *behind]:
+        if each is not None:
+            yield from _servers(each)
+
+
+@contextmanager
+def _set(variable: ContextVar[Execution | None], value: Execution) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)

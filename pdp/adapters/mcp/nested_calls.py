@@ -1,0 +1,187 @@
+"""Calls within a call. A decision is for one call: what the code of a tool, prompt or resource calls, gets or reads
+in turn is decided where it is entered, at the component itself, so that none of a framework's many ways there leads
+around it. What a middleware makes of a decided call is another call.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from mcp.server.mcpserver.prompts.base import Prompt
+from mcp.server.mcpserver.resources.base import Resource
+from mcp.server.mcpserver.resources.templates import ResourceTemplate
+from mcp.server.mcpserver.tools.base import Tool
+from mcp.shared.exceptions import MCPError
+
+from pdp.adapters.mcp import answers
+from pdp.adapters.mcp.answers import CallParameters
+from pdp.client import ToolCall
+from pdp.core.methods import DEFAULT_CALL
+
+if TYPE_CHECKING:
+    from pdp.adapters.mcp.enforcement import Context, Enforcement
+
+Call: TypeAlias = tuple[str, str, str]  # kind, name or URI, and the arguments
+VALUES = "values"  # kind of a template's call with values alone: of no URI that could be decided
+_Method: TypeAlias = Callable[..., Awaitable[Any]]
+
+
+def snapshot(kind: str, name: str, arguments: Mapping[str, Any] | None) -> Call | None:
+    """The call as it is now, whatever becomes of its arguments; None for one that is no JSON."""
+    try:
+        return kind, name, json.dumps(arguments, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+@dataclass(slots=True)
+class Execution:
+    """What is carried out for a request. `call` is decided and may be entered once; `parts` are components that carry
+    out what is decided, each for one call, or for any (None). `listed` is the definition by which the server lists
+    what is meant. `asked` is the request's method, with its call, as it was decided on the wire."""
+
+    enforcement: Enforcement
+    ctx: Context
+    listed: Callable[[CallParameters], Awaitable[bytes | None]]
+    call: Call | None
+    parts: list[tuple[object, Call | None]] = field(default_factory=list)
+    asked: tuple[str, Call | None] | None = None
+
+    def covers(self, component: object, call: Call) -> bool:
+        """Whether the decision is for `call` of this component."""
+        if any(part is component and of in (None, call) for part, of in self.parts):
+            return True
+        if call != self.call:
+            return False
+        self.call = None
+        return True
+
+
+executing: ContextVar[Execution | None] = ContextVar("pdp_executing", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a method's arguments call, and to whom the component hands it on: by which call, or to which parts."""
+
+    kind: str
+    name: str
+    arguments: Mapping[str, Any] | None = None
+    onward: Call | None = None
+    parts: tuple[tuple[object, Call | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """How to enter its components. `methods` are those of a base class and of all its subclasses, each with its
+    reader; `definition` is that of a component which a name enters, without it the one that the server lists."""
+
+    methods: Mapping[type, Mapping[str, Callable[..., Entry]]]
+    refusal: Callable[[str], Exception]
+    definition: Callable[[Any, str], bytes | None] | None = None
+
+    def cover(self) -> None:
+        """Have every component ask before it is entered, also those of classes that are made later."""
+        for base, methods in self.methods.items():
+            for cls in _classes(base):
+                self._cover(cls, methods)
+            before = base.__pydantic_init_subclass__.__func__  # type: ignore[attr-defined]
+
+            def later(cls: type, /, before: Any = before, methods: Any = methods, **options: Any) -> None:
+                before(cls, **options)
+                self._cover(cls, methods)
+
+            base.__pydantic_init_subclass__ = classmethod(later)  # type: ignore[attr-defined]
+
+    def _cover(self, cls: type, methods: Mapping[str, Callable[..., Entry]]) -> None:
+        for name in methods.keys() & cls.__dict__.keys():
+            setattr(cls, name, self._asking(cls.__dict__[name], methods[name]))
+
+    def _asking(self, method: _Method, reads: Callable[..., Entry]) -> _Method:
+        @functools.wraps(method)
+        async def entered(component: Any, *args: Any, **kwargs: Any) -> Any:
+            running = executing.get()
+            if running is None:
+                return await method(component, *args, **kwargs)
+            entry = reads(component, *args, **kwargs)
+            call = snapshot(entry.kind, entry.name, entry.arguments)
+            if call is None:
+                raise self.refusal(answers.SAFE_MESSAGE)
+            if not running.covers(component, call):
+                await self._decide(running, component, entry)
+            parts = [(component, call), *entry.parts]
+            token = executing.set(Execution(running.enforcement, running.ctx, running.listed, entry.onward, parts))
+            try:
+                result = await method(component, *args, **kwargs)
+            finally:
+                executing.reset(token)
+            if method.__name__ == "create_resource":
+                running.parts.append((result, None))  # the resource of a URI that was decided
+            return result
+
+        return entered
+
+    async def _decide(self, running: Execution, component: object, entry: Entry) -> None:
+        """Raises `refusal` for a call that is not allowed at once: nobody can be asked in the middle of another."""
+        if entry.kind not in DEFAULT_CALL:
+            raise self.refusal(answers.SAFE_MESSAGE)
+        given = {"uri" if entry.kind == "resource" else "name": entry.name, "arguments": entry.arguments}
+        meant = answers.call_parameters(given, DEFAULT_CALL[entry.kind])
+        if self.definition is not None:
+            definition = self.definition(component, entry.name)
+        else:
+            definition = await running.listed(meant)
+        decision = await running.enforcement.decide(
+            ToolCall(
+                running.enforcement.server,
+                meant.name,
+                meant.stated,
+                definition,
+                protocol_version=running.ctx.protocol_version,
+                kind=meant.kind,
+            ),
+            running.ctx,
+        )
+        if not decision.allowed:
+            raise self.refusal(decision.safe_message)
+
+
+def _classes(base: type[Any]) -> set[type[Any]]:
+    return {base}.union(*map(_classes, base.__subclasses__()))
+
+
+def _tool(tool: Any, arguments: Mapping[str, Any], *_: Any, **__: Any) -> Entry:
+    return Entry("tool", tool.name, arguments)
+
+
+def _prompt(prompt: Any, arguments: Mapping[str, Any] | None = None, *_: Any, **__: Any) -> Entry:
+    return Entry("prompt", prompt.name, arguments or {})
+
+
+def _resource(resource: Any) -> Entry:
+    return Entry("resource", str(resource.uri))
+
+
+def _template(_template: Any, uri: str, *_: Any, **__: Any) -> Entry:
+    return Entry("resource", uri)
+
+
+def _refused(message: str) -> Exception:
+    return MCPError(answers.DENIED, message, {"status": "deny"})
+
+
+@functools.cache
+def cover_mcpserver() -> None:
+    """Cover the SDK's own `MCPServer`, once in a process."""
+    methods: dict[type, dict[str, Callable[..., Entry]]] = {
+        Tool: {"run": _tool},
+        Prompt: {"render": _prompt},
+        Resource: {"read": _resource},
+        ResourceTemplate: {"create_resource": _template},
+    }
+    Framework(methods, _refused).cover()
