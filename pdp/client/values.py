@@ -100,7 +100,7 @@ class Session:
     id: str = ""
     task: str = ""
     task_by_agent: bool = False
-    parent: str = ""
+    parent: str = ""  # of a sub-agent: the `session_handle` of an answer to the agent that started it
     context_reset: bool = False
 
 

@@ -41,7 +41,7 @@ from pdp.core.request import (
     SessionAsk,
     ToolTarget,
 )
-from pdp.core.sessions import is_handle, since
+from pdp.core.sessions import since
 from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.uri_template import is_template, match
@@ -303,7 +303,6 @@ class FactBuilder:
         return Asserted(
             task=None if caller.may_assert.task and not ask.session.task_by_agent else ask.session.task or None,
             observation=ask.observation or None,
-            parent_session=None if is_handle(ask.session.parent) else ask.session.parent or None,
             client_address=ask.client_address or None,
             definition_digest=digest_only or None,
             protocol_version=ask.protocol_version or None,

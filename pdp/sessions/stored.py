@@ -34,6 +34,11 @@ UNKNOWN = "The session is not known for this caller, subject and agent; start on
 _UNKNOWN = failed("session.unknown", UNKNOWN)
 _AWAY = failed("session.unavailable", "What is known of sessions cannot be read now; ask again later.")
 _TASK = failed("session.task_changed", "The task is not the one that this session was begun for; start another.")
+_UNPROVEN = failed(
+    "session.parent_unproven",
+    "session.parent must be the `session_handle` of an answer to the agent that started this session, beside "
+    "session.id; an id shares nothing.",
+)
 _PARENT = failed("session.parent_changed", "The session is none that this parent started; start another.")
 
 
@@ -93,12 +98,14 @@ class StoredSessions:
         Without an id, or for an identity whose checks did not pass, the facts hold their worst values and there is no
         row (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a handle that names
         none, what has ended and what was started by such a one, `session.identity_mismatch`, both in the same words;
-        `session.task_changed`, `session.parent_changed`; `session.unavailable` where the call needs what is away.
+        `session.parent_unproven` for a parent that is no handle, or is named without an id; `session.task_changed`,
+        `session.parent_changed`; `session.unavailable` where the call needs what is away.
         """
         task, source = _task(caller, ask)
         worst = SessionFact(OK, task=task, task_source=source)
-        if ask.handle or (stored.away and _verified(identity) and (ask.id or caller.inspects_results)):
-            return replace(worst, check=_UNKNOWN if ask.handle else _AWAY), None
+        named = _named(ask)
+        if not named.ok or (stored.away and _verified(identity) and (ask.id or caller.inspects_results)):
+            return replace(worst, check=_AWAY if named.ok else named), None
         if not _verified(identity):
             return worst, None
         if not ask.id:
@@ -189,7 +196,7 @@ class StoredSessions:
         if going is not None and keys.parent not in ("", going.parent):
             return _PARENT
         first, tree = (keys.parent, keys.tree) if going is None else (going.parent, going.tree)
-        garbled = is_handle(ask.parent) and not keys.parent
+        garbled = bool(ask.parent) and not keys.parent
         if garbled or (first and not _open(stored.parent, first, tree, at_ns)):
             return _UNKNOWN
         changed = going is not None and going.task and row.task and going.task != row.task
@@ -238,6 +245,13 @@ def _first(rows: tuple[LabelRow, ...]) -> tuple[LabelRow, ...]:
     for row in rows:
         found.setdefault(row.label, row)
     return tuple(found.values())
+
+
+def _named(ask: SessionAsk) -> Check:
+    """Whether a session is named in a way that may stand for one; `ask` is what `named` made of it."""
+    if ask.handle:
+        return _UNKNOWN
+    return _UNPROVEN if ask.parent and not (ask.id and is_handle(ask.parent)) else OK
 
 
 def _open(row: SessionRow | None, first: str, tree: str, at_ns: int) -> bool:

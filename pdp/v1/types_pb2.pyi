@@ -596,7 +596,7 @@ class Session(_message.Message):
     """The session that started this one (a sub-agent's parent). Its `session_handle`, which begins with `s1.`. Verified: labels
     are shared with the whole task, in both directions, and rights only narrow; one that is no such handle, or that was
     issued to another subject, is DENY `session.unknown`; another one in a later call DENY `session.parent_changed`.
-    Anything else: an id. Asserted, and shares nothing.
+    Anything else, an id for example, and a parent without `id` share nothing: DENY `session.parent_unproven`.
     """
     task_token: _builtins.str
     """A task statement signed for the subject, a compact JWS. Reserved. Verified; wins over `task`."""

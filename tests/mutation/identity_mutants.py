@@ -91,7 +91,7 @@ SESSIONS = _in(
     ),
     (
         "garbled-parent-is-none",
-        "garbled = is_handle(ask.parent) and not keys.parent",
+        "garbled = bool(ask.parent) and not keys.parent",
         "garbled = False",
         "a handle that does not verify reads like an unknown session",
     ),

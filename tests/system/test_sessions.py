@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 import pytest_asyncio
 from support.stored import a_grant, an_id, entry
 from support.tools import READING, ServerPlan, reviewed, tool
-from support.world import Plan, World, answered, codes, resource, running
+from support.world import WAYS, Plan, World, answered, codes, resource, running
 
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
@@ -205,6 +206,17 @@ async def test_a_sub_agent_proves_its_parent_and_shares_its_labels(world: World)
         late = await answered(world, by_agent(world, "helper", ALICE, id=name, parent=mine.session_handle))
         assert codes(late) == ["session.unknown"]
     assert codes(await answered(world, by_agent(world, "helper", ALICE, id="child"))) == ["session.unknown"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("parent", "own"), [("id", "child"), ("id", ""), ("handle", "")])
+async def test_a_parent_that_shares_nothing_is_refused(world: World, parent: str, own: str, way: str) -> None:
+    """By its id, which proves nothing, or by a handle without a session that could share its labels."""
+    mine = await answered(world, status(world, ALICE, "s"))
+    asked = by_agent(world, "helper", ALICE, id=own, parent="s" if parent == "id" else mine.session_handle)
+    child = await world.decide(asked, way=way)
+    assert (child.effect, codes(child), child.session_handle) == (DENY, ["session.parent_unproven"], "")
+    assert "session_handle" in child.reasons[0].message
 
 
 async def test_a_handle_names_its_session_in_every_call(world: World) -> None:

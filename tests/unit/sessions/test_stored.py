@@ -468,7 +468,8 @@ def test_only_a_handle_that_was_issued_to_the_subject_starts_a_child() -> None:
         assert (found.check.code, found.check.message) == ("session.unknown", UNKNOWN)
     other_tenant = replace(CALLER, tenant="globex")
     assert store.look(OTHER, child_of(mine), caller=other_tenant).check.code == "session.unknown"
-    assert store.look(OTHER, SessionAsk("child", parent="s-1")).check.ok  # an id is only asserted
+    for parent in ("s-1", "s1", "S1.x", " "):  # an id proves nothing
+        assert store.look(OTHER, SessionAsk("child", parent=parent)).check.code == "session.parent_unproven"
     assert store.look(OTHER, SessionAsk("child", parent=mine.handle)).check.ok
 
 
