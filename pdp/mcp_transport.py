@@ -1,12 +1,18 @@
-"""Transports to an MCP server of which an answer is bounded: the SDK's own read one of any length into memory."""
+"""Transports of MCP that hold where the SDK's own do not: answers of a server are bounded, and a client is told that
+what it sent is no message."""
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import logging
 import os
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 import httpx2
@@ -16,13 +22,117 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client._transport import TransportStreams
 from mcp.client.stdio import _create_platform_compatible_process, _stop_server_process, get_default_environment
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
+from mcp_types import INVALID_REQUEST, PARSE_ERROR
 from typing_extensions import override
+
+from pdp.core.errors import InvalidRequest
+from pdp.core.strict_json import MAX_DEPTH, parse
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER = 16 * 1024 * 1024  # bytes
+_MESSAGE_DEPTH = MAX_DEPTH + 2  # of arguments within parameters within a message
+_CHUNK = 65_536  # bytes
+_NOTE = "notifications/"
+_NO_MESSAGE = "no message of JSON-RPC 2.0; send one object, whose id is a text or a whole number"
 _Incoming = SessionMessage | Exception
+
+
+def read_message(raw: bytes) -> mcp_types.JSONRPCMessage:
+    """The one message that a client sent. Raises MCPError, whose text has nothing of it, for bytes that two readers
+    may understand differently, and for what has no id and is no notification."""
+    try:
+        body = parse(raw, "message", max_bytes=len(raw), max_depth=_MESSAGE_DEPTH).value
+    except InvalidRequest as fault:
+        raise MCPError(PARSE_ERROR, fault.message) from None
+    if isinstance(body, dict) and _is_identified(body):
+        with suppress(ValueError):
+            return mcp_types.jsonrpc_message_adapter.validate_python(body, by_name=False)
+    raise MCPError(INVALID_REQUEST, _NO_MESSAGE)
+
+
+def _is_identified(body: Mapping[str, object]) -> bool:
+    """Whether the id is one of JSON-RPC. To the SDK a request with another one is a notification."""
+    if "id" not in body:
+        return str(body.get("method")).startswith(_NOTE)
+    given = body["id"]
+    to_nothing = given is None and "error" in body and "method" not in body
+    return to_nothing or (isinstance(given, str | int) and not isinstance(given, bool))
+
+
+def refusal(error: MCPError) -> mcp_types.JSONRPCError:
+    """The answer to what `read_message` did not read."""
+    return mcp_types.JSONRPCError(jsonrpc="2.0", id=None, error=error.error)
+
+
+@asynccontextmanager
+async def from_client() -> AsyncGenerator[TransportStreams]:
+    """The client on standard input and output, until it hangs up. What it sends that is no message is answered. From
+    then on both are out of the reach of all else in this process, and of what it starts."""
+    send, incoming = anyio.create_memory_object_stream[_Incoming](0)
+    outgoing, receive = anyio.create_memory_object_stream[SessionMessage](0)
+    lines, heard = anyio.create_memory_object_stream[bytes](0)
+    with Path(os.devnull).open("rb") as nothing:  # noqa: ASYNC230 - the null device
+        stdin = _taken(0, nothing.fileno())
+    stdout = os.fdopen(_taken(1, 2), "wb", buffering=0)
+    # a daemon: nothing ends a read but the client
+    threading.Thread(target=_listen, args=(stdin, lines, asyncio.get_running_loop()), daemon=True).start()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_hear, heard, send, outgoing.clone())
+        tasks.start_soon(_say, stdout, receive)
+        yield incoming, outgoing
+        tasks.cancel_scope.cancel()
+
+
+def _taken(standard: int, instead: int) -> int:
+    """A descriptor of our own for a standard stream, in whose place there is another one."""
+    own = fcntl.fcntl(standard, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.dup2(instead, standard)
+    return own
+
+
+def _listen(stdin: int, lines: MemoryObjectSendStream[bytes], loop: asyncio.AbstractEventLoop) -> None:
+    """Each line that is read, until the client hangs up. A loop that has ended wants no more."""
+    line = bytearray()
+    with suppress(RuntimeError, OSError, anyio.BrokenResourceError, CancelledError):
+        while chunk := os.read(stdin, _CHUNK):
+            *ended, rest = chunk.split(b"\n")
+            for part in ended:
+                asyncio.run_coroutine_threadsafe(lines.send(bytes(line + part)), loop).result()
+                line.clear()
+            line += rest
+        loop.call_soon_threadsafe(lines.close)
+
+
+async def _hear(
+    heard: MemoryObjectReceiveStream[bytes],
+    send: MemoryObjectSendStream[_Incoming],
+    answers: MemoryObjectSendStream[SessionMessage],
+) -> None:
+    with heard, send, answers, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async for line in heard:
+            if not line.strip():
+                continue
+            try:
+                message = read_message(line)
+            except MCPError as error:
+                await answers.send(SessionMessage(refusal(error)))
+            else:
+                await send.send(SessionMessage(message))
+
+
+async def _say(stdout: BinaryIO, receive: MemoryObjectReceiveStream[SessionMessage]) -> None:
+    with receive, suppress(OSError):  # a client that has hung up hears nothing more
+        async for message in receive:
+            left = memoryview(_line(message))
+            while left:
+                left = left[await anyio.to_thread.run_sync(stdout.write, left) :]
+
+
+def _line(message: SessionMessage) -> bytes:
+    return message.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
 
 
 @asynccontextmanager
@@ -33,11 +143,12 @@ async def to_command(
     *,
     max_bytes: int = MAX_ANSWER,
     in_all: bool = False,
+    ended: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[TransportStreams]:
     """The server that a command starts, in a process group of its own, which ends with this. It inherits a few
     harmless variables, and `env`. `max_bytes` are of each message, `in_all` of all together; more of them end the
-    connection, so that nothing waits for an answer. What it says on standard error is not ours to print. Raises
-    OSError where it cannot be started."""
+    connection, so that nothing waits for an answer. `ended` is called when the server has, or its connection. What it
+    says on standard error is not ours to print. Raises OSError where it cannot be started."""
     with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
         given = get_default_environment() | dict(env)
         process = await _create_platform_compatible_process(command[0], command[1:], given, quiet, folder)
@@ -45,8 +156,15 @@ async def to_command(
         raise OSError("no pipes to the server")
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)
     outgoing, receive = anyio.create_memory_object_stream[SessionMessage](0)
+
+    async def read(stdout: ByteReceiveStream) -> None:
+        try:
+            await _read(stdout, send, max_bytes, in_all)
+        finally:
+            ended()
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_read, process.stdout, send, max_bytes, in_all)
+        tasks.start_soon(read, process.stdout)
         tasks.start_soon(_write, process.stdin, receive, send)
         try:
             yield incoming, outgoing
@@ -89,8 +207,7 @@ async def _write(
     try:
         async with receive:
             async for message in receive:
-                text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
-                await stdin.send(text.encode() + b"\n")
+                await stdin.send(_line(message))
     except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
         send.close()  # nobody waits for the answer to what could not be sent
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ async def serve(kind: str, port: int, target: str, token: str) -> None:
     async with AsyncExitStack() as stack:
         if kind == "relay":
             upstream = await stack.enter_async_context(Client(target, cache=None))
-            server = proxy(enforcement("unix:/nowhere", ""), upstream)
+            told = upstream.server_capabilities
+            server = proxy(enforcement("unix:/nowhere", ""), told, lambda _ctx: nullcontext(upstream))
             server.middleware[:] = [each for each in server.middleware if not isinstance(each, Enforcement)]
         else:
             server = bare()

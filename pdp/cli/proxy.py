@@ -4,38 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import uvicorn
 from mcp.server import Server
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.transport_security import (
+    DEFAULT_MAX_REQUEST_BODY_SIZE,
+    TransportSecurityMiddleware,
+    TransportSecuritySettings,
+)
+from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pdp.adapters.mcp.answers import DENIED, SAFE_MESSAGE
 from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions
-from pdp.adapters.mcp.proxy import Upstream, over_stdio
+from pdp.adapters.mcp.proxy import ALL, Upstream, over_stdio
 from pdp.adapters.mcp.proxy import proxy as proxy_server
 from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import confinement_options, say_confinement
 from pdp.cli.connection import read_token, tls_of
 from pdp.cli.proxy_own import OwnProxy
-from pdp.client import AsyncClient, PlaintextRefusedError, Session
+from pdp.client import AsyncClient, Listing, PlaintextRefusedError, Session, ToolList
 from pdp.client.values import Credential
 from pdp.confinement import Confinement
+from pdp.mcp_transport import read_message, refusal
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _LOOPBACK = ("127.0.0.1", "::1")
 _BEARER = "bearer "
+_INVALID = 'Bearer error="invalid_token"'
+_MAX_BODY = DEFAULT_MAX_REQUEST_BODY_SIZE
 _METADATA = "/.well-known/oauth-protected-resource/mcp"
 _NOBODY = {"jsonrpc": "2.0", "id": None, "error": {"code": DENIED, "message": SAFE_MESSAGE}}
 
@@ -177,45 +191,130 @@ async def _serve(
     if address is None:
         await over_stdio(enforcement, upstream)
         return
+    subjects = _Subjects(enforcement)
     try:
-        async with upstream.connected() as client:
-            await _listen(proxy_server(enforcement, client), *address, issuer)
+        async with upstream.connections() as behind:
+            async with behind.of(ALL) as client:
+                told = client.server_capabilities
+            server = proxy_server(enforcement, told, lambda ctx: behind.of(_subject(ctx)))
+            await _listen(server, subjects, *address, issuer)
     finally:
         await enforcement.close()
 
 
-async def _listen(server: Server[None], host: str, port: int, issuer: str | None) -> None:
+async def _listen(server: Server[None], subjects: _Subjects, host: str, port: int, issuer: str | None) -> None:
     """Streamable HTTP on a loopback address; a page of another origin, or under another name, is refused."""
     names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
     security = TransportSecuritySettings(allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names])
     app = server.streamable_http_app(transport_security=security, host=host)
-    config = uvicorn.Config(
-        _SignIn(app, host, port, issuer), host=host, port=port, log_level="warning", access_log=False
-    )
+    door = _Door(app, TransportSecurityMiddleware(security), subjects, host, port, issuer)
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise click.UsageError(f"--listen: {error.strerror}") from None
     click.echo(f"pdp proxy: listening on http://{host}:{port}/mcp.", err=True)
-    await uvicorn.Server(config).serve()
+    await uvicorn.Server(uvicorn.Config(door, log_level="warning", access_log=False)).serve(sockets=[listener])
 
 
-class _SignIn:
-    """ASGI: 401 for a request that could be nobody's, by which MCP clients sign in (RFC 9728 with an `issuer`); the
-    rest goes to `app`."""
+class _Door:
+    """ASGI: what of HTTP reaches `app`: one message of JSON-RPC, or none, of a verified subject, to whom its session
+    belongs from then on. With 401 MCP clients sign in (RFC 9728 with an `issuer`)."""
 
-    def __init__(self, app: Starlette, host: str, port: int, issuer: str | None) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        security: TransportSecurityMiddleware,
+        subjects: _Subjects,
+        host: str,
+        port: int,
+        issuer: str | None,
+    ) -> None:
         origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._app, self._issuer = app, issuer
+        self._app, self._security, self._subjects, self._issuer = app, security, subjects, issuer
         self._document = {"resource": f"{origin}/mcp", "authorization_servers": [issuer]}
         self._metadata = f'resource_metadata="{origin}{_METADATA}"' if issuer is not None else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == _METADATA and self._issuer is not None:
-            await JSONResponse(self._document)(scope, receive, send)
-            return
-        if scope["type"] == "http" and (challenge := challenged(Headers(scope=scope).getlist("authorization"))):
-            between = " " if challenge == "Bearer" else ", "
-            told = {"www-authenticate": f"{challenge}{between}{self._metadata}" if self._metadata else challenge}
-            await JSONResponse(_NOBODY, 401, told)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        answering = self._app if scope["type"] != "http" else await self._entered(scope, receive)
+        await answering(scope, receive, send)
+
+    async def _entered(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """What answers this request."""
+        if (foreign := await self._security.validate_request(Request(scope))) is not None:
+            return foreign
+        if scope["path"] == _METADATA and self._issuer is not None:
+            return JSONResponse(self._document)
+        given = Headers(scope=scope).getlist("authorization")
+        if challenge := challenged(given):
+            return self._sign_in(challenge)
+        token = given[0][len(_BEARER) :].strip()
+        verified = await self._subjects.verified(token)
+        if isinstance(verified, ToolList):
+            subjects_own = verified.code.startswith("subject.")
+            return self._sign_in(_INVALID) if subjects_own else JSONResponse(_NOBODY, _status(verified))
+        scope["user"] = AuthenticatedUser(AccessToken(token=token, client_id=verified, scopes=[]))
+        return self._app if scope["method"] != "POST" else await _with_message(self._app, scope, receive)
+
+    def _sign_in(self, challenge: str) -> JSONResponse:
+        between = " " if challenge == "Bearer" else ", "
+        told = {"www-authenticate": f"{challenge}{between}{self._metadata}" if self._metadata else challenge}
+        return JSONResponse(_NOBODY, 401, told)
+
+
+class _Subjects:
+    """Whose each access token is, by the word of the decision point, which is kept as long as a list would be."""
+
+    def __init__(self, enforcement: Enforcement) -> None:
+        self._enforcement = enforcement
+        self._kept: dict[bytes, tuple[str, float]] = {}  # (subject, until) by digest of the token
+
+    async def verified(self, token: str) -> str | ToolList:
+        """The subject, or the answer by which it is none."""
+        key, now = hashlib.sha256(token.encode()).digest(), time.time()
+        if (known := self._kept.get(key)) is not None and now < known[1]:
+            return known[0]
+        shown = await self._enforcement.client.filter_tools(Listing(self._enforcement.server, []), token)
+        if not shown.allowed or shown.valid_until is None:
+            return shown
+        claims = _claims(token)
+        named = [claims.get("iss"), claims.get("sub")]
+        subject = json.dumps(named) if all(isinstance(each, str) for each in named) else key.hex()
+        self._kept = {each: kept for each, kept in self._kept.items() if now < kept[1]}
+        self._kept[key] = (subject, shown.valid_until)
+        return subject
+
+
+def _subject(ctx: Context) -> str:
+    """Whose request it is, as `_Door` verified it."""
+    request: Any = ctx.request
+    return str(request.user.username)
+
+
+def _status(denied: ToolList) -> int:
+    """403 for a denial, 503 where there was no answer."""
+    return 403 if denied.decision_id else 503
+
+
+async def _with_message(app: ASGIApp, scope: Scope, receive: Receive) -> ASGIApp:
+    """The application with the message in the body; the refusal of what is none."""
+    body = b""
+    while len(body) <= _MAX_BODY:
+        part = await receive()
+        body += part.get("body", b"")
+        if not part.get("more_body"):
+            break
+    if len(body) > _MAX_BODY:
+        return JSONResponse(_NOBODY, 413)
+    try:
+        read_message(body)
+    except MCPError as error:
+        return Response(refusal(error).model_dump_json(), 400, media_type="application/json")
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return lambda _scope, _receive, send: app(scope, again, send)
 
 
 def challenged(authorization: Sequence[str], now: float | None = None) -> str:
@@ -223,9 +322,16 @@ def challenged(authorization: Sequence[str], now: float | None = None) -> str:
     expired. "" for what the decision point is to look at."""
     if len(authorization) != 1 or not authorization[0].lower().startswith(_BEARER):
         return "Bearer"
+    expires = _claims(authorization[0]).get("exp")
+    expired = isinstance(expires, int | float) and expires <= (time.time() if now is None else now)
+    return _INVALID if expired else ""
+
+
+def _claims(token: str) -> Mapping[str, object]:
+    """What a JWT says, unverified; nothing of another kind of token."""
     try:
-        body = authorization[0].split(".")[1]
-        expires = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"]
-        return 'Bearer error="invalid_token"' if expires <= (time.time() if now is None else now) else ""
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
-        return ""  # of another kind
+        body = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -117,8 +117,8 @@ MCP = (
     Mutant(
         "mcp-proxy-unsigned",
         "pdp/cli/proxy.py",
-        'if scope["type"] == "http" and (challenge := challenged(',
-        'if scope["type"] == "none" and (challenge := challenged(',
+        "if challenge := challenged(given):",
+        "if (challenge := challenged(given)) and False:",
         "a client is told to sign in",
     ),
     Mutant("mcp-proxy-any-address", "pdp/cli/proxy.py", "host not in _LOOPBACK or", "", "a local listener is local"),

@@ -310,6 +310,7 @@ CHECKS = (
                 f"tests/system/test_mcp_{n}.py"
                 for n in ("enforcement", "confirmation", "fastmcp", "fastmcp_kinds", "proxy", "other_kinds")
             ),
+            "tests/system/test_proxy_listen.py",
         ),
         ("pdp/adapters/mcp/", "pdp/cli/proxy"),
     ),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
@@ -21,6 +21,7 @@ from served import PROMPTS, RESOURCES, TOOLS, Served
 from support.gateways import approve
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
+from pdp.adapters.mcp.proxy import proxy
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client import AsyncClient
 
@@ -161,6 +162,11 @@ async def enforced(
             yield client, behind
     finally:
         await guard.close()
+
+
+def proxied(guard: Enforcement, upstream: Client) -> Server[Any]:
+    """A proxy before one connection, whoever asks."""
+    return proxy(guard, upstream.server_capabilities, lambda _ctx: nullcontext(upstream))
 
 
 @asynccontextmanager

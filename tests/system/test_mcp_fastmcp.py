@@ -18,10 +18,9 @@ from fastmcp.tools.base import Tool
 from mcp.client.client import Client as Upstream
 from mcp.shared.exceptions import MCPError
 from served import SAFE, Served, make_world, served
-from support.mcp_servers import LIMIT, enforcement
+from support.mcp_servers import LIMIT, enforcement, proxied
 
 from pdp.adapters.mcp.enforcement import Enforcement, UnsafeServerError, attach
-from pdp.adapters.mcp.proxy import proxy
 from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.authoring.sandbox import ALICE, BOB
 
@@ -197,7 +196,7 @@ async def test_a_search_of_a_server_behind_a_proxy_shows_and_calls_only_what_the
         server, called = fastmcp()
         server.add_transform(Search(rendered))
         guard = enforcement(found.world, person, search=named)
-        async with Upstream(server._mcp_server, cache=None) as upstream, Upstream(proxy(guard, upstream)) as client:
+        async with Upstream(server._mcp_server, cache=None) as upstream, Upstream(proxied(guard, upstream)) as client:
             status = {"name": "git_status", "arguments": {"repo_path": "/src"}}
             with pytest.raises(MCPError):  # nobody has searched for it, so nobody knows what it is
                 await client.call_tool(CALL, status)

@@ -13,13 +13,23 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from served import PROMPTS, SAFE, Served, make_world, served
-from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement, raw_client
+from support.mcp_servers import (
+    LIMIT,
+    MODERN,
+    VERSIONS,
+    Called,
+    User,
+    connected,
+    enforced,
+    enforcement,
+    proxied,
+    raw_client,
+)
 from test_ext_authz import OVER
 from test_other_kinds import add_everything
 
 from pdp.adapters.mcp.answers import DENIED
 from pdp.adapters.mcp.enforcement import attach
-from pdp.adapters.mcp.proxy import proxy
 
 AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)
@@ -246,7 +256,7 @@ async def test_the_proxy_passes_on_what_is_allowed(
     behind, guard = Called(others=True), enforcement(found.world)
     async with (
         Client(behind.server, cache=None) as upstream,
-        connected(monkeypatch, proxy(guard, upstream), version) as client,
+        connected(monkeypatch, proxied(guard, upstream), version) as client,
     ):
         await client.get_prompt("summary", {"path": "/src"})
         await client.read_resource("notes://public-a")
@@ -272,7 +282,7 @@ async def test_the_proxy_of_a_server_of_tools_has_nothing_else(
     guard = enforcement(found.world)
     async with (
         Client(Called().server, cache=None) as upstream,
-        connected(monkeypatch, proxy(guard, upstream), MODERN) as client,
+        connected(monkeypatch, proxied(guard, upstream), MODERN) as client,
     ):
         assert client.server_capabilities.prompts is None
         assert client.server_capabilities.resources is None
@@ -323,7 +333,7 @@ async def test_what_has_no_id_reaches_nothing(found: Served, version: str, *, be
     async with AsyncExitStack() as left:
         left.push_async_callback(guard.close)
         if behind_proxy:
-            server = proxy(guard, await left.enter_async_context(Client(behind.server, cache=None)))
+            server = proxied(guard, await left.enter_async_context(Client(behind.server, cache=None)))
         else:
             attach(server := behind.server, guard)
         server.add_notification_handler("notifications/acme/erase", mcp_types.NotificationParams, erase)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from support.envoy import free_port
+from support.no_messages import NO_MESSAGES, message
 from support.waiting import until
 
 from pdp.mcp_transport import to_command, to_url
@@ -124,3 +127,71 @@ async def test_over_http_one_answer_that_is_too_long_fails_alone(script: Path) -
     finally:
         server.kill()
         await server.wait()
+
+
+LISTENS = """
+import asyncio, os, subprocess, sys
+from mcp.server import Server
+from pdp.mcp_transport import from_client
+
+async def main():
+    async with from_client() as streams:
+        print("what a library prints")
+        heard = subprocess.run([sys.executable, "-c", "import sys; print(sys.stdin.read())"], stdout=subprocess.PIPE)
+        if heard.stdout.strip() or sys.argv[1:]:
+            raise SystemExit(3)
+        server = Server("listens")
+        await server.run(*streams, server.create_initialization_options())
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def listens(folder: Path, *arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
+    """A server on standard input and output, and what reads its next message."""
+    (folder / "listens.py").write_text(LISTENS)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(folder / "listens.py"), *arguments, stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    stdout = process.stdout
+
+    async def heard() -> Any:
+        return json.loads(await stdout.readline())
+
+    try:
+        yield process, heard
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_a_client_that_sends_no_message_is_told(tmp_path: Path) -> None:
+    async with listens(tmp_path) as (process, heard):
+        assert process.stdin is not None
+        for name, (raw, code) in NO_MESSAGES.items():
+            process.stdin.write(raw + b"\n")
+            answer = await heard()
+            assert (answer["id"], answer["error"]["code"]) == (None, code), name
+        process.stdin.write(b"\n\r\n")  # nothing
+        process.stdin.write(
+            b'{"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": "?"}}\n'
+        )  # no answer
+        info = {"name": "raw", "version": "1"}
+        whole = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info}
+        line = json.dumps(message("initialize", whole, id_="first")).encode() + b"\r\n"
+        for part in (line[:40], line[40:]):
+            process.stdin.write(part)
+            await process.stdin.drain()
+        assert (await heard())["id"] == "first"
+        process.stdin.close()
+        assert await process.wait() == 0
+
+
+async def test_what_ends_while_the_client_says_nothing_ends(tmp_path: Path) -> None:
+    """The thread that reads holds nothing up."""
+    async with listens(tmp_path, "at once") as (process, _):
+        assert await process.wait() != 0

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
+import anyio
 import mcp_types
+from anyio.abc import TaskGroup
 from mcp.client.client import Client
 from mcp.server import Server
 from mcp.server.context import CallNext, HandlerResult
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
-from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, InputRequiredResult
+from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, InputRequiredResult, ServerCapabilities
 from pydantic import BaseModel, TypeAdapter
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
 from pdp.confinement import Confinement
-from pdp.mcp_transport import to_command, to_url
+from pdp.mcp_transport import from_client, to_command, to_url
+
+logger = logging.getLogger(__name__)
+
+ALL = ""  # the owner of the only connection
+MAX_CONNECTIONS = 100
+IDLE_SECONDS = 1_800.0
 
 _REQUESTS: Mapping[str, type[Any]] = {
     "tools/list": mcp_types.ListToolsRequest,
@@ -43,10 +52,12 @@ class Upstream:
     confinement: Confinement | None = None
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[Client]:
-        """A client of it, whose answers are bounded (`mcp_transport`)."""
+    async def connected(self, ended: Callable[[], None] = lambda: None) -> AsyncIterator[Client]:
+        """A client of it, whose answers are bounded (`mcp_transport`). `ended` is called when nothing more is to be
+        expected of it."""
         if self.url is not None:
-            async with Client(to_url(self.url), cache=None) as client:
+            told = to_url(self.url, told=lambda status: ended() if status == HTTPStatus.NOT_FOUND else None)
+            async with Client(told, cache=None) as client:
                 yield client
             return
         with ExitStack() as left:
@@ -54,8 +65,95 @@ class Upstream:
             if self.confinement is not None:
                 command, own = left.enter_context(self.confinement.around(command, self.folder or os.curdir))
                 env |= own
-            async with Client(to_command(command, env, self.folder), cache=None) as client:
+            async with Client(to_command(command, env, self.folder, ended=ended), cache=None) as client:
                 yield client
+
+    @asynccontextmanager
+    async def connections(self) -> AsyncIterator[Connections]:
+        """Connections to it, which end with this."""
+        async with anyio.create_task_group() as tasks:
+            yield Connections(self, tasks)
+            tasks.cancel_scope.cancel()
+
+
+class Connections:
+    """Connections to the server behind, one for each owner: made when it is first needed, anew after it has ended. A
+    call that was under way then is not made again: it may have been carried out."""
+
+    def __init__(self, upstream: Upstream, tasks: TaskGroup) -> None:
+        self._upstream, self._tasks = upstream, tasks
+        self._by_owner: dict[str, _Connection] = {}
+
+    @asynccontextmanager
+    async def of(self, owner: str) -> AsyncIterator[Client]:
+        """The client of an owner. Raises UpstreamError where there is none to be had."""
+        one = self._by_owner.get(owner)
+        if one is None or one.ended:
+            self._make_room()
+            one = self._by_owner[owner] = _Connection()
+            self._tasks.start_soon(self._hold, one)
+        with one:
+            await one.ready.wait()
+            if one.client is None:
+                raise UpstreamError("the server behind did not start, or ended") from one.failure
+            yield one.client
+
+    def _make_room(self) -> None:
+        """Forget what has ended. Where all that there may be are left, the one that was not used for longest ends;
+        raises UpstreamError where all are in use."""
+        self._by_owner = {owner: one for owner, one in self._by_owner.items() if not one.ended}
+        if len(self._by_owner) < MAX_CONNECTIONS:
+            return
+        unused = [one for one in self._by_owner.values() if not one.users]
+        if not unused:
+            raise UpstreamError("too many connections to the server behind are in use")
+        min(unused, key=lambda one: one.used).end()
+
+    async def _hold(self, one: _Connection) -> None:
+        """The connection, in a task of its own, until it ends or is idle."""
+        try:
+            async with self._upstream.connected(one.end) as one.client:
+                one.ready.set()
+                while not one.over.is_set() and (one.users or anyio.current_time() - one.used < IDLE_SECONDS):
+                    with anyio.move_on_after(IDLE_SECONDS):
+                        await one.over.wait()
+                one.end()
+        except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
+            logger.warning("a connection to the server behind ended: %s", type(error).__name__)
+            one.failure = error
+        finally:
+            one.end()
+            one.ready.set()
+
+
+class UpstreamError(Exception):
+    """There is no connection to the server behind."""
+
+
+class _Connection:
+    """One connection, or an attempt at one. Entered, it is in use. It is `ended` when nobody is to use it any more,
+    and `over` when nobody does."""
+
+    def __init__(self) -> None:
+        self.client: Client | None = None
+        self.failure: Exception | None = None
+        self.ready, self.over = anyio.Event(), anyio.Event()
+        self.ended, self.users, self.used = False, 0, anyio.current_time()
+
+    def __enter__(self) -> None:
+        self.users += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.users -= 1
+        self.used = anyio.current_time()
+        if self.ended:
+            self.end()
+
+    def end(self) -> None:
+        """Have nobody use it from now on."""
+        self.ended = True
+        if not self.users:
+            self.over.set()
 
 
 _HANDLERS: Mapping[str, str] = {
@@ -69,9 +167,8 @@ _HANDLERS: Mapping[str, str] = {
 }
 
 
-def _has(upstream: Client, method: str) -> bool:
+def _has(told: ServerCapabilities, method: str) -> bool:
     """Whether the server says that it has such. Tools are always asked for."""
-    told = upstream.server_capabilities
     of = {"prompts": told.prompts, "resources": told.resources, "completion": told.completions}
     return of.get(method.partition("/")[0], told) is not None
 
@@ -80,18 +177,24 @@ class _Result(BaseModel, extra="allow"):
     """A result as the server wrote it: the SDK's models drop what they do not know."""
 
 
-def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
-    """A server that enforces before `upstream`, which is connected. It has what that server says it has of tools,
-    prompts, resources and completions; subscriptions, and all other methods, do not exist here."""
+def proxy(
+    enforcement: Enforcement,
+    told: ServerCapabilities,
+    upstream: Callable[[Context], AbstractAsyncContextManager[Client]],
+) -> Server[Any]:
+    """A server that enforces before another one, to which `upstream` is the connection for a request. It has what
+    that one `told` it has of tools, prompts, resources and completions; subscriptions, and all other methods, do not
+    exist here."""
 
-    async def call(_ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        return await upstream.session.call_tool(
-            params.name,
-            params.arguments,
-            input_responses=params.input_responses,
-            request_state=params.request_state,
-            allow_input_required=True,
-        )
+    async def call(ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        async with upstream(ctx) as behind:
+            return await behind.session.call_tool(
+                params.name,
+                params.arguments,
+                input_responses=params.input_responses,
+                request_state=params.request_state,
+                allow_input_required=True,
+            )
 
     async def nothing(_ctx: Context, _params: Any) -> Any:
         """For the capability; `raw` answers before it."""
@@ -100,15 +203,16 @@ def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
     async def raw(ctx: Context, call_next: CallNext) -> HandlerResult:
         """What has been decided, and pages for the enforcement, which makes the client's list of them."""
         asked = _REQUESTS.get(ctx.method)
-        if asked is None or ctx.request_id is None or not _has(upstream, ctx.method):
+        if asked is None or ctx.request_id is None or not _has(told, ctx.method):
             return await call_next(ctx)
         given = {name: value for name, value in (ctx.params or {}).items() if name != "_meta"}
         params = asked.model_fields["params"].annotation
         request = asked(params=TypeAdapter(params).validate_python(given, by_alias=True))
-        result = await upstream.session.send_request(request, _Result)
+        async with upstream(ctx) as behind:
+            result = await behind.session.send_request(request, _Result)
         return result.model_extra or {}
 
-    handlers: dict[str, Any] = {name: nothing for method, name in _HANDLERS.items() if _has(upstream, method)}
+    handlers: dict[str, Any] = {name: nothing for method, name in _HANDLERS.items() if _has(told, method)}
     server: Server[Any] = Server(f"pdp-{enforcement.server}", on_call_tool=call, **handlers)
     server.middleware.append(raw)
     attach(server, enforcement)
@@ -116,10 +220,13 @@ def proxy(enforcement: Enforcement, upstream: Client) -> Server[Any]:
 
 
 async def over_stdio(enforcement: Enforcement, upstream: Upstream) -> None:
-    """Enforce before `upstream` for the client on standard input and output, until it hangs up."""
+    """Enforce before `upstream` for the client on standard input and output, until it hangs up. Raises UpstreamError
+    for a server that does not start."""
     try:
-        async with upstream.connected() as client, stdio_server() as (incoming, outgoing):
-            server = proxy(enforcement, client)
+        async with upstream.connections() as behind, from_client() as (incoming, outgoing):
+            async with behind.of(ALL) as client:
+                told = client.server_capabilities
+            server = proxy(enforcement, told, lambda _ctx: behind.of(ALL))
             await server.run(incoming, outgoing, server.create_initialization_options())
     finally:
         await enforcement.close()
