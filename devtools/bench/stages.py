@@ -16,10 +16,11 @@ from devtools.bench.scenarios import World
 from pdp.adapters.grpc.codec import decisions
 from pdp.config import settings
 from pdp.core.facts import Identity
-from pdp.core.origins import of_task, traced
+from pdp.core.origins import traced
 from pdp.core.outcome import conclude, question
 from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.stored import Commit, RecordRef
+from pdp.core.task import of_task
 from pdp.runtime import bootstrap
 from pdp.runtime.process import Process
 from pdp.service.decision import Decision

@@ -29,6 +29,7 @@ from pdp.core.origins import (
 )
 from pdp.core.sessions import MEMORY, places_of
 from pdp.core.stored import CallKeys, SeenText, StoredCall
+from pdp.core.verbatim import Scalar
 
 OVERFLOW = 0  # the hash of no atom: more was seen than is kept, so that no result traces a value
 _BYTES = 8
@@ -101,7 +102,7 @@ def held(found: Asked, session: SessionFact, keys: CallKeys, stored: StoredCall)
 
 
 def origins(
-    arguments: Json, target: TargetFact, task: Container[str], session: SessionFact, seen: Held
+    arguments: Json, target: TargetFact, task: Container[Scalar], session: SessionFact, seen: Held
 ) -> OriginsFact:
     """The fact. Results trace only where everything that was read is known."""
     if not session.observed:
@@ -144,7 +145,7 @@ class Seer:
         return SeenText(place, self.subject, self.decision_id, self.at_ns, atoms)
 
 
-def said(arguments: Json, task: Container[str], seen: Held, hashes: AtomHashes) -> tuple[int, ...]:
+def said(arguments: Json, task: Container[Scalar], seen: Held, hashes: AtomHashes) -> tuple[int, ...]:
     """What an agent supplies with a call; values that were the task's or the user's own before are not among it."""
     values = binding_values(arguments, None) or ()
     known = {at for at, value in values if origin_of(value, task, lambda *pair: pair in seen) in (TASK, OWN)}

@@ -1,8 +1,8 @@
 """Origins of argument values: where a value of a call was seen before the agent used it.
 
 Positive only: a value is traced by where it stands, never by where it was not found. Atoms are what is compared. A
-text that traces (the vouched task, a result of the own tools) is read strictly: a value must stand in it as it
-is used (`phrases`). A text that untraces (what others may write, what the agent supplied) is read loosely, so
+text that traces (the vouched task, a result of the own tools) is read verbatim: a value must stand in it as it
+is used (`verbatim`). A text that untraces (what others may write, what the agent supplied) is read loosely, so
 that no spelling hides a value (`loose_words`, `pieces`).
 
 Two rules keep a traced value honest. T: a value that the agent supplied before one of the user's own tools returned
@@ -17,31 +17,25 @@ import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import lru_cache
 
 from pdp.core import json_pointer
 from pdp.core.digest import Json
+from pdp.core.verbatim import MAX_TEXT, Scalar, atom, atoms, number_in, text_of
 
 TASK, OWN, EXTERNAL, NONE = "task", "own", "external", "none"  # from best to worst
 ORIGINS = (TASK, OWN, EXTERNAL, NONE)
 SUPPLIED = "supplied"  # a kind of atom, no origin: what the agent said first
 EMPTY = "empty"  # of a sink, no origin: the call puts nothing into it
-VOUCHED = ("subject_signed", "caller")  # sources of a task statement
 UNTRUSTED = "untrusted"  # the label of a tool whose results others may write
 MAX_VALUES = 64  # binding values of one call; a call with more is not traced
 MAX_ATOMS = 4096  # of one text
-MAX_TEXT = 262_144  # characters of one text that are read
 _WORDS = 12  # of the longest value that is looked for
-_PARTS = 4  # of a value that is put together from words
+_PHRASE = 6  # words of a phrase of an own result
 _EDGE = "\"'`()[]{}<>,;:!?.*_|=$€£\\\u2026\u2018\u2019\u201c\u201d\u00ab\u00bb"
-_AFTER = ",;:!?"
 _INNER = re.compile(r"[\"'`()\[\]{}<>,;=|\u2018-\u201f\u00ab\u00bb]+")
 _ESCAPE = re.compile(r"\\[ntr]")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
-_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d{1,18})?", re.ASCII)
 _SPELLED = re.compile(r"(?<!\S)\S(?:\s\S){2,}(?!\S)")
 _LOOSE = re.compile(r"[^\W_]+")
-_DIGIT = re.compile(r"\d")
 _NOTHING: tuple[Json, ...] = (None, "", [], {})
 
 
@@ -92,10 +86,10 @@ class Atoms:
         return not self.whole and self.kind != OWN
 
 
-def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[str, str], ...] | None:
+def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[str, Scalar], ...] | None:
     """The texts and numbers that bind, with their JSON Pointers: below the pointers `binds`, all where that is None.
     None for more than `MAX_VALUES`."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, Scalar]] = []
     for pointer, value in _scalars(arguments, ""):
         if binds is None or any(json_pointer.within(pointer, each) for each in binds):
             found.append((pointer, value))
@@ -107,49 +101,25 @@ def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[
 def of_result(result: Json, labels: Sequence[str]) -> Atoms:
     """The atoms of a tool's result. `labels` are those of its tool, the worst where nobody reviewed it: with
     `UNTRUSTED` others may have written it. A result may be a text or JSON."""
-    text, cut = _joined(each for _, each in _scalars(result, "", names=True))
+    texts, cut = _cut(text_of(each) for _, each in _scalars(result, "", names=True))
     if UNTRUSTED in labels:
-        return _bounded(EXTERNAL, loose_words(text), cut)
-    return _bounded(OWN, phrases(text), cut)
+        return _bounded(EXTERNAL, loose_words("\n".join(texts)), cut)
+    return _bounded(OWN, atoms(texts, _PHRASE), cut)
 
 
 def of_arguments(arguments: Json, traced: frozenset[str] = frozenset()) -> Atoms:
     """The atoms of what the agent supplied with a call, but for the pointers `traced`: those values were the task's
     or the user's own before."""
-    text, cut = _joined(each for pointer, each in _scalars(arguments, "", names=True) if pointer not in traced)
-    return _bounded(SUPPLIED, pieces(text), cut)
-
-
-class StatedTask:
-    """A task statement that somebody else than the agent vouches for. Holds its phrases, of any length."""
-
-    __slots__ = ("_text", "_words")
-
-    def __init__(self, task: str) -> None:
-        text = task[:MAX_TEXT]
-        self._text = f" {' '.join(_words(text))} "
-        self._words = frozenset(phrases(text, 1))
-
-    def __contains__(self, atom: object) -> bool:
-        return atom in self._words or (isinstance(atom, str) and bool(atom) and f" {atom} " in self._text)
-
-
-@lru_cache(256)  # a task comes with each of its calls
-def of_task(task: str) -> StatedTask:
-    """The statement, read."""
-    return StatedTask(task)
-
-
-def vouched_task(task: str | None, source: str) -> Container[str]:
-    """The task that somebody else than the agent vouches for; empty without one."""
-    return of_task(task) if task and source in VOUCHED else ()
+    said = (text_of(each) for pointer, each in _scalars(arguments, "", names=True) if pointer not in traced)
+    texts, cut = _cut(said)
+    return _bounded(SUPPLIED, pieces("\n".join(texts)), cut)
 
 
 def traced(
     arguments: Json,
     binds: Sequence[str] | None,
     sinks: Iterable[str],
-    task: Container[str],
+    task: Container[Scalar],
     held: Mapping[tuple[str, str], str],
 ) -> OriginsFact:
     """The origins of a call's values: `sinks` are the arguments of those of its tool, `task` is empty where nobody
@@ -161,7 +131,7 @@ def traced(
 
 
 def origins_of(
-    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[str], held: Held
+    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[Scalar], held: Held
 ) -> OriginsFact:
     """The same without decisions."""
     values = binding_values(arguments, binds)
@@ -174,7 +144,7 @@ def origins_of(
     )
 
 
-def _sink_origin(arguments: Json, sink: str, task: Container[str], held: Held) -> str:
+def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], held: Held) -> str:
     """The worst origin of what stands in the argument of a sink. A tool may send without being given anything, so a
     sink without an argument is never empty; nor is one that is given a switch (true), or a member that nobody checked
     against the tool's schema."""
@@ -185,70 +155,44 @@ def _sink_origin(arguments: Json, sink: str, task: Container[str], held: Held) -
     return max((origin_of(value, task, held) for _, value in values or ()), key=ORIGINS.index, default=NONE)
 
 
-def _decision(value: str, origin: str, held: Mapping[tuple[str, str], str]) -> str:
+def _decision(value: Scalar, origin: str, held: Mapping[tuple[str, str], str]) -> str:
     """The decision that a value was first seen with; of an external one that after which all of its words were."""
     if origin == EXTERNAL:
-        return max((held.get((EXTERNAL, _loose(word)), "") for word in _words(value)), default="")
-    return held.get((OWN, literal(value)), "") if origin == OWN else ""
+        return max((held.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
+    return held.get((OWN, atom(value)), "") if origin == OWN else ""
 
 
 Held = Callable[[str, str], bool]  # (kind, atom): whether it was seen
 
 
-def origin_of(value: str, task: Container[str], held: Held) -> str:
-    """The origin of one value. A value that is put together from a few words with a digit each, as an instant from a
-    date and a time, comes from where the worst of them does."""
-    if (whole := _origin(value, task, held)) in (TASK, OWN):
-        return whole
-    parts = literal(value).split()
-    if 1 < len(parts) <= _PARTS and all(map(_DIGIT.search, parts)):
-        return max((_origin(part, task, held) for part in parts), key=ORIGINS.index)
-    return whole
+def origin_of(value: Scalar, task: Container[Scalar], held: Held) -> str:
+    """The origin of one value."""
+    if value in task:
+        return TASK
+    text = text_of(value)
+    words = list(_words(text))
+    if not words or len(words) > _WORDS:
+        return NONE
+    if all(_is_external(word, held) for word in words):  # X
+        return EXTERNAL
+    if all(held(SUPPLIED, piece) for piece in _pieces(text)):  # T
+        return NONE
+    return OWN if held(OWN, atom(value)) else NONE
 
 
-def needed(value: str) -> frozenset[tuple[str, str]]:
+def _is_external(word: str, held: Held) -> bool:
+    return held(EXTERNAL, _loose(word)) or all(held(EXTERNAL, part) for part in _divided(word))
+
+
+def needed(value: Scalar) -> frozenset[tuple[str, str]]:
     """Every (kind, atom) that `origin_of` may ask about this value."""
-    words = literal(value).split()
+    text = text_of(value)
+    words = list(_words(text))
     if len(words) > _WORDS:
         return frozenset()
-    asked: set[tuple[str, str]] = set()
-    for part in {value, *(words if len(words) <= _PARTS else ())}:
-        asked.add((OWN, literal(part)))
-        asked.update((EXTERNAL, _loose(word)) for word in _words(part))
-        asked.update((SUPPLIED, piece) for piece in _LOOSE.findall(_folded(part)))
-    return frozenset(asked)
-
-
-def _origin(value: str, task: Container[str], held: Held) -> str:
-    atom = literal(value)
-    if atom in task:
-        return TASK
-    if not _LOOSE.search(atom) or len(atom.split()) > _WORDS:
-        return NONE
-    if all(held(EXTERNAL, _loose(word)) for word in _words(value)):  # X
-        return EXTERNAL
-    if all(held(SUPPLIED, piece) for piece in _LOOSE.findall(_folded(value))):  # T
-        return NONE
-    return OWN if held(OWN, atom) else NONE
-
-
-def literal(text: str) -> str:
-    """A value as it is compared with phrases: its words with one blank between. Marks before a word stay, `../x` is
-    not `/x`; so do those after it that may be part of it."""
-    return " ".join(_number(word.rstrip(_AFTER)) for word in _folded(text).split())
-
-
-def phrases(text: str, longest: int = 6) -> Iterator[str]:
-    """Words, what stands between the marks within them, and sequences of up to `longest` words; the short ones
-    first."""
-    words = list(_words(text))
-    yield from words
-    for word in _ESCAPE.sub(" ", _folded(text)).split():
-        yield _number(word)
-        yield from filter(None, (_word(part) for part in _INNER.split(word)))
-    for length in range(2, longest + 1):
-        for start in range(len(words) - length + 1):
-            yield " ".join(words[start : start + length])
+    loose = {each for word in words for each in (_loose(word), *_divided(word))}
+    untraces = (*((EXTERNAL, each) for each in loose), *((SUPPLIED, piece) for piece in _pieces(text)))
+    return frozenset({(OWN, atom(value)), *untraces})
 
 
 def loose_words(text: str) -> Iterator[str]:
@@ -256,13 +200,16 @@ def loose_words(text: str) -> Iterator[str]:
     spelled is itself, too."""
     for word in _words(_with_spelled(text)):
         yield _loose(word)
-        yield from filter(None, map(_loose, _INNER.split(word)))
+        yield from _divided(word)
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Runs of letters and digits, and all that stands in what is spelled: nobody tells where a spelled word ends."""
+    """Runs of letters and digits, of numbers in one spelling too, and all that stands in what is spelled: nobody
+    tells where a spelled word ends."""
     folded = _folded(text)
     yield from _LOOSE.findall(folded)
+    for word in _words(text):
+        yield from _LOOSE.findall(word)
     for run in _SPELLED.findall(folded):
         spelled = _loose(run)
         for start in range(len(spelled)):
@@ -288,8 +235,17 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+def _pieces(value: str) -> list[str]:
+    return _LOOSE.findall(_folded(value))
+
+
 def _loose(word: str) -> str:
     return "".join(_LOOSE.findall(word))
+
+
+def _divided(word: str) -> list[str]:
+    """The parts of a word between the marks within it; one at least."""
+    return [part for part in map(_loose, _INNER.split(word)) if part]
 
 
 def _with_spelled(text: str) -> str:
@@ -309,20 +265,20 @@ def _word(chunk: str) -> str:
 
 def _number(word: str) -> str:
     """A number in one spelling, any other word as it is."""
-    plain = word.replace(",", "") if _THOUSANDS.fullmatch(word) else word
-    return plain.rstrip("0").rstrip(".") if _NUMBER.fullmatch(plain) and "." in plain else plain
+    found = number_in(word)
+    return word if found is None else text_of(found)
 
 
 def _scalars(  # noqa: C901 - one case for each type of JSON
     value: Json, pointer: str, *, names: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Texts and numbers, as texts, with their pointers; with `names` also those of members, with the pointer of
+) -> Iterator[tuple[str, Scalar]]:
+    """Texts and numbers with their pointers; with `names` also those of members, with the pointer of
     nothing."""
     if isinstance(value, str):
         if value:
             yield pointer, value
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield pointer, f"{Decimal(str(value)):f}"
+        yield pointer, Decimal(str(value))
     elif isinstance(value, Mapping):
         for name, member in value.items():
             if names:
@@ -333,16 +289,21 @@ def _scalars(  # noqa: C901 - one case for each type of JSON
             yield from _scalars(member, f"{pointer}/{index}", names=names)
 
 
-def _joined(texts: Iterable[str]) -> tuple[str, bool]:
-    """One text of all, and whether it was cut."""
-    text = "\n".join(texts)
-    return text[:MAX_TEXT], len(text) > MAX_TEXT
+def _cut(texts: Iterable[str]) -> tuple[list[str], bool]:
+    """As many texts as are read, and whether that leaves something out."""
+    kept, left = [], MAX_TEXT
+    for text in texts:
+        kept.append(text[:left])
+        left -= len(text) + 1
+        if left < 0:
+            return kept, True
+    return kept, False
 
 
 def _bounded(kind: str, found: Iterator[str], cut: bool) -> Atoms:
     kept: set[str] = set()
-    for atom in found:
-        if len(kept) >= MAX_ATOMS and atom not in kept:
+    for each in found:
+        if len(kept) >= MAX_ATOMS and each not in kept:
             return Atoms(kind, frozenset(kept), whole=False)
-        kept.add(atom)
+        kept.add(each)
     return Atoms(kind, frozenset(kept), whole=not cut)

@@ -26,7 +26,8 @@ from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import WORST_LABELS, SessionFact, TargetFact
 from pdp.core.judge.judge_input import CallContent, JudgeInput
-from pdp.core.origins import of_task, traced
+from pdp.core.origins import traced
+from pdp.core.task import of_task
 
 ALLOW, DENY = "allow", "deny"
 TASK_SOURCE = "caller"  # the user's request, passed on by a caller that may vouch for it

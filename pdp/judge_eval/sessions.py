@@ -44,11 +44,12 @@ from pdp.core.origins import (
     binding_values,
     of_arguments,
     of_result,
-    of_task,
     origin_of,
     origins_of,
 )
 from pdp.core.registered import PinnedTool
+from pdp.core.task import of_task
+from pdp.core.verbatim import Scalar, text_of
 from pdp.judge_eval.organisation import AT_NS
 from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.review import Review, ReviewedHints, ToolReview
@@ -149,7 +150,7 @@ def replayed(sessions: Sequence[RecordedSession], review: Review, known: Known) 
     content, tools = ArgumentContent(), ReviewedTools(review)
     for session in sessions:
         seen, labels = SeenAtoms(), set[str]()
-        task: Container[str] = of_task(session.task) if known.task else ()
+        task = of_task(session.task if known.task else "")
         for number, step in enumerate(session.steps):
             target, pinned = tools.of(session, step.tool)
             raw = json.dumps(step.arguments).encode()
@@ -185,7 +186,7 @@ class ReviewedTools:
 
 
 def _origins(
-    arguments: ArgumentsFact, target: TargetFact, task: Container[str], seen: SeenAtoms, known: Known
+    arguments: ArgumentsFact, target: TargetFact, task: Container[Scalar], seen: SeenAtoms, known: Known
 ) -> OriginsFact:
     if not known.origins:
         return OriginsFact()
@@ -234,7 +235,7 @@ def _facts(
 def _values(session: RecordedSession) -> tuple[str, ...]:
     """What the attacker wants used."""
     chosen = [binding_values(step.arguments, None) or () for step in session.steps if step.attack]
-    return tuple(dict.fromkeys(value for values in chosen for _, value in values))
+    return tuple(dict.fromkeys(text_of(value) for values in chosen for _, value in values))
 
 
 def _without(session: RecordedSession, spelled: Callable[[str], str]) -> RecordedSession:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,6 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
-from pdp.core.origins import vouched_task
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
     Ask,
@@ -44,6 +43,7 @@ from pdp.core.request import (
 from pdp.core.sessions import since
 from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.strict_json import MAX_BYTES
+from pdp.core.task import StatedTask, vouched_task
 from pdp.core.uri_template import is_template, match
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.ports.telemetry import TARGET_NAMES, Telemetry
@@ -483,7 +483,7 @@ def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
     return replace(arguments, origins=found)
 
 
-def stated_task(session: SessionFact) -> Container[str]:
+def stated_task(session: SessionFact) -> StatedTask:
     """The task that somebody else than the agent vouches for; empty without one."""
     return vouched_task(session.task, session.task_source)
 

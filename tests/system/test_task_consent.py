@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from support.environment import SeededEntropy, Stage, StillClock
 from support.tools import READING, ServerPlan, reviewed, tool
@@ -45,9 +46,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield found
 
 
-async def asks(world: World, branch: str = "friendly", *, session: str = "s", **more: Any) -> Any:
+async def asks(world: World, branch: str = "friendly", *, session: str = "s", task: str = TASK, **more: Any) -> Any:
     request = world.ask(ALICE, "git_create_branch", {"branch_name": branch, **more}, session=session)
-    request.session.task = TASK
+    request.session.task = task
     answer = await answered(world, request)
     assert answer.effect == ALLOW or codes(answer) == ["acme.branches"], codes(answer)
     return answer
@@ -98,6 +99,25 @@ async def test_a_value_that_the_task_does_not_name_is_bound_as_it_is(world: Worl
     assert (await asks(world, "backdoor", note="again")).effect == ALLOW
     assert (await asks(world, "friendly")).effect == PENDING
     assert (await asks(world, "backdoor2")).effect == PENDING
+
+
+@pytest.mark.parametrize(("agreed", "next_one"), [
+    ("./build/", "/build/"),
+    ("max@strasse.de", "max@stra\u00dfe.de"),
+    ("1.10", "1.1"),
+    ("https://bit.ly/3AbC", "https://bit.ly/3aBc"),
+    ("12 34 56", "56 34 12"),
+    ("2024-05-19 14:00", "2024-05-19 12:00"),  # named, but not in these words
+])  # fmt: skip
+async def test_another_spelling_is_nothing_that_the_task_names(world: World, agreed: str, next_one: str) -> None:
+    """Each of the task's values is agreed to as it stands there; none brings another along."""
+    task = (
+        "Clean ./build/, write to max@strasse.de, release 1.10, read https://bit.ly/3AbC, call 12 34 56 and meet at "
+        "2024-05-19 14:00 or else at 12:00 on 2024-05-19."
+    )
+    await agrees(world, branch=agreed, task=task)
+    assert (await asks(world, "1.10" if agreed != "1.10" else "./build/", task=task)).effect == ALLOW
+    assert (await asks(world, next_one, task=task)).effect == PENDING
 
 
 async def test_a_consent_is_for_one_task_alone(world: World) -> None:

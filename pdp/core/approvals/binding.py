@@ -8,16 +8,17 @@ says; where it names none, all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from pdp.core import json_pointer
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.digest import Json, canonical
-from pdp.core.origins import TASK, origin_of, vouched_task
+from pdp.core.task import StatedTask, of_task, vouched_task
 
 
-def bound(arguments: Json, binds: Sequence[str] | None, task: Container[str]) -> Mapping[str, bytes | None]:
+def bound(arguments: Json, binds: Sequence[str] | None, task: StatedTask) -> Mapping[str, bytes | None]:
     """The bound leaves by JSON Pointer: canonical values, None for one that the task names."""
     return {
         at: None if _named(value, task) else canonical(value)
@@ -40,7 +41,7 @@ def covers(approval: Approval, shown: Shown | None, asked: CallContext) -> bool:
         return False
     binds, task = asked.facts.targets[0].binds, vouched_task(shown.task, shown.task_source)
     if (shown.task, shown.task_source) != (session.task, session.task_source):
-        task = ()  # it was agreed to when nobody had said what the task is: then values count alone
+        task = of_task("")  # it was agreed to when nobody had said what the task is: then values count alone
     return bound(json.loads(shown.arguments), binds, task) == bound(asked.value, binds, task)
 
 
@@ -57,10 +58,10 @@ def sentences(asked: CallContext) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _named(value: Json, task: Container[str]) -> bool:
+def _named(value: Json, task: StatedTask) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
-    return origin_of(str(value), task, lambda *_: False) == TASK
+    return task.spells(value if isinstance(value, str) else Decimal(str(value)))
 
 
 def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:

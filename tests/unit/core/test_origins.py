@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -24,10 +25,10 @@ from pdp.core.origins import (
     needed,
     of_arguments,
     of_result,
-    of_task,
     origin_of,
     origins_of,
 )
+from pdp.core.task import of_task
 
 TASK_TEXT = (
     "Am I free at 12:00 on 2024-05-19? If so, pay $1,000.50 to (dora@x.example), for 'Le Marais Boutique', "
@@ -45,7 +46,7 @@ def seen(*atoms: Any) -> SeenAtoms:
 
 @pytest.mark.parametrize(
     "value",
-    ["dora@x.example", "DORA@x.example", "Le Marais Boutique", "1000.5", "1000.50", "#W12", "2024-05-19", "12:00",
+    ["dora@x.example", "Le Marais Boutique", "1,000.50", "#W12", "2024-05-19", "12:00",
      "Emma", "2024-05-19 12:00", "/home/me/orders"],
 )  # fmt: skip
 def test_what_stands_in_the_task(value: str) -> None:
@@ -54,8 +55,8 @@ def test_what_stands_in_the_task(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["x.example", "dora", "ora@x.example", "../home/me/orders", "/home/me", "Marais Le", "19", "1000",
-     "2024-05-19 13:00", "free Boutique", "", " ", "?", "@", "d o r a @ x . e x a m p l e"],
+    ["x.example", "dora", "DORA@x.example", "ora@x.example", "../home/me/orders", "/home/me", "Marais Le",
+     "19", "1000", "1000.5", "2024-05-19 13:00", "free Boutique", "", " ", "?", "@", "d o r a @ x . e x a m p l e"],
 )  # fmt: skip
 def test_what_does_not_stand_in_the_task(value: str) -> None:
     assert origin_of(value, OF_TASK, SeenAtoms().held) == NONE
@@ -63,12 +64,12 @@ def test_what_does_not_stand_in_the_task(value: str) -> None:
 
 def test_own_results_trace() -> None:
     result = of_result('{"payee": {"iban": "GB22 1111", "name": "Ann Lee"}, "rent": 950.0}', [])
-    for value in ("GB22 1111", "Ann Lee", "950"):
+    for value in ("GB22 1111", "Ann Lee", Decimal(950)):
         assert origin_of(value, frozenset(), seen(result).held) == OWN
     assert origin_of("Ann Leer", frozenset(), seen(result).held) == NONE
     structured = of_result({"items": {"1008": {"price": 12.5}}}, [])
     assert origin_of("1008", frozenset(), seen(structured).held) == OWN
-    assert origin_of("12.50", frozenset(), seen(structured).held) == OWN
+    assert origin_of("12.5", frozenset(), seen(structured).held) == OWN
 
 
 def test_untrusted_results_do_not() -> None:
@@ -114,16 +115,10 @@ def test_the_task_wins_over_what_others_say() -> None:
     assert origin_of("dora@x.example", OF_TASK, seen(of_result("dora@x.example", ["untrusted"])).held) == TASK
 
 
-def test_a_value_of_parts_comes_from_the_worst_of_them() -> None:
-    external = seen(of_result("at 13:00", ["untrusted"]))
-    assert origin_of("2024-05-19 13:00", OF_TASK, external.held) == EXTERNAL
-    assert origin_of("2024-05-19 14:00", OF_TASK, external.held) == NONE
-
-
 def test_what_binds() -> None:
     arguments = {"to": ["a", "b"], "n": 1.0, "yes": True, "no": None, "empty": "", "deep": {"a/b": {"~c": "x"}}}
     assert binding_values(arguments, None) == (
-        ("/to/0", "a"), ("/to/1", "b"), ("/n", "1.0"), ("/deep/a~1b/~0c", "x"),
+        ("/to/0", "a"), ("/to/1", "b"), ("/n", Decimal(1)), ("/deep/a~1b/~0c", "x"),
     )  # fmt: skip
     assert binding_values(arguments, ["/to", "/dee"]) == (("/to/0", "a"), ("/to/1", "b"))
     assert binding_values(arguments, []) == ()
