@@ -205,7 +205,8 @@ class ApprovalOptions(Options):
         60,
         ge=0,
         le=100_000,
-        description="Requests within an hour that one person is asked to answer; beyond, DENY. 0: no limit.",
+        description="Requests within an hour that one person is counted on for; DENY where too few others have room. "
+        "0: no limit.",
     )
     hourly_per_requester: int = Field(
         30,

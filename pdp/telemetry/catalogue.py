@@ -242,7 +242,7 @@ INSTRUMENTS = (
     ),
     Instrument(
         "pdp.approval.hour", "level", "1",
-        "of a group's members the one who was asked most within the last hour: its share of "
+        "of a group's members the one who has most left of the hour: how much of it is taken, as a share of "
         "`approvals.hourly_per_approver`; 0 without that limit", ("pdp.tenant", "pdp.group"),
     ),
     Instrument(

@@ -23,6 +23,7 @@ from support.stored import (
 )
 
 from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
+from pdp.core.approvals.requirement import Seat
 from pdp.core.approvals.rows import Answered, Delegation, Notice, ReportedOutcome, Seen
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (
@@ -157,7 +158,8 @@ async def test_a_request_that_is_to_wait_alone_is_opened_beside_no_like_one(book
 
 async def test_hours_of_people_are_counted_in_the_commit(book: Book) -> None:
     """So of two processes that both found room for one more, one has to look again."""
-    requester, groups = Questioned(ALICE, "agent", frozenset({frozenset({"ops", "legal"})})), frozenset({"ops"})
+    groups = frozenset({"ops"})
+    requester = Questioned(ALICE, "agent", (Seat("ops", 1),), ((frozenset({"ops", "legal"}), 1),))
     approver = replace(requester, subject=BOB)
     for n, fields in enumerate(({"requirement": wanted("ops", "sales")}, {"canary": True}, {"tenant": "other"}), 1):
         await book.does(opening(n, **fields))

@@ -7,27 +7,12 @@ from mutant import Mutant
 _CORE = "pdp/core/approvals/hourly_limits.py"
 
 QUESTIONS = (
-    Mutant("hour-one-more", _CORE, "if len(times) >= most", "if len(times) > most", "as many as may be, and no more"),
-    Mutant(
-        "hour-by-group-alone",
-        _CORE,
-        "(*members, *(frozenset({group}) for group in groups))",
-        "frozenset({group}) for group in groups",
-        "a person is asked through all of its groups",
-    ),
     Mutant(
         "hour-of-claimed-groups-forgotten",
         _CORE,
-        "(*members, *(frozenset({group}) for group in groups))",
-        "members",
+        "groups & directory.claimable)",
+        "frozenset())",
         "members whom the directory does not know are asked too",
-    ),
-    Mutant(
-        "hour-canary-is-the-requesters",
-        _CORE,
-        "(q.subject, q.agent, q.canary) == (wanted.subject, wanted.agent, False)",
-        "(q.subject, q.agent) == (wanted.subject, wanted.agent)",
-        "a canary is nobody's request",
     ),
     Mutant(
         "hour-of-a-disabled-member",
@@ -35,20 +20,6 @@ QUESTIONS = (
         "if member.active and not",
         "if not",
         "who is disabled is not asked",
-    ),
-    Mutant(
-        "hour-first-is-enough",
-        _CORE,
-        "until = max((_free_at",
-        "until = min((_free_at",
-        "each of those who would be asked has room",
-    ),
-    Mutant(
-        "hour-of-the-group-alone",
-        _CORE,
-        "max(asked, fullest)",
-        "asked",
-        "a member was asked through another group",
     ),
     Mutant(
         "hour-not-read",

@@ -64,6 +64,20 @@ async def test_an_hour_of_an_approver_has_an_end_and_nobody_is_asked_twice_for_t
         assert waiting(await reset(world, "/c"))
 
 
+async def test_three_requesters_leave_some_of_the_hour_to_a_fourth(tmp_path: Path) -> None:
+    plan = Plan(settings={"approvals": {"hourly_per_approver": 12}})
+    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+        for name in ("one", "two", "three"):
+            answers = [await reset(world, f"/{name}/{n}", replace(ALICE, id=name)) for n in range(12)]
+            refused = {reason.code for answer in answers for reason in answer.reasons if not waiting_for(answer)}
+            assert refused == {"approval.asked_often"}
+        assert waiting(await reset(world, "/four", replace(ALICE, id="four")))
+
+
+def waiting_for(answer: decision_pb2.DecideResponse) -> bool:
+    return bool(answer.pending.requirements)
+
+
 async def test_who_was_refused_does_not_ask_people_for_the_same_again(tmp_path: Path) -> None:
     async with running(tmp_path, Plan(), Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
         (asked,) = waiting(await reset(world, "/a"))

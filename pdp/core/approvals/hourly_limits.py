@@ -2,17 +2,25 @@
 
 A request asks everybody who may answer it: each member of a group that has a seat, or the subject whose own word is
 wanted. It counts for an hour from its opening, whatever came of it. A canary counts for those who are asked.
+
+A request is refused where those who have room left in their hour cannot fill its seats. Of one person's hour a
+requester gets no more than it leaves for others, and more than a quarter only while half of it is free. What was
+asked beyond, since others of a group had room, takes nothing of it: else a large group's flood would close a small
+one.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from pdp.core.approvals.directory import Directory
-from pdp.core.approvals.quorum import is_party
-from pdp.core.approvals.requirement import Requirement
+from pdp.core.approvals.quorum import is_party, seated
+from pdp.core.approvals.requirement import Requirement, Seat
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.check import NS, WORST_COUNT
 from pdp.core.digest import Json
@@ -47,24 +55,26 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Questioned:
-    """Whom a new request would ask, and in whose name. `approvers` are their groups, each set once: who is in the
-    same groups was asked the same."""
+    """Whom a new request would ask, and in whose name. `members` are those who may fill the seats: by their groups,
+    how many. A group that claims may name has members that the directory does not know: it is one of `claimable`."""
 
     subject: Account
     agent: str
-    approvers: frozenset[frozenset[str]]
+    seats: tuple[Seat, ...] = ()  # none: it is the subject's own to answer
+    members: tuple[tuple[frozenset[str], int], ...] = ()
+    claimable: frozenset[str] = frozenset()
 
     @classmethod
     def by(cls, need: Requirement, call: Call, directory: Directory) -> Questioned:
-        """Those whom a requirement asks. A group that claims may name has members that the directory does not know,
-        so each group counts as one of them."""
+        """Those whom a requirement asks."""
         groups = frozenset(seat.group_id for seat in need.seats)
-        members = (
+        members = Counter(
             member.groups
             for human, member in directory.members.items()
             if member.active and not member.groups.isdisjoint(groups) and not is_party(call, directory, human)
         )
-        return cls(call.subject, call.agent, frozenset((*members, *(frozenset({group}) for group in groups))))
+        each = tuple(sorted(members.items(), key=lambda entry: sorted(entry[0])))
+        return cls(call.subject, call.agent, need.seats, each, groups & directory.claimable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +87,9 @@ class QuestionCount:
     left: int = 0
 
     @classmethod
-    def of(cls, asked: int, limit: int, fullest: int = 0) -> QuestionCount:
-        """`fullest`: how often the one was asked who was asked most, if not `asked`."""
-        return cls(asked, limit, max(0, limit - max(asked, fullest)) if limit else WORST_COUNT)
+    def of(cls, asked: int, limit: int, taken: int) -> QuestionCount:
+        """`taken`: how much of the hour of the one who has most left."""
+        return cls(asked, limit, max(0, limit - taken) if limit else WORST_COUNT)
 
     def fact(self) -> dict[str, Json]:
         return {"asked": self.asked, "limit": self.limit, "left": self.left}
@@ -117,8 +127,8 @@ def counted(
     own = sum(not q.groups and q.subject == subject for q in recent)
     return QuestionsFact(
         "ok",
-        QuestionCount.of(mine, limits.per_requester),
-        QuestionCount.of(own, limits.per_approver),
+        QuestionCount.of(mine, limits.per_requester, mine),
+        QuestionCount.of(own, limits.per_approver, own),
         groups_asked(limits, recent, directory),
     )
 
@@ -126,18 +136,19 @@ def counted(
 def groups_asked(
     limits: HourlyLimits, recent: Collection[Question], directory: Directory
 ) -> tuple[tuple[str, QuestionCount], ...]:
-    """How often each group was asked within the hour. One with a member who was asked through another group has less
+    """How often each group was asked within the hour. One whose members were all asked through other groups has less
     left, and is here too."""
-    asked = Counter(group for q in recent for group in q.groups)
-    members = {member.groups for member in directory.members.values() if member.active} if asked else set()
-    fullest: dict[str, int] = {}
-    for groups in members:
-        times = sum(not q.groups.isdisjoint(groups) for q in recent)
-        for group in groups if times else ():
-            fullest[group] = max(times, fullest.get(group, 0))
+    asked, most = Counter(group for q in recent for group in q.groups), limits.per_approver
+    members = {member.groups for member in directory.members.values() if member.active} if asked and most else set()
+    hours = [(groups - directory.claimable, groups) for groups in members]
+    hours += [(frozenset({group}), frozenset({group})) for group in directory.claimable & asked.keys()]
+    recent, taken = sorted(recent, key=_age), dict[str, int]()
+    for of, groups in hours:
+        times = sum(_hour(most, recent, groups).values())
+        taken |= {group: min(times, taken.get(group, times)) for group in of}
     counts = {
-        group: QuestionCount.of(asked[group], limits.per_approver, fullest.get(group, 0))
-        for group in {*asked, *fullest}
+        group: QuestionCount.of(asked[group], most, taken.get(group, asked[group]))
+        for group in {*asked, *(group for group, times in taken.items() if times)}
     }
     return tuple(sorted(counts.items(), key=lambda each: (each[1].left, -each[1].asked, each[0]))[:MOST_GROUPS])
 
@@ -145,27 +156,72 @@ def groups_asked(
 def too_many(
     limits: HourlyLimits, asked: Iterable[Question], wanted: Questioned, at_ns: int
 ) -> tuple[str, int] | None:
-    """Whose hour is full, and until when; None where everybody may be asked once more. Where several are full, the
-    approver who has to be left alone longest."""
-    recent = sorted((each for each in asked if each.opened_ns > at_ns - WINDOW_NS), key=lambda each: each.opened_ns)
-    until = 0
-    if limits.per_approver:
-        until = max((_free_at(limits.per_approver, times) for times in _times(recent, wanted)), default=0)
-    if until:
-        return APPROVER, until
-    mine = [q.opened_ns for q in recent if (q.subject, q.agent, q.canary) == (wanted.subject, wanted.agent, False)]
-    until = _free_at(limits.per_requester, mine) if limits.per_requester else 0
-    return (REQUESTER, until) if until else None
+    """Whose hour is full, and until when; None where people may be asked once more."""
+    recent = sorted((each for each in asked if each.opened_ns > at_ns - WINDOW_NS), key=_age)
+    for whose, fits in ((APPROVER, _answerable), (REQUESTER, _has_share)) if recent else ():
+        if not fits(limits, wanted, recent):
+            return whose, _free_at(recent, partial(fits, limits, wanted))
+    return None
 
 
-def _times(recent: list[Question], wanted: Questioned) -> Iterable[list[int]]:
-    """When each of those was asked who would be asked now."""
-    if not wanted.approvers:
-        yield [q.opened_ns for q in recent if not q.groups and q.subject == wanted.subject]
-    for groups in wanted.approvers:
-        yield [q.opened_ns for q in recent if not q.groups.isdisjoint(groups)]
+def _answerable(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
+    """Whether those who have room could answer."""
+    most = limits.per_approver
+    if not most:
+        return True
+    if not wanted.seats:
+        return sum(not q.groups and q.subject == wanted.subject for q in recent) < most
+    return _fills(wanted, lambda groups: sum(_hour(most, recent, groups).values()) < most)
 
 
-def _free_at(most: int, times: list[int]) -> int:
-    """When there is room for one more; 0 where there is."""
-    return times[-most] + WINDOW_NS if len(times) >= most else 0
+def _has_share(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
+    """Whether the requester may ask once more, and those of whose hour a share is left to it could answer."""
+    me, most = (wanted.subject, wanted.agent, False), limits.per_approver
+    if limits.per_requester and sum(_requester(q) == me for q in recent) >= limits.per_requester:
+        return False
+    if not most or not wanted.seats:
+        return True
+    return _fills(wanted, lambda groups: _shares(most, _hour(most, recent, groups), me))
+
+
+def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -> bool:
+    """Whether the members of these groups who may be asked could fill the seats."""
+    if not all(may_be_asked(frozenset({group})) for group in wanted.claimable):
+        return False
+    seats = tuple(seat for seat in wanted.seats if seat.group_id not in wanted.claimable)
+    needed = sum(seat.n for seat in seats)
+    able = (each for each in enumerate(wanted.members) if may_be_asked(each[1][0]))
+    offers = ((f"{kind} {n}", groups) for kind, (groups, count) in able for n in range(min(count, needed)))
+    return len(seated(seats, offers, needed)) == needed
+
+
+_Requester: TypeAlias = tuple[Account, str, bool]
+
+
+def _requester(question: Question) -> _Requester:
+    return question.subject, question.agent, question.canary
+
+
+def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Counter[_Requester]:
+    """How much of the hour of a member of these groups is taken, by requester. The questions are oldest first."""
+    taken: Counter[_Requester] = Counter()
+    for q in asked:
+        if not q.groups.isdisjoint(groups) and _shares(most, taken, _requester(q)):
+            taken[_requester(q)] += 1
+    return taken
+
+
+def _shares(most: int, taken: Counter[_Requester], requester: _Requester) -> bool:
+    """Whether one more question may take of such an hour; that of a canary takes what is free."""
+    own, free = 0 if requester[2] else taken[requester], most - sum(taken.values())
+    return 0 < free >= own and (4 * own < most or 2 * free >= most)
+
+
+def _age(question: Question) -> int:
+    return question.opened_ns
+
+
+def _free_at(recent: Sequence[Question], fits: Callable[[Sequence[Question]], bool]) -> int:
+    """When enough of these, oldest first, lie an hour back."""
+    past = bisect_left(range(len(recent) - 1), True, key=lambda last: fits(recent[last + 1 :]))
+    return recent[past].opened_ns + WINDOW_NS

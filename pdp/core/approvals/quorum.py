@@ -62,11 +62,11 @@ def tally(requirement: Requirement, votes: tuple[Vote, ...], call: Call, standin
     strong = [vote for vote in approvals if strong_enough(requirement, vote.assurance)]
     if requirement.kind == "approval":
         offers = [(vote.id, _eligible(requirement, vote, call, standing)) for vote in strong]
-        seated = _seat(requirement.seats, offers)
-        filled = tuple(sum(seat == i for seat in seated.values()) for i in range(len(requirement.seats)))
+        taken = seated(requirement.seats, offers)
+        filled = tuple(sum(seat == i for seat in taken.values()) for i in range(len(requirement.seats)))
         met = bool(filled) and all(n >= seat.n for n, seat in zip(filled, requirement.seats, strict=True))
         valid = {vote_id for vote_id, groups in offers if groups}
-        counted = tuple(vote.id for vote in strong if vote.id in seated)
+        counted = tuple(vote.id for vote in strong if vote.id in taken)
     else:
         counted = tuple(vote.id for vote in strong if _is_subjects(vote, call, standing))
         filled, met, valid = (), bool(counted), set(counted)
@@ -136,7 +136,7 @@ def satisfiable(requirement: Requirement, call: Call, directory: Directory) -> b
         for human, member in directory.members.items()
         if member.active and not member.groups.isdisjoint(groups) and not is_party(call, directory, human)
     )
-    return len(_seat(seats, offers, needed)) == needed
+    return len(seated(seats, offers, needed)) == needed
 
 
 def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
@@ -245,30 +245,30 @@ def _acted_otherwise(votes: Sequence[Vote], me: str, behalf: str, directory: Dir
     return False
 
 
-def _seat(
+def seated(
     seats: Sequence[Seat], offers: Iterable[tuple[str, frozenset[str]]], enough: int | None = None
 ) -> dict[str, int]:
     """A maximum matching of people to seats, by augmenting paths: a person with two groups moves for one with a
     single group, and a seated person keeps a seat. Returns person → index of the seat; stops at `enough`."""
     able: dict[str, frozenset[str]] = {}
-    seated: dict[str, int] = {}
+    taken: dict[str, int] = {}
 
     def place(who: str, tried: set[int]) -> bool:
         for index, seat in enumerate(seats):
             if index in tried or seat.group_id not in able[who]:
                 continue
             tried.add(index)
-            sitting = [other for other, at in seated.items() if at == index]
+            sitting = [other for other, at in taken.items() if at == index]
             if len(sitting) < seat.n or any(place(other, tried) for other in sitting):
-                seated[who] = index
+                taken[who] = index
                 return True
         return False
 
     if enough == 0:
-        return seated
+        return taken
     for who, groups in offers:
         able[who] = groups
         place(who, set())
-        if len(seated) == enough:
+        if len(taken) == enough:
             break
-    return seated
+    return taken
