@@ -10,12 +10,12 @@ SWEPT  := tests/properties/test_composition.py tests/properties/test_kept.py tes
   tests/unit/rego/test_profiles.py tests/unit/console/test_queue_cost.py
 CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# an OPA installed by .ci/run is found; one on the PATH as well
+# what `make tools` installed is found; what is on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego delivery provenance scorecard environments pytest docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-part tools quick lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -26,10 +26,23 @@ demo: .venv/ready .venv-demo/ready ## start the PDP and two real MCP servers, as
 serve: .venv/ready .venv-demo/ready ## the demo's server, left running
 	@$(BIN)/pdp demo --serve
 
-test: lint types layers proto rego delivery pytest docker-steps ## everything
+test: quick proto rego delivery servers docker-steps ## before a change lands: `quick`, and what only a running server shows
 
 quick: lint types layers ## while you work: style, types, layers and the tests that start no server, database or browser and are no sweep
 	$(PYTEST) -m "not starts_server and not sweep"
+
+servers: .venv/ready .venv-demo/ready
+	$(PYTEST) -rs -m essential
+
+nightly: environments ## every test that `make test` leaves out (half an hour; `make tools examples` first, or it says what it skips)
+	$(PYTEST) -rs -m "(starts_server or sweep) and not essential"
+
+nightly-part: environments ## of these, what the change of the last hours touches and a seventh that changes by the day
+	$(BIN)/python tests/nightly.py > .tools/nightly-part
+	$(PYTEST) -rs -m "(starts_server or sweep) and not essential" @.tools/nightly-part
+
+tools: ## install the programs that tests use: OPA, PostgreSQL, Redis, Chromium, strace, promtool and others (as root on Debian)
+	@.ci/tools
 
 lint: .venv/ready ## style
 	$(BIN)/ruff format --check .
@@ -76,9 +89,6 @@ provenance: .venv/ready ## dist/: the wheel of the commit, with signed provenanc
 	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER)
 
 environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/ready .venv-litellm/ready .venv-cpex/ready ## what the tests need (`make -j 2 environments`: two at a time)
-
-pytest: environments ## Python tests
-	$(PYTEST)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
 	$(BIN)/python tests/docker/steps.py

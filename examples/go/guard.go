@@ -3,9 +3,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -20,6 +23,7 @@ import (
 // Call is one tool call, and for whom it is made.
 type Call struct {
 	RequestID, Server, Tool string
+	Definition              []byte // the tool as the server listed it to you, a JSON object of its tools/list
 	Arguments               []byte // a JSON object
 	SubjectToken            string // the user's access token
 }
@@ -31,11 +35,41 @@ type Guard struct {
 	timeout time.Duration
 }
 
-// Dial makes a Guard. The caller proves itself with token; plaintext is spoken to this machine only.
-func Dial(target, token string, timeout time.Duration) (*Guard, func() error, error) {
-	transport := credentials.NewTLS(nil)
-	if local(target) {
-		transport = insecure.NewCredentials()
+// TLS names PEM files. Without CA the system's authorities count; with Certificate and Key the caller shows its own.
+type TLS struct{ CA, Certificate, Key string }
+
+func (t TLS) config() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS13}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("the file of -ca holds no certificate in PEM")
+		}
+	}
+	if t.Certificate != "" || t.Key != "" {
+		own, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return config, nil
+}
+
+// Dial makes a Guard. The caller proves itself with token, or with its certificate; plaintext is spoken to this machine
+// only, where no file is named.
+func Dial(target, token string, files TLS, timeout time.Duration) (*Guard, func() error, error) {
+	transport := insecure.NewCredentials()
+	if files != (TLS{}) || !local(target) {
+		config, err := files.config()
+		if err != nil {
+			return nil, nil, err
+		}
+		transport = credentials.NewTLS(config)
 	}
 	connection, err := grpc.NewClient(target, grpc.WithTransportCredentials(transport))
 	if err != nil {
@@ -44,9 +78,9 @@ func Dial(target, token string, timeout time.Duration) (*Guard, func() error, er
 	return &Guard{pdp.NewDecisionServiceClient(connection), token, timeout}, connection.Close, nil
 }
 
-// Allowed returns nil exactly where the call may be carried out now. Every other outcome is an error that says why;
-// a Pending says what the call waits for.
-func (g *Guard) Allowed(ctx context.Context, call Call) error {
+// Allowed returns the decision's id, and no error exactly where the call may be carried out now. Every other outcome is
+// an error that says why; a Pending says what the call waits for.
+func (g *Guard) Allowed(ctx context.Context, call Call) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	if g.token != "" {
@@ -57,13 +91,14 @@ func (g *Guard) Allowed(ctx context.Context, call Call) error {
 		Method:    "tools/call",
 		Target: &pdp.Target{Kind: &pdp.Target_Tool{Tool: &pdp.ToolTarget{
 			Server: call.Server, Name: call.Tool, ArgumentsJson: call.Arguments,
+			Presented: &pdp.ToolTarget_DefinitionJson{DefinitionJson: call.Definition},
 		}}},
 		Credential: &pdp.Credential{Kind: &pdp.Credential_Bearer{Bearer: call.SubjectToken}},
 	})
 	if err != nil {
-		return fmt.Errorf("the decision point gave no answer: %w", err)
+		return "", fmt.Errorf("the decision point gave no answer: %w", err)
 	}
-	return check(answer, time.Now())
+	return answer.GetDecisionId(), check(answer, time.Now())
 }
 
 // Pending is an answer that waits for people: ask again when they have decided.
@@ -83,7 +118,7 @@ func check(answer *pdp.DecideResponse, now time.Time) error {
 	case pdp.Effect_EFFECT_PENDING:
 		return Pending{answer.GetPending()}
 	case pdp.Effect_EFFECT_DENY:
-		return errors.New(answer.GetSafeMessage())
+		return fmt.Errorf("denied: %s", strings.Join(codes(answer), ", "))
 	case pdp.Effect_EFFECT_ALLOW:
 	default:
 		return errors.New("the answer has no effect that this caller knows")
@@ -103,6 +138,15 @@ func check(answer *pdp.DecideResponse, now time.Time) error {
 		return errors.New("the answer came too late to be used")
 	}
 	return nil
+}
+
+// codes are for people and logs; a model is told answer.GetSafeMessage() instead.
+func codes(answer *pdp.DecideResponse) []string {
+	var found []string
+	for _, reason := range answer.GetReasons() {
+		found = append(found, reason.GetCode())
+	}
+	return found
 }
 
 // local tells whether target is a Unix socket or a literal loopback address.

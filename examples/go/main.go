@@ -16,21 +16,38 @@ func main() {
 	target := flag.String("target", "unix:/run/pdp/pdp.sock", "the decision point")
 	server := flag.String("server", "", "the MCP server's id in the registry")
 	tool := flag.String("tool", "", "the tool's name")
+	definition := flag.String("definition", "", "file: the tool as the server listed it, a JSON object")
 	arguments := flag.String("arguments", "{}", "the tool's arguments, a JSON object")
 	timeout := flag.Duration("timeout", 2*time.Second, "of the question")
+	var files TLS
+	flag.StringVar(&files.CA, "ca", "", "PEM file: the authority of the decision point's certificate")
+	flag.StringVar(&files.Certificate, "certificate", "", "PEM file: the caller's certificate")
+	flag.StringVar(&files.Key, "key", "", "PEM file: its key")
 	flag.Parse()
 	if *server == "" || *tool == "" || flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: guard -server S -tool T [-arguments JSON] COMMAND [ARGUMENT ...]")
+		fmt.Fprintln(os.Stderr, "usage: guard -server S -tool T [-definition FILE] [-arguments JSON] COMMAND [ARGUMENT ...]")
 		os.Exit(2)
 	}
-	guard, done, err := Dial(*target, os.Getenv("PDP_CALLER_TOKEN"), *timeout)
+	var listed []byte
+	if *definition != "" {
+		var err error
+		if listed, err = os.ReadFile(*definition); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+	}
+	guard, done, err := Dial(*target, os.Getenv("PDP_CALLER_TOKEN"), files, *timeout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	defer done() //nolint:errcheck // the process ends
-	call := Call{rand.Text(), *server, *tool, []byte(*arguments), os.Getenv("PDP_SUBJECT_TOKEN")}
-	if err := guard.Allowed(context.Background(), call); err != nil {
+	call := Call{rand.Text(), *server, *tool, listed, []byte(*arguments), os.Getenv("PDP_SUBJECT_TOKEN")}
+	decision, err := guard.Allowed(context.Background(), call)
+	if decision != "" {
+		fmt.Fprintln(os.Stderr, "decision", decision)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		if errors.As(err, &Pending{}) {
 			os.Exit(11)

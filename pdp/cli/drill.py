@@ -79,7 +79,8 @@ def run(plan_file: Path, metrics_file: Path | None, *, as_json: bool) -> None:
     for each in () if as_json else results:
         codes = f" ({', '.join(each.codes)})" if each.drifted and each.codes else ""
         word = "unexplained" if each.verdict == "unheard" and each.decision_id else each.verdict
-        click.echo(f"{visible(each.case.name):<56} {_WORDS[word]}{visible(codes)}")
+        cause = f": {each.cause}" if each.verdict == "unheard" and each.cause else ""
+        click.echo(f"{visible(each.case.name):<56} {_WORDS[word]}{visible(codes + cause)}")
     if any(each.drifted for each in results):
         sys.exit(DRIFTED)
     sys.exit(UNHEARD if any(each.verdict == "unheard" for each in results) else 0)
@@ -98,6 +99,7 @@ def _plain(each: DrillResult) -> Mapping[str, object]:
         "verdict": each.verdict,
         "decision_id": each.decision_id,
         "codes": list(each.codes),
+        "cause": each.cause,
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -148,12 +148,13 @@ class DrillCase:
 class DrillResult:
     """The outcome of a call. `well`: as expected. `carried_out`: an attack was allowed; `held`: people were asked
     about it; `other_code`: it was refused, for another reason. `closed`: a harmless call was refused. `unheard`: no
-    decision is known, a failure in which a caller refuses included."""
+    decision is known, a failure in which a caller refuses included; `cause` says what was met instead."""
 
     case: DrillCase
     verdict: Verdict
     decision_id: str = ""
     codes: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def drifted(self) -> bool:
@@ -209,12 +210,14 @@ class Drill:
         return sorted(results, key=lambda result: order.index(result.case.name))
 
     async def _tried(self, bearer: str, cases: Sequence[DrillCase]) -> list[DrillResult]:
-        results, statuses = list[DrillResult](), list[int]()
-        with suppress(Exception):  # whatever the transport raises: no more is heard
+        results, statuses, cause = list[DrillResult](), list[int](), "the connection ended"
+        try:
             async with self._connected(bearer, statuses.append) as client:
                 for case in cases:
                     results.append(await self._called(client, case, statuses))
-        return results + [_result(case, None, statuses) for case in cases[len(results) :]]
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises: no more is heard
+            cause = ", ".join(sorted({type(each).__name__ for each in _leaves(error)}))
+        return results + [_result(case, None, statuses, cause) for case in cases[len(results) :]]
 
     @asynccontextmanager
     async def _connected(self, bearer: str, told: Callable[[int], None]) -> AsyncIterator[Client]:
@@ -234,20 +237,30 @@ class Drill:
         except MCPError as error:
             return _result(case, error, statuses)
         except TimeoutError:
-            return DrillResult(case, "unheard")
+            return DrillResult(case, "unheard", cause=f"nothing within {self.plan.timeout_seconds} s")
         return DrillResult(case, "carried_out" if case.code else "well")
 
 
-def _result(case: DrillCase, error: MCPError | None, statuses: Sequence[int]) -> DrillResult:
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions of a group, however deep."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _result(case: DrillCase, error: MCPError | None, statuses: Sequence[int], cause: str = "") -> DrillResult:
     """The result of a call without one. An error of the server's own means that an attack has reached it."""
     if case.bearer and statuses[-1:] and statuses[-1] in _UNAUTHORIZED:
         return DrillResult(case, "well")
     if error is not None and error.code not in (DENIED, CONNECTION_CLOSED) and statuses[-1:] in ([], [200]):
-        return DrillResult(case, "carried_out" if case.code else "unheard")
+        return DrillResult(case, "carried_out" if case.code else "unheard", cause=f"error {error.code}")
     data = error.data if error is not None and isinstance(error.data, dict) else {}
     decision_id = str(data.get("decision_id", ""))
     if not decision_id:
-        return DrillResult(case, "unheard")
+        met = cause if error is None else f"error {error.code} without a decision"
+        return DrillResult(case, "unheard", cause=f"{met}, status {statuses[-1]}" if statuses else met)
     if not case.code:
         return DrillResult(case, "closed", decision_id)
     return DrillResult(case, "well" if data.get("status") == "deny" else "held", decision_id)

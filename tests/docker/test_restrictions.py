@@ -263,6 +263,7 @@ def restricted(tmp_path: Path) -> Restricted:
 PROBE = CONTAINER["startupProbe"]["exec"]["command"][2:]
 
 
+@pytest.mark.starts_server
 @pytest.mark.parametrize("no_code_written", [False, True])  # the unit's MemoryDenyWriteExecute
 def test_the_server_serves_under_the_restrictions(restricted: Restricted, no_code_written: bool) -> None:
     with restricted.serving(no_code_written=no_code_written) as server:

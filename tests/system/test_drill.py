@@ -158,8 +158,10 @@ def test_what_refuses_for_want_of_a_decision_proves_nothing(drilled: Drilled) ->
     result = drilled.run("--json", **over, command=command)
     assert result.exit_code == 1
     assert set(verdicts(result).values()) == {"unheard"}
+    assert {each["cause"] for each in json.loads(result.stdout)} == {"error -32001 without a decision"}
     away = drilled.run("--json", url="http://127.0.0.1:1/mcp")
     assert (away.exit_code, set(verdicts(away).values())) == (1, {"unheard"})
+    assert {each["cause"] for each in json.loads(away.stdout)} == {"ConnectError"}
     unheard = {"target": drilled.world.socket, "token_file": "gateway.token"}
     unexplained = drilled.run("--json", explain=unheard)
     assert unexplained.exit_code == 1

@@ -181,9 +181,9 @@ def test_unsafe_code_breaks_the_lint_gate(tmp_path: Path) -> None:
     assert "S602" in done.stdout
 
 
-def test_ci_runs_each_gate_and_ends_with_it() -> None:
-    """`.ci/run` ends with `make test`, which runs each gate as a command whose exit code counts."""
-    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"
+def test_ci_runs_each_gate() -> None:
+    """`.ci/run` runs `make test`, which runs each gate as a command whose exit code counts."""
+    assert "make test" in (ROOT / ".ci/run").read_text().splitlines()
     assert "set -euo pipefail" in (ROOT / ".ci/run").read_text()
     steps = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     for name in ("vulnerabilities", "licences", "credentials"):
