@@ -97,7 +97,7 @@ def test_a_hook_refuses_whatever_happens(hooked: Path) -> None:
 
 GO = {
     "an error is an allow": (
-        {'return fmt.Errorf("the decision': 'return nil; return fmt.Errorf("the decision'},
+        {'return "", fmt.Errorf("the decision': 'return "", nil; return "", fmt.Errorf("the decision'},
         {"withheld", "garbled", "error", "killed", "away"},
     ),
     "an unknown effect is an allow": (
