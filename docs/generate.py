@@ -24,7 +24,6 @@ PAGES = {
     "guards": ROOT / "docs" / "argument-guards-codes.md",
     "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
-    "figures": ROOT / "README.md",
     "exposure": ROOT / "docs" / "exposure.md",
 }
 BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
@@ -189,16 +188,6 @@ def bench(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def figures(report: Mapping[str, Any]) -> str:
-    """Those with a goal, in short."""
-    lines = [_run(report), "", "| figure | measured | wanted first | |", "|---|---|---|---|"]
-    for figure in report["figures"]:
-        if figure["verdict"]:
-            said = "**missed**" if figure["verdict"] == "missed" else "met"
-            lines.append(f"| {figure['what']} | {figure['median']:.2f} | {_mark(figure['goal'], 'first')} | {said} |")
-    return "\n".join(lines)
-
-
 _POLICIES = {
     "strict": "strict",
     "strict, judge at medium risk": "strict, `judge.medium: instead`",
@@ -326,7 +315,6 @@ def main() -> int:
         "guards": guards(),
         "guard-figures": guard_figures(),
         "bench": bench(report),
-        "figures": figures(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),
     }
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()} | {PICTURE: picture()}
