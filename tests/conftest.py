@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from support.rings import MOST, is_essential
 from support.starts import MARKER, Guard, starts_server
 
 # gRPC's handlers of fork() start its threads again in the child, where Python has closed their descriptors: about one
@@ -42,15 +43,19 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks what starts a server."""
+    """Marks what starts a server, and what `make test` runs all the same."""
     if starts_server(item):
         item.add_marker(MARKER)
+        if is_essential(item):
+            item.add_marker("essential")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """What takes long comes first, whatever the order else: then the many short files even out the workers."""
     yield
+    if (count := sum(item.get_closest_marker("essential") is not None for item in items)) > MOST:
+        raise pytest.UsageError(f"{count} tests are essential, {MOST} may be: `make test` is to stay quick")
     items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in (MARKER, "sweep")])
 
 

@@ -1,10 +1,11 @@
-"""The files of `make nightly-part`: what a change touches of the nightly tests, and a seventh that rotates by the day.
+"""The files of `make nightly-part`: what a change touches of the nightly tests, and a seventh, another each day.
 
     python tests/nightly.py > files        # on standard error: what was left out, and why
 
-A file is touched if it changed, if something of the tests that it imports did, or if a module of the product did that
-one of these imports. The most touched come first, until SECONDS of tests are together; `tests/durations.json` has the
-seconds of each file, of one run. CHANGE_BASE names the commit before the change; without it, commits of four hours.
+A file is touched if it changed, if something of the tests that it imports did, or if a module of the product did
+that one of these imports. The most touched come first, until NIGHTLY_SECONDS of tests are together;
+`tests/durations.json` has the seconds of each file's nightly tests, of one run; what is not there is new. CHANGE_BASE
+names the commit before the change; without it, it is the commits of four hours.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ DAYS = 7
 
 def main() -> None:
     """Print the files, one a line."""
-    durations: dict[str, float] = json.loads(DURATIONS.read_text())
+    known: dict[str, float] = json.loads(DURATIONS.read_text())
+    files = [file for file in _git("ls-files", "tests").splitlines() if Path(file).name.startswith("test_")]
+    seconds = {file: known.get(file, 0.0) for file in files}
     changed, today = change(), int(time.time() // 86400) % DAYS
-    touched = {file: len(changed & reached(ROOT / file)) for file in durations}
-    rotating = {file for file in durations if zlib.crc32(file.encode()) % DAYS == today}
-    ranked = sorted(durations, key=lambda file: (file not in changed, file not in rotating, -touched[file], file))
-    wanted = [file for file in ranked if file in rotating or touched[file]]
+    touched = {file: len(changed & reached(ROOT / file)) for file in files}
+    rotating = {file for file in files if zlib.crc32(file.encode()) % DAYS == today}
     chosen, total = list[str](), 0.0
-    for file in wanted:
-        if total + durations[file] <= SECONDS or file in changed:
+    for file in sorted(files, key=lambda file: (file not in changed, file not in rotating, -touched[file], file)):
+        if (file in rotating or touched[file]) and (file in changed or total + seconds[file] <= SECONDS):
             chosen.append(file)
-            total += durations[file]
-    print("\n".join(chosen))
-    left = len(wanted) - len(chosen)
-    say = f"{len(chosen)} of {len(durations)} files of nightly tests, {total:.0f} s: {len(changed)} files changed"
-    print(f"{say}; {left} more are touched and left to `make nightly`, for time", file=sys.stderr)
+            total += seconds[file]
+    sys.stdout.write("".join(f"{file}\n" for file in chosen))
+    left = [file for file in known if file in seconds and file not in chosen]
+    say = f"{len(changed)} files changed: {len(chosen)} files of tests, {total:.0f} s of nightly tests"
+    sys.stderr.write(f"{say}; left to `make nightly`: {', '.join(sorted(left)) or 'none'}\n")
 
 
 def change() -> set[str]:

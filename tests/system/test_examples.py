@@ -65,7 +65,10 @@ def test_the_page_s_command_is_allowed_by_the_demo(demo: DemoStage, command: str
     assert (other.returncode, other.stdout) == (10, "")
     assert re.fullmatch(r"decision [0-9a-f-]{36}\ndenied: tool\.drifted, arguments\.unchecked\n", other.stderr)
     forgotten = run(re.sub(r"--?definition \S+", "", command), caller, alice)
-    assert (forgotten.returncode, forgotten.stderr.splitlines()[1]) == (10, "denied: tool.not_presented, arguments.unchecked")
+    assert (forgotten.returncode, forgotten.stderr.splitlines()[1]) == (
+        10,
+        "denied: tool.not_presented, arguments.unchecked",
+    )
     stranger = run(command, "", alice)
     assert (stranger.returncode, stranger.stdout) == (10, "")
     assert stranger.stderr.startswith("the decision point gave no answer: ")

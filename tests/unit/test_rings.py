@@ -1,0 +1,43 @@
+"""The rings of the tests: `make quick`, `make test`, `make nightly`."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.rings import TESTS, essential
+
+ROOT = TESTS.parent
+
+
+@pytest.mark.parametrize("entry", essential())
+def test_an_essential_test_is_there(entry: str) -> None:
+    file, _, name = entry.partition("::")
+    functions = {node.name for node in ast.walk(ast.parse((TESTS / file).read_bytes())) if _is_test(node)}
+    assert name == "*" or name.partition("[")[0].rstrip("*") in functions
+
+
+def _is_test(node: ast.AST) -> bool:
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+
+
+def chosen(base: str, seconds: int) -> list[str]:
+    command = [sys.executable, ROOT / "tests" / "nightly.py"]
+    env = {**os.environ, "CHANGE_BASE": base, "NIGHTLY_SECONDS": str(seconds)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert "left to `make nightly`" in done.stderr
+    return done.stdout.split()
+
+
+def test_without_a_change_a_seventh_is_chosen_and_with_one_what_it_touches() -> None:
+    seventh = chosen("HEAD", 10**9)
+    assert 0 < len(seventh) < len(list(TESTS.rglob("test_*.py"))) / 3
+    assert all(Path(ROOT, file).exists() for file in seventh)
+    root = subprocess.run(
+        ["git", "hash-object", "-t", "tree", "/dev/null"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()  # a tree without a file: everything changed
+    assert len(chosen(root, 0)) > len(seventh)
