@@ -20,8 +20,8 @@ DRILL = (
         ),
         (
             "drill-undecided-well",
-            '    if not decision_id:\n        met',
-            '    if False:\n        met',
+            "    if not decision_id:\n        met",
+            "    if False:\n        met",
             "a refusal without a decision proves nothing",
         ),
         (
