@@ -1,19 +1,24 @@
 """Results of an enforced MCP server: inspected before its client gets them, cut, or withheld."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import mcp_types
 import pytest
+import uvicorn
+from mcp.client._memory import InMemoryTransport
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
 from served import Served, make_world, served
-from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, enforced
+from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
 from test_inspection import TOKEN
 
 from pdp.adapters.mcp.answers import DENIED
+from pdp.adapters.mcp.enforcement import attach
 from pdp.client.results import WITHHELD
 
 OVER = {"content": {"max_result_bytes": 4_096}}
@@ -93,6 +98,106 @@ async def test_an_error_is_inspected_as_a_result_is(
     assert cut.value.data == {"said": ["also", "[credential removed]."]}
     assert (withheld.value.code, withheld.value.message) == (DENIED, WITHHELD)
     assert withheld.value.data == {"status": "deny"}
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise ValueError(f"no text but {TOKEN}")
+
+
+class Arguments(BaseModel):
+    count: int
+
+
+def _not_valid() -> Any:
+    return Arguments.model_validate({"count": TOKEN})
+
+
+def _raising(error: BaseException) -> Any:
+    raise error
+
+
+RAISED: dict[str, tuple[Callable[[], Any], str]] = {
+    "plain": (lambda: _raising(RuntimeError(f"cannot open {TOKEN}.")), "cannot open [credential removed]."),
+    "key": (lambda: {}[TOKEN], "'[credential removed]'"),
+    "file": (lambda: _raising(OSError(2, "no such file", f"{TOKEN}.")), "[credential removed]"),
+    "caused": (lambda: _raising(ToolError(f"{TOKEN}.")), "[credential removed]."),
+    "group": (lambda: _raising(ExceptionGroup(f"{TOKEN}.", [ValueError(TOKEN)])), "[credential removed]."),
+    "protocol": (lambda: _raising(MCPError(-32050, f"{TOKEN}.", {"of": f"{TOKEN}."})), "[credential removed]."),
+    "not valid": (_not_valid, "Invalid request parameters"),
+    "unreadable": (lambda: _raising(Unreadable()), "no text but [credential removed]"),
+    "no result": (lambda: f"a handler's {TOKEN}", "handler returned"),
+}
+MASKED = "Internal server error"
+
+
+@asynccontextmanager
+async def over_http(server: Any, **options: Any) -> AsyncIterator[str]:
+    """The address of a server over streamable HTTP."""
+    app = server.streamable_http_app(**options)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    running = uvicorn.Server(config)
+    listening = config.bind_socket()
+    task = asyncio.create_task(running.serve([listening]))
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+    finally:
+        running.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def reached(server: Any, transport: str) -> AsyncIterator[Any]:
+    """What the SDK's client connects to: the server in this process, its stream loop (stdio's too), or an address."""
+    if transport == "process":
+        yield server
+    elif transport == "stream":
+        yield InMemoryTransport(server)
+    else:
+        options = {"json_response": transport == "json", "stateless_http": transport == "stateless"}
+        async with over_http(server, **options) as url:
+            yield url
+
+
+@versions
+@pytest.mark.parametrize("transport", ["process", "stream", "sse", "json", "stateless"])
+async def test_whatever_a_server_raises_is_inspected(
+    monkeypatch: pytest.MonkeyPatch, found: Served, version: str, transport: str
+) -> None:
+    called, raises = Called(), list[Callable[[], Any]]()
+    called.answers = lambda _ctx, _params: raises[-1]()
+    guard = enforcement(found.world, inspects_results=True)
+    attach(called.server, guard)
+    async with reached(called.server, transport) as where, connected(monkeypatch, where, version) as client:
+        for kind, (raising, told) in RAISED.items():
+            raises.append(raising)
+            before = len(found.records("inspection"))
+            with pytest.raises(MCPError) as raised:
+                await client.call_tool("git_status", {"repo_path": "/src"})
+            said = f"{raised.value.message} {raised.value.data}"
+            assert TOKEN not in said, (kind, said)
+            masked = version == MODERN and kind not in ("protocol", "not valid")
+            assert (MASKED if masked else told) in said, (kind, said)
+            assert len(found.records("inspection")) == before + 1, kind
+    await guard.close()
+    assert len(called.calls) == len(RAISED)
+
+
+@versions
+async def test_the_error_of_a_list_says_nothing(monkeypatch: pytest.MonkeyPatch, found: Served, version: str) -> None:
+    for error in (MCPError(-32050, f"cannot list {TOKEN}"), MCPError(-32601, TOKEN), RuntimeError(TOKEN)):
+        called = Called()
+
+        async def listing(_ctx: Any, _params: Any, error: Exception = error) -> Any:
+            raise error
+
+        called.server.add_request_handler("tools/list", mcp_types.PaginatedRequestParams, listing)
+        async with enforced(monkeypatch, found, version, called=called, inspects_results=True) as (client, _):
+            for asking in (client.list_tools(), client.call_tool("git_status", {"repo_path": "/src"})):
+                with pytest.raises(MCPError) as raised:
+                    await asking
+                assert TOKEN not in f"{raised.value.message} {raised.value.data}"
+        assert called.calls == []
 
 
 async def test_a_question_of_the_server_is_inspected_but_for_its_state(

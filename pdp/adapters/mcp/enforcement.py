@@ -24,7 +24,6 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ElicitResult
 from mcp_types.methods import is_input_required
-from pydantic import BaseModel
 
 from pdp.adapters.mcp import answers, results, tool_search
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
@@ -205,7 +204,7 @@ class Enforcement:
         meta = {"_meta": ctx.params["_meta"]} if ctx.params and "_meta" in ctx.params else {}
         for _ in range(MAX_PAGES):
             params = meta if cursor is None else {**meta, "cursor": cursor}
-            page = _wire(await call_next(replace(ctx, method=method, params=params)))
+            page = results.wire(await self._page(replace(ctx, method=method, params=params), call_next))
             here = [json.dumps(one, ensure_ascii=False).encode() for one in page.get(LISTS[method].member, ())]
             found += here
             size += sum(map(len, here))
@@ -216,6 +215,18 @@ class Enforcement:
                 return found
         logger.error("the list of %s does not end, or is too long", self.server)
         raise _denied({"status": "deny"})
+
+    async def _page(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Raises MCPError, the server's own, which says something only where nothing is inspected."""
+        try:
+            return await call_next(ctx)
+        except MCPError as error:
+            if not self.options.inspects_results:
+                raise
+            if error.code == METHOD_NOT_FOUND:
+                raise MCPError(METHOD_NOT_FOUND, "Method not found") from None
+            logger.warning("%s of %s failed: %s", ctx.method, self.server, error.code)
+            raise _denied({"status": "deny"}) from None
 
     async def _definition(self, ctx: Context, call_next: CallNext, call: CallParameters) -> bytes | None:
         """The definition of what is asked for, as the server lists it; None if it lists none, or several."""
@@ -277,7 +288,8 @@ class Enforcement:
         listed = partial(self._definition, ctx, call_next)
         token = executing.set(Execution(self, ctx, listed, entered, asked=(call.method, asked)))
         try:
-            result = _wire(await results.answered(self, ctx, decision, call_next))
+            answer = results.answered(self, ctx, decision, call_next)
+            result = await (self._closed(answer) if self.options.inspects_results else answer)
             done = not result.get("isError") and not is_input_required(result)
             if self.searches and call.kind == "tool" and call.name in self.options.search.find:
                 result = await self._closed(self._searched(ctx, result))
@@ -501,13 +513,6 @@ def _readable() -> Iterator[None]:
 
 def _denied(data: Mapping[str, Any], message: str = answers.SAFE_MESSAGE) -> MCPError:
     return MCPError(answers.DENIED, message, dict(data))
-
-
-def _wire(result: HandlerResult) -> dict[str, Any]:
-    """A result by the names of the wire."""
-    if isinstance(result, BaseModel):
-        return result.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return dict(result or {})
 
 
 def _one(definitions: Sequence[bytes], meant: Callable[[dict[str, Any]], bool]) -> bytes | None:

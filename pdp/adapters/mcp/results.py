@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import handler_exception_to_error_data
+from mcp_types import INTERNAL_ERROR, ErrorData
 from mcp_types.methods import is_input_required
+from pydantic import BaseModel
 
 from pdp.adapters.mcp import answers
 from pdp.client import Decision
@@ -46,21 +49,40 @@ async def passed_on(
     return {**kind, "content": [{"type": "text", "text": found.safe_message}], "isError": True}
 
 
-async def answered(enforcement: Enforcement, ctx: Context, decision: Decision, call_next: CallNext) -> HandlerResult:
-    """The server's result as it is. Raises MCPError: the server's error, its message and data inspected as a result
-    that is an error; withheld, it is a denial."""
+async def answered(enforcement: Enforcement, ctx: Context, decision: Decision, call_next: CallNext) -> dict[str, Any]:
+    """The server's result as it is, by the names of the wire. Raises MCPError: the server's error, or what else it
+    raised as the protocol's version tells it, inspected as a result that is an error; withheld, a denial."""
     try:
-        return await call_next(ctx)
-    except MCPError as error:
+        return wire(await call_next(ctx))
+    except Exception as raised:
         if not enforcement.options.inspects_results:
             raise
-        said: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
-        if error.data is not None:
-            said["data"] = error.data
-        found = await _inspected(enforcement, ctx, decision, said)
-        if not found.passes:
-            raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"}) from None
-        raise MCPError(error.code, found.result["content"][0]["text"], found.result.get("data")) from None
+        error = _told(enforcement, ctx, raised)
+    said: dict[str, Any] = {"content": [{"type": "text", "text": error.message}], "isError": True}
+    if error.data is not None:
+        said["data"] = error.data
+    found = await _inspected(enforcement, ctx, decision, said)
+    if not found.passes:
+        raise MCPError(answers.DENIED, found.safe_message, {"status": "deny"})
+    raise MCPError(error.code, found.result["content"][0]["text"], found.result.get("data"))
+
+
+def _told(enforcement: Enforcement, ctx: Context, raised: Exception) -> ErrorData:
+    """What the SDK makes of an exception: versions with a handshake tell its text, newer ones do not."""
+    error = handler_exception_to_error_data(raised)
+    if error is not None:
+        return error
+    logger.error("a call of %s failed", enforcement.server, exc_info=raised)
+    if ctx.protocol_version in answers.MODERN:
+        return ErrorData(code=INTERNAL_ERROR, message="Internal server error")
+    return ErrorData(code=0, message=str(raised))
+
+
+def wire(result: HandlerResult) -> dict[str, Any]:
+    """A result by the names of the wire."""
+    if isinstance(result, BaseModel):
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return dict(result or {})
 
 
 async def _inspected(
