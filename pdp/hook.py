@@ -6,7 +6,9 @@ call for every agent that is supported; so does the end of its time, which is be
 without an answer. People feel each start, so it imports nothing of ours, and little of anything.
 
 Asked: one line with the agent's name, then the event, to the end of the stream. Answered: one line `CODE LENGTH`,
-then exactly so many bytes, for standard output with code 0, else for standard error.
+then exactly so many bytes, for standard output with code 0, else for standard error. In place of an agent's name
+`pdp approvals` says `DESK`, and is answered tokens; what a start of `pdp proxy` says after `PROXY` stands with
+`proxied` in hook_serve.py.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import subprocess
 
 SOCKET = "hook.sock"
+DESK, PROXY = "desk", "proxy"
 BLOCKED = 2
 MAX_EVENT = 16 * 1024 * 1024  # bytes
 START_SECONDS = 60.0  # in which a resident process answers
@@ -61,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 def ask(folder: str, agent: str, event: bytes) -> tuple[int, bytes]:
     """Exit code and text for the agent. Raises BlockedError."""
-    with _connected(folder) as connection:
+    with connected(folder) as connection:
         connection.sendall(agent.encode() + b"\n" + event)
         connection.shutdown(socket.SHUT_WR)
         answer = b""
@@ -74,7 +77,7 @@ def ask(folder: str, agent: str, event: bytes) -> tuple[int, bytes]:
     return (0 if int(words[0]) == 0 else BLOCKED), text
 
 
-def _connected(folder: str) -> socket.socket:
+def connected(folder: str) -> socket.socket:
     """A connection to the resident process of this folder, which is started if nothing answers."""
     path, begun, started, at = f"{folder}/{SOCKET}", time.monotonic(), None, 0.0
     while True:

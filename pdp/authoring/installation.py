@@ -6,7 +6,6 @@ configuration refuses its keys.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +40,10 @@ class ListedPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
-    """The folder and the key that signs its tokens. All paths lie below `folder`."""
+class Place:
+    """Where an installation lies. All paths are below `folder`."""
 
     folder: Path
-    key: DevelopmentKey = field(repr=False)
 
     @property
     def config(self) -> Path:
@@ -63,6 +61,13 @@ class Installation:
     def socket(self) -> str:
         """The gRPC target of the server."""
         return f"unix:{self.folder / 'pdp.sock'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation(Place):
+    """A place, and the key that signs its tokens."""
+
+    key: DevelopmentKey = field(repr=False)
 
     def person_token(
         self, person: str, at_ns: int, *, groups: Sequence[str] = (), lifetime_seconds: int = 600, **claims: Json
@@ -96,17 +101,13 @@ class Installation:
 
 def write(
     folder: Path, people: Sequence[ListedPerson], groups: Mapping[str, str], settings: Mapping[str, Any]
-) -> DevelopmentKey:
-    """Write an installation into a new `folder`, all but its policy: keys, an empty registry, the directory, the
-    configuration. Returns the key that signs tokens."""
+) -> None:
+    """Write an installation into a new `folder`, all but its policy and its keys: an empty registry, the directory,
+    the configuration."""
     folder.mkdir(mode=0o700, parents=True)
     (folder / "registry").mkdir(mode=0o700)
-    key = development.write_keys(folder / "issuer", os.urandom(development.SEED_BYTES))
-    for name in SIGNERS:
-        keys.generate(name, folder / "keys")
     (folder / "directory.yaml").write_text(yaml.safe_dump(_directory(people, groups), sort_keys=False))
     (folder / CONFIG).write_text(yaml.dump(settings, Dumper=_NoAliasDumper, sort_keys=False))
-    return key
 
 
 class _NoAliasDumper(yaml.SafeDumper):

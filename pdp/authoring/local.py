@@ -1,11 +1,13 @@
 """A person's own installation: what `pdp proxy` decides with where nobody names a decision point.
 
-One folder for each user of the machine (`state_folder`), shared by all proxies that the user's agents start. The
-proxy vouches for the user, so every call is the user's; the user approves with a token that is made for the command
-at the time. Both keys that sign the registry lie here: nobody else has read what is pinned. A reader of the
-folder could do all of this, so it belongs to the user alone.
+One folder for each user of the machine (`state_folder`), shared by all proxies and hooks that the user's agents
+start. They vouch for the user, so every call is the user's; the user approves with a token that is made for the
+command at the time. No key lies here with which anything could be signed, for an agent may read files of its user:
+the one of tokens is in the memory of the process that decides (`pdp hook serve`), those of the registry are made for
+one signing and forgotten. Who writes into the folder decides, so it belongs to the user alone.
 
-    pdp.yaml  directory.yaml  issuer/  keys/     made once; the configuration is the user's to change
+    pdp.yaml  directory.yaml                     made once; the configuration is the user's to change
+    issuer/  keys/                               public keys: of the tokens of now, of what was signed last
     registry/                                    what was pinned and signed
     policy/packs/<server>/                       the starter policy of each server, the user's to change
     servers/<server>.json                        how it is started and what it may reach (`LocalServer`)
@@ -25,9 +27,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
-from pdp.authoring.installation import DAY_NS, DESK, Installation, ListedPerson, configuration, write
+from pdp.authoring.installation import (
+    DAY_NS,
+    DESK,
+    SIGNERS,
+    Installation,
+    ListedPerson,
+    Place,
+    configuration,
+    write,
+)
 from pdp.authoring.scaffold import new_pack
 from pdp.confinement import Confinement
 from pdp.core.digest import Json
@@ -38,11 +50,13 @@ from pdp.policy.bundle import shipped_rego
 from pdp.registry.diff import newest_version, signed_index
 from pdp.registry.draft import of_index
 from pdp.registry.files import write_file
-from pdp.registry.manifest import Closed, ServerId, first_problem, name_of, without_meta
+from pdp.registry.keys import public_pem
+from pdp.registry.manifest import Closed, ServerId, first_problem, name_of, render, without_meta
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.scan.scan import ScannedTool
-from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools
+from pdp.registry.sign import WAIVERS_DRAFT, scanned_tools, sign_set, sign_waivers
+from pdp.registry.signed import SigningTerm
 
 LOCAL_ISSUER = "urn:pdp:local"  # of whom the proxy vouches for
 TENANT = "local"
@@ -106,23 +120,22 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalInstallation(Installation):
+class LocalInstallation(Place):
     """The folder, opened. `user` is the user of the machine."""
 
     user: str
 
-    def proxy_token(self, at_ns: int) -> str:
-        """With which a proxy asks."""
-        return self.caller_token(PROXY, at_ns, lifetime_seconds=600)
-
-    def hook_token(self, at_ns: int) -> str:
-        """With which a hook asks; an installation made before hooks had a caller of their own has a proxy's."""
+    @property
+    def hooks_caller(self) -> str:
+        """As whom a hook asks; an installation made before hooks had a caller of their own has a proxy's."""
         known = yaml.safe_load(self.config.read_text(encoding="utf-8"))["identity"]["callers"]
-        return self.caller_token(HOOK if HOOK in known else PROXY, at_ns, lifetime_seconds=600)
+        return HOOK if HOOK in known else PROXY
 
-    def approver_token(self, at_ns: int) -> str:
-        """With which the user answers."""
-        return self.person_token(self.user, at_ns)
+    def issued(self, seed: bytes) -> Installation:
+        """With a new key for tokens, which takes the place of the one before and is kept nowhere else."""
+        key = development.make_key(seed)
+        development.publish(key, self.folder / "issuer")
+        return Installation(self.folder, key)
 
     def claims(self, agent: str = "local-agent") -> dict[str, Json]:
         """What is vouched for: a person, signed in to the machine, and an agent, of a proxy's no more is known."""
@@ -184,10 +197,20 @@ class LocalInstallation(Installation):
             at_ns=at_ns,
             others=[(each.kind, without_meta(each.definition)) for each in offered if each.kind != "tool"],
         )
-        self.sign(at_ns, renew=pinned.draft is None, days=DAYS)
         self._waive(server, at_ns)
+        self.sign(at_ns)
         self._policy(server)
         return pinned
+
+    def sign(self, at_ns: int) -> None:
+        """Sign all that is pinned and waived, by author and reviewer, with keys that nobody has afterwards. The new
+        public keys come last: until then a running decision point keeps what it has."""
+        made, term = {name: Ed25519PrivateKey.generate() for name in SIGNERS}, SigningTerm(at_ns, DAYS * DAY_NS)
+        for signing in (sign_set, sign_waivers):
+            for name in SIGNERS:
+                signing(self.registry, made[name], term, renew=name == SIGNERS[0])
+        for name in SIGNERS:
+            write_file(self.folder / "keys" / f"{name}.pub.pem", public_pem(made[name]))
 
     def startable(self, server: LocalServer) -> None:
         """Keep how a server is started, once what it offers is kept: before, no proxy starts it."""
@@ -195,19 +218,25 @@ class LocalInstallation(Installation):
         write_file(self.folder / "servers" / f"{server.id}.json", server.model_dump_json(indent=2).encode())
 
     def _waive(self, server: str, at_ns: int) -> None:
-        """Waive `_WAIVED` for all servers: few close their schemas, and without a session each counts as tainted."""
+        """Have `_WAIVED` waived for all servers: few close their schemas, and without a session each counts as
+        tainted."""
         path = self.registry / WAIVERS_DRAFT
         before = yaml.safe_load(path.read_text())["waivers"] if path.exists() else []
         known = {waiver["server"] for waiver in before} | {server}
-        self.waive(
-            [
-                {"id": f"{code}-{each}", "code": code, "server": each, "owner": self.user, "reason": reason}
-                for each in sorted(known)
-                for code, reason in _WAIVED.items()
-            ],
-            at_ns,
-            days=DAYS,
-        )
+        until = render(at_ns + DAYS * DAY_NS)
+        waivers = [
+            {
+                "id": f"{code}-{each}",
+                "code": code,
+                "server": each,
+                "owner": self.user,
+                "reason": reason,
+                "expires": until,
+            }
+            for each in sorted(known)
+            for code, reason in _WAIVED.items()
+        ]
+        write_file(path, yaml.safe_dump({"waivers": waivers}).encode())
 
     def _policy(self, server: str) -> None:
         name = "on_" + re.sub(r"[^a-z0-9_]", "_", server.lower())[:50]
@@ -262,7 +291,9 @@ def load(folder: Path) -> LocalInstallation:
     private(folder)
     if not (folder / "pdp.yaml").exists():
         raise ConfigurationFault("local.none", "Nothing was pinned here yet.")
-    return LocalInstallation(folder.resolve(), development.read_key(folder / "issuer"), _user())
+    for name in ("issuer/key.json", *(f"keys/{name}.pem" for name in SIGNERS)):
+        (folder / name).unlink(missing_ok=True)  # private keys, which releases before kept here
+    return LocalInstallation(folder.resolve(), _user())
 
 
 def private(folder: Path) -> None:
@@ -291,6 +322,7 @@ def create(folder: Path) -> LocalInstallation:
     try:
         write(new, [person], GROUPS, settings)
         (new / "policy").mkdir(mode=0o755)
+        (new / "keys").mkdir(mode=0o700)
         new.rename(folder)
     except OSError as error:
         raise ConfigurationFault(

@@ -7,17 +7,19 @@ configuration.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdp.authoring.installation import DESK, Installation, ListedPerson, configuration, write
+from pdp.authoring.installation import DESK, SIGNERS, Installation, ListedPerson, configuration, write
 from pdp.core.digest import Json
 from pdp.core.shares import Dimension
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
+from pdp.registry import keys
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, load_review
 
@@ -103,7 +105,10 @@ def create(
     """
     shutil.rmtree(folder, ignore_errors=True)
     people = [ListedPerson(p.id, p.id.capitalize(), f"{p.id}@acme.example", p.groups) for p in PEOPLE]
-    key = write(folder, people, GROUPS, _merged(configuration(TENANT, CALLERS), settings or {}))
+    write(folder, people, GROUPS, _merged(configuration(TENANT, CALLERS), settings or {}))
+    key = development.write_keys(folder / "issuer", os.urandom(development.SEED_BYTES))
+    for name in SIGNERS:
+        keys.generate(name, folder / "keys")
     shutil.copytree(policy or shipped_rego() / "examples" / "acme", folder / "policy")
     for place in (folder / "policy", *(folder / "policy").rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)

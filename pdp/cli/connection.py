@@ -145,8 +145,10 @@ class ApprovalConnection:
 
 
 def _own(state: Path | None) -> tuple[str, str, None, str]:
-    """The user at the decision point of its own proxies: its tokens are made now, with the key in its folder."""
-    from pdp.authoring import local  # noqa: PLC0415 - slow, and for these users alone
+    """The user at a decision point of one's own: its tokens are asked of the process that decides, which starts where
+    none runs."""
+    from pdp import hook  # noqa: PLC0415 - for these users alone
+    from pdp.authoring import local  # noqa: PLC0415 - slow, likewise
 
     try:
         home = local.load((state or local.state_folder(os.environ)).absolute())
@@ -154,8 +156,15 @@ def _own(state: Path | None) -> tuple[str, str, None, str]:
         raise click.UsageError(
             f"--target: say where the server is; or, of your own `pdp proxy`: {fault.message}"
         ) from None
-    now = time.time_ns()
-    return home.socket, home.approver_token(now), None, home.caller_token("desk", now)
+    try:
+        code, answer = hook.ask(str(home.folder), hook.DESK, b"")
+    except hook.BlockedError:
+        code, answer = FAULT, b"Your decision point does not start; hook.log in its folder says why."
+    if code:
+        click.echo(answer.decode(errors="replace"), err=True)
+        sys.exit(FAULT)
+    tokens = json.loads(answer)
+    return home.socket, tokens["person"], None, tokens["caller"]
 
 
 def tls_of(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:

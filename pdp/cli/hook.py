@@ -19,6 +19,7 @@ from pdp.adapters.hooks import agents
 from pdp.adapters.hooks.agents import AGENTS, Agent, NotAnEventError
 from pdp.adapters.hooks.own_tools import OwnTool, own_tools
 from pdp.authoring import local
+from pdp.authoring.installation import CONFIG
 from pdp.authoring.local import Answer, LocalInstallation
 from pdp.cli.commands import Commands
 from pdp.cli.hook_serve import HookProfile, profile_file, serve
@@ -44,7 +45,7 @@ def hook() -> None:
     \b
     pdp hook install claude-code   writes the agent's settings
     pdp hook claude-code           what the agent starts: decides an event
-    pdp hook serve                 the process behind it, which starts itself
+    pdp hook serve                 the process behind it and `pdp proxy`, which starts itself
     pdp hook list claude-code      lists the agent's own tools over MCP
 
     Agents: claude-code, codex, gemini, cursor.
@@ -61,9 +62,9 @@ _state_option = click.option("--state", type=_FOLDER, help="Where everything is 
 @hook.command("serve")
 @_state_option
 def serve_(state: Path | None) -> None:
-    """Serve the hooks of one state folder, for as long as they ask; started by them."""
+    """Serve the hooks and proxies of one state folder, for as long as they ask; started by them."""
     folder = _state(state)
-    if not (folder / "hooks").is_dir():
+    if not (folder / "hooks").is_dir() and not (folder / CONFIG).exists():
         raise ConfigurationFault("hook.profile", "No hook is installed here. Run: pdp hook install AGENT")
     asyncio.run(serve(folder))
 
@@ -171,7 +172,9 @@ def _worth(profile: HookProfile) -> str:
     if profile.target is not None:
         return "A hook holds an agent that does not try to get out; docs/hooks.md says what it is worth."
     return (
-        "What waits for you: pdp approvals list. An agent that runs programs as you could answer for you; "
+        "What waits for you: pdp approvals list. The keys of your decision point lie in no file and no memory that "
+        "your programs read. What stays open: a program that runs as you, such as a command of the agent that you "
+        "approve, could ask it for your tokens and answer for you, write policy, or change the agent's settings; "
         "docs/hooks.md says what this is worth."
     )
 

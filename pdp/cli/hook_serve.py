@@ -1,19 +1,27 @@
-"""`pdp hook serve`: the process behind the hooks of an agent's user, which stays while they ask.
+"""`pdp hook serve`: the process behind the hooks and proxies of a user, which stays while they ask.
 
-One for each state folder. It listens on a socket in that folder, which belongs to its user alone, and decides as the
-agent's profile says: by a named decision point, or by the user's own within this process.
+One for each state folder. It listens on a socket in that folder, which belongs to its user alone. Hooks are decided
+as the agent's profile says: by a named decision point, or by the user's own within this process. The key of that
+one's tokens is in this process's memory alone, which no other process of the user may read; so are the sessions of
+proxies. What runs as the user may still ask here for a token, as `pdp approvals` does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
+import json
 import logging
 import os
+import re
+import secrets
 import signal
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,18 +32,24 @@ from pydantic import Field, ValidationError
 from pdp.adapters.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
 from pdp.adapters.hooks.own_tools import own_tool, reaches
 from pdp.authoring import local
+from pdp.authoring.installation import Installation
 from pdp.authoring.local import LocalInstallation
 from pdp.cli.connection import decided_in_time, read_token, tls_of
-from pdp.client import AsyncClient, Claims, Decision, Session, ToolCall, Waited
+from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
 from pdp.client.values import Credential
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.hook import BLOCKED, MAX_EVENT, SOCKET
+from pdp.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET
+from pdp.identity.development import SEED_BYTES
 from pdp.registry.manifest import Closed, ServerId, first_problem
 from pdp.runtime.embedded import decision_point
 from pdp.telemetry import logs
 
 IDLE_SECONDS = 3600.0  # after which a process that nobody asks ends
-LOCK = "hook.lock"
+LOCK = "serving.lock"
+KEPT_SECONDS = 1800.0  # for which a session of a proxy waits for its next start
+_TOKEN_SECONDS = 600
+_SESSION = r"^(proxy-[0-9a-f-]{36})?$"
+_PR_SET_DUMPABLE, _PT_DENY_ATTACH = 4, 31
 _ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 _EVENT_SECONDS = 60.0  # for an event to arrive whole
 log = logging.getLogger("pdp")
@@ -97,16 +111,118 @@ class _Connected:
         return await decided_in_time(call, asked, waited, self.profile.patience)
 
 
+_Place = tuple[str, str]  # server and folder
+
+
+@dataclass(slots=True)
+class ProxySessions:
+    """Sessions of proxies, each held by one start at a time. One that nobody holds is kept for the next start of the
+    same server in the same folder, and ended by `end` when none comes in time, with all that waits in it."""
+
+    end: Callable[[str], Awaitable[None]]
+    seconds: float
+    _held: set[str] = field(default_factory=set)
+    _kept: dict[str, tuple[_Place | None, asyncio.Task[None]]] = field(
+        default_factory=dict
+    )  # in the order of leaving
+
+    def take(self, start: ProxyStart) -> str:
+        """The session of a start: the one that it had, else the one left last in its place, else a new one."""
+        had, kept = (
+            start.session,
+            [each for each, (of, _) in self._kept.items() if of == (start.server, start.folder)],
+        )
+        id_ = had if had and had not in self._held else kept[-1] if kept else f"proxy-{uuid.uuid4()}"
+        if id_ in self._kept:
+            self._kept.pop(id_)[1].cancel()
+        self._held.add(id_)
+        return id_
+
+    def leave(self, id_: str, start: ProxyStart | None = None) -> None:
+        """Nobody holds it any more; without its start, only who had it may go on with it."""
+        self._held.discard(id_)
+        place = None if start is None else (start.server, start.folder)
+        self._kept[id_] = (place, asyncio.create_task(self._ended(id_)))
+
+    def adopt(self, ids: Collection[str]) -> None:
+        """Those that a process before this one knew."""
+        for id_ in sorted(set(ids) - self._held - self._kept.keys()):
+            self.leave(id_)
+
+    async def _ended(self, id_: str) -> None:
+        await asyncio.sleep(self.seconds)
+        del self._kept[id_]  # from here on nobody goes on with it
+        await self.end(id_)
+
+
+class ProxyStart(Closed):
+    """What a start of a proxy says of itself; `session` where it had one before this process began."""
+
+    server: ServerId
+    folder: str  # where it was started
+    session: Annotated[str, Field(pattern=_SESSION)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPoint:
+    """The user's own decision point within this process. `started` is done when it answers."""
+
+    home: LocalInstallation
+    tokens: Installation
+    started: Awaitable[None]
+
+    def client(self, caller: str) -> AsyncClient:
+        """A client as one of its callers."""
+
+        def token() -> str:
+            return self.tokens.caller_token(caller, time.time_ns(), lifetime_seconds=_TOKEN_SECONDS)
+
+        return AsyncClient(self.home.socket, token=token, timeout=_ANSWER_SECONDS)
+
+    async def ready(self) -> None:
+        """Raises Fault when it does not start."""
+        await asyncio.shield(asyncio.ensure_future(self.started))
+
+
 @dataclass(slots=True)
 class Resident:
-    """Answers events. `home` is the user's own installation, or None where each profile names a decision point;
-    `started` is done when the own one answers."""
+    """Answers events, proxies and `pdp approvals`. `own` is None where each profile names a decision point."""
 
     folder: Path
-    home: LocalInstallation | None
-    started: Awaitable[None] | None
+    own: OwnPoint | None
+    kept: float = KEPT_SECONDS
     _connected: dict[str, _Connected] = field(default_factory=dict)
     asked: float = field(default_factory=time.monotonic)  # when the last event came
+    running: int = 0  # conversations
+    sessions: ProxySessions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sessions = ProxySessions(self._end, self.kept)
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        self.running += 1
+        try:
+            async with asyncio.timeout(_EVENT_SECONDS):
+                name = (await reader.readline()).decode(errors="replace").strip()
+            if name == PROXY:
+                await self.proxied(reader, writer)
+                return
+            async with asyncio.timeout(_EVENT_SECONDS):
+                event = await reader.read(MAX_EVENT + 1) if name else b""
+                while len(event) <= MAX_EVENT and (more := await reader.read(MAX_EVENT + 1 - len(event))):
+                    event += more
+            code, text = await (self.desk() if name == DESK else self.answer(name, event))
+            writer.write(b"%d %d\n" % (code, len(text)) + text)
+            await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            log.info("a hook or a proxy hung up")
+        except Fault as fault:
+            log.error("%s: %s", fault.code, fault.message)
+        finally:
+            self.running -= 1
+            self.asked = time.monotonic()
+            writer.close()
 
     async def answer(self, name: str, event: bytes) -> tuple[int, bytes]:
         """Exit code and text of the hook. Never raises."""
@@ -170,24 +286,88 @@ class Resident:
         return _Connected(profile, client, lambda: None if bearer is None else read_token(bearer, "--bearer-file"))
 
     async def _own(self, agent: Agent, profile: HookProfile) -> _Connected:
-        home = self.home
-        if home is None or self.started is None:
+        own = self._point()
+        await own.ready()
+        claims = Claims(local.LOCAL_ISSUER, own.home.user, own.home.claims(agent.id))
+        return _Connected(profile, own.client(own.home.hooks_caller), lambda: claims)
+
+    def _point(self) -> OwnPoint:
+        if self.own is None:
             raise ConfigurationFault(
                 "hook.profile", "No decision point is named, and there is none of the user's own."
             )
-        await asyncio.shield(asyncio.ensure_future(self.started))
-        client = AsyncClient(home.socket, token=lambda: home.hook_token(time.time_ns()), timeout=_ANSWER_SECONDS)
-        claims = Claims(local.LOCAL_ISSUER, home.user, home.claims(agent.id))
-        return _Connected(profile, client, lambda: claims)
+        return self.own
+
+    async def desk(self) -> tuple[int, bytes]:
+        """The tokens with which the user answers, as JSON. Never raises."""
+        try:
+            own = self._point()
+            await own.ready()
+        except Fault as fault:
+            return BLOCKED, f"{fault.code}: {fault.message}".encode()
+        now = time.time_ns()
+        tokens = {"person": own.tokens.person_token(own.home.user, now), "caller": own.tokens.caller_token(DESK, now)}
+        return 0, json.dumps(tokens).encode()
+
+    async def proxied(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a start of a proxy while it is connected. It says a `ProxyStart`, then an empty line for each further
+        answer, which is a line with its session and a token as JSON. Raises Fault, ValueError."""
+        own = self._point()
+        start = ProxyStart.model_validate_json(await reader.readline())
+        session = self.sessions.take(start)
+        try:
+            await own.ready()
+            while True:
+                token = own.tokens.caller_token(PROXY, time.time_ns(), lifetime_seconds=_TOKEN_SECONDS)
+                writer.write(json.dumps({"session": session, "token": token}).encode() + b"\n")
+                await writer.drain()
+                if not await reader.readline():
+                    return
+        finally:
+            self.sessions.leave(session, start)
+
+    async def adopt(self) -> None:
+        """End in time what proxies left behind with a process before this one."""
+        if (own := self.own) is None:
+            return
+        await own.ready()
+
+        async def person() -> str:
+            return own.tokens.person_token(own.home.user, time.time_ns())
+
+        desk = AsyncApprovalClient(
+            own.home.socket, person, token=lambda: own.tokens.caller_token(DESK, time.time_ns()), surface="proxy"
+        )
+        try:
+            open_ = (await desk.list_approvals()).approvals
+            self.sessions.adopt(
+                [each.session for each in open_ if each.session and re.fullmatch(_SESSION, each.session)]
+            )
+        except RefusedError as error:
+            log.error("what earlier proxies left open is not known: %s", error.code)
+        finally:
+            await desk.close()
+
+    async def _end(self, session: str) -> None:
+        own = self._point()
+        client = own.client(PROXY)
+        try:
+            claims = Claims(local.LOCAL_ISSUER, own.home.user, own.home.claims())
+            done = await client.end_session(Session(session), claims)
+        finally:
+            await client.close()
+        if not done.noted and done.server_code != "session.unknown":
+            log.error("a session of a proxy could not be ended: %s", done.code)
 
 
 class _RefusedError(Exception):
     """The call is refused; the message is fit for a model."""
 
 
-async def serve(folder: Path, idle: float = IDLE_SECONDS) -> None:
-    """Serve the hooks of this folder, until a signal or until nobody has asked for `idle` seconds. Returns at once
-    where another process serves them. Raises Fault."""
+async def serve(folder: Path, idle: float = IDLE_SECONDS, kept: float = KEPT_SECONDS) -> None:
+    """Serve the hooks and proxies of this folder, until a signal or until nobody has asked for `idle` seconds; `kept`
+    is how long a proxy's session waits for its next start. Returns at once where another process serves them. Raises
+    Fault."""
     logs.configure("info", "text")
     local.private(folder)
     with (folder / LOCK).open("a") as lock:
@@ -195,54 +375,51 @@ async def serve(folder: Path, idle: float = IDLE_SECONDS) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        async with _own_point(folder) as (home, started):
-            await _listen(Resident(folder, home, started), idle)
+        _unreadable()
+        async with _own_point(folder) as own:
+            resident = Resident(folder, own, kept)
+            adopting = asyncio.create_task(resident.adopt())
+            await _listen(resident, idle)
+            adopting.cancel()
+
+
+def _unreadable() -> None:
+    """No other process of the user reads this one's memory, nor does a core file keep it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "linux":
+        refused = libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    elif sys.platform == "darwin":
+        refused = libc.ptrace(_PT_DENY_ATTACH, 0, None, 0)
+    else:
+        return
+    if refused:
+        raise ConfigurationFault("local.memory", "The system does not keep this process's memory from others.")
 
 
 @asynccontextmanager
-async def _own_point(folder: Path) -> AsyncIterator[tuple[LocalInstallation | None, Awaitable[None] | None]]:
+async def _own_point(folder: Path) -> AsyncIterator[OwnPoint | None]:
     try:
         home = local.load(folder)
     except ConfigurationFault as fault:
         if fault.code != "local.none":
             raise
-        yield None, None
+        yield None
         return
+    tokens = home.issued(secrets.token_bytes(SEED_BYTES))
     async with decision_point(home.config, home.socket) as started:
-        yield home, started
+        yield OwnPoint(home, tokens, started)
 
 
 async def _listen(resident: Resident, idle: float) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    running = 0
-
-    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal running
-        running += 1
-        try:
-            async with asyncio.timeout(_EVENT_SECONDS):
-                name = (await reader.readline()).decode(errors="replace").strip()
-                event = await reader.read(MAX_EVENT + 1) if name else b""
-                while len(event) <= MAX_EVENT and (more := await reader.read(MAX_EVENT + 1 - len(event))):
-                    event += more
-            code, text = await resident.answer(name, event)
-            writer.write(b"%d %d\n" % (code, len(text)) + text)
-            await writer.drain()
-        except (OSError, TimeoutError, ValueError):
-            log.info("a hook hung up")
-        finally:
-            running -= 1
-            resident.asked = time.monotonic()
-            writer.close()
-
     path = resident.folder / SOCKET
     path.unlink(missing_ok=True)  # the lock is ours, so nobody listens there
-    server = await asyncio.start_unix_server(serve_one, path)
+    server = await asyncio.start_unix_server(resident.converse, path)
     path.chmod(0o600)
     try:
-        while not ended.is_set() and (running or time.monotonic() - resident.asked < idle):
+        while not ended.is_set() and (resident.running or time.monotonic() - resident.asked < idle):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), min(idle, 5.0))
     finally:

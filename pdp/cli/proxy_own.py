@@ -1,20 +1,21 @@
-"""`pdp proxy` without a named decision point: one of the user's own, in development mode, in this process."""
+"""`pdp proxy` without a named decision point: one of the user's own, in development mode (`pdp hook serve`)."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
 import time
-import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from typing_extensions import override
 
+from pdp import hook
 from pdp.adapters.mcp.enforcement import Enforcement, EnforcementOptions
 from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.authoring import local
@@ -29,9 +30,9 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.methods import TARGET_KINDS, label_of
 from pdp.injection.excerpt import visible
 from pdp.registry.live import StdioServer, read_listed
-from pdp.runtime.embedded import decision_point
 from pdp.telemetry import logs
 
+_TOKEN_SECONDS = 300.0  # after which another is asked for
 _START_SECONDS = 60.0  # that a server may take to list its tools
 _FETCHING = frozenset({"uvx", "npx", "bunx", "pipx"})
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
@@ -84,30 +85,33 @@ class OwnProxy:
         say_confinement(server.confinement, f"pdp proxy: {server.id}")
         _say(f"it may offer {_counted(home, server)}, which you have read; all else is refused.")
         _say("what only reads goes through; the rest waits for you, and is listed by " + self._approvals("list"))
-        _say(f"policy, keys and records are in {home.folder}; who can write there decides.")
+        _say(f"policy and records are in {home.folder}; who can write there decides.")
+        _say("keys lie in no file; but a program that runs as you could ask for your tokens, and answer for you.")
         asyncio.run(self._serve(home, server))
 
     async def _serve(self, home: LocalInstallation, server: LocalServer) -> None:
         claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
-        session = Session(f"proxy-{uuid.uuid4()}")  # of this start: an agent chooses none
+        resident = _Resident(home, server.id)
         options = EnforcementOptions(
             credential=lambda _ctx: claims,
-            session=lambda _ctx: session,
+            session=lambda _ctx: resident.session,
             patience=self.patience,
             inspects_results=True,
         )
         upstream = Upstream(tuple(server.command), None, _environment(server), server.folder, server.confinement)
-        async with decision_point(home.config, home.socket) as started:
-            enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, started), options)
-            ended = asyncio.Event()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-            serving = asyncio.create_task(over_stdio(enforcement, upstream))
-            ending = asyncio.create_task(ended.wait())
-            await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
-            ending.cancel()
-            if serving.done():
-                _ended(serving)
-                return
+        beginning = asyncio.create_task(resident.begun())  # it takes seconds, as the server may
+        beginning.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+        enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, resident), options)
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        serving = asyncio.create_task(over_stdio(enforcement, upstream))
+        ending = asyncio.create_task(ended.wait())
+        await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        beginning.cancel()
+        if serving.done():
+            _ended(serving)
+            return
         os._exit(128 + signal.SIGTERM)  # a thread still reads what nobody sends
 
     def _opened(self, *, make: bool) -> LocalInstallation:
@@ -181,12 +185,65 @@ class OwnProxy:
         return () if self.state is None else ("--state", str(self.state.absolute()))
 
 
+class _Resident:
+    """The connection to the process that decides (`pdp hook serve`), which starts where none runs: it says which
+    session this start of the proxy has, and gives a token, which it alone can sign."""
+
+    def __init__(self, home: LocalInstallation, server: str) -> None:
+        self._home, self._server = home, server
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._token, self._asked = "", 0.0
+        self.session: Session | None = None  # None before the first answer
+        self._turn = asyncio.Lock()
+
+    async def begun(self) -> Session | None:
+        """The session, for as long as this process runs: an agent chooses none. Raises ConfigurationFault."""
+        await self.token()
+        return self.session
+
+    async def token(self) -> str:
+        """With which the proxy asks. Raises ConfigurationFault `local.start`."""
+        async with self._turn:
+            try:
+                if self._streams is None or self._streams[0].at_eof():
+                    await self._connect()
+                elif 0 <= time.time() - self._asked < _TOKEN_SECONDS:
+                    return self._token
+                else:
+                    await self._ask(self._streams, b"\n")
+            except (OSError, ValueError, hook.BlockedError) as error:
+                self._streams = None
+                raise ConfigurationFault(
+                    "local.start",
+                    "Your decision point does not answer; hook.log in its folder says why.",
+                    detail=repr(error),
+                ) from None
+            return self._token
+
+    async def _connect(self) -> None:
+        connection = await asyncio.to_thread(hook.connected, str(self._home.folder))
+        self._streams = await asyncio.open_unix_connection(sock=connection)
+        start = {
+            "server": self._server,
+            "folder": str(Path.cwd()),
+            "session": self.session.id if self.session else "",
+        }
+        await self._ask(self._streams, f"{hook.PROXY}\n{json.dumps(start)}\n".encode())
+
+    async def _ask(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], said: bytes) -> None:
+        (reader, writer), asked = streams, time.time()
+        writer.write(said)
+        await writer.drain()
+        answer = json.loads(await reader.readline())
+        self.session, self._token, self._asked = Session(answer["session"]), str(answer["token"]), asked
+
+
 class _PatientClient(AsyncClient):
     """The client of a user's own decision point: says what waits, and waits for the user as long as its patience."""
 
-    def __init__(self, home: LocalInstallation, own: OwnProxy, started: Awaitable[None]) -> None:
-        super().__init__(home.socket, token=lambda: home.proxy_token(time.time_ns()), timeout=_ANSWER_SECONDS)
-        self._own, self._started = own, asyncio.ensure_future(started)
+    def __init__(self, home: LocalInstallation, own: OwnProxy, resident: _Resident) -> None:
+        super().__init__(home.socket, token=resident.token, timeout=_ANSWER_SECONDS)
+        self._own, self._resident = own, resident
 
     @override
     async def filter_tools(
@@ -198,7 +255,7 @@ class _PatientClient(AsyncClient):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> ToolList:
-        await asyncio.shield(self._started)
+        session = await self._resident.begun()
         return await super().filter_tools(
             listing, credential, session=session, request_id=request_id, timeout=timeout
         )
@@ -213,8 +270,7 @@ class _PatientClient(AsyncClient):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Decision:
-        await asyncio.shield(self._started)
-        once = super().decide
+        session, once = await self._resident.begun(), super().decide
 
         async def asked(each: ToolCall) -> Decision:
             known = request_id if each is call else None

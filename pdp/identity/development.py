@@ -1,6 +1,6 @@
 """Keys and tokens for development, tests and the demo. A production configuration refuses these keys.
 
-Pure but for `write_keys` and `read_key`: the seed and the instant are arguments.
+Pure but for `publish`, `write_keys` and `read_key`: the seed and the instant are arguments.
 """
 
 from __future__ import annotations
@@ -97,6 +97,15 @@ def sign(header: Mapping[str, Json], content: Mapping[str, Json], key: Developme
     parts = f"{_base64url(canonical(header))}.{_base64url(canonical(content))}"
     signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(parts.encode("ascii"))
     return f"{parts}.{_base64url(signature)}"
+
+
+def publish(key: DevelopmentKey, folder: Path) -> None:
+    """Write `jwks.json` of a key that stays in memory, in place of another's."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    beside = folder / f".{JWKS_FILE}"
+    beside.unlink(missing_ok=True)
+    _write_new(beside, jwks([key]))
+    beside.replace(folder / JWKS_FILE)
 
 
 def write_keys(folder: Path, seed: bytes) -> DevelopmentKey:

@@ -124,14 +124,15 @@ def generate(name: str, folder: Path) -> tuple[Path, Path]:
         ),
         0o600,
     )
-    _create(
-        public,
-        private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        ),
-        0o644,
-    )
+    _create(public, public_pem(private), 0o644)
     return secret, public
+
+
+def public_pem(private: Ed25519PrivateKey) -> bytes:
+    """What stands in `<name>.pub.pem`."""
+    return private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:

@@ -163,7 +163,7 @@ MCP = (
     Mutant(
         "own-foreign-folder", "pdp/authoring/local.py", "or stat.S_IMODE(status.st_mode) & 0o077", "", "yours alone"
     ),
-    Mutant("own-two-writers", "pdp/runtime/embedded.py", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", "one"),
+    Mutant("own-two-writers", "pdp/cli/hook_serve.py", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", "one"),
     Mutant(
         "own-any-command",
         "pdp/authoring/local.py",

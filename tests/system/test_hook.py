@@ -25,7 +25,7 @@ from support.warm import warm
 from pdp.adapters.hooks.agents import AGENTS
 from pdp.adapters.hooks.own_tools import own_tools
 from pdp.authoring import local
-from pdp.authoring.installation import DAY_NS
+from pdp.authoring.installation import DAY_NS, SIGNERS
 from pdp.core.digest import digest
 from pdp.hook import SOCKET, START_SECONDS
 from pdp.registry.diff import newest_version
@@ -143,6 +143,53 @@ def test_what_signs_and_approves_is_out_of_reach_of_reading(own: Hooked) -> None
     ):
         asked = {"path": "/etc", "pattern": "x", "file_path": "/etc/hosts", argument: spelt}
         assert "where decisions are made" in blocked(own.run(tool, asked, cwd="/etc"))
+
+
+# without the one right of root by which it reads the memory of others, so that it is a user like any other
+PLAIN = (
+    sys.executable, "-c",
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 19, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])",
+)  # fmt: skip
+READS_MEMORY = """import sys
+for line in open(f"/proc/{sys.argv[1]}/maps"):
+    if line.split()[1].startswith("rw"):
+        with open(f"/proc/{sys.argv[1]}/mem", "rb") as memory:
+            memory.seek(int(line.split("-")[0], 16))
+            print(len(memory.read(1)))
+        break
+"""
+
+
+def reads_memory(process: int) -> bool:
+    """Whether a program of the user does."""
+    command = [*PLAIN, sys.executable, "-c", READS_MEMORY, str(process)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n" or "PermissionError" in done.stderr
+    return done.returncode == 0
+
+
+def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
+    """Neither in a file nor in the memory of the process that has it. What such a program can do is said."""
+    code, screen = own.install()
+    assert (code, "could ask it for your tokens" in screen) == (0, True), screen
+    former = [own.state / "issuer" / "key.json", *(own.state / "keys" / f"{name}.pem" for name in SIGNERS)]
+    for path in former:  # of a release that kept them
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("private")
+    event = {"session_id": "s", "hook_event_name": "PreToolUse", "cwd": "/", "tool_name": "Read"}
+    asked = json.dumps({**event, "tool_input": {"file_path": "/a"}})
+    assert own.send(asked, [*PLAIN, *own.command])[0] == 0
+    blocked(own.run("Bash", {"command": "make"}))
+    assert own.types(["approvals", "list", "--proxy-state", str(own.state)])[0] == 0
+    assert not any(path.exists() for path in former)
+    store = {own.state / "store" / name for name in ("index.key", "log.pem")}  # they find rows, and sign checkpoints
+    for path in {each for each in own.state.rglob("*") if each.is_file()} - store:
+        held = path.read_bytes()
+        assert re.search(rb'PRIVATE KEY|"d" *:|eyJ[\w-]+\.[\w-]+\.[\w-]+', held) is None, path
+    (resident,) = residents(own.state)
+    assert not reads_memory(resident)
+    with subprocess.Popen([*PLAIN, sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as another:
+        assert reads_memory(another.pid)
 
 
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.id)
@@ -278,7 +325,7 @@ def test_what_was_signed_long_ago_is_signed_again(own: Hooked) -> None:
     now = time.time_ns()
     assert home.signed(now)
     assert not home.signed(now + 84 * DAY_NS)  # a week before it ends
-    home.sign(now - 84 * DAY_NS, renew=True, days=90)
+    home.sign(now - 84 * DAY_NS)
     code, screen = own.install()  # it asks
     assert code == 0, screen
     assert home.signed(now)

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import re
 import shlex
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,12 +21,14 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from support.gate import PDP
 from support.own_proxy import ANSWER, SIGN, OwnProxy, tool
+from support.resident import end_residents, residents
 from support.terminal import at_terminal
 from support.warm import warm
 from test_inspection import TOKEN
 
 from devtools.demo.stage import scratch_repository
 from pdp.authoring import local
+from pdp.hook import SOCKET
 from pdp.registry.scan.scan import ScannedTool
 from pdp.store.sqlite.opening import FILE
 
@@ -54,10 +58,12 @@ def pdp() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def own(tmp_path: Path, pdp: list[str]) -> OwnProxy:
+def own(tmp_path: Path, pdp: list[str]) -> Iterator[OwnProxy]:
     made = OwnProxy(tmp_path, options=("--allow-write", str(tmp_path / "project")), program=pdp)
     made.lists(tool("here"), tool("put", "path"), tool("variables"))
-    return made
+    yield made
+    if made.state.exists():
+        end_residents(made.state, signal.SIGKILL)
 
 
 def pinned(own: OwnProxy) -> None:
@@ -183,27 +189,103 @@ async def test_a_changed_definition_is_refused_until_it_was_read_again(own: OwnP
         assert not (await client.call_tool("here", {})).is_error
 
 
-async def test_another_proxy_takes_the_place_of_the_one_that_serves(own: OwnProxy) -> None:
+def code_of(said: str) -> str:
+    """The code of the request that was opened last."""
+    return said.rpartition("pdp approvals approve ")[2].split()[0]
+
+
+async def approved(own: OwnProxy, code: str) -> None:
+    answers = [("Type the code shown above to approve", code)]
+    left, screen = await asyncio.to_thread(own.approvals, "approve", code, answers=answers)
+    assert left == 0, screen
+
+
+async def test_an_approval_outlives_a_restart_of_the_agent(own: OwnProxy) -> None:
+    """And of the process that decides. A call that is asked again joins the request that is open."""
     await asyncio.to_thread(pinned, own)
-    serves, leaves = asyncio.Event(), asyncio.Event()
+    there = {"path": str(own.project / "there")}
+    for _ in range(3):
+        async with own.client("--patience", "0") as client:
+            for _ in range(2):
+                assert (await refused(client.call_tool("put", there)))["status"] == "pending"
+    codes = set(re.findall("approve (..-..)", own.errors.read_text()))
+    assert len(codes) == 1
+    await approved(own, *codes)  # while no agent runs
+    async with own.client("--patience", "0") as client:
+        assert not (await client.call_tool("put", there)).is_error
+        assert (await refused(client.call_tool("put", there)))["status"] == "pending"
+        end_residents(own.state, signal.SIGKILL)
+        await approved(own, code_of(own.errors.read_text()))
+        while (answer := await allowed(client, "put", there)) is None:
+            pass  # its connection to the former process is not yet given up
+        assert answer
 
-    async def first() -> None:
-        async with own.client() as client:
-            assert not (await client.call_tool("here", {})).is_error
-            serves.set()
-            await leaves.wait()
 
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(first())
-        await serves.wait()
-        async with own.client() as other:
-            assert await passes(other)
-            leaves.set()
-            await serving
-            while not await passes(other):  # until it serves in the place of the first; in between nothing passes
+async def allowed(client: Client, name: str, arguments: dict[str, Any]) -> bool | None:
+    """Whether it is; None where it could not be decided."""
+    try:
+        await client.call_tool(name, arguments)
+    except MCPError as error:
+        return None if error.data["status"] == "deny" else False
+    return True
+
+
+async def test_two_starts_at_once_share_no_session(own: OwnProxy) -> None:
+    await asyncio.to_thread(pinned, own)
+    there = {"path": str(own.project / "there")}
+    async with own.client("--patience", "0") as first, own.client("--patience", "0") as second:
+        for client in (first, second):
+            assert (await refused(client.call_tool("put", there)))["status"] == "pending"
+    codes = set(re.findall("approve (..-..)", own.errors.read_text()))
+    assert len(codes) == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_waits_is_withdrawn_when_its_session_ends_and_says_so(killed: bool, own: OwnProxy) -> None:
+    """Not before; also what a process left behind that was killed."""
+    await asyncio.to_thread(pinned, own)
+    there = {"path": str(own.project / "there")}
+    if not killed:
+        process = await asyncio.to_thread(forgetful, own)
+    async with own.client("--patience", "0") as client:
+        assert (await refused(client.call_tool("put", there)))["status"] == "pending"
+        _, screen = await asyncio.to_thread(own.approvals, "list")
+        assert code_of(own.errors.read_text()) in screen
+        if killed:
+            end_residents(own.state, signal.SIGKILL)
+    if killed:
+        process = await asyncio.to_thread(forgetful, own)
+    while "its session ended" not in (await asyncio.to_thread(own.approvals, "list", "--state", "cancelled"))[1]:
+        assert process.poll() is None
+    async with own.client("--patience", "0") as client:  # and another begins
+        assert (await refused(client.call_tool("put", there)))["status"] == "pending"
+    process.kill()
+    await asyncio.to_thread(process.wait)
+
+
+def forgetful(own: OwnProxy) -> subprocess.Popen[bytes]:
+    """A process that keeps no session for another start."""
+    code = (
+        "import asyncio, pathlib, sys; from pdp.cli.hook_serve import serve; "
+        "asyncio.run(serve(pathlib.Path(sys.argv[2]), kept=0.0))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, "serve", str(own.state)])
+    while not (own.state / SOCKET).exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process
+
+
+async def test_a_process_that_decides_is_started_again_while_an_agent_runs(own: OwnProxy) -> None:
+    await asyncio.to_thread(pinned, own)
+    async with own.client() as client, own.client() as other:
+        assert await passes(client)
+        assert await passes(other)
+        end_residents(own.state, signal.SIGKILL)
+        for each in (client, other):
+            while not await passes(each):  # in between nothing passes
                 pass
-            async with own.client() as third:
-                assert await passes(third)
+        assert len(residents(own.state)) == 1
 
 
 async def passes(client: Client) -> bool:

@@ -293,6 +293,8 @@ def _vote(vote: approval_pb2.VoteEntry) -> Text:
 
 def _state(it: approval_pb2.Approval) -> str:
     state = word(approval_pb2.ApprovalState, it.state)
+    if it.resolution == "session.ended":
+        state = f"{state}, as its session ended"
     return f"{state}, {_OUTCOMES.get(it.outcome, 'outcome unknown')}" if it.outcome else state
 
 
