@@ -21,11 +21,11 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -122,6 +122,7 @@ class ProxySessions:
     end: Callable[[str], Awaitable[None]]
     seconds: float
     _held: set[str] = field(default_factory=set)
+    _past: set[str] = field(default_factory=set)  # ended
     _kept: dict[str, tuple[_Place | None, asyncio.Task[None]]] = field(
         default_factory=dict
     )  # in the order of leaving
@@ -132,7 +133,7 @@ class ProxySessions:
             start.session,
             [each for each, (of, _) in self._kept.items() if of == (start.server, start.folder)],
         )
-        id_ = had if had and had not in self._held else kept[-1] if kept else f"proxy-{uuid.uuid4()}"
+        id_ = had if had and had not in self._held | self._past else kept[-1] if kept else f"proxy-{uuid.uuid4()}"
         if id_ in self._kept:
             self._kept.pop(id_)[1].cancel()
         self._held.add(id_)
@@ -151,7 +152,8 @@ class ProxySessions:
 
     async def _ended(self, id_: str) -> None:
         await asyncio.sleep(self.seconds)
-        del self._kept[id_]  # from here on nobody goes on with it
+        del self._kept[id_]
+        self._past.add(id_)
         await self.end(id_)
 
 
@@ -165,11 +167,13 @@ class ProxyStart(Closed):
 
 @dataclass(frozen=True, slots=True)
 class OwnPoint:
-    """The user's own decision point within this process. `started` is done when it answers."""
+    """The user's own decision point within this process. `started` is done when it answers. When it is over, so is
+    the process: the next one that is asked starts another."""
 
     home: LocalInstallation
     tokens: Installation
     started: Awaitable[None]
+    over: asyncio.Event  # set when it does not serve any more
 
     def client(self, caller: str) -> AsyncClient:
         """A client as one of its callers."""
@@ -313,7 +317,8 @@ class Resident:
         """Serve a start of a proxy while it is connected. It says a `ProxyStart`, then an empty line for each further
         answer, which is a line with its session and a token as JSON. Raises Fault, ValueError."""
         own = self._point()
-        start = ProxyStart.model_validate_json(await reader.readline())
+        async with asyncio.timeout(_EVENT_SECONDS):
+            start = ProxyStart.model_validate_json(await reader.readline())
         session = self.sessions.take(start)
         try:
             await own.ready()
@@ -321,29 +326,46 @@ class Resident:
                 token = own.tokens.caller_token(PROXY, time.time_ns(), lifetime_seconds=_TOKEN_SECONDS)
                 writer.write(json.dumps({"session": session, "token": token}).encode() + b"\n")
                 await writer.drain()
-                if not await reader.readline():
+                if not await self._before_over(reader.readline()):
                     return
         finally:
             self.sessions.leave(session, start)
+
+    async def _before_over(self, line: Coroutine[Any, Any, bytes]) -> bytes:
+        """What is read while the decision point serves, else nothing."""
+        reading, over = asyncio.create_task(line), asyncio.create_task(self._point().over.wait())
+        try:
+            await asyncio.wait((reading, over), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else b""
+        finally:
+            reading.cancel()
+            over.cancel()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it could still decide."""
+        return self.own is None or not self.own.over.is_set()
 
     async def adopt(self) -> None:
         """End in time what proxies left behind with a process before this one."""
         if (own := self.own) is None:
             return
-        await own.ready()
-
-        async def person() -> str:
-            return own.tokens.person_token(own.home.user, time.time_ns())
-
         desk = AsyncApprovalClient(
-            own.home.socket, person, token=lambda: own.tokens.caller_token(DESK, time.time_ns()), surface="proxy"
+            own.home.socket,
+            lambda: own.tokens.person_token(own.home.user, time.time_ns()),
+            token=lambda: own.tokens.caller_token(DESK, time.time_ns()),
+            surface="proxy",
         )
+        found: set[str] = set()
         try:
-            open_ = (await desk.list_approvals()).approvals
-            self.sessions.adopt(
-                [each.session for each in open_ if each.session and re.fullmatch(_SESSION, each.session)]
-            )
-        except RefusedError as error:
+            await own.ready()
+            page = await desk.list_approvals()
+            found |= {each.session for each in page.approvals}
+            while page.next_page_token:
+                page = await desk.list_approvals(page_token=page.next_page_token)
+                found |= {each.session for each in page.approvals}
+            self.sessions.adopt({each for each in found if each and re.fullmatch(_SESSION, each)})
+        except (RefusedError, Fault) as error:
             log.error("what earlier proxies left open is not known: %s", error.code)
         finally:
             await desk.close()
@@ -406,8 +428,9 @@ async def _own_point(folder: Path) -> AsyncIterator[OwnPoint | None]:
         yield None
         return
     tokens = home.issued(secrets.token_bytes(SEED_BYTES))
-    async with decision_point(home.config, home.socket) as started:
-        yield OwnPoint(home, tokens, started)
+    over = asyncio.Event()
+    async with decision_point(home.config, home.socket, over) as started:
+        yield OwnPoint(home, tokens, started, over)
 
 
 async def _listen(resident: Resident, idle: float) -> None:
@@ -419,9 +442,11 @@ async def _listen(resident: Resident, idle: float) -> None:
     server = await asyncio.start_unix_server(resident.converse, path)
     path.chmod(0o600)
     try:
-        while not ended.is_set() and (resident.running or time.monotonic() - resident.asked < idle):
+        while not ended.is_set() and (
+            resident.running or (resident.wanted and time.monotonic() - resident.asked < idle)
+        ):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), min(idle, 5.0))
+                await asyncio.wait_for(ended.wait(), min(idle, 1.0))
     finally:
         server.close()
         path.unlink(missing_ok=True)

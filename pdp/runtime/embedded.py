@@ -19,11 +19,12 @@ START_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def decision_point(config: Path, target: str) -> AsyncIterator[Awaitable[None]]:
+async def decision_point(config: Path, target: str, over: asyncio.Event) -> AsyncIterator[Awaitable[None]]:
     """A decision point that answers at `target`, for as long as the context. What it gives is done when it answers,
-    and raises Fault when it does not start."""
+    and raises Fault when it does not start; `over` is set when it does not serve any more."""
     stop = asyncio.Event()
     serving = asyncio.create_task(_serve(config, stop))
+    serving.add_done_callback(lambda _: over.set())
     answers = asyncio.create_task(_answers(target, serving))
     try:
         yield answers

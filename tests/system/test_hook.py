@@ -224,9 +224,14 @@ def test_a_decision_point_that_is_away_or_does_not_start_blocks(own: Hooked) -> 
     end_residents(own.state, signal.SIGKILL)
     assert own.run("Read", {"file_path": "/a"})[0] == 0  # started again
     end_residents(own.state)
+    whole = (own.state / "pdp.yaml").read_text()
     (own.state / "pdp.yaml").write_text("mode: broken")
     own.command  # noqa: B018 - the settings are still whole
     blocked(own.run("Read", {"file_path": "/a"}))
+    (own.state / "pdp.yaml").write_text(whole)
+    ends = time.monotonic() + PATIENCE
+    while own.run("Read", {"file_path": "/a"})[0] != 0:  # once the process that could not start has ended
+        assert time.monotonic() < ends
     blocked(own.send("{}", [*own.command[:-3], str(own.folder / "nowhere"), *own.command[-2:]]))
 
 
