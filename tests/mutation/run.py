@@ -319,7 +319,11 @@ CHECKS = (
     Check("isolation", _pytest("tests/unit/judge/test_isolation.py"), ("pdp/judge/isolation", "pdp/confinement")),
     Check(
         "own proxy",
-        _pytest("tests/system/test_proxy_own.py", "-k", "person or state_folder or another or starter or network or two_starts"),
+        _pytest(
+            "tests/system/test_proxy_own.py",
+            "-k",
+            "person or state_folder or another or starter or network or two_starts",
+        ),
         ("pdp/authoring/local", "pdp/authoring/starter_pack", "pdp/runtime/embedded", "pdp/cli/proxy_"),
     ),
     Check("hook events", _pytest("tests/unit/adapters/test_hook_agents.py"), ("pdp/adapters/hooks/",)),
