@@ -40,7 +40,7 @@ class ListedPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InstallationFolder:
     """Where an installation lies. All paths are below `folder`."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Installation(Place):
+class Installation(InstallationFolder):
     """A place, and the key that signs its tokens."""
 
     key: DevelopmentKey = field(repr=False)

@@ -35,8 +35,8 @@ from pdp.authoring.installation import (
     DESK,
     SIGNERS,
     Installation,
+    InstallationFolder,
     ListedPerson,
-    Place,
     configuration,
     write,
 )
@@ -120,7 +120,7 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalInstallation(Place):
+class LocalInstallation(InstallationFolder):
     """The folder, opened. `user` is the user of the machine."""
 
     user: str

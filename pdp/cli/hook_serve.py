@@ -111,7 +111,7 @@ class _Connected:
         return await decided_in_time(call, asked, waited, self.profile.patience)
 
 
-_Place = tuple[str, str]  # server and folder
+_StartedFrom = tuple[str, str]  # server and folder
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class ProxySessions:
     seconds: float
     _held: set[str] = field(default_factory=set)
     _past: set[str] = field(default_factory=set)  # ended
-    _kept: dict[str, tuple[_Place | None, asyncio.Task[None]]] = field(
+    _kept: dict[str, tuple[_StartedFrom | None, asyncio.Task[None]]] = field(
         default_factory=dict
     )  # in the order of leaving
 
