@@ -65,7 +65,7 @@ class InstallationFolder:
 
 @dataclass(frozen=True, slots=True)
 class Installation(InstallationFolder):
-    """A place, and the key that signs its tokens."""
+    """Its folder, and the key that signs its tokens."""
 
     key: DevelopmentKey = field(repr=False)
 
