@@ -26,7 +26,7 @@ severe := {
 # METADATA
 # title: Codes that an honest call may have, and an attack often has
 doubtful := {
-	"shell": {"attack_tool", "capture", "credential_file", "dynamic_command", "halt", "persistence", "privilege"},
+	"shell": {"attack_tool", "capture", "credential_file", "dynamic_command", "halt", "persistence", "privilege", "upload"},
 	"shell_word": {"control", "operator", "option", "redirection"},
 	"path": {"control", "expansion", "sensitive"},
 	"sql": {"destructive", "privilege", "schema_probe", "stacked"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,6 +12,8 @@ import tree_sitter_bash
 
 MAX_NODES = 16_384
 MAX_HEREDOCS = 32  # the parser takes quadratic time for them
+MAX_SUBSTITUTIONS = 128  # each is read once more in each that it stands in
+MAX_VALUE = 256  # characters that a variable is followed for: it may hold itself twice
 _EXPANSIONS = (
     "simple_expansion",
     "expansion",
@@ -20,6 +22,20 @@ _EXPANSIONS = (
     "arithmetic_expansion",
 )
 UNKNOWN = "\ufffd"  # stands for what only the shell knows
+CARRIED = "\ufff9"  # behind it: that is what a file or a program says
+LINE = "\ufffa"  # behind it: that is a line that `read` took
+_KNOWN: Mapping[str, str] = {"HOME": "~", "PWD": ".", "TMPDIR": "/tmp"}  # noqa: S108 - read, not used
+_DEFAULTS = frozenset({":-", "-", ":=", "="})
+# what commands in a substitution say that is no content: versions, dates, names and numbers that they are given
+_SAYS_LITTLE = re.compile(
+    r"(?:uname|date|arch|nproc|seq|expr|basename|dirname|realpath|mktemp|tput|sw_vers|lsb_release|getconf|echo|printf|pwd|which"
+    r"|dpkg --print-architecture|rpm -[Eq]|git (?:rev-parse|describe|branch|merge-base|symbolic-ref|tag|remote)"
+    r"|(?:node|npm|go|python3?|ruby|rustc|cargo|java|php) (?:-v|--?version|env|pkg get version)|curl|wget"
+    r"|gcloud (?:auth print|config get)|gh auth token|az account get-access-token|kubectl create token"
+    r"|aws (?:sts|ecr get-login-password))\b"
+)
+_FILTERS = re.compile(r"(?:cut|head|tail|tr|sed|grep|awk|jq|sort|uniq|wc|xargs)\b")  # of what they are handed
+_FILE = re.compile(r"\s[^\s'\"-][^\s'\"]*[./]")
 
 
 @cache
@@ -37,6 +53,7 @@ class ShellCommand:
     name_raw: str
     pipe: int = 0
     inside: bool = False  # within a substitution
+    reads: str = ""  # the file that its input comes from
 
 
 @dataclass(slots=True)
@@ -57,27 +74,49 @@ class TooMuchError(Exception):
 
 def read_line(text: str) -> tuple[ShellLine, bool]:
     """What stands in a text, and whether the grammar does not take all of it. Raises TooMuchError."""
-    if text.count("<<") > MAX_HEREDOCS:
+    if text.count("<<") > MAX_HEREDOCS or text.count("$(") + text.count("`") // 2 > MAX_SUBSTITUTIONS:
         raise TooMuchError
     source = text.encode(errors="replace")
     tree = _parser().parse(source)
     if tree is None or tree.root_node.descendant_count > MAX_NODES:
         raise TooMuchError
     line, pipes = ShellLine(), 0
-    pending: list[tuple[tree_sitter.Node, int, bool]] = [(tree.root_node, 0, False)]
+    known = dict(_KNOWN)
+    pending: list[tuple[tree_sitter.Node, int, bool, str]] = [(tree.root_node, 0, False, "")]
     while pending:
-        node, pipe, inside = pending.pop()
+        node, pipe, inside, reads = pending.pop()
         kind = node.type
         if kind == "pipeline":
             pipes += 1
             pipe = pipe or pipes
         elif kind == "command":
-            line.commands.append(_command(node, pipe, inside=inside))
+            line.commands.append(_command(node, known, pipe, inside=inside, reads=reads))
+        elif kind in ("variable_assignment", "for_statement"):
+            _assign(node, known)
+        elif kind == "redirected_statement":
+            reads = _input(node, known) or reads
         else:
             _count(line, node)
         inside = inside or kind in ("command_substitution", "process_substitution")
-        pending.extend((child, pipe, inside) for child in reversed(node.children))
+        pending.extend((child, pipe, inside, reads) for child in reversed(node.children))
     return line, tree.root_node.has_error
+
+
+def _assign(node: tree_sitter.Node, known: dict[str, str]) -> None:
+    """What a variable stands for from here on; of several values the shortest, which is nearest to a root."""
+    name = node.child_by_field_name("name") or node.child_by_field_name("variable")
+    values = [_value(each, known) for each in node.children_by_field_name("value")]
+    if name is not None:
+        value = min(values, key=len, default=UNKNOWN)
+        known[_written(name)] = value if len(value) <= MAX_VALUE else UNKNOWN + CARRIED
+
+
+def _input(node: tree_sitter.Node, known: Mapping[str, str]) -> str:
+    for each in node.children_by_field_name("redirect"):
+        to = each.child_by_field_name("destination")
+        if each.type == "file_redirect" and to is not None and re.match(r"\d*<(?![<&])", _written(each)):
+            return _value(to, known)
+    return ""
 
 
 def _count(line: ShellLine, node: tree_sitter.Node) -> None:
@@ -92,10 +131,12 @@ def _count(line: ShellLine, node: tree_sitter.Node) -> None:
         line.functions += 1
 
 
-def _command(node: tree_sitter.Node, pipe: int, *, inside: bool) -> ShellCommand:
+def _command(node: tree_sitter.Node, known: dict[str, str], pipe: int, *, inside: bool, reads: str) -> ShellCommand:
     name = node.child_by_field_name("name")
-    arguments = [_value(child) for child in node.children_by_field_name("argument")]
-    named = _value(name) if name is not None else ""
+    arguments = [_value(child, known) for child in node.children_by_field_name("argument")]
+    named = _value(name, known) if name is not None else ""
+    if named == "read":
+        known.update(dict.fromkeys(arguments, UNKNOWN + LINE))
     return ShellCommand(
         named.replace("\\", "/").rsplit("/", 1)[-1] if UNKNOWN not in named else named,
         arguments,
@@ -103,6 +144,7 @@ def _command(node: tree_sitter.Node, pipe: int, *, inside: bool) -> ShellCommand
         _written(name) if name is not None else "",
         pipe,
         inside,
+        reads,
     )
 
 
@@ -120,18 +162,50 @@ _PLAIN: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _value(node: tree_sitter.Node) -> str:
-    """A word as the shell passes it on; `UNKNOWN` for what is put in its place."""
+def _value(node: tree_sitter.Node, known: Mapping[str, str]) -> str:
+    """A word as the shell passes it on; `UNKNOWN` for what is put in its place and not known."""
     kind = node.type
+    if kind in ("simple_expansion", "expansion"):
+        return _variable(node, known)
     if kind in _EXPANSIONS:
-        return UNKNOWN
+        return UNKNOWN + (CARRIED if kind == "command_substitution" and _says_much(node) else "")
     if kind in _PLAIN:
         return _PLAIN[kind](_written(node))
     if kind == "string":
-        return "".join(_value(child) if child.type in _EXPANSIONS else _inner(child) for child in node.children)
+        return "".join(
+            _value(child, known) if child.type in _EXPANSIONS else _inner(child) for child in node.children
+        )
     if node.named_child_count and kind in ("command_name", "concatenation", "translated_string"):
-        return "".join(map(_value, node.children))
+        return "".join(_value(child, known) for child in node.children)
     return _written(node)
+
+
+def _variable(node: tree_sitter.Node, known: Mapping[str, str]) -> str:
+    """What `$X` or `${X}` stands for, and of `${X:-Y}` what it stands for where `X` is nothing."""
+    first, *rest = node.named_children or [node]
+    operator = next(
+        (_written(each) for each in node.children if not each.is_named and _written(each) in _DEFAULTS), ""
+    )
+    if first.type != "variable_name" or (rest and not operator):
+        return UNKNOWN
+    default = _value(rest[0], known) if rest and rest[0].type in ("word", "string", "raw_string") else UNKNOWN
+    return known.get(_written(first), default)
+
+
+def _says_much(node: tree_sitter.Node) -> bool:
+    """Whether what a substitution puts in its place may be content of a file or of this machine."""
+    first, *rest = [_written(each).strip() for each in _descendants(node, "command")] or [""]
+    handed = all(_SAYS_LITTLE.match(each) or (_FILTERS.match(each) and not _FILE.search(each)) for each in rest)
+    return "<" in _written(node) or not _SAYS_LITTLE.match(first) or not handed
+
+
+def _descendants(node: tree_sitter.Node, kind: str) -> Iterator[tree_sitter.Node]:
+    pending = [node]
+    while pending:
+        each = pending.pop()
+        if each.type == kind:
+            yield each
+        pending.extend(reversed(each.children))
 
 
 def _inner(node: tree_sitter.Node) -> str:

@@ -50,6 +50,7 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "credential_file": "reads or writes keys, passwords or tokens",
         "persistence": "leaves something that runs later: schedules, profiles, authorized keys, services",
         "exfiltration": "sends a file or the output of a command to a host",
+        "upload": "hands a file or output to a host by a program made for that: copies, mails, stores",
         "evasion": "switches off logs, history, firewalls or mandatory access control",
         "privilege": "acts as another user or changes who may do what",
         "dynamic_command": "the name of a command is an expansion",

@@ -125,7 +125,9 @@ _STORES = {
     "procdump": re.compile(r""),
     "pass": re.compile(r"^show\b"),
     "gcloud": re.compile(r"auth print-(?:access|identity)-token"),
-    "kubectl": re.compile(r"\b(?:get|describe)\s+secrets?\b"),
+    "gh": re.compile(r"auth token"),
+    "az": re.compile(r"account get-access-token"),
+    "kubectl": re.compile(r"\b(?:get|describe)\s+secrets?\b|create token"),
     "aws": re.compile(r"secretsmanager get-secret-value|ssm get-parameters?\b.*--with-decryption|get-session-token"),
     "vault": re.compile(r"^(?:kv\s+)?(?:get|read)\b"),
     "gpg": re.compile(r"--export-secret"),
@@ -140,7 +142,6 @@ _DAEMONS = re.compile(
     r"auditd|syslog|journald|iptables|firewalld?|ufw|falcon|apparmor|cbdaemon|crowdstrike|nxlog|fail2ban|osquery|wazuh|"
     r"clam(?:av|d)|sentinel|mdatp|ossec|aide|selinux|cylance|carbonblack|sysmon|auditbeat|filebeat"
 )
-_REMOTE = re.compile(r"^(?:[\w.-]+@)?[\w.-]+\.\w+$|^\d{1,3}(?:\.\d{1,3}){3}$|://")
 _SECURITY_MODES = {
     "setenforce": "0", "aa-teardown": "", "aa-disable": "", "aa-complain": "", "dmesg": r"-[cC]|--clear",
     "journalctl": r"--vacuum|--rotate", "xattr": r"-[a-z]*[cd]", "wevtutil": "cl", "auditpol": "",
@@ -236,20 +237,6 @@ def _remains(name: str, arguments: Sequence[str], _: str) -> bool:
     return name == "git" and re.search(r"core\.(?:hooksPath|fsmonitor|sshCommand)|alias\.\w+\s+!", joined) is not None
 
 
-def _sends_away(name: str, arguments: Sequence[str], _: str) -> bool:
-    """A file or the output of a command, handed to a host that is named."""
-    joined = " ".join(arguments)
-    if name in ("nc", "ncat", "netcat"):
-        return "--send-only" in joined
-    if name == "curl":
-        return bool(
-            re.search(r"(?:^|\s)(?:-T|--upload-file|--data-binary|-d|--data|-F|--form)\s*(?:\S*=)?[@-]", joined)
-        )
-    if name == "wget":
-        return bool(re.search(r"--post-(?:file|data)=\S*(?:\ufffd|/)", joined))
-    return name in ("tftp", "ftp", "uuencode", "rclone") and any(_REMOTE.search(each) for each in arguments)
-
-
 def _stops(name: str, arguments: Sequence[str], _: str) -> bool:
     if name in ("init", "telinit"):
         return arguments[:1] in (["0"], ["6"])
@@ -280,7 +267,6 @@ JUDGES: tuple[tuple[str, Judge], ...] = (
     ("evasion", _switches_off),
     ("privilege", _changes_accounts),
     ("persistence", _remains),
-    ("exfiltration", _sends_away),
     ("halt", _stops),
     ("obfuscated", _runs_encoded),
 )

@@ -71,13 +71,18 @@ _SENSITIVE = re.compile(
     | usr[/\\]+(?: etc | pkgsrc | lib[/\\]+(?:cron|security) )
     | opt[/\\]+(?: lampp | xampp | apache | httpd | nginx | tomcat | jboss | mysql )
     | private[/\\]+etc | library[/\\]+(?: keychains | webserver | preferences )
-    | \.ssh(?:[/\\]|$) | \.aws[/\\] | \.kube[/\\] | \.gnupg | \.docker[/\\]config | \.netrc | \.pgpass
-    | \.git-credentials
+    | \.ssh(?:[/\\]|$) | \.aws(?:[/\\]|$) | \.kube(?:[/\\]|$) | \.gnupg | \.docker[/\\]config | \.netrc | \.pgpass
+    | \.git-credentials | \.azure[/\\] | \.config[/\\](?: gcloud | gh[/\\]hosts | rclone ) | \.vault-token
+    | \.password-store | \.s3cfg | \.cargo[/\\]credentials | \.terraform\.d[/\\]credentials | \.m2[/\\]settings
+    | \.local[/\\]state[/\\]pdp | credentials\.json$ | service-account[\w-]*\.json$
+    | [^/\\]+\.(?:pem|p12|pfx|jks|kdbx)$
+    | logins\.json$ | key[34]\.db$ | cookies\.sqlite | login\sdata$ | wallet\.dat$
     | \.my\.cnf | \.npmrc | \.pypirc | \.(?:bash|mysql|psql|zsh|sh|python)_history | \.history | \.bash_profile
     | \.bashrc
     | \.profile | \.htpasswd | \.htaccess | id_(?:rsa|dsa|ecdsa|ed25519) | authorized_keys | known_hosts | sam$
     | ntds\.dit
-    | unattend\.xml | web\.config | wp-config\.php | (?:var[/\\])?run[/\\]secrets | docker\.sock | \.env$
+    | unattend\.xml | web\.config | wp-config\.php | (?:var[/\\])?run[/\\]secrets | docker\.sock
+    | \.env(?:\.(?!example|sample|template|dist|test)\w+){0,2}$
     | (?:WEB|META)-INF[/\\]
     | (?: apache2? | php5? | xampp | mysql | program\sfiles[^/\\]* )[/\\]+
         (?: logs? | conf | php\.ini | bin | data | my\. | apache | mysql | filezilla | xampp )
@@ -145,9 +150,9 @@ def _of(text: str) -> Iterator[str]:
         return
     if _climbs(text):
         yield "traversal"
-    for code, pattern in _FORMS:
-        if pattern.search(text):
-            yield code
+    yield from (code for code, pattern in _FORMS if pattern.search(text))
+    if _SENSITIVE.search(text) or _SENSITIVE.search(plain(text)):
+        yield "sensitive"
     if _SCHEME.match(text) and not _DRIVE.match(text.lstrip()[:2]):
         yield "scheme"
     elif _STREAM.search(text[2:] if _DRIVE.match(text) else text):
@@ -161,11 +166,21 @@ _FORMS = (
     ("device", _NAMESPACE),
     ("network_share", _UNC),
     ("expansion", _EXPANSION),
-    ("sensitive", _SENSITIVE),
     ("control", _CONTROL),
 )
 _SEPARATORS = re.compile(r"[/\\]+")
 _UP = re.compile(r"\.{2,}[\s.;]*(?:;.*)?|\.\s\.\s*|\.;\.")
+
+
+def plain(text: str) -> str:
+    """A path as systems resolve it: without `.`, `..`, empty parts, and blanks and dots at the end of a part."""
+    parts: list[str] = []
+    for part in _SEPARATORS.split(text.strip()):
+        if _UP.fullmatch(part):
+            del parts[-1:]
+        elif bare := re.split(r"::?\$", part)[0].rstrip(" ."):
+            parts.append(bare)
+    return ("/" if text.strip()[:1] in ("/", "\\") else "") + "/".join(parts)
 
 
 def _climbs(text: str) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
-from pdp.content.guards.bash import UNKNOWN, ShellCommand, ShellLine, read_line
+from pdp.content.guards.bash import CARRIED, LINE, UNKNOWN, ShellCommand, ShellLine, read_line
 from pdp.content.guards.codes import UNPARSED
 from pdp.content.guards.intrusion import JUDGES, TEXTS, Judge
+from pdp.content.guards.outflow import handed_out, says_content
+from pdp.content.guards.path import plain
 
 MAX_SCRIPTS = 8  # scripts within a line, all levels together
 _I = re.IGNORECASE
@@ -35,7 +38,7 @@ def whole(text: str) -> Iterator[str]:
         yield from _of_text(script)
         yield from _of_line(line)
         for command in line.commands:
-            pending.extend(_scripts(command))
+            pending.extend(filter(None, _scripts(command)))
 
 
 def word(text: str) -> Iterator[str]:
@@ -141,35 +144,49 @@ _SOCKETS = re.compile(
 _CODE_OPTION = re.compile(r"-[a-zA-Z]*[cer]\b|--eval|-Command", _I)
 
 
+# options of what starts or reaches others that take the next word with them
+_VALUED: Mapping[str, str] = {
+    "sudo": "ugUCpRrtThD", "doas": "uC", "env": "uC", "nice": "n", "ionice": "cnpP", "timeout": "sk",
+    "xargs": "IndPLEsaJ", "parallel": "jNIS", "strace": "oepEu", "runuser": "ug", "watch": "n",
+    "ssh": "pilFoJLRDbcEmWSBIOQw",
+}  # fmt: skip
+
+
+def _after_options(name: str, arguments: Sequence[str]) -> list[str]:
+    """The words of a command behind its options, settings and times."""
+    valued = _VALUED.get(name, "")
+    for at, each in enumerate(arguments):
+        taken = at > 0 and re.fullmatch(f"-[{valued}]", arguments[at - 1]) is not None if valued else False
+        plain = not each.startswith("-") and not taken
+        if plain and (name == "ssh" or not re.fullmatch(r"\w+=.*|[\d.]+[smhd]?|root", each, re.DOTALL)):
+            return list(arguments[at:])
+    return []
+
+
 def _unwrapped(command: ShellCommand) -> tuple[str, list[str]]:
     """Name and arguments without what only starts them."""
     name, arguments = command.name, command.arguments
-    while name in _PREFIXES and arguments:
-        rest = [
-            a
-            for a in arguments
-            if not a.startswith("-") and "=" not in a and not re.fullmatch(r"[\d.]+[smhd]?|root", a)
-        ]
-        if not rest:
-            break
-        at = arguments.index(rest[0])
-        name, arguments = rest[0].rsplit("/", 1)[-1], arguments[at + 1 :]
+    while name in _PREFIXES and (rest := _after_options(name, arguments)):
+        name, arguments = rest[0].rsplit("/", 1)[-1], rest[1:]
     return name, arguments
 
 
 def _scripts(command: ShellCommand) -> Iterator[str]:
     """Scripts that a command is given."""
     name, arguments = _unwrapped(command)
-    if name in _SHELLS or name in ("su", "ssh"):
-        for at, argument in enumerate(arguments[:-1]):
-            if re.fullmatch(r"-[a-z]*c", argument):
-                yield arguments[at + 1]
-    elif name == "eval" and arguments:
+    if name in _SHELLS or name == "su":
+        yield from (script for option, script in pairwise(arguments) if re.fullmatch(r"-[a-z]*c", option))
+    elif name == "ssh":
+        yield " ".join(_after_options(name, arguments)[1:])
+    elif name == "eval":
         yield " ".join(arguments)
+    elif name == "trap":
+        yield from arguments[:1]
     elif name == "find":
-        for at, argument in enumerate(arguments):
-            if argument in ("-exec", "-execdir", "-ok"):
-                yield shlex.join(a for a in arguments[at + 1 :] if a not in (";", "+", "{}"))
+        for at in (at for at, each in enumerate(arguments) if each in ("-exec", "-execdir", "-ok")):
+            yield shlex.join(a for a in arguments[at + 1 :] if a not in (";", "+", "{}"))
+    if command.name == "env" and "-S" in command.arguments:
+        yield " ".join(command.arguments).partition("-S ")[2]
 
 
 def _of_text(text: str) -> Iterator[str]:
@@ -218,16 +235,26 @@ _TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 
 
+_SECRETS = tuple(pattern for code, pattern in (*_TEXTS, *TEXTS) if code == "credential_file")
+
+
 def _of_line(line: ShellLine) -> Iterator[str]:
+    carrying: set[int] = set()  # pipelines
     for command in line.commands:
         name, arguments = _unwrapped(command)
         if command.name_raw and _disguised(command):
             yield "obfuscated"
-        if UNKNOWN in command.name and command.name.strip(UNKNOWN + "/") == "":
+        if UNKNOWN in command.name and command.name.strip(UNKNOWN + CARRIED + LINE + "/") == "":
             yield "dynamic_command"
+        if any(pattern.search(f" {plain(each)}") for each in (*arguments, command.reads) for pattern in _SECRETS):
+            yield "credential_file"
         for code, judge in (*_JUDGES, *JUDGES):
             if judge(name, arguments, command.raw):
                 yield code
+        yield from handed_out(command, name, arguments, fed=command.pipe in carrying)
+        if command.pipe and says_content(command):
+            carrying.add(command.pipe)
+    yield from _deletions(line)
     yield from _of_pipes(line)
 
 
@@ -250,7 +277,8 @@ def _of_pipes(line: ShellLine) -> Iterator[str]:
         )
     ):
         yield "remote_code"
-    if loads and any(_starts_loaded(c) for c in line.commands if c not in loads):
+    stored = {each for command in loads for each in _stored(command)}
+    if loads and any(_starts_loaded(c, stored) for c in line.commands if c not in loads):
         yield "remote_code"
     if fed and any(_DECODERS.search(c.raw) for c in line.commands):
         yield "obfuscated"
@@ -265,8 +293,20 @@ def _runs(command: ShellCommand) -> bool:
     return re.sub(r"[\d.]+$", "", name) in _INTERPRETERS or name in ("eval", "source", ".")
 
 
-def _starts_loaded(command: ShellCommand) -> bool:
+def _stored(command: ShellCommand) -> Iterator[str]:
+    """Names under which what is loaded is stored."""
+    for option, value in pairwise(command.arguments):
+        if re.fullmatch(r"-[a-zA-Z]*[oO]|--output(?:-document)?", option):
+            yield value
+    for each in command.arguments:
+        if "://" in each:
+            yield each.rsplit("/", 1)[-1]
+
+
+def _starts_loaded(command: ShellCommand, stored: set[str]) -> bool:
     name, arguments = _unwrapped(command)
+    if _runs(command) and any(each.removeprefix("./") in stored for each in arguments):
+        return True
     if name == "chmod":
         return any(re.fullmatch(r"[ugoa]*\+[rws]*x\w*|[0-7]?7[0-7]{2}", each) for each in arguments)
     return command.name_raw.startswith(("./", "/tmp/", "/var/tmp/", "/dev/shm/")) or (  # noqa: S108 - looked for
@@ -274,23 +314,110 @@ def _starts_loaded(command: ShellCommand) -> bool:
     )
 
 
+# what no work is left without: roots, homes, and the folders of a system
 _ROOTS = re.compile(
-    r"/+\*?|~/?\*?|/\.\*?|\.\*|/(?:home|etc|usr|var|boot|bin|lib|root|opt|sys|proc|dev|srv)/?\*?|\$HOME/?\*?|\*|--no-preserve-root|C:\\?\*?",
+    r"/|~[\w.-]*|(?:\.\./)*\.\.|[a-z]:/?|/(?:home|users|export/home)(?:/[^/]+)?"
+    r"|/(?:etc|usr|var|boot|bin|sbin|lib\d*|root|opt|sys|proc|dev|srv|system|library|applications|private|volumes|windows)"
+    r"|/(?:usr|system|private)/(?:bin|sbin|lib\w*|share|local|etc|var)|/var/lib|[a-z]:/(?:windows|users)(?:/[^/]+)?",
     _I,
 )
+_EVERYTHING = re.compile(r"(?:[*?.]|\[[^\]]*\])+")
+_NARROWING = frozenset(
+    {*("-name", "-iname", "-path", "-ipath", "-regex", "-iregex", "-wholename", "-empty", "-mtime", "-mmin", "-size")}
+)
+MAX_BRACES = 16  # words that braces make of one
 
 
-def _destroys(name: str, arguments: Sequence[str], _: str) -> bool:
+def _is_root(written: str, where: str) -> bool:
+    """Whether a path, seen from a folder, is one of the roots or everything within one."""
+    return any(_ROOTS.fullmatch(_folder(each, where)) for each in _braces(written))
+
+
+def _folder(path: str, where: str) -> str:
+    """A path without `.`, `..` and, at its end, what names everything in a folder."""
+    at = path if path[:1] in ("/", "~") or path[1:2] == ":" or UNKNOWN in path[:1] else f"{where}/{path}"
+    at = at.replace("\\", "/")
+    parts: list[str] = []
+    for part in at.split("/")[1:] if at.startswith("/") else at.split("/"):
+        if part == ".." and parts and parts[-1] != ".." and not parts[-1].startswith("~"):
+            parts.pop()
+        elif part == ".." and not parts and at.startswith("/"):
+            continue
+        elif part not in ("", "."):
+            parts.append(part)
+    if parts and (_EVERYTHING.fullmatch(parts[-1]) and parts[-1] != ".."):
+        parts.pop()
+    elif len(parts) == 1 and at.startswith("/") and re.search(r"[*?\[]", parts[0]):
+        parts.pop()  # several folders of a root are as bad as all
+    return ("/" if at.startswith("/") else "") + "/".join(parts)
+
+
+def _braces(word: str) -> list[str]:
+    found = re.match(r"([^{}]*)\{([^{}]*,[^{}]*)\}(.*)", word)
+    if found is None:
+        return [word]
+    return [f"{found[1]}{each}{found[3]}" for each in found[2].split(",")[:MAX_BRACES]]
+
+
+def _deletions(line: ShellLine) -> Iterator[str]:
+    """`destructive` for what deletes, moves away or closes a root; changes of folder are followed."""
+    where = "."
+    for command in line.commands:
+        name, arguments = _unwrapped(command)
+        if name in ("cd", "pushd"):
+            to = next((each for each in arguments if not each.startswith("-")), "~")
+            where = _folder(to, where) or "."
+        elif _destroys(name, arguments, where):
+            yield "destructive"
+    for pipe in {each.pipe for each in line.commands if "xargs" in each.raw[:8] and _unwrapped(each)[0] in _ERASING}:
+        others = [_unwrapped(each) for each in line.commands if each.pipe == pipe]
+        if _hands_on_roots([each for each in others if each[0] not in _ERASING], where):
+            yield "destructive"
+
+
+_ERASING = frozenset({"rm", "unlink", "shred"})
+
+
+def _hands_on_roots(commands: Sequence[tuple[str, list[str]]], where: str) -> bool:
+    """Whether commands of a pipeline tell the last all that is in a root."""
+    return all(name in ("ls", "echo", "printf", "find", "dir") for name, _ in commands) and any(
+        _NARROWING.isdisjoint(arguments)
+        and any(_is_root(each, where) for each in arguments if each not in ("*", "."))
+        for _, arguments in commands
+    )
+
+
+def _destroys(name: str, arguments: Sequence[str], where: str) -> bool:
     flags = "".join(a[1:] for a in arguments if a.startswith("-") and not a.startswith("--"))
-    if name == "rm":
+    places = [a for a in arguments if not a.startswith("-")]
+    if (
+        where == "."
+    ):  # all of a folder that is not known is work; all of it that begins with a dot is the one above too
+        places = [a for a in places if _folder(a, where) or a == ".*"]
+        places = [".." if a == ".*" else a for a in places]
+    roots = [a for a in places if _is_root(a, where)]
+    if name in ("rm", "chmod", "chown", "chgrp"):
         deep = "r" in flags.lower() or "--recursive" in arguments
-        return deep and ("--no-preserve-root" in arguments or any(_ROOTS.fullmatch(a) for a in arguments if a != "*"))
-    if name in ("chmod", "chown"):
-        return "R" in flags and any(_ROOTS.fullmatch(a) for a in arguments if a not in ("*", ".*"))
+        return deep and bool(roots or "--no-preserve-root" in arguments)
+    if name == "mv":
+        return any(a in roots for a in places[:-1])
+    if name == "rsync":
+        return any(a.startswith("--del") for a in arguments) and places[-1:] == roots[-1:] != []
+    if name == "find":
+        acts = {"-delete", "-exec", "-execdir", "-ok"} & set(arguments)
+        deletes = "-delete" in acts or bool(acts and {"rm", "shred", "unlink"} & set(arguments))
+        narrowed = any(a in _NARROWING and b not in ("*", ".*") for a, b in pairwise([*arguments, ""]))
+        return deletes and not narrowed and any(_is_root(a, where) for a in arguments[:2])
+    return False
+
+
+def _wipes(name: str, arguments: Sequence[str], _: str) -> bool:
     if name == "dd":
         return any(re.match(r"of=/dev/(?!null|stdout|stderr|zero)", a) for a in arguments)
     if name == "shred":
         return any(a.startswith("/dev/") for a in arguments)
+    if name == "sgdisk":
+        return any(re.fullmatch(r"-[zZo]|--zap\S*|--clear", a) for a in arguments)
     return name.startswith("mkfs") or name in ("wipefs", "vssadmin")
 
 
@@ -308,19 +435,6 @@ def _connects(name: str, arguments: Sequence[str], _: str) -> bool:
     if re.sub(r"[\d.]+$", "", name) in _INTERPRETERS:
         return any(map(_CODE_OPTION.fullmatch, arguments)) and bool(_SOCKETS.search(joined))
     return name == "xterm" and "-display" in arguments
-
-
-def _sends(name: str, arguments: Sequence[str], raw: str) -> bool:
-    joined = " ".join(arguments)
-    if name == "curl":
-        return bool(
-            re.search(r"(?:-d|--data\S*|-F|--form)\s*\S*@|(?:^|\s)(?:-T|--upload-file)\b|\ufffd", joined)
-        ) and bool(re.search(r"@|-T|--upload|(?:-d|--data\S*|\?\S*)\s*\S*\ufffd", joined))
-    if name == "wget":
-        return "--post-file" in joined or "--body-file" in joined
-    if name in ("nslookup", "dig", "ping", "host"):
-        return bool(re.search(r"\ufffd[\w.-]*\.[a-z]{2,}", joined)) and ("$(" in raw or "`" in raw)
-    return False
 
 
 def _gains(name: str, arguments: Sequence[str], raw: str) -> bool:
@@ -366,9 +480,8 @@ def _hides(name: str, arguments: Sequence[str], raw: str) -> bool:
 
 
 _JUDGES: tuple[tuple[str, Judge], ...] = (
-    ("destructive", _destroys),
+    ("destructive", _wipes),
     ("reverse_shell", _connects),
-    ("exfiltration", _sends),
     ("privilege", _gains),
     ("persistence", _stays),
     ("evasion", _hides),
