@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -207,3 +209,50 @@ def document(value: Any) -> dict[str, Any]:
     """The input with one value in all the places where a pack looks for it."""
     held = {} if value is ABSENT else {"x": value}
     return {"arguments": {"value": {**held, "list": [] if value is ABSENT else [value]}}}
+
+
+# values whose types OPA knows: written out, given by builtins, by comprehensions and by rules
+KNOWN: tuple[str, ...] = (
+    *("1", '"k"', "true", "null", '["k"]', "[1]", '["k", 1]', "[]", '{"k"}', "{1}", '{"k": 1}', "{}"),
+    *('{"k": {"n": 1}}', "count(input.subject.groups)", "lower(input.server.id)", 'split(input.server.id, ",")'),
+    *("[x | some x in input.subject.groups]", "{x | some x in input.subject.groups}", "[1 | true]"),
+    *("{k: 1 | some k in input.subject.groups}", "time.date(input.time.ns)", "input.subject.groups", "input.time.ns"),
+    *("const", "consts", "table", "keys", "fn(1)", "gathered"),
+)
+_GIVEN = (
+    ("const", "const := 5"),
+    ("consts", 'consts := ["k", "v"]'),
+    ("table", 'table := {"k": 1, "z": 2}'),
+    ("keys", "keys contains t.name if some t in input.targets"),
+    ("fn", "fn(x) := x + 1 if is_number(x)"),
+    ("gathered", 'gathered[k] := n if some k, n in {"k": 1}'),
+)
+_PAIRS = (
+    *("{a} == {b}", "{a} != {b}", "{a} = {b}", "{a} < {b}", "{a} in {b}", "v := {a} + {b}", "v := {a} - {b}"),
+    *("v := {a} * {b}", "v := {a} & {b}", "v := {a} | {b}", "v := {a}[{b}]", "{a} == [{b}]", "{a} == {{{b}}}"),
+    *("some x in {a}; x == {b}", "v := {a}[_]; v == {b}", "[v] := {a}; v == {b}"),
+)
+_PLACES = (  # what stands before, what takes the value's place, and a rule that holds it
+    ("", "{a}", ""),
+    ("y := {a}; ", "y", ""),
+    ("y = {a}; ", "y", ""),
+    ("", "held", "held := {a}"),
+    ("", "held", "held := {a} if input.session.known else := {a}"),
+    ("", "given(1)", "given(_) := {a}"),
+    ("some y in several; ", "y", "several contains {a}"),
+)
+
+
+def typed_packs(draw: random.Random) -> Iterator[str]:
+    """Without end: packs around a construct, or a pair of values, of types that OPA knows."""
+    while True:
+        one, other = draw.choice(KNOWN), draw.choice(KNOWN)
+        before, name, rule = draw.choice(_PLACES)
+        construct = draw.choice((*CONSTRUCTS, *_PAIRS * 8))
+        body = before.format(a=one) + construct.format(a=name.format(a=one), b=other)
+        rules = [rule.format(a=one)] if rule else []
+        used = " ".join((body, *rules))
+        rules += [text for name, text in _GIVEN if re.search(rf"\b{name}\b", used)]
+        message = 'sprintf("%v", [v])' if len(re.findall(r"\bv\b", body)) == 1 else '"No."'
+        rules.append(_rule(f'deny contains {{"code": "acme.x", "message": {message}}}', body.split("; ")))
+        yield _META + "\n\n".join(rules) + "\n"

@@ -6,6 +6,7 @@ many as CONSTRUCTS says (`make constructs`).
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections import Counter
@@ -18,6 +19,7 @@ import pytest
 
 SEED = 20261120
 SAMPLED = int(os.environ.get("CONSTRUCTS", "150"))
+LOADED = 10 * SAMPLED
 PATH = "packs/acme/acme.rego"
 RULE = "data.packs.acme.deny"
 # with an argument in these places the gate admits no form: what is there must be written out, or is a set, which no
@@ -89,6 +91,21 @@ def test_no_call_differs_by_what_a_list_or_an_object_holds(opa: engines.Opa) -> 
 def test_without_the_gate_answers_differ(opa: engines.Opa) -> None:
     found = differences(opa, [constructs.Form(construct) for construct in constructs.CONSTRUCTS[:120]], gated=False)
     assert found["differences"] > 100
+
+
+def test_what_the_gate_admits_opa_loads(opa: engines.Opa) -> None:
+    """OPA's type checker knows what literals, builtins and rules give; a policy that it refuses is not served."""
+    made = constructs.typed_packs(random.Random(SEED))
+    found: Counter[str] = Counter()
+    for text in itertools.islice(made, LOADED):
+        if not gating.codes({PATH: text}) and engines.embedded([text], {}, query="true") != engines.LOUD:
+            taken = opa.load([text], {})
+            opa.clear()
+            found["taken"] += taken
+            found[text] += not taken
+    refused = {text for text, times in found.items() if text != "taken" and times}
+    assert not refused, refused
+    assert found["taken"] > LOADED / 20, "hardly anything was admitted"
 
 
 @pytest.mark.sweep

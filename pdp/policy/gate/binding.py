@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
+
+from typing_extensions import override
 
 from pdp.policy.gate.expressions import Expressions
 from pdp.policy.gate.references import Context, Env
 from pdp.policy.gate.syntax import LITERAL_TYPES, REFERENCES, Body, Node, children, kind, span_of, string
-from pdp.policy.gate.value import TYPES, Scalar, Unknown, Value, any_of, options, same
+from pdp.policy.gate.value import TYPES, Collection, Scalar, Unknown, Value, any_of, keys, options, parts_of, same
 
 Literal: TypeAlias = "tuple[str, Body, list[Body]]"  # kind, body and `with` modifiers of a statement
 Names: TypeAlias = "frozenset[str] | None"
@@ -30,6 +32,23 @@ class Binding(Expressions, ABC):
                 patterns = [kind(body["expr"])[1]["lhs"]]
             for pattern in patterns:
                 yield from (n for n, _ in variables(pattern)) if pattern is not None else ()
+
+    def given(self, parsed: Sequence[Literal]) -> Iterator[str]:
+        """Names that statements of a body give a value."""
+        patterns: list[Node] = []
+        for name, body, _ in parsed:
+            parts = {"Expr": "expr", "SomeIn": "collection", "Every": "domain"}
+            if name == "SomeIn":
+                patterns += [part for part in (body["key"], body["value"]) if part is not None]
+            for part in nested(body[parts[name]]) if name in parts else ():
+                tag, inner = kind(part)
+                if tag == "RefBrack":
+                    patterns.append(inner["index"])
+                elif tag == "AssignExpr":
+                    patterns += [inner["lhs"], inner["rhs"]]
+                elif tag == "Call" and self._has_output(inner):
+                    patterns.append(inner["params"][-1])
+        return (name for pattern in patterns for name, _ in variables(pattern))
 
     def settle(self, parsed: list[Literal], env: Env, context: Context) -> dict[str, Value]:
         """The values of the body's own variables: a fixed point over its statements."""
@@ -51,19 +70,29 @@ class Binding(Expressions, ABC):
         elif name == "SomeIn":
             collection = self.evaluate(body["collection"], env, context)
             if body["key"] is not None:
-                self.bind(body["key"], Scalar("any"), own)
-            self.bind(body["value"], self.item(collection, span_of(body["collection"])), own)
+                self.bind(body["key"], keys(collection), own)
+            self.bind(body["value"], self.taken(collection, span_of(body["collection"])), own)
         elif name == "Expr":
+            self._indexes(body["expr"], env, own, context)
             tag, inner = kind(body["expr"])
             if tag == "AssignExpr":
                 self._assign(inner, env, own, context)
             elif tag == "Call" and self._has_output(inner):
                 self._output(inner, env, own)
 
+    def _indexes(self, node: Node, env: Env, own: dict[str, Value], context: Context) -> None:
+        """Declared variables that stand in brackets run over the keys of what is before these."""
+        for part in nested(node):
+            tag, body = kind(part)
+            index = kind(body["index"]) if tag == "RefBrack" else ("", {})
+            name = str(index[1]["value"]) if index[0] == "Var" else ""
+            if isinstance(own.get(name), Unknown):
+                own[name] = keys(self.evaluate(body["refr"], env, context))
+
     def _output(self, call: Body, env: Env, own: dict[str, Value]) -> None:
-        for variable, _ in variables(call["params"][-1]):
-            if variable not in env and variable != "_" and not self.is_global(variable):
-                own[variable] = Unknown()
+        pattern, name = call["params"][-1], self.unit.text(span_of(call["fcn"]))
+        fresh = frozenset(v for v, _ in variables(pattern) if v not in env and not self.is_global(v))
+        self.bind(pattern, self.policy.builtins.result(name), own, fresh)
 
     def _has_output(self, call: Body) -> bool:
         """Whether the last argument receives the result, as in walk(x, [path, value])."""
@@ -138,8 +167,11 @@ class Binding(Expressions, ABC):
                 fresh = bound is None or isinstance(bound, Unknown)
                 own[variable] = value if fresh or bound is None else any_of([*options(bound), *options(value)])
         elif name in ("Array", "Set"):
-            for item in body["items"]:
-                self.bind(item, self.item(value, span_of(pattern)), own, only)
+            self.compare(self.pattern(pattern), value, span_of(pattern))
+            parts = parts_of(value, len(body["items"])) if name == "Array" else None
+            for index, item in enumerate(body["items"]):
+                part = self.item(value, span_of(pattern)) if parts is None else parts[index]
+                self.bind(item, part, own, only)
         elif name == "Object":
             for _, key, item in body["fields"]:
                 text = string(key)
@@ -147,6 +179,14 @@ class Binding(Expressions, ABC):
                 self.bind(item, part, own, only)
         elif name in LITERAL_TYPES:
             self.compare(self.evaluate(pattern, {}, Context()), value, span_of(pattern))
+
+    @override
+    def pattern(self, node: Node) -> Value:
+        name, body = kind(node)
+        if name == "Array":
+            parts = tuple(map(self.pattern, body["items"]))
+            return Collection(any_of(list(parts)), "array", parts)
+        return Scalar(LITERAL_TYPES[name]) if name in LITERAL_TYPES else Unknown()
 
     def guards(self, node: Node, env: Env, context: Context) -> set[str]:
         """The references that a positive expression asks for; with a `~` before those that it holds against a

@@ -12,7 +12,19 @@ from typing import Any
 from pdp.core.names import did_you_mean
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Node, Unit, kind, number, span_of, string
-from pdp.policy.gate.value import TYPES, Collection, Scalar, Unknown, Value
+from pdp.policy.gate.value import (
+    REFUSED,
+    TYPES,
+    Collection,
+    ObjectValue,
+    Scalar,
+    SchemaValue,
+    Unknown,
+    Value,
+    any_of,
+    options,
+    types,
+)
 
 _CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day)."
 _NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
@@ -75,6 +87,7 @@ class Builtin:
 
     takes: tuple[frozenset[str], ...]
     result: Mapping[str, Any]
+    arguments: tuple[Mapping[str, Any], ...] = ()  # as declared
 
     @property
     def arity(self) -> int:
@@ -95,7 +108,8 @@ class Builtins:
             if "infix" not in item and not item["name"].startswith("internal."):
                 decl = item["decl"]
                 takes = tuple(map(_taken, decl.get("args", [])))
-                declarations[item["name"]] = Builtin(takes, decl.get("result", {"type": "any"}))
+                result = decl.get("result", {"type": "any"})
+                declarations[item["name"]] = Builtin(takes, result, tuple(decl.get("args", [])))
         return cls(declarations)
 
     def result(self, name: str) -> Value:
@@ -139,9 +153,38 @@ def _value(declared: Mapping[str, Any]) -> Value:
     if shape == "array" and "dynamic" in declared:
         return Collection(_value(declared["dynamic"]), shape="array")
     if shape == "array" and declared.get("static"):
-        kinds = {item.get("type") for item in declared["static"]}
-        return Collection(_value(declared["static"][0]) if len(kinds) == 1 else Unknown(), shape="array")
+        parts = tuple(map(_value, declared["static"]))
+        return Collection(any_of(list(parts)), shape="array", parts=parts)
     return Unknown(types=_taken(declared))
+
+
+def fits(value: Value, declared: Mapping[str, Any]) -> bool:
+    """Whether a value may be of a declared type, with all that it holds: OPA loads no policy where it cannot."""
+    return any(_fits(option, declared) for option in options(value))
+
+
+def _fits(value: Value, declared: Mapping[str, Any]) -> bool:
+    name = declared.get("type", "any")
+    if name == "any":
+        return not declared.get("of") or any(_fits(value, one) for one in declared["of"])
+    if value == REFUSED or isinstance(value, SchemaValue):
+        return True
+    if name not in types(value):
+        return False
+    if isinstance(value, ObjectValue):
+        rest = declared.get("dynamic", {}).get("value", {})
+        return all(fits(held, rest) for _, held in value.fields)
+    return not isinstance(value, Collection) or _holds(value, declared)
+
+
+def _holds(value: Collection, declared: Mapping[str, Any]) -> bool:
+    """Whether the items may be of the types that the declaration has for them."""
+    if "static" in declared:
+        parts = value.parts if value.parts is not None else (value.item,) * len(declared["static"])
+        return len(parts) == len(declared["static"]) and all(map(fits, parts, declared["static"]))
+    rest = declared.get("of" if declared["type"] == "set" else "dynamic", {})
+    rest = rest.get("value", {}) if declared["type"] == "object" else rest
+    return all(fits(part, rest) for part in value.parts or (value.item,))
 
 
 def _pattern(unit: Unit, params: list[Node]) -> Iterator[GateFinding]:

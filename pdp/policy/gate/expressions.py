@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
 from pdp.core.policy import INSTANTS
 from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate import literals
-from pdp.policy.gate.builtins import verbs_of
-from pdp.policy.gate.policy import ComparedMention, RequiredType
+from pdp.policy.gate.builtins import fits, verbs_of
+from pdp.policy.gate.policy import ComparedMention, RequiredType, RuleKey
 from pdp.policy.gate.references import FIXTURES, Context, Env, References
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -25,6 +25,7 @@ from pdp.policy.gate.syntax import (
     bindable,
     computed_with,
     dotted,
+    flatten,
     kind,
     number,
     span_of,
@@ -43,10 +44,12 @@ from pdp.policy.gate.value import (
     is_collection,
     is_number,
     is_whole,
+    keys,
     may_be_text,
     options,
     same,
     types,
+    unifies,
 )
 
 _INSTANTS = {("input", "time", name) for name in INSTANTS}
@@ -59,12 +62,23 @@ _SILENT = (
     "`within` that begins with it."
 )
 _DATES = 'Moments: input.time.ns and time.parse_rfc3339_ns("2026-12-24T00:00:00Z").'
+_NUMBER: Mapping[str, object] = {"type": "number"}
+_SET: Mapping[str, object] = {"type": "set"}
+_OPERANDS = {  # what each operator takes
+    **dict.fromkeys(("Add", "Mul", "Div", "Mod"), _NUMBER),
+    "Sub": {"type": "any", "of": [_NUMBER, _SET]},
+    "Set": _SET,
+}
 _GUARDED = frozenset({"count", "to_number"})  # by rules of their own
 INT64 = 2**63
 
 
 class Expressions(References):
     """The analysis of expressions: the abstract value of each."""
+
+    @abstractmethod
+    def pattern(self, node: Node) -> Value:
+        """What a pattern fits, by its types."""
 
     @abstractmethod
     def query(self, literals: Sequence[Body], env: Env, context: Context) -> tuple[dict[str, Value], Context]:
@@ -74,6 +88,7 @@ class Expressions(References):
     def evaluate(self, node: Node, env: Env, context: Context) -> Value:
         name, body = kind(node)
         if name in REFERENCES:
+            self._called(node, env)
             return self.reference(node, env, context)
         if name in LITERAL_TYPES:
             self._exact(name, node)
@@ -95,7 +110,8 @@ class Expressions(References):
         return by_kind[name](body, env, context)
 
     def _collection(self, name: str, body: Body, env: Env, context: Context) -> Value:
-        return Collection(any_of([self.evaluate(item, env, context) for item in body["items"]]), shape=name.lower())
+        parts = tuple(self.evaluate(item, env, context) for item in body["items"])
+        return Collection(any_of(list(parts)), name.lower(), parts)
 
     def _minus(self, body: Body, env: Env, context: Context) -> Value:
         self.evaluate(body["expr"], env, context)
@@ -113,25 +129,22 @@ class Expressions(References):
             )
 
     def _object(self, body: Body, env: Env, context: Context) -> Value:
-        members: list[tuple[str, Value]] = []
-        computed = False
-        for _, key, value in body["fields"]:
-            text = string(key)
-            if text is None:
-                self.evaluate(key, env, context)
-                computed = True
-            members.append((text or "", self.evaluate(value, env, context)))
-        if computed:
-            return Collection(any_of([value for _, value in members]), shape="object")
-        return ObjectValue(tuple(members))
+        fields = [
+            (self.evaluate(key, env, context), self.evaluate(value, env, context)) for _, key, value in body["fields"]
+        ]
+        names = [string(key) for _, key, _ in body["fields"]]
+        if None in names:
+            key, item = (any_of([field[part] for field in fields]) for part in (0, 1))
+            return Collection(item, "object", key=key)
+        return ObjectValue(tuple((str(name), value) for name, (_, value) in zip(names, fields, strict=True)))
 
     def _comprehension(self, name: str, body: Body, env: Env, context: Context) -> Value:
         self._indexed(body["query"]["stmts"], env)
         inner, context = self.query(body["query"]["stmts"], env, context)
         if name == "ObjectCompr":
-            self.evaluate(body["key"], inner, context)
-        item = self.evaluate(body["value" if name == "ObjectCompr" else "term"], inner, context)
-        return Collection(item, name.removesuffix("Compr").lower())
+            key = self.evaluate(body["key"], inner, context)
+            return Collection(self.evaluate(body["value"], inner, context), "object", key=key)
+        return Collection(self.evaluate(body["term"], inner, context), name.removesuffix("Compr").lower())
 
     def _indexed(self, statements: Sequence[Body], env: Env) -> None:
         """Where a comprehension could bind an outer variable, OPA collects for all its values at once, and what else
@@ -193,7 +206,7 @@ class Expressions(References):
         value = self.evaluate(body["value"], env, context)
         item = self.item(collection, span_of(body["collection"]))
         if body["key"] is not None:
-            self.evaluate(body["key"], env, context)
+            self.compare(self.evaluate(body["key"], env, context), keys(collection), body["span"])
             message = "`key, value in`"
             self.typed(body["collection"], collection, types(collection) - {"set"}, message)
         self.compare(value, item, body["span"])
@@ -211,6 +224,8 @@ class Expressions(References):
 
     def _arithmetic(self, name: str, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
+        for operand, value in ((body["lhs"], left), (body["rhs"], right)):
+            self._fitting(operand, value, _OPERANDS["Set" if name == "BinExpr" else body["op"]], "The operator")
         if name == "BinExpr":
             one, other = self.item(left, span_of(body["lhs"])), self.item(right, span_of(body["rhs"]))
             if body["op"] == "Intersection":
@@ -252,7 +267,35 @@ class Expressions(References):
         key = self.function(body["fcn"])
         if key is not None and not self.quiet:
             self.analysis.calls.append((key, tuple(values)))
+            self._handed(key, body, values)
         return result
+
+    def _handed(self, key: RuleKey, body: Body, values: list[Value]) -> None:
+        """A call that OPA does not load: of a rule, with another number of arguments, or with one of a type that no
+        definition takes."""
+        name, rules = key[1], self.policy.groups[key]
+        arity = len(rules[-1].params)
+        if not rules[-1].is_function:
+            self.note(
+                body["span"], "rule.call", f"`{name}` is called, and it is no function.", f"Write `{name}` alone."
+            )
+        elif len(values) != arity:
+            message = f"`{name}` takes {arity} arguments, here are {len(values)}."
+            self.note(body["span"], "rule.call", message, "Hand over as many as it takes.")
+        for index, value in enumerate(values[:arity]):
+            patterns = [self.pattern(rule.params[index]) for rule in rules if index < len(rule.params)]
+            if patterns and not any(unifies(pattern, value) for pattern in patterns):
+                message = (
+                    f"No definition of `{name}` takes {literals.a_type(value)} here, and OPA does not load that."
+                )
+                self.note(span_of(body["params"][index]), "type.never", message, "Hand over what it is defined for.")
+
+    def _called(self, node: Node, env: Env) -> None:
+        """A function stands for a value only where it is called: OPA loads no other use of its name."""
+        found, _ = self.resolve(node, env) if kind(flatten(node)[0])[0] == "Var" else (None, [])
+        if isinstance(found, tuple) and self.policy.groups[found][-1].is_function:
+            hint = f"Call it: {found[1]}(...)."
+            self.note(span_of(node), "rule.call", f"`{found[1]}` is a function, and is not called here.", hint)
 
     def _builtin(self, name: str, body: Body, values: list[Value], context: Context) -> None:
         """Note the defects of a call of a builtin."""
@@ -265,6 +308,10 @@ class Expressions(References):
         if name == "to_number" and params and not (is_number(values[0]) or self._fits(params[0], values[0], context)):
             hint = 'Guard it: regex.match("^(0|[1-9][0-9]{0,17})$", x) first: engines differ on 007 and words.'
             self.note(span, "builtin.unguarded", "to_number on what may be any text.", hint)
+        for param, value, declared in zip(
+            params, values, self.policy.builtins.declarations[name].arguments, strict=False
+        ):
+            self._fitting(param, value, declared, f"`{name}`")
         self._repeated(name, params, values)
         if name == "count" and params and may_be_text(values[0]):
             self._counted(params[0])
@@ -316,6 +363,14 @@ class Expressions(References):
             elif verb == "d" and not is_whole(value):
                 message = "`%d` on what may not be a whole number: engines differ on it."
                 self.note(span_of(item), "builtin.sprintf", message, "Write %v.")
+
+    def _fitting(self, node: Node, value: Value, declared: Mapping[str, object], by: str) -> None:
+        """An operand that never has the type that is needed: OPA loads no such policy."""
+        if not fits(value, declared):
+            message = (
+                f"{by} is never given what it takes: this is {literals.a_type(value)}, and OPA does not load that."
+            )
+            self.note(span_of(node), "type.never", message, "Give it a value of the right type.")
 
     def typed(self, node: Node, value: Value, taken: frozenset[str], by: str) -> None:
         """A value of another type is an error on one engine and undefined on another, without a word."""

@@ -48,6 +48,7 @@ from pdp.policy.gate.value import (
     Value,
     any_of,
     choices,
+    keys,
     options,
 )
 
@@ -181,6 +182,12 @@ class Flow(Negation):
 
     _named: AbstractSet[str] = frozenset()
 
+    def __init__(
+        self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[RuleKey], Analysis]
+    ) -> None:
+        super().__init__(policy, unit, analysis, analyse)
+        self.keys: list[Value] = []  # in the head of a map
+
     def rule(self, rule: RegoRule) -> list[Value]:
         """Values that one definition gives. A set or map gives its items."""
         self._named = named(trees(rule))
@@ -198,8 +205,7 @@ class Flow(Negation):
         return values
 
     def _head(self, rule: RegoRule, query: Query | None, env: Env, context: Context) -> list[Value]:
-        for key in rule.extra:
-            self.evaluate(key, env, context)
+        self.keys += [self.evaluate(key, env, context) for key in rule.extra]
         if rule.key is not None:
             value = self.evaluate(rule.key, env, context)
             self.analysis.heads.append((rule, value))
@@ -238,6 +244,7 @@ class Flow(Negation):
             elif name == "SomeIn":
                 guards |= self.guards(body["collection"], inner, context)
         context = replace(context, guards=frozenset(guards))
+        self._unbound(parsed)
         bound = dict(env)
         waiting: set[str] = set()  # declared, and given no value yet
         for statement, parsed_literal in zip(literals, parsed, strict=True):
@@ -269,10 +276,7 @@ class Flow(Negation):
             self.evaluate(body["expr"], env, context)
             self.negation(body["expr"], env, context)
         elif name == "SomeIn":
-            collection = self.evaluate(body["collection"], env, context)
-            self.typed(body["collection"], collection, COLLECTIONS, "`some … in`")
-            self._names(body["key"], body["value"])
-            self.bind(body["value"], self.item(collection, span_of(body["collection"])), {})
+            self._some(body, env, context)
         elif name == "SomeVars":
             for span in body["vars"]:
                 self._shadow(self.unit.text(span), span)
@@ -292,20 +296,38 @@ class Flow(Negation):
                     self.bind_from((one, other), env, {}, context)
         self.evaluate(node, env, context)
 
+    def _some(self, body: Body, env: Env, context: Context) -> None:
+        collection = self.evaluate(body["collection"], env, context)
+        self.typed(body["collection"], collection, COLLECTIONS, "`some … in`")
+        self._names(body["key"], body["value"])
+        if body["key"] is not None:
+            self.bind(body["key"], keys(collection), {})
+        self.bind(body["value"], self.taken(collection, span_of(body["collection"])), {})
+
     def _every(self, body: Body, env: Env, context: Context) -> None:
         domain = self.evaluate(body["domain"], env, context)
         inner = dict(env)
         if body["key"] is not None:
             self._shadow(self.unit.text(body["key"]), body["key"])
-            inner[self.unit.text(body["key"])] = Scalar("any")
+            inner[self.unit.text(body["key"])] = keys(domain)
         self._shadow(self.unit.text(body["value"]), body["value"])
-        inner[self.unit.text(body["value"])] = self.item(domain, span_of(body["domain"]))
+        inner[self.unit.text(body["value"])] = self.taken(domain, span_of(body["domain"]))
         used = named(body["query"]["stmts"])
         for span in (body["key"], body["value"]):
             if span is not None:
                 self._idle(span, used)
         hidden = {name for name, value in inner.items() if env.get(name) is not value}
         self.query(body["query"]["stmts"], inner, context.without(hidden))
+
+    def _unbound(self, parsed: Sequence[Literal]) -> None:
+        """A variable that is declared and compared, and that no statement of the body gives a value: the embedded
+        engine looks for one by `==`, OPA by `=` alone."""
+        given = set(self.given(parsed))
+        for body in (body for name, body, _ in parsed if name == "SomeVars"):
+            for span in body["vars"]:
+                if (name := self.unit.text(span)) not in given and name in self._named:
+                    hint = f"Give it one: `{name} := ...` in place of `some {name}`, or `some {name} in ...`."
+                    self.note(span, "names.unbound", f"`{name}` is given no value here, which OPA refuses.", hint)
 
     def _late(self, statement: Body, later: AbstractSet[str]) -> None:
         """One engine finds a value further down for some kinds of statement, the other for others."""
@@ -357,10 +379,12 @@ class Analyses:
         analysis = self.done[key] = Analysis()
         rules = self.policy.groups[key]
         values: list[Value] = []
+        heads: list[Value] = []
         for rule in rules:
             flow = Flow(self.policy, rule.unit, analysis, self.get)
             try:
                 values += flow.rule(rule)
+                heads += flow.keys
             except (NotUnderstoodError, KeyError, TypeError, ValueError):
                 message = "The gate does not know this syntax."
                 finding = rule.unit.finding(rule.span, "syntax.unknown", message, "Write it with plainer rules.")
@@ -368,14 +392,10 @@ class Analyses:
         value = any_of(values)
         last = rules[-1]  # a default comes first and says nothing about the kind
         if last.kind == "set":
-            value = (
-                Collection(value, shape="set")
-                if last.plain
-                else Collection(Collection(value, shape="set"), shape="object")
-            )
-        elif last.kind == "map":
-            value = Collection(value, shape="object")
-        else:
+            value = Collection(value, "set")
+        if last.kind == "map" or (last.kind == "set" and not last.plain):
+            value = Collection(value, "object", key=any_of(heads))
+        elif last.kind != "set":
             value = choices(value)
         analysis.value = value
         return analysis

@@ -29,6 +29,7 @@ from pdp.policy.gate.value import (
     Value,
     any_of,
     options,
+    types,
 )
 
 _ARTICLES = {"array": "a list", "object": "an object", "string": "text", "null": "null", "integer": "a whole number"}
@@ -159,6 +160,11 @@ def _may_have(place: SchemaValue, fields: Mapping[str, Value]) -> bool:
     closed = place.schema.get("additionalProperties") is False
     declared = place.properties
     return all(may_equal(SchemaValue(declared[n], n), v) if n in declared else not closed for n, v in fields.items())
+
+
+def a_type(value: Value) -> str:
+    """The types of a value, in words."""
+    return " or ".join(_ARTICLES.get(kind, kind) for kind in sorted(types(value))) or "nothing"
 
 
 def _words(value: Value) -> str:

@@ -16,7 +16,7 @@ from pdp.core.names import did_you_mean, nearest
 from pdp.policy.gate import literals
 from pdp.policy.gate.policy import NAMED, Analysis, ComparedValue, InputRead, Policy, RuleKey, RuleUse, is_pack
 from pdp.policy.gate.report import ERROR, WARNING
-from pdp.policy.gate.syntax import REFERENCES, Body, Node, Unit, flatten, kind, span_of
+from pdp.policy.gate.syntax import REFERENCES, Body, Node, Unit, flatten, kind, number, span_of
 from pdp.policy.gate.value import (
     REFUSED,
     Collection,
@@ -27,9 +27,13 @@ from pdp.policy.gate.value import (
     Unknown,
     Value,
     any_of,
+    is_empty,
+    keys,
     member,
     narrow,
     options,
+    types,
+    unifies,
 )
 
 LOST_HINT = "Read each fact by its full path, for example input.subject.groups, so that the gate can check it."
@@ -81,8 +85,17 @@ class Paths:
     def step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:
         """One step from `value`: by a literal name to that member, by an index expression to any."""
         if not isinstance(key, str):
-            return self.item(value, whole)
+            return self._at(value, key, span, whole)
         return any_of([self._field(option, key, span, whole) for option in options(value)])
+
+    def _at(self, value: Value, index: Node, span: Body, whole: Body) -> Value:
+        """The item at a position that is written out, or any."""
+        position = number(index)
+        written = [o.parts for o in options(value) if isinstance(o, Collection) and o.parts is not None]
+        if position is None or position % 1 or len(written) != len(options(value)):
+            return self.taken(value, whole)
+        items = [parts[int(position)] for parts in written if 0 <= position < len(parts)]
+        return any_of(items) if items else self._missing(span, "No item stands there; OPA does not load that.")
 
     def _field(self, value: Value, key: str, span: Body, whole: Body) -> Value:
         if isinstance(value, SchemaValue):
@@ -93,11 +106,11 @@ class Paths:
             fields = dict(value.fields)
             hint = did_you_mean(key, fields)
             return fields[key] if key in fields else self._missing(span, f"This object has no `{key}`.", hint)
-        if isinstance(value, Collection) and value.shape == "object":
+        if isinstance(value, Collection) and value.shape == "object" and unifies(value.key, Scalar("string")):
             return value.item
         if isinstance(value, Collection | Scalar):
-            what = "list or set" if isinstance(value, Collection) else value.type
-            return self._missing(span, f"A {what} has no member `{key}`.", "Take items with some … in.")
+            what = literals.a_type(value)
+            return self._missing(span, f"This is {what}; it has no member `{key}`.", "Take items with some … in.")
         if value != REFUSED:
             self.unfollowed(
                 whole,
@@ -124,6 +137,15 @@ class Paths:
     def _missing(self, span: Body, message: str, hint: str = "") -> Value:
         self.note(span, "path.unknown", message, hint)
         return REFUSED
+
+    def taken(self, value: Value, span: Body) -> Value:
+        """Likewise, where one is taken from it."""
+        if is_empty(value):
+            hint = "Leave that out for as long as there is nothing in it; `in` without `some` may ask what is empty."
+            self.note(
+                span, "path.not_iterable", "It is empty, and OPA does not load what takes anything from it.", hint
+            )
+        return self.item(value, span)
 
     def item(self, value: Value, span: Body) -> Value:
         """The value of any item or member of `value`."""
@@ -251,17 +273,21 @@ class References(Paths, ABC):
     def _looked_up(self, table: Value, key: Value, span: Body) -> None:
         """A table that is written out is asked for a key: one that no key could be is a mistake."""
         for option in options(table):
-            if isinstance(option, ObjectValue):
-                self.compare(any_of([Scalar("string", value=name) for name, _ in option.fields]), key, span)
-            elif isinstance(option, Collection) and option.shape == "set":
-                self.compare(option.item, key, span)
+            if isinstance(option, ObjectValue | Collection):
+                self.compare(keys(option), key, span)
             self.compared(option, key, span)
 
     def compare(self, one: Value, other: Value, span: Body) -> None:
         """Two values are compared: say so when they can never be the same."""
         if self.quiet:
             return
-        self.analysis.findings += literals.never(self.unit, span, one, other)
+        never = list(literals.never(self.unit, span, one, other))
+        if not never and not unifies(one, other):
+            alike = bool(types(one) & types(other))
+            pair = "What these two hold" if alike else f"{literals.a_type(one)} and {literals.a_type(other)}"
+            message = f"{pair[0].upper()}{pair[1:]} can never be equal, and OPA does not load what compares them."
+            never = [self.unit.finding(span, "compare.never", message, "Compare values of one type.")]
+        self.analysis.findings += never
         for value, places in ((one, other), (other, one)):
             for option in options(places):
                 self.compared(option, value, span)

@@ -16,7 +16,7 @@ from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import facts_of
 from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, chain, closure
 from pdp.policy.gate.report import GateFinding
-from pdp.policy.gate.syntax import RegoRule, Unit, dotted, kind, members, span_of, string, trees, walk
+from pdp.policy.gate.syntax import REFERENCES, RegoRule, Unit, dotted, kind, members, span_of, string, trees, walk
 from pdp.policy.gate.value import REFUSED, ObjectValue, SchemaValue, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
@@ -113,7 +113,7 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, 
 def _helper(key: RuleKey, rules: list[RegoRule], *, used: bool) -> Iterator[GateFinding]:
     """A rule that the composition does not know: used by one it knows, of one kind, under one plain name."""
     name = key[1]
-    first, last = rules[0], rules[-1]
+    first = rules[0]
     if not used:
         hint = did_you_mean(name, CONTRACT, f"Use it or remove it. The rules that count: {', '.join(CONTRACT)}.")
         yield first.unit.finding(first.span, "rule.unused", f"Nothing uses `{name}`.", hint)
@@ -121,10 +121,28 @@ def _helper(key: RuleKey, rules: list[RegoRule], *, used: bool) -> Iterator[Gate
         if _dotted_head(rule):
             hint = "Give the rule one plain name."
             yield rule.unit.finding(rule.span, "rule.shape", f"`{name}` has dots or constants in its head.", hint)
-    kinds = {rule.kind for rule in rules} - {"default"}
+    yield from _kinds(name, rules)
+
+
+def _kinds(name: str, rules: list[RegoRule]) -> Iterator[GateFinding]:
+    """Definitions of one name that do not go together, which OPA does not load."""
+    last, kinds = rules[-1], {rule.kind for rule in rules} - {"default"}
+    defaults = [rule for rule in rules if rule.kind == "default"]
     if len(kinds) > 1:
         message = f"`{name}` is defined as {' and as '.join(sorted(kinds))}."
         yield last.unit.finding(last.span, "rule.conflict", message, "Give each its own name.")
+    elif defaults and kinds & {"set", "map"}:
+        message = f"`{name}` is a {kinds.pop()}, which has no default: it is empty by itself."
+        yield last.unit.finding(defaults[0].span, "rule.conflict", message, "Take the default out.")
+    elif len({len(rule.params) for rule in rules}) > 1:
+        message = f"`{name}` is defined for different numbers of arguments."
+        yield last.unit.finding(last.span, "rule.conflict", message, "Give each its own name.")
+    for again in defaults[1:]:
+        yield again.unit.finding(again.span, "rule.conflict", f"`{name}` has two defaults.", "Keep one.")
+    for rule in defaults:
+        if any(set(node) & REFERENCES for node in walk(rule.value)):
+            message = "A default is written out: OPA takes no names in it."
+            yield rule.unit.finding(rule.span, "rule.shape", message, "Write the value itself.")
 
 
 def _dotted_head(rule: RegoRule) -> bool:

@@ -70,6 +70,10 @@ class RegoRule:
     def place(self) -> Position:
         return self.unit.place(self.span)
 
+    @property
+    def is_function(self) -> bool:
+        return self.kind == "function" or bool(self.params)
+
 
 @dataclass(slots=True)
 class Unit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 Schema: TypeAlias = Mapping[str, object]
@@ -77,10 +77,13 @@ class OpenValue:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection; `shape` is `array`, `set`, `object` (one with computed keys) or empty: one of these."""
+    """A collection; `shape` is `array`, `set`, `object` (one with computed keys) or empty: one of these. `parts` are
+    the items of one whose length is known, `key` is that of an object."""
 
     item: Value
     shape: str = ""
+    parts: tuple[Value, ...] | None = None
+    key: Value = field(default_factory=Unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,10 @@ def same(one: Value, other: Value) -> bool:
     """Whether two values are the same; places are by their label, and what is known of their type."""
     if isinstance(one, SchemaValue) and isinstance(other, SchemaValue):
         return one.label == other.label and one.types == other.types
+    if isinstance(one, Collection) and isinstance(other, Collection):
+        mine, theirs = one.parts or (), other.parts or ()
+        alike = one.shape == other.shape and len(mine) == len(theirs) and (one.parts is None) == (other.parts is None)
+        return alike and same(one.key, other.key) and all(map(same, (one.item, *mine), (other.item, *theirs)))
     return one == other
 
 
@@ -158,6 +165,75 @@ def _types(value: Value) -> frozenset[str]:
     if isinstance(value, Collection):
         return frozenset({value.shape}) if value.shape else COLLECTIONS
     return frozenset({"object"})
+
+
+def unifies(one: Value, other: Value) -> bool:
+    """Whether two values could be equal by their types, as OPA reckons them: it loads no policy that compares others.
+    Facts may be of any type."""
+    return any(_unifies(a, b) for a in options(one) for b in options(other))
+
+
+def _unifies(one: Value, other: Value) -> bool:
+    if REFUSED in (one, other) or isinstance(one, SchemaValue) or isinstance(other, SchemaValue):
+        return True
+    if not types(one) & types(other):
+        return False
+    if isinstance(one, ObjectValue) or isinstance(other, ObjectValue):
+        return _objects_unify(one, other)
+    return not isinstance(one, Collection) or not isinstance(other, Collection) or _collections_unify(one, other)
+
+
+def _objects_unify(one: Value, other: Value) -> bool:
+    """At least one of them is written out."""
+    written, *more = (dict(each.fields) for each in (one, other) if isinstance(each, ObjectValue))
+    if more:
+        return written.keys() == more[0].keys() and all(
+            unifies(held, more[0][name]) for name, held in written.items()
+        )
+    table = other if isinstance(one, ObjectValue) else one
+    if not isinstance(table, Collection):
+        return True
+    return all(unifies(Scalar("string"), table.key) and unifies(held, table.item) for held in written.values())
+
+
+def _collections_unify(one: Collection, other: Collection) -> bool:
+    known = next((each.parts for each in (one, other) if each.shape == "array" and each.parts is not None), None)
+    if known is None or one.shape != other.shape:
+        return unifies(one.item, other.item) and unifies(one.key, other.key)
+    mine, theirs = (each.parts if each.parts is not None else (each.item,) * len(known) for each in (one, other))
+    return len(mine) == len(theirs) and all(map(unifies, mine, theirs))
+
+
+def is_empty(value: Value) -> bool:
+    """Surely a collection without items: OPA loads no policy that takes any from it."""
+    return all(
+        (isinstance(o, Collection) and o.parts == ()) or (isinstance(o, ObjectValue) and not o.fields)
+        for o in options(value)
+    )
+
+
+def parts_of(value: Value, length: int) -> list[Value] | None:
+    """The items of an array of this length, each for itself; None where they are not known."""
+    arrays = [
+        o for o in options(value) if isinstance(o, Collection) and o.parts is not None and len(o.parts) == length
+    ]
+    if not arrays or len(arrays) != len(options(value)):
+        return None
+    return [any_of([array.parts[index] for array in arrays if array.parts]) for index in range(length)]
+
+
+def keys(value: Value) -> Value:
+    """What a collection may be asked for by: a position, an item of a set, a key."""
+    return any_of([_key(option) for option in options(value)])
+
+
+def _key(value: Value) -> Value:
+    if isinstance(value, ObjectValue):
+        return any_of([Scalar("string", name) for name, _ in value.fields])
+    if not isinstance(value, Collection):
+        return Unknown()
+    by_shape = {"array": Scalar("number"), "set": value.item, "object": value.key}
+    return by_shape.get(value.shape, Unknown())
 
 
 def narrow(value: Value, known: frozenset[str]) -> Value:

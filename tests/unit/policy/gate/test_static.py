@@ -388,6 +388,67 @@ REFUSED = {
     "a value that is absent or text": deny(
         "input.arguments.value.n > 5", "compare.type", "input.arguments.value.n", "absent or of another type"
     ),
+    # what OPA's type checker refuses to load
+    "a count and text": deny('count(input.targets[0].labels) == "3"', "compare.never", "count(", "one type"),
+    "a count under not": deny('not count(input.targets[0].labels) == "3"', "compare.never", "count(", "one type"),
+    "text and a number by names": deny('x := "a"; y := 1; x == y', "compare.never", "x ==", "one type"),
+    "true as text": deny('startswith(input.server.id, "g") == "true"', "compare.never", "startswith", "one type"),
+    "a list and a set": deny("[x | some x in input.subject.groups] == set()", "compare.never", "[x |", "one type"),
+    "lists of two lengths": deny('["a", "b"] == [input.server.id]', "compare.never", '["a"', "one type"),
+    "a list of others": deny('split(input.server.id, ".") == [1]', "compare.never", "split(", "one type"),
+    "other objects": deny('{"a": 1} == {"b": 1}', "compare.never", '{"a"', "one type"),
+    "a number in texts": deny('1 in {"a", "b"}', "compare.never", "1 in", "one type"),
+    "a rule that is no text": Sample(DENY % 'limit == "5"' + "limit := 5\n", "compare.never", "limit ==", "one type"),
+    "neither of what a rule gives": Sample(
+        DENY % 'known == "true"' + "default known := false\nknown if input.session.known\n",
+        "compare.never",
+        "known ==",
+        "one type",
+    ),
+    "a part of a moment": deny('time.date(input.time.ns)[0] == "2026"', "compare.never", "time.date", "one type"),
+    "no such part": deny("time.date(input.time.ns)[5] == 1", "path.unknown", "5]", "OPA"),
+    "an item of nothing": deny("some x in []; x == 1", "path.not_iterable", "[]", "Leave that out"),
+    "more names than items": deny('[a, b] := ["x"]; a == b', "compare.never", "[a, b]", "one type"),
+    "an index that is text": Sample(
+        DENY % 'order["a"] == "b"' + 'order := ["a", "b"]\n', "path.unknown", '"a"]', "some … in"
+    ),
+    "a position as text": deny('some i; ["a", "b"][i] == "a"; i == "k"', "compare.never", "i ==", "one type"),
+    "a key that is a number": Sample(
+        DENY % "levels[1] == 2" + 'levels := {"a": 2}\n', "compare.never", "1]", "one type"
+    ),
+    "text plus a number": deny('count(input.actors) + "1" == 2', "type.never", '"1"', "right type"),
+    "a list united with a set": deny('count({"a"} | ["b"]) == 1', "type.never", '["b"]', "right type"),
+    "a sum of texts": deny('sum(["a"]) == 1', "type.never", '["a"]', "right type"),
+    "a count of a number": deny("count(5) == 1", "type.never", "5)", "right type"),
+    "a function with too many arguments": Sample(
+        DENY % "f(1, 2)" + "f(x) if x == 1\n", "rule.call", "f(1", "as many"
+    ),
+    "a function that is not called": Sample(DENY % "f" + "f(x) if x == 1\n", "rule.call", "f }", "Call it"),
+    "a rule that is called": Sample(DENY % "r(1)" + "r := 1\n", "rule.call", "r(1)", "alone"),
+    "an argument that no definition takes": Sample(
+        DENY % "f(1)" + 'f("a") := 1\nf("b") := 2\n', "type.never", "1)", "defined for"
+    ),
+    "a function of two lengths": Sample(
+        DENY % "f(1)" + "f(x) := x\nf(x, y) := x + y\n", "rule.conflict", "f(x, y)", "its own name"
+    ),
+    "two defaults": Sample(
+        DENY % "r == 1" + "default r := 1\ndefault r := 2\nr := 3 if input.session.known\n",
+        "rule.conflict",
+        "default r := 2",
+        "Keep one",
+    ),
+    "a default of a set": Sample(
+        DENY % "r[1]" + "default r := set()\nr contains 1 if input.session.known\n",
+        "rule.conflict",
+        "default",
+        "Take the default out",
+    ),
+    "a default that is computed": Sample(
+        DENY % "f(1) == 1" + "default f(x) := x\nf(x) := 1 if x == 2\n", "rule.shape", "default", "value itself"
+    ),
+    "a variable that is only compared": deny(
+        "some x; x == 1; input.time.weekday == x", "names.unbound", "x;", "x := ..."
+    ),
     # what no valid document holds
     "a kind in capitals": deny('input.subject.kind == "Service"', "compare.never", "input.subject.kind", "`service`"),
     "a kind on the left": deny('"Service" == input.subject.kind', "compare.never", 'Service" ==', "`service`"),
@@ -973,6 +1034,14 @@ ACCEPTED = {
     "an every that uses both": DENY % "every k, x in [1] { x != k }",
     "an every that uses neither by name": DENY % "every _, x in [1] { x > 0 }",
     "a code that only looks like one of the service": 'deny contains {"code": "subjects.x", "message": "m"}',
+    "one of an empty list": DENY % "input.server.id in exempt" + "exempt := []\n",
+    "an empty set": DENY % "{g | some g in input.subject.groups} == set()",
+    "a default of an argument": DENY % 'object.get(input.arguments.value, "n", null) != "x"',
+    "a switch of its own": DENY % 'mode == "strict"' + 'mode := "off"\n',
+    "one of two types": DENY % "level == 2" + 'level := "none" if input.session.known else := 2\n',
+    "a date by its parts": DENY % "[year, month, _] := time.date(input.time.ns); year + month > 2030",
+    "a position": DENY % 'parts := split(input.server.id, "."); some i; parts[i] == "a"; i > 0',
+    "items of mixed types": DENY % 'some x in [1, "a"]; x == "a"',
     "unification with one of two": DENY % 'k = kind; k = "human"'
     + 'default kind := "none"\nkind := input.subject.kind\n',
     "unification": DENY % 'k = input.subject.kind; k == "human"',
