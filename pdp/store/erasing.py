@@ -68,7 +68,7 @@ def unname(db: Connection, person: PersonRow) -> int:
     changes: list[Update] = []
     for table, column in ((t.votes, t.votes.c.human), (t.votes, t.votes.c.behalf), (t.grants, t.grants.c.ended_by)):
         changes.append(update(table).where(table.c.tenant == tenant, column == name).values({column: who}))
-    for column in (t.delegations.c.absent, t.delegations.c.deputy):
+    for column in (t.delegations.c.absent, t.delegations.c.deputy, t.delegations.c.by):
         here = update(t.delegations).where(t.delegations.c.tenant == tenant, column == name)
         changes.append(here.values({column: who, t.delegations.c.reason: ""}))
     return sum(db.execute(change).rowcount for change in changes) + _unname_listed(

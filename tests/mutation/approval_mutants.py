@@ -79,8 +79,8 @@ COUNT = _in(
     ),
     (
         "delegation-not-needed",
-        "or delegation(standing, vote.tenant, vote.behalf, me) is None:",
-        "or False:",
+        "    if vote.behalf and (row is None or is_party",
+        "    if vote.behalf and (is_party",
         "I6: eligible now",
     ),
     (
@@ -151,14 +151,14 @@ COUNT = _in(
     ),
     (
         "anybody-is-eligible",
-        "    if not eligible_groups(requirement, behalf or me",
-        "    if requirement is None and not eligible_groups(requirement, behalf or me",
+        "    if not seats_of(requirement, me, person",
+        "    if requirement is None and not seats_of(requirement, me, person",
         "I6: eligible at the vote",
     ),
     (
         "deputys-own-groups",
-        "claimed = frozenset() if behalf else person.claimed\n    if not eligible_groups(requirement, behalf or me,",
-        "claimed = person.claimed\n    if not eligible_groups(requirement, me,",
+        "    return eligible_groups(requirement, row.absent, (), directory) &",
+        "    return eligible_groups(requirement, me, claimed, directory) &",
         "I6: the absent one's eligibility counts",
     ),
     (

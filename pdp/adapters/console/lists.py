@@ -15,7 +15,7 @@ from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.requirement import PEOPLE
-from pdp.core.approvals.rows import Account
+from pdp.core.approvals.rows import Account, Delegation
 from pdp.core.approvals.states import FINAL, OPEN, GrantState, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
@@ -37,7 +37,9 @@ async def queue(visit: Visit) -> Response:
     states = _states(asked, OPEN) or frozenset({State.PENDING})
     query = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
     views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
-    return _show(visit, "queue.html", views, OPEN_STATES, after)
+    me, delegations = visit.person.human, await visit.approvals.delegations.list(visit.person)
+    told = [each for each in delegations if each.deputy == me or (each.absent == me and each.by)]
+    return _show(visit, "queue.html", views, OPEN_STATES, after, told)
 
 
 async def history(visit: Visit) -> Response:
@@ -55,7 +57,12 @@ async def history(visit: Visit) -> Response:
 
 
 def _show(
-    visit: Visit, template: str, views: Sequence[ApprovalView], states: tuple[str, ...], after: str
+    visit: Visit,
+    template: str,
+    views: Sequence[ApprovalView],
+    states: tuple[str, ...],
+    after: str,
+    told: Sequence[Delegation] = (),
 ) -> Response:
     directory = visit.approvals.directories.of(visit.person.tenant)
     asked, now = visit.request.query_params, visit.console.services.clock.now_ns()
@@ -66,6 +73,7 @@ def _show(
         states=states,
         kinds=KINDS,
         next=_next(asked, after),
+        delegations=told,
     )
 
 

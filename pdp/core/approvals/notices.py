@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.directory import Directory, Standing
+from pdp.core.approvals.quorum import deputised
 from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.states import OPEN, Event, State, follow
@@ -130,7 +131,7 @@ def recipients(notice: Notice, approval: Approval, requirement: Requirement, sta
     groups = {seat.group_id for seat in requirement.seats}
     seated = {name for name in directory.members if groups & directory.groups(name)}
     now = [d for d in standing.delegations if d.from_ns <= standing.at_ns < d.until_ns and not d.ended_ns]
-    seated |= {each.deputy for each in now if each.absent in seated}
+    seated |= {each.deputy for each in now if groups & deputised(each, directory)}
     return _addresses(directory, seated - {subject, *(directory.human(actor) for actor in call.actors)})
 
 

@@ -111,10 +111,10 @@ def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which th
         return "" if mine else "approval.not_yours"
     if is_party(approval.call, directory, me, person.account) or is_party(approval.call, directory, behalf):
         return "approval.own_call"
-    if behalf and delegation(standing, approval.tenant, behalf, me) is None:
+    row = delegation(standing, approval.tenant, behalf, me) if behalf else None
+    if behalf and row is None:
         return "approval.no_delegation"
-    claimed = frozenset() if behalf else person.claimed
-    if not eligible_groups(requirement, behalf or me, claimed, directory):
+    if not seats_of(requirement, me, person.claimed, directory, row):
         return "approval.not_eligible"
     if _acted_otherwise(votes, me, behalf, directory):
         return "approval.voted"
@@ -163,6 +163,22 @@ def eligible_groups(
     return held & {seat.group_id for seat in requirement.seats}
 
 
+def seats_of(
+    requirement: Requirement, me: str, claimed: Iterable[str], directory: Directory, row: Delegation | None
+) -> frozenset[str]:
+    """Groups with a seat that a human may fill for itself, or as a deputy by a delegation."""
+    if row is None:
+        return eligible_groups(requirement, me, claimed, directory)
+    return eligible_groups(requirement, row.absent, (), directory) & deputised(row, directory)
+
+
+def deputised(row: Delegation, directory: Directory) -> frozenset[str]:
+    """Groups in which a deputy may act: those of the one who is away, and where an operator named it, only such as it
+    has itself: an operator makes nobody an approver."""
+    groups = directory.groups(row.absent)
+    return groups & directory.groups(row.deputy) if row.by else groups
+
+
 def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
     """Whether a human is the subject of a call, or acts for it, by any account. An actor without an issuer, and
     the agent, are anybody who has that id."""
@@ -177,13 +193,17 @@ def is_party(call: Call, directory: Directory, human: str, account: Account | No
 
 
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:
-    """The delegation from `absent` to `deputy` in force at this instant."""
+    """The delegation from `absent` to `deputy` in force at this instant, by the one who is away before an
+    operator's."""
+    found = None
     for row in standing.delegations:
         parties = (row.tenant, row.absent, row.deputy) == (tenant, absent, deputy)
         ended = row.ended_ns and row.ended_ns <= standing.at_ns
         if parties and absent != deputy and row.from_ns <= standing.at_ns < row.until_ns and not ended:
-            return row
-    return None
+            if not row.by:
+                return row
+            found = found or row
+    return found
 
 
 def strong_enough(requirement: Requirement, assurance: str) -> bool:
@@ -199,12 +219,10 @@ def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standi
         return frozenset()
     if not directory.active(me) or any(is_party(call, directory, human, vote.account) for human in (me, vote.human)):
         return frozenset()
-    if not vote.behalf:
-        groups = eligible_groups(requirement, me, _claims_now(vote, standing), directory)
-    elif is_party(call, directory, vote.behalf) or delegation(standing, vote.tenant, vote.behalf, me) is None:
+    row = delegation(standing, vote.tenant, vote.behalf, me) if vote.behalf else None
+    if vote.behalf and (row is None or is_party(call, directory, vote.behalf)):
         return frozenset()
-    else:
-        groups = eligible_groups(requirement, vote.behalf, (), directory)
+    groups = seats_of(requirement, me, _claims_now(vote, standing), directory, row)
     return groups & frozenset(vote.groups)
 
 

@@ -184,7 +184,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """A deputy stands in for an absent human. Recorded, bounded, never passed on."""
+    """A deputy stands in for an absent human. Recorded, bounded, never passed on. `by` is the operator who named the
+    deputy, "" where the absent one did."""
 
     id: str
     tenant: str
@@ -194,6 +195,7 @@ class Delegation:
     until_ns: int
     reason: str
     ended_ns: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pdp.core.approvals.quorum import (
     Tally,
     bar,
     delegation,
-    eligible_groups,
     last_votes,
+    seats_of,
     strong_enough,
     tally,
     wanted_by,
@@ -206,8 +206,7 @@ def _vote(approval: Approval, requirement: Requirement, ballot: Ballot, person: 
     directory = standing.directory
     me = directory.human(person.account)
     stands_in = delegation(standing, approval.tenant, ballot.behalf, me) if ballot.behalf else None
-    claimed = () if ballot.behalf else person.claimed
-    groups = eligible_groups(requirement, ballot.behalf or me, claimed, directory)
+    groups = seats_of(requirement, me, person.claimed, directory, stands_in)
     return Vote(
         id=ballot.vote_id,
         approval_id=approval.id,

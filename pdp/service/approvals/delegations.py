@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
+from pdp.core.approvals.quorum import deputised
 from pdp.core.approvals.rows import Delegation
 from pdp.core.approvals.steps import Delegate, EndDelegation
 from pdp.core.digest import keyed_index
@@ -56,9 +57,9 @@ class Delegations:
         return tuple(each for each in lasting if _concerns(person, each))
 
     async def add(self, person: Person, stand_in: StandIn) -> tuple[Delegation, RecordRef]:
-        """Name a deputy: for oneself, or as an operator for anybody, but no operator. Raises InvalidRequest (unknown
-        or disabled deputy, oneself, a time that is over, too long); Forbidden `delegation.not_yours`,
-        `delegation.operator`."""
+        """Name a deputy: for oneself, or as an operator for anybody, but no operator and nobody without a group of
+        the absent one's. Raises InvalidRequest (unknown or disabled deputy, oneself, a time that is over, too long);
+        Forbidden `delegation.not_yours`, `delegation.operator`, `delegation.no_seat`."""
         at, absent = self._clock.now_ns(), stand_in.absent or person.human
         if absent != person.human:
             if "operate" not in person.roles:
@@ -79,7 +80,13 @@ class Delegations:
             from_ns=max(stand_in.from_ns, at),
             until_ns=stand_in.until_ns,
             reason=stand_in.reason,
+            by="" if absent == person.human else person.human,
         )
+        if delegation.by and not deputised(delegation, self._directories.of(person.tenant)):
+            raise Forbidden(
+                "delegation.no_seat",
+                "An operator names a deputy among those of the same group; who is away names anybody.",
+            )
         salt = self._recorder.new_salt()
         index = keyed_index(self._index_key, "human", person.tenant, absent)
         ref = await self._recorder.commit_event(

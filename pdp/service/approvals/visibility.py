@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.queries import ApprovalQuery, Page, meant_code
-from pdp.core.approvals.quorum import same_rule, wanted_by
+from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Seen, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
@@ -236,7 +236,7 @@ class Visibilities:
         roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
         for delegation in base.delegations:
             if delegation.deputy == person.human and delegation.from_ns <= at_ns:
-                held |= directory.groups(delegation.absent)
+                held |= deputised(delegation, directory)
         member = directory.members.get(person.human)
         linked = member.accounts if member is not None else ()
         return Visibility(

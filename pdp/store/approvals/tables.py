@@ -205,6 +205,7 @@ delegations = Table(
     number("until_ns"),
     prose("reason"),
     number("ended_ns"),
+    text("by"),
     sqlite_strict=True,
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 20
+VERSION = 21
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -493,6 +493,23 @@ async def test_a_deputy_votes_for_who_is_away(console: ConsoleClient) -> None:
     assert (await console.post(PLACE, {**form, "choice": "deny", "behalf": "p-bob"})).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("who", "says"), [("alice", "Bob Example stands in for you"), ("bob", "You stand in for Alice Example")]
+)
+@pytest.mark.parametrize("by", ["", "p-oz"])
+async def test_who_is_away_and_the_deputy_are_told(console: ConsoleClient, who: str, says: str, by: str) -> None:
+    """On the page that an approver opens first. Who named a deputy knows it."""
+    row = Delegation("d", "acme", "p-alice", "p-bob", APPROVAL.opened_ns, NOW_NS + 3600 * NS, "holiday", by=by)
+    others = replace(row, id="e", absent="p-carol", deputy="p-dave")  # an operator sees everybody's
+    console.services.delegations_found = (row, others)
+    await console.sign_in(who)
+    page = " ".join(re.sub(r"<[^>]*>", "", (await console.client.get("/queue")).text).split())
+    page = page.replace("\u2068", "").replace("\u2069", "")
+    assert (says in page) == (who == "bob" or bool(by))
+    assert ("p-oz, an operator, said so" in page) == bool(by)
+    assert "p-dave" not in page
+
+
 async def test_times_are_told_to_readers_and_to_the_script(console: ConsoleClient) -> None:
     await console.sign_in()
     page = (await console.client.get(PAGE)).text

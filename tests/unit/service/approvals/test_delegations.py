@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support.approval_harness import ALL_MEMBERS, NS, ApprovalHarness
-from support.approvals import member, person
+from support.approvals import element, member, person, seats
 
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound
 from pdp.service.approvals import delegations
@@ -34,8 +34,9 @@ async def test_named_seen_ended_and_recorded(harness: ApprovalHarness) -> None:
 
 
 async def test_an_operator_names_one_for_somebody_else(harness: ApprovalHarness) -> None:
-    made, _ = await harness.services.delegations.add(OPERATOR, week(harness, absent="h-bob"))
-    assert made.absent == "h-bob"
+    made, _ = await harness.services.delegations.add(OPERATOR, week(harness, "h-ann", absent="h-bob"))
+    assert (made.absent, made.by) == ("h-bob", "h-oz")
+    assert harness.records("delegation")[0]["by"] == "h-oz"
     for deputy in ("h-dan", "h-cat"):
         with pytest.raises(Forbidden) as e:
             await harness.services.delegations.add(person("dan"), week(harness, deputy, absent="h-bob"))
@@ -51,6 +52,28 @@ async def test_an_operator_makes_no_operator_a_deputy(harness: ApprovalHarness) 
         assert e.value.code == "delegation.operator"
     made, _ = await harness.services.delegations.add(person("bob"), week(harness, "h-ozma"))
     assert made.deputy == "h-ozma"  # who is away may choose one
+
+
+async def test_an_operator_makes_nobody_an_approver(harness: ApprovalHarness) -> None:
+    """Who has no seat in a group gets none by an operator, now or later, to vote or to look; who is away gives it."""
+    asked = await harness.open(element(seats=seats(blue=1)))
+    with pytest.raises(Forbidden) as e:
+        await harness.services.delegations.add(OPERATOR, week(harness, "h-dan", absent="h-ann"))
+    assert e.value.code == "delegation.no_seat"
+    await harness.services.delegations.add(
+        OPERATOR, week(harness, "h-bob", absent="h-ann")
+    )  # of red, and she of both
+    with pytest.raises(NotFound):
+        await harness.services.queue.get(person("bob"), asked.id)
+    red = await harness.open(element(seats=seats(red=1)), number=2)
+    await harness.approve("bob", red, behalf=person("ann").account)
+    harness.directories.set(
+        *(replace(m, groups=m.groups - {"red"} if m.id == "h-bob" else m.groups) for m in ALL_MEMBERS)
+    )
+    assert not (await harness.services.queue.get(person("ann"), red.id)).tally.met
+    await harness.services.delegations.add(person("ann"), week(harness, "h-bob"))
+    assert (await harness.services.queue.get(person("ann"), red.id)).tally.met
+    await harness.approve("bob", asked, behalf=person("ann").account)
 
 
 async def test_only_what_makes_sense(harness: ApprovalHarness) -> None:
