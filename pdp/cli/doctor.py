@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from pdp.core.errors import ConfigurationFault
+from pdp.doctor import configurations
 from pdp.doctor.answers import FAULTS
 from pdp.doctor.authzen_answers import AUTHZEN_FAULTS
+from pdp.doctor.configurations import Finding, UnknownFileError
 from pdp.doctor.examination import Examined, Experiment, examine
 from pdp.doctor.remedies import REMEDIES, remedy
+from pdp.injection.excerpt import visible
 
 UNKNOWN, OPEN = 1, 10
 AUTHZEN = "authzen"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WAYS = {"allow": "allows", "deny": "denies", **FAULTS}
+_LEVELS = {"open": "OPEN", "unseen": "unseen"}
 _WORDS = {
     "well": "well",
     "open": "CARRIED OUT",
@@ -31,6 +35,7 @@ _WORDS = {
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--read", "reads", is_flag=True, help="Read configuration files instead; COMMAND names them.")
 @click.option(
     "--listen", default="127.0.0.1:0", show_default=True, help="Where the caller asks: in place of the PDP."
 )
@@ -52,6 +57,7 @@ _WORDS = {
 @click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
 def doctor(
     command: tuple[str, ...],
+    reads: bool,
     listen: str,
     tool: str,
     ran: Path | None,
@@ -62,15 +68,19 @@ def doctor(
     key: Path | None,
     as_json: bool,
 ) -> None:
-    """Show that a caller refuses when the decision point fails: `pdp doctor -- COMMAND`.
+    """Show that a caller refuses when the decision point fails: `pdp doctor -- COMMAND`. Find ways past it in
+    configuration: `pdp doctor --read envoy.yaml settings.json .mcp.json server.py`.
 
     COMMAND makes your caller carry out one call of a harmless tool and ends with it. The doctor answers at the
     decision point's place: once it allows, once it denies, then it fails in eight ways. It looks each time whether
     the tool was carried out: the tool appends a line to the file in PDP_DOCTOR_RAN (or --ran). The address is
     {target} in COMMAND, or PDP_DOCTOR_TARGET.
 
-    Exit codes: 0 the caller refuses whenever it must, 10 it does not, 1 that could not be found out, 2 usage.
+    Exit codes: 0 the caller refuses whenever it must, 10 it does not, or a file opens a way, 1 that could not be
+    found out, 2 usage.
     """
+    if reads:
+        raise SystemExit(_read([Path(each) for each in command], as_json))
     if (certificate is None) != (key is None):
         raise click.UsageError("Give both --certificate and --key, or none.")
     tls = (certificate, key) if certificate and key else None
@@ -88,6 +98,36 @@ def doctor(
         click.echo(json.dumps([asdict(result) for result in results], indent=2))
     verdicts = {result.verdict for result in results}
     raise SystemExit(OPEN if "open" in verdicts else UNKNOWN if verdicts & {"unasked", "closed", "hangs"} else 0)
+
+
+def _read(files: Sequence[Path], as_json: bool) -> int:
+    """What the files open, and what they leave unseen. Returns the exit code."""
+    found, unread = list[Finding](), False
+    for file in files:
+        findings, ending = (
+            list[Finding](),
+            "  nothing found; an experiment (`pdp doctor -- COMMAND`) shows what it does",
+        )
+        try:
+            kind, findings = configurations.examine(str(file), file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            unread, kind, ending = True, "UNKNOWN: it cannot be read as text; check the path", ""
+        except UnknownFileError as error:
+            unread, kind, ending = True, f"UNKNOWN: {error}", ""
+        found += findings
+        for line in () if as_json else filter(None, (f"{file}: {kind}", *(_lines(findings) or [ending]))):
+            click.echo(visible(line))
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in found], indent=2))
+    return OPEN if any(each.level == "open" for each in found) else UNKNOWN if unread else 0
+
+
+def _lines(findings: Sequence[Finding]) -> list[str]:
+    return [
+        line
+        for each in findings
+        for line in (f"  {_LEVELS[each.level]:<8}{each.place}: {each.what}", f"{'':<10}{each.mend}")
+    ]
 
 
 def _shown(examined: Iterable[Examined], caller: str, as_json: bool) -> list[Examined]:
