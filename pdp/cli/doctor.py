@@ -14,7 +14,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.doctor import configurations
 from pdp.doctor.answers import FAULTS
 from pdp.doctor.authzen_answers import AUTHZEN_FAULTS
-from pdp.doctor.configurations import Finding, UnknownFileError
+from pdp.doctor.configurations import ConfigurationFinding, UnknownFileError
 from pdp.doctor.examination import Examined, Experiment, examine
 from pdp.doctor.remedies import REMEDIES, remedy
 from pdp.injection.excerpt import visible
@@ -102,10 +102,10 @@ def doctor(
 
 def _read(files: Sequence[Path], as_json: bool) -> int:
     """What the files open, and what they leave unseen. Returns the exit code."""
-    found, unread = list[Finding](), False
+    found, unread = list[ConfigurationFinding](), False
     for file in files:
         findings, ending = (
-            list[Finding](),
+            list[ConfigurationFinding](),
             "  nothing found; an experiment (`pdp doctor -- COMMAND`) shows what it does",
         )
         try:
@@ -122,7 +122,7 @@ def _read(files: Sequence[Path], as_json: bool) -> int:
     return OPEN if any(each.level == "open" for each in found) else UNKNOWN if unread else 0
 
 
-def _lines(findings: Sequence[Finding]) -> list[str]:
+def _lines(findings: Sequence[ConfigurationFinding]) -> list[str]:
     return [
         line
         for each in findings

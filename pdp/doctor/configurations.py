@@ -39,7 +39,7 @@ class UnknownFileError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConfigurationFinding:
     """One place of a file. `what` says what happens there, `mend` what to write instead."""
 
     file: str
@@ -54,16 +54,16 @@ class _Report:
     """Findings of one file, as they are met."""
 
     file: str
-    findings: list[Finding]
+    findings: list[ConfigurationFinding]
 
     def open(self, place: str, what: str, mend: str) -> None:
-        self.findings.append(Finding(self.file, place, "open", what, mend))
+        self.findings.append(ConfigurationFinding(self.file, place, "open", what, mend))
 
     def unseen(self, place: str, what: str, mend: str) -> None:
-        self.findings.append(Finding(self.file, place, "unseen", what, mend))
+        self.findings.append(ConfigurationFinding(self.file, place, "unseen", what, mend))
 
 
-def examine(name: str, text: str) -> tuple[str, list[Finding]]:
+def examine(name: str, text: str) -> tuple[str, list[ConfigurationFinding]]:
     """The kind of a file and what it says, by its name and text. Raises UnknownFileError."""
     report = _Report(name, [])
     if PurePath(name).suffix == ".py":
@@ -403,7 +403,7 @@ def _proxied(each: Mapping[str, Any]) -> list[str] | None:
 # MCP servers in Python
 
 
-def _python(text: str, report: _Report) -> list[Finding]:
+def _python(text: str, report: _Report) -> list[ConfigurationFinding]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
