@@ -60,7 +60,13 @@ class Clock(Protocol):
     """The two clocks. Read once per request and pinned."""
 
     def now_ns(self) -> int:
-        """Wall clock, Unix nanoseconds, never before the store's high-water mark."""
+        """Wall clock, Unix nanoseconds, never before the store's high-water mark. Raises Unavailable while it is not
+        to be believed: nothing may be decided then."""
+        ...
+
+    def paced_ns(self) -> int:
+        """The same, gone on by the monotonic clock while the wall clock is not to be believed: for what is recorded
+        or told of this process itself, and decides nothing."""
         ...
 
     def monotonic_ns(self) -> int:

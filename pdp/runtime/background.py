@@ -37,17 +37,22 @@ class RunningProcess(Protocol):
 
 
 async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]]) -> NoReturn:
-    """Do each chore every `seconds`, for as long as the process runs: what one of them raises is told, and keeps
-    neither the others nor its own next time from coming."""
+    """Do each chore every `seconds`, for as long as the process runs: what one of them raises is told, once while it
+    stays the same, and keeps neither the others nor its own next time from coming."""
+    said: dict[str, str] = {}
     while True:
         await asyncio.sleep(seconds)
         for name, chore in chores.items():
+            problem = ""
             try:
                 await chore()
             except Fault as fault:
-                log.error("%s: %s: %s", name, fault.code, fault.message)
+                problem = f"{fault.code}: {fault.message}"
+                if problem != said.get(name):
+                    log.error("%s: %s", name, problem)
             except Exception:
                 log.exception("%s: internal error; retrying", name)
+            said[name] = problem
 
 
 async def watch(process: RunningProcess, part: Part) -> NoReturn:
@@ -97,8 +102,8 @@ async def tend(process: RunningProcess) -> NoReturn:
         await process.approvals.services.sweep.run_once(process.clock.now_ns())
 
     async def levels() -> None:
-        process.levels.tell(process.clock.now_ns())
-        process.levels.warn(process.clock.now_ns())
+        process.levels.tell(process.clock.paced_ns())
+        process.levels.warn(process.clock.paced_ns())
 
     async def clock() -> None:
         nonlocal said, recorded

@@ -65,7 +65,7 @@ from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares
 from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
-from pdp.store.clock import StoreClock
+from pdp.store.clock import JUMPED, StoreClock
 from pdp.store.opening import AnyStore, open_store
 
 log = logging.getLogger("pdp")
@@ -246,7 +246,7 @@ def _build(
     )
 
     def answers_now() -> bool:
-        return store.healthy() and state.policy is not None
+        return store.healthy() and state.policy is not None and clock.anomaly() != JUMPED
 
     server = GrpcServer(
         settings.server,

@@ -247,7 +247,7 @@ class Recorder:
 
     def impersonal_stamp(self) -> RecordStamp:
         """The same of one that is about nobody, and of no tenant."""
-        return self._event(self._clock.now_ns())
+        return self._event(self._clock.paced_ns())
 
     async def commit(
         self, stamp: RecordStamp, kind: str, data: bytes, marks: tuple[tuple[str, int], ...] = (), **besides: Any

@@ -166,7 +166,7 @@ class Judging:
         except Exception:
             log.exception("judge: internal error; no verdict")
             opinion = Opinion("unavailable")
-        expires_ns = max(self.clock.now_ns(), at_ns) + int(seconds * NS)
+        expires_ns = max(self.clock.paced_ns(), at_ns) + int(seconds * NS)
         made = self._answered(asked, element, basis, opinion, _verdict(opinion, seen), expires_ns)
         held = SourcedEvidence(json.loads(made.element), made)
         try:
@@ -211,7 +211,7 @@ class Judging:
             kind="judge",
             element=canonical(made),
             expires_ns=expires_ns,
-            created_ns=self.clock.now_ns(),
+            created_ns=self.clock.paced_ns(),
             basis=basis,
             asker=asked.keys.asker,
             refused=opinion.verdict == "deny",
@@ -226,7 +226,7 @@ class Judging:
             "judge",
             lambda stamp: records.judged(stamp, answered, opinion, salt),
             (PutAnswer(answered),),
-            self.clock.now_ns(),
+            self.clock.paced_ns(),
             values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
         )
         await self.recorder.commit_all((replace(entry, call=fresh),))

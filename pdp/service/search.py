@@ -146,7 +146,7 @@ class Readings:
 
     async def flush(self, *, all_of_them: bool = False) -> None:
         """Write down what was counted in windows that are over."""
-        at = self._clock.now_ns()
+        at = self._clock.paced_ns()
         for key, window in tuple(self._windows.items()):
             if all_of_them or at - window.from_ns >= WINDOW_NS or at < window.from_ns:
                 if window.reads:

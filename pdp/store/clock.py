@@ -6,19 +6,26 @@ from collections.abc import Callable
 from threading import Lock
 
 from pdp.core.check import NS
+from pdp.core.errors import Unavailable
 
 MARK = "clock"  # the name of its high-water mark in the store
+JUMPED, BEHIND = "clock.jumped", "clock.behind"
+# Below the life of any token: a leap that is followed ends none that was issued after it.
+LIMIT_NS = 30 * NS
 
 
 class StoreClock:
-    """Implements `ports.Clock` on a wall and a monotonic clock (both nanoseconds).
+    """Implements `ports.Clock` on a wall and a monotonic clock (both nanoseconds; the latter also counts while the
+    machine is suspended).
 
-    `now_ns` never falls below the persisted mark nor below what it said before. While the wall clock is behind,
-    time goes on at the monotonic clock's pace, so that what expires still expires.
+    Time never falls below the persisted mark nor below what was said before. While the wall clock is behind, it goes
+    on at the monotonic clock's pace, so that what expires still expires; where the wall clock is behind by no more
+    than the limit, at half that pace, until it has caught up.
 
-    A wall clock that leaps ahead of the monotonic one by more than `jump_limit_ns` is followed (expiry fails
-    closed) but flagged by `anomaly`, and `mark` then gives None: a wrong leap is not persisted, so a restart
-    with a corrected clock heals it. `accept_jump` is for an operator who says that the wall clock is right.
+    A wall clock that leaps ahead of the monotonic one by more than the limit is not believed: time that passed unseen
+    would have ended tokens that are accepted by the old time, and a wrong leap ends those that are good. So there is
+    no instant to decide by, and nothing to mark, until both agree again; `anomaly` says so. A restart believes the
+    wall clock.
 
     The service puts `("clock", mark())` into `Commit.high_water` every few seconds (5 is plenty): after a crash
     the clock can fall back by no more than that. May be read from any thread.
@@ -29,11 +36,11 @@ class StoreClock:
         wall: Callable[[], int],
         monotonic: Callable[[], int],
         high_water_ns: int,
-        jump_limit_ns: int = 3600 * NS,
+        limit_ns: int = LIMIT_NS,
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._limit = jump_limit_ns
+        self._limit = limit_ns
         self._behind = wall() < high_water_ns
         self._jumped = False
         self._now = max(wall(), high_water_ns)
@@ -41,16 +48,37 @@ class StoreClock:
         self._lock = Lock()  # a reading builds on the one before it
 
     def now_ns(self) -> int:
-        """Wall clock, Unix nanoseconds."""
+        """Wall clock, Unix nanoseconds. Raises Unavailable `clock.jumped` while it is not to be believed."""
         with self._lock:
-            wall, monotonic = self._wall(), self._monotonic()
-            paced = self._now + max(0, monotonic - self._read_at)
-            self._jumped = self._jumped or wall - paced > self._limit
-            self._behind = paced - wall > NS  # slewing and rounding are no anomaly
-            # an ordinary reading follows the wall; only one that would fall back is carried by the monotonic clock
-            self._now = wall if wall >= self._now and not self._behind else paced
-            self._read_at = monotonic
-            return self._now
+            now = self._read()
+            if self._jumped:
+                raise Unavailable(
+                    JUMPED,
+                    "The clock of the decision point leapt ahead: nothing is decided until it is right. Where it is "
+                    "right, restart the service.",
+                )
+            return now
+
+    def paced_ns(self) -> int:
+        """The same, and the time that went on by the monotonic clock while the wall clock is not to be believed; for
+        records of that, and of the end."""
+        with self._lock:
+            return self._read()
+
+    def _read(self) -> int:
+        wall, monotonic = self._wall(), self._monotonic()
+        passed = max(0, monotonic - self._read_at)
+        paced = self._now + passed
+        self._jumped = wall - paced > self._limit
+        self._behind = paced - wall > NS  # slewing and rounding are no anomaly
+        if self._jumped:
+            self._now = paced
+        elif self._behind:
+            self._now = max(wall, paced - passed // 2) if paced - wall <= self._limit else paced
+        else:  # an ordinary reading follows the wall; only one that would fall back is carried by the monotonic clock
+            self._now = wall if wall >= self._now else paced
+        self._read_at = monotonic
+        return self._now
 
     def monotonic_ns(self) -> int:
         """The monotonic clock, for durations and records."""
@@ -61,17 +89,14 @@ class StoreClock:
         return self._wall()
 
     def anomaly(self) -> str:
-        """`clock.jumped`, `clock.behind`, or "" as of the last reading."""
-        if self._jumped:
-            return "clock.jumped"
-        return "clock.behind" if self._behind else ""
+        """`clock.jumped`, `clock.behind`, or ""."""
+        with self._lock:
+            self._read()
+            if self._jumped:
+                return JUMPED
+            return BEHIND if self._behind else ""
 
     def mark(self) -> int | None:
-        """The high-water mark to persist now; None while a jump is not accepted."""
+        """The high-water mark to persist now; None during a leap."""
         with self._lock:
             return None if self._jumped else self._now
-
-    def accept_jump(self) -> None:
-        """The wall clock is right after all."""
-        with self._lock:
-            self._jumped = False

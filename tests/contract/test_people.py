@@ -23,6 +23,8 @@ class Clock:
     def now_ns(self) -> int:
         return AT
 
+    paced_ns = now_ns
+
     def monotonic_ns(self) -> int:
         return 0
 

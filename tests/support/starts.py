@@ -124,6 +124,8 @@ def _is_code(thing: Any) -> bool:
 
 def _function(thing: Any) -> Any:
     """The function in a method, a property or a fixture."""
+    if thing is pytest.mark:  # where a test names both pytest and something called `mark`; it has every attribute
+        return thing
     for name in ("fget", "__func__", "_fixture_function"):
         if (inner := getattr(thing, name, None)) is not None:
             return inner

@@ -17,6 +17,7 @@ import pytest
 from served import ALICE, ALLOW, DENY, Refused, Served, ask, codes, make_world, served, until
 from shifting import Shifting
 
+from pdp.core.check import NS
 from pdp.store.clock import StoreClock
 from pdp.v1 import decision_pb2_grpc
 
@@ -329,20 +330,49 @@ def test_a_wall_clock_that_steps_back_revives_nothing(tmp_path: Path) -> None:
         assert times == sorted(times)
 
 
-def test_a_wall_clock_that_leaps_ahead_is_flagged_and_not_persisted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("leap", [24 * HOUR, 59 * MINUTE, MINUTE])
+def test_a_wall_clock_that_leaps_ahead_and_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, leap: int
 ) -> None:
+    """Nothing is decided meanwhile, and afterwards all is as before, without a restart and with one."""
     clock = Shifting()
     world = make_world(tmp_path / "w")
     with served(world, environment=clock.environment()) as server, caplog.at_level(logging.ERROR, "pdp"):
         token = server.alice()
         assert server.decide(ask(bearer=token)).effect == ALLOW
-        clock.step(24 * HOUR)
-        assert "subject.expired" in codes(server.decide(ask(bearer=token)))  # expiry fails closed
+        assert server.serving()
+        clock.step(leap)
+        with pytest.raises(Refused) as caught:
+            server.decide(ask(bearer=token))
+        assert (caught.value.status, caught.value.code) == (grpc.StatusCode.UNAVAILABLE, "clock.jumped")
+        assert not server.serving()
         until(lambda: "clock.jumped" in caplog.text)  # the operator hears of it
         until(lambda: anomalies(server) == ["clock.jumped"])
-    clock.step(-24 * HOUR)
-    with served(world, environment=clock.environment()) as server:  # the clock was put right: nothing is lost
+        clock.step(-leap)
+        assert server.decide(ask(bearer=token)).effect == ALLOW
+        assert server.serving()
+        until(lambda: anomalies(server) == ["clock.jumped", None])
+        times = [r["time_ns"] for r in server.records()]
+        assert times == sorted(times)
+        clock.step(leap)
+        until(lambda: not server.serving())
+    with served(world, environment=clock.environment()) as server:  # an operator who restarts says that it is right
+        expired = "subject.expired" in codes(server.decide(ask(bearer=token)))
+        assert expired == (leap > MINUTE)
+        assert server.serving()
+
+
+def test_a_leap_that_ends_with_the_run_is_not_kept(tmp_path: Path) -> None:
+    clock = Shifting()
+    world = make_world(tmp_path / "w")
+    with served(world, environment=clock.environment()) as server:
+        token = server.alice()
+        clock.step(59 * MINUTE)
+        until(lambda: anomalies(server) == ["clock.jumped"])
+    assert server.process.store.high_water("clock") < time.time_ns() + MINUTE * NS
+    clock.step(-59 * MINUTE)
+    with served(world, environment=clock.environment()) as server:
+        assert [record["kind"] for record in server.records()].count("stop") == 1
         assert server.decide(ask(bearer=token)).effect == ALLOW
 
 

@@ -38,7 +38,7 @@ class Runs:
                 stamp, version=version, config_sha256=config_sha256, records=size, clean=clean, secrets=secrets
             ),
             (),
-            self.clock.now_ns(),
+            self.clock.paced_ns(),
         )
 
     async def configured(self, sha256: str, stated: Mapping[str, str]) -> None:
@@ -86,7 +86,7 @@ class Runs:
             for tenant in sorted({count[0] for count in counts}):
                 mine = tuple(count for count in counts if count[0] == tenant)
                 for first in range(0, len(mine), PORTION):
-                    await self.recorder.refusals(tenant, mine[first : first + PORTION], self.clock.now_ns())
+                    await self.recorder.refusals(tenant, mine[first : first + PORTION], self.clock.paced_ns())
 
     async def clock_changed(self, anomaly: str, wall_ns: int) -> None:
         """The wall clock cannot be believed any more for `anomaly`, or can again ("")."""
@@ -95,11 +95,11 @@ class Runs:
             "clock",
             lambda stamp: events.clock(stamp, anomaly=anomaly, wall_ns=wall_ns),
             (),
-            self.clock.now_ns(),
+            self.clock.paced_ns(),
         )
 
     async def stopped(self, reason: str) -> RecordRef:
         """The run ends on purpose."""
         return await self.recorder.commit_event(
-            "", "stop", lambda stamp: events.stop(stamp, reason=reason), (), self.clock.now_ns()
+            "", "stop", lambda stamp: events.stop(stamp, reason=reason), (), self.clock.paced_ns()
         )

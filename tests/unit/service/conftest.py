@@ -39,6 +39,8 @@ class Clock:
     def now_ns(self) -> int:
         return self.at
 
+    paced_ns = now_ns
+
     def monotonic_ns(self) -> int:
         return self.at - T
 

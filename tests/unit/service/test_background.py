@@ -32,4 +32,4 @@ async def test_a_chore_that_fails_comes_again_and_keeps_no_other_from_its_turn(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert done == {"fails": 3, "after": 3}
-    assert caplog.text.count("fails: ") == 3
+    assert caplog.text.count("fails: ") == (1 if isinstance(fault, Unavailable) else 3)  # its trace each time

@@ -3,9 +3,11 @@
 from threading import Event, Thread, get_ident
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pdp.core.errors import Unavailable
 from pdp.store.clock import StoreClock
 
 S = 1_000_000_000
@@ -54,17 +56,57 @@ def test_it_never_starts_before_the_mark() -> None:
     assert clock.now_ns() == T + 3605 * S
 
 
-def test_a_leap_is_followed_flagged_and_not_persisted() -> None:
+LIMIT = 30
+
+
+def test_nothing_is_dated_by_a_leap_and_its_end_is_the_end_of_it() -> None:
     time = Time()
-    clock = time.clock(jump_limit_ns=3600 * S)
-    time.passes(1, stepped=3600)
-    assert clock.now_ns() == T + 3601 * S
+    clock = time.clock()
+    time.passes(1, stepped=LIMIT + 1)
+    with pytest.raises(Unavailable) as caught:
+        clock.now_ns()
+    assert caught.value.code == clock.anomaly() == "clock.jumped"
+    assert (clock.paced_ns(), clock.mark()) == (T + S, None)  # a restart is not tied to it
+    time.passes(LIMIT + 10)
+    assert clock.anomaly() == "clock.jumped"  # however long it lasts
+    time.passes(1, stepped=-LIMIT - 1)
+    assert clock.now_ns() == time.wall == T + (LIMIT + 12) * S
     assert clock.anomaly() == ""
-    time.passes(1, stepped=3601)
-    assert clock.now_ns() == T + 7203 * S
-    assert (clock.anomaly(), clock.mark()) == ("clock.jumped", None)
-    clock.accept_jump()
-    assert (clock.anomaly(), clock.mark()) == ("", T + 7203 * S)
+
+
+def test_a_leap_is_seen_by_who_asks_for_nothing_else() -> None:
+    time = Time()
+    clock = time.clock()
+    time.passes(1, stepped=3600)
+    assert clock.anomaly() == "clock.jumped"
+
+
+def test_a_small_leap_is_followed_and_made_up_for() -> None:
+    """Below the limit it cannot be told from time that passed; time then goes slower, and never back."""
+    time = Time()
+    clock = time.clock()
+    time.passes(1, stepped=LIMIT)
+    assert clock.now_ns() == T + (LIMIT + 1) * S
+    time.passes(1, stepped=-LIMIT)
+    assert clock.now_ns() == T + (LIMIT + 1) * S + S // 2
+    assert clock.anomaly() == "clock.behind"
+    last = clock.now_ns()
+    for _ in range(2 * LIMIT):
+        time.passes(1)
+        assert clock.now_ns() >= last
+        last = clock.now_ns()
+    assert clock.now_ns() == time.wall
+    assert clock.anomaly() == ""
+    assert time.clock(clock.mark()).now_ns() == time.wall  # nor does a restart keep it
+
+
+def test_a_small_leap_that_was_persisted_is_made_up_for_after_a_restart() -> None:
+    time = Time()
+    clock = time.clock(T + LIMIT * S)
+    for _ in range(2 * LIMIT):
+        time.passes(1)
+        clock.now_ns()
+    assert clock.now_ns() == time.wall
 
 
 def test_a_slow_wall_clock_is_followed_when_it_does_not_fall_back() -> None:
@@ -88,9 +130,12 @@ def test_it_never_runs_back(steps: Any, high_water: Any) -> None:
     for passed, stepped in steps:
         time.monotonic += passed
         time.wall = max(0, time.wall + passed + stepped)
-        now = clock.now_ns()
+        now = clock.paced_ns()
         assert now >= last
-        assert now >= time.wall or now >= last
+        leapt = time.wall - last - passed > LIMIT * S
+        assert (clock.anomaly() == "clock.jumped") == leapt
+        assert now >= last + passed // 2 or last + passed - time.wall <= S
+        assert leapt or now >= time.wall
         last = now
 
 
