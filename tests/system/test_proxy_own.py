@@ -452,7 +452,9 @@ async def test_the_three_commands_of_the_readme(tmp_path_factory: pytest.TempPat
             )
             assert left == 0, screen
             assert not (await client.call_tool("git_add", asked)).is_error
-    assert (home / ".local" / "state" / "pdp" / "store").is_dir()
+    state = home / ".local" / "state" / "pdp"
+    assert (state / "store").is_dir()
+    await asyncio.to_thread(end_residents, state)
 
 
 OTHERS: dict[str, Any] = {
