@@ -22,7 +22,7 @@ CALLS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 
 async def proxied(stage: DemoStage) -> AsyncIterator[SceneRow]:
     """List and call as any agent does. What it is told is JSON-RPC of MCP."""
-    async with client_of(*proxy_command(stage)) as client:
+    async with client_of(*proxy_command(stage), folder=stage.repository) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
         hidden = len(stage.tools) - len(names)
         why = f"{len(names)} tools shown, {hidden} hidden"

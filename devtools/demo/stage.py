@@ -271,23 +271,24 @@ def switch_command(stage: DemoStage, *, engaged: bool) -> list[str]:
 
 
 @asynccontextmanager
-async def client_of(program: str, *arguments: str) -> AsyncIterator[Client]:
-    """An MCP client of a server that it starts; what the server says on standard error is not shown."""
+async def client_of(program: str, *arguments: str, folder: Path | None = None) -> AsyncIterator[Client]:
+    """An MCP client of a server that it starts in `folder`; what the server says on standard error is not shown."""
     with Path(os.devnull).open("w") as quiet:  # noqa: ASYNC230 - the null device
-        transport = stdio_client(StdioServerParameters(command=program, args=list(arguments)), errlog=quiet)
+        transport = stdio_client(
+            StdioServerParameters(command=program, args=list(arguments), cwd=folder), errlog=quiet
+        )
         async with Client(transport, cache=None) as client:
             yield client
 
 
 def proxy_command(stage: DemoStage) -> list[str]:
-    """The command that Alice's agent starts instead of the server."""
+    """The command that Alice's agent starts instead of the server, in the repository that it works on."""
     asks = stage.world.folder / "asks"
     return [
         *pdp_command(), "proxy", "--server", "git",
         "--target", stage.world.socket,
         "--caller-token-file", str(asks / "gateway.token"),
         "--bearer-file", str(asks / "alice.token"),
-        "--allow-read", str(stage.repository),
         "--", stage.command.command, *stage.command.args,
     ]  # fmt: skip
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,26 @@ def confinement_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         confined = option(confined)
     return confined
+
+
+def refuse_reach(
+    rules: Confinement | None, command: Sequence[str], folder: str, kept: Mapping[str, Path | None]
+) -> None:
+    """Raises UsageError where the confined server may read one of `kept`: files and folders by their options. A link
+    counts as what it leads to, and as what it is: a server that may write it could lead it elsewhere."""
+    if rules is None:
+        return
+    reached = [Path(each).resolve() for each in rules.reached(command, folder)]
+    for name, path in kept.items():
+        if path is None:
+            continue
+        itself = Path(os.path.normpath(path.absolute()))
+        places = (path.resolve(), itself.parent.resolve() / itself.name)
+        if any(place.is_relative_to(each) for place in places for each in reached):
+            raise click.UsageError(
+                f"{name}: the server may read it: it lies in the working folder, where the server is installed or "
+                "in what it is allowed. Keep it elsewhere, allow less, or start this in another folder"
+            )
 
 
 def say_confinement(rules: Confinement | None, server: str) -> None:

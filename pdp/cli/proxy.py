@@ -36,7 +36,7 @@ from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOption
 from pdp.adapters.mcp.proxy import ALL, Upstream, over_stdio
 from pdp.adapters.mcp.proxy import proxy as proxy_server
 from pdp.cli.commands import PLAINTEXT
-from pdp.cli.confining import confinement_options, say_confinement
+from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.cli.connection import read_token, tls_of
 from pdp.cli.proxy_own import OwnProxy
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, Session, ToolList
@@ -47,7 +47,7 @@ from pdp.mcp_transport import read_message, refusal
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _LOOPBACK = ("127.0.0.1", "::1")
-_BEARER = "bearer "
+_BEARER, _UNIX = "bearer ", "unix:"
 _INVALID = 'Bearer error="invalid_token"'
 _MAX_BODY = DEFAULT_MAX_REQUEST_BODY_SIZE
 _METADATA = "/.well-known/oauth-protected-resource/mcp"
@@ -110,6 +110,15 @@ def proxy(
     if pinning or state is not None or server is None:
         raise click.UsageError("with --target give --server, and neither --pin nor --state")
     _whole(command, named)
+    if command:
+        kept = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file}
+        kept |= {
+            "--ca": ca,
+            "--certificate": certificate,
+            "--key": key,
+            "the folder of --target": _socket_folder(target),
+        }
+        refuse_reach(confinement, command, str(Path.cwd()), kept)
     address = _address(listen) if listen else None
     tls = tls_of(ca, certificate, key)
 
@@ -161,6 +170,11 @@ def _whole(command: tuple[str, ...], named: Mapping[str, object]) -> None:
         raise click.UsageError("give --bearer-file (stdio: one user), or --listen (HTTP: each user's own token)")
     if named["--caller-token-file"] is None and named["--certificate"] is None:
         raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
+
+
+def _socket_folder(target: str) -> Path | None:
+    """Where the decision point listens, and may keep more; None where that is no file."""
+    return Path(target.removeprefix(_UNIX)).absolute().parent if target.startswith(_UNIX) else None
 
 
 def _address(listen: str) -> tuple[str, int]:

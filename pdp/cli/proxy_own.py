@@ -21,7 +21,7 @@ from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
-from pdp.cli.confining import say_confinement
+from pdp.cli.confining import refuse_reach, say_confinement
 from pdp.cli.connection import decided_in_time
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.values import Credential
@@ -301,14 +301,12 @@ def _ended(serving: asyncio.Task[None]) -> None:
 
 
 def _apart(home: LocalInstallation, server: LocalServer) -> None:
-    """Raises UsageError for a server that could read the keys of its own decision point."""
+    """Raises UsageError for a server that could read or write what its own decision point decides by."""
     rules = server.confinement
-    for path in rules.reached(server.command, server.folder) if rules is not None else ():
-        if home.folder.is_relative_to(Path(path).resolve()):
-            raise click.UsageError(
-                "the server may read where your decision point keeps its keys: allow less, start it in another "
-                "folder, or give another --state"
-            )
+    refuse_reach(rules, server.command, server.folder, {"--state": home.folder})
+    for path in (*rules.read, *rules.write) if rules is not None else ():
+        if Path(path).resolve().is_relative_to(home.folder):
+            raise click.UsageError("--allow-read, --allow-write: not within the folder of your decision point")
 
 
 def _counted(home: LocalInstallation, server: LocalServer) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from pdp.cli.commands import Commands, Duration
-from pdp.cli.confining import confinement_options, say_confinement
+from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.cli.connection import ApprovalConnection, approval_options
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
@@ -264,6 +264,7 @@ def watch(plan: Path, key: Path, out: Path, once: bool) -> None:
     whole = load_plan(plan)
     for server in whole.servers:
         if server.command is not None:
+            refuse_reach(server.confinement, server.command, str(Path.cwd()), {"--key": key})
             say_confinement(server.confinement, server.id)
     watcher = Watcher(whole, out, read_private(key), time.time_ns)
     if once:

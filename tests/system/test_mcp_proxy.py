@@ -168,10 +168,12 @@ META = {
 
 async def test_the_command_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, played: stage.DemoStage) -> None:
     page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    words = "--server" + page.partition("    pdp proxy --server")[2].partition("\n\n")[0].replace("\\\n", " ")
-    words = words.replace(".venv-demo/bin/mcp-server-git", str(GIT_SERVER))
-    words = words.replace("var/demo/", f"{played.world.folder}/")
-    parameters = StdioServerParameters(command=sys.executable, args=["-m", "pdp", "proxy", *words.split()])
+    before, _, after = page.partition("    pdp proxy --server")
+    assert before.endswith("    cd var/demo/repository\n")
+    words = "--server" + after.partition("\n\n")[0].replace("\\\n", " ")
+    words = words.replace("../../../.venv-demo/bin/mcp-server-git", str(GIT_SERVER))
+    args = ["-m", "pdp", "proxy", *words.split()]
+    parameters = StdioServerParameters(command=sys.executable, args=args, cwd=played.repository)
     with _null() as quiet:
         async with connected(monkeypatch, stdio_client(parameters, errlog=quiet), MODERN) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == set(played.tools)
@@ -193,3 +195,40 @@ async def test_what_would_be_unsafe_is_a_usage_error(played: stage.DemoStage, op
     )
     _, said = await process.communicate()
     assert process.returncode == 2, said
+
+
+@pytest.mark.parametrize("which", ["caller", "bearer", "linked", "written", "socket", "ca"])
+async def test_a_server_may_not_read_what_the_proxy_asks_with(
+    which: str, played: stage.DemoStage, tmp_path: Path
+) -> None:
+    """Nor the folder of the decision point's socket, which may hold keys."""
+    asks, work = played.world.folder / "asks", tmp_path / "work"
+    (work / "tokens").mkdir(parents=True)
+    (work / "tokens" / "token").write_text((asks / "alice.token").read_text())
+    (tmp_path / "link").symlink_to(work / "tokens" / "token")
+    (work / "led").symlink_to(asks / "alice.token")
+    given = {
+        "--target": played.world.socket,
+        "--caller-token-file": str(asks / "gateway.token"),
+        "--bearer-file": str(asks / "alice.token"),
+    }
+    more: list[str] = []
+    if which == "caller":
+        given["--caller-token-file"] = "tokens/token"
+    elif which == "bearer":
+        given["--bearer-file"] = str(tmp_path / "link")
+    elif which == "linked":
+        given["--bearer-file"] = "led"
+    elif which == "written":
+        more = ["--allow-write", str(asks)]
+    elif which == "socket":
+        given["--target"] = "unix:pdp.sock"
+    else:
+        given["--ca"] = "tokens/token"
+    words = [word for pair in given.items() for word in pair]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pdp", "proxy", "--server", "git", *words, *more, "--", sys.executable, "-c", "",
+        cwd=work, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert (process.returncode, b"may read" in said) == (2, True), said

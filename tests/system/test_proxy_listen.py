@@ -68,11 +68,12 @@ async def listening(found: Served, folder: Path, target: str = "") -> AsyncItera
     """The URL of a proxy before `BEHIND`."""
     (folder / "behind.py").write_text(BEHIND)
     (folder / "tools.json").write_text(json.dumps(list(TOOLS.values())))
-    (folder / "caller").write_text(found.world.caller_token("gateway", time.time_ns()))
+    caller = found.world.folder / "listens.token"
+    caller.write_text(found.world.caller_token("gateway", time.time_ns()))
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pdp", "proxy", "--server", "git", "--target", target or found.world.socket,
-        "--caller-token-file", str(folder / "caller"), "--listen", f"127.0.0.1:{port}", "--allow-read", str(folder),
+        "--caller-token-file", str(caller), "--listen", f"127.0.0.1:{port}", "--allow-read", str(folder),
         "--", sys.executable, str(folder / "behind.py"), str(folder / "tools.json"),
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -146,8 +146,10 @@ async def test_what_may_leave_the_machine_is_asked_about(own: OwnProxy) -> None:
 def test_a_server_may_not_read_the_keys_of_its_own_decision_point(own: OwnProxy) -> None:
     own.options = ("--allow-read", str(own.folder))
     code, screen = own.pin("r", "r", "r", (SIGN, "y"))
-    assert code == 2
-    assert "keeps its keys" in screen
+    assert (code, "--state: the server may read it" in screen) == (2, True), screen
+    own.options = ("--allow-write", str(own.state / "policy"))
+    code, screen = own.pin("r", "r", "r", (SIGN, "y"))
+    assert (code, "folder of your decision point" in screen) == (2, True), screen
     assert "proxy.not_pinned" in run(own).stderr
 
 

@@ -341,8 +341,9 @@ def test_from_a_live_server_to_a_decision(tmp_path: Path, post: Post, plan: Path
     assert code(bench, found, bench.at) == "tool.drifted"
 
 
-def test_command_line(tmp_path: Path, post: Post, plan: Path) -> None:
-    args = ["watch", str(plan), "--key", str(post.secret), "--out", str(post.folder), "--once"]
+def test_command_line(tmp_path: Path, post: Post, plan: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    key = post.secret.rename(tmp_path_factory.mktemp("keys") / "watcher.pem")
+    args = ["watch", str(plan), "--key", str(key), "--out", str(post.folder), "--once"]
     done = CliRunner().invoke(cli, args)
     assert (done.exit_code, done.stdout) == (0, "files: 1 tools seen\n")
     raw = (post.folder / file_of("files")).read_bytes()
@@ -352,6 +353,15 @@ def test_command_line(tmp_path: Path, post: Post, plan: Path) -> None:
     assert done.exit_code == 10
     assert "files: pin.unreachable" in done.stderr
     assert (post.folder / file_of("files")).read_bytes() == raw  # nothing seen, nothing written
+
+
+def test_a_server_may_not_read_the_key_that_signs_what_is_seen_of_it(post: Post, plan: Path) -> None:
+    """Here it lies where the server does."""
+    done = CliRunner().invoke(
+        cli, ["watch", str(plan), "--key", str(post.secret), "--out", str(post.folder), "--once"]
+    )
+    assert (done.exit_code, "--key: the server may read it" in done.output) == (2, True), done.output
+    assert not list(post.folder.iterdir())
 
 
 def test_it_looks_again_after_each_interval(post: Post, plan: Path) -> None:
