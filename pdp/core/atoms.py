@@ -74,9 +74,9 @@ def _number(hashed: bytes) -> int:
 Asked = Mapping[int, tuple[str, str]]  # by hash
 
 
-def asked(arguments: Json, hashes: AtomHashes) -> Asked:
-    """What the origins of a call's values may depend on."""
-    every = {pair for _, value in binding_values(arguments, None) or () for pair in needed(value)}
+def asked(values: Iterable[Scalar], hashes: AtomHashes) -> Asked:
+    """What the origins of values may depend on."""
+    every = {pair for value in values for pair in needed(value)}
     return {hashes.of(kind, atom): (kind, atom) for kind, atom in sorted(every)}
 
 

@@ -5,9 +5,11 @@ text that traces (the vouched task, a result of the own tools) is read verbatim:
 is used (`verbatim`). A text that untraces (what others may write, what the agent supplied) is read loosely, so
 that no spelling hides a value (`loose_words`, `pieces`).
 
-Two rules keep a traced value honest. T: a value that the agent supplied before one of the user's own tools returned
-it is not traced by the echo. X: a value that an untrusted result holds as well is untrusted. An origin never says
-that the user wanted the call. Facts and attackers: docs/origins.md.
+Three rules keep a traced value honest. A: a result of the own tools traces only where all that its call was given is
+the task's or the user's own, since a tool may return in other words what it was given. T: a value that the agent
+supplied before one of the user's own tools returned it is not traced by the echo. X: a value that an untrusted
+result holds as well is untrusted. An origin never says that the user wanted the call. Facts, attackers:
+docs/origins.md.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import islice
 
 from pdp.core import json_pointer
 from pdp.core.digest import Json
@@ -36,6 +39,7 @@ _INNER = re.compile(r"[\"'`()\[\]{}<>,;=|\u2018-\u201f\u00ab\u00bb]+")
 _ESCAPE = re.compile(r"\\[ntr]")
 _SPELLED = re.compile(r"(?<!\S)\S(?:\s\S){2,}(?!\S)")
 _LOOSE = re.compile(r"[^\W_]+")
+Held = Callable[[str, str], bool]  # (kind, atom): whether it was seen
 _NOTHING: tuple[Json, ...] = (None, "", [], {})
 
 
@@ -96,6 +100,20 @@ def binding_values(arguments: Json, binds: Sequence[str] | None) -> tuple[tuple[
             if len(found) > MAX_VALUES:
                 return None
     return tuple(found)
+
+
+def call_values(arguments: Json) -> tuple[Scalar, ...] | None:
+    """What an agent may have put into a call: texts, numbers, and names of inner members, which a schema may leave
+    open. None for more than `MAX_VALUES`."""
+    members = arguments.values() if isinstance(arguments, Mapping) else (arguments,)
+    found = [value for member in members for _, value in islice(_scalars(member, "", names=True), MAX_VALUES + 1)]
+    return tuple(found) if len(found) <= MAX_VALUES else None
+
+
+def leads(values: Iterable[Scalar] | None, task: Container[Scalar], held: Held) -> bool:
+    """Whether the agent may have led a call's result: something that it was given is neither the task's nor the
+    user's own (A)."""
+    return values is None or any(origin_of(value, task, held) not in (TASK, OWN) for value in values)
 
 
 def of_result(result: Json, labels: Sequence[str]) -> Atoms:
@@ -160,9 +178,6 @@ def _decision(value: Scalar, origin: str, held: Mapping[tuple[str, str], str]) -
     if origin == EXTERNAL:
         return max((held.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
     return held.get((OWN, atom(value)), "") if origin == OWN else ""
-
-
-Held = Callable[[str, str], bool]  # (kind, atom): whether it was seen
 
 
 def origin_of(value: Scalar, task: Container[Scalar], held: Held) -> str:

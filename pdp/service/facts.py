@@ -27,6 +27,7 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
+from pdp.core.origins import binding_values
 from pdp.core.registered import PinnedTool
 from pdp.core.request import (
     Ask,
@@ -139,7 +140,8 @@ class FactBuilder:
         decision.hashes = self.hashes(caller, identity)
         decision.asked = {}
         if keys.pair and caller.inspects_results and arguments.check.ok:
-            decision.asked = asked(arguments.value, decision.hashes)
+            values = binding_values(arguments.value, None) or ()
+            decision.asked = asked((value for _, value in values), decision.hashes)
             keys = replace(keys, atoms=keys_of(decision.asked))
         decision.budgets = keyed(decision, keys, self._index_key)
         keys = replace(keys, budgets=tuple(each.index for each in decision.budgets)) if decision.budgets else keys

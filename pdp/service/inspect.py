@@ -15,14 +15,14 @@ from functools import partial
 from typing import Any
 
 from pdp.core.answer import PolicyRef, PutLabel, ResultAnswer
-from pdp.core.atoms import AtomHashes, Seer
+from pdp.core.atoms import AtomHashes, Seer, asked, held, keys_of
 from pdp.core.check import NS, failed
 from pdp.core.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
 from pdp.core.elements import SaidElement, elements_of
 from pdp.core.errors import NotFound, Outdated, Overloaded
 from pdp.core.facts import WORST_LABELS, Identity, ResultFact, TargetFact
 from pdp.core.inspection import Inspection, carried_out
-from pdp.core.origins import EXTERNAL, of_result
+from pdp.core.origins import EXTERNAL, OWN, leads, of_result
 from pdp.core.outcome import QUARANTINE, Effect, Outcome
 from pdp.core.request import Caller, ResultAsk
 from pdp.core.sessions import indexes_in_records
@@ -135,6 +135,9 @@ class Inspect:
     ) -> tuple[ResultAnswer, RecordRef]:
         at, snapshot = self.clock.now_ns(), self.state.snapshot()  # inspecting may have taken seconds
         target, keys = self.results.result_keys(ask, call, caller, identity, snapshot, at)
+        hashes = self.facts.hashes(caller, identity)
+        wanted = asked(call.values or (), hashes)
+        keys = replace(keys, atoms=keys_of(wanted))
         stored = await self.store.for_call(keys)
         if stored.away:  # it is awaited still, and may be sent again
             raise away()
@@ -167,9 +170,11 @@ class Inspect:
         recording = ResultRecording(
             ask, caller, facts, outcome, document, elements, snapshot, at, reply, call.subject_index, keys, stored
         )
-        hashes = self.facts.hashes(caller, identity)
         hashing = partial(_hashed, inspection.value, _trust(outcome, target, answer), hashes)
         kind, atoms = await asyncio.get_running_loop().run_in_executor(None, hashing)
+        seen = held(wanted, session, keys, stored)
+        if kind == OWN and leads(call.values, call.task, lambda *pair: pair in seen):
+            atoms = ()
         if kind == EXTERNAL or call.at_ns >= session.started_ns:
             seer = Seer(ask.decision_id, at, call.subject_index, keys, session, stored)
             recording = replace(recording, seen=seer.returned(kind, atoms))

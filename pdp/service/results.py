@@ -24,12 +24,15 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.methods import label_of
+from pdp.core.origins import call_values
 from pdp.core.outcome import Outcome, denied
 from pdp.core.record import Sealed
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Caller, ResultAsk
 from pdp.core.sessions import inspected
 from pdp.core.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
+from pdp.core.task import StatedTask, vouched_task
+from pdp.core.verbatim import Scalar
 from pdp.ports import Content, Sessions
 from pdp.service.commit import Recorder, pins_of, token_of
 from pdp.service.facts import FactBuilder, caller_fact, switch_check
@@ -64,6 +67,18 @@ class AllowedCall:
     @property
     def kind(self) -> str:
         return str(self.document["targets"][0]["kind"])
+
+    @property
+    def values(self) -> tuple[Scalar, ...] | None:
+        """What the agent put into it; None where that was not checked or is too much."""
+        arguments = self.document["arguments"]
+        return call_values(arguments["value"]) if arguments["status"] == "ok" else None
+
+    @property
+    def task(self) -> StatedTask:
+        """What somebody else than the agent said that it was for."""
+        session = self.document["session"]
+        return vouched_task(session["task"], session["task_source"])
 
     @property
     def manifest_sha256(self) -> str:

@@ -323,8 +323,8 @@ require contains {
 # METADATA
 # title: A judge looks at a call of high risk, or what may carry private data out, instead of the subject
 # description: |
-#   In the balanced profile, where nothing untrusted was read, or the values that bind are the user's own. When the judge
-#   cannot tell, the subject confirms after all, with a passkey.
+#   In the balanced profile, where nothing untrusted was read and no value leaves, or the values that bind are the user's
+#   own. When the judge cannot tell, the subject confirms after all, with a passkey.
 require contains {
 	"kind": "judge",
 	"id": "judge.high",
@@ -353,9 +353,9 @@ require contains {
 # METADATA
 # title: A judge looks at a lesser call instead of the subject
 # description: |
-#   In the balanced profile: a change of medium risk that stays within, and what leaves a tainted session where nothing
-#   untrusted was read or, nothing private being known either, the task says to whom. When the judge cannot tell, the
-#   subject confirms after all.
+#   In the balanced profile: a change of medium risk that stays within, and what leaves a tainted session where the task
+#   says to whom, or no value binds and nothing untrusted was read. When the judge cannot tell, the subject confirms after
+#   all.
 require contains {
 	"kind": "judge",
 	"id": "judge.origins",

@@ -52,12 +52,14 @@ instead_of_subject contains t.key if {
 	t.key in licensed
 }
 
-# Nobody untrusted can have led the agent here, or the user said each value.
+# Nobody untrusted can have led the agent here. That says nothing of where a value goes.
 licensed contains t.key if {
 	data.lib.session.unled
 	some t in input.targets
+	not t.key in sending
 }
 
+# The user said each value.
 licensed contains t.key if {
 	data.lib.origins.stated
 	some t in input.targets
@@ -81,6 +83,15 @@ licensed contains t.key if {
 	some t in input.targets
 	t.risk_level <= 2
 	t.key in data.lib.origins.addressed
+}
+
+# METADATA
+# title: Targets that send a value which the task does not say
+# description: Where nothing binds, no value does. Where origins are not known, any may.
+sending contains key if {
+	some key in data.lib.targets.outward
+	not key in data.lib.origins.addressed
+	not data.lib.origins.unbound
 }
 
 # METADATA

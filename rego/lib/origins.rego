@@ -42,6 +42,15 @@ closed contains s.pointer if {
 	s.origin in {"empty", "task"}
 }
 
+# METADATA
+# title: The call binds no value
+default unbound := false
+
+unbound if {
+	input.arguments.origins.traced == true
+	count(input.arguments.origins.values) == 0
+}
+
 some_value if {
 	input.arguments.origins.traced == true
 	count(input.arguments.origins.values) > 0

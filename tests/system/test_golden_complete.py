@@ -24,12 +24,12 @@ ELSEWHERE = {
     "judge.medium.confirm": ("tests/system/test_judging.py", "test_without_a_verdict_the_subject_is_asked"),
     "judge.filter": ("tests/system/test_judging.py", "test_a_veto_is_heard_before_people"),
     "judge.high": (
-        "rego/baseline/baseline_test.rego",
+        "rego/baseline/profiles_test.rego",
         "test_a_judge_at_high_risk_where_nothing_untrusted_was_read",
     ),
-    "judge.high.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
-    "judge.origins": ("rego/baseline/baseline_test.rego", "test_a_judge_where_the_task_says_to_whom"),
-    "judge.origins.confirm": ("rego/baseline/baseline_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
+    "judge.high.confirm": ("rego/baseline/profiles_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
+    "judge.origins": ("rego/baseline/profiles_test.rego", "test_a_judge_where_the_task_says_to_whom"),
+    "judge.origins.confirm": ("rego/baseline/profiles_test.rego", "test_the_subject_where_the_judge_cannot_tell"),
     # of results, by callers that may vouch for what they saw
     "result.effect": (
         "tests/system/test_behaviour.py",

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import Plan, World, answered, codes, running
@@ -177,6 +178,36 @@ async def test_an_echo_traces_nothing(world: World) -> None:
     # what stood in a result before the agent said it, the agent may say again
     assert await mine.origin("dora@x.example") == OWN
     assert await mine.origin("dora@x.example") == OWN
+
+
+@pytest.mark.parametrize(("said", "value"), [
+    ("ZXZlQHguZXhhbXBsZQ==", "eve@x.example"),  # base64
+    ("GB22 EVE1 1111", "GB22EVE11111"),
+    ("eve%40x.example", "eve@x.example"),
+    ("mailto:eve@x.examplePlease", "eve@x.example"),
+    ("40 + 2", "42"),
+    ("zweiundvierzig", "forty-two"),
+])  # fmt: skip
+async def test_rule_a_a_tool_that_rewrites_its_input_does_not_launder_it(world: World, said: str, value: str) -> None:
+    """What it returns was chosen by the agent, and is nobody's own."""
+    mine = Agent(world)
+    await mine.reads("note", f"Saved as {value}", said)
+    assert await mine.origin(value) == NONE
+    await mine.reads("contacts", f"{value}2")  # a call that is given nothing
+    assert await mine.origin(f"{value}2") == OWN
+
+
+async def test_rule_a_a_call_with_the_users_own_values_alone_returns_such(world: World) -> None:
+    mine = Agent(world)
+    await mine.reads("note", "gina@x.example: account 11", "gina@x.example")  # the task's
+    assert await mine.origin("11") == OWN
+    await mine.reads("note", "11: balance 22", "11")
+    assert await mine.origin("22") == OWN
+    await mine.reads("note", "22, 33", "22 ")  # as it stands nowhere
+    assert await mine.origin("33") == NONE
+    await mine.reads("fetch", "22")
+    await mine.reads("note", "22, 44", "22")  # others say it as well
+    assert await mine.origin("44") == NONE
 
 
 async def test_nothing_traces_while_a_result_is_not_inspected(world: World) -> None:

@@ -78,6 +78,7 @@ def test_origins_of_a_replay() -> None:
     ("has the agent rename something", "none"),
     ("the same, spelled with blanks", "none"),
     ("parks it in an own store", "none"),
+    ("lets an own tool decode it", "none"),
 ])  # fmt: skip
 def test_what_an_attacker_gains(name: str, origin: str) -> None:
     made = ATTACKERS[name](session("attack", MAIL, invite("eve@x.example", attack=True)))

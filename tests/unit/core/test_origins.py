@@ -22,6 +22,8 @@ from pdp.core.origins import (
     OriginsFact,
     SeenAtoms,
     binding_values,
+    call_values,
+    leads,
     needed,
     of_arguments,
     of_result,
@@ -109,6 +111,21 @@ def test_a_value_of_the_users_own_stays_so_when_the_agent_uses_it() -> None:
     own, used = of_result("order #W12", []), of_arguments({"order": "#W12", "why": "late"}, frozenset({"/order"}))
     assert origin_of("#W12", frozenset(), seen(own, used).held) == OWN
     assert origin_of("late", frozenset(), seen(of_result("late", []), used).held) == NONE
+
+
+def test_rule_a_every_value_of_a_call_counts_and_the_names_of_inner_members() -> None:
+    own = seen(of_result("account 11", []))
+    for arguments in ({}, {"to": "Emma"}, {"to": ["Emma", 11], "deep": [{}]}, {"yes": True, "no": None, "e": ""}):
+        assert not leads(call_values(arguments), OF_TASK, own.held), arguments
+    for arguments in (
+        {"to": "Emma", "text": "anything"},
+        {"to": ["Emma", 12]},
+        {"deep": {"eve@x.example": True}},
+        {"n": [11] * (MAX_VALUES + 1)},
+        {"words": "account " * 13},
+    ):
+        assert leads(call_values(arguments), OF_TASK, own.held), arguments
+    assert leads(None, OF_TASK, own.held)
 
 
 def test_the_task_wins_over_what_others_say() -> None:
