@@ -126,6 +126,7 @@ for _agent in AGENTS.values():
 @click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
 @click.option("--caller-token-file", type=_FILE, help="The hook's own caller token; read for every question.")
 @click.option("--bearer-file", type=_FILE, help="The user's access token; read for every question.")
+@click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
 @click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
 @click.option("--certificate", type=_FILE, help="The hook's certificate, instead of a caller token; with --key.")
 @click.option("--key", type=_FILE, help="Its private key.")
@@ -183,6 +184,8 @@ def _profile(agent: Agent, server: str | None, servers: Mapping[str, str], named
     given = {name: value for name, value in named.items() if value is not None}
     if named["target"] is None and set(given) & {"caller_token_file", "bearer_file", "ca", "certificate", "key"}:
         raise click.UsageError("--caller-token-file, --bearer-file, --ca, --certificate and --key go with --target")
+    if named["target"] is None and named["observe"]:
+        raise click.UsageError("--observe is about a decision point of your organisation: give --target")
     if named["target"] is not None and named["caller_token_file"] is None and named["certificate"] is None:
         raise click.UsageError("say what asks: --caller-token-file, or --certificate with --key")
     try:

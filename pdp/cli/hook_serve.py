@@ -66,6 +66,7 @@ class HookProfile(Closed):
         default_factory=dict
     )  # ids in the registry, by the agent's name, command or URL
     target: str | None = None
+    observe: bool = False  # where the decision point lets policy not bind, in a pilot
     caller_token_file: Path | None = None
     bearer_file: Path | None = None
     ca: Path | None = None
@@ -267,6 +268,8 @@ class Resident:
         if not decision.allowed:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
             raise _RefusedError(decision.safe_message)
+        if decision.observed:
+            log.warning("observed, would be %s: %s %s", decision.observed, decision.code, decision.decision_id)
         if decision.obligations:
             raise _RefusedError(NOT_DECIDED)  # a hook can honour none
         return True
@@ -286,7 +289,7 @@ class Resident:
         caller, bearer = profile.caller_token_file, profile.bearer_file
         token = None if caller is None else lambda: read_token(caller, "--caller-token-file")
         tls = tls_of(profile.ca, profile.certificate, profile.key)
-        client = AsyncClient(str(profile.target), tls=tls, token=token)
+        client = AsyncClient(str(profile.target), tls=tls, token=token, observe=profile.observe)
         return _Connected(profile, client, lambda: None if bearer is None else read_token(bearer, "--bearer-file"))
 
     async def _own(self, agent: Agent, profile: HookProfile) -> _Connected:

@@ -69,6 +69,7 @@ _NOBODY = {"jsonrpc": "2.0", "id": None, "error": {"code": DENIED, "message": SA
 @click.option(
     "--patience", type=click.FloatRange(0, 600), default=25.0, show_default=True, help="Seconds for people."
 )
+@click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
 @click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
 @click.option("--certificate", type=_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
 @click.option("--key", type=_FILE, help="Its private key.")
@@ -86,6 +87,7 @@ def proxy(
     listen: str | None,
     authorization_server: str | None,
     patience: float,
+    observe: bool,
     ca: Path | None,
     certificate: Path | None,
     key: Path | None,
@@ -105,6 +107,8 @@ def proxy(
     named |= {"--authorization-server": authorization_server}
     named |= {"--ca": ca, "--certificate": certificate, "--key": key}
     if target is None:
+        if observe:
+            raise click.UsageError("--observe is about a decision point of your organisation: give --target")
         _own(OwnProxy(command, state, server, env_names, patience, confinement), named, pinning=pinning)
         return
     if pinning or state is not None or server is None:
@@ -124,7 +128,7 @@ def proxy(
 
     def connect() -> AsyncClient:
         token = None if caller_token_file is None else lambda: read_token(caller_token_file, "--caller-token-file")
-        return AsyncClient(target, tls=tls, token=token)
+        return AsyncClient(target, tls=tls, token=token, observe=observe)
 
     upstream = Upstream(
         tuple(command),

@@ -54,6 +54,10 @@ class AsyncClient:
     `timeout` in seconds is for a whole question, its one retry included. `obligations` are the kinds that
     this caller honours.
 
+    `observe` is for a pilot: where an operator lets policy not bind this caller, for as long as that holds, what it
+    denies or holds is an allow here, whose `Decision.observed` says what it would have been; a list has what policy
+    alone hides.
+
     Waits have a connection of their own. `max_calls` bounds the calls on each: more wait for their turn within their
     time, then are denied, `client.overloaded`. A server refuses what is beyond its `server.max_streams`.
 
@@ -61,7 +65,7 @@ class AsyncClient:
     may be a coroutine function, and a task that is cancelled during a call is cancelled.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how to ask
         self,
         target: str,
         *,
@@ -69,11 +73,13 @@ class AsyncClient:
         token: channel.AsyncToken | None = None,
         timeout: float = 5.0,
         obligations: Iterable[str] = (),
+        observe: bool = False,
         max_calls: int = channel.MAX_CALLS,
     ) -> None:
         self._token = token
         self._timeout = timeout
         self._obligations = frozenset(obligations)
+        self._observe = observe
         self._calls = channel.AsyncConnection(target, tls, max_calls)
         self._waits = channel.AsyncConnection(target, tls, max_calls)
 
@@ -91,7 +97,9 @@ class AsyncClient:
         Never raises: what goes wrong is a denial with a code `client.*`. `request_id` is made when none is given;
         give the one of a lost answer to ask for it again.
         """
-        question = CallQuestion(requests_decide.new_id(request_id), call, credential, session, self._obligations)
+        question = CallQuestion(
+            requests_decide.new_id(request_id), call, credential, session, self._obligations, self._observe
+        )
         return await self._ask(question, self._calls, self._calls.stub.Decide, timeout)
 
     async def decide_batch(
@@ -108,7 +116,12 @@ class AsyncClient:
         Never raises. `request_ids` are as many as calls, or none: then they are made.
         """
         question = BatchQuestion.of(
-            requests_decide.new_ids(request_ids, calls), calls, credential, session, self._obligations
+            requests_decide.new_ids(request_ids, calls),
+            calls,
+            credential,
+            session,
+            self._obligations,
+            observe=self._observe,
         )
         return await self._ask(question, self._calls, self._calls.stub.DecideBatch, timeout)
 
@@ -122,7 +135,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> ToolList:
         """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
-        question = ListQuestion(requests_decide.new_id(request_id), listing, credential, session)
+        question = ListQuestion(requests_decide.new_id(request_id), listing, credential, session, self._observe)
         return await self._ask(question, self._calls, self._calls.stub.FilterTools, timeout)
 
     async def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:

@@ -106,6 +106,7 @@ class CallQuestion:
     credential: Credential
     session: Session | None
     supported: frozenset[str]
+    observe: bool = False
     refuse: Refuse[Decision] = responses.refused
 
     def request(self) -> decision_pb2.DecideRequest:
@@ -140,7 +141,7 @@ class CallQuestion:
 
     def read(self, response: decision_pb2.DecideResponse, now: float) -> Decision:
         """See `Question`."""
-        return responses.decision(response, self.request_id, self.supported, now)
+        return responses.decision(response, self.request_id, self.supported, now, observe=self.observe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +159,14 @@ class BatchQuestion:
         credential: Credential,
         session: Session | None,
         supported: frozenset[str],
+        *,
+        observe: bool = False,
     ) -> BatchQuestion:
         """One question for each call, all for one subject in one session."""
         padded = (*ids, *("" for _ in calls))
         questions = (
-            CallQuestion(i, call, credential, session, supported) for i, call in zip(padded, calls, strict=False)
+            CallQuestion(i, call, credential, session, supported, observe)
+            for i, call in zip(padded, calls, strict=False)
         )
         return cls(tuple(questions), len(ids) != len(calls))
 
@@ -193,7 +197,7 @@ class BatchQuestion:
         if len(response.items) != len(self.questions):
             return self.refuse("", *responses.MISCOUNTED)
         return tuple(
-            responses.item(item, q.request_id, q.supported, now)
+            responses.item(item, q.request_id, q.supported, now, observe=q.observe)
             for item, q in zip(response.items, self.questions, strict=True)
         )
 
@@ -206,6 +210,7 @@ class ListQuestion:
     listing: Listing
     credential: Credential
     session: Session | None
+    observe: bool = False
     refuse: Refuse[ToolList] = responses.refused_list
 
     def request(self) -> decision_pb2.FilterToolsRequest:
@@ -228,7 +233,7 @@ class ListQuestion:
 
     def read(self, response: decision_pb2.FilterToolsResponse, now: float) -> ToolList:
         """See `Question`."""
-        return responses.tool_list(response, self.request_id, now)
+        return responses.tool_list(response, self.request_id, now, observe=self.observe)
 
 
 def not_waited(request_id: str, code: str, message: str, server_code: str = "") -> Waited:

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pdp.client.values import (
     Assurance,
     Decision,
+    Effect,
     Obligation,
     Pending,
     Reason,
@@ -53,7 +54,12 @@ _ASSURANCES: Mapping[int, Assurance] = {
     types_pb2.Assurance.Value(f"ASSURANCE_{level.upper()}"): level for level in get_args(Assurance) if level
 }
 MISCOUNTED = ("client.malformed", "The service sent another number of answers than there were questions.")
-# an observed answer is read as if it were enforced: never looser
+_OBSERVED: Mapping[int, Effect] = {
+    types_pb2.EFFECT_ALLOW: "allow",
+    types_pb2.EFFECT_DENY: "deny",
+    types_pb2.EFFECT_PENDING: "pending",
+}
+# without `observe` an observed answer is read as if it were enforced: never looser
 _ENFORCEMENTS = (
     types_pb2.ENFORCEMENT_UNSPECIFIED,
     types_pb2.ENFORCEMENT_ENFORCED,
@@ -72,13 +78,21 @@ def refused_list(request_id: str, code: str, message: str, server_code: str = ""
 
 
 def decision(
-    response: decision_pb2.DecideResponse, request_id: str, supported: frozenset[str], now: float
+    response: decision_pb2.DecideResponse,
+    request_id: str,
+    supported: frozenset[str],
+    now: float,
+    *,
+    observe: bool = False,
 ) -> Decision:
-    """Read an answer at `now` (Unix seconds)."""
+    """Read an answer at `now` (Unix seconds). To one who observes, what does not bind is an allow."""
     doubt = _doubt(response, supported, now)
+    observed = _OBSERVED.get(response.effect) if observe and doubt is None and _unbinding(response) else None
+    if observed in ("deny", "pending"):
+        doubt = _in_time(response, now)
     reasons = tuple(map(_reason, response.reasons))
-    pending = response.effect == types_pb2.EFFECT_PENDING and doubt is None
-    allowed = response.effect == types_pb2.EFFECT_ALLOW and doubt is None
+    pending = response.effect == types_pb2.EFFECT_PENDING and doubt is None and observed is None
+    allowed = doubt is None and (response.effect == types_pb2.EFFECT_ALLOW or observed is not None)
     return Decision(
         allowed=allowed,
         effect="allow" if allowed else "pending" if pending else "deny",
@@ -98,14 +112,17 @@ def decision(
         policy_revision=response.policy.revision,
         policy_digest=response.policy.digest,
         record=record(response.record) if response.HasField("record") else None,
+        observed=observed if allowed else None,
     )
 
 
-def item(answer: decision_pb2.BatchItem, request_id: str, supported: frozenset[str], now: float) -> Decision:
+def item(
+    answer: decision_pb2.BatchItem, request_id: str, supported: frozenset[str], now: float, *, observe: bool = False
+) -> Decision:
     """Read one item of a batch at `now` (Unix seconds). One with neither answer nor error is a denial."""
     kind = answer.WhichOneof("result")
     if kind == "response":
-        return decision(answer.response, request_id, supported, now)
+        return decision(answer.response, request_id, supported, now, observe=observe)
     if kind == "error":
         codes = (code for status_, code in CODES.items() if status_.value[0] == answer.error.code)
         return refused(request_id, next(codes, "client.error"), answer.error.message or "The service gave no answer.")
@@ -113,15 +130,21 @@ def item(answer: decision_pb2.BatchItem, request_id: str, supported: frozenset[s
     return refused(request_id, doubt.code, doubt.message)
 
 
-def tool_list(response: decision_pb2.FilterToolsResponse, request_id: str, now: float) -> ToolList:
-    """Read a filtered list at `now` (Unix seconds)."""
+def tool_list(
+    response: decision_pb2.FilterToolsResponse, request_id: str, now: float, *, observe: bool = False
+) -> ToolList:
+    """Read a filtered list at `now` (Unix seconds). One who observes sees what policy alone hides, too."""
     doubt = _list_doubt(response, now)
-    allowed = response.effect == types_pb2.EFFECT_ALLOW and doubt is None
+    observed = observe and doubt is None and _unbinding(response) and bool(response.observed)
+    if observed:
+        doubt = _in_time(response, now)
+    allowed = doubt is None and (response.effect == types_pb2.EFFECT_ALLOW or observed)
+    views = sorted((*response.tools, *(response.observed if observed else ())), key=lambda view: view.name)
     reasons = tuple(map(_reason, response.reasons))
     return ToolList(
         allowed=allowed,
         request_id=request_id,
-        tools=tuple(Tool(t.name, t.definition_json) for t in response.tools) if allowed else (),
+        tools=tuple(Tool(t.name, t.definition_json) for t in views) if allowed else (),
         reasons=reasons if doubt is None else (doubt, *reasons),
         safe_message="" if allowed else response.safe_message or SAFE_MESSAGE,
         decision_id=response.decision_id,
@@ -173,6 +196,16 @@ def _common(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResp
         return Reason("client.effect", "The answer has no effect that this client knows.")
     if response.enforcement not in _ENFORCEMENTS:
         return Reason("client.enforcement", "The answer has an enforcement that this client does not know.")
+    return _in_time(response, now)
+
+
+def _unbinding(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse) -> bool:
+    """Whether an operator lets the caller proceed whatever policy says."""
+    return response.enforcement == types_pb2.ENFORCEMENT_OBSERVED
+
+
+def _in_time(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse, now: float) -> Reason | None:
+    """The checks of whatever is carried out."""
     if not response.decision_id or not response.HasField("record"):
         return _malformed("an allow without decision id or record")
     if not response.HasField("valid_until"):

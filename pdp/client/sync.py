@@ -49,6 +49,10 @@ class Client:
     `timeout` in seconds is for a whole question, its one retry included. `obligations` are the kinds that
     this caller honours.
 
+    `observe` is for a pilot: where an operator lets policy not bind this caller, for as long as that holds, what it
+    denies or holds is an allow here, whose `Decision.observed` says what it would have been; a list has what policy
+    alone hides.
+
     Waits have a connection of their own. `max_calls` bounds the calls on each: more wait for their turn within their
     time, then are denied, `client.overloaded`. A server refuses what is beyond its `server.max_streams`.
 
@@ -56,7 +60,7 @@ class Client:
     may be a coroutine function, and a task that is cancelled during a call is cancelled.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how to ask
         self,
         target: str,
         *,
@@ -64,11 +68,13 @@ class Client:
         token: channel.Token | None = None,
         timeout: float = 5.0,
         obligations: Iterable[str] = (),
+        observe: bool = False,
         max_calls: int = channel.MAX_CALLS,
     ) -> None:
         self._token = token
         self._timeout = timeout
         self._obligations = frozenset(obligations)
+        self._observe = observe
         self._calls = channel.Connection(target, tls, max_calls)
         self._waits = channel.Connection(target, tls, max_calls)
 
@@ -86,7 +92,9 @@ class Client:
         Never raises: what goes wrong is a denial with a code `client.*`. `request_id` is made when none is given;
         give the one of a lost answer to ask for it again.
         """
-        question = CallQuestion(requests_decide.new_id(request_id), call, credential, session, self._obligations)
+        question = CallQuestion(
+            requests_decide.new_id(request_id), call, credential, session, self._obligations, self._observe
+        )
         return self._ask(question, self._calls, self._calls.stub.Decide, timeout)
 
     def decide_batch(
@@ -103,7 +111,12 @@ class Client:
         Never raises. `request_ids` are as many as calls, or none: then they are made.
         """
         question = BatchQuestion.of(
-            requests_decide.new_ids(request_ids, calls), calls, credential, session, self._obligations
+            requests_decide.new_ids(request_ids, calls),
+            calls,
+            credential,
+            session,
+            self._obligations,
+            observe=self._observe,
         )
         return self._ask(question, self._calls, self._calls.stub.DecideBatch, timeout)
 
@@ -117,7 +130,7 @@ class Client:
         timeout: float | None = None,
     ) -> ToolList:
         """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
-        question = ListQuestion(requests_decide.new_id(request_id), listing, credential, session)
+        question = ListQuestion(requests_decide.new_id(request_id), listing, credential, session, self._observe)
         return self._ask(question, self._calls, self._calls.stub.FilterTools, timeout)
 
     def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:

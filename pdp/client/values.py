@@ -183,6 +183,7 @@ class Decision:
     record: Record | None = None
     server_code: str = ""
     session_handle: str = field(default="", repr=False)  # for a sub-agent's `Session.parent`
+    observed: Effect | None = None  # what policy says, where it does not bind: of a client with `observe` alone
 
     @property
     def code(self) -> str:

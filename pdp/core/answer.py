@@ -187,6 +187,7 @@ class ListAnswer:
     valid_until_ns: int
     policy: PolicyRef
     enforcement: str = "enforced"
+    observed: tuple[tuple[str, Mapping[str, Json]], ...] = ()  # what policy alone hides, where it does not bind
 
 
 RESULT_WITHHELD = "The result of this call is withheld."

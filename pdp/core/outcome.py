@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import itemgetter
@@ -84,10 +84,10 @@ def denied(code: str, message: str = "", *, waived: tuple[Mapping[str, Json], ..
     return Outcome(Effect.DENY, (Reason(code, message, "service", control_of(code)),), waived=waived)
 
 
-def observable(outcome: Outcome) -> bool:
+def observable(reasons: Iterable[Reason]) -> bool:
     """Whether policy alone speaks: no check of the gate failed, and the service denied nothing. Only then may an
     answer not bind a caller that an operator observes. That no pack grants the target is policy's word too."""
-    named = [reason for reason in outcome.reasons if reason.rule == "service" or _gates(reason)]
+    named = [reason for reason in reasons if reason.rule == "service" or _gates(reason)]
     return all(reason.rule == "pdp.gate" and reason.code == NOT_GRANTED for reason in named)
 
 

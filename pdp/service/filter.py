@@ -78,25 +78,28 @@ class Filter:
                 raise overtaken()
 
     def _answer(self, facts: Facts, outcome: Outcome, caller: Caller, snapshot: Snapshot, at_ns: int) -> ListAnswer:
-        tools: list[tuple[str, dict[str, Json]]] = []
-        named: set[str] = set()
-        hidden = list(outcome.hidden)
+        hidden, pinned = list(outcome.hidden), dict[str, tuple[str, dict[str, Json]]]()
         for target in facts.targets:
-            pinned = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name, target.kind)
-            if target.key in outcome.visible and pinned is not None:
-                tools.append((target.name, dict(pinned.definition)))
-                named.add(target.key)
-        named.update(h.key for h in hidden)
+            found = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name, target.kind)
+            if found is not None:
+                pinned[target.key] = target.name, dict(found.definition)
         # an evaluation that failed names nothing: every tool is hidden for its reason
+        named = {key for key in pinned if key in outcome.visible} | {h.key for h in hidden}
         hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]
         policy, expires = snapshot.policy, facts.identity.subject.expires_ns
-        observed = caller.observed(facts.server.id, at_ns) and observable(outcome)
+        observed = caller.observed(facts.server.id, at_ns) and observable(outcome.reasons)
+        until_ns = min(at_ns + self.terms.list_seconds * NS, expires or sys.maxsize)
+        shown: set[str] = set()
+        if observed:
+            until_ns = min(until_ns, caller.observed_until_ns)
+            shown = {h.key for h in hidden if observable(h.reasons)}
         return ListAnswer(
             decision_id=self.recorder.new_id(at_ns),
-            tools=tuple(tools),
+            tools=tuple(tool for key, tool in pinned.items() if key in outcome.visible),
             hidden=tuple(hidden),
             reasons=outcome.reasons,  # why it could not be decided; an empty list is an answer too
-            valid_until_ns=min(at_ns + self.terms.list_seconds * NS, expires or sys.maxsize),
+            valid_until_ns=until_ns,
             policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
             enforcement=OBSERVED if observed else "enforced",
+            observed=tuple(tool for key, tool in pinned.items() if key in shown),
         )

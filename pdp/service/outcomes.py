@@ -79,7 +79,8 @@ class Outcomes:
         mine = (found.get("kind"), found.get("tenant"), found.get("caller"))
         if mine != ("decision", caller.tenant, caller.name):
             raise NotFound("outcome.decision", "There is no such decision.")
-        if found["effect"] != Effect.ALLOW or not found["call_digest"]:
+        carried_out = found["effect"] == Effect.ALLOW or found["enforcement"] != "enforced"
+        if not carried_out or not found["call_digest"]:
             raise Outdated("outcome.not_allowed", "This decision allowed nothing, so nothing came of it.")
         redemption = redemption_of(self.store, stored) if stored is not None else ""
         if report.redemption_id not in ("", redemption):

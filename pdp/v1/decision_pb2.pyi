@@ -296,8 +296,8 @@ class DecideResponse(_message.Message):
 
     @_builtins.property
     def valid_until(self) -> _timestamp_pb2.Timestamp:
-        """The answer must not be used from this instant on, by the server's clock. Always present with an allow,
-        absent with a denial.
+        """The answer must not be used from this instant on, by the server's clock. Always present with an allow, and
+        with ENFORCEMENT_OBSERVED whatever the effect; else absent with a denial.
         """
 
     @_builtins.property
@@ -549,6 +549,7 @@ class FilterToolsResponse(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     SAFE_MESSAGE_FIELD_NUMBER: _builtins.int
     SESSION_HANDLE_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Id of the decision, a UUIDv7."""
     effect: _types_pb2.Effect.ValueType
@@ -585,6 +586,12 @@ class FilterToolsResponse(_message.Message):
     def record(self) -> _types_pb2.RecordRef:
         """Where the record stands."""
 
+    @_builtins.property
+    def observed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolView]:
+        """With ENFORCEMENT_OBSERVED: what policy alone hides, which a caller that observes may show as well. What fails a
+        check of the gate is never among it. Empty else.
+        """
+
     def __init__(
         self,
         *,
@@ -599,10 +606,11 @@ class FilterToolsResponse(_message.Message):
         record: _types_pb2.RecordRef | None = ...,
         safe_message: _builtins.str = ...,
         session_handle: _builtins.str = ...,
+        observed: _abc.Iterable[Global___ToolView] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "record", b"record", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "effect", b"effect", "enforcement", b"enforcement", "hidden", b"hidden", "policy", b"policy", "reasons", b"reasons", "record", b"record", "safe_message", b"safe_message", "session_handle", b"session_handle", "tools", b"tools", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "effect", b"effect", "enforcement", b"enforcement", "hidden", b"hidden", "observed", b"observed", "policy", b"policy", "reasons", b"reasons", "record", b"record", "safe_message", b"safe_message", "session_handle", b"session_handle", "tools", b"tools", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

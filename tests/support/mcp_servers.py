@@ -98,12 +98,18 @@ class Called:
 
 
 def enforcement(
-    world: Sandbox, person: SandboxPerson | None = ALICE, *, target: str = "", timeout: float = 30, **options: Any
+    world: Sandbox,
+    person: SandboxPerson | None = ALICE,
+    *,
+    target: str = "",
+    timeout: float = 30,
+    observe: bool = False,
+    **options: Any,
 ) -> Enforcement:
     """An enforcement for the server `git` that asks for one person."""
 
     def connect() -> AsyncClient:
-        return AsyncClient(target or world.socket, token=lambda: _gateway(world), timeout=timeout)
+        return AsyncClient(target or world.socket, token=lambda: _gateway(world), timeout=timeout, observe=observe)
 
     def credential(_ctx: Context) -> str | None:
         return world.token(person, time.time_ns()) if person is not None else None

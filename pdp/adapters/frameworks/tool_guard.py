@@ -149,6 +149,8 @@ class ToolGuard:
             decision = Decision(False, "deny", "", (), SAFE_MESSAGE)
         if not decision.allowed:
             logger.info("%s: a call of %r: %s %s", decision.effect, call.tool, decision.code, decision.decision_id)
+        elif decision.observed:
+            logger.warning("observed, would be %s: %s %s", decision.observed, decision.code, decision.decision_id)
         verdict = CallVerdict(call, decision, digest)
         self._note(verdict)
         return verdict

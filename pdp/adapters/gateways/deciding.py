@@ -42,6 +42,7 @@ class Asked:
     version: str = ""
     capabilities: Mapping[str, Json] | None = None
     client_address: str = ""
+    observe: bool = False  # the gateway carries out what policy does not bind, in a pilot
 
 
 class Deciding:
@@ -102,6 +103,7 @@ class Deciding:
             asked.credential,
             None,
             _NOTHING,
+            observe=asked.observe,
         )
         return await self._services.decided(question, caller, seconds, self._clock)
 
@@ -113,9 +115,8 @@ class Deciding:
         presented: list[bytes] | None = None
         if definitions is not None:
             presented = await asyncio.to_thread(lambda: [canonical(definition) for definition in definitions])
-        question = ListQuestion(
-            self.new_id(), Listing(asked.server, presented, asked.version, method=method), asked.credential, None
-        )
+        listing = Listing(asked.server, presented, asked.version, method=method)
+        question = ListQuestion(self.new_id(), listing, asked.credential, None, asked.observe)
         answer, record = await self._services.filter(decisions.list_ask(question.request()), caller)
         return question.read(decisions.filter_response(answer, record), self.now())
 

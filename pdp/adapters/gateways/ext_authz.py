@@ -43,6 +43,7 @@ from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 SERVICE = "envoy.service.auth.v3.Authorization"
 # of a route's context_extensions
 SERVER_KEY, PREFIX_KEY, METADATA_KEY = "pdp_server", "pdp_tool_prefix", "pdp_resource_metadata"
+OBSERVE_KEY = "pdp_observe"  # "true": the gateway carries out what policy does not bind, in a pilot
 _INVALID = 'error="invalid_token", '
 _SIGN_IN = {"subject.missing": "", "subject.expired": _INVALID, "subject.revoked": _INVALID}  # a sign-in mends these
 _OK, _DENIED = grpc.StatusCode.OK.value[0], grpc.StatusCode.PERMISSION_DENIED.value[0]
@@ -135,6 +136,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 message.version,
                 message.capabilities,
                 attributes.source.address.socket_address.address,
+                attributes.context_extensions.get(OBSERVE_KEY) == "true",
             )
             if message.method in DECIDED:
                 called = _called(message, route.prefix)
@@ -186,6 +188,8 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         if decision is None:  # a listener that wants to hear of lists alone
             return _passed()
         noted = {"effect": decision.effect, "code": decision.code, "decision_id": decision.decision_id}
+        if decision.observed is not None:
+            noted["observed"] = decision.observed
         return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed)
 
     async def _list(self, asked: Asked, message: McpMessage, prefix: str, caller: Caller) -> Reply:

@@ -41,6 +41,7 @@ from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 SERVICE = "agentgateway.dev.ext_mcp.ExtMcp"
 _AUTHORIZATION = "authorization"  # a header, or a key of the gateway's metadata
 _CLAIMS = "claims"  # a key of the metadata
+OBSERVE = "pdp_observe"  # a key of the metadata: true where the gateway carries out what policy does not bind
 DECISION = "pdp_decision"  # a key of ours, in the metadata of an answer and of a response
 # of a backend's name and what it lists, at its first place; URIs have theirs wherever there are several backends
 _DELIMITER, _URI_DELIMITER = "_", "+"
@@ -145,6 +146,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
             _credential(headers, request.metadata_context),
             _text(meta.get(PROTOCOL_VERSION_META_KEY)) or headers.get(MCP_PROTOCOL_VERSION_HEADER, ""),
             capabilities if isinstance(capabilities := meta.get(CLIENT_CAPABILITIES_META_KEY), dict) else None,
+            observe=_observes(request.metadata_context),
         )
         decision = await self._deciding.calls(asked, called, caller, seconds)
         if decision is None or decision.allowed:
@@ -166,7 +168,8 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         until = float("inf")
         for service, server in servers.items():
             native = self._native(listed[of.member], of, service, several=len(servers) > 1)
-            found = await self._deciding.listed(Asked(server, given), response.method, list(native.values()), caller)
+            asked = Asked(server, given, observe=_observes(response.metadata_context))
+            found = await self._deciding.listed(asked, response.method, list(native.values()), caller)
             if not found.allowed or found.valid_until is None:
                 return _denied(_Code.PERMISSION_DENIED, found.safe_message, _data(found))
             until = min(until, found.valid_until)
@@ -292,6 +295,10 @@ def _credential(headers: Mapping[str, str], metadata: Struct) -> Credential:
     if not issuer or not subject:
         return None
     return claimed(issuer, subject, {key: _whole(value) for key, value in claims.items()})
+
+
+def _observes(metadata: Struct) -> bool:
+    return MessageToDict(metadata).get(OBSERVE) is True
 
 
 def _whole(value: Any) -> Any:

@@ -404,6 +404,8 @@ class Enforcement:
         decision = answers.unobliging(await asking)
         if not decision.allowed:
             logger.info("%s of %s: %s %s", decision.effect, self.server, decision.code, decision.decision_id)
+        elif decision.observed:
+            logger.warning("observed, would be %s: %s %s", decision.observed, decision.code, decision.decision_id)
         return decision
 
     async def _wait(self, resume: str, ctx: Context, ends: float) -> bool:

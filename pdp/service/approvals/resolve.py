@@ -70,12 +70,19 @@ class Resolve:
         Raises Conflict when people have answered meanwhile.
         """
         effect, call = decision.outcome.effect, decision.call
-        if decision.caller.observed(decision.target.server, decision.at_ns) and observable(decision.outcome):
+        if decision.caller.observed(decision.target.server, decision.at_ns) and observable(decision.outcome.reasons):
             # nobody is asked about, or spends an answer on, what may be carried out in any case; and a repeat is
             # evaluated again, since the observation may be over by then
             _answer(decision, terms)
             decision.reply, decision.entries = None, ()
-            decision.answer = replace(decision.answer, enforcement=OBSERVED)
+            ends = (
+                decision.at_ns + terms.allow_seconds * NS,
+                decision.caller.observed_until_ns,
+                decision.facts.identity.subject.expires_ns,
+                decision.answer.valid_until_ns,
+            )
+            until_ns = min(filter(None, ends))
+            decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
             return
         if call is not None and effect is Effect.PENDING:
             await self._open(decision, call, terms)

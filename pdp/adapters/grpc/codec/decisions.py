@@ -6,7 +6,7 @@ Fields that the contract marks as reserved are left out, which never loosens an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -20,7 +20,7 @@ from pdp.adapters.grpc.codec.enums import (
     RISKS,
 )
 from pdp.adapters.grpc.codec.fields import MAX_TOKEN, MAX_URI, MAX_WORD, data_at, name_at, text_at
-from pdp.core.answer import SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
+from pdp.core.answer import OBSERVED, SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.methods import TOOL_LIST
@@ -253,7 +253,7 @@ def response(answer: Answer, record: RecordRef) -> decision_pb2.DecideResponse:
         safe_message=answer.safe_message,
         session_handle=answer.session_handle,
     )
-    if answer.effect is not Effect.DENY and answer.valid_until_ns:
+    if answer.valid_until_ns and (answer.effect is not Effect.DENY or answer.enforcement == OBSERVED):
         found.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))
     if answer.effect is Effect.PENDING:
         found.pending.CopyFrom(_pending(answer))
@@ -268,10 +268,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
         decision_id=answer.decision_id,
         effect=EFFECTS.numbers[effect],
         reasons=map(reason, answer.reasons) if denied else (),
-        tools=(
-            decision_pb2.ToolView(name=name, definition_json=canonical(definition))
-            for name, definition in sorted(answer.tools, key=lambda tool: tool[0])
-        ),
+        tools=_views(answer.tools),
         hidden=(
             decision_pb2.HiddenTool(name=h.key.partition(":")[2], reasons=map(reason, h.reasons))
             for h in answer.hidden
@@ -280,10 +277,17 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
         policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=SAFE_MESSAGES[effect],
+        observed=_views(answer.observed),
     )
-    if not denied:
+    if not denied or answer.enforcement == OBSERVED:
         found.valid_until.CopyFrom(fields.timestamp(answer.valid_until_ns))
     return found
+
+
+def _views(tools: Iterable[tuple[str, Mapping[str, Json]]]) -> Iterator[decision_pb2.ToolView]:
+    """By name."""
+    for name, definition in sorted(tools, key=lambda tool: tool[0]):
+        yield decision_pb2.ToolView(name=name, definition_json=canonical(definition))
 
 
 def record_ref(record: RecordRef) -> types_pb2.RecordRef:
