@@ -128,7 +128,7 @@ REPLAY = (
         "service/approvals/resolve",
         (
             "observed-asks-people",
-            "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n            return\n",
+            "            decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)\n            return\n",
             "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n",
             "nobody is asked about what is carried out in any case",
         ),
