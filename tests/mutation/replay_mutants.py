@@ -128,8 +128,8 @@ REPLAY = (
         "service/approvals/resolve",
         (
             "observed-asks-people",
-            "            decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)\n            return\n",
-            "            decision.answer = replace(decision.answer, enforcement=OBSERVED)\n",
+            "enforcement=OBSERVED, valid_until_ns=until_ns)\n            return\n",
+            "enforcement=OBSERVED, valid_until_ns=until_ns)\n",
             "nobody is asked about what is carried out in any case",
         ),
     ),
