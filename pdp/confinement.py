@@ -7,9 +7,11 @@ They need no right and no further program. `lacking` says in words what this mac
 
 The judge's process confines itself by the same means, to less (`Confinement.alone`).
 
-This file is also the program that confines itself and then becomes the server: `python -I -S confinement.py SPEC
--- COMMAND`. It imports the standard library only, and no folder of the caller's is searched for modules. Confining
-between fork and exec would be shorter, but a fork with gRPC loaded can abort.
+This file is also the program that starts the server: `python -I -S confinement.py SPEC -- COMMAND`. A child of it
+confines itself and becomes the server; it stays, and ends all that the server has started, however well hidden, when
+the server ends, when it uses too much, or when its own parent ends. It imports the standard library only, and no
+folder of the caller's is searched for modules. Confining between fork and exec would be shorter, but a fork with gRPC
+loaded can abort.
 """
 
 from __future__ import annotations
@@ -18,15 +20,20 @@ import contextlib
 import ctypes
 import errno
 import json
+import math
 import os
 import platform
+import resource
 import shutil
+import signal
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 # system folders and files that programs need, to read and to run
 _SYSTEM = (
@@ -44,7 +51,11 @@ _SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh")
 _SHEBANG = 256  # bytes that a kernel reads of the first line
 _LINKS = 8  # from a name to a program, and from a script to its interpreter
 _DESCRIPTORS = 1 << 16  # that we might have been started with
-_FAILED = 126  # exit code of a program that could not be run
+_FAILED, _KILLED = 126, 137  # exit codes of a program that could not be run, and of one that was ended
+_LOOK_SECONDS, _GRACE_SECONDS, _PAUSE_SECONDS = 0.5, 1.0, 0.01  # a proxy that ends us waits two seconds
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_KIB = 1_024
 
 # linux/landlock.h
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
@@ -64,6 +75,7 @@ _X32 = 0x40000000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE = 1, 5, 0xF
 _CLONE_THREAD = 0x10000
+_PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type on the terminal that standard error may be
 
 
@@ -81,38 +93,53 @@ class _Calls:
     modes: tuple[int, ...]
     alone: tuple[int, ...]
     addresses: tuple[int, ...]
+    own: tuple[int, ...]
+    setpriority: int
+    ioprio_set: int
 
 
 # never: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, bpf, perf_event_open, userfaultfd, add_key,
-#   request_key, keyctl, io_uring_setup (sockets past this filter), open_by_handle_at
-# modes: chmod, fchmod, fchmodat, fchmodat2, chown, fchown, lchown, fchownat, the setxattr and removexattr families:
-#   Landlock does not see them
+#   request_key, keyctl, io_uring_setup (sockets past this filter), open_by_handle_at; what processes of one user
+#   share by number or name: shmget, shmat, shmctl, shmdt, semget, semop, semctl, semtimedop, msgget, msgsnd, msgrcv,
+#   msgctl, mq_open, mq_unlink
+# modes: chmod, fchmod, fchmodat, fchmodat2, chown, fchown, lchown, fchownat, the setxattr and removexattr families,
+#   utimensat, and utime, utimes, futimesat where there are such: Landlock does not see them
 # alone: execve, execveat, fork, vfork; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_open,
 #   pidfd_send_signal, process_madvise, kcmp; setuid, setgid, setreuid, setregid, setresuid, setresgid, setfsuid,
 #   setfsgid, setgroups, capset, unshare, setns, and what only root has a use for: chroot, mount, umount2, pivot_root,
 #   open_tree, move_mount, fsopen, mount_setattr, init_module, finit_module, delete_module, kexec_load,
 #   kexec_file_load, reboot
 # addresses: connect, bind; a socket that is connected already could be pointed elsewhere
+# own: prlimit64, sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr: their first argument is a
+#   process, 0 for the caller
 _ARCHITECTURES = {
     "x86_64": _Calls(
         0xC000003E, 41, 53, 56, 435, 16,
-        (101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304),
-        (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466),
+        (
+            101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304,
+            29, 30, 31, 67, 64, 65, 66, 220, 68, 69, 70, 71, 240, 241,
+        ),
+        (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466, 280, 132, 235, 261),
         (
             59, 322, 57, 58, 62, 200, 234, 129, 297, 434, 424, 440, 312, 105, 106, 113, 114, 117, 119, 122, 123, 116,
             126, 272, 308, 161, 165, 166, 155, 428, 429, 430, 442, 175, 313, 176, 246, 320, 169,
         ),
         (42, 49),
+        (302, 203, 144, 142, 314), 141, 251,
     ),
     "aarch64": _Calls(
         0xC00000B7, 198, 199, 220, 435, 29,
-        (117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265),
-        (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466),
+        (
+            117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265,
+            194, 196, 195, 197, 190, 193, 191, 192, 186, 189, 188, 187, 180, 181,
+        ),
+        (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466, 88),
         (
             221, 281, 129, 130, 131, 138, 240, 434, 424, 440, 272, 146, 144, 145, 143, 147, 149, 151, 152, 159,
             91, 97, 268, 51, 40, 39, 41, 428, 429, 430, 442, 105, 273, 106, 104, 294, 142,
         ),
         (203, 200),
+        (261, 122, 119, 118, 274), 140, 30,
     ),
 }  # fmt: skip
 
@@ -121,12 +148,15 @@ _ARCHITECTURES = {
 class Confinement:
     """What a server may reach besides what it needs to run. Paths are absolute; `write` means reading too. `alone`:
     a process of ours that is running: it starts no program and no process, touches no other, and of files it gets
-    `read` only, not to run."""
+    `read` only, not to run. A server with all that it started is ended above so many `tasks` (processes and threads),
+    or bytes of `memory`; 0 is half of the machine's."""
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     network: bool = False
     alone: bool = False
+    tasks: int = 2_048
+    memory: int = 0
 
     @property
     def offline(self) -> bool:
@@ -145,9 +175,11 @@ class Confinement:
         if not filtering:
             found.append("local sockets are open to it: a container engine, a key agent, this decision point")
         if (abi and not filtering) or self.write:
-            found.append("it may change modes and owners of your files, whatever it may not read or write")
+            found.append("it may change modes, owners and times of your files, whatever it may not read or write")
         if abi < _SCOPE_ABI:
             found.append("it may end other processes of yours (this system's Landlock has no scopes)")
+        if not filtering:
+            found.append("it may change limits and priorities of other processes of yours")
         return tuple(found)
 
     def reached(self, command: Sequence[str], folder: str) -> tuple[str, ...]:
@@ -164,7 +196,7 @@ class Confinement:
                 yield list(command), variables
                 return
             read = (*_SYSTEM, *self.reached(command, folder))
-            spec = json.dumps({**asdict(self), "read": read, "home": home})
+            spec = json.dumps({**asdict(self), "read": read, "home": home, "parent": os.getpid()})
             yield [sys.executable, "-I", "-S", __file__, spec, "--", *command], variables
 
 
@@ -296,6 +328,7 @@ def _program(calls: _Calls, rules: Confinement) -> list[tuple[int, int, int, int
         lines += [(_JEQ, 0, 1, calls.clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
         lines += [(_JEQ, 0, 4, calls.clone), (_LOAD, 0, 0, _ARG0), (_JSET, 0, 1, _CLONE_THREAD)]
         lines += [(_RETURN, 0, 0, _ALLOW), refuse]
+    lines += _of_itself(calls, refuse)
     of_ioctl = [(_LOAD, 0, 0, _ARG1)]
     for request in _TERMINAL_INPUT:
         of_ioctl += [(_JEQ, 0, 1, request), refuse]
@@ -315,6 +348,17 @@ def _program(calls: _Calls, rules: Confinement) -> list[tuple[int, int, int, int
     return lines
 
 
+def _of_itself(calls: _Calls, refuse: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+    """Calls that a process may make about itself, and about no other."""
+    lines, about = [], [(_JEQ, 1, 0, 0), refuse, (_RETURN, 0, 0, _ALLOW)]
+    for number in calls.own:
+        lines += [(_JEQ, 0, 1 + len(about), number), (_LOAD, 0, 0, _ARG0), *about]
+    for number, one_process in ((calls.setpriority, _PRIO_PROCESS), (calls.ioprio_set, _IOPRIO_WHO_PROCESS)):
+        which = [(_LOAD, 0, 0, _ARG0), (_JEQ, 1, 0, one_process), refuse, (_LOAD, 0, 0, _ARG1), *about]
+        lines += [(_JEQ, 0, len(which), number), *which]
+    return lines
+
+
 def _done(result: int) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -322,16 +366,103 @@ def _done(result: int) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Confine this process as SPEC says, and become COMMAND. Ends with exit code 126 when either fails."""
+    """Have a child confine itself as SPEC says and become COMMAND, and end with its exit code after all that it
+    started. The code is 126 where it could not be confined or started."""
     spec, _, *command = arguments
     given = json.loads(spec)
+    home, parent = given.pop("home"), given.pop("parent")
+    rules = Confinement(**{**given, "read": tuple(given["read"]), "write": tuple(given["write"])})
     os.closerange(3, _DESCRIPTORS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING | {signal.SIGCHLD})
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(_FAILED)
+    if not (server := os.fork()):
+        _become(rules, home, command)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):  # the server's own, so that both ends of them see when it ends
+        os.dup2(nothing, standard)
+    os._exit(_watched(server, rules))
+
+
+def _become(rules: Confinement, home: str, command: list[str]) -> NoReturn:
     try:
-        confine(Confinement(tuple(given["read"]), tuple(given["write"]), given["network"] is True), given["home"])
+        if sys.platform == "linux":
+            _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _limit(rules)
+        confine(rules, home)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvp(command[0], command)  # noqa: S606 - that is what it is for
     except OSError as error:
         sys.stderr.write(f"the server could not be confined and started: {error.strerror}\n")
-        os._exit(_FAILED)
+    os._exit(_FAILED)
+
+
+def _limit(rules: Confinement) -> None:
+    """What the kernel itself holds: how many tasks a user has (not root), and who goes first when memory is short."""
+    if sys.platform != "linux":
+        return
+    user, present = os.getuid(), 0
+    for each in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if each.name.isdecimal() and (found := (each / "task").stat()).st_uid == user:
+                present += found.st_nlink - 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = min([present + rules.tasks, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)])
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def _watched(server: int, rules: Confinement) -> int:
+    """The exit code of the server, after it has ended, and all that it started."""
+    memory = rules.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    code, until = None, math.inf
+    while code is None and time.monotonic() < until and _is_within(rules.tasks, memory):
+        woken = signal.sigtimedwait(_ENDING | {signal.SIGCHLD}, _LOOK_SECONDS)
+        if woken is not None and woken.si_signo in _ENDING:
+            until = min(until, time.monotonic() + _GRACE_SECONDS)
+            os.kill(server, signal.SIGTERM)
+        code = _reaped().get(server)
+    while (left := _children(os.getpid())) or _reaped():
+        for each in left:
+            os.kill(each, signal.SIGKILL)  # what it started is ours then
+        if not _reaped():
+            time.sleep(_PAUSE_SECONDS)
+    return _KILLED if code is None else code
+
+
+def _reaped() -> dict[int, int]:
+    """Exit codes of children that have ended, each told once."""
+    found = {}
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            found[ended[0]] = os.waitstatus_to_exitcode(ended[1]) % 256
+    return found
+
+
+def _children(process: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - often, and only names
+            with open(f"/proc/{process}/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+    return found
+
+
+def _is_within(tasks: int, memory: int) -> bool:
+    """Whether all that is below this process uses no more."""
+    below = _children(os.getpid())
+    for each in below:  # grows
+        below += _children(each)
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{each}/status").read_text(encoding="utf-8", errors="replace")
+            told = dict(line.split(":", 1) for line in status.splitlines())
+            tasks -= int(told["Threads"])
+            memory -= sum(int(told.get(kind, "0 kB").split()[0]) * _KIB for kind in ("RssAnon", "RssShmem"))
+    return tasks >= 0 and memory >= 0
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ MCP = (
             ("io-uring", "425, 304", "304", "no socket past the filter"),
             (
                 "anyway",
-                "        os._exit(_FAILED)",
-                "        os.execvp(command[0], command)",
+                "    os._exit(_FAILED)\n\n\ndef _limit",
+                "    os.execvp(command[0], command)\n\n\ndef _limit",
                 "or not at all",
             ),
             ("imports", '"-I", "-S", __file__', "__file__", "modules of a hostile folder"),

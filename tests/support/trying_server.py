@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -63,6 +65,39 @@ def mode(path: str) -> str:
     return "changed"
 
 
+def limit(process: int) -> str:
+    resource.prlimit(process, resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    return "limited"
+
+
+def priority(process: int) -> str:
+    os.setpriority(os.PRIO_PROCESS, process, 5)
+    return "lowered"
+
+
+def processors(process: int) -> str:
+    os.sched_setaffinity(process, {min(os.sched_getaffinity(process))})
+    return "bound"
+
+
+def scheduling(process: int) -> str:
+    os.sched_setscheduler(process, os.SCHED_BATCH, os.sched_param(0))
+    return "scheduled"
+
+
+def shared(key: int) -> str:
+    """The number of a segment of System V shared memory."""
+    made = ctypes.CDLL(None, use_errno=True).shmget(key, 4096, 0o600)
+    if made < 0:
+        raise PermissionError(ctypes.get_errno(), "shmget")
+    return str(made)
+
+
+def touch(path: str) -> str:
+    os.utime(path, (1, 1))
+    return "touched"
+
+
 def child(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout
@@ -77,7 +112,24 @@ def here() -> str:
 
 
 TRIES: dict[str, Callable[..., str]] = {
-    each.__name__: each for each in (look, lists, put, dial, end, mode, child, variables, here)
+    each.__name__: each
+    for each in (
+        look,
+        lists,
+        put,
+        dial,
+        end,
+        mode,
+        limit,
+        priority,
+        processors,
+        scheduling,
+        shared,
+        touch,
+        child,
+        variables,
+        here,
+    )
 }
 
 

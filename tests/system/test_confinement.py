@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
 from support.own_proxy import SERVER, tool
+from support.waiting import until
 
 from pdp import confinement
 from pdp.adapters.mcp.proxy import Upstream
@@ -50,6 +52,7 @@ class Place:
     udp: int
     abstract: str
     sleeper: int
+    shared: int  # key of a segment of System V shared memory
 
     @property
     def project(self) -> Path:
@@ -68,7 +71,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setenv("HOME", str(home))
     stream, datagram = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     unix, unix_datagram = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    abstract = f"\0pdp-test-{os.getpid()}"
+    abstract, libc = f"\0pdp-test-{os.getpid()}", ctypes.CDLL(None)
     hidden = socket.socket(socket.AF_UNIX)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with stream, datagram, unix, unix_datagram, hidden:
@@ -79,10 +82,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         hidden.bind(abstract)
         for listening in (stream, unix, hidden):
             listening.listen()
-        made = Place(home, stream.getsockname()[1], datagram.getsockname()[1], abstract, sleeper.pid)
+        shared = libc.shmget(sleeper.pid, 4096, 0o1600)  # a key of its own, and IPC_CREAT
+        made = Place(home, stream.getsockname()[1], datagram.getsockname()[1], abstract, sleeper.pid, sleeper.pid)
         made.secret.write_text("the key")
         (made.project / "tools.json").write_text(json.dumps({"tools": [tool("here")]}))
         yield made
+    libc.shmctl(shared, 0, None)  # IPC_RMID
     sleeper.kill()
     sleeper.wait()
 
@@ -121,6 +126,12 @@ def tries(place: Place) -> dict[str, tuple[str, dict[str, Any]]]:
         "unix datagrams": ("dial", {"kind": "datagram", "where": str(place.project / "d")}),
         "another process": ("end", {"process": place.sleeper}),
         "its words": ("look", {"path": f"/proc/{os.getpid()}/cmdline"}),
+        "the limits of another process": ("limit", {"process": place.sleeper}),
+        "its priority": ("priority", {"process": place.sleeper}),
+        "its processors": ("processors", {"process": place.sleeper}),
+        "its scheduling": ("scheduling", {"process": place.sleeper}),
+        "memory that another process shares": ("shared", {"key": place.shared}),
+        "when a key was changed": ("touch", {"path": str(place.secret)}),
         "a child": ("child", {"code": f"try:\n {spawned}\nexcept PermissionError: raise SystemExit(3)"}),
     }
 
@@ -154,12 +165,108 @@ async def test_its_home_is_empty_its_own_and_gone_with_it(place: Place) -> None:
         os.stat(home)  # noqa: PTH116
 
 
+async def test_of_itself_it_may_do_that(place: Place) -> None:
+    async with started(place, Confinement()) as client:
+        for does in ("limit", "priority", "processors", "scheduling"):
+            assert await tried(client, does, process=0), does
+
+
+async def test_with_it_ends_all_that_it_started(place: Place) -> None:
+    """What two forks and a session of its own have hidden from its group, too; also where we are killed."""
+    hides = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n os.setsid()\n"
+        " if os.fork() == 0:\n  os.closerange(0, 3); time.sleep(600)\n"
+        " os._exit(0)\n"
+        "os.wait()"
+    )
+    code = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {hides!r}, {str(place.home)!r}])"
+    async with started(place, Confinement()) as client:
+        assert await tried(client, "child", code=code) == ""
+        assert processes(str(place.home))
+    await until(lambda: not processes(str(place.home)))
+    script = f"""
+import asyncio, os, sys
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
+from pdp.adapters.mcp.proxy import Upstream
+from pdp.confinement import Confinement
+
+async def main():
+    command = ({sys.executable!r}, {str(SERVER)!r}, {str(place.project / "tools.json")!r})
+    async with Upstream(command, folder={str(place.project)!r}, confinement=Confinement()).connected() as client:
+        await client.call_tool("child", {{"code": {code!r}}})
+        print("hidden", flush=True)
+        os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script], stdout=subprocess.PIPE, check=False
+    )
+    assert (done.stdout, done.returncode) == (b"hidden\n", -9)
+    await until(lambda: not processes(str(place.home)))
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        (Confinement(tasks=20), "import os, time\nfor _ in range(40): os.fork() or time.sleep(600)"),
+        (Confinement(tasks=20), "import threading\nfor _ in range(40): threading.Thread(target=input).start()"),
+        (Confinement(memory=256 << 20), "import time; kept = b'x' * (300 << 20); time.sleep(600)"),
+    ],
+    ids=["processes", "threads", "memory"],
+)
+async def test_it_is_ended_where_it_uses_too_much(place: Place, rules: Confinement, code: str) -> None:
+    async with started(place, rules) as client:
+        assert await tried(client, "child", code="print('a little')") == "a little\n"
+        with pytest.raises(MCPError):
+            await client.call_tool(
+                "child", {"code": f"import sys, os; r, w = os.pipe(); sys.stdin = open(r)\n{code}"}
+            )
+
+
+async def test_a_user_has_no_more_processes_than_it_may_start(place: Place) -> None:
+    """The kernel's own limit, for all but root: it holds before anybody has looked."""
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path(confinement.__file__).parent)!r})
+import confinement as c
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+c._limit(c.Confinement(tasks=20))
+for count in range(40):
+    try:
+        if os.fork() == 0:
+            os.read(os.pipe()[0], 1)
+    except BlockingIOError:
+        print(count, flush=True)
+        os.killpg(0, 9)
+"""
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True, check=False
+    )
+    assert 0 < int(done.stdout) <= 20
+
+
+def processes(word: str) -> list[str]:
+    """Those whose last argument this is."""
+    found = []
+    for each in Path("/proc").iterdir():
+        with suppress(OSError):
+            if each.name.isdecimal() and (each / "cmdline").read_bytes().endswith(f"\0{word}\0".encode()):
+                found.append(each.name)
+    return found
+
+
 async def test_what_is_allowed_is_reached_and_nothing_beside_it(place: Place) -> None:
     beside = place.home / "beside"
     beside.mkdir()
     (beside / "file").write_text("read me")
     rules = Confinement(read=(str(beside),), write=(str(place.project),), network=True)
-    possible = {"a file in the project", "tcp", "udp", "what others may do"}  # the last as `lacking` says
+    possible = {"a file in the project", "tcp", "udp"}
+    possible |= {"what others may do", "when a key was changed"}  # as `lacking` says
     assert any("modes" in text for text in rules.lacking())
     async with started(place, rules) as client:
         assert await tried(client, "look", path=str(beside / "file")) == "read me"
@@ -216,9 +323,10 @@ def test_without_landlock_it_is_said() -> None:
 @pytest.mark.parametrize("refused", [445, 446])
 def test_what_cannot_be_confined_after_all_is_not_started(refused: int, tmp_path: Path) -> None:
     """The kernel offers the means and then refuses."""
-    spec = json.dumps({"read": ["/usr"], "write": [], "network": False, "home": str(tmp_path)})
+    spec = {"read": ["/usr"], "write": [], "network": False, "home": str(tmp_path)}
     ran = tmp_path / "ran"
-    done = under(f"c.main([{spec!r}, '--', 'touch', {str(ran)!r}])", refused)
+    given = f"c.json.dumps({spec!r} | {{'parent': os.getppid()}})"
+    done = under(f"c.main([{given}, '--', 'touch', {str(ran)!r}])", refused)
     assert done.returncode == 126
     assert "could not be confined" in done.stderr
     assert not ran.exists()
