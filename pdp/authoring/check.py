@@ -38,15 +38,15 @@ class CheckResult:
 
 
 def check_folder(
-    shipped: Path, organisation: Path | None, registries: Sequence[Path] = (), check: LoadGate | None = None
+    shipped: Path, organisation: Path | None, registries: Sequence[Path] | None = None, check: LoadGate | None = None
 ) -> CheckResult:
     """Read and check the bundle made of two folders; what is wrong is in the report, nothing is raised for it.
     `check`: another gate than that of the shipped folder's capabilities.
 
-    With tenants' folders of the registry, what a policy that passes names and they have not is warned of. Raises
-    RegistryFault for one that cannot be read.
+    What a policy that passes names and the tenants' folders of the registry have not is warned of; of none, that
+    nothing was compared, unless `registries` is None. Raises RegistryFault for a folder that cannot be read.
     """
-    registered = registry_names.of_folders(registries)
+    registered = registry_names.of_folders(registries or ())
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
@@ -54,6 +54,8 @@ def check_folder(
     own = shipped / "capabilities.json"
     report = (check or partial(gate.check, capabilities=own if own.is_file() else None))(bundle)
     warnings = registry_names.compare(report.naming, registered)
+    if registries is not None and not registries:
+        warnings = registry_names.unchecked(report.naming)
     passed = report.told(bundle)
     return CheckResult(passed, replace(report, findings=(*report.findings, *warnings)))
 

@@ -91,6 +91,20 @@ def compare(naming: Iterable[RuleNames], registered: RegisteredNames) -> tuple[G
     return tuple(first.values())
 
 
+def unchecked(naming: Iterable[RuleNames]) -> tuple[GateFinding, ...]:
+    """One warning for the `meta` of each pack, where there is no registry to compare names with."""
+    warnings = []
+    for named in naming:
+        if named.rule == "meta":
+            servers = ", ".join(f"`{name.name}`" for name in named.names)
+            message = (
+                f"Nothing tells whether the servers of `meta` exist: {servers}; nor tools and arguments in rules."
+            )
+            hint = "A misspelt name grants and denies nothing. Give a tenant's folder: --registry FOLDER."
+            warnings.append(_warning(named.names[0], "registry.unchecked", message, hint))
+    return tuple(sorted(warnings))
+
+
 def _scope(named: RuleNames, bound: frozenset[str], registered: RegisteredNames) -> tuple[RegisteredTool, ...]:
     """The tools that a rule can be about: those of the servers that it names, that bound its grants, or all."""
     servers = named.of("server") & registered.servers or (

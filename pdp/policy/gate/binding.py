@@ -11,11 +11,23 @@ from typing_extensions import override
 
 from pdp.policy.gate.expressions import Expressions
 from pdp.policy.gate.references import Context, Env
-from pdp.policy.gate.syntax import LITERAL_TYPES, REFERENCES, Body, Node, children, kind, span_of, string
+from pdp.policy.gate.syntax import (
+    LITERAL_TYPES,
+    REFERENCES,
+    Body,
+    Node,
+    children,
+    dotted,
+    kind,
+    number,
+    span_of,
+    string,
+)
 from pdp.policy.gate.value import TYPES, Collection, Scalar, Unknown, Value, any_of, keys, options, parts_of, same
 
 Literal: TypeAlias = "tuple[str, Body, list[Body]]"  # kind, body and `with` modifiers of a statement
 Names: TypeAlias = "frozenset[str] | None"
+_TURNED = {"Gt": "Lt", "Ge": "Le", "Lt": "Gt", "Le": "Ge", "Eq": "Eq", "Ne": "Ne"}
 _ROUNDS = 8  # longer chains of forward references are not written by people; they end in Unknown
 
 
@@ -190,9 +202,10 @@ class Binding(Expressions, ABC):
 
     def guards(self, node: Node, env: Env, context: Context) -> set[str]:
         """The references that a positive expression asks for; with a `~` before those that it holds against a
-        pattern."""
+        pattern, with a `#` before those that it asks for an item."""
         name, body = kind(node)
         present = {key for part in references(node) for key in self._quietly(part, env, context)}
+        present |= {f"#{key}" for part in filled(node) for key in self._quietly(part, env, context)}
         if name != "Call" or len(body["params"]) != 2 or self.unit.text(span_of(body["fcn"])) != "regex.match":
             return present
         return present | {f"~{key}" for key in self._quietly(body["params"][1], env, context)}
@@ -211,6 +224,26 @@ class Binding(Expressions, ABC):
         value = self.evaluate(node, env, context)
         self.quiet -= 1
         return self.key_of(node, value)
+
+
+def filled(node: Node) -> Iterator[Node]:
+    """The collections that an expression shows to hold something: `count(xs) > 0`, `xs != []`, `x in xs`, `xs[0]`."""
+    name, body = kind(node)
+    if name == "BoolExpr":
+        for one, other, op in (
+            (body["lhs"], body["rhs"], body["op"]),
+            (body["rhs"], body["lhs"], _TURNED[body["op"]]),
+        ):
+            bound, (tag, inner) = number(other), kind(one)
+            counted = tag == "Call" and dotted(inner["fcn"]) == ("count",) and inner["params"]
+            least = {"Gt": 0, "Ge": 1, "Eq": 1, "Ne": 0}.get(op)
+            if counted and bound is not None and least is not None and (bound >= least if op != "Ne" else bound == 0):
+                yield inner["params"][0]
+            elif op == "Ne" and kind(other)[0] in ("Array", "Set") and not kind(other)[1]["items"]:
+                yield one
+    elif name == "Membership":
+        yield body["collection"]
+    yield from (kind(part)[1]["refr"] for part in nested(node) if kind(part)[0] == "RefBrack")
 
 
 def references(node: Node) -> Iterator[Node]:

@@ -460,7 +460,7 @@ def _waivable(rule: RegoRule, node: Node, control: str | None) -> Iterator[GateF
         yield rule.unit.finding(span, "element.waivable", message, "Take `waivable` out.")
 
 
-def pack_elements(policy: Policy, package: tuple[str, ...]) -> list[Element]:
-    """All well-formed elements of a pack."""
-    rules = [rule for name in CONTRACT[1:] for rule in policy.groups.get((package, name), [])]
+def pack_elements(policy: Policy, package: tuple[str, ...], *names: str) -> list[Element]:
+    """All well-formed elements of a pack, or those of these rules."""
+    rules = [rule for name in names or CONTRACT[1:] for rule in policy.groups.get((package, name), [])]
     return [element for rule in rules if (element := of_rule(rule)[0]) is not None]

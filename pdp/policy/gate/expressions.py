@@ -47,7 +47,9 @@ from pdp.policy.gate.value import (
     keys,
     may_be_text,
     options,
+    repeating,
     same,
+    stated,
     types,
     unifies,
 )
@@ -62,6 +64,7 @@ _SILENT = (
     "`within` that begins with it."
 )
 _DATES = 'Moments: input.time.ns and time.parse_rfc3339_ns("2026-12-24T00:00:00Z").'
+_TELLS_LITTLE = frozenset({"count", "indexof", "type_name"})  # of what it is given
 _NUMBER: Mapping[str, object] = {"type": "number"}
 _SET: Mapping[str, object] = {"type": "set"}
 _OPERANDS = {  # what each operator takes
@@ -233,7 +236,8 @@ class Expressions(References):
             return Collection(any_of([one, other]), "set")
         if body["op"] == "Sub" and (is_collection(left) or is_collection(right)):
             return Collection(self.item(left, span_of(body["lhs"])), "set")
-        return Scalar("number") if is_number(left) and is_number(right) else Unknown()
+        sure = is_number(left) and is_number(right)
+        return repeating(Scalar("number"), stated(any_of([left, right]))) if sure else Unknown()
 
     def _call(self, body: Body, env: Env, context: Context) -> Value:
         names = dotted(body["fcn"])
@@ -408,12 +412,15 @@ class Expressions(References):
         result = self.policy.builtins.result(name)
         if _is_field(name, params):
             member = self.step(values[0], string(params[1]) or "", span_of(params[1]), body["span"])
+            self.analysis.defaulted |= self.key_of(body["fcn"], member)
             result = any_of([member, values[2]])
         elif name in _COPIES and is_collection(values[0]):
             item = self.item(values[0], span_of(params[0]))
             result = item if name in ("min", "max") else Collection(item, shape="array")
         elif name == "time.parse_rfc3339_ns" and values and isinstance(values[0], Scalar):
             result = Scalar("number", _moment(values[0].value))
+        if name not in _TELLS_LITTLE:
+            result = repeating(result, stated(Collection(any_of(values)) if values else result))
         return result
 
 

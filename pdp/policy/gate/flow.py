@@ -15,9 +15,10 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from pdp.policy.gate.binding import Binding, Literal, objects, variables
-from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, is_pack
+from pdp.policy.gate.binding import Binding, Literal, objects, references, variables
+from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, Asked, Policy, RuleKey, is_pack
 from pdp.policy.gate.references import Context, Env, Step
+from pdp.policy.gate.report import WARNING
 from pdp.policy.gate.syntax import (
     COMPREHENSIONS,
     LITERAL_TYPES,
@@ -201,8 +202,29 @@ class Flow(Negation):
         values: list[Value] = []
         for query in rule.queries or (None,):
             inner, context = self.query(query.literals, env, Context()) if query else (env, Context())
+            self._asks(rule, query, inner, context)
             values += self._head(rule, query, inner, context)
         return values
+
+    def _asks(self, rule: RegoRule, query: Query | None, env: Env, context: Context) -> None:
+        """Note what a body asks for, and what its rule gives."""
+        there: list[Node] = [] if rule.value is None else [rule.value]
+        absent: list[Node] = []
+        for name, body, modifiers in map(literal, query.literals if query else ()):
+            if name in ("Expr", "NotExpr") and not modifiers:
+                (there if name == "Expr" else absent).append(body["expr"])
+            elif name == "SomeIn" and not modifiers:
+                there.append(body["collection"])
+        (given, rules), (denied, denied_rules) = (self._named_in(nodes, env, context) for nodes in (there, absent))
+        given |= {guard for guard in context.guards if guard.startswith(ARGUMENT)}
+        self.analysis.asked.append(Asked(rule, frozenset(given), rules, frozenset(denied), denied_rules))
+
+    def _named_in(self, nodes: list[Node], env: Env, context: Context) -> tuple[set[str], frozenset[RuleKey]]:
+        """The arguments and the rules that expressions name."""
+        parts = [part for node in nodes for part in references(node)]
+        found = [self.resolve(part, env)[0] for part in parts if kind(flatten(part)[0])[0] == "Var"]
+        keys = {key for part in parts for key in self._quietly(part, env, context) if key.startswith(ARGUMENT)}
+        return keys, frozenset(each for each in found if isinstance(each, tuple))
 
     def _head(self, rule: RegoRule, query: Query | None, env: Env, context: Context) -> list[Value]:
         self.keys += [self.evaluate(key, env, context) for key in rule.extra]
@@ -243,6 +265,7 @@ class Flow(Negation):
                 guards |= self.guards(body["expr"], inner, context)
             elif name == "SomeIn":
                 guards |= self.guards(body["collection"], inner, context)
+                guards |= {f"#{key}" for key in self._quietly(body["collection"], inner, context)}
         context = replace(context, guards=frozenset(guards))
         self._unbound(parsed)
         bound = dict(env)
@@ -312,12 +335,21 @@ class Flow(Negation):
             inner[self.unit.text(body["key"])] = keys(domain)
         self._shadow(self.unit.text(body["value"]), body["value"])
         inner[self.unit.text(body["value"])] = self.taken(domain, span_of(body["domain"]))
+        self._vacuous(body["domain"], domain, context)
         used = named(body["query"]["stmts"])
         for span in (body["key"], body["value"]):
             if span is not None:
                 self._idle(span, used)
         hidden = {name for name, value in inner.items() if env.get(name) is not value}
         self.query(body["query"]["stmts"], inner, context.without(hidden))
+
+    def _vacuous(self, node: Node, domain: Value, context: Context) -> None:
+        if not self.quiet and not {f"#{key}" for key in self.key_of(node, domain)} & context.guards:
+            text = self.unit.text(span_of(node))[:80]
+            message = f"`every` also holds where `{text}` is empty."
+            hint = f"If that must not pass, put `count({text}) > 0` before it."
+            finding = self.unit.finding(span_of(node), "every.empty", message, hint, WARNING)
+            self.analysis.every.append((domain, finding))
 
     def _unbound(self, parsed: Sequence[Literal]) -> None:
         """A variable that is declared and compared, and that no statement of the body gives a value: the embedded

@@ -23,6 +23,7 @@ NAMED = {  # facts that stand for what the registry has
     "input.targets[_].key": "key",
     "input.arguments.value": "argument",
 }
+ARGUMENT = "input.arguments.value."  # how a path to an argument begins
 RuleKey: TypeAlias = "tuple[tuple[str, ...], str]"  # package, rule name
 
 
@@ -77,6 +78,17 @@ class RequiredType:
     finding: GateFinding
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one body of a rule asks for: arguments that have to be there, and rules that have to hold, or not to."""
+
+    rule: RegoRule
+    arguments: frozenset[str] = frozenset()
+    rules: frozenset[RuleKey] = frozenset()
+    denied_arguments: frozenset[str] = frozenset()  # those under a `not`
+    denied_rules: frozenset[RuleKey] = frozenset()
+
+
 @dataclass(slots=True)
 class Analysis:
     """The analysis of one rule (all its definitions)."""
@@ -93,6 +105,9 @@ class Analysis:
     compared: list[ComparedValue] = field(default_factory=list)
     needed: list[RequiredType] = field(default_factory=list)
     comparisons: list[ComparedMention] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    defaulted: set[str] = field(default_factory=set)  # arguments for which it has a value where they are missing
+    every: list[tuple[Value, GateFinding]] = field(default_factory=list)  # collections that may be empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,8 +214,9 @@ def _any_member(place: SchemaValue) -> Value | None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The context of an expression: `guards` are references that are there at all, or with a `~` match a pattern, by
-    what else the body asks for; `shown` are the types that statements before this one have shown references to have.
+    """The context of an expression: `guards` are references that are there at all, with a `~` match a pattern, with a
+    `#` hold something, by what else the body asks for; `shown` are the types that statements before this one have
+    shown references to have.
     """
 
     guards: frozenset[str] = frozenset()
@@ -224,7 +225,7 @@ class Context:
     def without(self, names: AbstractSet[str]) -> Context:
         """The same, without guards on variables that are declared anew, and on items under them."""
         shown = {key: types for key, types in self.shown.items() if not _goes_by(key) & names}
-        guards = frozenset(g for g in self.guards if not _goes_by(g.lstrip("~")) & names)
+        guards = frozenset(g for g in self.guards if not _goes_by(g.lstrip("~#")) & names)
         return replace(self, guards=guards, shown=shown)
 
     def showing(self, types_by_reference: Mapping[str, frozenset[str]]) -> Context:

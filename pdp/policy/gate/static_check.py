@@ -14,10 +14,22 @@ from pdp.policy.gate import elements, listed, literals
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import facts_of
-from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, chain, closure
-from pdp.policy.gate.report import GateFinding
-from pdp.policy.gate.syntax import REFERENCES, RegoRule, Unit, dotted, kind, members, span_of, string, trees, walk
-from pdp.policy.gate.value import REFUSED, ObjectValue, SchemaValue, is_number, options, types
+from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, Asked, Policy, RuleKey, chain, closure
+from pdp.policy.gate.report import WARNING, GateFinding
+from pdp.policy.gate.syntax import (
+    REFERENCES,
+    Node,
+    RegoRule,
+    Unit,
+    dotted,
+    kind,
+    members,
+    span_of,
+    string,
+    trees,
+    walk,
+)
+from pdp.policy.gate.value import REFUSED, ObjectValue, SchemaValue, is_number, may_be_empty, options, stated, types
 
 _TOOL_PHASE = ("allow", "hide")
 _COUNTED = ("stage", "ttl_seconds", "deny_quorum", "min_confidence")
@@ -30,6 +42,7 @@ def check(policy: Policy, units: list[Unit]) -> list[GateFinding]:
     findings += [*recursion(policy, analyses), *shadowing(policy), *untyped(analyses)]
     findings += literals.of_parameters(analyses)
     findings += listed.check(policy, analyses)
+    findings += vacuous(policy, analyses)
     for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
         findings += check_pack(policy, package, analyses)
     for unit in units:
@@ -68,6 +81,68 @@ def untyped(analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
                 yield needed.finding
 
 
+def vacuous(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
+    """Every `every` of an organisation's pack over what a request may leave empty."""
+    ours = {unit.module.path for unit in policy.units if unit.module.shipped}
+    for domain, finding in (each for analysis in analyses.values() for each in analysis.every):
+        if finding.path not in ours and any(map(may_be_empty, facts_of(domain, analyses))):
+            yield finding
+
+
+def silent(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
+    """Denials and requirements that a call escapes by leaving an argument out, or by a tool that names it otherwise.
+
+    Nothing is said of an argument that the pack gives a value where it is missing, or of which it asks somewhere,
+    under a `not`, whether it is as it should be.
+    """
+    known = {label for key, each in analyses.items() if key[0] == package for label in _considered(each, analyses)}
+    for name in ("deny", "require"):
+        for element in elements.pack_elements(policy, package, name):
+            asked = [each for each in analyses[package, name].asked if each.rule is element.rule]
+            needed = frozenset.intersection(*(_needed(each, policy, analyses) for each in asked))
+            missing = sorted(label for label in needed if not any(_overlap(label, other) for other in known))
+            if missing:
+                names = ", ".join(f"`{label.removeprefix(ARGUMENT)}`" for label in missing)
+                message = f"`{element.code}` is silent about a call without {names}, or with it by another name."
+                hint = (
+                    "Ask `not within`, `within` being true only for what was tested; or write the tool's "
+                    f'default: object.get(input.arguments.value, "{missing[0].removeprefix(ARGUMENT)}", ...).'
+                )
+                yield element.rule.unit.finding(element.code_span, "argument.missing", message, hint, WARNING)
+
+
+def _considered(analysis: Analysis, analyses: Mapping[RuleKey, Analysis]) -> Iterator[str]:
+    """The arguments of which a rule does not take for granted that they are there."""
+    yield from analysis.defaulted
+    for asked in analysis.asked:
+        yield from asked.denied_arguments
+        for rule in asked.denied_rules:
+            for used in closure(rule, analyses):
+                yield from (label for each in analyses[used].asked for label in each.arguments)
+
+
+def _needed(
+    asked: Asked, policy: Policy, analyses: Mapping[RuleKey, Analysis], seen: frozenset[RuleKey] = frozenset()
+) -> frozenset[str]:
+    """The arguments without which a body does not hold."""
+    needed = asked.arguments
+    for key in asked.rules - seen:
+        given = [rule for rule in policy.groups[key] if rule.kind == "default" and not _is_false(rule.value)]
+        if key in analyses and not given and policy.groups[key][-1].kind in ("complete", "function"):
+            ways = [_needed(each, policy, analyses, seen | {key}) for each in analyses[key].asked]
+            needed |= frozenset.intersection(*ways) if ways else frozenset()
+    return needed
+
+
+def _is_false(node: Node | None) -> bool:
+    return node is not None and kind(node)[0] == "Bool" and kind(node)[1]["value"] is False
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one path leads through the other."""
+    return one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
+
+
 def check_pack(
     policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]
 ) -> Iterator[GateFinding]:
@@ -93,6 +168,8 @@ def check_pack(
         if (package, name) in policy.groups:
             yield from _rests_on((package, name), analyses)
             yield from _values((package, name), analyses[package, name])
+    if not units[0].module.shipped:
+        yield from silent(policy, package, analyses)
     shipped = [] if units[0].module.shipped else elements.pack_elements(policy, ("packs", "baseline"))
     yield from _unique(shipped, checked)
 
@@ -204,6 +281,10 @@ def _values(key: RuleKey, analysis: Analysis) -> Iterator[GateFinding]:
             ):
                 hint = 'Write text, for example sprintf("%v is too much.", [n]).'
                 yield rule.unit.finding(span_of(nodes[name]), "element.type", "`message` may not be text.", hint)
+            if name == "message" and (label := stated(value)):
+                message = f"The message repeats `{label}`: callers, their logs and models read what an agent wrote."
+                hint = "Say what the limit is, not what was sent; approvers see the arguments beside it."
+                yield rule.unit.finding(span_of(nodes[name]), "message.argument", message, hint, WARNING)
             if name in _COUNTED and key[1] == "require" and not is_number(value):
                 message = f"`{name}` may not be a number."
                 hint = "Write a number, or read one that the schema of data.org declares as integer."

@@ -34,6 +34,7 @@ class Scalar:
     type: str
     value: object = ANY
     choice: bool = False  # one of several that a rule may give, its default for example
+    repeats: str = ""  # the argument or statement that it is made from
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,6 +235,47 @@ def _key(value: Value) -> Value:
         return Unknown()
     by_shape = {"array": Scalar("number"), "set": value.item, "object": value.key}
     return by_shape.get(value.shape, Unknown())
+
+
+_STATED = ("input.arguments.value", "input.asserted")
+
+
+def stated(value: Value) -> str:
+    """The argument or statement of the caller that a value is, holds or is made from; empty if none."""
+    found = (_stated(option) for option in options(value))
+    return next((label for label in found if label), "")
+
+
+def _stated(value: Value) -> str:
+    if isinstance(value, SchemaValue | OpenValue):
+        return value.label if value.label.startswith(_STATED) else ""
+    if isinstance(value, Scalar):
+        return value.repeats
+    held = [value.item] if isinstance(value, Collection) else []
+    held = [each for _, each in value.fields] if isinstance(value, ObjectValue) else held
+    return next((label for label in map(stated, held) if label), "")
+
+
+def repeating(value: Value, label: str) -> Value:
+    """The same value, made from that argument."""
+    if isinstance(value, Collection):
+        return replace(value, item=repeating(value.item, label))
+    if isinstance(value, Scalar) and value.type != "boolean" and label:
+        return replace(value, repeats=label)
+    return value
+
+
+def may_be_empty(value: Value) -> bool:
+    """Whether a request may hold nothing there: a list of the input, or what is taken from one."""
+    return any(_may_be_empty(option) for option in options(value))
+
+
+def _may_be_empty(value: Value) -> bool:
+    if isinstance(value, Collection):
+        return value.parts is None and any(
+            isinstance(o, SchemaValue | OpenValue) and o.label.startswith("input") for o in options(value.item)
+        )
+    return isinstance(value, SchemaValue | OpenValue) and value.label.startswith("input")
 
 
 def narrow(value: Value, known: frozenset[str]) -> Value:

@@ -35,6 +35,14 @@ def test_check_accepts(folder: Path) -> None:
     assert "may become active: 0 errors" in done.output
 
 
+def test_check_without_a_registry_names_the_servers_that_nothing_was_compared_with(folder: Path) -> None:
+    (folder / "packs/acme/acme.rego").write_text(GOOD.replace('"git"', '"gti", "mail"'))
+    done = pdp("check", folder)
+    assert done.exit_code == 0, done.output
+    assert "packs/acme/acme.rego:3:22: warning registry.unchecked" in done.output
+    assert "`gti`, `mail`" in done.output
+
+
 def test_check_shows_place_and_the_right_name(folder: Path) -> None:
     (folder / "packs/acme/acme.rego").write_text(GOOD + '\ndenies contains {"code": "a", "message": "m"}\n')
     done = pdp("check", folder)

@@ -1050,7 +1050,107 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_is_accepted(walk: Static, name: str) -> None:
-    assert walk(ACCEPTED[name]) == []
+    assert [finding for finding in walk(ACCEPTED[name]) if finding.code not in ADVICE] == []
+
+
+NUMBER = "is_number(input.arguments.value.n); "
+TEXTS = "is_array(input.arguments.value.to); "
+ADVICE = {"argument.missing", "message.argument", "every.empty"}  # what a policy may mean, and often does not
+ADVISED = {
+    "a limit that absence escapes": (DENY % (NUMBER + "input.arguments.value.n > 5"), "argument.missing"),
+    "a requirement that absence escapes": (
+        f'require contains {{{APPROVAL}, "stage": 1}} if {{ {NUMBER}input.arguments.value.n > 5 }}\n',
+        "argument.missing",
+    ),
+    "a limit by a rule": (DENY % "much" + f"much if {{ {NUMBER}input.arguments.value.n > 5 }}\n", "argument.missing"),
+    "a limit by a rule with false for a default": (
+        DENY % "much" + f"default much := false\nmuch if {{ {NUMBER}input.arguments.value.n > 5 }}\n",
+        "argument.missing",
+    ),
+    "a limit by a function": (
+        DENY % "much(input.arguments.value.n)" + "much(n) if { is_number(n); n > 5 }\n",
+        "argument.missing",
+    ),
+    "a limit of what a rule holds": (
+        DENY % "is_number(amount); amount > 5" + "amount := input.arguments.value.n\n",
+        "argument.missing",
+    ),
+    "a word": (DENY % 'input.arguments.value.mode == "hard"', "argument.missing"),
+    "an argument in the message": (
+        'deny contains {"code": "a.x", "message": sprintf("%v", [n])} if { n := input.arguments.value.n; n == 1 }\n',
+        "message.argument",
+    ),
+    "an argument in lower case": (
+        'deny contains {"code": "a.x", "message": lower(n)} if { n := input.arguments.value.n; is_string(n) }\n',
+        "message.argument",
+    ),
+    "a text that a rule makes of it": (
+        (
+            'deny contains {"code": "a.x", "message": why} if why\n'
+            'why := sprintf("Not %v.", [input.arguments.value.n]) if input.arguments.value.n == 1\n'
+        ),
+        "message.argument",
+    ),
+    "what the agent says": (
+        'deny contains {"code": "a.x", "message": input.asserted.task} if is_string(input.asserted.task)\n',
+        "message.argument",
+    ),
+    "every of a list": (
+        DENY % "not fine" + f'fine if {{ {TEXTS}every x in input.arguments.value.to {{ x == "a" }} }}\n',
+        "every.empty",
+    ),
+    "every of texts of a list": (
+        DENY % "not fine"
+        + f"fine if {{ {TEXTS}xs := [x | some x in input.arguments.value.to; is_string(x)]; "
+        + 'every x in xs { startswith(x, "a") } }\n',
+        "every.empty",
+    ),
+    "every in a function": (
+        DENY % "not fine(input.session.labels)" + 'fine(xs) if { every x in xs { x == "a" } }\n',
+        "every.empty",
+    ),
+}
+FILLED = (
+    *("count(xs) > 0", "0 < count(xs)", "count(xs) != 0", "count(xs) >= 2", "count(xs) == 1", "xs != []"),
+    *('"a" in xs', 'xs[0] == "a"', 'some y in xs; y == "a"'),
+)
+UNADVISED = {
+    "a limit that must be shown to hold": DENY % "not few" + f"few if {{ {NUMBER}input.arguments.value.n <= 5 }}\n",
+    "a limit beside one that must": DENY % "not some_number"
+    + f"some_number if {{ {NUMBER}input.arguments.value.n >= 0 }}\n"
+    + (DENY % (NUMBER + "input.arguments.value.n > 5")).replace("a.x", "a.y"),
+    "the tool's default": DENY % 'n := object.get(input.arguments.value, "n", 100); is_number(n); n > 5',
+    "an argument that is denied": DENY % "input.arguments.value.force"
+    + (DENY % "not asked").replace("a.x", "a.y")
+    + "asked if input.arguments.value.force == false\n",
+    "either of two": DENY % "much"
+    + f"much if {{ {NUMBER}input.arguments.value.n > 5 }}\n"
+    + "much if input.session.calls > 5\n",
+    "a limit of the organisation in the message": 'deny contains {"code": "a.x", "message": sprintf("At most %v.", '
+    "[l.max])} if { some l in data.org.limits; not fine }\nfine if input.session.known\n",
+    "a count in the message": 'deny contains {"code": "a.x", "message": sprintf("%v are too many.", [count(xs)])} if '
+    '{ xs := object.get(input.arguments.value, "to", []); is_array(xs); count(xs) > 5 }\n',
+    **{
+        f"every, and {asked}": DENY % "not fine"
+        + f'fine if {{ {TEXTS}xs := input.arguments.value.to; {asked}; every x in xs {{ x == "a" }} }}\n'
+        for asked in FILLED
+    },
+    "every of the organisation's": DENY % "not fine" + "fine if { every l in data.org.limits { l.max > 5 } }\n",
+    "every of parts of text": DENY % "not fine" + 'fine if { every x in split(input.server.id, ".") { x != "" } }\n',
+}
+
+
+@pytest.mark.parametrize("name", ADVISED)
+def test_is_warned_of(walk: Static, name: str) -> None:
+    body, code = ADVISED[name]
+    found = [finding for finding in walk(body) if finding.code in ADVICE]
+    assert [(finding.code, finding.severity) for finding in found if finding.code == code] == [(code, "warning")]
+    assert all(finding.severity == "warning" for finding in walk(body))
+
+
+@pytest.mark.parametrize("name", UNADVISED)
+def test_is_not_warned_of(walk: Static, name: str) -> None:
+    assert walk(UNADVISED[name]) == []
 
 
 def test_an_import_below_a_rule_is_told_its_place(walk: Static) -> None:
