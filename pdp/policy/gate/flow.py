@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing_extensions import override
 
 from pdp.policy.gate.binding import Binding, Literal, objects, references, variables
-from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, Asked, Policy, RuleKey, is_pack
+from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, BodyNeeds, Policy, RuleKey, is_pack
 from pdp.policy.gate.references import Context, Env, Step
 from pdp.policy.gate.report import WARNING
 from pdp.policy.gate.syntax import (
@@ -217,7 +217,7 @@ class Flow(Negation):
                 there.append(body["collection"])
         (given, rules), (denied, denied_rules) = (self._named_in(nodes, env, context) for nodes in (there, absent))
         given |= {guard for guard in context.guards if guard.startswith(ARGUMENT)}
-        self.analysis.asked.append(Asked(rule, frozenset(given), rules, frozenset(denied), denied_rules))
+        self.analysis.asked.append(BodyNeeds(rule, frozenset(given), rules, frozenset(denied), denied_rules))
 
     def _named_in(self, nodes: list[Node], env: Env, context: Context) -> tuple[set[str], frozenset[RuleKey]]:
         """The arguments and the rules that expressions name."""

@@ -79,7 +79,7 @@ class RequiredType:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BodyNeeds:
     """What one body of a rule asks for: arguments that have to be there, and rules that have to hold, or not to."""
 
     rule: RegoRule
@@ -105,7 +105,7 @@ class Analysis:
     compared: list[ComparedValue] = field(default_factory=list)
     needed: list[RequiredType] = field(default_factory=list)
     comparisons: list[ComparedMention] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[BodyNeeds] = field(default_factory=list)
     defaulted: set[str] = field(default_factory=set)  # arguments for which it has a value where they are missing
     every: list[tuple[Value, GateFinding]] = field(default_factory=list)  # collections that may be empty
 

@@ -14,7 +14,7 @@ from pdp.policy.gate import elements, listed, literals
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import facts_of
-from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, Asked, Policy, RuleKey, chain, closure
+from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, BodyNeeds, Policy, RuleKey, chain, closure
 from pdp.policy.gate.report import WARNING, GateFinding
 from pdp.policy.gate.syntax import (
     REFERENCES,
@@ -122,7 +122,7 @@ def _considered(analysis: Analysis, analyses: Mapping[RuleKey, Analysis]) -> Ite
 
 
 def _needed(
-    asked: Asked, policy: Policy, analyses: Mapping[RuleKey, Analysis], seen: frozenset[RuleKey] = frozenset()
+    asked: BodyNeeds, policy: Policy, analyses: Mapping[RuleKey, Analysis], seen: frozenset[RuleKey] = frozenset()
 ) -> frozenset[str]:
     """The arguments without which a body does not hold."""
     needed = asked.arguments
