@@ -1,7 +1,7 @@
 """The program of a process that searches arguments (`argument_workers`): one call's after another, from standard
 input to standard output, until the input ends.
 
-    server -> worker   JSON {id, size, seconds, interpreters, own} and a line break, then so many bytes of JSON
+    server -> worker   JSON {id, size, seconds, interpreters, own, hosts} and a line break, then so many bytes of JSON
     worker -> server   "ready", once; for each call a line, [id, [[kind, pointer, detail], …]]
 
 It answers or ends: an exception is nobody's to read. Nothing that it found is kept.
@@ -44,7 +44,8 @@ def _answered(head: dict[str, object], questions: BinaryIO) -> bytes:
     value = json.loads(questions.read(int(str(head["size"]))))
     interpreters = [Interpreter(*each) for each in _pairs(head["interpreters"])]
     own = tuple(OwnToken(*each) for each in _pairs(head["own"]))
-    found = text_findings(value, interpreters, own)
+    hosts = head["hosts"]
+    found = text_findings(value, interpreters, own, hosts if isinstance(hosts, list) else ())
     signal.alarm(0)
     return json.dumps([head["id"], [[each.kind, each.pointer, each.detail] for each in found]]).encode() + b"\n"
 

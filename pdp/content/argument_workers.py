@@ -58,8 +58,8 @@ def default_command() -> list[str]:
 class ArgumentWorker:
     """One process, for one call's arguments after another."""
 
-    def __init__(self, process: asyncio.subprocess.Process, seconds: float) -> None:
-        self._process, self._seconds = process, seconds
+    def __init__(self, process: asyncio.subprocess.Process, seconds: float, hosts: Sequence[str] = ()) -> None:
+        self._process, self._seconds, self._hosts = process, seconds, list(hosts)
         self._ids = itertools.count(1)
 
     @property
@@ -67,7 +67,7 @@ class ArgumentWorker:
         return self._process.pid
 
     @classmethod
-    async def start(cls, command: Sequence[str], seconds: float) -> ArgumentWorker:
+    async def start(cls, command: Sequence[str], seconds: float, hosts: Sequence[str] = ()) -> ArgumentWorker:
         """Start one and wait until it listens. Raises WorkerError, OSError, TimeoutError."""
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -79,7 +79,7 @@ class ArgumentWorker:
             process_group=0,  # a terminal's signals pass it by
             limit=_MAX_ANSWER,
         )
-        worker = cls(process, seconds)
+        worker = cls(process, seconds, hosts)
         try:
             async with asyncio.timeout(max(_START_SECONDS, seconds)):
                 _ready(await worker._line())
@@ -101,6 +101,7 @@ class ArgumentWorker:
             "seconds": math.ceil(self._seconds) + 1,
             "interpreters": [[each.kind, each.argument] for each in interpreters],
             "own": [[each.whose, each.token] for each in own],
+            "hosts": self._hosts,
         }
         async with asyncio.timeout(self._seconds):
             self._process.stdin.write(json.dumps(head).encode() + b"\n" + raw)
@@ -129,9 +130,9 @@ class ArgumentWorker:
 class ArgumentWorkers:
     """Workers, at most so many, and a queue for them that takes turns among callers."""
 
-    def __init__(self, most: int, seconds: float, command: Sequence[str] = ()) -> None:
-        """`seconds` is for how long arguments wait, and for how long they are searched."""
-        self._most, self._seconds = most, seconds
+    def __init__(self, most: int, seconds: float, command: Sequence[str] = (), hosts: Sequence[str] = ()) -> None:
+        """`seconds` is for how long arguments wait, and for how long they are searched; `hosts` are listed ones."""
+        self._most, self._seconds, self._hosts = most, seconds, hosts
         self._command = list(command)
         self._queue = FairQueue(most, _QUEUED, _SHARE)
         self._idle: list[ArgumentWorker] = []
@@ -187,7 +188,7 @@ class ArgumentWorkers:
         return found
 
     async def _started(self) -> ArgumentWorker:
-        worker = await ArgumentWorker.start(self._command or default_command(), self._seconds)
+        worker = await ArgumentWorker.start(self._command or default_command(), self._seconds, self._hosts)
         self.all.add(worker)
         return worker
 

@@ -56,7 +56,10 @@ class ArgumentContent:
 
     def __init__(self, options: ContentOptions | None = None, workers: ArgumentWorkers | None = None) -> None:
         self._options = options or ContentOptions()
-        self.workers = workers or ArgumentWorkers(self._options.argument_workers, self._options.argument_seconds)
+        limit = self._options
+        self.workers = workers or ArgumentWorkers(
+            limit.argument_workers, limit.argument_seconds, hosts=limit.listed_hosts
+        )
         self._compiled: LRUCache[str, Compiled | None] = LRUCache(self._options.compiled_schemas)
 
     def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
@@ -68,7 +71,8 @@ class ArgumentContent:
         """
         fact = self._parsed(raw, tool)
         interpreters = tool.interpreters if tool is not None else ()
-        return replace(fact, findings=(*fact.findings, *text_findings(fact.value, interpreters, own)))
+        found = text_findings(fact.value, interpreters, own, self._options.listed_hosts)
+        return replace(fact, findings=(*fact.findings, *found))
 
     async def checked(
         self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
@@ -275,16 +279,21 @@ def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
 
 
 def text_findings(
-    value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
+    value: Mapping[str, Json],
+    interpreters: Sequence[Interpreter],
+    own: tuple[OwnToken, ...],
+    hosts: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     """What stands in the texts: credentials and hidden characters, at most `MAX_PER_KIND` of a kind, and what guards
-    find for the interpreters. Pure, and may take long."""
+    find for the interpreters; `hosts` are those that the organisation lists. Pure, and may take long."""
     found = _distinct(_of_texts(value, own))
     if not interpreters:
         return found
     from pdp.content.guards.run import guarded  # noqa: PLC0415 - for the few tools that declare an interpreter
 
-    judged = (Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, interpreters))
+    judged = (
+        Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, interpreters, hosts)
+    )
     return (*found, *dict.fromkeys(judged))
 
 

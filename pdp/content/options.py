@@ -55,6 +55,12 @@ class ContentOptions(Options):
         description="For which such arguments wait, and are read, each; what takes longer is denied "
         "(`arguments.unread`).",
     )
+    listed_hosts: tuple[str, ...] = Field(
+        default=(),
+        max_length=1_024,
+        description="Hosts to which images and links in `html` and `markdown` may lead without a question; "
+        "`.example.com` also names those below it.",
+    )
     max_values: int = Field(
         default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
     )

@@ -29,7 +29,12 @@ GUARDS = (
     *_in(
         "html",
         ("unclosed-tags", "stream(text + _END)", "stream(text)", "the page closes a last tag"),
-        ("blanks-in-schemes", '_UNSEEN.sub("", address)', "address", "blanks within a scheme are none to browsers"),
+        (
+            "blanks-in-schemes",
+            '_UNSEEN.sub("", address).lower()',
+            "address.lower()",
+            "blanks within a scheme are none to browsers",
+        ),
         ("handlers", 're.match(r"on[a-z]", key)', 're.match(r"onclick", key)', "every event handler is one"),
         ("documents", "(not image and _DOCUMENT", "(image and _DOCUMENT", "a link to data: is a document of its own"),
         ("hidden-markup", 'yield "hidden_markup"', "pass", "markup in attributes and comments is read"),

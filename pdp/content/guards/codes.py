@@ -20,6 +20,8 @@ _MARKUP = {
     "foreign": "SVG or MathML, in which markup is read otherwise",
     "hidden_markup": "markup that runs, in an attribute, a comment or raw text: some parsers read it there",
     "beacon": "an image or media from another host, with data or a place for data in its address",
+    "scheme": "an address of another scheme than the web, mail or a telephone",
+    "unlisted": "an image, media or a link to a host that the organisation does not list (`content.listed_hosts`)",
     "remote": "an image or media from another host",
     "data_link": "a link to another host, with data or a place for data in its address",
     "markup": "a tag of HTML",
@@ -95,6 +97,8 @@ CODES: Mapping[str, Mapping[str, str]] = {
         "schema_probe": "asks for tables, columns, users or the version of the database",
         "destructive": "drops, truncates or alters, or changes every row of a table",
         "privilege": "changes users, roles or grants",
+        "command": "is no query or change of rows: a definition, a setting, a procedure, or a table made of a query",
+        "function": "calls a function that is not known",
     },
     "sql_value": {
         **_UNPARSED,

@@ -8,11 +8,13 @@ page, and is read as such too. Addresses are never asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from html import unescape
 from urllib.parse import unquote
 
 from justhtml import stream
+
+from pdp.content.guards.url import host_of
 
 MAX_TAGS = 2_048  # of a text, over all the ways in which it is read
 MAX_ATTRIBUTES = 4_096
@@ -23,6 +25,9 @@ Attributes = Mapping[str, str | None]
 _URLS = {"href", "src", "action", "formaction", "data", "xlink:href", "poster", "background", "lowsrc", "dynsrc"}
 _MORE_URLS = {"from", "to", "by", "values", "srcset", "ping", "code", "codebase", "content", "longdesc", "cite"}
 _ADDRESSES = frozenset(_URLS | _MORE_URLS)
+_ALWAYS_ADDRESSES = frozenset(_URLS | {"ping", "codebase", "longdesc", "cite"})
+_FOLLOWED = frozenset({"http", "https", "mailto", "tel"})
+_LOADED = frozenset({"http", "https", "data", "cid"})
 _EMBEDDING = {"iframe", "frame", "frameset", "object", "embed", "applet", "portal", "fencedframe", "layer", "ilayer"}
 _FORMS = {"form", "input", "button", "textarea", "select", "isindex", "keygen", "dialog"}
 _OF_ELEMENT = {
@@ -58,10 +63,11 @@ _END = ">\">'>"
 
 
 class MarkupBudget:
-    """Tags and attributes that may still be read of one text. Raises ValueError beyond."""
+    """Tags and attributes that may still be read of one text, and hosts that it may name. Beyond is a ValueError."""
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Collection[str] = ()) -> None:
         self._tags, self._attributes = MAX_TAGS, MAX_ATTRIBUTES
+        self._hosts, self._ends = frozenset(hosts), tuple(each for each in hosts if each.startswith("."))
 
     def take(self, attributes: int) -> None:
         """One tag with so many attributes."""
@@ -70,10 +76,14 @@ class MarkupBudget:
         if self._tags < 0 or self._attributes < 0:
             raise ValueError("Too much markup.")
 
+    def lists(self, host: str) -> bool:
+        """Whether the organisation lists a host."""
+        return host in self._hosts or f".{host}".endswith(self._ends or ("\n",))
 
-def whole(text: str) -> Iterator[str]:
-    """The findings of a text that is shown as HTML."""
-    budget = MarkupBudget()
+
+def whole(text: str, hosts: Collection[str] = ()) -> Iterator[str]:
+    """The findings of a text that is shown as HTML; `hosts` are those that the organisation lists."""
+    budget = MarkupBudget(hosts)
     yield from found_in(text, budget)
     if leads_to_code(unescape(text)):
         yield "script_url"
@@ -92,7 +102,7 @@ def found_in(text: str, budget: MarkupBudget, *, within: bool = True) -> Iterato
             name, attributes = event[1]
             budget.take(len(attributes))
             raw = name.lower() if name.lower() in _RAW else ""
-            yield from _of_tag(name.lower(), attributes)
+            yield from _of_tag(name.lower(), attributes, budget)
             inner = list(attributes.values())
         elif event[0] == "comment" or (event[0] == "text" and raw):
             inner = [event[1]]
@@ -102,7 +112,7 @@ def found_in(text: str, budget: MarkupBudget, *, within: bool = True) -> Iterato
                 yield "hidden_markup"
 
 
-def _of_tag(name: str, attributes: Attributes) -> Iterator[str]:
+def _of_tag(name: str, attributes: Attributes, budget: MarkupBudget) -> Iterator[str]:
     yield "markup"
     given = {key.lower(): value or "" for key, value in attributes.items()}
     if (code := _OF_ELEMENT.get(name.rpartition(":")[2])) is not None:
@@ -111,14 +121,14 @@ def _of_tag(name: str, attributes: Attributes) -> Iterator[str]:
         yield "embedding"
     if name == "meta" and "http-equiv" in given:
         yield "redirect"
-    yield from _of_attributes(name, given)
+    yield from _of_attributes(name, given, budget)
 
 
 def _elsewhere(given: Mapping[str, str]) -> bool:
     return any(not given.get(key, "#").strip().startswith("#") for key in ("href", "xlink:href"))
 
 
-def _of_attributes(name: str, given: Mapping[str, str]) -> Iterator[str]:
+def _of_attributes(name: str, given: Mapping[str, str], budget: MarkupBudget) -> Iterator[str]:
     for key, value in given.items():
         if re.match(r"on[a-z]", key):
             yield "handler"
@@ -129,16 +139,38 @@ def _of_attributes(name: str, given: Mapping[str, str]) -> Iterator[str]:
         elif key in _ADDRESSES:
             if leads_to_code(value, image=name in _MEDIA, several=key in {"values", "srcset", "content"}):
                 yield "script_url"
-            yield from of_address(value, loaded=name in _MEDIA and key != "longdesc")
+            for each in _addresses_in(key, value):
+                yield from of_address(each, budget, loaded=name in _MEDIA and key != "longdesc")
 
 
-def of_address(address: str, *, loaded: bool) -> Iterator[str]:
-    """What an image's or a link's address tells its host when it is loaded or followed."""
-    if re.match(r"\s*(?:https?:)?//", address, re.IGNORECASE) is None:
+def _addresses_in(key: str, value: str) -> list[str]:
+    """The addresses in an attribute; one that holds other things too may hold one."""
+    if key == "srcset":
+        return [each.split()[0] for each in value.split(",") if each.strip()]
+    return [value] if key in _ALWAYS_ADDRESSES or _HOST.match(_UNSEEN.sub("", value)) else []
+
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(?!\d)", re.IGNORECASE)  # a digit makes it a port
+_HOST = re.compile(r"(?:(?:https?:)?[/\\]{2,}|https?:[/\\]?(?!\d))", re.IGNORECASE)
+_OF_MAIL = re.compile(r"mailto:[^?]*?([^?@,;]*)\?.", re.IGNORECASE)
+
+
+def of_address(address: str, budget: MarkupBudget, *, loaded: bool) -> Iterator[str]:
+    """What an image's or a link's address tells which host when it is loaded or followed."""
+    plain = _UNSEEN.sub("", address)
+    scheme = _SCHEME.match(plain)
+    if scheme is not None and scheme[1].lower() not in (_LOADED if loaded else _FOLLOWED):
+        yield "scheme"
+    mail = _OF_MAIL.match(plain)
+    if mail is not None and not budget.lists(mail[1].lower()):
+        yield "unlisted"
+    if _HOST.match(plain) is None:
         return
     if loaded:
         yield "remote"
-    path, _, query = address.partition("?")
+    if not budget.lists(host_of(plain)):
+        yield "unlisted"
+    path, _, query = plain.partition("?")
     values = [pair.partition("=")[2] or pair for pair in re.split(r"[&;]", query)]
     if _PLACEHOLDER.search(query or path) or any(len(unquote(value)) >= _DATA for value in values):
         yield "beacon" if loaded else "data_link"
@@ -180,7 +212,7 @@ def _breaking_out(text: str, budget: MarkupBudget) -> Iterator[str]:
         first = next(iter(stream(written + _END)), None)
         if first is not None and first[0] == "start":
             budget.take(len(first[1][1]))
-            if "handler" in _of_tag("a", first[1][1]):
+            if "handler" in _of_tag("a", first[1][1], budget):
                 yield "breakout"
                 return
 

@@ -43,7 +43,8 @@ _NAMESPACE = re.compile(r"[/\\]{2}[?.][/\\] | [/\\]\?\?[/\\] | /dev/(?:tcp|udp|m
 _UNC = re.compile(r"^(?:\\\\|//)(?: [^/\\?.\s][^/\\]*[/\\] | [\w.-]+@\w+ )", _X)
 _STREAM = re.compile(r"[^/\\:]:[^/\\:]+(?::\$?\w+)?$ | ::\$\w+ | :\$i30", _X)
 _EXPANSION = re.compile(
-    r"^~[\w.-]*(?:[/\\]|$) | \$\{ | \$\( | ` | \$[A-Z_]\w*[/\\] | ^\$[A-Z_]{2,} | %[A-Z_][A-Z0-9_()]{2,30}% | \$env:",
+    r"^~[\w-]*(?:[/\\]|$) | ^~[\w.-]*[/\\]"
+    r"| \$\{ | \$\( | ` | \$[A-Z_]\w*[/\\] | ^\$[A-Z_]{2,} | %[A-Z_][A-Z0-9_()]{2,30}% | \$env:",
     _X,
 )
 # files that tell secrets, accounts, processes or how a machine starts, and the folders that hold them
@@ -51,7 +52,7 @@ _SENSITIVE = re.compile(
     r"""(?:^|[/\\])(?:
     etc[/\\]+(?:
         passwd | shadow | gshadow | group | sudoers | master\.passwd | security | ssh | ssl | cron | at\.
-        | hosts?\b | fstab
+        | hosts?(?=$|[/\\]|\.(?:allow|deny|equiv)) | fstab
         | issue | motd | mysql | my\.cnf | apache | httpd | nginx | lighttpd | php | proftpd | vsftpd | wu-ftpd
         | pure-ftpd
         | samba | ldap | krb5 | kubernetes | pam\.d | rc\. | init | profile | bash | csh | exports | environment
@@ -79,7 +80,8 @@ _SENSITIVE = re.compile(
     | logins\.json$ | key[34]\.db$ | cookies\.sqlite | login\sdata$ | wallet\.dat$
     | \.my\.cnf | \.npmrc | \.pypirc | \.(?:bash|mysql|psql|zsh|sh|python)_history | \.history | \.bash_profile
     | \.bashrc
-    | \.profile | \.htpasswd | \.htaccess | id_(?:rsa|dsa|ecdsa|ed25519) | authorized_keys | known_hosts | sam$
+    | \.profile | \.htpasswd | \.htaccess | id_(?:rsa|dsa|ecdsa|ed25519)(?!\.pub) | authorized_keys
+    | known_hosts | sam$
     | ntds\.dit
     | unattend\.xml | web\.config | wp-config\.php | (?:var[/\\])?run[/\\]secrets | docker\.sock
     | \.env(?:\.(?!example|sample|template|dist|test)\w+){0,2}$
@@ -87,7 +89,8 @@ _SENSITIVE = re.compile(
     | (?: apache2? | php5? | xampp | mysql | program\sfiles[^/\\]* )[/\\]+
         (?: logs? | conf | php\.ini | bin | data | my\. | apache | mysql | filezilla | xampp )
     | php\.ini | httpd\.conf | my\.(?:cnf|ini) | access[._]log | error[._]log | pagefile\.sys | ntuser
-    | (?:config|repair)[/\\]+(?: sam | system | security | software | appevent | default ) | \$recycle\.bin
+    | (?:config|repair)[/\\]+(?: sam | system | security | software | appevent | default )
+        (?=$|[/\\]|\.(?:sav|old|evt|log)) | \$recycle\.bin
     | sysprep )""",
     _X,
 )

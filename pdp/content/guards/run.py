@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 
@@ -24,7 +24,8 @@ MAX_TOTAL = 16_384  # bytes, of all texts of a call together
 MAX_WORDS = 2_048  # and signs, of those that a parser of a language reads: its time grows with them
 MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
-Guard = Callable[[str], Iterable[str]]  # a text to codes
+Guard = Callable[..., Iterable[str]]  # a text, and for what is shown the hosts that are listed, to codes
+_SHOWN = frozenset({"html", "markdown"})
 _LANGUAGES = frozenset({"shell", "shell_word", "sql", "sql_value", "code", "code_value"})
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -37,18 +38,20 @@ def guard_of(kind: str) -> Guard:
     return found
 
 
-def codes(kind: str, text: str) -> tuple[str, ...]:
-    """What a guard finds in a text, in the order of `CODES`."""
+def codes(kind: str, text: str, hosts: Collection[str] = ()) -> tuple[str, ...]:
+    """What a guard finds in a text, in the order of `CODES`. `hosts` are those that the organisation lists."""
     if len(text.encode(errors="replace")) > MAX_BYTES[kind]:
         return (UNPARSED,)
     try:
-        found = set(guard_of(kind)(text))
+        found = set(guard_of(kind)(text, hosts) if kind in _SHOWN else guard_of(kind)(text))
     except Exception:  # noqa: BLE001 - a parser that fails, in whatever way, has read nothing
         return (UNPARSED,)
     return tuple(code for code in CODES[kind] if code in found)
 
 
-def guarded(arguments: Mapping[str, Json], interpreters: Sequence[Interpreter]) -> Iterator[tuple[str, Path, str]]:
+def guarded(
+    arguments: Mapping[str, Json], interpreters: Sequence[Interpreter], hosts: Collection[str] = ()
+) -> Iterator[tuple[str, Path, str]]:
     """Findings as (kind, path, code), of each code at most `MAX_PLACES`."""
     places: Counter[tuple[str, str]] = Counter()
     texts = total = words = 0
@@ -58,7 +61,7 @@ def guarded(arguments: Mapping[str, Json], interpreters: Sequence[Interpreter]) 
             if interpreter.kind in _LANGUAGES and total <= MAX_TOTAL:
                 words += sum(1 for _ in _WORD.finditer(text))
             beyond = texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS
-            for code in (UNPARSED,) if beyond else codes(interpreter.kind, text):
+            for code in (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts):
                 places[interpreter.kind, code] += 1
                 if places[interpreter.kind, code] <= MAX_PLACES:
                     yield interpreter.kind, path, code

@@ -52,9 +52,9 @@ def word(text: str) -> Iterator[str]:
         yield from _beyond(line)
     if re.search(r"\$\(|`|<\(|>\(|\$\{[^}]*[^\w}]|\$IFS", text):
         yield "substitution"
-    if re.search(r"(?:^|\s)\d*(?:<|>>?)&?\s*[\w/.]", text):
+    if re.search(r"(?:^|\s)\d*(?:<|>>?)&?\s*(?!\d+(?:[\s.,;%]|$))[\w/.]", text):
         yield "redirection"
-    if re.search(r"[;|&]", _MARKER.sub("", text)):
+    if re.search(r"[;|&]", _NO_OPERATOR.sub("", _MARKER.sub("", text))):
         yield "operator"
     if _AFTER_OPERATOR.search(
         re.sub(r"[\\'\"^]|\$[@*!]|\$IFS|\$\{IFS\}", lambda m: " " if "IFS" in m[0] else "", _decode(text))
@@ -99,6 +99,11 @@ _PROGRAMS = (
 _AFTER_OPERATOR = re.compile(
     rf"(?:[;|&\n\r`]|\$\(|%0a|%0d|\x1a)[\s\"'({{`]{{0,8}}(?:[\w./~?*-]{{0,128}}/)?(?:{_PROGRAMS})(?:\.exe)?(?=$|[\s;|&<>`'\")}}#%/\\,+$-])",
     _I,
+)
+# names of two words with a capital each, which are no programs, and further parameters of a query, which only assign
+_NO_OPERATOR = re.compile(
+    rf"(?<![\w;|&])[A-Z]\w{{0,32}} ?& ?(?!(?i:{_PROGRAMS})\b)[A-Z]\w{{0,32}}(?=$|[\s,.:?!])(?!\s*-)"
+    r"|(?<=[\w%/=-])&[a-z_]\w{0,64}=[\w%.,:/+-]{0,256}(?=$|&)"
 )
 _PROGRAM_PATH = re.compile(r"['\"]?(?:\./|/(?:bin|usr|sbin|tmp|var|opt|home|etc|dev)/)")
 _NAMES = frozenset(_PROGRAMS.replace("python[23]?", "python|python2|python3").replace("vim?", "vi|vim").split("|"))
@@ -323,7 +328,23 @@ _ROOTS = re.compile(
 )
 _EVERYTHING = re.compile(r"(?:[*?.]|\[[^\]]*\])+")
 _NARROWING = frozenset(
-    {*("-name", "-iname", "-path", "-ipath", "-regex", "-iregex", "-wholename", "-empty", "-mtime", "-mmin", "-size")}
+    {
+        *(
+            "-name",
+            "-iname",
+            "-path",
+            "-ipath",
+            "-regex",
+            "-iregex",
+            "-wholename",
+            "-empty",
+            "-size",
+            "-samefile",
+            "-inum",
+        )
+    }
+    | {f"-{what}{unit}" for what in "acm" for unit in ("time", "min")}
+    | {"-newer", "-perm", "-links", "-lname", "-nouser"}
 )
 MAX_BRACES = 16  # words that braces make of one
 

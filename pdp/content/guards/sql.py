@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from functools import cache
 from urllib.parse import unquote
 
 from sqlglot import exp
@@ -78,8 +79,7 @@ def value(text: str) -> Iterator[str]:
         plain = _without_comments(spelled)
         yield from _of_text(plain)
         yield from (code for code, pattern in _PROBES if pattern.search(plain))
-        if any(_breaks_out(reading, *context) for context in _contexts(spelled)):
-            yield "breakout"
+        yield from filter(None, (_broken(reading, *context) for context in _contexts(spelled)))
     if re.search(r"['\"`\\]", text):
         yield "quote"
 
@@ -122,13 +122,192 @@ _DELAYS = {"SLEEP", "PG_SLEEP", "BENCHMARK", "RANDOMBLOB", "PG_SLEEP_FOR"}
 _PRIVILEGED = (exp.Grant, exp.Revoke) if hasattr(exp, "Revoke") else (exp.Grant,)
 
 
+_KINDS = (("destructive", (exp.Drop, exp.TruncateTable, exp.Alter)), ("privilege", _PRIVILEGED))
+_QUERIES = (exp.Query, exp.Values, exp.Describe)
+_CHANGES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
+# functions of databases that read files, ask hosts, run statements or programs, or change the server
+_REACHING = re.compile(
+    r"(?:dblink|pg_(?:read|ls|stat_file|file|logdir|logical|terminate|cancel|reload|rotate|switch|promote|execute)|lo_|sys_"
+    r"|query_to_xml|table_to_xml|cursor_to_xml|schema_to_xml|database_to_xml|http|url|s3|azureblob|hdfs|remote|xp_|sp_|read_|open"
+    r"|iceberg_|delta_|sniff_|parquet_|load_|copy_|fn_trace|fn_xe|fn_get_audit|executable|java|plpy|utl_|dbms_)\w*"
+    r"|loread|lowrite|set_config|readfile|writefile|edit|fts3_tokenizer|file|input|jdbc|odbc|mysql|postgresql|sqlite|mongodb"
+    r"|glob|getenv|cluster|clusterallreplicas|to_file|net_func",
+    _I,
+)
+_A_FILE = re.compile(r"[/\\:*]|\.(?:csv|tsv|json|jsonl|parquet|xlsx?|txt|gz|db|sqlite3?|duckdb|log)$", _I)
+# what sqlglot gives no name of its own
+_KNOWN = frozenset(
+    {
+        *(
+            "now",
+            "version",
+            "getdate",
+            "sysdate",
+            "curdate",
+            "curtime",
+            "date_part",
+            "date_format",
+            "to_date",
+            "to_timestamp",
+        ),
+        *(
+            "age",
+            "make_date",
+            "strftime",
+            "julianday",
+            "datediff",
+            "dateadd",
+            "datepart",
+            "datename",
+            "isnull",
+            "nvl",
+            "ifnull",
+        ),
+        *(
+            "to_json",
+            "to_jsonb",
+            "row_to_json",
+            "jsonb_build_object",
+            "json_build_object",
+            "json_agg",
+            "jsonb_agg",
+            "instr",
+        ),
+        *(
+            "jsonb_array_elements",
+            "json_array_elements",
+            "jsonb_set",
+            "json_each",
+            "json_valid",
+            "json_group_array",
+            "btrim",
+        ),
+        *(
+            "array_remove",
+            "array_upper",
+            "cardinality",
+            "regexp_matches",
+            "regexp_split_to_table",
+            "position",
+            "locate",
+            "ltrim",
+        ),
+        *(
+            "rtrim",
+            "lpad",
+            "rpad",
+            "mod",
+            "div",
+            "sign",
+            "log2",
+            "log10",
+            "trunc",
+            "total",
+            "printf",
+            "quote",
+            "group_concat",
+        ),
+        *(
+            "string_agg",
+            "every",
+            "grouping_sets",
+            "setseed",
+            "gen_random_uuid",
+            "newid",
+            "last_insert_id",
+            "last_insert_rowid",
+        ),
+        *(
+            "changes",
+            "found_rows",
+            "row_count",
+            "scope_identity",
+            "nextval",
+            "currval",
+            "lastval",
+            "to_tsvector",
+            "to_tsquery",
+        ),
+        *(
+            "plainto_tsquery",
+            "websearch_to_tsquery",
+            "ts_rank",
+            "ts_headline",
+            "similarity",
+            "word_similarity",
+            "unaccent",
+        ),
+        *(
+            "field",
+            "find_in_set",
+            "ucase",
+            "lcase",
+            "format",
+            "concat",
+            "if",
+            "iif",
+            "choose",
+            "try_convert",
+            "parse",
+            "len",
+        ),
+        *(
+            "date",
+            "time",
+            "datetime",
+            "timestamp",
+            "year",
+            "month",
+            "day",
+            "week",
+            "weekday",
+            "hour",
+            "minute",
+            "second",
+            "extract",
+        ),
+        *(
+            "st_distance",
+            "st_within",
+            "st_contains",
+            "st_intersects",
+            "st_dwithin",
+            "st_astext",
+            "st_asgeojson",
+            "st_makepoint",
+        ),
+        *(
+            "st_setsrid",
+            "st_buffer",
+            "st_area",
+            "st_length",
+            "st_x",
+            "st_y",
+            "st_transform",
+            "earth_distance",
+            "ll_to_earth",
+        ),
+        *(
+            "percentile",
+            "approx_percentile",
+            "bool_and",
+            "bool_or",
+            "bit_and",
+            "bit_or",
+            "corr",
+            "rowid",
+            "typeof",
+            "hex",
+            "unhex",
+        ),
+    }
+)
+
+
 def _of_statement(statement: exp.Expression) -> Iterator[str]:
-    if isinstance(statement, (exp.Drop, exp.TruncateTable, exp.Alter)):
-        yield "destructive"
-    if isinstance(statement, (exp.Delete, exp.Update)) and statement.args.get("where") is None:
-        yield "destructive"
-    if isinstance(statement, _PRIVILEGED):
-        yield "privilege"
+    if not isinstance(statement, (*_QUERIES, *_CHANGES)):
+        yield "command"
+        yield from (code for code, kinds in _KINDS if isinstance(statement, kinds))
     for at, node in enumerate(statement.walk()):
         if at > MAX_NODES:
             yield UNPARSED
@@ -139,6 +318,29 @@ def _of_statement(statement: exp.Expression) -> Iterator[str]:
             yield "tautology"
         elif isinstance(node, exp.SetOperation) and _is_probe(node.expression):
             yield "union_probe"
+        elif isinstance(node, (exp.Delete, exp.Update)) and node.args.get("where") is None:
+            yield "destructive"
+        yield from _reached(node)
+
+
+def _reached(node: exp.Expr) -> Iterator[str]:
+    """What a function or a table reaches beyond rows."""
+    if isinstance(node, exp.Func):
+        name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()
+        if _REACHING.fullmatch(name):
+            yield "host_access"
+        elif isinstance(node, exp.Anonymous) and name.lower() not in _KNOWN:
+            yield "function"
+    elif isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+        columns = node.args["alias"].args.get("columns") if node.args.get("alias") else None
+        called = any(isinstance(each, exp.Identifier) and each.quoted for each in columns or ())  # `file('/x')`
+        if (node.this.quoted and _A_FILE.search(node.this.name)) or (called and _REACHING.fullmatch(node.this.name)):
+            yield "host_access"
+    elif isinstance(node, exp.Into) or (isinstance(node, exp.Describe) and _CHANGING.search(node.sql())):
+        yield "command"
+
+
+_CHANGING = re.compile(r"\b(?:insert|update|delete|merge|drop|alter|create|truncate|call|execute)\b", _I)
 
 
 def _always(node: exp.Expr | None) -> bool:
@@ -277,6 +479,7 @@ _PROBES = tuple(
             | ['"`)]\s*\)*\s*(?:or|and|xor|\|\||&&|having|union|like|limit)\b
             | ^\s*['"`)]+\s*[=;+|-] | ;\s*(?:drop|exec|shutdown|select|delete|insert|update)\b
             | \bunion\b.{1,64}\bselect\b | '\s*\+\s*'
+            | \bis\s+(?:not\s+)?null\s*$
             | \d\s*(?:or|and|\|\||&&)\s*\(?\s*(?:not\s*|!)?['"]?\w+['"]?\s*(?:--|\#|\+|-|\*)""",
         ),
     )
@@ -291,38 +494,70 @@ _TEMPLATES = (
 )
 
 
-def _contexts(text: str) -> Iterator[tuple[str, str]]:
-    """Statements that a tool may make of a value, with the dialects in which it matters. Bare, only a value that
-    begins like a number, or like what ends one: other words would have to be names."""
+def _contexts(text: str) -> Iterator[tuple[str, str, str]]:
+    """Templates of statements that a tool may make of a value, what it makes, and the dialects in which it matters.
+    Bare, only a value that begins like a number, or like what ends one: other words would have to be names."""
     if _depth(text) > MAX_DEPTH or not _SYNTAX.search(text):
         return
     for template in _TEMPLATES:
-        if "'" in template or '"' in template or _NUMERIC.match(text):
+        if _quoted(template) or _NUMERIC.match(text):
             for dialect in ("", "mysql"):
-                yield template.format(text.replace("{", "(").replace("}", ")")), dialect
+                yield template, template.format(text.replace("{", "(").replace("}", ")")), dialect
 
 
-_SYNTAX = re.compile(r"['\"`;#=<>()|&*-]|\b(?:or|and|union|select|having|order|limit)\b", _I)
+def _quoted(template: str) -> bool:
+    return "'" in template or '"' in template
+
+
+_SYNTAX = re.compile(r"['\"`;#=<>()|&*-]|\b(?:or|and|union|select|having|order|limit|is|in|between)\b", _I)
 _NUMERIC = re.compile(r"\s*[-+(]*\s*(?:\d|null\b|true\b|false\b|@@|'[^']*'|\"[^\"]*\")", _I)
 
 
-def _breaks_out(reading: _Reading, statement: str, dialect: str) -> bool:
-    """Whether more than one condition, or another query, was made of a value."""
+def _broken(reading: _Reading, template: str, statement: str, dialect: str) -> str:
+    """What became of a value: `breakout`, `boundary` where it may be meant, or nothing."""
     try:
         statements = reading.parse(statement, dialect)
     except (SqlglotError, ValueError):
-        return False
+        return ""
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
-        return True
+        return "breakout"
+    if _shape(statements[0]) == _neutral(template, dialect):
+        return ""
+    if _quoted(template):
+        return "breakout"
     where = statements[0].args.get("where")
     nodes = list(where.walk()) if where is not None else []
-    if any(isinstance(each, (exp.Subquery, exp.Select)) for each in nodes):
-        return True
-    if any(statements[0].args.get(clause) for clause in ("group", "having", "into")):
-        return True
     joined = sum(isinstance(each, (exp.Or, exp.And, exp.Xor)) for each in nodes)
     compared = sum(isinstance(each, _COMPARISONS) and not isinstance(each, exp.Connector) for each in nodes)
-    return joined != 1 and compared > _COMPARED
+    if (
+        any(isinstance(each, (exp.Subquery, exp.Select)) for each in nodes)
+        or any(statements[0].args.get(clause) for clause in ("group", "having", "into"))
+        or (joined != 1 and compared > _COMPARED)
+    ):
+        return "breakout"
+    words = {each.alias_or_name.lower() for each in nodes if isinstance(each, (exp.Column, exp.Alias))} - {
+        "a",
+        "b",
+        "c",
+    }
+    holds = compared > _COMPARED or any(isinstance(each, (exp.Or, exp.Xor, exp.DPipe)) for each in nodes)
+    return "boundary" if holds and not words else ""
+
+
+def _shape(statement: exp.Expression) -> exp.Expression:
+    """A statement as it would be with other literals, and other names in quotes."""
+    plain = statement.copy()
+    for each in list(plain.find_all(exp.Identifier, exp.Literal)):
+        if isinstance(each, exp.Literal) or each.args.get("quoted"):
+            each.set("this", "x")
+        if isinstance(each, exp.Literal):
+            each.set("is_string", True)
+    return plain
+
+
+@cache
+def _neutral(template: str, dialect: str) -> exp.Expression:
+    return _shape(_Reading().parse(template.format("x" if _quoted(template) else "1"), dialect)[0])
 
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.GT, exp.LTE, exp.GTE, exp.Like, exp.Is, exp.In, exp.Between, exp.Func)

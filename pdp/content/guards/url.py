@@ -215,6 +215,11 @@ def _of_host(parts: UrlParts) -> Iterator[str]:
     yield from _of_name(host, parts.written)
 
 
+def host_of(address: str) -> str:
+    """The host of an address of the web, as UTS 46 maps it; empty where there is none."""
+    return _parts(_authority(address)).host
+
+
 def _is_internal_host(written: str) -> bool:
     """Whether an authority that stands within a URL is internal, for somebody who forwards to it."""
     host = _parts(f"[{written}]" if re.fullmatch(r"[0-9a-f:]*:[0-9a-f]*:[0-9a-f:]*", written) else written).host

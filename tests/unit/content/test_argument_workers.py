@@ -17,6 +17,7 @@ from support.waiting import until
 from pdp.content import ArgumentContent
 from pdp.content.argument_workers import INLINE, INLINE_FOR, ArgumentWorkers, longest_inline
 from pdp.content.guards.codes import CODES
+from pdp.content.options import ContentOptions
 from pdp.core.credentials import OwnToken
 from pdp.core.registered import Interpreter, PinnedTool
 
@@ -92,6 +93,20 @@ async def test_a_worker_finds_what_is_found_without_one(workers: ArgumentWorkers
         raw = json.dumps(value).encode()
         assert await content.checked(raw, what, OWN, "t/a") == content.arguments(raw, what, OWN)
     assert len(workers.all) == 1
+
+
+async def test_a_worker_knows_the_hosts_that_are_listed() -> None:
+    content = ArgumentContent(ContentOptions(argument_workers=1, argument_seconds=60, listed_hosts=("a.example",)))
+    what = tool(text="markdown")
+    try:
+        found = [
+            (await content.checked(json.dumps({"text": f"[x](https://{host}/)"}).encode(), what)).findings
+            for host in ("a.example", "b.example")
+        ]
+        assert [[each.detail for each in findings] for findings in found] == [[], ["unlisted"]]
+        assert len(content.workers.all) == 1
+    finally:
+        await content.close()
 
 
 async def test_small_arguments_start_no_process(workers: ArgumentWorkers) -> None:

@@ -70,7 +70,9 @@ def tool(*interpreters: Interpreter) -> PinnedTool:
         ("shell_word", "' | whoami #", "breakout"),
         ("shell_word", "$(id)", "substitution"),
         ("shell_word", "a > /tmp/b", "redirection"),
-        ("shell_word", "Q&A.pdf", "operator"),
+        ("shell_word", "q&a.pdf", "operator"),
+        ("shell_word", "R&Reboot", "operator"),
+        ("shell_word", "R&D -x", "operator"),
         ("shell_word", "--output=/etc/x", "option"),
         ("shell_word", "a\nb", "control"),
         ("path", "../../etc/hosts", "traversal"),
@@ -168,6 +170,9 @@ def test_an_attack_is_found(kind: str, text: str, code: str) -> None:
         ("shell", 'for f in *.txt; do wc -l "$f"; done'),
         ("shell", "rm -rf build/ dist/"),
         ("shell_word", "O'Brien"),
+        ("shell_word", "R&D at AT&T"),
+        ("shell_word", "https://a.example/?b=c&d=e"),
+        ("shell_word", "price < 10"),
         ("shell_word", "app/(auth)/[...slug]/page.tsx"),
         ("shell_word", "feature/a-b_c@2.1"),
         ("path", "src/../docs/a b (1).md"),
@@ -217,7 +222,7 @@ def test_what_no_interpreter_is_declared_for_is_not_read() -> None:
 @pytest.mark.parametrize("kind", CODES)
 def test_what_is_too_long_is_not_parsed_and_said(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(run, "guard_of", lambda _: lambda text: read.append(text) or ())
+    monkeypatch.setattr(run, "guard_of", lambda _: lambda text, *_: read.append(text) or ())
     assert codes(kind, "a" * MAX_BYTES[kind]) == ()
     assert codes(kind, "a" * (MAX_BYTES[kind] + 1)) == (UNPARSED,)
     assert codes(kind, "ä" * MAX_BYTES[kind]) == (UNPARSED,), "bytes, not characters"

@@ -50,6 +50,8 @@ ATTACKS = {
         (f"<img src='//a.example/x?d={'QUJD' * 8}'>", "beacon"),
         ("<a href='https://a.example/?q=[text]'>x</a>", "data_link"),
         ("<form>", "form"),
+        ("<a href='https://c.example'>x</a>", "unlisted"),
+        ("<a href='ftp://c.example'>x</a>", "scheme"),
         ("<b>x</b>", "markup"),
         ("<a>" * 2_100, UNPARSED),
     ),
@@ -63,6 +65,9 @@ ATTACKS = {
         ("a <img src=x onerror=a> b", "handler"),
         ("<div>\n<script>x\n</script>\n</div>", "script"),
         ("<b>x</b>", "markup"),
+        ("![x](https://c.example/x.png)", "unlisted remote"),
+        ("see https://c.example/x", "unlisted"),
+        ("[x](ftp://c.example)", "scheme"),
         ("[" * 600, UNPARSED),
     ),
     "code": (
@@ -228,6 +233,7 @@ HARMLESS = {
         "Use \\n in a pattern",
     ),
 }
+LISTED = ("a.example", ".img.example")
 FACTS = {"markup", "remote", "data_link", "statement", "several"}
 
 
@@ -249,7 +255,7 @@ def test_every_code_has_a_case(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", HARMLESS)
 def test_look_alikes_are_left_alone(kind: str) -> None:
-    found = {text: set(codes(kind, text)) - FACTS for text in HARMLESS[kind]}
+    found = {text: set(codes(kind, text, LISTED)) - FACTS for text in HARMLESS[kind]}
     assert {text: each for text, each in found.items() if each} == {}
 
 
@@ -298,3 +304,19 @@ def test_steps_grow_with_the_length(kind: str) -> None:
     length = MAX_BYTES[kind] // 4
     steps = {pattern: _steps(kind, (pattern * length)[:length]) for pattern in _PATTERNS[kind]}
     assert {pattern: found for pattern, found in steps.items() if found > 250 * length} == {}
+
+
+def test_hosts_that_the_organisation_lists_are_no_question() -> None:
+    def asked(text: str, *hosts: str) -> bool:
+        return "unlisted" in codes("markdown", text, hosts)
+
+    assert asked("[x](https://a.example/)")
+    assert not asked("[x](https://a.example/)", "a.example")
+    assert not asked("[x](https://A.EXAMPLE:8443/)", "a.example")
+    assert asked("[x](https://b.a.example/)", "a.example")
+    assert not asked("[x](https://b.a.example/) ![y](//a.example/y)", ".a.example")
+    assert asked("[x](https://ba.example/)", ".a.example")
+    assert asked("[x](https://a.example@evil.example/)", "a.example")
+    assert asked("[x](https://evil.example/?https://a.example/)", "a.example")
+    assert asked("[x](https:\\\\evil.example/a.example)", "a.example")
+    assert asked("[x](mailto:a@evil.example?body=x)", "a.example")
