@@ -11,7 +11,7 @@ from pathlib import Path
 from pdp.approvals.listed import Listed, Read, join, read_file
 from pdp.approvals.options import DirectoryOptions, TenantDirectoryOptions
 from pdp.approvals.scim import read_export
-from pdp.core.approvals.directory import Directory, DirectoryChange, Member
+from pdp.core.approvals.directory import Directory, DirectoryChange, Member, by_reading
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
@@ -170,6 +170,14 @@ def _load(options: TenantDirectoryOptions, raw: Mapping[str, bytes], read: Read)
         users, groups, scim = raw["users"], raw["groups"], options.scim
         sources.append(read_export(users, groups, issuer=scim.issuer, attribute=scim.account, max_bytes=MAX_BYTES))
     members, by_account, names = join(tuple(sources))
+    readings = by_reading(by_account)
+    if alike := next((humans for humans in readings.values() if len(humans) > 1), None):
+        one, other, *_ = (number for number, human in enumerate(members, 1) if human in alike)
+        raise ConfigurationFault(
+            "directory.alike",
+            f"people: numbers {one} and {other} have accounts at one issuer that read alike (case, width, look-alike "
+            "letters), so either could be taken for the other; make one person of them, or rename one account",
+        )
     claims = {entry.issuer: frozenset(entry.groups) for entry in options.claims}
     claimable = frozenset[str]().union(*claims.values())
     roles = {"operate": frozenset(options.operators), "audit": frozenset(options.auditors)}
@@ -186,6 +194,7 @@ def _load(options: TenantDirectoryOptions, raw: Mapping[str, bytes], read: Read)
         revision=_revision(members, names, claims, roles),
         members=members,
         by_account=by_account,
+        readings=readings,
         group_names=names,
         claimable=claimable,
         claims=claims,

@@ -437,6 +437,7 @@ class Approval(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     TURNED_DOWN_FIELD_NUMBER: _builtins.int
+    POLICY_MESSAGE_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     """Id of the request."""
     state: Global___ApprovalState.ValueType
@@ -473,6 +474,8 @@ class Approval(_message.Message):
     """Decision that opened it."""
     outcome: _decision_pb2.Outcome.ValueType
     """What the caller reported of a redeemed call; unspecified before. Asserted."""
+    policy_message: _builtins.str
+    """Why policy wants people, in the words of its author; empty where the rule has none."""
     @_builtins.property
     def requirement(self) -> _types_pb2.Requirement:
         """What policy wants."""
@@ -564,10 +567,11 @@ class Approval(_message.Message):
         decision_id: _builtins.str = ...,
         outcome: _decision_pb2.Outcome.ValueType = ...,
         turned_down: Global___TurnedDown | None = ...,
+        policy_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject", "turned_down", b"turned_down"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -17,12 +17,12 @@ COUNT = _in(
     "quorum",
     (
         "self-vote-by-linked-account",
-        "    if human in {directory.human(party) for party in (call.subject, *call.actors)}:",
-        "    if account in (call.subject, *call.actors):",
+        "    if any(human in directory.humans(party) for party in parties):",
+        "    if account in parties:",
         "I3: linked accounts are one human",
     ),
-    ("actor-chain-votes", "for party in (call.subject, *call.actors)}", "for party in (call.subject,)}", "I3"),
-    ("further-actor-votes", "(call.subject, *call.actors)}", "(call.subject, *call.actors[:1])}", "I3"),
+    ("actor-chain-votes", "parties = (call.subject, *call.actors)", "parties = (call.subject,)", "I3"),
+    ("further-actor-votes", "(call.subject, *call.actors)\n", "(call.subject, *call.actors[:1])\n", "I3"),
     ("nameless-actor-votes", "for actor in call.actors if not actor.issuer}", "for actor in ()}", "I3"),
     ("agent-holds-a-seat", " | {call.agent}", "", "I3: agents hold no seat"),
     (

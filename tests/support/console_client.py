@@ -116,6 +116,7 @@ class Standin:
     clock: Any
     approval: Approval = APPROVAL
     shown: Shown | None = SHOWN
+    previous: Shown | None = None
     votes: tuple[Any, ...] = ()
     grants_found: tuple[Grant, ...] = (GRANT,)
     consents_found: tuple[ConsentView, ...] = (CONSENT,)
@@ -157,7 +158,9 @@ class Standin:
         )  # fmt: skip
 
     def seen_by(self, person: Person, shown: Shown | None) -> Any:
-        found = view(self.approval, shown, self.votes, person, Standing(DIRECTORY, self.clock.now_ns()))
+        found = view(
+            self.approval, shown, self.votes, person, Standing(DIRECTORY, self.clock.now_ns()), self.previous
+        )
         assert found is not None
         return replace(found, outcome=self.outcome, differs=self.differs)
 

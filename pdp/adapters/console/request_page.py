@@ -167,13 +167,9 @@ def _saw_everything(visit: Visit, presented: str) -> bool:
 
 
 def _why(view: ApprovalView) -> ApprovalReason:
-    element = json.loads(view.approval.requirement)
-    code, message = view.wanted.code, element.get("message")
-    sentence = (
-        message if isinstance(message, str) and message else wording.REASONS.get(code, f"The rule {code} asks.")
-    )
-    control = element.get("control")
-    return ApprovalReason(sentence, code, control if isinstance(control, str) else "")
+    control = json.loads(view.approval.requirement).get("control")
+    sentence = wording.why_asked(view.wanted.message, view.wanted.code)
+    return ApprovalReason(sentence, view.wanted.code, control if isinstance(control, str) else "")
 
 
 def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tuple[SeatShown, ...]:

@@ -99,6 +99,11 @@ def risk_class(risk: str) -> str:
     return risk if risk in RISKS else "critical"
 
 
+def why_asked(message: str, code: str) -> str:
+    """Why people are asked: the sentence of the policy's author, or ours for its rule."""
+    return message or REASONS.get(code, f"The rule {code} asks.")
+
+
 def why_not(code: str) -> str:
     """The reason why a person may not vote."""
     return WHY_NOT.get(code, f"You cannot vote on this ({code}).")

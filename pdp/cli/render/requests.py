@@ -243,8 +243,7 @@ def _why(it: approval_pb2.Approval) -> list[Text]:
     kind = word(types_pb2.RequirementKind, need.kind)
     control = f", control {visible(need.control)}" if need.control else ""
     pack = f", pack {visible(need.pack)}" if need.pack else ""
-    explanation = wording.REASONS.get(need.code)
-    lines = [Text(explanation)] if explanation else []
+    lines = [inert(wording.why_asked(it.policy_message, need.code))]
     lines.append(Text.assemble(f"{kind}: ", inert(need.code), control, pack))
     for seat in it.seats:
         group = Text.assemble(inert(seat.group_name or seat.group_id), " (", inert(seat.group_id), ")")

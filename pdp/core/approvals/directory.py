@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pdp.core.approvals.rows import Account, Delegation, Seen
 from pdp.core.approvals.text_safety import skeleton
@@ -48,6 +48,7 @@ class Directory:
     revision: str = ""
     members: Mapping[str, Member] = field(default_factory=dict)  # by human id
     by_account: Mapping[Account, str] = field(default_factory=dict)
+    readings: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # `by_reading` of these accounts
     group_names: Mapping[str, str] = field(default_factory=dict)  # by group id; a group that is not here is unknown
     claimable: frozenset[str] = frozenset()
     claims: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by issuer: which of them its tokens may name
@@ -59,6 +60,13 @@ class Directory:
         """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
         human = self.by_account.get(account)
         return human if human is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
+
+    def humans(self, account: Account) -> frozenset[str]:
+        """The human of an account, and those with one at the same issuer that reads alike."""
+        known = (
+            self.readings.get((account.issuer, read)) for read in (_as_read(account.id) if self.readings else ())
+        )
+        return frozenset({self.human(account)}).union(*(found for found in known if found))
 
     def active(self, human: str) -> bool:
         """False for a disabled human; an unknown one counts as active."""
@@ -81,21 +89,22 @@ class Directory:
         return frozenset(role for role, holders in self.roles.items() if holders & groups)
 
 
-def look_alikes(directory: Directory) -> tuple[tuple[str, str, str], ...]:
-    """Humans whose accounts at one issuer read alike, as (issuer, human, human): approvers see an account's name, and
-    one of the two may be there to be taken for the other."""
-    read: dict[tuple[str, str], set[str]] = {}
-    for account, human in directory.by_account.items():
+def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], frozenset[str]]:
+    """The humans whose accounts at an issuer read alike, by issuer and each reading."""
+    read: dict[tuple[str, str], frozenset[str]] = {}
+    for account, human in by_account.items():
         for known in _as_read(account.id):
-            read.setdefault((account.issuer, known), set()).add(human)
-    pairs = {
-        (issuer, one, other)
-        for (issuer, _), humans in read.items()
-        for one, other in itertools.pairwise(sorted(humans))
-    }
-    return tuple(sorted(pairs))
+            place = account.issuer, known
+            read[place] = read.get(place, frozenset()) | {human}
+    return read
 
 
+def reads_alike(one: Account, other: Account) -> bool:
+    """Whether two accounts of one issuer may be taken for each other, or be one at an issuer that knows no case."""
+    return one.issuer == other.issuer and not _as_read(one.id).isdisjoint(_as_read(other.id))
+
+
+@lru_cache(maxsize=4_096)
 def _as_read(text: str) -> frozenset[str]:
     """A skeleton, equal for texts that differ by case, width, composition or look-alikes only."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pdp.core.approvals.directory import ASSURANCES, UNLISTED, Directory, Person, Standing
+from pdp.core.approvals.directory import ASSURANCES, UNLISTED, Directory, Person, Standing, reads_alike
 from pdp.core.approvals.requirement import Requirement, Seat, read
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
 from pdp.core.approvals.states import OPEN
@@ -180,11 +180,14 @@ def deputised(row: Delegation, directory: Directory) -> frozenset[str]:
 
 
 def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
-    """Whether a human is the subject of a call, or acts for it, by any account. An actor without an issuer, and
-    the agent, are anybody who has that id."""
+    """Whether a human is the subject of a call, or acts for it, by any account, or by one that reads alike. An actor
+    without an issuer, and the agent, are anybody who has that id."""
     if not human:
         return False
-    if human in {directory.human(party) for party in (call.subject, *call.actors)}:
+    parties = (call.subject, *call.actors)
+    if any(human in directory.humans(party) for party in parties):
+        return True
+    if account is not None and any(reads_alike(account, party) for party in parties):
         return True
     member = directory.members.get(human)
     mine = {known.id for known in (*(member.accounts if member else ()), *((account,) if account else ()))}

@@ -56,13 +56,14 @@ class Requirement:
     scope: str = ""  # consent
     purpose: str = ""
     binds: str = ""  # consent: "task" for one that is for a task alone (`binding`); "" for any call of the tool
+    message: str = ""  # the sentence of the policy's author
 
 
 def read(element: Mapping[str, Any]) -> Requirement | None:
     """The requirement, or None for a malformed one: the service then denies. An approval has
     seats of at least one person each and a deny quorum of at least one; nothing missing means nothing needed."""
     kind = element.get("kind")
-    texts = [element.get(name) for name in ("id", "code")]
+    texts, message = [element.get(name) for name in ("id", "code")], element.get("message")
     stage, ttl = element.get("stage"), element.get("ttl_seconds")
     assurance = element.get("min_assurance", "signed_in")
     if not isinstance(kind, str) or kind not in PEOPLE or not all(isinstance(t, str) and t for t in texts):
@@ -70,7 +71,7 @@ def read(element: Mapping[str, Any]) -> Requirement | None:
     if not _counts(stage) or not _counts(ttl) or assurance not in ASSURANCES:
         return None
     shared: dict[str, Any] = {"kind": kind, "id": texts[0], "code": texts[1], "stage": stage}
-    shared.update(ttl_ns=ttl * NS, min_assurance=assurance)
+    shared.update(ttl_ns=ttl * NS, min_assurance=assurance, message=message if isinstance(message, str) else "")
     return {"approval": _approval, "consent": _consent, "confirmation": _confirmation}[kind](element, shared)
 
 

@@ -52,7 +52,7 @@ _JOINING = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
 # What we write ourselves, and what would pass for it.
 _BRACKETS = frozenset("⟨⟩〈〉❬❭❰❱⧼⧽‹›︿﹀\u2329\u232a")
 # Scripts, as Unicode names their letters, that have many of the shapes of Latin ones.
-_ALIKE = frozenset({"ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK", "LISU"})
+_ALIKE = frozenset({"ARMENIAN", "CANADIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GEORGIAN", "GREEK", "LISU"})
 # Confusable with ASCII by confusables.txt of Unicode 15.0, but not by the package: it does not read the lines of
 # characters that are written from right to left, nor those of percent signs.
 _ALSO_ALIKE = (
@@ -64,6 +64,21 @@ _ALSO_ALIKE = (
     (0x1E8CB, 0x1E8CB), (0x1EE00, 0x1EE00), (0x1EE24, 0x1EE24), (0x1EE64, 0x1EE64), (0x1EE80, 0x1EE80),
     (0x1EE84, 0x1EE84),
 )  # fmt: skip
+# Drawn like ASCII, and in no table of Unicode's: strokes of box drawings and of Chinese, and signs. Small capitals
+# are told by their names.
+_STROKES = {
+    "|": "│┃┆┇┊┋╎╏║╵╷╹╻╽╿⎜⎟⎢⎥⎪⎮⎸⎹⏐❘❙❚▎▏▕〡丨㇑",
+    "\\": "╲〵㇔",
+    "-": "─━┄┅┈┉╌╍═╴╶╸╺╼╾",
+    "+": "┼╋",
+    "x": "╳✕✖⨉",
+    "#": "♯⌗",
+    "*": "✱⁕",
+    "_": "ˍ‗",
+    "~": "∽",
+}
+_STROKE_LIKE = {char: plain for plain, chars in _STROKES.items() for char in chars}
+_SMALL_CAPITAL = re.compile(r"LATIN LETTER SMALL CAPITAL ([A-Z])")
 # Drawn like ASCII, and in honest prose all the same: quotes, apostrophe, dash, ellipsis, minus, number sign.
 _TYPOGRAPHY = frozenset("‘’‚“”–…−№")
 _EUROPEAN = ("\u00c0", "\u017f")  # Latin letters that languages of today are written with
@@ -73,7 +88,7 @@ _IDEOGRAPHIC_ZERO = "\u3007"
 _WIDE_PUNCTUATION = frozenset("，．：；！？（）％～")  # but no slash, quote or dollar
 _AROUND_WORDS = frozenset(' .,;:!?()"«»„') | _TYPOGRAPHY
 # How `unicodedata` calls what is an ASCII character but for its width or font.
-_CLOTHES = frozenset({"<wide>", "<narrow>", "<font>", "<compat>"})
+_CLOTHES = frozenset({"<wide>", "<narrow>", "<small>", "<font>", "<compat>"})
 _DOTTED = frozenset("ij")  # which have the dot above already
 _DOT_ABOVE = "\u0307"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
@@ -280,7 +295,7 @@ def _as_ascii(char: str) -> bool:
         return True
     if any(first <= ord(char) <= last for first, last in _ALSO_ALIKE):
         return True
-    return any(each.isascii() for each in _drawn_like(char))
+    return bool(_plain_of(char)) or any(each.isascii() for each in _drawn_like(char))
 
 
 def skeleton(text: str) -> str:
@@ -291,8 +306,15 @@ def skeleton(text: str) -> str:
 @lru_cache(maxsize=16_384)
 def _first_alike(char: str) -> str:
     """The first of the ASCII characters that one is drawn like, itself among them."""
-    found = [each for each in (char, *_drawn_like(char)) if each.isascii() and len(each) == 1]
+    plain = _plain_of(char) or char
+    found = [each for each in (plain, *_drawn_like(plain)) if each.isascii() and len(each) == 1]
     return min(found, default=char)
+
+
+def _plain_of(char: str) -> str:
+    """The ASCII character that one of our own list is drawn like; "" for others."""
+    small = _SMALL_CAPITAL.fullmatch(unicodedata.name(char, ""))
+    return small[1].lower() if small else _STROKE_LIKE.get(char, "")
 
 
 def _drawn_like(char: str) -> tuple[str, ...]:

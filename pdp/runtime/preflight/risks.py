@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from pdp.authoring import registry_names
 from pdp.config.settings import Settings
-from pdp.core.approvals.directory import look_alikes
 from pdp.core.names import did_you_mean
 from pdp.core.record_search import OF_NONE
 from pdp.core.request import Role
@@ -255,7 +254,6 @@ def risks(settings: Settings, loaded: Loaded, at_ns: int) -> Iterator[Risk]:
         yield from _seats(settings, loaded, loaded.packs)
         yield from _judge(settings, loaded, loaded.packs)
         yield from _passkeys(settings, loaded.packs)
-    yield from _alike(loaded)
     yield from ending(loaded.terms, at_ns)
 
 
@@ -310,14 +308,6 @@ def _seats(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Itera
                 hint = did_you_mean(group, groups - {group}, "Such calls are denied.")
                 why = f"pack {pack.name} requires {n} of the group `{group}`, which no directory has. {hint}"
                 yield Risk(_POLICY, why)
-
-
-def _alike(loaded: Loaded) -> Iterator[Risk]:
-    """People whose accounts an approver may take for one another's."""
-    for tenant, directory in loaded.directories.items():
-        for issuer, one, other in look_alikes(directory):
-            why = f"{one} and {other} have accounts at {issuer} that read alike; find out whose they are"
-            yield Risk(("directory", "tenants", tenant), why)
 
 
 def _judge(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Iterator[Risk]:

@@ -13,7 +13,6 @@ from typing import Literal
 
 from pdp.core import events
 from pdp.core.approvals import records
-from pdp.core.approvals.directory import look_alikes
 from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
 from pdp.core.registered import RegistryChange, ReleaseChange
 from pdp.core.stored import RecordRef
@@ -235,9 +234,6 @@ class Reloads:
             await self.recorder.commit_event(change.tenant, "directory", made, (), at)
             source.activate(change)
             self.state.fleet.note("directory", {change.tenant: source.of(change.tenant).revision})
-            for issuer, one, other in look_alikes(source.of(change.tenant)):
-                said = (change.tenant, one, other, issuer)
-                log.warning("directory of %s: %s and %s have accounts at %s that read alike", *said)
             self._people.pop(change.tenant, None)
             if change.problem:
                 self._people[change.tenant] = Failure(change.problem, change.detail, at)

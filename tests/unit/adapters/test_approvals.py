@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.approvals import DIRECTORY, MEMBERS, directory
+from support.approvals import DIRECTORY, MEMBERS, approval, directory, element, person, standing
 
 from pdp.adapters.grpc.codec import approvals
+from pdp.core.approvals.view import view
 from pdp.v1 import types_pb2 as t
+
+
+def test_an_approver_is_told_the_sentence_of_the_policys_author() -> None:
+    said = {**element(), "message": "Ask the owner of the branch first."}
+    for wanted, sentence in ((said, "Ask the owner of the branch first."), (element(), "")):
+        found = view(approval(wanted), None, (), person("bob"), standing())
+        assert found is not None
+        assert approvals.listed(found, DIRECTORY).policy_message == sentence
 
 
 def test_a_human_is_named_by_the_first_account() -> None:

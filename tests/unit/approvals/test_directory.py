@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.approvals import call
 
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
 from pdp.config.sources import read_yaml
-from pdp.core.approvals.directory import DirectoryChange, look_alikes
+from pdp.core.approvals.directory import DirectoryChange
+from pdp.core.approvals.quorum import is_party
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 
@@ -244,16 +247,37 @@ def test_an_issuer_has_one_entry() -> None:
         ({"issuer": "https://other.example", "id": "ANNA"}, False),  # another issuer's are others anyway
     ],
 )
-async def test_accounts_of_two_people_that_read_alike_are_found(
+async def test_accounts_of_two_people_that_read_alike_are_refused(
     files: Files, account: dict[str, str], alike: bool
 ) -> None:
-    files.write({**GOOD, "people": [ANNA, BEN, {**BEN, "id": "p-mallory", "accounts": [account]}]})
+    files.write({**GOOD, "people": [ANNA, BEN]})
     await files.reload()
-    assert look_alikes(files.directory) == (((IDP, "p-anna", "p-mallory"),) if alike else ())
+    files.write({**GOOD, "people": [ANNA, BEN, {**BEN, "id": "p-mallory", "accounts": [account]}]})
+    (change,) = await files.reload()
+    assert change.problem == ("directory.alike" if alike else "")
+    assert ("p-mallory" in files.directory.members) == (not alike)
+    assert ("numbers 1 and 3" in change.detail) == alike
+    assert "anna" not in change.detail.casefold()
 
 
 async def test_two_spellings_of_one_persons_account_are_nobodys_disguise(files: Files) -> None:
     accounts = [{"issuer": IDP, "id": "anna"}, {"issuer": IDP, "id": "ANNA"}]
     files.write({**GOOD, "people": [{**ANNA, "accounts": accounts}, BEN]})
+    (change,) = await files.reload()
+    assert (change.problem, len(files.directory.members)) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("subject", "party"), [("ANNA", True), ("anna", True), ("\u0430nna", True), ("anina", False)]
+)
+async def test_nobody_approves_a_call_of_an_account_that_reads_like_ones_own(
+    files: Files, subject: str, party: bool
+) -> None:
+    """Also where the directory has but one of the two, and of somebody whom it does not have at all."""
+    files.write({**GOOD, "people": [ANNA, BEN]})
     await files.reload()
-    assert look_alikes(files.directory) == ()
+    asked = replace(call(), subject=Account(IDP, subject), actors=())
+    assert is_party(asked, files.directory, "p-anna") == party
+    assert is_party(asked, files.directory, "account:x", Account(IDP, "Anna")) == party
+    assert not is_party(asked, files.directory, "p-ben")
+    assert not is_party(asked, files.directory, "account:x", Account("https://other.example", "Anna"))

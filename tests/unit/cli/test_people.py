@@ -286,6 +286,17 @@ def test_only_a_server_has_a_manifest(server: str, told: str) -> None:
     assert lines[lines.index("Removes.") - 1] == told
 
 
+def test_the_sentence_of_the_policys_author_is_shown_and_cannot_deceive() -> None:
+    for code in ("annotations.destructive", "acme.own"):
+        need = types_pb2.Requirement(code=code)
+        said = approval_pb2.Approval(requirement=need, policy_message="Ask the owner\u202e first.")
+        shown = _printed(requests.request(approval_pb2.GetApprovalResponse(approval=said), 0))
+        assert "Ask the owner⟨U+202E⟩ first." in shown
+        assert "somebody else has to agree" not in shown
+    bare = approval_pb2.Approval(requirement=types_pb2.Requirement(code="acme.own"))
+    assert "The rule acme.own asks." in _printed(requests.request(approval_pb2.GetApprovalResponse(approval=bare), 0))
+
+
 def test_what_was_erased_says_so() -> None:
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments_erased=True))
     assert "erased: nobody can see any more what would be done" in _printed(requests.request(found, 0))

@@ -298,15 +298,15 @@ def test_seats_that_nobody_can_fill_are_warned_of(world: Sandbox) -> None:
     assert "requires 1 of the group `aprovers`, which no directory has. Did you mean `approvers`?" in seat
 
 
-def test_people_whose_accounts_read_alike_are_warned_of(world: Sandbox) -> None:
+def test_people_whose_accounts_read_alike_are_refused(world: Sandbox) -> None:
     path = world.folder / "directory.yaml"
     listed = yaml.safe_load(path.read_text())
     carol = next(person for person in listed["people"] if person["name"] == "Carol")
     accounts = [{**account, "id": account["id"].upper()} for account in carol["accounts"]]
     listed["people"].append({**carol, "id": "p-mallory", "accounts": accounts})
-    assert "directory.tenants.acme" not in warned(world)
+    assert errors(world) == set()
     path.write_text(json.dumps(listed))  # YAML too, and without aliases
-    assert f"{carol['id']} and p-mallory have accounts at" in warned(world)["directory.tenants.acme"]
+    assert {code for code, _ in errors(world)} == {"directory.alike"}
 
 
 def test_tools_that_packs_name_and_no_set_has_are_warned_of_with_the_nearest_name(world: Sandbox) -> None:

@@ -67,6 +67,17 @@ async def test_five_seconds_say_what_who_and_why(console: ConsoleClient) -> None
         assert said.lower() in text.lower(), said
 
 
+async def test_words_beside_a_value_stand_apart(console: ConsoleClient) -> None:
+    """As one hears and copies them, too."""
+    await console.sign_in()
+    long = {"short": "x", "long": "y" * 377}
+    console.services.shown = replace(SHOWN, arguments=canonical(long))
+    console.services.previous = replace(SHOWN, arguments=canonical(long))
+    said = " ".join(re.sub(r"<[^>]*>", "", (await console.client.get(PAGE)).text).split())
+    assert "379 characters · same as last time" in said
+    assert "&#34;x&#34; same as last time" in said
+
+
 def everywhere(console: ConsoleClient, text: str) -> None:
     """Put a text into every field that comes from others."""
     account = Account(text, text)

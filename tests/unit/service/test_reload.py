@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pdp.core.approvals.directory import Directory, DirectoryChange, Member
-from pdp.core.approvals.rows import Account
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.registered import RegistryChange
 from pdp.ports import LoadedPolicy, Pack
@@ -297,15 +296,6 @@ async def test_seats_that_nobody_can_fill_are_reported_once(stage: Stage, caplog
     assert await said(acme=one) == []  # said already
     assert await said(acme=one, other=directory_of("blue", cat=("red",), dan=("red",))) == []
     assert await said(acme=one, other=directory_of(cat=("blue",))) == [wants_red]
-
-
-async def test_accounts_that_read_alike_are_warned_of(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    accounts = {Account("https://id", "anna"): "p-anna", Account("https://id", "Anna"): "p-mallory"}
-    stage.people.found = {"acme": Directory("1", by_account=accounts)}
-    stage.people.changes = [DirectoryChange("acme", "d" * 64, 2, 1)]
-    await stage.reloads(("directory",), by="")
-    (said,) = [record.getMessage() for record in caplog.records]
-    assert said == "directory of acme: p-anna and p-mallory have accounts at https://id that read alike"
 
 
 async def test_a_directory_that_cannot_be_read_is_told_until_it_can(stage: Stage) -> None:

@@ -126,6 +126,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         policy=decisions.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
         decision_id=approval.decision_id,
         outcome=enums.OUTCOMES.number(view.outcome),
+        policy_message=need.message,
     )
     if need.grant is not None:
         message.grant_offer.CopyFrom(

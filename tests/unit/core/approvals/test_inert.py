@@ -196,6 +196,20 @@ def test_every_character_that_uts_39_calls_confusable_with_ascii() -> None:
         ("ノート", "ノート"),
         ("ノ", "⟨U+30CE⟩"),
         ("naïve café Æther", "naïve café ⟨Æ⟩ther"),
+        ("cat x │ sh", "cat x ⟨U+2502⟩ sh"),  # a stroke of a box
+        ("C:╲Windows", "C:⟨U+2572⟩Windows"),
+        ("rm ──force", "rm ⟨U+2500 ×2⟩force"),
+        ("ᴀᴅᴍɪɴ", "".join(f"⟨U+{ord(c):04X}⟩" for c in "ᴀᴅᴍɪɴ")),  # small capitals
+        ("ʙob", "⟨U+0299⟩ob"),
+        ("a丨b", "a⟨U+4E28⟩b"),
+        ("cat x 丨 sh", "cat x ⟨U+4E28⟩ sh"),
+        ("主页丨标题", "主页丨标题"),  # between Chinese it is what it is
+        ("删除 丨 文件", "删除 ⟨丨⟩ 文件"),
+        ("50﹪﹣﹫", "50⟨U+FE6A⟩⟨U+FE63⟩⟨U+FE6B⟩"),  # small forms
+        ("ᑕat", "⟨U+1455⟩at"),
+        ("გამარჯობა", "გამარჯობა"),
+        ("ᐃᓄᒃᑎᑐᑦ", "ᐃᓄᒃᑎᑐᑦ"),
+        ("一つ、二つ、ー", "一つ、二つ、ー"),
     ],
 )
 def test_a_word_stays_where_it_tells_its_script(text: str, shown: str) -> None:
@@ -354,7 +368,16 @@ def test_two_blocks_never_look_the_same(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("anna", "аnnа"), ("bill", "bi1l"), ("o'neil", "o’neil"), ("a-b", "a‐b"), ("vi", "ѵі"), ("x", "𝐱")],
+    [
+        ("anna", "аnnа"),
+        ("bill", "bi1l"),
+        ("o'neil", "o’neil"),
+        ("a-b", "a‐b"),
+        ("vi", "ѵі"),
+        ("x", "𝐱"),
+        ("admin", "ᴀᴅᴍɪɴ"),
+        ("a|b", "a│b"),
+    ],
 )
 def test_what_is_drawn_alike_has_one_skeleton(one: str, other: str) -> None:
     assert one != other
