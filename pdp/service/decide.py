@@ -125,17 +125,16 @@ class Decide:
     def leaves(self, decision: Decision) -> bool:
         """The last question to every answer, whether evaluated or kept, with nothing awaited after it: may it leave
         now? False for one that lets a call through by a policy, registry or switch that has changed since: it is to
-        be decided again. Raises DeadlineTooShort for an allow that held when it was asked for, and no longer does."""
+        be decided again. Raises DeadlineTooShort for one that held when it was asked for, and no longer does."""
         answer, at = decision.answer, decision.at_ns
         if not answer.permits:
             return True
         if not self.state.holds(decision.snapshot, decision.caller.tenant):
             return False
-        if answer.effect is Effect.ALLOW:
-            now, ends = self.clock.now_ns(), (answer.valid_until_ns, decision.identity.subject.expires_ns or 0)
-            # a token that is accepted within the skew had ended by then: its allow holds for no time, and is no later
-            if now - at >= self.terms.allow_seconds * NS or any(at < end <= now for end in ends):
-                raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
+        now, ends = self.clock.now_ns(), (answer.valid_until_ns, decision.identity.subject.expires_ns or 0)
+        # a token that is accepted within the skew had ended by then: its allow holds for no time, and is no later
+        if now - at >= self.terms.allow_seconds * NS or any(at < end <= now for end in ends):
+            raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
         return True
 
 
