@@ -1,11 +1,11 @@
-"""Background tasks: configuration watchers, approval expiry, refusal counters, clock checks."""
+"""Background work, and its supervisor: configuration watchers, approval expiry, refusal counters, clock checks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, Protocol
 
 from pdp.config.settings import Settings
 from pdp.core.errors import Fault
@@ -34,6 +34,40 @@ class RunningProcess(Protocol):
     readings: Readings
     quorum: QuorumRecords
     levels: telemetry.Levels
+
+
+class Supervisor:
+    """Runs what a process does beside its calls. None of that ends by itself: what does all the same is told, and
+    the process is not healthy from then on (`ended`), for a policy that nobody looks for, or a request that nobody
+    lets expire, would be missed by nobody."""
+
+    def __init__(self) -> None:
+        self.ended: tuple[str, ...] = ()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    def begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Run it until the process ends."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        self.watch(name, task)
+
+    def watch(self, name: str, task: asyncio.Task[Any]) -> None:
+        """Look after work that a part of the process runs, and ends, itself."""
+        task.add_done_callback(lambda over: self._over(name, over))
+
+    def _over(self, name: str, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if not self._closing:
+            self.ended = (*self.ended, name)
+            log.critical("%s: has ended; NOT_SERVING until a restart", name, exc_info=failure)
+
+    def close(self) -> None:
+        """From here on it may end; what was begun here is ended."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
 
 
 async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]]) -> NoReturn:

@@ -245,8 +245,11 @@ def _build(
         telemetry=telemetry,
     )
 
+    supervisor = background.Supervisor()
+
     def answers_now() -> bool:
-        return store.healthy() and state.policy is not None and clock.anomaly() != JUMPED
+        well = store.healthy() and not supervisor.ended and clock.anomaly() != JUMPED
+        return well and state.policy is not None
 
     server = GrpcServer(
         settings.server,
@@ -293,6 +296,7 @@ def _build(
         readings,
         pushing,
         quorum_records(settings, signed, ports.store, recorder, clock),
+        supervisor,
         console.server(settings, approvals.services, clock, entropy, index_key, services.records, marks),
         signed,
         index,
@@ -326,6 +330,8 @@ async def start(process: Process) -> None:
     await process.server.start()
     for listener in process.listeners():
         await listener.start()
+    if process.console is not None and process.console.serving is not None:
+        process.background.watch("console", process.console.serving)
 
 
 def _warn_of_observed(settings: Settings) -> None:
@@ -359,7 +365,6 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-    watchers: list[asyncio.Task[None]] = []
     faults: list[Fault] = []
     try:
         if not await _started(process, stop):
@@ -368,36 +373,36 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
-        watchers = [loop.create_task(each) for each in _tasks(process)]
+        for name, work in _work(process):
+            process.background.begin(name, work)
         if process.signed is not None:
-            watchers.append(loop.create_task(process.signed.run(faults, stop)))
+            process.background.begin("log", process.signed.run(faults, stop))
         await stop.wait()
         if faults:
             raise faults[0]
     finally:
-        for watcher in watchers:
-            watcher.cancel()
         await close(process, reason="signal" if stop.is_set() and not faults else "fault")
 
 
-def _tasks(process: Process) -> Iterator[Coroutine[Any, Any, None]]:
-    """The background tasks of a process that serves."""
+def _work(process: Process) -> Iterator[tuple[str, Coroutine[Any, Any, Any]]]:
+    """The background work of a process that serves, by name."""
+    seconds = process.settings.service.watch_seconds
     for part in PARTS:
-        yield background.watch(process, part)
-    yield background.tend(process)
+        yield part, background.watch(process, part)
+    yield "chores", background.tend(process)
     if process.settings.approvals.channels:
-        yield process.approvals.outbox.run()
+        yield "outbox", process.approvals.outbox.run()
     if process.judge is not None:
-        yield background.watch_prompts(process.judge, max(PROMPTS_SECONDS, process.settings.service.watch_seconds))
+        yield "judge prompts", background.watch_prompts(process.judge, max(PROMPTS_SECONDS, seconds))
     if process.index is not None:
-        yield process.index.run()
-    yield process.pushes.run()
+        yield "search index", process.index.run()
+    yield "pushes", process.pushes.run()
     if process.redis is not None:
-        yield process.redis.run()
+        yield "sessions", process.redis.run()
     if process.shadows is not None:
-        yield process.shadows.run()
+        yield "shadows", process.shadows.run()
     if process.settings.audit.archive_after_days is not None:
-        yield keep_archiving(process.settings, process.store, process.recorder, process.clock)
+        yield "archive", keep_archiving(process.settings, process.store, process.recorder, process.clock)
 
 
 async def _started(process: Process, stop: asyncio.Event) -> bool:
@@ -423,6 +428,7 @@ def _settle() -> None:
 
 async def close(process: Process, *, reason: str) -> None:
     """Drain, record the stop, and close everything."""
+    process.background.close()
     process.admin.draining = True
     async with AsyncExitStack() as left:  # in reverse order, each even when another one fails
         left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)

@@ -19,6 +19,7 @@ from pdp.policy.source import Host
 from pdp.ports import Judge
 from pdp.registry.load import SignedRegistry
 from pdp.runtime.approvals import WiredApprovals
+from pdp.runtime.background import Supervisor
 from pdp.runtime.renewal import RenewedFiles, signers_keys, tls_files
 from pdp.runtime.security_events import WiredSignals
 from pdp.runtime.signed_log import WiredLog, renewed_key
@@ -63,6 +64,7 @@ class Process:
     readings: Readings
     pushes: Pushes
     quorum: QuorumRecords
+    background: Supervisor
     console: ConsoleServer | None = None
     signed: WiredLog | None = None
     index: SearchIndex | None = None

@@ -57,6 +57,7 @@ class WiredLog:
         except RolledBack as fault:
             faults.append(fault)
             stop.set()
+        await asyncio.Event().wait()  # it has said why, and that only a restart signs again: answers go on
 
 
 def quorum_records(

@@ -121,22 +121,22 @@ class Signals:
             some, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
             try:
                 await self.recorder.commit_all(tuple(entry for entry, _ in some))
-            except Fault as fault:
+            except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
                 for entry, future in some:
-                    await self._alone(entry, future, fault if len(some) == 1 else None)
+                    await self._alone(entry, future, error if len(some) == 1 else None)
             else:
                 for _, future in some:
                     future.set_result(None)
             await asyncio.sleep(APART_SECONDS)
 
-    async def _alone(self, entry: Commit, future: asyncio.Future[None], fault: Fault | None) -> None:
+    async def _alone(self, entry: Commit, future: asyncio.Future[None], error: Exception | None) -> None:
         """By itself what could not be committed with others, unless it was alone."""
-        if fault is None:
+        if error is None:
             try:
                 await self.recorder.commit_all((entry,))
-            except Fault as own:
-                fault = own
-        if fault is None:
+            except Exception as own:  # noqa: BLE001 - it is raised where it is waited for
+                error = own
+        if error is None:
             future.set_result(None)
         else:
-            future.set_exception(fault)
+            future.set_exception(error)

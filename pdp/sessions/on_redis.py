@@ -197,7 +197,10 @@ class RedisSessions:
     async def run(self) -> None:
         """Look at Redis, for ever: whether it is there, has lost anything, and throws nothing away by itself."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("sessions: internal error; looking again")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:

@@ -33,7 +33,12 @@ class Watch:
         """Code of what is wrong with reading; empty while all is well."""
         if self.another:
             return self.another
-        return UNREADABLE if self._failed is not None or self._missed >= MISSED_LOOKS else ""
+        unread = self._failed is not None or self._missed >= MISSED_LOOKS
+        return UNREADABLE if unread or any(map(self._ended, self._threads)) else ""
+
+    def _ended(self, thread: Thread) -> bool:
+        """Whether it looks no more, though nobody stopped it: it finds nothing wrong then."""
+        return thread.ident is not None and not thread.is_alive() and not self._closing.is_set()
 
     def failed(self, read: Callable[[], object]) -> None:
         """A read failed, which can be tried again so. From any thread."""

@@ -179,8 +179,14 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while self._round():
-            pass
+        try:
+            while self._round():
+                pass
+        except BaseException as e:  # noqa: BLE001 a bug: nobody else would tell those who wait
+            self._turn(WriterState.FAILED, e)
+            with self._ready:
+                left, self._switches, self._queue = [*self._switches, *self._queue], [], []
+            _deliver(left, [unavailable()] * len(left))
         for step in (self._tidy, self._ledger.closing):
             if self.state is WriterState.OPEN:
                 self._guarded(step)
@@ -191,7 +197,11 @@ class Writer:
         """One batch, or one piece of housekeeping; False when everything queued is done and it is time to go."""
         batch = self._gather()
         if batch:
-            self._commit(batch)
+            try:
+                self._commit(batch)
+            except BaseException:
+                _deliver(batch, [unavailable()] * len(batch))
+                raise
         elif self._closing:
             return False
         if self._locked_out or (self.state is WriterState.STALLED and not batch):

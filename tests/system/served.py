@@ -344,19 +344,17 @@ class Served(Asking):
     async def _main(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        watchers: list[asyncio.Task[None]] = []
         try:
             self.process = await bootstrap.build(self._settings, self._environment)
             try:
                 await bootstrap.start(self.process)
                 if self._watch:
-                    watchers = [self.loop.create_task(background.watch(self.process, part)) for part in PARTS]
-                    watchers.append(self.loop.create_task(background.tend(self.process)))
+                    for part in PARTS:
+                        self.process.background.begin(part, background.watch(self.process, part))
+                    self.process.background.begin("chores", background.tend(self.process))
                 self._started.set()
                 await self._stop.wait()
             finally:
-                for watcher in watchers:
-                    watcher.cancel()
                 await bootstrap.close(self.process, reason="test")
                 for host in self._hosts:
                     await host.close()

@@ -271,6 +271,22 @@ def test_a_bug_in_one_record_is_not_the_others(server: Served, caplog: pytest.Lo
     assert server.decide().effect == ALLOW
 
 
+@pytest.mark.parametrize("ends", [RuntimeError(SECRET), asyncio.CancelledError(SECRET)])
+def test_background_work_that_ends_is_no_health(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ends: BaseException
+) -> None:
+    """Nobody would look for a new policy any more, and all would seem well."""
+
+    async def watcher() -> None:
+        raise ends
+
+    with served(make_world(tmp_path / "w")) as server, caplog.at_level(logging.INFO, "pdp"):
+        assert server.serving()
+        server.loop.call_soon_threadsafe(lambda: server.process.background.begin("policy", watcher()))
+        until(lambda: not server.serving())
+        assert "policy: has ended" in caplog.text
+
+
 # clocks
 
 

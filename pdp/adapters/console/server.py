@@ -68,7 +68,7 @@ class ConsoleServer:
         self._tls = context = None if tls is None else _tls(tls)
         self._options = options
         self._stopping = asyncio.Event()
-        self._serving: asyncio.Task[None] | None = None
+        self.serving: asyncio.Task[None] | None = None  # for the supervisor of the process
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._socket = Listener(family, options.max_connections)
         providers = {
@@ -119,7 +119,7 @@ class ConsoleServer:
                 "config.listen", "console.listen: cannot be bound; is the address ours and the port free?"
             ) from None
         self._port = listener.getsockname()[1]
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        self.serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         log.info("console on %s as %s", self.address, self._options.public_url)
 
     def renew(self) -> None:
@@ -135,10 +135,10 @@ class ConsoleServer:
     async def drain(self) -> None:
         """Take no more, end the streams, finish what was begun within `drain_seconds`, then close."""
         self._stopping.set()
-        if self._serving is not None:
+        if self.serving is not None:
             self._server.should_exit = True
-            await asyncio.gather(self._serving, return_exceptions=True)
-            self._serving = None
+            await asyncio.gather(self.serving, return_exceptions=True)
+            self.serving = None
         self._socket.close()
 
 

@@ -5,7 +5,7 @@ one query.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 import shutil
 import ssl
@@ -23,6 +23,8 @@ from pdp.policy import evaluation
 from pdp.policy.opa.boot import check, command
 from pdp.policy.opa.bundle import archive, owner, pack
 from pdp.policy.opa.client import OpaAddress, OpaClient, OpaRefusedError, UnreadableAnswerError
+
+log = logging.getLogger(__name__)
 
 _BACKOFF_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _PROBE_SECONDS = 1.0
@@ -132,8 +134,13 @@ class RemoteOpa:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
-            with contextlib.suppress(EngineFault):  # asked again before its next answer is believed
+            try:
                 await self._prove()
+            except EngineFault:
+                pass  # asked again before its next answer is believed
+            except Exception:
+                self._proven = -1
+                log.exception("policy: what OPA holds cannot be asked: internal error; retrying")
 
     async def _prove(self) -> None:
         made = self._made  # who answers over a later connection may not be the one that is asked here
@@ -221,7 +228,9 @@ class ChildOpa:
             await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
             try:
                 self._running = await self._start()
-            except (Fault, OSError):
+            except Exception as fault:  # any: without a keeper there would be no OPA any more
+                if not isinstance(fault, Fault | OSError):
+                    log.exception("policy: OPA cannot be started: internal error; retrying")
                 failures += 1
             else:
                 return

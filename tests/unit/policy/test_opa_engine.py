@@ -355,6 +355,26 @@ def test_a_binary_of_somebody_else_is_refused(tmp_path: Path) -> None:
         check(binary)
 
 
+async def test_a_bug_at_its_start_leaves_its_keeper_at_work(
+    load: Load, rego: Rego, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await load(rego(ECHO))
+    link, bugs = engine._link, [RuntimeError("a bug"), TypeError("another")]
+    assert isinstance(link, ChildOpa)
+    start = link._start
+
+    async def buggy() -> OpaProcess:
+        if bugs:
+            raise bugs.pop()
+        return await start()
+
+    link._start = buggy
+    running(engine).destroy()
+    await running(engine).gone.wait()
+    assert json.loads(await again(engine, ask(n=1))) == {"n": 1}
+    assert caplog.text.count("internal error") == 2
+
+
 async def test_a_binary_is_looked_at_before_it_is_started(rego: Rego, tmp_path: Path) -> None:
     for binary in (tmp_path / "none", tmp_path):
         with pytest.raises(ConfigurationFault) as caught:

@@ -1,13 +1,15 @@
-"""What a process does by the clock goes on, whatever one of its chores raises."""
+"""What a process does beside its calls goes on, whatever a chore raises; what ends all the same is noticed."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from support.waiting import until
 
 from pdp.core.errors import Unavailable
-from pdp.runtime.background import again_and_again
+from pdp.runtime.background import Supervisor, again_and_again
 
 
 @pytest.mark.parametrize("fault", [Unavailable("store.unreadable", "away"), RuntimeError("a bug"), TypeError()])
@@ -33,3 +35,43 @@ async def test_a_chore_that_fails_comes_again_and_keeps_no_other_from_its_turn(
         await task
     assert done == {"fails": 3, "after": 3}
     assert caplog.text.count("fails: ") == (1 if isinstance(fault, Unavailable) else 3)  # its trace each time
+
+
+async def returns() -> None:
+    await asyncio.sleep(0)
+
+
+async def fails() -> None:
+    raise RuntimeError("a bug")
+
+
+async def is_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("work", [returns, fails, is_cancelled])
+async def test_work_that_ends_is_told_and_remembered(work: Any, caplog: pytest.LogCaptureFixture) -> None:
+    supervisor = Supervisor()
+    supervisor.begin("watcher", work())
+    supervisor.begin("other", asyncio.Event().wait())
+    assert supervisor.ended == ()
+    await until(lambda: supervisor.ended)
+    assert supervisor.ended == ("watcher",)
+    assert caplog.text.count("watcher: has ended") == 1
+    supervisor.close()
+
+
+async def test_work_that_is_ended_with_the_process_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    supervisor, over = Supervisor(), asyncio.Event()
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            over.set()
+
+    supervisor.begin("watcher", waits())
+    await asyncio.sleep(0)
+    supervisor.close()
+    await over.wait()
+    assert (supervisor.ended, caplog.text) == ((), "")

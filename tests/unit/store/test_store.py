@@ -378,3 +378,39 @@ def test_as_many_looks_in_a_row_as_may_fail_are_said_to_be_a_problem() -> None:
     ended.release(10_000)  # for those that begin before it stops
     watch.stop()
     assert problems == [*[""] * MISSED_LOOKS, UNREADABLE]
+
+
+@pytest.mark.parametrize("part", ["_gather", "_commit"])
+async def test_a_writer_that_ended_is_no_health_and_leaves_nobody_waiting(store: Any, part: str) -> None:
+    await store.commit(entry(1))
+
+    def bug(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    setattr(store._writer, part, bug)
+    with pytest.raises(Unavailable):
+        await store.commit(entry(2))
+    await until(lambda: not store.healthy())
+    with pytest.raises(Unavailable):
+        await store.commit(entry(3))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("ends", [SystemExit, MemoryError])
+def test_looks_that_ended_are_no_health(ends: Any) -> None:
+    """A thread that is gone finds nothing wrong."""
+    looked = Semaphore(0)
+
+    def look() -> None:
+        looked.release()
+        raise ends
+
+    watch = Watch(look)
+    watch.start()
+    try:
+        for _ in range(1 if ends is SystemExit else MISSED_LOOKS + 1):
+            assert looked.acquire(timeout=90)
+        watch._threads[0].join(90 if ends is SystemExit else 0)
+        assert watch.problem == UNREADABLE
+    finally:
+        watch.stop()
