@@ -30,6 +30,7 @@ BLOCKED = 2
 MAX_EVENT = 16 * 1024 * 1024  # bytes
 START_SECONDS = 60.0  # in which a resident process answers
 _EVERY = 0.05
+_PR_SET_DUMPABLE, _PT_DENY_ATTACH = 4, 31
 _AGAIN = 2.0
 _ENVIRONMENT = ("LANG", "LC_ALL")
 _TORN = (
@@ -95,6 +96,20 @@ def connected(folder: str) -> socket.socket:
         if started is None or (started.poll() == 0 and now - at > _AGAIN):
             started, at = _start(folder), now
         time.sleep(_EVERY)
+
+
+def unreadable() -> None:
+    """No other process of the user reads this one's memory, nor does a core file keep it. Raises OSError where the
+    system refuses."""
+    import ctypes  # noqa: PLC0415 - slow, and not for a hook
+
+    libc, refused = ctypes.CDLL(None, use_errno=True), 0
+    if sys.platform == "linux":
+        refused = libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    elif sys.platform == "darwin":
+        refused = libc.ptrace(_PT_DENY_ATTACH, 0, None, 0)
+    if refused:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _start(folder: str) -> subprocess.Popen[bytes]:

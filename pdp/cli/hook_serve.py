@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import json
 import logging
@@ -18,7 +17,6 @@ import os
 import re
 import secrets
 import signal
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
@@ -37,8 +35,9 @@ from pdp.authoring.local import LocalInstallation
 from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
 from pdp.client.values import Credential
+from pdp.core.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET
+from pdp.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
 from pdp.identity.development import SEED_BYTES
 from pdp.registry.manifest import Closed, ServerId, first_problem
 from pdp.runtime.embedded import decision_point
@@ -49,7 +48,6 @@ LOCK = "serving.lock"
 KEPT_SECONDS = 1800.0  # for which a session of a proxy waits for its next start
 _TOKEN_SECONDS = 600
 _SESSION = r"^(proxy-[0-9a-f-]{36})?$"
-_PR_SET_DUMPABLE, _PT_DENY_ATTACH = 4, 31
 _ANSWER_SECONDS = 15.0  # of the decision point, on a machine that does other things besides
 _EVENT_SECONDS = 60.0  # for an event to arrive whole
 log = logging.getLogger("pdp")
@@ -72,6 +70,11 @@ class HookProfile(Closed):
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        """Files with which it asks a named decision point."""
+        return tuple(filter(None, (self.caller_token_file, self.bearer_file, self.key)))
 
 
 def profile_file(folder: Path, agent: str) -> Path:
@@ -199,6 +202,8 @@ class Resident:
     _connected: dict[str, _Connected] = field(default_factory=dict)
     asked: float = field(default_factory=time.monotonic)  # when the last event came
     running: int = 0  # conversations
+    # by agent, folder, server, tool and arguments: the session of a call that waits, and when it was asked last
+    _waiting: dict[tuple[str, ...], tuple[str, float]] = field(default_factory=dict)
     sessions: ProxySessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -261,10 +266,12 @@ class Resident:
         if not server:
             raise _RefusedError("Which server is meant is not known, so the call is blocked; its user may say so.")
         tool = None if named else own_tool(agent.id, call.tool)
-        if tool is not None and reaches(tool, call.arguments, call.folder, self.folder):
+        if tool is not None and any(
+            reaches(tool, call.arguments, call.folder, each) for each in (self.folder, *profile.secrets)
+        ):
             raise _RefusedError("This would reach where decisions are made, so it is blocked.")
         asked = ToolCall(server, call.tool, call.arguments, tool.definition if tool is not None else None)
-        decision = await connected.decision(asked, Session(call.session))
+        decision = await self._decision(connected, agent, call, asked)
         if not decision.allowed:
             log.info("%s of %s: %s %s", decision.effect, server, decision.code, decision.decision_id)
             raise _RefusedError(decision.safe_message)
@@ -273,6 +280,20 @@ class Resident:
         if decision.obligations:
             raise _RefusedError(NOT_DECIDED)  # a hook can honour none
         return True
+
+    async def _decision(self, connected: _Connected, agent: Agent, call: HookCall, asked: ToolCall) -> Decision:
+        """In the agent's session; at the user's own decision point, for a call that waits for the user, in the one in
+        which that was asked first: an agent that is started again has another, and the request is still open."""
+        if connected.profile.target is not None:
+            return await connected.decision(asked, Session(call.session))
+        same, now = (agent.id, call.folder, asked.server, call.tool, digest(dict(call.arguments))), time.monotonic()
+        self._waiting = {each: kept for each, kept in self._waiting.items() if now - kept[1] < self.kept}
+        session = self._waiting[same][0] if same in self._waiting else call.session
+        decision = await connected.decision(asked, Session(session))
+        self._waiting.pop(same, None)
+        if decision.pending is not None:
+            self._waiting[same] = (session, time.monotonic())
+        return decision
 
     async def _connection(self, agent: Agent) -> _Connected:
         """As the profile says now."""
@@ -400,25 +421,12 @@ async def serve(folder: Path, idle: float = IDLE_SECONDS, kept: float = KEPT_SEC
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        _unreadable()
+        unreadable()
         async with _own_point(folder) as own:
             resident = Resident(folder, own, kept)
             adopting = asyncio.create_task(resident.adopt())
             await _listen(resident, idle)
             adopting.cancel()
-
-
-def _unreadable() -> None:
-    """No other process of the user reads this one's memory, nor does a core file keep it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "linux":
-        refused = libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    elif sys.platform == "darwin":
-        refused = libc.ptrace(_PT_DENY_ATTACH, 0, None, 0)
-    else:
-        return
-    if refused:
-        raise ConfigurationFault("local.memory", "The system does not keep this process's memory from others.")
 
 
 @asynccontextmanager

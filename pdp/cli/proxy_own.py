@@ -76,6 +76,7 @@ class OwnProxy:
         if self.confinement != Confinement():
             raise click.UsageError("what the server may reach is said when it is pinned: with --pin")
         logs.configure("error", "text")
+        hook.unreadable()  # it will hold tokens
         home = self._opened(make=False)
         server = home.server_of(self.command, Path.cwd())
         if server is None or (self.server or server.id) != server.id:

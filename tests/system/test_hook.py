@@ -145,6 +145,21 @@ def test_what_signs_and_approves_is_out_of_reach_of_reading(own: Hooked) -> None
         assert "where decisions are made" in blocked(own.run(tool, asked, cwd="/etc"))
 
 
+def test_an_approval_outlives_a_restart_of_the_agent(own: Hooked) -> None:
+    """Each start is another session; the same call joins the request that is open, elsewhere and others do not."""
+    own.install("--patience", "0")
+    for session in ("s1", "s2"):
+        blocked(own.run("Bash", {"command": "make"}, session_id=session))
+    _, screen = own.types(["approvals", "list", "--proxy-state", str(own.state)])
+    (found,) = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)
+    approve = ["approvals", "approve", found, "--proxy-state", str(own.state)]
+    code, screen = own.types(approve, ("Type the code shown above to approve", found))
+    assert code == 0, screen
+    blocked(own.run("Bash", {"command": "make"}, session_id="s3", cwd="/etc"))
+    assert own.run("Bash", {"command": "make"}, session_id="s3")[0] == 0
+    blocked(own.run("Bash", {"command": "make"}, session_id="s3"))  # once
+
+
 # without the one right of root by which it reads the memory of others, so that it is a user like any other
 PLAIN = (
     sys.executable, "-c",
@@ -437,6 +452,8 @@ def test_a_named_decision_point_decides(organisation: Served, own: Hooked) -> No
     assert own.run("mcp__forge__git_status", {"repo_path": "/w"})[0] == 0
     blocked(own.run("mcp__git__git_reset", {"repo_path": "/w"}))
     blocked(own.run("Bash", {"command": "ls"}))  # nobody pinned what the agent itself has
+    for kept in (bearer, caller):
+        assert "where decisions are made" in blocked(own.run("Read", {"file_path": str(kept)}))
     assert {r["subject"]["id"] for r in organisation.records("decision") if r.get("effect") == "allow"} == {ALICE.id}
     bearer.write_text("nobody")
     blocked(own.run("mcp__git__git_status", {"repo_path": "/w"}))
