@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 MAX_EXPRESSIONS = 64
@@ -15,6 +16,7 @@ _OPENERS = {  # with what closes each
     "{%": "%}",
     "${": "}",  # JSP, Freemarker, Mako, Thymeleaf, JavaScript
     "#{": "}",  # Ruby, JSF, Pug
+    "%{": "}",  # OGNL, Ruby's formats
     "*{": "}",
     "~{": "}",
     "@{": "}",
@@ -49,6 +51,14 @@ _COMPUTES = re.compile(
     r"|\d-\d|\[\s{0,4}['\"\w]|__|::|\?new"
 )
 _COMPUTES_FOR_SURE = re.compile(r"\w\(|[\w'\")]\s{0,4}[*+/%]\s{0,4}[\w'\"(]|__|\?new|[$#*{@]\{")
+# within single braces, of formats: what is taken from a field, and what is worked out
+_CHAIN = re.compile(r"(?<![{$#*~@%])\{ ?(\w*(?:\.[A-Za-z_]\w*|\[[^\[\]{}]{1,64}\])+) ?(?:![rsa])?(?::[^{}]{0,64})?\}")
+_SUM = re.compile(r"\{\s?\d{1,9}\s?[*+/-]\s?\d{1,9}\s?\}")
+_LOOKUP = re.compile(  # of Log4j and Commons Text
+    r"[\w${}:-]*?(?:jndi|env|sys|java|lower|upper|main|ctx|log4j|bundle|k8s|docker|spring|base64|script|url|dns|file|const"
+    r"|xml|urlEncoder|urlDecoder|sd|web):|::-",
+    re.IGNORECASE,
+)
 _FIELD = re.compile(r"[-=!&~+]?\s*[@$\w][\w$.-]*\s*[-~+]?")
 _OBJECTS = frozenset(
     tomllib.loads(Path(__file__).with_name("code_names.toml").read_text(encoding="utf-8"))["other"]["engine_objects"]
@@ -58,6 +68,7 @@ _OBJECTS = frozenset(
 def expressions_of(text: str) -> Iterator[tuple[str, str]]:
     """`template` for an expression that computes or hands out an engine's own objects, `field` for one that names
     something; each with what stands between the delimiters."""
+    yield from islice(_in_braces(text), MAX_EXPRESSIONS)
     never: set[str] = set()
     at = 0
     for _ in range(MAX_EXPRESSIONS):
@@ -81,14 +92,28 @@ def expressions_of(text: str) -> Iterator[tuple[str, str]]:
     yield "template", ""  # so many are no data
 
 
+def _in_braces(text: str) -> Iterator[tuple[str, str]]:
+    for found in _CHAIN.finditer(text):
+        names = re.findall(r"\w+", found[1])
+        severe = any(name.startswith("_") for name in names) or _is_of_engine(names[0])
+        yield ("template" if severe else "field"), found[1]
+    yield from (("template", found[0]) for found in _SUM.finditer(text))
+
+
 def _code(opener: str, inner: str) -> str:
     if opener in _LOOSE:
         return "template" if _COMPUTES_FOR_SURE.search(inner) else ""
+    if opener == "${" and _LOOKUP.match(inner):
+        return "template"
     if opener in _RUN or _COMPUTES.search(inner):
         return "template"
     named = _FIELD.fullmatch(inner)
-    if named and re.split(r"[.\s]", inner.strip("-=!&~+@$ "), maxsplit=1)[0].lower() in _OBJECTS:
+    if named and _is_of_engine(re.split(r"[.\s]", inner.strip("-=!&~+@$ "), maxsplit=1)[0]):
         return "template"
     if opener in _STATEMENTS and not named:
         return "template"
     return "field"
+
+
+def _is_of_engine(name: str) -> bool:
+    return name.lower() in _OBJECTS
