@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ import click
 from pdp.confinement import Confinement
 
 _PATH = click.Path(exists=True, path_type=Path)
+_MOST_LOOKED_AT, _PEM_BYTES = 200, 16_384
 
 
 def confinement_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,8 +66,9 @@ def refuse_reach(
             )
 
 
-def say_confinement(rules: Confinement | None, server: str) -> None:
-    """Say on standard error what a server's process may reach, and what of that this machine cannot hold it to."""
+def say_confinement(rules: Confinement | None, server: str, folder: Path | None = None) -> None:
+    """Say on standard error what a server's process may reach, what of that this machine cannot hold it to, and
+    whether private keys lie in the folder that it works in, by default this process's."""
     if rules is None:
         click.echo(f"{server}: its process is not confined: it has your rights.", err=True)
         return
@@ -73,3 +77,16 @@ def say_confinement(rules: Confinement | None, server: str) -> None:
     click.echo(f"{server}: its process is confined: an empty home, {network}, {written}.", err=True)
     for text in rules.lacking():
         click.echo(f"{server}: NOT CONFINED: {text}.", err=True)
+    working = (folder or Path.cwd()).resolve()
+    if not Path.home().resolve().is_relative_to(working) and _holds_keys(working):
+        click.echo(f"{server}: it may read the private keys in its working folder: keep them elsewhere.", err=True)
+
+
+def _holds_keys(folder: Path) -> bool:
+    """Whether a private key lies in a folder, or in one directly below, by the usual names."""
+    named = itertools.chain.from_iterable(folder.glob(each) for each in ("*.pem", "*.key", "*/*.pem", "*/*.key"))
+    for path in itertools.islice(named, _MOST_LOOKED_AT):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if b"PRIVATE KEY-----" in file.read(_PEM_BYTES):
+                return True
+    return False

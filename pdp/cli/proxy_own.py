@@ -66,7 +66,7 @@ class OwnProxy:
             Path(server.folder),
             server.confinement,
         )
-        say_confinement(server.confinement, server.id)
+        say_confinement(server.confinement, server.id, Path(server.folder))
         listed = asyncio.run(read_listed(source, timeout_seconds=_START_SECONDS))
         proxy_pin.pin(home, server, listed)
         _say(f"the agent starts: {shlex.join(['pdp', 'proxy', *self._state(), '--', *self.command])}")
@@ -83,7 +83,7 @@ class OwnProxy:
             raise self._not_pinned()
         _say(f"{server.id} is decided by a decision point of your own, in development mode.")
         _apart(home, server)
-        say_confinement(server.confinement, f"pdp proxy: {server.id}")
+        say_confinement(server.confinement, f"pdp proxy: {server.id}", Path(server.folder))
         _say(f"it may offer {_counted(home, server)}, which you have read; all else is refused.")
         _say("what only reads goes through; the rest waits for you, and is listed by " + self._approvals("list"))
         _say(f"policy and records are in {home.folder}; who can write there decides.")

@@ -364,6 +364,17 @@ def test_a_server_may_not_read_the_key_that_signs_what_is_seen_of_it(post: Post,
     assert not list(post.folder.iterdir())
 
 
+def test_private_keys_in_its_working_folder_are_told(
+    tmp_path: Path, plan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    key, _ = generate("watcher", tmp_path_factory.mktemp("keys"))
+    monkeypatch.chdir(tmp_path)
+    args = ["watch", str(plan), "--key", str(key), "--out", str(tmp_path), "--once"]
+    assert "private keys in its working folder" not in CliRunner().invoke(cli, args).stderr
+    generate("ann", tmp_path / "signers")
+    assert "private keys in its working folder" in CliRunner().invoke(cli, args).stderr
+
+
 def test_it_looks_again_after_each_interval(post: Post, plan: Path) -> None:
     watcher = Watcher(load_plan(plan), post.folder / "gone", read_private(post.secret), lambda: NOW)
     waited: list[float] = []
