@@ -25,39 +25,6 @@ def test_modules_have_names_that_say_something() -> None:
     assert [path for path in MODULES if path.stem in SAYS_NOTHING] == []
 
 
-# Names that once were, by the table of issue 10: one concept has one word, and it is the field's.
-RETIRED_MODULES = {
-    "tending", "surroundings", "instruments", "people", "signals", "entrance", "establish", "escalate", "escalation",
-    "resuming", "repeat", "suppose", "kills", "looking", "sight", "attention", "attempts", "judged", "worlds", "rig",
-    "matter", "said", "sittings", "written", "front", "inert", "sighting", "meetings", "fold", "following", "acting",
-    "desk", "operating", "staff", "office", "wanted", "asked", "count", "operation", "pending", "questions",
-    "tooling",
-}  # fmt: skip
-RETIRED_FILES = {
-    "pdp/folder.py", "pdp/client/asking.py", "pdp/client/reading.py", "pdp/policy/gate/trial.py",
-    "pdp/registry/wording.py", "pdp/adapters/grpc/answers.py", "pdp/service/approvals/opening.py",
-}  # fmt: skip
-RETIRED_CLASSES = {
-    "Tended", "Established", "Onlooker", "Places", "KillQuota", "Viewer", "Desk", "AsyncDesk", "Reach", "Court",
-    "Wanted", "Held", "Spelled", "Trouble", "Surroundings", "Entrance", "CallUnderDecision", "Evaluated",
-    "Escalation", "Asking", "Ended",
-    "Report", "Problem", "Place", "Stage", "Server", "Why", "Opened", "Attempt",
-}  # fmt: skip
-
-
-def test_retired_names_stay_retired() -> None:
-    packages = {path.parent.name for path in MODULES}
-    assert RETIRED_MODULES & ({path.stem for path in MODULES} | packages) == set()
-    assert RETIRED_FILES & {path.relative_to(ROOT).as_posix() for path in MODULES} == set()
-    classes = {
-        node.name
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_bytes()))
-        if isinstance(node, ast.ClassDef)
-    }
-    assert RETIRED_CLASSES & classes == set()
-
-
 def test_a_class_name_names_one_thing() -> None:
     """A protocol and its implementation have two names as well. The client is apart: its values mirror the API."""
     first: dict[str, str] = {}
@@ -68,15 +35,6 @@ def test_a_class_name_names_one_thing() -> None:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 assert first.setdefault(node.name, where) == where, (node.name, first[node.name], where)
-
-
-def test_prose_names_the_actor() -> None:
-    """The caller, an operator, an attacker: a word of the field stands where "whoever" would hide it."""
-    found = subprocess.run(
-        ["git", "grep", "-niw", "whoever", "--", "pdp/**.py", "devtools", "docs", "CONTRIBUTING.md", ":!pdp/v1"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert found.stdout == ""
 
 
 def test_revisions_of_the_store_stand_in_one_line() -> None:

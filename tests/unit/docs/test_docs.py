@@ -29,7 +29,6 @@ PAGES = sorted(
     [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "changes").glob("*.md"),
         *(ROOT / "rego").rglob("*.md"),
         *(ROOT / "deploy").rglob("*.md"),
         *(ROOT / "examples").glob("*.md"),
@@ -76,8 +75,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_links_lead_somewhere(page: Path) -> None:
+def links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("https://", "mailto:")):
@@ -196,8 +194,7 @@ def test_rules_about_arguments_may_become_active_and_deny_whatever_type(tmp_path
     assert report.findings == ()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_a_page_has_at_most_2000_words(page: Path) -> None:
+def has_at_most_2000_words(page: Path) -> None:
     """A longer page answers more than one question: split it."""
     assert page.name == "CHANGELOG.md" or len(page.read_text().split()) <= 2000
 
@@ -236,14 +233,12 @@ def test_a_decision_has_a_status_and_names_the_one_that_takes_its_place() -> Non
     assert [(old, new) for old, new in replaced if new not in status[old]] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_python_is_python(page: Path) -> None:
+def python_is_python(page: Path) -> None:
     for text in blocks(page, "python"):
         ast.parse(text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_what_python_imports_of_the_product_is_there(page: Path) -> None:
+def imports_are_there(page: Path) -> None:
     for node in (node for text in blocks(page, "python") for node in ast.walk(ast.parse(text))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pdp":
             if node.module in OF_FRAMEWORKS:  # these examples run in another environment
@@ -287,14 +282,12 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_nobody_is_told_to_install_the_package_of_that_name_from_an_index(page: Path) -> None:
+def installs_no_package_of_somebody_else(page: Path) -> None:
     """On PyPI it is somebody else's."""
     assert re.findall(r"pip install [^`\n]*?(?<![\w./-])pdp\b(?!\.)[^`\n]*", page.read_text()) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_commands_exist(page: Path) -> None:
+def commands_exist(page: Path) -> None:
     """Every `pdp ...` that is shown names commands and options that there are."""
     text = re.sub(r" \\\n\s*", " ", page.read_text())
     for line in re.findall(r"(?:^    (?:\$ )?|`)(?:\.venv/bin/)?pdp ([a-z][^`\n]*)", text, re.MULTILINE):
@@ -312,8 +305,7 @@ def test_commands_exist(page: Path) -> None:
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_files_of_code_that_a_page_names_are_there(page: Path) -> None:
+def files_of_code_are_there(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     named = set(re.findall(r"`([\w./-]+\.(?:py|rego|toml|proto|sh))`", text)) - OF_READERS
     gone = [path for path in named if not any(each.endswith(f"/{path}") for each in CODE)]
@@ -362,3 +354,17 @@ def test_what_a_script_imports_of_the_product_is_there(script: Path) -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"pdp", "support"}:
             names = ", ".join(alias.name for alias in node.names)
             exec(f"from {node.module} import {names}", {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_is_true(page: Path) -> None:
+    for check in (
+        links_lead_somewhere,
+        has_at_most_2000_words,
+        python_is_python,
+        imports_are_there,
+        installs_no_package_of_somebody_else,
+        commands_exist,
+        files_of_code_are_there,
+    ):
+        check(page)
