@@ -23,6 +23,7 @@ from pdp.doctor.answers import CONTROLS, FAULTS
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same
 NOT_INSPECTED = {"litellm": "it gives a guardrail nothing by which a result belongs to a call"}
 ERRORS_UNSEEN = {"openai": "it makes a text of a tool's error, and says so to nobody"}
+TOGETHER = ("langchain", "strands")  # whose drivers resume every call of a turn that waits
 AWAY = "unix:/nonexistent/pdp.sock"
 
 
@@ -160,6 +161,22 @@ def test_of_two_calls_in_one_turn_one_waits_and_each_runs_once(found: Served, ru
         waits = run.resume()
     assert waits.told == "carried out"
     assert sorted(waits.ran) == sorted([["git_reset", asked], STATUS])
+
+
+def test_of_two_calls_in_one_turn_both_wait_and_each_runs_once(
+    found: Served, framework: tuple[str, str], run: Driven
+) -> None:
+    if framework[0] not in TOGETHER:
+        pytest.skip("its driver resumes one call of a turn")
+    first, second = ({"repo_path": f"/both/{name}/{time.monotonic_ns()}"} for name in ("first", "second"))
+    waits, pages = run.call("git_reset", first, **known(found, also=["git_reset", second])), set[str]()
+    while waits.waiting is not None:
+        pages.add(waits.waiting["approval_url"])
+        approve(found.world, waits.waiting["approval_url"])
+        waits = run.resume()
+    assert len(pages) >= 2
+    assert (waits.told, waits.also) == ("carried out", "carried out")
+    assert sorted(waits.ran, key=str) == sorted([["git_reset", first], ["git_reset", second]], key=str)
 
 
 def test_what_is_cut_out_of_a_result_never_reaches_the_model(

@@ -1,20 +1,21 @@
 """LangChain agents (`create_agent`; langchain 1.4.7, langgraph 1.2.22): a middleware around each tool.
 
 A call that waits interrupts the graph (`interrupt()`, which needs a checkpointer). However the graph is resumed, the
-call is asked again; the value of the resume counts for nothing.
+call is asked again; the value of the resume counts for nothing. Of several interrupts langgraph takes a resume by ids
+alone: `resumed` makes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp
-from langgraph.types import interrupt
+from langgraph.types import Command, Interrupt, interrupt
 from typing_extensions import override
 
 from pdp.adapters.frameworks.tool_guard import CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
@@ -75,6 +76,13 @@ class ToolGuardMiddleware(AgentMiddleware):
         thread = request.runtime.config.get("configurable", {}).get("thread_id", "")
         known, asked = self._identify(request.runtime.context).in_run(str(thread)), request.tool_call
         return FrameworkCall(asked["name"], asked["args"], asked["id"] or "", known)
+
+
+def resumed(interrupts: Iterable[Interrupt]) -> Command[Any]:
+    """The command by which every call among these that waits is asked again: `result["__interrupt__"]`, or a state's
+    `interrupts`. A question of a tool's own is left open."""
+    ours = [each for each in interrupts if isinstance(each.value, Mapping) and "resume_token" in each.value]
+    return Command(resume=dict.fromkeys((each.id for each in ours), "again"))
 
 
 def _refused(request: ToolCallRequest, verdict: CallVerdict) -> ToolMessage:

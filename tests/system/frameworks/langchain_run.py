@@ -11,9 +11,9 @@ from langchain.tools import tool
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 
 from examples.frameworks.langchain_agent import guarded
+from pdp.adapters.frameworks.langchain import resumed
 
 
 class Model(GenericFakeChatModel):
@@ -43,7 +43,8 @@ class Agent:
             update = {"messages": [last.model_copy(update={"tool_calls": [changed]})]}
             self._config = self._agent.update_state(self._config, update, as_node="model")
             return self._state(await self._agent.ainvoke(None, self._config, context=self._run.identity))
-        resume = functools.partial(self._agent.invoke, Command(resume="again"), self._config)
+        waits = resumed(self._agent.get_state(self._config).interrupts)
+        resume = functools.partial(self._agent.invoke, waits, self._config)
         return self._state(await asyncio.to_thread(resume, context=self._run.identity))
 
     def _state(self, result: Any) -> Any:
