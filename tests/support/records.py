@@ -92,7 +92,8 @@ async def permitted(world: World, body: Any, **more: Any) -> bool:
     return bool(said.json()["decision"])
 
 
-# The eight decisions of the fixture (certification scenario, Required Policy Behaviour), with and without context
+# The eight decisions of the fixture (certification scenario, Required Policy Behaviour), and that of properties which
+# nobody declares (2.2.8), with and without context
 
 FIXTURE = [
     (asks(ALICE, READ, ACTIVE), True),
@@ -103,4 +104,12 @@ FIXTURE = [
     (asks(sent(BOB, role="admin"), WRITE, sent(ARCHIVED, status="archived")), True),
     (asks(ALICE, sent(DELETE, soft=True), ACTIVE), True),
     (asks(ALICE, sent(DELETE, soft=False), ACTIVE), False),
+    (
+        asks(
+            sent(ALICE, department="Sales", role="manager"),
+            sent(READ, method="GET"),
+            sent(ACTIVE, status="active", owner="bob"),
+        ),
+        True,
+    ),
 ]

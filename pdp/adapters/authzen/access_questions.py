@@ -2,8 +2,8 @@
 
 A subject in a body is on its caller's word: it counts where the caller may vouch for the issuer of its type, and else
 the call has none. The properties of subject and resource count where the caller may vouch for them, and the pinned
-schema of the operation declares them; whatever else is said, `context` first, stands among what is only asserted, and
-can only tighten. What the action itself is done with is checked with the schema as a tool's arguments are.
+schema of the operation declares them; those of the action are checked by that schema as a tool's arguments are.
+Whatever else is said, `context` first, stands among what is only asserted, and can only tighten.
 """
 
 from __future__ import annotations
@@ -149,16 +149,21 @@ def ask(asked: AccessQuestion, caller: Caller, options: AuthzenOptions, schema: 
     subject, action, resource = asked.subject, asked.action, asked.resource
     server = options.server_of(resource.type)
     declared = schema(server, operation_of(resource.type, action.name))
-    vouched, asserted = {}, {}
-    for name, entity in (("subject", subject), ("resource", resource)):
-        known = _declared(declared, name) if caller.may_assert.properties else frozenset()
-        vouched[name] = {key: value for key, value in entity.properties.items() if key in known}
-        if rest := {key: value for key, value in entity.properties.items() if key not in known}:
+    vouching = caller.may_assert.properties
+    counts: dict[str, Object] = {}
+    asserted: dict[str, Json] = {}
+    for name, said, known in (
+        ("subject", subject.properties, _declared(declared, "subject") if vouching else ()),
+        ("action", action.properties, _declared(declared, "action") if _closed(declared) else action.properties),
+        ("resource", resource.properties, _declared(declared, "resource") if vouching else ()),
+    ):
+        counts[name] = {key: value for key, value in said.items() if key in known}
+        if rest := {key: value for key, value in said.items() if key not in known}:
             asserted[name] = {"properties": rest}
     arguments: Json = {
-        "subject": {"type": subject.type, "properties": vouched["subject"]},
-        "action": {"properties": dict(action.properties)},
-        "resource": {"type": resource.type, "id": resource.id, "properties": vouched["resource"]},
+        "subject": {"type": subject.type, "properties": counts["subject"]},
+        "action": {"properties": counts["action"]},
+        "resource": {"type": resource.type, "id": resource.id, "properties": counts["resource"]},
     }
     extra: dict[str, Json] = {**asserted, **({"context": dict(asked.context)} if asked.context else {})}
     # the caller itself is the agent: it is what acts for the subject
@@ -185,12 +190,23 @@ def credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credenti
     return AssertedClaims(known.issuer, subject.id, canonical(claims))
 
 
-def _declared(schema: Json, entity: str) -> frozenset[str]:
-    """The properties of subject or resource that an operation's schema declares."""
+def _properties(schema: Json, entity: str) -> Object:
+    """What an operation's schema says of the properties of subject, action or resource."""
     found = schema
-    for step in ("properties", entity, "properties", "properties", "properties"):
+    for step in ("properties", entity, "properties", "properties"):
         found = found.get(step) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _declared(schema: Json, entity: str) -> frozenset[str]:
+    found = _properties(schema, entity).get("properties")
     return frozenset(found) if isinstance(found, Mapping) else frozenset()
+
+
+def _closed(schema: Json) -> bool:
+    """Whether a schema says of every property of the action that it does not declare no more than that it is none."""
+    said = _properties(schema, "action")
+    return said.get("additionalProperties") is False and not {"patternProperties", "allOf", "$ref"} & set(said)
 
 
 def of_candidate(asked: AccessQuestion, searched: str, found: str) -> AccessQuestion:

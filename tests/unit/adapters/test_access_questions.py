@@ -91,6 +91,36 @@ def test_without_the_right_no_property_counts() -> None:
     assert json.loads(found.extra)["subject"]["properties"] == BODY["subject"]["properties"]
 
 
+def _of_action(**said: Any) -> dict[str, Any]:
+    action = {**_CLOSED, "properties": {"properties": {"type": "object", "properties": {"soft": {}}, **said}}}
+    return {**SCHEMA, "properties": {**SCHEMA["properties"], "action": action}}
+
+
+def test_a_property_of_the_action_that_is_not_declared_is_only_asserted() -> None:
+    body = {**BODY, "action": {"name": "write", "properties": {"soft": True, "method": "GET"}}}
+    found = asked(body, schema=_of_action(additionalProperties=False), properties=False)
+    assert target(found)[1]["action"] == {"properties": {"soft": True}}
+    assert json.loads(found.extra)["action"] == {"properties": {"method": "GET"}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"additionalProperties": True},
+        {"additionalProperties": {"type": "string"}},
+        {"additionalProperties": False, "patternProperties": {"^m": {"type": "number"}}},
+        {"additionalProperties": False, "allOf": [{}]},
+        {"additionalProperties": False, "$ref": "#/$defs/a"},
+    ],
+)
+def test_what_a_schema_says_of_other_properties_of_the_action_is_checked(said: dict[str, Any]) -> None:
+    body = {**BODY, "action": {"name": "write", "properties": {"soft": True, "method": "GET"}}}
+    found = asked(body, schema=_of_action(**said))
+    assert target(found)[1]["action"] == {"properties": {"soft": True, "method": "GET"}}
+    assert "action" not in json.loads(found.extra)
+
+
 def test_a_type_that_is_not_configured_is_nobody() -> None:
     found = asked({**BODY, "subject": {"type": "robot", "id": "alice"}})
     assert isinstance(found.credential, NoCredential)
