@@ -228,13 +228,17 @@ def test_a_pdp_that_is_slow_is_no_permission(envoy: GitEnvoy, pdp: Spawned, mode
     assert not envoy.staged()
 
 
+def stated(envoy: GitEnvoy) -> dict[str, str]:
+    """The headers of Alice's client."""
+    token = envoy.world.token(sandbox.ALICE, time.time_ns())
+    given = {"mcp-protocol-version": HANDSHAKE, "accept": "application/json, text/event-stream"}
+    return {"content-type": "application/json", **given, "authorization": f"Bearer {token}"}
+
+
 def raw(envoy: GitEnvoy, body: Any, **headers: str) -> httpx.Response:
     """A request as no SDK would send it."""
-    stated = {"mcp-protocol-version": HANDSHAKE, "accept": "application/json, text/event-stream"}
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
-    token = envoy.world.token(sandbox.ALICE, time.time_ns())
-    given = {"content-type": "application/json", **stated, "authorization": f"Bearer {token}", **headers}
-    return httpx.post(envoy.url, **content, headers=given, timeout=LIMIT)
+    return httpx.post(envoy.url, **content, headers={**stated(envoy), **headers}, timeout=LIMIT)
 
 
 def test_what_no_sdk_sends_is_refused(envoy: GitEnvoy, pdp: Spawned) -> None:
@@ -253,6 +257,14 @@ def test_what_no_sdk_sends_is_refused(envoy: GitEnvoy, pdp: Spawned) -> None:
         assert answer.status_code == 200 or answer.json()["id"] is None
     for method in ("GET", "DELETE", "PUT"):
         assert httpx.request(method, envoy.url, timeout=LIMIT).status_code == 405
+    status = call("git_status", at(envoy), version=HANDSHAKE)
+    for name in ("mcp_name", "mcp_param_repo_path", "x_user"):
+        answer = raw(envoy, status, **{name: "git_add"})
+        assert (answer.status_code, answer.content) == (400, b"Bad Request"), name  # Envoy's own
+    for query in ("?", "?tool=git_add", "?x=1&y"):
+        answer = httpx.post(f"{envoy.url}{query}", json=status, headers=stated(envoy), timeout=LIMIT)
+        assert (answer.status_code, "query" in answer.json()["error"]["message"]) == (400, True), query
+    assert "session" in raw(envoy, status).text.lower()  # the server's own: it was let through
     other = envoy.url.replace("/git/mcp", "/mcp")
     assert httpx.post(other, json=add, timeout=LIMIT).status_code == 404
     assert httpx.post(f"{envoy.url}%2f..", json=add, timeout=LIMIT).status_code in (400, 404)

@@ -48,6 +48,7 @@ OVER: dict[str, Any] = {
         "routes": [
             {"path": PATH, "host": "mcp.acme.example", "server": "git"},
             {"path": "/all/mcp", "server": "git", "tool_prefix": "git__"},
+            {"path": "/queries/mcp", "server": "git", "queries": ["tenant=acme", "a=1&b=2"]},
         ],
         "principals_issuer": WORKLOADS,
     },
@@ -225,10 +226,45 @@ def test_a_token_that_is_only_not_enough_is_no_reason_to_sign_in(server: Served)
 
 def test_a_server_is_found_by_its_route(server: Served) -> None:
     assert asked(server, alice(server, server="")).passes
-    assert asked(server, alice(server, server="", path=f"{PATH}?x=1")).passes
     request = alice(server, server="")
     request.attributes.request.http.host = "other.example"
     assert asked(server, request).noted["code"] == "gateway.route"
+
+
+@pytest.mark.parametrize("route", ["of the configuration", "of the gateway"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_query_passes_only_where_the_route_lists_it(server: Served, route: str, method: str) -> None:
+    def there(path: str) -> Answer:
+        request = alice(server, path=path, method=method, server="" if route == "of the configuration" else "git")
+        if route == "of the gateway":
+            request.attributes.context_extensions["pdp_queries"] = "tenant=acme a=1&b=2"
+        return asked(server, request)
+
+    expected = there("/queries/mcp")
+    assert (expected.passes or expected.noted["code"]) == (method == "POST" or "gateway.method")
+    for query in ("tenant=acme", "a=1&b=2"):
+        answer = there(f"/queries/mcp?{query}")
+        assert (answer.passes, answer.noted) == (expected.passes, answer.noted)
+        assert answer.noted.get("code") == expected.noted.get("code")
+    before = len(server.records("decision"))
+    others = ("", "tenant=acm", "tenant=acme&x", "tenant=ACME", "tenant=%61cme", "tenant=acme?", "b=2&a=1", "x=1#y")
+    for query in (*others, "#y"):
+        answer = there(f"/queries/mcp?{query}")
+        assert (answer.error, answer.noted["code"]) == ((400, -32600, None), "request.malformed"), query
+        assert "query" in answer.body["error"]["message"]
+    assert there("/queries/mcp#y").noted["code"] == "request.malformed"
+    assert len(server.records("decision")) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["mcp_name", "MCP_Protocol_Version", "mcp-param_repo_path", "content_type", "Authorization_", "mcp_x"]
+)
+def test_a_header_by_another_name_for_one_that_is_read_is_refused(server: Served, name: str) -> None:
+    answer = asked(server, alice(server, headers={name: "git_reset"}))
+    if name == "Authorization_":
+        assert answer.passes
+        return
+    assert (answer.error, answer.noted["code"]) == ((400, -32600, None), "request.malformed")
 
 
 @pytest.mark.parametrize("route", ["of the configuration", "of the gateway"])

@@ -144,6 +144,14 @@ def test_nobody_and_who_has_no_role_get_nothing(server: Served, method: str, par
         denied(checked(server, request(params, method=method, bearer=bearer)))
 
 
+@both
+def test_nobody_hears_even_of_lists(server: Served, version: str) -> None:
+    for bearer in ("", "x.y.z", server.alice()[:-2]):
+        answer = through_envoy(server, "subscriptions/listen", listen(), version, bearer=bearer)
+        assert answer.error == (200, -32001, 7)
+        denied(checked(server, request(listen(), method="subscriptions/listen", bearer=bearer)))
+
+
 @pytest.mark.parametrize(("method", "params"), MALFORMED)
 def test_parameters_of_another_form_are_no_question(server: Served, method: str, params: dict[str, Any]) -> None:
     before = len(server.records("decision"))

@@ -22,6 +22,7 @@ from pdp.client.values import Claims, Credential, Decision, Inspected, Listing, 
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
+from pdp.core.methods import TOOL_LIST
 from pdp.core.request import Caller, Role
 from pdp.ports import Clock, Entropy
 from pdp.v1 import decision_pb2
@@ -72,9 +73,14 @@ class Deciding:
         self, asked: Asked, calls: Sequence[CallParameters], caller: Caller, seconds: float
     ) -> Decision | None:
         """The decision about requests that pass together or not at all, ready within `seconds`: the last one, or the
-        first that is no allow; None for none. Where a call of a tool means another tool, about that one first. Raises
-        what `Decide` raises."""
+        first that is no allow. Where a call of a tool means another tool, about that one first. Of a listener that
+        wants to hear of lists alone the subject may list, or it is denied; None if it may. Raises what `Decide` and
+        `FilterTools` raise."""
         decision: Decision | None = None
+        if not calls:
+            found = await self.listed(asked, TOOL_LIST, (), caller)
+            if not found.allowed:
+                return Decision(False, "deny", found.decision_id, found.reasons, found.safe_message)
         for call in calls:
             try:
                 meant = _SEARCH.meant(call) if call.kind == "tool" else None

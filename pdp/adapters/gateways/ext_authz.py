@@ -44,6 +44,7 @@ SERVICE = "envoy.service.auth.v3.Authorization"
 # of a route's context_extensions
 SERVER_KEY, PREFIX_KEY, METADATA_KEY = "pdp_server", "pdp_tool_prefix", "pdp_resource_metadata"
 OBSERVE_KEY = "pdp_observe"  # "true": the gateway carries out what policy does not bind, in a pilot
+QUERIES_KEY = "pdp_queries"  # separated by spaces
 _INVALID = 'error="invalid_token", '
 _SIGN_IN = {"subject.missing": "", "subject.expired": _INVALID, "subject.revoked": _INVALID}  # a sign-in mends these
 _OK, _DENIED = grpc.StatusCode.OK.value[0], grpc.StatusCode.PERMISSION_DENIED.value[0]
@@ -66,11 +67,12 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class _Route:
     """The registered server of a route, the prefix of its tools there, and where its resource metadata is; "" for
-    none."""
+    none. `queries` are those that requests may have."""
 
     server: str
     prefix: str
     metadata: str
+    queries: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -126,6 +128,8 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         async with self._deciding.admit(context, "Check") as caller:
             request = http_request(attributes)
             route = self._route(attributes, request, caller)
+            if request.query is not None and request.query not in route.queries:
+                raise Malformed("path", f"has a query that is not in {QUERIES_KEY} or gateways.routes[].queries")
             if request.method != "POST":
                 return self._bodiless(request)
             message = mcp_message(request, self._deciding.options.max_body_bytes)
@@ -153,11 +157,12 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
     def _route(self, attributes: ext_authz_pb2.AttributeContext, request: HttpRequest, caller: Caller) -> _Route:
         """The route as the gateway says it, else as it is configured. Raises Forbidden for one without a server, or
         with one that the caller does not front."""
-        route = _Route(
-            *(attributes.context_extensions.get(key, "") for key in (SERVER_KEY, PREFIX_KEY, METADATA_KEY))
+        server, prefix, metadata, queries = (
+            attributes.context_extensions.get(key, "") for key in (SERVER_KEY, PREFIX_KEY, METADATA_KEY, QUERIES_KEY)
         )
+        route = _Route(server, prefix, metadata, queries.split())
         if not route.server and (found := self._deciding.options.route_at(request.host, request.path)) is not None:
-            route = _Route(found.server, found.tool_prefix, found.resource_metadata or "")
+            route = _Route(found.server, found.tool_prefix, found.resource_metadata or "", found.queries)
         if not route.server:
             raise Forbidden(
                 "gateway.route",

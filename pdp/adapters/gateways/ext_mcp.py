@@ -48,6 +48,7 @@ _DELIMITER, _URI_DELIMITER = "_", "+"
 _MAX_LIST_BYTES, _MAX_LIST_VALUES = 4 << 20, 1 << 18
 _LIST_DEPTH = 66  # two around a definition of 64
 _RESULT_VALUES = 1 << 18
+_OF_A_LIST = ("nextCursor", "resultType")  # what a list says beside its members; nothing else is passed on
 _EXACT = 2**53
 _SAFE = SAFE_MESSAGES[Effect.DENY]
 _Code = ext_mcp_pb2.AuthorizationError
@@ -180,7 +181,8 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         # what several servers could have listed is nobody's
         names = [one[of.identity] for one in listed[of.member]]
         visible = [seen[name][0] for name in names if len(seen.get(name, ())) == 1]
-        return await asyncio.to_thread(canonical, {**listed, of.member: visible, **self._caching(listed, until)})
+        beside: dict[str, Json] = {name: listed[name] for name in _OF_A_LIST if isinstance(listed.get(name), str)}
+        return await asyncio.to_thread(canonical, {**beside, of.member: visible, **self._caching(listed, until)})
 
     async def _result(
         self, response: ext_mcp_pb2.McpResponse, caller: Caller

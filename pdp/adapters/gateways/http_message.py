@@ -35,7 +35,7 @@ from pdp.core.methods import COMPLETE, LISTEN, PROMPT_GET, RESOURCE_READ, SUBSCR
 from pdp.core.strict_json import MAX_DEPTH, parse_object
 from pdp.vendored import ext_authz_pb2
 
-_PARAM = MCP_PARAM_HEADER_PREFIX.lower()
+_PARAM, _MCP = MCP_PARAM_HEADER_PREFIX.lower(), "mcp-"
 MESSAGE_DEPTH = MAX_DEPTH + 2  # the message and its parameters stand around the arguments
 _PARTIAL, _WHOLE = "x-envoy-auth-partial-body", ("false",)
 _REPLACED = "\N{REPLACEMENT CHARACTER}".encode()  # for what is no UTF-8, where the body is shown as text
@@ -91,7 +91,8 @@ class Malformed(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """The request at the gateway. Names of headers are in lower case; `path` has no query."""
+    """The request at the gateway. Names of headers are in lower case; `query` is what follows the path's question
+    mark, None without one."""
 
     method: str
     host: str
@@ -99,6 +100,7 @@ class HttpRequest:
     headers: Mapping[str, tuple[str, ...]] = field(repr=False)
     body: bytes = field(repr=False)
     whole: bool = True  # False: the gateway shows a part of the body
+    query: str | None = None
 
     def header(self, name: str) -> str:
         """The value of a header that stands there once at most; "" without it. Raises Malformed."""
@@ -125,7 +127,8 @@ class McpMessage:
 
 
 def http_request(attributes: ext_authz_pb2.AttributeContext) -> HttpRequest:
-    """The request of a CheckRequest. Raises Malformed for a header in two forms."""
+    """The request of a CheckRequest. Raises Malformed for a header in two forms, or by another name for one that is
+    read: servers behind CGI or WSGI take `_` for `-`."""
     http = attributes.request.http
     headers: dict[str, tuple[str, ...]] = {}
     for key, value in http.headers.items():
@@ -135,12 +138,21 @@ def http_request(attributes: ext_authz_pb2.AttributeContext) -> HttpRequest:
     for one in http.header_map.headers:
         text = one.raw_value.decode("latin-1") if one.raw_value else one.value
         headers[one.key.lower()] = (*headers.get(one.key.lower(), ()), text)
+    if any("_" in name and _is_read(name.replace("_", "-")) for name in headers):
+        raise Malformed("headers", "has `_` for `-` in a name")
     body = http.raw_body or http.body
-    host, path = http.host.lower(), http.path.partition("?")[0]
+    host, (path, mark, query) = http.host.lower(), http.path.partition("?")
+    if "#" in http.path:
+        raise Malformed("path", "has a fragment beside its query")
     whole = http.size == len(body) and headers.get(_PARTIAL, _WHOLE) == _WHOLE
     if not http.raw_body and _REPLACED in http.body:
         raise Malformed("body", "has characters that the gateway put in; it is to send bytes (pack_as_bytes: true)")
-    return HttpRequest(http.method, host.rpartition(":")[0] if _has_port(host) else host, path, headers, body, whole)
+    host = host.rpartition(":")[0] if _has_port(host) else host
+    return HttpRequest(http.method, host, path, headers, body, whole, query if mark else None)
+
+
+def _is_read(name: str) -> bool:
+    return name in _SINGLE or name.startswith(_MCP)
 
 
 def _has_port(host: str) -> bool:

@@ -12,6 +12,7 @@ from pdp.files.options import Options
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Path = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/[A-Za-z0-9._~/-]*$")]
 HEADER_URL = r"^https?://[!#-\[\]-~]{1,1000}$"  # a URL that is fit for a quoted string in a header
+Query = Annotated[str, StringConstraints(max_length=512, pattern=r"^[!\"$-~]*$")]
 Url = Annotated[str, StringConstraints(pattern=HEADER_URL)]
 DECIDED = frozenset({*CALLS, LISTEN})  # never pass without a decision
 PASSES = ("initialize", "server/discover", "ping", "notifications/initialized", "notifications/cancelled")
@@ -25,6 +26,12 @@ class RouteOptions(Options):
         None, description="The host without port; any without it.", examples=["mcp.acme.example"]
     )
     server: Name = Field(description="Id of the server in the registry.", examples=["git"])
+    queries: tuple[Query, ...] = Field(
+        (),
+        description="Queries with which a request may come, each exactly, without its question mark. A request with "
+        "another one is refused: the server would read what nobody decided.",
+        examples=[["tenant=acme"]],
+    )
     tool_prefix: Name | Literal[""] = Field(
         "",
         description="What the gateway puts before the server's own names of tools and prompts. Of a route with it no "

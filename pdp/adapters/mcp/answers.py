@@ -117,7 +117,7 @@ def _completed(given: Mapping[str, Any]) -> tuple[Kind, Any, dict[str, Any]]:
 
 def subscriptions(params: Mapping[str, Any] | None) -> tuple[CallParameters, ...]:
     """The resources of which a modern client wants to hear, each as the subscription that is decided. That a list has
-    changed is no secret: the list is decided. Raises NotACallError."""
+    changed is for everybody who may list. Raises NotACallError."""
     wanted = (params or {}).get("notifications")
     uris = wanted.get("resourceSubscriptions") if isinstance(wanted, Mapping) else None
     if not isinstance(uris, list | None) or len(uris or ()) > MAX_SUBSCRIPTIONS:

@@ -248,9 +248,12 @@ class Enforcement:
     # calls
 
     async def _subscribed(self, ctx: Context, call_next: CallNext) -> None:
-        """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed."""
+        """Each resource of which a modern client wants to hear. Raises MCPError unless all of them are allowed; for a
+        client that wants to hear of lists alone, unless it may list."""
         with _readable():
             wanted = answers.subscriptions(ctx.params)
+        if not wanted and not (shown := await self.visible((), ctx)).allowed:
+            raise _denied({"status": "deny"}, shown.safe_message)
         for call in wanted:
             decision = await self.decide(await self._asked(ctx, call_next, call, _Round.read(None)), ctx)
             if not decision.allowed:

@@ -10,6 +10,8 @@ from typing import Any
 
 from pdp.adapters.mcp.answers import CallParameters, NotACallError
 
+_WRAPPED = {"fastmcp": {"wrap_result": True}}  # by this FastMCP's clients find the list in the structured content
+
 
 class UnreadableResultError(ValueError):
     """The result of a search is in no form of which tools could be taken away."""
@@ -56,8 +58,10 @@ def without(
 ) -> dict[str, Any]:
     """The result with those of its tools that are `shown` (definitions as JSON, by name), by these definitions."""
     kept = [json.loads(shown[tool["name"]]) for tool in tools if tool["name"] in shown]
-    filtered = {**result, "content": [{"type": "text", "text": json.dumps(kept, ensure_ascii=False)}]}
-    return filtered | ({"structuredContent": {"result": kept}} if result.get("structuredContent") is not None else {})
+    filtered: dict[str, Any] = {"content": [{"type": "text", "text": json.dumps(kept, ensure_ascii=False)}]}
+    if result.get("structuredContent") is not None:
+        filtered |= {"structuredContent": {"result": kept}, "_meta": _WRAPPED}
+    return filtered | {name: result[name] for name in ("resultType", "isError") if name in result}
 
 
 def _parsed(text: object) -> object:

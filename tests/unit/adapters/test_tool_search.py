@@ -48,7 +48,10 @@ def test_what_is_no_such_list_cannot_be_filtered(broken: dict[str, Any]) -> None
 
 
 def test_what_is_shown_has_the_definition_of_the_decision_point() -> None:
-    kept = without(result(A, B, _meta={"x": 1}), [A, B], {"b": b'{"name":"b","inputSchema":{}}'})
+    beside = {"_meta": {"tools": [A]}, "Tools": [A], "StructuredContent": {"result": [A]}, "resultType": "complete"}
+    kept = without(result(A, B) | beside, [A, B], {"b": b'{"name":"b","inputSchema":{}}'})
+    assert set(kept) - {"isError"} == {"content", "structuredContent", "resultType", "_meta"}
+    assert kept["_meta"] == {"fastmcp": {"wrap_result": True}}
     assert kept["structuredContent"] == {"result": [{"name": "b", "inputSchema": {}}]}
     assert json.loads(kept["content"][0]["text"]) == [{"name": "b", "inputSchema": {}}]
     assert "structuredContent" not in without({"content": result(A)["content"]}, [A], {})
