@@ -10,8 +10,8 @@ AUTHZEN = (
     Mutant(
         "authzen-properties",
         f"{_AUTHZEN}access_questions.py",
-        "_declared(declared, name) if caller.may_assert.properties else frozenset()",
-        "_declared(declared, name)",
+        "vouching = caller.may_assert.properties",
+        "vouching = True",
         "properties count on the word of who may give it",
     ),
     Mutant(
