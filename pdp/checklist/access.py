@@ -122,6 +122,16 @@ def access_reviewed(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, f"no review within {days} days", mend, well, "records of reviews", "audit.review_days")
 
 
+@check("access.grants", "no grant has ended or is misspelt")
+def grants(evidence: SystemEvidence) -> CheckFinding:
+    """By the organisation's data, packs and directories."""
+    if evidence.policy is None:
+        return no_policy()
+    well = "every grant is in force, and of a group of its own name"
+    mend = "take ended grants out of data/org.json, and correct the names"
+    return unless(evidence.policy.astray, "grants lead nowhere", mend, well, "data.org", "directory.tenants")
+
+
 @check("tokens.lifetime", "no issuer's tokens live for longer than 15 minutes")
 def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
     """By the bound of each issuer."""

@@ -31,6 +31,7 @@ from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.view import FileRegistryView
 from pdp.runtime.preflight import loading
 from pdp.runtime.preflight.loading import Loaded
+from pdp.runtime.preflight.risks import grant_problems, unfilled
 from pdp.store.reading import reading
 from pdp.store.sqlite.opening import FILE
 
@@ -59,7 +60,7 @@ def collect(
         version=__version__,
         settings=settings,
         problems=tuple(problems),
-        policy=_policy(loaded),
+        policy=_policy(loaded, at_ns),
         release=loaded.releases.current if loaded.releases is not None else None,
         tenants=tuple(_tenants(settings, loaded)),
         records=records,
@@ -80,16 +81,16 @@ def kept_records(settings: Settings, at_ns: int) -> KeptRecords | None:
         return None
 
 
-def _policy(loaded: Loaded) -> ActivePolicy | None:
+def _policy(loaded: Loaded, at_ns: int) -> ActivePolicy | None:
     if loaded.bundle is None or loaded.packs is None:
         return None
     listed = tuple(PolicyElement(pack.name, *each) for pack in loaded.packs for each in pack.controls)
-    seats = {seat for pack in loaded.packs for seat in pack.seats}
-    directories = loaded.directories.values()
-    unfilled = sorted({group for group, n in seats if not any(each.can_seat(group, n) for each in directories)})
+    lacking = sorted({f"{group} of {tenant}" for tenant, _, group, _ in unfilled(loaded.directories, loaded.packs)})
     names = tuple(pack.name for pack in loaded.packs)
     org: Mapping[str, Json] = json.loads(loaded.bundle.org)
-    return ActivePolicy(loaded.bundle.digest, names, listed, org, tuple(unfilled))
+    return ActivePolicy(
+        loaded.bundle.digest, names, listed, org, tuple(lacking), tuple(grant_problems(loaded, at_ns))
+    )
 
 
 def _tenants(settings: Settings, loaded: Loaded) -> Iterator[SignedTenant]:

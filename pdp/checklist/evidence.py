@@ -31,7 +31,8 @@ class ActivePolicy:
     packs: tuple[str, ...]
     elements: tuple[PolicyElement, ...]
     org: Mapping[str, Json]
-    unfilled: tuple[str, ...] = ()  # groups that no directory can seat as the packs demand
+    unfilled: tuple[str, ...] = ()  # groups that a tenant's directory cannot seat as the packs demand
+    astray: tuple[str, ...] = ()  # grants that lead nowhere
 
 
 @dataclass(frozen=True, slots=True)

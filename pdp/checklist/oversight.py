@@ -167,6 +167,8 @@ def people(evidence: SystemEvidence) -> CheckFinding:
     if not evidence.settings.directory.tenants:
         return failed("no directory: nobody can approve", "set directory.tenants (docs/approvals.md)", *rests_on)
     bad += [f"group {group}" for group in evidence.policy.unfilled]
+    alone = evidence.settings.registry.sets.keys() - evidence.settings.directory.tenants.keys()
+    bad += [f"tenant {tenant}, which has no directory" for tenant in sorted(alone)]
     mend = "put enough people into the groups of the directory"
     return unless(bad, "approvals cannot be given", mend, "every group that policy names has its people", *rests_on)
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+_SHORT = 4  # characters: below it another letter is another name
 _LIKENESS = 0.6  # of `difflib`: `git_staus` is like `git_status`, `push` is not
 
 
@@ -19,6 +20,20 @@ def did_you_mean(name: str, names: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest name, or `otherwise`."""
     name_meant = nearest(name, names)
     return f"Did you mean `{name_meant}`?" if name_meant else otherwise
+
+
+def slip(name: str, other: str) -> bool:
+    """Whether one name is the other with a slip of the keyboard: capitals, a letter more or less, two exchanged, or
+    another letter inside. Names that are told apart by a digit or by their ends are two names."""
+    one, two = sorted((name.casefold(), other.casefold()), key=len)
+    if name == other or len(two) - len(one) > 1 or len(one) < _SHORT:
+        return name != other and one == two
+    at = next((i for i, pair in enumerate(zip(one, two, strict=False)) if pair[0] != pair[1]), len(one))
+    if len(one) < len(two):
+        return one[at:] == two[at + 1 :] and two[at].isalpha()
+    exchanged = one[at + 2 :] == two[at + 2 :] and one[at : at + 2] == two[at : at + 2][::-1]
+    inside = 0 < at < len(one) - 1 and one[at + 1 :] == two[at + 1 :] and (one[at] + two[at]).isalpha()
+    return exchanged or inside
 
 
 def is_loopback(host: str) -> bool:

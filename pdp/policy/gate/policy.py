@@ -22,6 +22,7 @@ NAMED = {  # facts that stand for what the registry has
     "input.targets[_].name": "tool",
     "input.targets[_].key": "key",
     "input.arguments.value": "argument",
+    "input.subject.groups[_]": "group",
 }
 ARGUMENT = "input.arguments.value."  # how a path to an argument begins
 RuleKey: TypeAlias = "tuple[tuple[str, ...], str]"  # package, rule name

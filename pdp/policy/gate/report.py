@@ -26,8 +26,8 @@ class GateFinding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class RegistryName:
-    """A `server`, `tool` or `argument` by its name, and where it stands; `source` is the path of `data.org` that it
-    comes from, if from there."""
+    """A `server`, `tool`, `argument` or `group` by its name, and where it stands; `source` is the path of `data.org`
+    that it comes from, if from there."""
 
     path: str
     line: int

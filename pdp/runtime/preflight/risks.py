@@ -4,11 +4,14 @@ or expire soon."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 from pdp.authoring import registry_names
 from pdp.config.settings import Settings
-from pdp.core.names import did_you_mean
+from pdp.core.approvals.directory import Directory
+from pdp.core.check import NS
+from pdp.core.names import did_you_mean, slip
 from pdp.core.record_search import OF_NONE
 from pdp.core.request import Role
 from pdp.core.term import Term
@@ -62,6 +65,11 @@ def _process(settings: Settings) -> Iterator[Risk]:
             settings.production and settings.release is None,
             "release",
             "not set: policy, prompts and directories count as they lie there; author and reviewer sign only tools",
+        ),
+        (
+            settings.production and not settings.audit.key,
+            "audit.key",
+            "not set: no checkpoint of the log is signed, so nobody can tell that a record was changed or taken out",
         ),
         (not settings.registry.sets, "registry.sets", "empty: every server is unknown, every call is denied"),
         (
@@ -251,7 +259,8 @@ def risks(settings: Settings, loaded: Loaded, at_ns: int) -> Iterator[Risk]:
         yield from _refused(loaded)
         yield from _names(settings, loaded, loaded.registry)
     if loaded.packs is not None:
-        yield from _seats(settings, loaded, loaded.packs)
+        yield from _seats(loaded, loaded.packs)
+        yield from (Risk(_POLICY, problem) for problem in grant_problems(loaded, at_ns))
         yield from _judge(settings, loaded, loaded.packs)
         yield from _passkeys(settings, loaded.packs)
     yield from ending(loaded.terms, at_ns)
@@ -299,15 +308,48 @@ def _names(settings: Settings, loaded: Loaded, registry: RegistryView) -> Iterat
         yield Risk(_POLICY, f"{mention.path}:{mention.line}: {mention.message} {mention.hint}")
 
 
-def _seats(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Iterator[Risk]:
-    """Seats that no directory could fill: calls that want them are denied, not left pending."""
-    groups = {group for directory in loaded.directories.values() for group in directory.group_names}
-    for pack in packs if settings.directory.tenants and loaded.directories else ():
-        for group, n in pack.seats:
-            if not any(directory.can_seat(group, n) for directory in loaded.directories.values()):
-                hint = did_you_mean(group, groups - {group}, "Such calls are denied.")
-                why = f"pack {pack.name} requires {n} of the group `{group}`, which no directory has. {hint}"
-                yield Risk(_POLICY, why)
+def _seats(loaded: Loaded, packs: tuple[Pack, ...]) -> Iterator[Risk]:
+    """Seats that a tenant's directory could not fill: its calls that want them are denied, not left pending."""
+    for tenant, pack, group, n in unfilled(loaded.directories, packs):
+        others = loaded.directories[tenant].group_names.keys() - {group}
+        hint = did_you_mean(group, others, "Such calls of it are denied.")
+        why = f"pack {pack} requires {n} of the group `{group}`, which the directory of `{tenant}` has not. {hint}"
+        yield Risk(_POLICY, why)
+    wanted = {(tenant, group) for tenant, _, group, _ in unfilled(loaded.directories, packs)}
+    for tenant, directory in loaded.directories.items():
+        for group in sorted(directory.group_names):
+            if not directory.can_seat(group, 1) and (tenant, group) not in wanted:
+                yield Risk(("directory", "tenants", tenant), f"nobody active is in the group `{group}`")
+
+
+def unfilled(directories: Mapping[str, Directory], packs: tuple[Pack, ...]) -> Iterator[tuple[str, str, str, int]]:
+    """Tenant, pack, group and number of the seats that a tenant's directory could not fill."""
+    for tenant, directory in directories.items():
+        for pack in packs:
+            yield from ((tenant, pack.name, group, n) for group, n in pack.seats if not directory.can_seat(group, n))
+
+
+def grant_problems(loaded: Loaded, at_ns: int) -> Iterator[str]:
+    """Grants of policy that lead nowhere: to a group whose name is a slip of another's, or that have ended."""
+    org = json.loads(loaded.bundle.org) if loaded.bundle is not None else {}
+    listed = {group for directory in loaded.directories.values() for group in directory.group_names}
+    places = {
+        name.name: f"{name.path}:{name.line}"
+        for named in loaded.naming
+        for name in named.names
+        if name.kind == "group"
+    }
+    places |= {group: "data.org.roles" for role in org.get("roles", ()) for group in role["groups"]}
+    places |= {grant["group"]: "data.org.temporary_grants" for grant in org.get("temporary_grants", ())}
+    for group in sorted(places.keys() - listed):
+        for other in sorted(name for name in listed | places.keys() if slip(group, name)):
+            if other in listed or group < other:
+                yield f"{places[group]}: the group `{group}` may be a slip: there is `{other}` as well"
+    for grant in org.get("temporary_grants", ()):
+        if grant["until_ns"] <= at_ns:
+            when = datetime.fromtimestamp(grant["until_ns"] // NS, UTC).date().isoformat()
+            of = f"`{grant['group']}` on `{grant['server']}`"
+            yield f"data.org.temporary_grants: the grant to {of} ended on {when}; take it out"
 
 
 def _judge(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Iterator[Risk]:

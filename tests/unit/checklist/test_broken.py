@@ -129,6 +129,7 @@ def unreleased_people(whole: SetUp) -> None:
 
 OBSERVE = {"until": "2999-01-01T00:00:00Z"}
 RECORDS = "MB-5.3 MCP08"
+GRANT = {"group": "security", "server": "git", "tools": ["git_status"], "until_ns": 4_000_000_000 * 10**9}
 # what is broken: by which change, and the items for which something no longer passes
 BROKEN: dict[str, tuple[Callable[[SetUp], None], str]] = {
     "nobody is authenticated": (no_issuer, "MB-1.1 MB-1.2 MB-2.1 MCP01 MCP07 ASI03"),
@@ -184,12 +185,17 @@ BROKEN: dict[str, tuple[Callable[[SetUp], None], str]] = {
         setting("identity.issuers.0.subject_kind", {"otherwise": "human"}), "MCP02 ASI03"),
     "chains longer than policy bounds": (setting("identity.max_actor_depth", 1), "ASI03 ASI07"),
     "nobody is in a group that approves": (empty_group, "MCP06 ASI01 ASI09"),
+    "a grant to a misspelt group": (
+        lambda whole: whole.org(temporary_grants=[{**GRANT, "group": "securty"}]), "MCP02 ASI03"),
+    "a grant that has ended": (
+        lambda whole: whole.org(temporary_grants=[{**GRANT, "until_ns": 1}]), "MCP02 ASI03"),
     "no console": (setting("console", None), "ASI09"),
     "results that nobody inspects": (
         setting(f"{GATEWAY}.inspects_results", False), "MCP06 MCP10 ASI01 ASI06"),
     "a judge that nobody set up": (
         lambda whole: whole.org(judge={"people": "none", "medium": "instead"}), "MCP06"),
     "a log without signature": (setting("audit.key", None), RECORDS),
+    "nothing said of the log": (setting("audit", None), RECORDS),
     "a log that nobody else has": (setting("audit.push", None), RECORDS),
     "no metrics": (setting("telemetry", {"enabled": False}), f"{RECORDS} ASI08 ASI10"),
     "no alarm on denials": (few_alerts, f"{RECORDS} ASI08 ASI10"),

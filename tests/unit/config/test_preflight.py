@@ -292,10 +292,75 @@ def of_policy(world: Sandbox, word: str) -> list[str]:
 
 
 def test_seats_that_nobody_can_fill_are_warned_of(world: Sandbox) -> None:
-    assert of_policy(world, "which no directory has") == []
+    lacks = "which the directory of `acme` has not"
+    assert of_policy(world, lacks) == []
     pack(world, SEAT)
-    [seat] = of_policy(world, "which no directory has")
-    assert "requires 1 of the group `aprovers`, which no directory has. Did you mean `approvers`?" in seat
+    [seat] = of_policy(world, lacks)
+    assert f"requires 1 of the group `aprovers`, {lacks}. Did you mean `approvers`?" in seat
+
+
+def without(world: Sandbox, group: str) -> str:
+    """The directory with nobody in a group."""
+    listed = yaml.safe_load((world.folder / "directory.yaml").read_text())
+    for person in listed["people"]:
+        person["groups"] = [each for each in person["groups"] if each != group]
+    return json.dumps(listed)
+
+
+def test_seats_that_the_people_of_another_tenant_would_fill_are_warned_of(world: Sandbox) -> None:
+    (world.folder / "other.yaml").write_text((world.folder / "directory.yaml").read_text())
+    (world.folder / "directory.yaml").write_text(without(world, "approvers"))
+    change(world, "directory.tenants.other.file", "other.yaml")
+    [seat] = of_policy(world, "has not")
+    assert "requires 1 of the group `approvers`, which the directory of `acme` has not" in seat
+
+
+def test_a_group_without_members_is_warned_of_whatever_policy_demands(world: Sandbox) -> None:
+    assert "directory.tenants.acme" not in warned(world)
+    listed = json.loads(without(world, ""))
+    listed["groups"]["lawyers"] = "Lawyers"
+    listed["people"][0] |= {"active": False, "groups": [*listed["people"][0]["groups"], "lawyers"]}
+    (world.folder / "directory.yaml").write_text(json.dumps(listed))
+    assert "nobody active is in the group `lawyers`" in warned(world)["directory.tenants.acme"]
+
+
+def org(world: Sandbox, **data: Any) -> None:
+    path = world.policy / "data" / "org.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **data}))
+
+
+def grant(group: str, until_ns: int) -> dict[str, Any]:
+    return {"group": group, "server": "git", "tools": ["git_status"], "until_ns": until_ns}
+
+
+def test_a_grant_to_a_group_whose_name_is_a_slip_is_warned_of(world: Sandbox) -> None:
+    later = time.time_ns() + DAY_NS
+    org(world, roles=[{"name": "d", "groups": ["team-a", "team-b"], "grants": []}])
+    assert of_policy(world, "slip") == []
+    org(world, temporary_grants=[grant("approver", later), grant("taem-a", later)])
+    found = of_policy(world, "slip")
+    assert len(found) == 2
+    assert "data.org.temporary_grants: the group `approver` may be a slip: there is `approvers` as well" in found[0]
+    assert "`taem-a`" in found[1]
+    assert "`team-a`" in found[1]
+
+
+def test_a_group_that_a_pack_misspells_is_warned_of_where_it_stands(world: Sandbox) -> None:
+    pack(world, PASSKEY, 'not "aprovers" in input.subject.groups')
+    [found] = of_policy(world, "slip")
+    assert found.startswith("packs/extra/extra.rego:8: the group `aprovers` may be a slip: there is `approvers`")
+
+
+def test_a_grant_that_has_ended_is_warned_of(world: Sandbox) -> None:
+    org(world, temporary_grants=[grant("approvers", 1_767_225_600 * NS), grant("approvers", time.time_ns() + DAY_NS)])
+    [found] = of_policy(world, "ended")
+    assert "the grant to `approvers` on `git` ended on 2026-01-01; take it out" in found
+
+
+def test_production_without_a_key_of_the_log_is_warned_of(world: Sandbox) -> None:
+    assert "audit.key" not in warned(world)
+    change(world, "mode", "production")
+    assert "no checkpoint of the log is signed" in warned(world)["audit.key"]
 
 
 def test_people_whose_accounts_read_alike_are_refused(world: Sandbox) -> None:
