@@ -58,7 +58,8 @@ class Wording:
         return frozenset(self.phrases(1))
 
     def holds(self, value: str) -> bool:
-        """Whether a value, in NFC, stands here, of any length."""
+        """Whether a value stands here, of any length."""
+        value = unicodedata.normalize("NFC", value)
         if value in self.words:
             return True
         if not _DIVIDED.search(value) or not _SAYS.search(value):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pdp.core.origins import EXTERNAL, NONE, OWN, TASK, SeenAtoms, of_arguments, of_result, origin_of
 from pdp.core.task import of_task
+from pdp.core.verbatim import Wording
 
 
 def origins_in(text: str, value: str | Decimal) -> set[str]:
@@ -165,7 +166,7 @@ def test_a_named_value_stands_in_the_text_and_what_untraces_finds_it(text: str, 
     if origin_of(value, of_task(""), own.held) != OWN:
         return
     assert unicodedata.normalize("NFC", value) in " ".join(unicodedata.normalize("NFC", text).split())
-    assert value in of_task(text)
+    assert Wording(text).holds(value)
     both = SeenAtoms()
     both.add(of_result(text, []))
     both.add(of_result(text.upper(), ["untrusted"]))

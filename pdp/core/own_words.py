@@ -1,0 +1,222 @@
+"""The user's own words in a task statement: what others wrote is left out, and what the user excludes.
+
+A statement may carry text that its author only passes on: quoted lines, a fenced or tagged block, a forwarded mail. A
+value there is not the user's. Where nobody tells where such a block ends, it goes on to the end, and to the last mark
+of its kind, since its text may hold one itself.
+
+A value under a negation is not asked for: "never let eve@x.example have it". Of a sentence that negates, what stands
+after the negation is left out, and what stands before it as far as that may be meant: up to a word that turns it
+("but"), or to where the negation begins a part of its own (", not"). A condition excludes nothing ("if it is not
+free, take the next"). Languages: English, German, French, Spanish.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_GAP = "\n\n"  # ends a sentence
+_FENCES = ("```", "~~~", '"""', "'''")
+_TAG = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z][\w-]*)(?:\s[^<>]*)?>")
+_QUOTED = re.compile(r"^[ \t]*(?:[-*\u2022]|\d{1,3}[.)])?[ \t]*>.*$", re.MULTILINE)
+_LONG_QUOTE = re.compile(
+    r'(?<!\w)"[^"\n]*\n[^"]*"|[\u201c\u201e][^\u201c-\u201e\n]*\n[^\u201c-\u201e]*[\u201c\u201d]'
+    r"|\u00ab[^\u00ab\u00bb\n]*\n[^\u00ab\u00bb]*\u00bb"
+)
+_FORWARDED = re.compile(
+    r"\W*(?:(?:begin |start of )?forwarded (?:message|e-?mail)|original (?:message|e-?mail|appointment)"
+    r"|(?:anfang der )?weitergeleiteten? (?:nachricht|e-?mail)|urspr\u00fcngliche (?:nachricht|e-?mail)"
+    r"|(?:d\u00e9but du )?message (?:transf\u00e9r\u00e9|r\u00e9exp\u00e9di\u00e9)"
+    r"|message (?:d['\u2019]origine|original)"
+    r"|(?:inicio del )?mensaje (?:reenviado|original))\W*",
+    re.IGNORECASE,
+)
+_WROTE = re.compile(r".*\b(?:wrote|schrieb|a \u00e9crit|escribi\u00f3)\b.*:\s*", re.IGNORECASE)
+_LONGEST = 500  # line that says who wrote what follows
+_WHEN = re.compile(r"\s*(?:on|am|le|el)\b", re.IGNORECASE)
+_FIELD = re.compile(r"[\s*]*(?P<name>[^\W\d][\w -]{0,20})[\s*]*:(?P<value>.*)")
+_SENDER = frozenset(("from", "von", "de", "exp\u00e9diteur", "remitente"))
+_SUBJECT = frozenset(("subject", "betreff", "objet", "asunto"))
+
+_SHORT = (
+    " mr mrs ms dr prof st no nr vs etc ca bzw inkl exkl hr fr bspw evtl ggf usw sog tel art abs sr sra srta mme "
+    "mlle ej approx dept est inc ltd co corp jr cf al op vol fig "
+)
+_BULLET = r"[ \t]*(?:[-*\u2022]|\d{1,3}[.)])[ \t]"
+_END = re.compile(rf"(?<![.!?\u2026])[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s|$)|\n[ \t]*\n|\n(?={_BULLET})")
+_ITEM = re.compile(_BULLET)
+_PARAGRAPH = re.compile(r"\n[ \t]*\n$")
+_LAST_WORD = re.compile(r"[^\s(\[\"']*$")
+_CONDITION = re.compile(
+    r"(?<!\w)(?:if|unless|in case|wenn|falls|sofern|si|cuando)\b(?:[^,.;:!?\n]|[.:](?=\w)){0,300}"
+    r"(?:,|\b(?:then|dann|alors|entonces)\b)",
+    re.IGNORECASE,
+)
+_BEFORE, _AFTER = r"(?<![\w@./\\-])", r"(?![\w@/\\-]|\.\w)"
+
+
+def _words(*alternatives: str) -> str:
+    return f"{_BEFORE}(?:{'|'.join(alternatives)}){_AFTER}"
+
+
+_NOT = _words(
+    r"not", r"never", r"neither", r"nor", r"cannot", r"nobody", r"none", r"\w+n['\u2019]t",
+    r"(?:do|does|did|ca|wo|should|must|would|could|is|are)nt", r"no(?!\.?\s*[#\d])",
+    r"nicht", r"nie", r"niemals", r"nimmer", r"kein(?:e[mnrs]?)?", r"weder", r"niemand(?:em|en)?",
+    r"ne", r"n['\u2019]\w+", r"pas", r"jamais", r"aucune?", r"ni", r"personne",
+    r"nunca", r"jam\u00e1s", r"tampoco", r"ning\u00fan(?:o|a)?", r"ninguno", r"ninguna", r"nadie",
+)  # fmt: skip
+_WITHOUT = _words(
+    r"without", r"except(?:ing)?", r"with the exception", r"excluding", r"instead of", r"rather than",
+    r"avoid(?:ing)?", r"other than", r"apart from", r"aside from", r"(?:all|any\w*|every\w*) but",
+    r"ohne", r"au\u00dfer", r"ausser", r"ausgenommen", r"bis auf", r"mit ausnahme", r"statt", r"anstatt", r"anstelle",
+    r"sans", r"sauf", r"except\u00e9", r"hormis", r"\u00e0 part", r"\u00e0 l['\u2019]exception", r"au lieu",
+    r"sin", r"excepto", r"salvo", r"menos", r"a excepci\u00f3n", r"aparte", r"en vez de", r"en lugar de",
+)  # fmt: skip
+_NEGATION = re.compile(f"(?P<outright>{_NOT})|{_WITHOUT}", re.IGNORECASE)
+_NO_NEGATION = re.compile(  # phrases that ask for what follows
+    _words(
+        r"(?:do not|don['\u2019]t|never) (?:forget|hesitate|fail|miss|worry)", r"not only", r"no later than",
+        r"never mind", r"no problem", r"why not", r"whether or not",
+        r"nicht (?:nur|zu vergessen|vergessen)", r"vergiss (?:bitte )?nicht", r"vergessen sie (?:bitte )?nicht",
+        r"n['\u2019]oubli(?:e|ez) pas", r"n['\u2019]h\u00e9sit(?:e|ez) pas", r"pas seulement",
+        r"no (?:te |se )?olvid(?:es|e|ar)", r"no (?:solo|s\u00f3lo|solamente)",
+    ),
+    re.IGNORECASE,
+)  # fmt: skip
+_TURN = re.compile(
+    _words(r"but", r"however", r"instead(?! of)", r"aber", r"sondern", r"stattdessen", r"mais", r"pero", r"sino"),
+    re.IGNORECASE,
+)
+_OWN_PART = re.compile(
+    rf"[,(\u2013\u2014]\s*(?:(?:and|but|und|et|y|e)\s+)?(?:(?:please|do|does|bitte|por favor)\s+)*(?={_NOT})"
+    rf"|{_BEFORE}(?:and|und|et|y)\s+(?:(?:please|do|does|bitte|por favor)\s+)*(?={_NOT})",
+    re.IGNORECASE,
+)
+
+
+class OwnWords(NamedTuple):
+    """The texts in which the user's own values stand, none of which goes on in the next, and what excludes some."""
+
+    asked: tuple[str, ...]
+    excluded: str
+
+
+def own_words(task: str) -> OwnWords:
+    """What a statement asks for."""
+    texts, excluded = [""], list[str]()
+    listing = False
+    for sentence in _sentences(_own(task)):
+        item = bool(_ITEM.match(sentence))
+        if listing and item:
+            excluded.append(sentence)
+            continue
+        kept, left_out = _divided(sentence)
+        listing = bool(left_out) and _leads_in(sentence, item=item)
+        excluded += left_out
+        texts[-1] += kept[0]
+        texts += kept[1:]
+        if _PARAGRAPH.search(sentence):
+            texts.append("")
+    return OwnWords(tuple(text for text in texts if text.strip()), "\n".join(excluded))
+
+
+def _own(task: str) -> str:
+    """Without what others wrote."""
+    text = task.replace("\r\n", "\n").replace("\r", "\n")
+    for fence in _FENCES:
+        if (first := text.find(fence)) >= 0:
+            last = text.rfind(fence)
+            text = text[:first] + _GAP + (text[last + len(fence) :] if last > first else "")
+    text = _LONG_QUOTE.sub(_GAP, _QUOTED.sub(_GAP, _untagged(text)))
+    return "\n".join(_before_mail(text.split("\n")))
+
+
+def _before_mail(lines: list[str]) -> list[str]:
+    """The lines before a mail that was forwarded or answered."""
+    begin, sender, subject = 0, "", False  # of the fields of a mail's head that stand together
+    for number, line in enumerate(lines):
+        if _FORWARDED.fullmatch(line):
+            return lines[:number]
+        if len(line) <= _LONGEST and _WROTE.fullmatch(line):
+            for first in (number, number - 1):
+                if first >= 0 and _WHEN.match(lines[first]):
+                    return lines[:first]
+        field = _FIELD.match(line)
+        if field is None:
+            begin, sender, subject = number + 1, "", False
+            continue
+        name = field["name"].strip().lower()
+        sender = field["value"] if name in _SENDER else sender
+        subject = subject or name in _SUBJECT
+        if sender and (subject or ("@" in sender and number > begin)):
+            return lines[:begin]
+    return lines
+
+
+def _untagged(text: str) -> str:
+    """Without what stands from the first to the last tag of a name, where it has an end."""
+    begins, ends = dict[str, int](), dict[str, int]()
+    for tag in _TAG.finditer(text):
+        if tag["end"]:
+            ends[tag["name"]] = tag.end()
+        else:
+            begins.setdefault(tag["name"], tag.start())
+    kept, at = list[str](), 0
+    for name, begin in begins.items():  # in their order
+        if begin >= at and ends.get(name, 0) > begin:
+            kept.append(text[at:begin])
+        if ends.get(name, 0) > begin:
+            at = max(at, ends[name])
+    return _GAP.join((*kept, text[at:]))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in _END.finditer(text):
+        if end[0][0] == "." and _is_short(text[max(start, end.start() - 12) : end.start()]):
+            continue
+        yield text[start : end.end()]
+        start = end.end()
+    yield text[start:]
+
+
+def _is_short(text: str) -> bool:
+    """Whether a text ends with a word whose full stop ends no sentence: an abbreviation (a known one, a letter, one
+    with a full stop within), or the number of an item."""
+    found = _LAST_WORD.search(text)
+    word = found[0].lower() if found else ""
+    parts = word.split(".")
+    if word.isdigit():
+        return len(word) <= 2  # of a list within the sentence
+    return f" {word} " in _SHORT or all(part.isalpha() and len(part) <= min(len(parts), 2) for part in parts)
+
+
+def _leads_in(sentence: str, *, item: bool) -> bool:
+    """Whether a list may go on with a sentence."""
+    last = sentence.rstrip()[-1:]
+    return last == ":" or (not item and last not in (".", "!", "?"))
+
+
+def _divided(sentence: str) -> tuple[list[str], list[str]]:
+    """What a sentence asks for, around what it excludes."""
+    plain = sentence
+    for harmless in (_NO_NEGATION, _CONDITION):
+        plain = harmless.sub(lambda found: " " * len(found[0]), plain)
+    kept, left_out, at = list[str](), list[str](), 0
+    turns = [found.start() for found in _TURN.finditer(plain)]
+    parts = sorted([0, *turns, *(found.start() for found in _OWN_PART.finditer(plain))])
+    for found in _NEGATION.finditer(plain):
+        if found.start() < at:
+            continue
+        start = found.start()
+        if found["outright"]:
+            start = max(at, parts[bisect_right(parts, start) - 1])
+        turn = bisect_left(turns, found.end())
+        end = turns[turn] if turn < len(turns) else len(sentence)
+        kept.append(sentence[at:start])
+        left_out.append(sentence[start:end])
+        at = end
+    return [*kept, sentence[at:]], left_out
