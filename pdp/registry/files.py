@@ -5,6 +5,7 @@ What lies in the folder is signed, so this is no proof of anything; it keeps oth
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +18,9 @@ WAIVERS_FILE = "waivers.dsse.json"
 DRAFT_FILE = "set.json"
 MANIFESTS = "manifests"
 REPORTS = "reports"
+
+EXHAUSTED = "registry.exhausted"  # says nothing of the file
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 Signature: TypeAlias = tuple[int, ...]
 
@@ -59,7 +63,8 @@ def _signature(info: os.stat_result) -> Signature:
 
 
 def read(folder: Path, name: str, limit: int) -> bytes:
-    """The bytes of a file. Raises RegistryFault `registry.missing`, `registry.unreadable`, `registry.unsafe`."""
+    """The bytes of a file. Raises RegistryFault `registry.missing`, `registry.unreadable`, `registry.unsafe`,
+    `registry.exhausted`."""
     try:
         with (folder / name).open("rb") as file:
             check_safe(os.fstat(file.fileno()), name)  # what was opened, not what lay there a moment ago
@@ -67,9 +72,7 @@ def read(folder: Path, name: str, limit: int) -> bytes:
     except FileNotFoundError:
         raise RegistryFault("registry.missing", f"{name}: is not there; put the signed files in place") from None
     except OSError as error:
-        raise RegistryFault(
-            "registry.unreadable", f"{name}: cannot be read; let the PDP's user read it", detail=repr(error)
-        ) from None
+        raise _unreadable(name, error) from None
     if len(data) > limit:
         raise RegistryFault("registry.malformed", f"{name}: is larger than {limit} bytes")
     return data
@@ -81,10 +84,17 @@ def read_set(folder: Path, name: str, limit: int) -> bytes:
     try:
         check_safe(folder.stat(), "the folder")
     except OSError as error:
-        raise RegistryFault(
-            "registry.unreadable", "the folder: cannot be read; let the PDP's user read it", detail=repr(error)
-        ) from None
+        raise _unreadable("the folder", error) from None
     return read(folder, name, limit)
+
+
+def _unreadable(name: str, error: OSError) -> RegistryFault:
+    if error.errno in _SHORT:
+        lack = "there are no file descriptors or no memory left; raise the limit (ulimit -n), or find what takes them"
+        return RegistryFault(EXHAUSTED, f"{name}: cannot be read now, for {lack}", detail=repr(error))
+    return RegistryFault(
+        "registry.unreadable", f"{name}: cannot be read; let the PDP's user read it", detail=repr(error)
+    )
 
 
 def check_safe(info: os.stat_result, name: str) -> None:

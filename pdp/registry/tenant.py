@@ -137,14 +137,22 @@ class Tenant:
                 slot.verified, slot.refusal = self._manifest(entry, slot.verified), None
                 slot.seen.read(now)
             except RegistryFault as fault:
-                slot.verified, slot.refusal, slot.seen = None, failed(fault.code, fault.message), _Seen()
+                refusal = failed(fault.code, fault.message)
+                if fault.code == files.EXHAUSTED:  # nobody looked: the last good one is as good as the set's
+                    self.fault, refusal = fault, _UNREAD
+                    if slot.verified is not None:
+                        continue
+                slot.verified, slot.refusal, slot.seen = None, refusal, _Seen()
         self._slots = slots
 
     def _manifest(self, entry: ToolEntry, verified: VerifiedTool | None) -> VerifiedTool:
-        """Raises RegistryFault `tool.unsigned` (nothing there that was signed) or `tool.corrupt`."""
+        """Raises RegistryFault `tool.unsigned` (nothing there that was signed), `tool.corrupt`, or
+        `registry.exhausted` where nobody could look."""
         try:
             raw = files.read(self.folder, files.manifest_file(entry.manifest_sha256), MAX_BYTES)
         except RegistryFault as fault:
+            if fault.code == files.EXHAUSTED:
+                raise
             code = "tool.unsigned" if fault.code == "registry.missing" else "tool.corrupt"
             raise RegistryFault(code, _MANIFEST_AWAY, detail=fault.message) from None
         if sha256_hex(raw) != entry.manifest_sha256:
@@ -220,6 +228,7 @@ class Tenant:
         )
 
 
+_UNREAD = failed("tool.unreadable", "The tool's manifest could not be read yet; ask again later.")
 _MANIFEST_AWAY = "The tool's manifest cannot be read; put the signed file back, or pin and sign the set again."
 _MANIFEST_CHANGED = (
     "The tool's manifest is not the one that was signed; put the signed file back, or pin and sign again."

@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -29,7 +30,7 @@ from test_sessions import end, seen, two_subjects
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson
 from pdp.config.settings import load
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.runtime import bootstrap
 from pdp.service.approvals.quarantines import LiftAsk
 from pdp.store.options import PostgresAddress
@@ -217,6 +218,31 @@ async def test_a_switch_holds_in_the_other_process(fleet: list[World]) -> None:
     await here.switch("tool", server="git", value="git_status")
     await until(there.process.store.switches)
     assert (await there.decide(status(there))).effect == DENY  # type: ignore[union-attr] # an answer
+
+
+async def test_a_member_that_stalls_with_the_head_of_the_log_refuses_nobody_elses_call(fleet: list[World]) -> None:
+    """As one whose machine is stopped, or whose connection is dead: PostgreSQL ends its transaction before the
+    others give up waiting for it."""
+    here, there = fleet
+    assert (await answered(there, status(there))).effect == ALLOW
+    stalls, goes_on = asyncio.Event(), threading.Event()
+    loop, store = asyncio.get_running_loop(), here.process.store
+
+    def stall() -> None:
+        loop.call_soon_threadsafe(stalls.set)
+        goes_on.wait(300)
+
+    stalled = asyncio.create_task(store._writer.submit(stall))
+    await stalls.wait()
+    try:
+        for _ in range(3):
+            assert (await answered(there, status(there))).effect == ALLOW
+    finally:
+        goes_on.set()
+    with pytest.raises(Unavailable):  # what it had begun is taken back
+        await stalled
+    await until(store.healthy)
+    assert (await answered(here, status(here))).effect == ALLOW
 
 
 WATCHED = Plan(

@@ -47,7 +47,8 @@ WRITING = {
     **_PLANNED_ONCE,
     "lock_timeout": "3s",
     "statement_timeout": "10s",
-    "idle_in_transaction_session_timeout": "10s",  # a session that holds the head and hangs holds up all others
+    # A session that holds the head and hangs holds up all others: it ends before they give up (`lock_timeout`).
+    "idle_in_transaction_session_timeout": "2s",
 }
 READING = {"default_transaction_read_only": "on", "statement_timeout": "3s"}
 # Of silence on the socket; longer than the server's own limits. Bringing tables up to date takes what it takes.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -348,6 +352,54 @@ def test_last_good_does_not_cover_a_broken_manifest(bench: Bench) -> None:
     bench.reload(registry)
     assert bench.code(registry) == "tool.unsigned"
     assert bench.code(registry, "write_file") == ""
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Nothing can be opened meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_lack_of_descriptors_is_told_as_that_and_serves_last_good_for_a_while(bench: Bench, looks: int) -> None:
+    registry = bench.loaded(max_stale_seconds=60)
+    with asyncio.Runner() as runner:
+        for _ in range(looks):  # what is read for the first time is read once more
+            runner.run(registry.reload(NOW))
+        with no_descriptors_left():
+            runner.run(registry.reload(NOW))
+            assert bench.code(registry) == ""
+            assert registry.status(NOW)["acme"]["problem"] == "registry.exhausted"
+            runner.run(registry.reload(NOW + HOUR))
+            assert bench.code(registry, at=NOW + HOUR) == "tool.stale"
+        runner.run(registry.reload(NOW + HOUR))
+    assert bench.code(registry, at=NOW + HOUR) == ""
+    assert registry.status(NOW + HOUR)["acme"]["problem"] == ""
+
+
+def test_a_manifest_that_a_lack_of_descriptors_hides_is_read_later(bench: Bench) -> None:
+    """It may be what it should be; nobody has looked."""
+    registry = bench.registry()
+    read = files.read_set
+
+    def read_set(*given: Any) -> bytes:
+        found = read(*given)
+        lacking.enter_context(no_descriptors_left())
+        return found
+
+    with asyncio.Runner() as runner:
+        with ExitStack() as lacking, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(files, "read_set", read_set)
+            (change,) = runner.run(registry.reload(NOW))
+            assert {code for _, code in change.refused} == {"tool.unreadable"}
+            assert bench.code(registry) == "tool.unreadable"
+        runner.run(registry.reload(NOW))
+    assert bench.code(registry) == ""
 
 
 def test_expiry_is_looked_at_on_every_call(bench: Bench) -> None:
