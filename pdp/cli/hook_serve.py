@@ -452,12 +452,16 @@ async def _listen(resident: Resident, idle: float) -> None:
     path.unlink(missing_ok=True)  # the lock is ours, so nobody listens there
     server = await asyncio.start_unix_server(resident.converse, path)
     path.chmod(0o600)
+    ours = path.stat().st_ino
     try:
         while not ended.is_set() and (
             resident.running or (resident.wanted and time.monotonic() - resident.asked < idle)
         ):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), min(idle, 1.0))
+            if _inode(path) != ours:
+                log.error("the socket is gone, so nobody could ask: another process may serve")
+                ended.set()
     finally:
         server.close()
         path.unlink(missing_ok=True)
@@ -465,3 +469,10 @@ async def _listen(resident: Resident, idle: float) -> None:
     if ended.is_set():
         logging.shutdown()
         os._exit(0)  # calls that wait for people need not be waited for: their hooks block them
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import re
@@ -122,11 +123,14 @@ async def test_a_server_behind_the_proxy_does_what_its_user_signed(tmp_path: Pat
     before, *rest = entry["args"]
     args = ["-m", "pdp", *filled([before, "--patience", "0", *rest])]
     started = StdioServerParameters(command=sys.executable, args=args, cwd=project, env={**os.environ, **env})
-    async with McpClient(stdio_client(started)) as client:
-        assert {each.name for each in (await client.list_tools()).tools} == {"here", "put"}
-        assert not (await client.call_tool("here", {})).is_error
-        with pytest.raises(Exception, match="waits"):
-            await client.call_tool("put", {"path": "there"})
+    try:
+        async with McpClient(stdio_client(started)) as client:
+            assert {each.name for each in (await client.list_tools()).tools} == {"here", "put"}
+            assert not (await client.call_tool("here", {})).is_error
+            with pytest.raises(Exception, match="waits"):
+                await client.call_tool("put", {"path": "there"})
+    finally:
+        await asyncio.to_thread(end_residents, tmp_path / "s" / "pdp", signal.SIGKILL)
 
 
 @pytest.mark.parametrize("line", BLOCKS["hooks"].splitlines())

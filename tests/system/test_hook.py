@@ -250,6 +250,15 @@ def test_a_decision_point_that_is_away_or_does_not_start_blocks(own: Hooked) -> 
     blocked(own.send("{}", [*own.command[:-3], str(own.folder / "nowhere"), *own.command[-2:]]))
 
 
+def test_a_process_whose_socket_is_gone_makes_room_for_another(own: Hooked) -> None:
+    own.install()
+    assert own.run("Read", {"file_path": "/a"})[0] == 0
+    (before,) = residents(own.state)
+    (own.state / SOCKET).unlink()
+    assert own.run("Read", {"file_path": "/a"})[0] == 0
+    assert before not in residents(own.state)
+
+
 @pytest.mark.parametrize("answer", [b"", b"0", b"0 2\n", b"0 2\n{", b"0 3\n{}", b"x 2\n{}", b"0 -2\n{}", b"1 2\n{}"])
 def test_half_an_answer_blocks(answer: bytes, own: Hooked) -> None:
     own.install()
