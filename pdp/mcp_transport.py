@@ -4,15 +4,12 @@ what it sent is no message."""
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import anyio
 import httpx2
@@ -29,12 +26,12 @@ from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest
 from pdp.core.strict_json import MAX_DEPTH, parse
+from pdp.opening import ClientStreams
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER = 16 * 1024 * 1024  # bytes
 _MESSAGE_DEPTH = MAX_DEPTH + 2  # of arguments within parameters within a message
-_CHUNK = 65_536  # bytes
 _NOTE = "notifications/"
 _NO_MESSAGE = "no message of JSON-RPC 2.0; send one object, whose id is a text or a whole number"
 _Incoming = SessionMessage | Exception
@@ -68,42 +65,23 @@ def refusal(error: MCPError) -> mcp_types.JSONRPCError:
 
 
 @asynccontextmanager
-async def from_client() -> AsyncGenerator[TransportStreams]:
-    """The client on standard input and output, until it hangs up. What it sends that is no message is answered. From
-    then on both are out of the reach of all else in this process, and of what it starts."""
+async def from_client(opening: ClientStreams) -> AsyncGenerator[TransportStreams]:
+    """The client on standard input and output, until it hangs up. What it sends that is no message is answered."""
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)
     outgoing, receive = anyio.create_memory_object_stream[SessionMessage](0)
     lines, heard = anyio.create_memory_object_stream[bytes](0)
-    with Path(os.devnull).open("rb") as nothing:  # noqa: ASYNC230 - the null device
-        stdin = _taken(0, nothing.fileno())
-    stdout = os.fdopen(_taken(1, 2), "wb", buffering=0)
-    # a daemon: nothing ends a read but the client
-    threading.Thread(target=_listen, args=(stdin, lines, asyncio.get_running_loop()), daemon=True).start()
+    loop = asyncio.get_running_loop()
+
+    def hear(line: bytes) -> None:
+        with suppress(RuntimeError, CancelledError, anyio.BrokenResourceError):  # a loop that has ended wants no more
+            asyncio.run_coroutine_threadsafe(lines.send(line), loop).result()
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_hear, heard, send, outgoing.clone())
-        tasks.start_soon(_say, stdout, receive)
+        tasks.start_soon(_say, opening, receive)
+        opening.heard(hear)
         yield incoming, outgoing
         tasks.cancel_scope.cancel()
-
-
-def _taken(standard: int, instead: int) -> int:
-    """A descriptor of our own for a standard stream, in whose place there is another one."""
-    own = fcntl.fcntl(standard, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.dup2(instead, standard)
-    return own
-
-
-def _listen(stdin: int, lines: MemoryObjectSendStream[bytes], loop: asyncio.AbstractEventLoop) -> None:
-    """Each line that is read, until the client hangs up. A loop that has ended wants no more."""
-    line = bytearray()
-    with suppress(RuntimeError, OSError, anyio.BrokenResourceError, CancelledError):
-        while chunk := os.read(stdin, _CHUNK):
-            *ended, rest = chunk.split(b"\n")
-            for part in ended:
-                asyncio.run_coroutine_threadsafe(lines.send(bytes(line + part)), loop).result()
-                line.clear()
-            line += rest
-        loop.call_soon_threadsafe(lines.close)
 
 
 async def _hear(
@@ -112,7 +90,7 @@ async def _hear(
     answers: MemoryObjectSendStream[SessionMessage],
 ) -> None:
     with heard, send, answers, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        async for line in heard:
+        while line := await heard.receive():
             if not line.strip():
                 continue
             try:
@@ -123,12 +101,24 @@ async def _hear(
                 await send.send(SessionMessage(message))
 
 
-async def _say(stdout: BinaryIO, receive: MemoryObjectReceiveStream[SessionMessage]) -> None:
+async def _say(opening: ClientStreams, receive: MemoryObjectReceiveStream[SessionMessage]) -> None:
     with receive, suppress(OSError):  # a client that has hung up hears nothing more
-        async for message in receive:
-            left = memoryview(_line(message))
+        async for each in receive:
+            said = each.message
+            if isinstance(said, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and _is_answered(
+                opening, said.id
+            ):
+                continue
+            left = memoryview(_line(each))
             while left:
-                left = left[await anyio.to_thread.run_sync(stdout.write, left) :]
+                left = left[await anyio.to_thread.run_sync(os.write, opening.stdout, left) :]
+
+
+def _is_answered(opening: ClientStreams, id_: str | int | None) -> bool:
+    """Whether this is the answer to `initialize`, which the client has; told once."""
+    answered, known = opening.answered, id_ is not None and id_ == opening.answered
+    opening.answered = None if known else answered
+    return known
 
 
 def _line(message: SessionMessage) -> bytes:

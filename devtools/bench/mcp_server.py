@@ -54,8 +54,7 @@ async def serve(kind: str, port: int, target: str, token: str) -> None:
     async with AsyncExitStack() as stack:
         if kind == "relay":
             upstream = await stack.enter_async_context(Client(target, cache=None))
-            told = upstream.server_capabilities
-            server = proxy(enforcement("unix:/nowhere", ""), told, lambda _ctx: nullcontext(upstream))
+            server = proxy(enforcement("unix:/nowhere", ""), lambda _ctx: nullcontext(upstream))
             server.middleware[:] = [each for each in server.middleware if not isinstance(each, Enforcement)]
         else:
             server = bare()

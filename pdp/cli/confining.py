@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from pdp.confinement import Confinement
+from pdp.core.errors import ConfigurationFault
 
 _PATH = click.Path(exists=True, path_type=Path)
 _MOST_LOOKED_AT, _PEM_BYTES = 200, 16_384
@@ -90,3 +91,13 @@ def _holds_keys(folder: Path) -> bool:
             if b"PRIVATE KEY-----" in file.read(_PEM_BYTES):
                 return True
     return False
+
+
+def not_started(error: Exception) -> ConfigurationFault:
+    """What is said of a server that did not start, or that ended."""
+    return ConfigurationFault(
+        "proxy.server",
+        "The server did not start, or ended. Confined, it may need more: --allow-read, --allow-write or "
+        "--allow-network, said with --pin where there is one.",
+        detail=repr(error),
+    )

@@ -21,7 +21,7 @@ from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
-from pdp.cli.confining import refuse_reach, say_confinement
+from pdp.cli.confining import not_started, refuse_reach, say_confinement
 from pdp.cli.connection import decided_in_time
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.values import Credential
@@ -29,6 +29,7 @@ from pdp.confinement import Confinement
 from pdp.core.errors import ConfigurationFault
 from pdp.core.methods import TARGET_KINDS, label_of
 from pdp.injection.excerpt import visible
+from pdp.opening import ClientStreams
 from pdp.registry.live import StdioServer, read_listed
 from pdp.telemetry import logs
 
@@ -71,10 +72,8 @@ class OwnProxy:
         proxy_pin.pin(home, server, listed)
         _say(f"the agent starts: {shlex.join(['pdp', 'proxy', *self._state(), '--', *self.command])}")
 
-    def serve(self) -> None:
+    def serve(self, opening: ClientStreams) -> None:
         """Serve the agent until it hangs up. Raises Fault."""
-        if self.confinement != Confinement():
-            raise click.UsageError("what the server may reach is said when it is pinned: with --pin")
         logs.configure("error", "text")
         hook.unreadable()  # it will hold tokens
         home = self._opened(make=False)
@@ -88,9 +87,9 @@ class OwnProxy:
         _say("what only reads goes through; the rest waits for you, and is listed by " + self._approvals("list"))
         _say(f"policy and records are in {home.folder}; who can write there decides.")
         _say("keys lie in no file; but a program that runs as you could ask for your tokens, and answer for you.")
-        asyncio.run(self._serve(home, server))
+        asyncio.run(self._serve(home, server, opening))
 
-    async def _serve(self, home: LocalInstallation, server: LocalServer) -> None:
+    async def _serve(self, home: LocalInstallation, server: LocalServer, opening: ClientStreams) -> None:
         claims = Claims(local.LOCAL_ISSUER, home.user, home.claims())
         resident = _Resident(home, server.id)
         options = EnforcementOptions(
@@ -105,7 +104,7 @@ class OwnProxy:
         enforcement = Enforcement(server.id, lambda: _PatientClient(home, self, resident), options)
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-        serving = asyncio.create_task(over_stdio(enforcement, upstream))
+        serving = asyncio.create_task(over_stdio(enforcement, upstream, opening))
         ending = asyncio.create_task(ended.wait())
         await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
@@ -293,12 +292,7 @@ def _ended(serving: asyncio.Task[None]) -> None:
     try:
         serving.result()
     except Exception as error:  # noqa: BLE001 - the SDK raises whatever a server provokes
-        raise ConfigurationFault(
-            "proxy.server",
-            "The server did not start, or ended. Confined, it may need more: --allow-read, --allow-write or "
-            "--allow-network, said with --pin.",
-            detail=repr(error),
-        ) from None
+        raise not_started(error) from None
 
 
 def _apart(home: LocalInstallation, server: LocalServer) -> None:

@@ -116,7 +116,7 @@ MCP = (
     ),
     Mutant(
         "mcp-proxy-unsigned",
-        "pdp/cli/proxy.py",
+        "pdp/cli/proxy_named.py",
         "if challenge := challenged(given):",
         "if (challenge := challenged(given)) and False:",
         "a client is told to sign in",

@@ -172,7 +172,7 @@ async def enforced(
 
 def proxied(guard: Enforcement, upstream: Client) -> Server[Any]:
     """A proxy before one connection, whoever asks."""
-    return proxy(guard, upstream.server_capabilities, lambda _ctx: nullcontext(upstream))
+    return proxy(guard, lambda _ctx: nullcontext(upstream))
 
 
 @asynccontextmanager

@@ -63,7 +63,7 @@ def test_a_server_made_by_the_lines_is_enforced() -> None:
 @pytest.fixture(scope="module")
 def pdp() -> Iterator[list[str]]:
     """What stands for `pdp` where a user types it."""
-    with warm("pdp.cli.hook", "pdp.cli.proxy") as words:
+    with warm("pdp.cli.hook", "pdp.cli.proxy_own") as words:
         yield [*words, "-m", "pdp"]
 
 

@@ -284,10 +284,12 @@ async def test_the_proxy_of_a_server_of_tools_has_nothing_else(
         Client(Called().server, cache=None) as upstream,
         connected(monkeypatch, proxied(guard, upstream), MODERN) as client,
     ):
-        assert client.server_capabilities.prompts is None
-        assert client.server_capabilities.resources is None
-        with pytest.raises(MCPError):
-            await client.get_prompt("summary", {"path": "/src"})
+        assert (await client.list_prompts()).prompts == []
+        assert (await client.list_resources()).resources == []
+        assert (await client.list_resource_templates()).resource_templates == []
+        for asking in (get("summary", path="/src"), read("file:///readme"), complete(SUMMARY, "path", "/s")):
+            with pytest.raises(MCPError):
+                await asking(client)
     await guard.close()
 
 

@@ -52,7 +52,7 @@ async def limit() -> Any:
 @pytest.fixture(scope="module")
 def pdp() -> Iterator[list[str]]:
     with warm(
-        "support.gated", "pdp.cli.proxy", "pdp.cli.approvals", env={"PYTHONPATH": str(ROOT / "tests")}
+        "support.gated", "pdp.cli.proxy_own", "pdp.cli.approvals", env={"PYTHONPATH": str(ROOT / "tests")}
     ) as words:
         yield [*words, PDP[-1]]
 
@@ -96,6 +96,33 @@ async def test_what_only_reads_goes_through_and_the_user_is_asked_for_the_rest(o
         assert left == 0, screen
         await client.call_tool("put", {"path": there})  # allowed, once
         assert (await refused(client.call_tool("put", {"path": there})))["status"] == "pending"
+
+
+async def test_the_client_is_answered_while_the_server_starts(own: OwnProxy) -> None:
+    await asyncio.to_thread(pinned, own)
+    (own.folder / "listed").write_text(own.listed.read_text())
+    own.listed.unlink()
+    os.mkfifo(own.listed)  # of which the server reads at its start
+    async with own.client() as client:
+        listing = asyncio.create_task(client.list_tools())
+        starts = await asyncio.to_thread(os.open, own.listed, os.O_WRONLY)
+        assert not listing.done()
+        (own.folder / "listed").rename(own.listed)
+        os.write(starts, own.listed.read_bytes())
+        os.close(starts)
+        assert {each.name for each in (await listing).tools} == {"here", "put"}
+
+
+async def test_a_server_that_does_not_start_ends_the_proxy(own: OwnProxy) -> None:
+    await asyncio.to_thread(pinned, own)
+    own.listed.write_text("no JSON: the server fails on it")
+    with own.errors.open("w") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *own.program, "proxy", "--state", str(own.state), *own.command, cwd=own.project,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
+        )  # fmt: skip
+        assert await process.wait() == 1  # though the client has not hung up
+    assert "proxy.server" in own.errors.read_text()
 
 
 async def test_what_a_result_should_not_hold_is_cut_out(own: OwnProxy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +15,9 @@ from typing import Any
 import anyio
 import pytest
 from mcp.client.client import Client
+from mcp.server.runner import ServerRunner
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from support.envoy import free_port
 from support.no_messages import NO_MESSAGES, message
 from support.waiting import until
@@ -130,15 +133,22 @@ async def test_over_http_one_answer_that_is_too_long_fails_alone(script: Path) -
 
 
 LISTENS = """
-import asyncio, os, subprocess, sys
+import subprocess, sys
+from pdp.opening import ClientStreams
+
+opening = ClientStreams("opens", "1")
+assert "mcp" not in sys.modules, "it is answered before that is loaded"
+if sys.argv[1:]:
+    open(sys.argv[1]).read()  # as long as loading takes
+import asyncio
 from mcp.server import Server
 from pdp.mcp_transport import from_client
 
 async def main():
-    async with from_client() as streams:
+    async with from_client(opening) as streams:
         print("what a library prints")
         heard = subprocess.run([sys.executable, "-c", "import sys; print(sys.stdin.read())"], stdout=subprocess.PIPE)
-        if heard.stdout.strip() or sys.argv[1:]:
+        if heard.stdout.strip() or sys.argv[2:]:
             raise SystemExit(3)
         server = Server("listens")
         await server.run(*streams, server.create_initialization_options())
@@ -193,5 +203,36 @@ async def test_a_client_that_sends_no_message_is_told(tmp_path: Path) -> None:
 
 async def test_what_ends_while_the_client_says_nothing_ends(tmp_path: Path) -> None:
     """The thread that reads holds nothing up."""
-    async with listens(tmp_path, "at once") as (process, _):
+    async with listens(tmp_path, os.devnull, "at once") as (process, _):
         assert await process.wait() != 0
+
+
+@pytest.mark.parametrize("version", [*HANDSHAKE_PROTOCOL_VERSIONS, "2099-01-01"])
+async def test_what_is_asked_first_is_answered_before_anything_is_loaded(tmp_path: Path, version: str) -> None:
+    os.mkfifo(tmp_path / "loading")
+    params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+    async with listens(tmp_path, str(tmp_path / "loading")) as (process, heard):
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(message("initialize", params)).encode() + b"\n")
+        first = await heard()
+        process.stdin.write(b'{"jsonrpc": "2.0", "method": "notifications/initialized"}\n')
+        process.stdin.write(json.dumps(message("ping", id_="then")).encode() + b"\n")
+        await asyncio.to_thread((tmp_path / "loading").write_text, "loaded")
+        assert await heard() == {"jsonrpc": "2.0", "id": "then", "result": {}}  # and no second answer
+        process.stdin.close()
+        assert await process.wait() == 0
+    _, sdks = ServerRunner._negotiate_initialize(params)
+    assert (first["id"], first["result"]["protocolVersion"]) == (1, sdks)
+    assert first["result"]["serverInfo"] == {"name": "opens", "version": "1"}
+    assert set(first["result"]["capabilities"]) == {"tools", "prompts", "resources", "completions"}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [None, {}, {"protocolVersion": 3, "capabilities": {}, "clientInfo": {}}, {"protocolVersion": "2025-11-25"}],
+)
+async def test_what_is_wrong_with_it_is_told_when_all_is_loaded(tmp_path: Path, params: Any) -> None:
+    async with listens(tmp_path) as (process, heard):
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(message("initialize", params)).encode() + b"\n")
+        assert "error" in await heard()

@@ -22,7 +22,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
 from pdp.confinement import Confinement
+from pdp.core.methods import LISTS
 from pdp.mcp_transport import from_client, to_command, to_url
+from pdp.opening import ClientStreams
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,11 @@ class Connections:
                 raise UpstreamError("the server behind did not start, or ended") from one.failure
             yield one.client
 
+    async def begun(self, owner: str) -> None:
+        """Have the connection of an owner before it is needed. Raises UpstreamError."""
+        async with self.of(owner):
+            pass
+
     def _make_room(self) -> None:
         """Forget what has ended. Where all that there may be are left, the one that was not used for longest ends;
         raises UpstreamError where all are in use."""
@@ -156,15 +163,15 @@ class _Connection:
             self.over.set()
 
 
-_HANDLERS: Mapping[str, str] = {
-    "tools/list": "on_list_tools",
-    "prompts/list": "on_list_prompts",
-    "prompts/get": "on_get_prompt",
-    "resources/list": "on_list_resources",
-    "resources/templates/list": "on_list_resource_templates",
-    "resources/read": "on_read_resource",
-    "completion/complete": "on_completion",
-}
+_HANDLERS = (
+    "on_list_tools",
+    "on_list_prompts",
+    "on_get_prompt",
+    "on_list_resources",
+    "on_list_resource_templates",
+    "on_read_resource",
+    "on_completion",
+)
 
 
 def _has(told: ServerCapabilities, method: str) -> bool:
@@ -173,18 +180,23 @@ def _has(told: ServerCapabilities, method: str) -> bool:
     return of.get(method.partition("/")[0], told) is not None
 
 
+def _empty(method: str) -> dict[str, Any]:
+    """The list of a server that has none of its kind. Raises MCPError for what is no list."""
+    if method not in LISTS:
+        raise MCPError(METHOD_NOT_FOUND, "Method not found")
+    return {LISTS[method].member: []}
+
+
 class _Result(BaseModel, extra="allow"):
     """A result as the server wrote it: the SDK's models drop what they do not know."""
 
 
 def proxy(
-    enforcement: Enforcement,
-    told: ServerCapabilities,
-    upstream: Callable[[Context], AbstractAsyncContextManager[Client]],
+    enforcement: Enforcement, upstream: Callable[[Context], AbstractAsyncContextManager[Client]]
 ) -> Server[Any]:
-    """A server that enforces before another one, to which `upstream` is the connection for a request. It has what
-    that one `told` it has of tools, prompts, resources and completions; subscriptions, and all other methods, do not
-    exist here."""
+    """A server that enforces before another one, to which `upstream` is the connection for a request. It has tools,
+    prompts, resources and completions, whose lists are empty where that one has none; subscriptions, and all other
+    methods, do not exist here."""
 
     async def call(ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         async with upstream(ctx) as behind:
@@ -203,30 +215,33 @@ def proxy(
     async def raw(ctx: Context, call_next: CallNext) -> HandlerResult:
         """What has been decided, and pages for the enforcement, which makes the client's list of them."""
         asked = _REQUESTS.get(ctx.method)
-        if asked is None or ctx.request_id is None or not _has(told, ctx.method):
+        if asked is None or ctx.request_id is None:
             return await call_next(ctx)
         given = {name: value for name, value in (ctx.params or {}).items() if name != "_meta"}
         params = asked.model_fields["params"].annotation
         request = asked(params=TypeAdapter(params).validate_python(given, by_alias=True))
         async with upstream(ctx) as behind:
+            if not _has(behind.server_capabilities, ctx.method):
+                return _empty(ctx.method)
             result = await behind.session.send_request(request, _Result)
         return result.model_extra or {}
 
-    handlers: dict[str, Any] = {name: nothing for method, name in _HANDLERS.items() if _has(told, method)}
+    handlers: dict[str, Any] = dict.fromkeys(_HANDLERS, nothing)
     server: Server[Any] = Server(f"pdp-{enforcement.server}", on_call_tool=call, **handlers)
     server.middleware.append(raw)
     attach(server, enforcement)
     return server
 
 
-async def over_stdio(enforcement: Enforcement, upstream: Upstream) -> None:
-    """Enforce before `upstream` for the client on standard input and output, until it hangs up. Raises UpstreamError
+async def over_stdio(enforcement: Enforcement, upstream: Upstream, opening: ClientStreams) -> None:
+    """Enforce before `upstream` for the client of `opening`, until it hangs up. Raises a group with an UpstreamError
     for a server that does not start."""
     try:
-        async with upstream.connections() as behind, from_client() as (incoming, outgoing):
-            async with behind.of(ALL) as client:
-                told = client.server_capabilities
-            server = proxy(enforcement, told, lambda _ctx: behind.of(ALL))
-            await server.run(incoming, outgoing, server.create_initialization_options())
+        async with upstream.connections() as behind, from_client(opening) as (incoming, outgoing):
+            server = proxy(enforcement, lambda _ctx: behind.of(ALL))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(behind.begun, ALL)
+                await server.run(incoming, outgoing, server.create_initialization_options())
+                tasks.cancel_scope.cancel()
     finally:
         await enforcement.close()

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pdp.cli.proxy import challenged
+from pdp.cli.proxy_named import challenged
 
 NOW = 1_000.0
 EXPIRED = 'Bearer error="invalid_token"'

@@ -1,0 +1,256 @@
+"""`pdp proxy --target`: before a decision point of one's organisation, over stdio for one user or HTTP for many."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+from mcp.server import Server
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.transport_security import (
+    DEFAULT_MAX_REQUEST_BODY_SIZE,
+    TransportSecurityMiddleware,
+    TransportSecuritySettings,
+)
+from mcp.shared.exceptions import MCPError
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pdp.adapters.mcp.answers import DENIED, SAFE_MESSAGE
+from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions
+from pdp.adapters.mcp.proxy import Upstream, over_stdio
+from pdp.adapters.mcp.proxy import proxy as proxy_server
+from pdp.cli.commands import PLAINTEXT
+from pdp.cli.confining import not_started
+from pdp.cli.connection import read_token, tls_of
+from pdp.client import AsyncClient, Listing, PlaintextRefusedError, Session, ToolList
+from pdp.client.values import Credential
+from pdp.confinement import Confinement
+from pdp.mcp_transport import read_message, refusal
+from pdp.opening import ClientStreams
+
+_BEARER = "bearer "
+_INVALID = 'Bearer error="invalid_token"'
+_MAX_BODY = DEFAULT_MAX_REQUEST_BODY_SIZE
+_METADATA = "/.well-known/oauth-protected-resource/mcp"
+_NOBODY = {"jsonrpc": "2.0", "id": None, "error": {"code": DENIED, "message": SAFE_MESSAGE}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedProxy:
+    """A proxy for `server` (its id), which is started by `command` or answers at `url`. `tls_files` are those of the
+    signer, the certificate and its key."""
+
+    server: str
+    target: str
+    command: tuple[str, ...]
+    url: str | None
+    env: Mapping[str, str] = field(repr=False)
+    confinement: Confinement | None
+    caller_token_file: Path | None
+    bearer_file: Path | None
+    tls_files: tuple[Path | None, Path | None, Path | None]
+    patience: float
+    observe: bool
+
+    def serve(self, opening: ClientStreams | None, address: tuple[str, int] | None, issuer: str | None) -> None:
+        """Until the client of `opening` hangs up, or at `address` until a signal. Raises UsageError, Fault."""
+        tls, file = tls_of(*self.tls_files), self.caller_token_file
+
+        def connect() -> AsyncClient:
+            token = None if file is None else lambda: read_token(file, "--caller-token-file")
+            return AsyncClient(self.target, tls=tls, token=token, observe=self.observe)
+
+        session = None if opening is None else Session(f"proxy-{uuid.uuid4()}")  # one user, one agent, this start
+        options = EnforcementOptions(
+            credential=_credential(self.bearer_file),
+            session=lambda _ctx: session,
+            patience=self.patience,
+            inspects_results=True,
+        )
+        enforcement = Enforcement(self.server, connect, options)
+        upstream = Upstream(self.command, self.url, self.env, confinement=self.confinement)
+        if opening is not None:
+            serving = over_stdio(enforcement, upstream, opening)
+        else:
+            serving = _listen(enforcement, upstream, address or ("127.0.0.1", 0), issuer)
+        try:
+            asyncio.run(serving)
+        except PlaintextRefusedError:
+            raise click.UsageError(PLAINTEXT) from None
+        except ExceptionGroup as error:
+            raise not_started(error) from None
+
+
+def _credential(bearer_file: Path | None) -> Callable[[Context], Credential]:
+    """For whom: the token of the file, or the one in the HTTP request that brought the message."""
+
+    def of_file(_ctx: Context) -> Credential:
+        return read_token(bearer_file, "--bearer-file") if bearer_file is not None else None
+
+    def of_request(ctx: Context) -> Credential:
+        header = str(ctx.request.headers.get("authorization", "")) if ctx.request is not None else ""
+        return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
+
+    return of_request if bearer_file is None else of_file
+
+
+async def _listen(enforcement: Enforcement, upstream: Upstream, address: tuple[str, int], issuer: str | None) -> None:
+    """Streamable HTTP on a loopback address; a page of another origin, or under another name, is refused."""
+    try:
+        async with upstream.connected():
+            pass  # one that does not start is told now
+        async with upstream.connections() as behind:
+            server = proxy_server(enforcement, lambda ctx: behind.of(_subject(ctx)))
+            await _served(server, _Subjects(enforcement), *address, issuer)
+    finally:
+        await enforcement.close()
+
+
+async def _served(server: Server[None], subjects: _Subjects, host: str, port: int, issuer: str | None) -> None:
+    names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    security = TransportSecuritySettings(allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names])
+    app = server.streamable_http_app(transport_security=security, host=host)
+    door = _Door(app, TransportSecurityMiddleware(security), subjects, host, port, issuer)
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise click.UsageError(f"--listen: {error.strerror}") from None
+    click.echo(f"pdp proxy: listening on http://{host}:{port}/mcp.", err=True)
+    await uvicorn.Server(uvicorn.Config(door, log_level="warning", access_log=False)).serve(sockets=[listener])
+
+
+class _Door:
+    """ASGI: what of HTTP reaches `app`: one message of JSON-RPC, or none, of a verified subject, to whom its session
+    belongs from then on. With 401 MCP clients sign in (RFC 9728 with an `issuer`)."""
+
+    def __init__(
+        self,
+        app: Starlette,
+        security: TransportSecurityMiddleware,
+        subjects: _Subjects,
+        host: str,
+        port: int,
+        issuer: str | None,
+    ) -> None:
+        origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._app, self._security, self._subjects, self._issuer = app, security, subjects, issuer
+        self._document = {"resource": f"{origin}/mcp", "authorization_servers": [issuer]}
+        self._metadata = f'resource_metadata="{origin}{_METADATA}"' if issuer is not None else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answering = self._app if scope["type"] != "http" else await self._entered(scope, receive)
+        await answering(scope, receive, send)
+
+    async def _entered(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """What answers this request."""
+        if (foreign := await self._security.validate_request(Request(scope))) is not None:
+            return foreign
+        if scope["path"] == _METADATA and self._issuer is not None:
+            return JSONResponse(self._document)
+        given = Headers(scope=scope).getlist("authorization")
+        if challenge := challenged(given):
+            return self._sign_in(challenge)
+        token = given[0][len(_BEARER) :].strip()
+        verified = await self._subjects.verified(token)
+        if isinstance(verified, ToolList):
+            subjects_own = verified.code.startswith("subject.")
+            return self._sign_in(_INVALID) if subjects_own else JSONResponse(_NOBODY, _status(verified))
+        scope["user"] = AuthenticatedUser(AccessToken(token=token, client_id=verified, scopes=[]))
+        return self._app if scope["method"] != "POST" else await _with_message(self._app, scope, receive)
+
+    def _sign_in(self, challenge: str) -> JSONResponse:
+        between = " " if challenge == "Bearer" else ", "
+        told = {"www-authenticate": f"{challenge}{between}{self._metadata}" if self._metadata else challenge}
+        return JSONResponse(_NOBODY, 401, told)
+
+
+class _Subjects:
+    """Whose each access token is, by the word of the decision point, which is kept as long as a list would be."""
+
+    def __init__(self, enforcement: Enforcement) -> None:
+        self._enforcement = enforcement
+        self._kept: dict[bytes, tuple[str, float]] = {}  # (subject, until) by digest of the token
+
+    async def verified(self, token: str) -> str | ToolList:
+        """The subject, or the answer by which it is none."""
+        key, now = hashlib.sha256(token.encode()).digest(), time.time()
+        if (known := self._kept.get(key)) is not None and now < known[1]:
+            return known[0]
+        shown = await self._enforcement.client.filter_tools(Listing(self._enforcement.server, []), token)
+        if not shown.allowed or shown.valid_until is None:
+            return shown
+        claims = _claims(token)
+        named = [claims.get("iss"), claims.get("sub")]
+        subject = json.dumps(named) if all(isinstance(each, str) for each in named) else key.hex()
+        self._kept = {each: kept for each, kept in self._kept.items() if now < kept[1]}
+        self._kept[key] = (subject, shown.valid_until)
+        return subject
+
+
+def _subject(ctx: Context) -> str:
+    """Whose request it is, as `_Door` verified it."""
+    request: Any = ctx.request
+    return str(request.user.username)
+
+
+def _status(denied: ToolList) -> int:
+    """403 for a denial, 503 where there was no answer."""
+    return 403 if denied.decision_id else 503
+
+
+async def _with_message(app: ASGIApp, scope: Scope, receive: Receive) -> ASGIApp:
+    """The application with the message in the body; the refusal of what is none."""
+    body = b""
+    while len(body) <= _MAX_BODY:
+        part = await receive()
+        body += part.get("body", b"")
+        if not part.get("more_body"):
+            break
+    if len(body) > _MAX_BODY:
+        return JSONResponse(_NOBODY, 413)
+    try:
+        read_message(body)
+    except MCPError as error:
+        return Response(refusal(error).model_dump_json(), 400, media_type="application/json")
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return lambda _scope, _receive, send: app(scope, again, send)
+
+
+def challenged(authorization: Sequence[str], now: float | None = None) -> str:
+    """The challenge for a request with these headers: without a token, or with a JWT that says itself that it has
+    expired. "" for what the decision point is to look at."""
+    if len(authorization) != 1 or not authorization[0].lower().startswith(_BEARER):
+        return "Bearer"
+    expires = _claims(authorization[0]).get("exp")
+    expired = isinstance(expires, int | float) and expires <= (time.time() if now is None else now)
+    return _INVALID if expired else ""
+
+
+def _claims(token: str) -> Mapping[str, object]:
+    """What a JWT says, unverified; nothing of another kind of token."""
+    try:
+        body = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

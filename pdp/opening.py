@@ -1,0 +1,99 @@
+"""Standard input and output of an MCP server that is still loading: `initialize` is answered at once, all else waits.
+
+Clients give a server seconds to answer that, and the SDK, the decision point and the server behind take as long to
+load and to start. Only the standard library is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pdp.core.errors import InvalidRequest
+from pdp.core.strict_json import parse
+
+# versions that begin with this handshake, the newest last, which a client that wants another one is offered
+HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+# what stands before a server, whatever that one has: a list of what it has not is empty
+CAPABILITIES: Mapping[str, Any] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
+_CHUNK = 65_536  # bytes
+_MAX_DEPTH = 32
+_TEXTS = (("protocolVersion", str), ("capabilities", dict), ("clientInfo", dict))
+
+
+class ClientStreams:
+    """Takes both streams: from then on nothing else in this process, or that it starts, reads or writes there. `name`
+    and `version` are the server's."""
+
+    def __init__(self, name: str, version: str) -> None:
+        self.answered: str | int | None = (
+            None  # the id of the request that was answered; another answer is one too many
+        )
+        self._info = {"name": name, "version": version}
+        with Path(os.devnull).open("rb") as nothing:
+            self._stdin = _taken(0, nothing.fileno())
+        self.stdout = _taken(1, 2)
+        self._ready = threading.Event()
+        self._hear: Callable[[bytes], None] = lambda _line: None
+        # a daemon: nothing ends a read but the client
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def heard(self, hear: Callable[[bytes], None]) -> None:
+        """Give each line to `hear` from now on, also those that wait; b"" when the client has hung up."""
+        self._hear = hear
+        self._ready.set()
+
+    def _read(self) -> None:
+        line, first = bytearray(), True
+        with contextlib.suppress(OSError):
+            while chunk := os.read(self._stdin, _CHUNK):
+                *ended, rest = chunk.split(b"\n")
+                for part in ended:
+                    line += part
+                    if first:
+                        first = False
+                        self._greet(bytes(line))
+                    self._ready.wait()
+                    self._hear(bytes(line) + b"\n")
+                    line.clear()
+                line += rest
+        self._ready.wait()
+        self._hear(b"")
+
+    def _greet(self, line: bytes) -> None:
+        """Answer the line where it is a whole `initialize`; what is wrong with another one is told later."""
+        try:
+            asked: Any = parse(line, "message", max_bytes=len(line), max_depth=_MAX_DEPTH).value
+        except InvalidRequest:
+            return
+        if not isinstance(asked, dict) or asked.get("jsonrpc") != "2.0" or asked.get("method") != "initialize":
+            return
+        id_, params = asked.get("id"), asked.get("params")
+        if not isinstance(id_, str | int) or isinstance(id_, bool) or not isinstance(params, dict):
+            return
+        if not all(isinstance(params.get(name), kind) for name, kind in _TEXTS):
+            return
+        wanted = params["protocolVersion"]
+        result = {
+            "protocolVersion": wanted if wanted in HANDSHAKES else HANDSHAKES[-1],
+            "capabilities": CAPABILITIES,
+            "serverInfo": self._info,
+        }
+        self.answered = id_
+        left = json.dumps({"jsonrpc": "2.0", "id": id_, "result": result}).encode() + b"\n"
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self.stdout, left) :]
+
+
+def _taken(standard: int, instead: int) -> int:
+    """A descriptor of our own for a standard stream, in whose place there is another one."""
+    own = fcntl.fcntl(standard, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.dup2(instead, standard)
+    return own
