@@ -13,6 +13,7 @@ import anyio
 import mcp.client.session
 import mcp_types
 import pytest
+import uvicorn
 from mcp.client.client import Client
 from mcp.server import Server
 from mcp.shared.memory import create_client_server_memory_streams
@@ -196,3 +197,16 @@ async def raw_client(server: Server[Any], version: str) -> AsyncIterator[Callabl
         await say({"jsonrpc": "2.0", "method": "notifications/initialized"})
         yield say
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def over_http(app: Any) -> AsyncIterator[str]:
+    """The address of an MCP server over streamable HTTP, of which this is the application."""
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on"))
+    listening = running.config.bind_socket()
+    task = asyncio.create_task(running.serve([listening]))
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+    finally:
+        running.should_exit = True
+        await task

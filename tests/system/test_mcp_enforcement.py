@@ -12,6 +12,7 @@ import pytest
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
 from served import SAFE, TOOLS, Served, make_world, served
 from support.gateways import PATH
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
@@ -19,6 +20,7 @@ from test_ext_authz import OVER
 
 from pdp.adapters.mcp.answers import DENIED
 from pdp.adapters.mcp.enforcement import UnsafeServerError, attach
+from pdp.adapters.mcp.nested_calls import Entry, Framework
 from pdp.authoring.sandbox import BOB
 
 AWAY = "unix:/nonexistent/pdp.sock"
@@ -319,6 +321,15 @@ def test_a_server_that_caches_for_all_is_refused(found: Served) -> None:
         attach(once, enforcement(found.world))
     with pytest.raises(UnsafeServerError, match="FastMCP"):
         attach(object(), enforcement(found.world))
+
+
+def test_a_framework_that_enters_its_components_in_other_ways_is_refused() -> None:
+    class Other(BaseModel):
+        async def execute(self) -> None: ...
+
+    with pytest.raises(UnsafeServerError, match="Other has no run"):
+        Framework({Other: {"run": lambda _tool: Entry("tool", "a")}}, ValueError).cover()
+    assert "__pydantic_init_subclass__" not in vars(Other)
 
 
 def test_what_is_decided_cannot_be_let_pass(found: Served) -> None:

@@ -18,7 +18,7 @@ from fastmcp.tools.base import Tool
 from mcp.client.client import Client as Upstream
 from mcp.shared.exceptions import MCPError
 from served import SAFE, Served, make_world, served
-from support.mcp_servers import LIMIT, enforcement, proxied
+from support.mcp_servers import LIMIT, enforcement, over_http, proxied
 
 from pdp.adapters.mcp.enforcement import Enforcement, UnsafeServerError, attach
 from pdp.adapters.mcp.tool_search import ToolSearch
@@ -373,6 +373,34 @@ async def test_a_call_of_a_mounted_server_by_another_name_is_decided_once(found:
             assert [each["effect"] for each in found.records("decision")[before:]] == ["allow"], place
         await guard.close()
         assert called == ["status"]
+
+
+async def test_a_search_of_a_server_behind_a_client_shows_and_calls_only_what_the_subject_may(found: Served) -> None:
+    """Nothing of what that server does is seen in this process."""
+    named = ToolSearch(frozenset({SEARCH}), frozenset({CALL}))
+    for person, shown in ((ALICE, set(CLOSED)), (BOB, {"git_status"})):
+        server, called = fastmcp()
+        server.add_transform(Search())
+        async with over_http(server.http_app(path="/mcp")) as url:
+            parent, guard = FastMCP("git"), enforcement(found.world, person, search=named)
+            parent.add_provider(ProxyProvider(lambda url=url: ProxyClient(url)))
+            attach(parent, guard)
+            async with Client(parent) as client:
+                status = {"name": "git_status", "arguments": {"repo_path": "/src"}}
+                with pytest.raises(ToolError):  # nobody has searched for it, so nobody knows what it is
+                    await client.call_tool(CALL, status)
+                result = await client.call_tool(SEARCH, {"pattern": "git"})
+                assert {tool["name"] for tool in result.structured_content["result"]} == shown
+                await client.call_tool(CALL, status)
+                for meant in (
+                    {"name": "git_reset", "arguments": {"repo_path": "/src"}},
+                    {"name": CALL},
+                    {"name": ""},
+                ):
+                    with pytest.raises(ToolError):
+                        await client.call_tool(CALL, meant)
+            await guard.close()
+        assert called == ["git_status"]
 
 
 class Rewriting(Middleware):

@@ -8,13 +8,12 @@ from typing import Any
 
 import mcp_types
 import pytest
-import uvicorn
 from mcp.client._memory import InMemoryTransport
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 from served import Served, make_world, served
-from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
+from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement, over_http
 from test_inspection import TOKEN
 
 from pdp.adapters.mcp.answers import DENIED
@@ -132,21 +131,6 @@ MASKED = "Internal server error"
 
 
 @asynccontextmanager
-async def over_http(server: Any, **options: Any) -> AsyncIterator[str]:
-    """The address of a server over streamable HTTP."""
-    app = server.streamable_http_app(**options)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
-    running = uvicorn.Server(config)
-    listening = config.bind_socket()
-    task = asyncio.create_task(running.serve([listening]))
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
-    finally:
-        running.should_exit = True
-        await task
-
-
-@asynccontextmanager
 async def reached(server: Any, transport: str) -> AsyncIterator[Any]:
     """What the SDK's client connects to: the server in this process, its stream loop (stdio's too), or an address."""
     if transport == "process":
@@ -155,7 +139,7 @@ async def reached(server: Any, transport: str) -> AsyncIterator[Any]:
         yield InMemoryTransport(server)
     else:
         options = {"json_response": transport == "json", "stateless_http": transport == "stateless"}
-        async with over_http(server, **options) as url:
+        async with over_http(server.streamable_http_app(**options)) as url:
             yield url
 
 

@@ -27,7 +27,7 @@ from mcp_types.methods import is_input_required
 
 from pdp.adapters.mcp import answers, results, tool_search
 from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
-from pdp.adapters.mcp.nested_calls import Execution, cover_mcpserver, executing, snapshot
+from pdp.adapters.mcp.nested_calls import Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.values import Credential, Elicited
@@ -55,10 +55,6 @@ _MAX_STEP = 50.0  # seconds that the decision point holds one wait
 
 Context = ServerRequestContext[Any, Any]
 _Answer = TypeVar("_Answer")
-
-
-class UnsafeServerError(ValueError):
-    """The server cannot be enforced as it is set up; the message says what to change."""
 
 
 def bearer(_ctx: Context) -> Credential:
@@ -295,7 +291,7 @@ class Enforcement:
             result = await (self._closed(answer) if self.options.inspects_results else answer)
             done = not result.get("isError") and not is_input_required(result)
             if self.searches and call.kind == "tool" and call.name in self.options.search.find:
-                result = await self._closed(self._searched(ctx, result))
+                result = await self._closed(self.searched(ctx, result))
         finally:
             executing.reset(token)
             await self._reported(decision, done=done)
@@ -303,8 +299,8 @@ class Enforcement:
         shown = await self._closed(results.passed_on(self, ctx, call.method, decision, result))
         return {**shown, "requestState": state.written()} if is_input_required(shown) else shown
 
-    async def _searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
-        """The result of a search, without what the subject may not see."""
+    async def searched(self, ctx: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a search, without what the subject may not see. Raises MCPError for one in another form."""
         try:
             tools = tool_search.found(result)
         except UnreadableResultError:
@@ -322,10 +318,10 @@ class Enforcement:
         shown = await self.visible(definitions, ctx)
         return tool_search.without(result, tools, {tool.name: tool.definition for tool in shown.tools})
 
-    async def _nested(self, ctx: Context, call: CallParameters) -> None:
+    async def meant(self, ctx: Context, call: CallParameters) -> None:
         """Decide the call that `call` means, if it means another one. It must be allowed at once: raises MCPError."""
         with _readable():
-            meant = self.options.search.meant(call) if self.searches and call.kind == "tool" else None
+            meant = self.options.search.meant(call)
         if meant is None:
             return
         definition, version = self._found.get(meant.name), ctx.protocol_version
@@ -359,7 +355,8 @@ class Enforcement:
 
     async def _decided(self, ctx: Context, call_next: CallNext, call: CallParameters, before: _Round) -> Decision:
         """The decision, after people had their time where this round or this version lets us wait for them."""
-        await self._nested(ctx, call)
+        if self.searches and call.kind == "tool":
+            await self.meant(ctx, call)
         asked = await self._asked(ctx, call_next, call, before)
         params = ctx.params or {}
         action = answers.answered(params) if before.resume and not before.of_server else None
@@ -478,14 +475,14 @@ def attach(server: Any, enforcement: Enforcement) -> None:
         )
     if lowlevel is server and hasattr(server, "fastmcp"):
         raise UnsafeServerError("server: is the inside of a FastMCP; give the FastMCP itself")
-    middleware.insert(0, enforcement)
-    lowlevel.get_request_handler = partial(_compared, lowlevel.get_request_handler)
     cover_mcpserver()
     if lowlevel is not server and hasattr(server, "add_middleware") and hasattr(server, "get_tool"):
         from pdp.adapters.mcp.fastmcp_calls import cover_fastmcp  # noqa: PLC0415 - needs fastmcp, which is there
 
         enforcement.searches = False
         cover_fastmcp(server, enforcement)
+    lowlevel.get_request_handler = partial(_compared, lowlevel.get_request_handler)
+    middleware.insert(0, enforcement)
 
 
 def _compared(found: Callable[[str], Any], method: str) -> Any:

@@ -17,11 +17,16 @@ from fastmcp.exceptions import ToolError
 from fastmcp.prompts.base import Prompt
 from fastmcp.resources.base import Resource
 from fastmcp.resources.template import ResourceTemplate, forward_uri
-from fastmcp.tools.base import Tool
+from fastmcp.server.providers.proxy import ProxyTool
+from fastmcp.tools.base import Tool, ToolResult
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult
 
 from pdp.adapters.mcp import answers
+from pdp.adapters.mcp.answers import CallParameters
 from pdp.adapters.mcp.enforcement import Enforcement
 from pdp.adapters.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
+from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.core.methods import LISTS
 from pdp.core.uri_template import match
 
@@ -54,6 +59,7 @@ def _cover() -> None:
         "read": lambda template, arguments: Entry(VALUES, template.uri_template, arguments),
     }
     bases = {Tool: tools, Prompt: prompts, Resource: resources, ResourceTemplate: templates}
+    ProxyTool.run = _searching(ProxyTool.run)
     Framework(bases, ToolError, _defined).cover()
     for name in ("call_tool", "read_resource", "render_prompt"):
         setattr(FastMCP, name, _called(getattr(FastMCP, name)))
@@ -114,6 +120,34 @@ def _encoded(definition: dict[str, Any]) -> bytes:
     return json.dumps(definition, ensure_ascii=False).encode()
 
 
+def _searching(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The tool of a server behind a client, which may find and call others: here as on the wire of that server."""
+
+    @functools.wraps(method)
+    async def entered(tool: ProxyTool, arguments: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        running = executing.get()
+        search = running.enforcement.options.search if running is not None else ToolSearch(frozenset(), frozenset())
+        names = {tool.name, _onward(tool, "_original_name", "_backend_name", tool.name)} & (search.find | search.call)
+        if running is None or not names:
+            return await method(tool, arguments, *args, **kwargs)
+        with _told():
+            for name in names:
+                await running.enforcement.meant(running.ctx, CallParameters(name, arguments, {}))
+        result = await method(tool, arguments, *args, **kwargs)
+        if not names & search.find or hasattr(result, "input_required"):
+            return result
+        said = CallToolResult(
+            content=result.content, structured_content=result.structured_content, is_error=result.is_error
+        )
+        with _told():
+            shown = await running.enforcement.searched(
+                running.ctx, said.model_dump(by_alias=True, mode="json", exclude_none=True)
+            )
+        return ToolResult.from_mcp_result(CallToolResult.model_validate(shown))
+
+    return entered
+
+
 # servers: past the wire nothing is called, and nothing is listed to an agent that it may not see
 
 
@@ -158,6 +192,15 @@ def _servers(provider: Any) -> Iterator[Any]:
     for each in [*getattr(provider, "providers", ()), *behind]:
         if each is not None:
             yield from _servers(each)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A refusal as the result of the tool, which the model reads."""
+    try:
+        yield
+    except MCPError as error:
+        raise ToolError(error.message) from None
 
 
 @contextmanager

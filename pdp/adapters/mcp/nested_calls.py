@@ -39,6 +39,10 @@ def snapshot(kind: str, name: str, arguments: Mapping[str, Any] | None) -> Call 
         return None
 
 
+class UnsafeServerError(ValueError):
+    """The server cannot be enforced as it is set up; the message says what to change."""
+
+
 @dataclass(slots=True)
 class Execution:
     """What is carried out for a request. `call` is decided and may be entered once; `parts` are components that carry
@@ -86,7 +90,14 @@ class Framework:
     definition: Callable[[Any, str], bytes | None] | None = None
 
     def cover(self) -> None:
-        """Have every component ask before it is entered, also those of classes that are made later."""
+        """Have every component ask before it is entered, also those of classes that are made later. Raises
+        UnsafeServerError for a framework that enters its components in other ways."""
+        for base, methods in self.methods.items():
+            if missing := sorted(methods.keys() - base.__dict__.keys()):
+                raise UnsafeServerError(
+                    f"server: {base.__module__}.{base.__name__} has no {missing[0]}; "
+                    "install a release of its framework that docs/mcp-server.md names"
+                )
         for base, methods in self.methods.items():
             for cls in _classes(base):
                 self._cover(cls, methods)
