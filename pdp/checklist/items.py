@@ -85,7 +85,7 @@ _EFFECTS = elements("MB-3.2", "result.effect", "result.quarantine")
 _OWN_TOKEN = elements("MCP01", "arguments.own_token", "arguments.unread")
 _UNATTENDED = elements("MCP02", "agent.unattended")
 _INJECTION = elements("MCP05", "arguments.injection", "arguments.unparsed", "arguments.suspect")
-_INTENT = elements("MCP06", "annotations.destructive", "risk.critical", "risk.high", "risk.medium")
+_INTENT = elements("MCP06", "annotations.destructive", "files.steering", "risk.critical", "risk.high", "risk.medium")
 _CONTEXT = elements("MCP10", "sink.tainted", "flow.exfiltration", "memory.tainted", "result.external")
 
 _TOOLS = (servers.signed, servers.reviewed, servers.compared)

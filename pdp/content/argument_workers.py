@@ -29,7 +29,7 @@ INLINE_FOR: Mapping[str, int] = {
     "path": INLINE, "url": INLINE, "shell": 1_024, "shell_word": 512, "sql": 0, "sql_value": 0,
     "html": 2_048, "markdown": 0, "code": 0, "code_value": 0, "email": 0, "email_header": 1_024,
 }  # fmt: skip
-KINDS = SECRET_KINDS | {"hidden_unicode"} | CODES.keys()
+KINDS = SECRET_KINDS | {"hidden_unicode", "steering"} | CODES.keys()
 READY = b"ready\n"
 _START_SECONDS = 30.0  # at least
 _QUEUED = 256

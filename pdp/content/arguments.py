@@ -19,6 +19,7 @@ from cachetools import LRUCache, cached
 
 from pdp.content.argument_workers import ArgumentWorkers, longest_inline
 from pdp.content.options import MAX_NESTING, ContentOptions
+from pdp.content.steering import steered
 from pdp.content.visits import Visits
 from pdp.core import json_pointer
 from pdp.core.check import OK, Check, failed
@@ -286,7 +287,7 @@ def text_findings(
 ) -> tuple[Finding, ...]:
     """What stands in the texts: credentials and hidden characters, at most `MAX_PER_KIND` of a kind, and what guards
     find for the interpreters; `hosts` are those that the organisation lists. Pure, and may take long."""
-    found = _distinct(_of_texts(value, own))
+    found = _distinct(_of_texts(value, interpreters, own))
     if not interpreters:
         return found
     from pdp.content.guards.run import guarded  # noqa: PLC0415 - for the few tools that declare an interpreter
@@ -315,8 +316,17 @@ def undeclared_findings(value: Mapping[str, Json], schema: Json) -> tuple[Findin
     return _distinct(Finding("undeclared", pointer(path, harmless)) for path in undeclared(schema, value))
 
 
-def _of_texts(value: Mapping[str, Json], own: tuple[OwnToken, ...]) -> Iterator[Finding]:
+_COMMANDS = frozenset({"command", "commands", "cmd", "script", "shell_command"})  # names of arguments that are ones
+
+
+def _of_texts(
+    value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
+) -> Iterator[Finding]:
+    shells = tuple(each.argument for each in interpreters if each.kind == "shell")
     for path, text in _texts(value):
+        command = any(part in _COMMANDS for part in path) or pointer(path, lambda _: True).startswith(shells or "\0")
+        for detail in steered(text, command=command):
+            yield Finding("steering", pointer(path, harmless), detail)
         if len(text) >= _SHORTEST:
             for kind, name in kinds_in(text, own):
                 yield Finding(kind, pointer(path, harmless), name)

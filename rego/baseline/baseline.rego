@@ -593,6 +593,25 @@ require contains {
 }
 
 # METADATA
+# title: The subject confirms a change of files that steer agents, shells or pipelines
+# description: What is written there is done later, without a question; `finding.detail` says by what. See docs/argument-guards.md.
+require contains {
+	"kind": "confirmation",
+	"id": "files.steering",
+	"code": "files.steering",
+	"control": "MCP06",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "signed_in",
+} if {
+	data.lib.subject.attended
+	some t in input.targets
+	t.key in data.lib.targets.steering
+	not t.key in data.lib.targets.approved
+}
+
+# METADATA
 # title: No call carries the token that it came with
 # description: A token is for the service that it names. Passed on, it lets a server, a log or a model act as the person.
 deny contains {

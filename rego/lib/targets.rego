@@ -23,6 +23,14 @@ destructive contains t.key if {
 }
 
 # METADATA
+# title: Targets that may change files that steer agents, shells or pipelines
+steering contains key if {
+	some finding in input.arguments.findings
+	finding.kind == "steering"
+	some key in changing
+}
+
+# METADATA
 # title: Targets on which other people decide
 approved contains key if some key in destructive
 

@@ -59,6 +59,8 @@ REASONS: Mapping[str, str] = {
     "arguments.suspect": "A part of this could give orders to the program that reads it, so you have to confirm it.",
     "arguments.suspect_unattended": "A part of this could give orders to the program that reads it, and nobody is at "
     "the keyboard, so the agent's group has to agree.",
+    "files.steering": "Agents, shells or pipelines do later what is written into this file, without a question, so "
+    "you have to confirm it.",
     "flow.exfiltration": "The agent has read private data and text that others wrote, and this would send something "
     "out, so you have to confirm that you want it.",
     "judge.high.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
