@@ -23,7 +23,7 @@ from pdp.policy.bundle import named_by_digest
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.policy.opa.options import OpaOptions
-from pdp.policy.source import Host, KeptBundles, deciding_host
+from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
 from pdp.ports import Entropy, LoadedPolicy
 from pdp.service.replay import NotReplayable, RecordedDecision, by_service, failed, replay, same
 
@@ -72,12 +72,14 @@ class Policies:
 
     async def load(self, bundle: Bundle) -> LoadedPolicy | NotReplayable:
         """The policy of a bundle; its engine ends with this."""
+        if self.guarded and bundle.one_step:
+            return NotReplayable("replay.release")
         if self.guarded and not (await asyncio.to_thread(gate.check, bundle)).ok:
             return NotReplayable("replay.gate")
         try:
             return await KeptBundles(self.host).open(bundle.to_bytes())
-        except (BundleFault, EngineFault):
-            return NotReplayable("replay.engine")
+        except (BundleFault, EngineFault) as fault:
+            return NotReplayable("replay.release" if fault.code == OTHER_RELEASE else "replay.engine")
 
     async def _close(self, key: tuple[str, str]) -> None:
         closed = self._open.pop(key)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from pdp import __version__
 from pdp.authoring.check import check_folder
 from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, compare, replayed
 from pdp.authoring.reexecution import differences, policies, program
@@ -35,6 +36,7 @@ from pdp.store.reading import StoreReader
 DIFFERS, FAULT = 10, 1
 RECORDED = "recorded"
 SHOWN = 40  # lines of changes
+OF_ANOTHER_RELEASE = ("replay.release", "replay.engine", "replay.gate")  # what the release that wrote it may evaluate
 _ROOM = 3  # names of rules on a line
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -88,12 +90,15 @@ def replay(
         else:
             rows = [_decision(reader, name) for name in decisions]
         told, left_out, done = asyncio.run(_replayed(reader, _of(rows, tenant), program(engine, opa)))
+        releases = _releases(reader, left_out)
+    codes = Counter(code for code, _ in left_out)
     if as_json:
         found: Mapping[str, Json] = {
             "schema": "pdp.policy-replay/1",
             "replayed": done,
             "differ": [{"decision": name, "difference": said} for name, said in told],
-            "not_replayable": dict(sorted(left_out.items())),
+            "not_replayable": dict(sorted(codes.items())),
+            "written_by": {code: sorted(names) for code, names in sorted(releases.items())},
         }
         click.echo(json.dumps(found, indent=2))
     else:
@@ -101,25 +106,37 @@ def replay(
         for name, said in told[:SHOWN]:
             click.echo(f"  {name}  {said}")
         _more(len(told))
-        _left_out(left_out)
+        _left_out(codes, releases)
     sys.exit(_exit(done, bool(told)))
 
 
 async def _replayed(
     reader: StoreReader, rows: Iterable[tuple[bytes, Opened]], opa: Path | None
-) -> tuple[list[tuple[str, str]], Counter[str], int]:
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]], int]:
+    """What came out otherwise, code and boot of what could not be evaluated, and how many could."""
     told: list[tuple[str, str]] = []
-    left_out: Counter[str] = Counter()
+    left_out: list[tuple[str, str]] = []
     done = 0
     async with policies(reader.artefact, SystemEntropy(), opa) as kept:
         async for record, result in replayed(rows, kept):
             if isinstance(result, NotReplayable):
-                left_out[result.code] += 1
+                left_out.append((result.code, record["boot"]))
                 continue
             done += 1
             if not result.same:
                 told.append((record["id"], differences(result.outcome, record)))
     return told, left_out, done
+
+
+def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str, set[str]]:
+    """By code, the releases that wrote what may be for another release to evaluate."""
+    boots = {code: {boot for each, boot in left_out if each == code} for code in OF_ANOTHER_RELEASE}
+    if not any(boots.values()):
+        return {}
+    starts = (json.loads(record) for record, _ in reader.since(0, ("start",), lambda _: None))
+    versions = {start["boot"]: str(start["version"]) for start in starts}
+    found = {code: {versions[boot] for boot in those if boot in versions} for code, those in boots.items()}
+    return {code: names for code, names in found.items() if names}
 
 
 @click.command()
@@ -228,11 +245,13 @@ def _more(lines: int) -> None:
         click.echo(f"  and {lines - SHOWN} more; --json has all")
 
 
-def _left_out(left_out: Counter[str]) -> None:
+def _left_out(left_out: Counter[str], releases: Mapping[str, set[str]] | None = None) -> None:
     if left_out:
         click.echo(f"not evaluated: {left_out.total()}")
         for code, number in left_out.most_common():
-            click.echo(f"  {number}  {code}  {NOT_REPLAYABLE[code]}")
+            names = sorted((releases or {}).get(code, ()))
+            writers = f" Written by pdp {', '.join(names)} (this is {__version__})." if names else ""
+            click.echo(f"  {number}  {code}  {NOT_REPLAYABLE[code]}{writers}")
 
 
 def _at(ns: int) -> str:

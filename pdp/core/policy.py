@@ -31,6 +31,7 @@ class Module:
         return self.shipped and self.path.startswith("pdp/")
 
 
+_COMPOSITION = "pdp.composition/"  # of a composition that is given elements
 INSTANTS = ("ns", "minute_of_day")  # of `input.time`: what rules compare with values that the bundle fixes
 
 
@@ -82,6 +83,13 @@ class Bundle:
     def tests(self) -> tuple[Module, ...]:
         """The modules that only test."""
         return tuple(m for m in self.modules if m.is_test)
+
+    @property
+    def one_step(self) -> bool:
+        """Whether it is of a release whose composition read the packs themselves, on the whole input document. Such a
+        bundle may be kept, and is evaluated as it was, on the embedded engine."""
+        composing = [module.text for module in self.live if module.composes]
+        return any("data.packs" in text for text in composing) and not any(_COMPOSITION in text for text in composing)
 
     @property
     def reads_asserted(self) -> bool:

@@ -29,6 +29,8 @@ from pdp.policy.kept import KeptAnswers, KeptEngine
 from pdp.policy.opa.options import OpaOptions
 from pdp.ports import Engine, Entropy, LoadedPolicy
 
+OTHER_RELEASE = "bundle.release"
+
 
 class Host(Protocol):
     """A host of engines: `EngineHost` (embedded) or `OpaHost`."""
@@ -221,8 +223,9 @@ class KeptBundles:
     async def open(self, artefact: bytes) -> LoadedPolicy:
         """See the port."""
         bundle = Bundle.from_bytes(artefact)
-        if not any(COMPOSITION_SCHEMA in module.text for module in bundle.live if module.composes):
-            raise BundleFault("bundle.release", "The bundle is of a release that evaluated policy in another way.")
+        known = any(COMPOSITION_SCHEMA in module.text for module in bundle.live if module.composes)
+        if not known and not (bundle.one_step and isinstance(self._host, EngineHost)):
+            raise BundleFault(OTHER_RELEASE, "The bundle is of a release that evaluated policy in another way.")
         return loaded_policy(bundle, await self._host.load(bundle))
 
     async def places(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import os
 import re
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -33,6 +35,7 @@ from pdp.cli.main import cli
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.policy import Bundle
+from pdp.store.sqlite.opening import FILE
 
 CASES = [case for case in load_cases() if not case.is_list]
 # each round is a world of its own: in one, what is asked again and again meets limits of what people may be asked
@@ -210,3 +213,37 @@ def test_usage(proved: Proved, tmp_path: Path) -> None:
     unknown = pdp("open", proved.store, "--decision", "x", "--out", tmp_path)
     assert (unknown.exit_code, "record.unknown" in unknown.stderr) == (FAULT, True)
     assert list(tmp_path.iterdir()) == []
+
+
+# by `tests/support/before.py` of that commit, whose composition read the packs itself; it keeps bundles and documents
+ONE_STEP = Path(__file__).parents[1] / "vectors" / "store_fa2d12ea.sql.gz"
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a release that evaluated packs and composition together."""
+    folder = tmp_path_factory.mktemp("older") / "store"
+    folder.mkdir(mode=0o700)
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as db:
+        db.executescript(gzip.decompress(ONE_STEP.read_bytes()).decode())
+    return folder
+
+
+def replay(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["policy", "replay", *map(str, words), "--since", DAYS])
+
+
+def test_decisions_of_a_release_of_one_step_are_evaluated_again(older: Path) -> None:
+    done = replay(older, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["replayed"], found["differ"], found["not_replayable"]) == (11, [], {})
+
+
+def test_what_another_engine_cannot_evaluate_names_the_release_that_wrote_it(older: Path) -> None:
+    done = replay(older, "--engine", "opa", "--opa", str(need("opa")))
+    assert done.exit_code == FAULT
+    assert "11  replay.release  Its release evaluated policy in another way" in done.stdout
+    assert "Written by pdp 0.1.0 (this is " in done.stdout
+    found = json.loads(replay(older, "--engine", "opa", "--opa", str(need("opa")), "--json").stdout)
+    assert found["written_by"] == {"replay.release": ["0.1.0"]}
