@@ -31,7 +31,7 @@ class Module:
         return self.shipped and self.path.startswith("pdp/")
 
 
-_COMPOSITION = "pdp.composition/"  # of a composition that is given elements
+_WHOLE_INPUT = '"pdp.input/1"'  # what such a composition compares the schema of its input with
 INSTANTS = ("ns", "minute_of_day")  # of `input.time`: what rules compare with values that the bundle fixes
 
 
@@ -86,10 +86,9 @@ class Bundle:
 
     @property
     def one_step(self) -> bool:
-        """Whether it is of a release whose composition read the packs themselves, on the whole input document. Such a
-        bundle may be kept, and is evaluated as it was, on the embedded engine."""
-        composing = [module.text for module in self.live if module.composes]
-        return any("data.packs" in text for text in composing) and not any(_COMPOSITION in text for text in composing)
+        """Whether it is of a release whose composition asked for the whole input document, and read the packs itself.
+        Such a bundle may be kept, and is evaluated as it was, on the embedded engine."""
+        return any(_WHOLE_INPUT in module.text for module in self.live if module.composes)
 
     @property
     def reads_asserted(self) -> bool:
