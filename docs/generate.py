@@ -101,9 +101,9 @@ def guard_figures() -> str:
     for name in sorted({key.rpartition(" / ")[0] for key in rows}, key=lambda name: _guard_order(name, rows)):
         kind, _, source = name.partition(" / ")
         found = [rows.get(f"{name} / {label}") for label in ("attack", "harmless")]
-        role = next(row["role"] for row in found if row)
+        role, earlier = next((row["role"], row.get("earlier")) for row in found if row)
         cells = [cell for row in found for cell in _shares(row)]
-        lines.append(f"| `{kind}` | {source} | {role} | {' | '.join(cells)} |")
+        lines.append(f"| `{kind}` | {source} | {role}{', earlier' if earlier else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

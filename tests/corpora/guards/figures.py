@@ -5,7 +5,7 @@
 `cases.json` holds what may lie in this repository: {interpreter: {source: {attack | harmless: [text]}}}, `own.json`
 what was written for it, and `ordinary_values.json` everyday values: {interpreter: [text]}. FOLDER holds another
 `cases.json` with the lists that may not; without it `../shared/data/guards` is used where it is there. What is not
-there keeps its figures of the last run, in `figures.json`. At the end it prints what is flagged of ordinary values.
+there keeps its figures of an earlier run, and says so. At the end it prints what is flagged of ordinary values.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ELSEWHERE = ROOT.parent / "shared/data/guards"
 ORDINARY = "ordinary values"
 TUNED = {
     "own",
+    ORDINARY,
     "CRS",
     "payloadbox",
     "libinjection",
@@ -100,7 +101,7 @@ def in_vain(rows: Mapping[str, Any], source: str = ORDINARY) -> tuple[int, int, 
 
 def main(arguments: Sequence[str]) -> None:
     """Write `figures.json`."""
-    known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    known = {name: {**row, "earlier": True} for name, row in _json(FIGURES).items()}
     known |= figures(load(HERE)) | figures(load(Path(arguments[0]) if arguments else ELSEWHERE))
     FIGURES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
     texts, denied, asked = in_vain(known)
