@@ -23,7 +23,7 @@ from pdp.doctor.answers import CONTROLS, FAULTS
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same
 NOT_INSPECTED = {"litellm": "it gives a guardrail nothing by which a result belongs to a call"}
 ERRORS_UNSEEN = {"openai": "it makes a text of a tool's error, and says so to nobody"}
-TOGETHER = ("langchain", "strands")  # whose drivers resume every call of a turn that waits
+NO_WAIT = ("claude", "cpex", "litellm")  # a call that waits is refused, and made again
 AWAY = "unix:/nonexistent/pdp.sock"
 
 
@@ -166,8 +166,8 @@ def test_of_two_calls_in_one_turn_one_waits_and_each_runs_once(found: Served, ru
 def test_of_two_calls_in_one_turn_both_wait_and_each_runs_once(
     found: Served, framework: tuple[str, str], run: Driven
 ) -> None:
-    if framework[0] not in TOGETHER:
-        pytest.skip("its driver resumes one call of a turn")
+    if framework[0] in NO_WAIT:
+        pytest.skip("it holds no call: docs/frameworks.md")
     first, second = ({"repo_path": f"/both/{name}/{time.monotonic_ns()}"} for name in ("first", "second"))
     waits, pages = run.call("git_reset", first, **known(found, also=["git_reset", second])), set[str]()
     while waits.waiting is not None:

@@ -28,7 +28,7 @@ class Scripted(BaseLlm):
 
 class Agent:
     def __init__(self, run: Run) -> None:
-        self._run, self._confirm = run, ""
+        self._run, self._confirm = run, list[str]()
         self._told: dict[str, Any] = {}
         asked = [types.FunctionCall(id=id_, name=name, args=arguments) for id_, name, arguments in run.calls]
         self._runs: dict[str, Any] = {}
@@ -52,19 +52,22 @@ class Agent:
             app_name="assistant", user_id="u", session_id=self._session.id
         )
         calls = [call for event in session.events for call in event.get_function_calls()]
-        (confirmation,) = [call for call in calls if call.id == self._confirm]
         (plugin,) = self._runner.plugin_manager.plugins
-        if not await plugin.settled(confirmation, self._run.identity, session.id):
-            return self._run.guard.waits("call_1", self._run.identity), None
-        answer = types.FunctionResponse(id=self._confirm, name=CONFIRM, response={"confirmed": True})
-        return await self._go(types.Part(function_response=answer))
+        answers = []
+        for confirmation in [call for call in calls if call.id in self._confirm]:
+            if not await plugin.settled(confirmation, self._run.identity, session.id):
+                asked = confirmation.args["originalFunctionCall"]["id"]
+                return self._run.guard.waits(asked, self._run.identity), None
+            answers.append(types.FunctionResponse(id=confirmation.id, name=CONFIRM, response={"confirmed": True}))
+        self._confirm.clear()
+        return await self._go(*(types.Part(function_response=answer) for answer in answers))
 
-    async def _go(self, part: Any) -> Any:
-        message, waiting = types.Content(role="user", parts=[part]), None
+    async def _go(self, *parts: Any) -> Any:
+        message, waiting = types.Content(role="user", parts=list(parts)), None
         async for event in self._runner.run_async(user_id="u", session_id=self._session.id, new_message=message):
             for call in event.get_function_calls():
                 if call.name == CONFIRM:
-                    self._confirm = call.id
+                    self._confirm.append(call.id)
             for asked in event.actions.requested_tool_confirmations.values():
                 waiting = asked.payload
             for response in event.get_function_responses():

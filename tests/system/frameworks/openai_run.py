@@ -42,7 +42,7 @@ class Agent:
         restored = await RunState.from_string(self._agent, state, context_override=context)
         tools = GuardedTools(self._run.guard)
         if not await tools.settle(restored, self._run.identity) and arguments is None:
-            return tools.waits(restored.get_interruptions()[0], self._run.identity), None
+            return self._waits(restored.get_interruptions()), None
         try:
             return self._state(await Runner.run(self._agent, restored, run_config=CONFIG))
         except ModelBehaviorError:  # the SDK itself takes other arguments under the same id for a fault
@@ -51,8 +51,12 @@ class Agent:
     def _state(self, result: Any) -> Any:
         self._result = result
         if result.interruptions:
-            (item,) = result.interruptions
-            return GuardedTools(self._run.guard).waits(item, self._run.identity), None
+            return self._waits(result.interruptions), None
         items = [each for each in result.new_items if each.type == "tool_call_output_item"]
         told = {each.raw_item["call_id"]: each.output for each in items}
         return None, told["call_1"], told.get("call_2")
+
+    def _waits(self, items: Any) -> Any:
+        """What the first one carries that still waits."""
+        found = [GuardedTools(self._run.guard).waits(item, self._run.identity) for item in items]
+        return next(each for each in found if each is not None)

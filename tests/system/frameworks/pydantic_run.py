@@ -25,11 +25,13 @@ class Agent:
 
     async def resume(self, arguments: Any) -> Any:
         self._changed = arguments or self._changed
-        approval = ToolApproved(override_args=self._changed) if self._changed else True
+        approvals: dict[str, Any] = {each.tool_call_id: True for each in self._result.output.approvals}
+        if self._changed:
+            approvals["call_1"] = ToolApproved(override_args=self._changed)
         return self._state(
             await self._agent.run(
                 message_history=self._result.all_messages(),
-                deferred_tool_results=DeferredToolResults(approvals={"call_1": approval}),
+                deferred_tool_results=DeferredToolResults(approvals=approvals),
                 deps=self._run.identity,
             )
         )
@@ -37,7 +39,7 @@ class Agent:
     def _state(self, result: Any) -> Any:
         self._result = result
         if isinstance(result.output, DeferredToolRequests):
-            return result.output.metadata["call_1"], None
+            return result.output.metadata[result.output.approvals[0].tool_call_id], None
         parts = [part for message in result.all_messages() for part in message.parts]
         told = {part.tool_call_id: part.content for part in parts if isinstance(part, ToolReturnPart)}
         return None, told["call_1"], told.get("call_2")
