@@ -46,7 +46,7 @@ REPAIR = (
 )
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _PASSING = frozenset({408, 409, 429})  # and everything from 500 on: the same request may work later
-_RATE = 429
+_OK, _RATE = 200, 429
 _OUT_OF_CREDIT = "insufficient_quota"
 _SECRET = 16  # characters; what endpoints without keys are given in place of one ("none") may stand anywhere
 log = logging.getLogger("pdp.judge")
@@ -173,6 +173,10 @@ class _EchoedKeyError(UnreadableError):
     """The answer holds the key."""
 
 
+class _OtherModelError(UnreadableError):
+    """Another model answered, and would again."""
+
+
 class Endpoint:
     """The endpoint of the model. `identifier` makes random text; `wall_s` is Unix time."""
 
@@ -203,7 +207,7 @@ class Endpoint:
         system = f"{rendered.system}\n\n{REPAIR}" if repair else rendered.system
         try:
             async with asyncio.timeout(seconds):
-                headers, body = await self._request(rendered, system)
+                status, headers, body = await self._request(rendered, system)
         except (TimeoutError, openai.APITimeoutError):
             # one that had less time than it may take says nothing about the endpoint
             return EndpointAnswer(
@@ -216,8 +220,8 @@ class Endpoint:
             return EndpointAnswer(EndpointError("endpoint", retryable=True, unhealthy=True), RateLimits())
         limits = read_rate_limits(headers, self._wall_s())
         try:
-            return EndpointAnswer(self._read(body), limits)
-        except _EchoedKeyError:  # it may hold a verdict too, and no second request may make a kinder one
+            return EndpointAnswer(self._read(status, body), limits)
+        except (_EchoedKeyError, _OtherModelError):  # it may hold a verdict; no second request may make a kinder one
             return EndpointAnswer(EndpointError("endpoint", unhealthy=True), limits)
         except UnreadableError:
             return EndpointAnswer(EndpointError("endpoint", retryable=True, unhealthy=True), limits)
@@ -226,20 +230,29 @@ class Endpoint:
         """End its connections."""
         await self._client.close()
 
-    async def _request(self, rendered: Rendered, system: str) -> tuple[Mapping[str, str], bytes]:
+    async def _request(self, rendered: Rendered, system: str) -> tuple[int, Mapping[str, str], bytes]:
         chat, responses = self._client.chat.completions, self._client.responses
         if self._options.api == "chat":
             raw = await chat.with_raw_response.create(**self._chat(rendered, system))
         else:
             raw = await responses.with_raw_response.create(**self._response(rendered, system))
-        return raw.headers, raw.content
+        return raw.status_code, raw.headers, raw.content
 
-    def _read(self, body: bytes) -> ModelReply:
-        """The reply in a body. The key leaves this process for the endpoint only. Raises UnreadableError."""
+    def _read(self, status: int, body: bytes) -> ModelReply:
+        """The reply in a body, of the model that was asked. The key leaves this process for the endpoint only. Raises
+        UnreadableError."""
+        if status != _OK:
+            raise UnreadableError
         reply = read_chat(body) if self._options.api == "chat" else read_response(body)
         if len(self._key) >= _SECRET and any(self._key in text for text in (reply.text, reply.finish, reply.model)):
             log.error("judge endpoint: the answer held the API key and was discarded; something echoes requests")
             raise _EchoedKeyError
+        if not self._options.answered_by(reply.model):
+            log.error(
+                "judge endpoint: the model in the answer is not judge.model; ask for that one, or say in "
+                "judge.answering_model how the endpoint names it"
+            )
+            raise _OtherModelError
         return reply
 
     def _chat(self, rendered: Rendered, system: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,6 +18,7 @@ from pdp.files.options import Options
 
 Answers = Literal["json_schema", "json_object", "text"]
 UNIX = "unix:"
+_DATED = re.compile(r"[-@](?:\d{4}|\d{6}|\d{8}|\d{4}-\d\d-\d\d)", re.ASCII)  # what vendors add to a model's name
 
 
 class Preset(NamedTuple):
@@ -94,6 +96,13 @@ class JudgeOptions(Options):
         min_length=1,
         max_length=200,
         description="The model; with azure the name of its deployment.",
+        examples=["gpt-5-mini"],
+    )
+    answering_model: str = Field(
+        "",
+        max_length=200,
+        description="How the endpoint names the model in its answers, with or without a date, if that is not model: "
+        "azure says the model behind the deployment, others what an alias stands for. Other answers are no verdicts.",
         examples=["gpt-5-mini"],
     )
     answers: Answers | None = Field(
@@ -181,6 +190,11 @@ class JudgeOptions(Options):
     def form(self) -> Answers:
         """The form that the endpoint is asked to answer in."""
         return self.answers or self.preset.answers
+
+    def answered_by(self, name: str) -> bool:
+        """Whether an answer is one of the model that was asked for, of whatever date."""
+        asked = self.answering_model or self.model
+        return name == asked or (name.startswith(asked) and _DATED.fullmatch(name[len(asked) :]) is not None)
 
     @property
     def socket(self) -> Path | None:

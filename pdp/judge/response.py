@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pdp.core.strict_json import loads
 from pdp.judge.limits import RateLimits
 
 MAX_TOKENS = 1024  # of an answer, for a prompt that does not say
@@ -49,8 +49,8 @@ class EndpointAnswer:
 def read_chat(body: bytes) -> ModelReply:
     """A Chat Completion. Raises UnreadableError."""
     answer = _object(body)
-    choice = _only(answer.get("choices"))
-    message = _mapping(choice.get("message"))
+    choice = _sound(_only(answer.get("choices")))
+    message = _by_model(choice.get("message"))
     finish, text = str(choice.get("finish_reason")), message.get("content")
     if message.get("refusal"):
         finish, text = REFUSAL, ""
@@ -77,11 +77,11 @@ def read_response(body: bytes) -> ModelReply:
         if kind != "message":
             finish = "tool_calls"
             continue
-        for part in _list(item.get("content")):
+        for part in _list(_by_model(item).get("content")):
             if part.get("type") == REFUSAL:
                 finish = REFUSAL
             else:
-                texts.append(str(part.get("text", "")))
+                texts.append(_text(part))
     usage = _usage(answer)
     return ModelReply(
         "" if finish == REFUSAL else "".join(texts),
@@ -102,10 +102,32 @@ def _finish(answer: Mapping[str, Any]) -> str:
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
+    """The answer: one JSON object in UTF-8, without an error."""
     try:
-        return _mapping(json.loads(body))
+        return _sound(_mapping(loads(body.decode("utf-8"))))
     except (ValueError, RecursionError):
         raise UnreadableError from None
+
+
+def _sound(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part of an answer with no error beside it: what came before one may be cut off, or another model's."""
+    if part.get("error") is not None:
+        raise UnreadableError
+    return part
+
+
+def _by_model(message: Any) -> Mapping[str, Any]:
+    """A message that the model wrote."""
+    if _mapping(message).get("role") != "assistant":
+        raise UnreadableError
+    return _mapping(message)
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    text = part.get("text")
+    if part.get("type") != "output_text" or not isinstance(text, str):
+        raise UnreadableError
+    return text
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

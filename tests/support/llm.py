@@ -107,6 +107,10 @@ def slow(seconds: float, then: Behaviour | None = None) -> Behaviour:
     return lambda seen: replace((then or says())(seen), seconds=seconds)
 
 
+def _with_status(status: int) -> Behaviour:
+    return lambda seen: replace(says()(seen), status=status)
+
+
 def silent() -> Behaviour:
     """It takes the request and never answers."""
     return slow(_FOREVER)
@@ -205,6 +209,44 @@ def nonsense(body: bytes = b"<html>502</html>") -> Behaviour:
     return lambda _: Answer(body=body, headers={"content-type": "text/html"})
 
 
+def altered(change: Callable[[dict[str, Any]], Any], encoding: str = "utf-8") -> Behaviour:
+    """A good answer of the API, but for a change."""
+
+    def behave(seen: Seen) -> Answer:
+        answer = json.loads(_api(seen, says()(seen)))
+        change(answer)
+        return Answer(body=json.dumps(answer, ensure_ascii=False).encode(encoding))
+
+    return behave
+
+
+def _choices(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """What holds the error of a choice, and the message, in either API."""
+    return answer["choices"] if "choices" in answer else answer["output"][-1:]
+
+
+def _role(role: str | None) -> Callable[[dict[str, Any]], None]:
+    def change(answer: dict[str, Any]) -> None:
+        holder = _choices(answer)[0]
+        holder.get("message", holder)["role"] = role
+
+    return change
+
+
+def _error(answer: dict[str, Any]) -> None:
+    answer["error"] = {"message": "upstream failed", "code": 502}
+
+
+def _twice() -> Behaviour:
+    """Two members of one name: readers differ over which counts."""
+
+    def behave(seen: Seen) -> Answer:
+        deny, allow = (_api(seen, says(verdict)(seen)).decode() for verdict in ("deny", "allow"))
+        return Answer(body=f"{deny[:-1]}, {allow[1:]}".encode())
+
+    return behave
+
+
 def echoes() -> Behaviour:
     """A verdict that stands in the data is said again, word for word."""
     return lambda seen: Answer(_injected(seen.user) or verdict_text(seen.nonce, "deny"))
@@ -257,6 +299,17 @@ FAILURES: Mapping[str, tuple[str, Behaviour]] = {
     "JSON, but not the API's": ("endpoint", nonsense(b'{"choices": [{"message": 7}], "output": 7}')),
     "nested without end": ("endpoint", nonsense(b'{"choices": ' + b"[" * 100_000)),
     "an error, and status 200": ("endpoint", fails(200)),
+    **{f"status {status}": ("endpoint", _with_status(status)) for status in (201, 202, 203, 206)},
+    **{
+        f"of the model {name!r}": ("endpoint", altered(lambda answer, name=name: answer.update(model=name)))
+        for name in (None, "", "another", f"{MODEL}-large", f"{MODEL}-2", MODEL.upper(), [MODEL])
+    },
+    **{f"by the role {role!r}": ("endpoint", altered(_role(role))) for role in (None, "user", "system", "tool", "")},
+    **{f"in {name}": ("endpoint", altered(lambda _: None, name)) for name in ("utf-16", "utf-32-le", "utf-8-sig")},
+    "in Latin-1": ("endpoint", altered(lambda answer: answer.update(id="\u00e9"), "latin-1")),
+    "an error beside the answer": ("endpoint", altered(_error)),
+    "an error as a text": ("endpoint", altered(lambda answer: answer.update(error="no"))),
+    "two members of one name": ("endpoint", _twice()),
     "echo of the key": ("endpoint", echoes_the_key()),
     "two choices": ("endpoint", nonsense(b'{"choices": [{}, {}]}')),
     "a tool is called": ("malformed", writes("", "tool_calls")),
@@ -388,7 +441,8 @@ async def _read(reader: asyncio.StreamReader) -> Seen | None:
 
 def _api(seen: Seen, answer: Answer) -> bytes:
     """The answer in the form of the API that was asked."""
-    return json.dumps(_response(answer) if seen.responses else _completion(answer)).encode()
+    made = _response(answer) if seen.responses else _completion(answer)
+    return json.dumps({**made, "model": seen.body["model"]}).encode()
 
 
 def _completion(answer: Answer) -> dict[str, Any]:

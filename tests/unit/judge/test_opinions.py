@@ -21,7 +21,8 @@ async def test_whatever_an_endpoint_does_wrong_is_no_verdict_and_says_why(
 ) -> None:
     status, behaviour = model.FAILURES[case]
     if (case, api) == ("a tool is called", "responses"):
-        behaviour = model.nonsense(b'{"status": "completed", "output": [{"type": "function_call"}]}')
+        called = {"status": "completed", "model": MODEL, "output": [{"type": "function_call"}]}
+        behaviour = model.nonsense(json.dumps(called).encode())
     llm.behave(behaviour)
     seconds = 0.3 if case in model.HOLDING else 30.0
     async with judging(llm, tmp_path, api=api, attempt_seconds=seconds, retries=0) as link:

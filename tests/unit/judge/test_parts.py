@@ -381,11 +381,31 @@ def test_every_preset_is_complete_with_what_only_the_operator_knows(endpoint: st
     assert made.form == ("text" if endpoint == "compatible" else "json_schema")
 
 
+@pytest.mark.parametrize(("asked", "named", "known"), [
+    ("gpt-5-mini", "gpt-5-mini", True),
+    ("gpt-5-mini", "gpt-5-mini-2025-08-07", True),
+    ("claude-x", "claude-x-20250514", True),
+    ("gpt-4", "gpt-4-0613", True),
+    ("gemini", "gemini@202505", True),
+    ("gpt-4", "gpt-4-0613-preview", False),
+    ("gpt-4", "gpt-4.1", False),
+    ("gpt-4", "gpt-4-32k", False),
+    ("gpt-5-mini", "gpt-5", False),
+    ("gpt-5-mini", "GPT-5-mini", False),
+    ("gpt-5-mini", " gpt-5-mini", False),
+    ("gpt-5-mini", "", False),
+])  # fmt: skip
+def test_an_answer_is_of_the_model_that_was_asked(asked: str, named: str, *, known: bool) -> None:
+    assert _options(model=asked).answered_by(named) == known
+    assert _options(model="our-deployment", answering_model=asked).answered_by(named) == known
+    assert not _options(model=named or "m", answering_model="else").answered_by(named)
+
+
 @pytest.mark.parametrize(
     ("model", "shown"),
     [("m-1", "m-1"), ("m\ud800", ""), ("m\n2", ""), ("m\u202e", ""), (7, ""), ("x" * 201, "x" * 200)],
 )
 def test_what_an_endpoint_calls_its_model_can_be_recorded_and_seen(model: object, shown: str) -> None:
-    chat = {"model": model, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
+    chat = {"model": model, "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}]}
     assert read_chat(json.dumps(chat).encode()).model == shown
     assert read_response(json.dumps({"model": model, "status": "completed", "output": []}).encode()).model == shown
