@@ -101,7 +101,7 @@ class _Calls:
 # never: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, bpf, perf_event_open, userfaultfd, add_key,
 #   request_key, keyctl, io_uring_setup (sockets past this filter), open_by_handle_at; what processes of one user
 #   share by number or name: shmget, shmat, shmctl, shmdt, semget, semop, semctl, semtimedop, msgget, msgsnd, msgrcv,
-#   msgctl, mq_open, mq_unlink
+#   msgctl, mq_open, mq_unlink; inotify_add_watch, fanotify_mark: names in folders that Landlock does not list
 # modes: chmod, fchmod, fchmodat, fchmodat2, chown, fchown, lchown, fchownat, the setxattr and removexattr families,
 #   utimensat, and utime, utimes, futimesat where there are such: Landlock does not see them
 # alone: execve, execveat, fork, vfork; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_open,
@@ -117,7 +117,7 @@ _ARCHITECTURES = {
         0xC000003E, 41, 53, 56, 435, 16,
         (
             101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304,
-            29, 30, 31, 67, 64, 65, 66, 220, 68, 69, 70, 71, 240, 241,
+            29, 30, 31, 67, 64, 65, 66, 220, 68, 69, 70, 71, 240, 241, 254, 301,
         ),
         (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466, 280, 132, 235, 261),
         (
@@ -131,7 +131,7 @@ _ARCHITECTURES = {
         0xC00000B7, 198, 199, 220, 435, 29,
         (
             117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265,
-            194, 196, 195, 197, 190, 193, 191, 192, 186, 189, 188, 187, 180, 181,
+            194, 196, 195, 197, 190, 193, 191, 192, 186, 189, 188, 187, 180, 181, 27, 263,
         ),
         (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466, 88),
         (

@@ -34,6 +34,7 @@ from pdp.registry.live import StdioServer, read_listed
 from pdp.telemetry import logs
 
 _TOKEN_SECONDS = 300.0  # after which another is asked for
+_END_SECONDS = 5.0  # that a server may take to end
 _START_SECONDS = 60.0  # that a server may take to list its tools
 _FETCHING = frozenset({"uvx", "npx", "bunx", "pipx"})
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
@@ -112,7 +113,9 @@ class OwnProxy:
         if serving.done():
             _ended(serving)
             return
-        os._exit(128 + signal.SIGTERM)  # a thread still reads what nobody sends
+        serving.cancel()
+        await asyncio.wait((serving,), timeout=_END_SECONDS)  # the server ends, and its home goes
+        os._exit(128 + signal.SIGTERM)  # a thread may still write what nobody reads
 
     def _opened(self, *, make: bool) -> LocalInstallation:
         folder = (self.state or local.state_folder(os.environ)).absolute()

@@ -116,6 +116,7 @@ def tries(place: Place) -> dict[str, tuple[str, dict[str, Any]]]:
         "a key in the home": ("look", {"path": str(place.secret)}),
         "the same by a link": ("look", {"path": f"/proc/self/cwd/../.ssh/{place.secret.name}"}),
         "names in the home": ("lists", {"path": str(place.home)}),
+        "names that come in the home": ("watch", {"path": str(place.home)}),
         "a file in the home": ("put", {"path": str(place.home / "new")}),
         "a file in the project": ("put", {"path": str(place.project / "new")}),
         "what others may do": ("mode", {"path": str(place.secret)}),

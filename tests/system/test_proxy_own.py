@@ -113,6 +113,21 @@ async def test_the_client_is_answered_while_the_server_starts(own: OwnProxy) -> 
         assert {each.name for each in (await listing).tools} == {"here", "put"}
 
 
+async def test_a_signal_ends_the_server_and_its_home(own: OwnProxy) -> None:
+    await asyncio.to_thread(pinned, own)
+    process = await asyncio.create_subprocess_exec(
+        *PDP, "proxy", "--state", str(own.state), *own.command, cwd=own.project,
+        env={**os.environ, "TMPDIR": str(own.folder)}, stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(own.folder.glob("pdp-server-*")):
+        await asyncio.sleep(0.05)
+        assert process.returncode is None
+    process.terminate()
+    assert await process.wait() != 0
+    assert list(own.folder.glob("pdp-server-*")) == []
+
+
 async def test_a_server_that_does_not_start_ends_the_proxy(own: OwnProxy) -> None:
     await asyncio.to_thread(pinned, own)
     own.listed.write_text("no JSON: the server fails on it")
