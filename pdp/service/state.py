@@ -66,13 +66,17 @@ class ServiceState:
 
     def snapshot(self) -> Snapshot:
         """The current snapshot. Raises Unavailable while there is no policy or no registry."""
+        policy, registry = self._current()
+        return Snapshot(policy, registry, self.switches, self._worse, self.fleet.differences())
+
+    def _current(self) -> tuple[LoadedPolicy, RegistryView]:
         if self._policy is None or self._registry is None:
             raise Unavailable("service.starting", "No policy is active yet; ask again when health says SERVING.")
         epoch = self._store.shared_epoch()
         if epoch != self._shared_epoch:  # another process may have loaded a newer registry
             self.pin_registry(self._registry)
             self._shared_epoch = epoch
-        return Snapshot(self._policy, self._registry, self.switches, self._worse, self.fleet.differences())
+        return self._policy, self._registry
 
     @property
     def policy(self) -> LoadedPolicy | None:
@@ -91,10 +95,10 @@ class ServiceState:
 
     def holds(self, pinned: Snapshot, tenant: str) -> bool:
         """Whether policy, registry and switches are for this tenant still those that a request pinned."""
-        now = self.snapshot()
-        if now.switches is not pinned.switches or now.policy.digest != pinned.policy.digest:
+        policy, registry = self._current()
+        if self.switches is not pinned.switches or policy.digest != pinned.policy.digest:
             return False
-        return now.registry is pinned.registry or now.registry.pins(tenant) == pinned.registry.pins(tenant)
+        return registry is pinned.registry or registry.pins(tenant) == pinned.registry.pins(tenant)
 
     def activate(self, policy: LoadedPolicy) -> None:
         """Swap the policy; the old engine is closed after it has finished what it was asked."""

@@ -23,6 +23,7 @@ from support.postgres import Postgres, in_thread, running
 from support.redis_server import PASSWORD, RedisServer
 from support.redis_server import running as redis_running
 from support.tools import READING, ServerPlan, tool
+from support.waiting import meanwhile
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 from test_behaviour import EVIL, events, reported, told
 from test_origins import TRACED, strangers
@@ -218,6 +219,25 @@ async def test_a_switch_holds_in_the_other_process(fleet: list[World]) -> None:
     await here.switch("tool", server="git", value="git_status")
     await until(there.process.store.switches)
     assert (await there.decide(status(there))).effect == DENY  # type: ignore[union-attr] # an answer
+
+
+async def test_a_kept_allow_does_not_outlive_a_switch_of_another_member(fleet: list[World]) -> None:
+    """The switch becomes known here while the kept answer is read."""
+    here, there = fleet
+    asked = status(there)
+    assert (await answered(there, asked)).effect == ALLOW
+
+    async def thrown() -> None:
+        await here.switch("tool", server="git", value="git_status")
+        await until(there.process.store.switches)
+
+    for part, method in (("_people", "for_call"), ("_store", "read")):
+        found = await meanwhile(there.process.recorder, part, method, answered(there, asked), thrown)
+        assert (found.effect, codes(found)[0]) == (DENY, "switch.tool")
+        await here.switch("tool", server="git", value="git_status", engaged=False)
+        await until(lambda: not there.process.store.switches())
+        asked = status(there)
+        assert (await answered(there, asked)).effect == ALLOW
 
 
 async def test_a_member_that_stalls_with_the_head_of_the_log_refuses_nobody_elses_call(fleet: list[World]) -> None:
