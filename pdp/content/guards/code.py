@@ -45,6 +45,10 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{
 _SPELLED = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[0-7]{3}){4}")
 _WIDE = re.compile(r"%[-+ 0#]{0,4}\d{7,16}[a-z]|\{\w{0,64}:[^{}\d]{0,8}\d{7}")  # a width in a format
 _FETCHED = re.compile(r"(?:data|blob|file|https?):", re.IGNORECASE)  # a module that comes from an address
+_OUTSIDE = re.compile(
+    r"[a-z][a-z0-9+.-]*://|[/~\\]|\.\.[/\\]|[A-Za-z]:[\\/]", re.IGNORECASE
+)  # of the folder of the code
+_READING = re.compile(r"(?:read|write|load|save|to|from|imread|imsave|scan|sink)(?:_\w+|txt|fig|file|z)?")
 _ADDRESS = re.compile(r"(?:javascript|data|https?):|//", re.IGNORECASE)
 _SAFELY = re.compile(r"(?:Loader=)?(?:yaml\.)?C?(?:Safe|Base)Loader")
 _UNSAFELY = frozenset({"shell=True", "allow_pickle=True"})
@@ -323,8 +327,10 @@ class Names:
             return arguments[0], 0
         if name in _OTHER["naming"]:
             links += [Link(step, called) for text in reversed(texts) for step in reversed(text.split("."))]
-        if name in _OTHER["running"] and arguments and self._is_text(arguments[0]):
+        if name in _OTHER["running"] and arguments and self._makes_text(arguments[0]):
             self.runs_text = True
+        if texts and _OUTSIDE.match(texts[0]) and _READING.fullmatch(name):
+            self.chains.append([Link("open", 2)])
         if (
             name in {"load", "load_all"}
             and arguments
@@ -338,6 +344,12 @@ class Names:
         plain = unicodedata.normalize("NFKC", _unescaped(name))
         self.disguised |= plain != name and plain.isascii()
         return plain
+
+    def _makes_text(self, node: tree_sitter.Node) -> bool:
+        """Whether an expression is a text, or a call that makes one."""
+        function = _object(node) if node.type in _CALLS else None
+        name = "" if function is None else _written(function).rpartition(".")[2]
+        return name in _OTHER["decoding"] | _OTHER["joining"] or self._is_text(node)
 
     def _is_text(self, node: tree_sitter.Node) -> bool:
         return _is_text(node) or (node.type == "identifier" and _written(node) in self.named_texts)

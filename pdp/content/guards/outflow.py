@@ -29,6 +29,8 @@ _CURL_VARIABLE = re.compile(rf"(?:-d|--data\S*|\?\S*)\s*\S*{UNKNOWN}")
 _REMOTE = re.compile(r"^(?:[\w.-]+@)?[\w.-]+\.\w+$|^\d{1,3}(?:\.\d{1,3}){3}$|://")
 _ELSEWHERE = re.compile(r"^(?:[\w.-]+@)?(?:[\w.-]+|\[[0-9a-fA-F:]+\]):(?!\\)|^(?:rsync|scp|sftp|s3|gs|https?|ftp)://")
 _LINE_IN_ADDRESS = re.compile(rf"://[^/\s]+/\S*(?:\{{\}}|{LINE})|[@=](?:\{{\}}|\S*{LINE})")
+_IN_ADDRESS = re.compile(rf"://\S*{CARRIED}")
+_PRINTING = frozenset({"echo", "printf", "export", "test", "["})
 _OPENING = re.compile(r"\b(?:FILE|OPEN|GOPEN|EXEC|SYSTEM):", _I)
 _MAIL_FILE = re.compile(r"(?:^|\s)(?:-[a-zA-Z]*[aA]|--attach\S*)\s*\S")
 _CODE_ASKS = re.compile(
@@ -68,7 +70,11 @@ def handed_out(command: ShellCommand, name: str, arguments: Sequence[str], *, fe
     """`exfiltration` or `upload`, for a command and whether content comes to it through its pipeline."""
     joined = " ".join(arguments)
     fed = fed or command.reads not in ("", "/dev/null")
-    if name in _FETCHING | _LOOKING_UP and CARRIED in joined:
+    if (
+        CARRIED in joined
+        and (name in _FETCHING | _LOOKING_UP or _IN_ADDRESS.search(joined))
+        and name not in _PRINTING
+    ):
         yield "exfiltration"
     elif name in _FETCHING and _LINE_IN_ADDRESS.search(joined):
         yield "upload"
