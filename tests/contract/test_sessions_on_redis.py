@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
 from collections.abc import Iterator
@@ -119,6 +120,24 @@ async def test_a_pair_that_awaited_nothing_loses_nothing(
     redis.run("FLUSHALL")
     assert whole(await store.for_call(KEYS))
     assert not whole(await store.for_call(replace(KEYS, pair="q")))
+
+
+async def test_a_bug_in_a_look_leaves_the_others_to_come(
+    state: RedisSessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks, enough = itertools.count(), asyncio.Event()
+
+    async def look() -> None:
+        if next(looks) == 0:
+            raise RuntimeError("a bug")
+        enough.set()
+
+    monkeypatch.setattr(state, "look", look)
+    monkeypatch.setattr(on_redis, "LOOK_SECONDS", 0)
+    task = asyncio.create_task(state.run())
+    await enough.wait()
+    assert caplog.text.count("internal error") == 1
+    task.cancel()
 
 
 async def test_one_lost_key_is_found_out(store: Any, state: RedisSessions, redis: RedisServer) -> None:

@@ -597,6 +597,27 @@ async def test_a_flood_of_events_shares_commits(world: World) -> None:
     assert await effect(world, credential(world, ALICE)) == ALLOW
 
 
+@pytest.mark.parametrize("many", [1, 3])
+async def test_a_bug_while_events_are_committed_leaves_no_transmitter_waiting(world: World, many: int) -> None:
+    """It hears that it is to send them again, and what it then sends is taken."""
+    recorder: Any = world.process.recorder
+    commit_all, bugs = recorder.commit_all, [RuntimeError("a bug")] * (1 + many)
+
+    async def buggy(entries: Any) -> Any:
+        if bugs:
+            raise bugs.pop()
+        return await commit_all(entries)
+
+    sent = Transmitter(world)
+    tokens = [sent.sign(sent.claims(of(replace(ALICE, id=f"p-{n}")))) for n in range(many)]
+    recorder.commit_all = buggy
+    said = await asyncio.gather(*(sent.send(token) for token in tokens))
+    assert min(each.status_code for each in said) >= 500
+    bugs.clear()
+    assert {(await sent.send(token)).status_code for token in tokens} == {202}
+    assert len(world.process.store.revocations()) == many
+
+
 async def test_what_cannot_be_taken_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.process.signals is not None
     take: Any = world.process.signals.listener._take
