@@ -438,6 +438,7 @@ class Approval(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     TURNED_DOWN_FIELD_NUMBER: _builtins.int
     POLICY_MESSAGE_FIELD_NUMBER: _builtins.int
+    ALSO_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     """Id of the request."""
     state: Global___ApprovalState.ValueType
@@ -532,6 +533,12 @@ class Approval(_message.Message):
     def turned_down(self) -> Global___TurnedDown:
         """Like calls that were turned down within a day, while the request is open; absent where none was, and in a list."""
 
+    @_builtins.property
+    def also(self) -> _containers.RepeatedCompositeFieldContainer[Global___JointRequirement]:
+        """Further requests about the same call, by other rules of policy, that this person's vote settles with it; in a
+        list they stand here only.
+        """
+
     def __init__(
         self,
         *,
@@ -568,14 +575,57 @@ class Approval(_message.Message):
         outcome: _decision_pb2.Outcome.ValueType = ...,
         turned_down: Global___TurnedDown | None = ...,
         policy_message: _builtins.str = ...,
+        also: _abc.Iterable[Global___JointRequirement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject", "turned_down", b"turned_down"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "also", b"also", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class JointRequirement(_message.Message):
+    """JointRequirement is a requirement of a request that is answered together with another one about the same call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    POLICY_MESSAGE_FIELD_NUMBER: _builtins.int
+    SEATS_FIELD_NUMBER: _builtins.int
+    DENY_QUORUM_FIELD_NUMBER: _builtins.int
+    REASON_REQUIRED_FIELD_NUMBER: _builtins.int
+    policy_message: _builtins.str
+    """Why policy wants people, in the words of its author; empty where the rule has none."""
+    deny_quorum: _builtins.int
+    """Denials that end the request."""
+    reason_required: _builtins.bool
+    """True: a vote needs a reason."""
+    @_builtins.property
+    def requirement(self) -> _types_pb2.Requirement:
+        """What policy wants."""
+
+    @_builtins.property
+    def seats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seat]:
+        """The seats to fill; empty for a confirmation."""
+
+    def __init__(
+        self,
+        *,
+        requirement: _types_pb2.Requirement | None = ...,
+        policy_message: _builtins.str = ...,
+        seats: _abc.Iterable[Global___Seat] | None = ...,
+        deny_quorum: _builtins.int = ...,
+        reason_required: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requirement", b"requirement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deny_quorum", b"deny_quorum", "policy_message", b"policy_message", "reason_required", b"reason_required", "requirement", b"requirement", "seats", b"seats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JointRequirement: _TypeAlias = JointRequirement  # noqa: Y015
 
 @_typing.final
 class TurnedDown(_message.Message):

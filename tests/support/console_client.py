@@ -117,6 +117,7 @@ class Standin:
     approval: Approval = APPROVAL
     shown: Shown | None = SHOWN
     previous: Shown | None = None
+    also: tuple[Approval, ...] = ()
     votes: tuple[Any, ...] = ()
     grants_found: tuple[Grant, ...] = (GRANT,)
     consents_found: tuple[ConsentView, ...] = (CONSENT,)
@@ -162,6 +163,8 @@ class Standin:
             self.approval, shown, self.votes, person, Standing(DIRECTORY, self.clock.now_ns()), self.previous
         )
         assert found is not None
+        others = (view(each, shown, (), person, Standing(DIRECTORY, self.clock.now_ns())) for each in self.also)
+        found = replace(found, also=tuple(each for each in others if each is not None))
         return replace(found, outcome=self.outcome, differs=self.differs)
 
     async def listed(self, person: Person, wanted: Any, page: Any) -> Any:

@@ -19,8 +19,10 @@ from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serv
 from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.cli.main import cli
+from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import State
 from pdp.policy.bundle import shipped_rego
+from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.v1 import decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")
@@ -87,6 +89,53 @@ async def test_who_was_refused_does_not_ask_people_for_the_same_again(tmp_path: 
             assert again.effect == types_pb2.EFFECT_DENY
             assert not again.pending.requirements
         assert len(world.process.store.asked_since("acme", 0)) == 1
+
+
+SECOND = """
+# METADATA
+# title: The team looks at resets as well
+require contains {
+	"kind": "approval",
+	"id": "acme.resets",
+	"code": "acme.resets",
+	"control": "",
+	"message": "The team looks at every reset.",
+	"stage": 2,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": "leaders", "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	input.arguments.value.repo_path == "/a"
+}
+"""
+SECOND_TEST = """
+test_the_team_looks_at_resets if {
+	asked := testing.call({"arguments": {"value": {"repo_path": "/a"}}})
+	some r in acme.require with input as asked with data.org as testing.org
+	r.code == "acme.resets"
+}
+"""
+
+
+async def test_what_two_packs_want_of_one_person_is_one_request_and_one_vote(tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    shutil.copytree(shipped_rego() / "examples" / "acme", policy)
+    for name, more in (("acme.rego", SECOND), ("acme_test.rego", SECOND_TEST)):
+        file = policy / "packs" / "acme" / name
+        file.write_text(file.read_text() + more)
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True)
+    async with running(tmp_path, Plan(policy=policy), stage) as world:
+        approvers, pending = Approvers(world), await reset(world, "/a")
+        assert len(waiting(pending)) == 2
+        carol = await approvers.person(CAROL)
+        ((line,), _) = await approvers.services.queue.list(carol, ApprovalFilter(mine=True), Page())
+        assert {line.approval.id, *(each.approval.id for each in line.also)} == set(waiting(pending))
+        await approvers.vote(CAROL, line.approval.id)
+        assert (await reset(world, "/a")).effect == types_pb2.EFFECT_ALLOW
+        kept = [json.loads(data) for _, data in world.process.store.records_from(0, 10_000)]
+        voted = [each["vote"]["surface"] for each in kept if each.get("kind") == "approval" and each["vote"]]
+        assert len(voted) == 2
 
 
 RULE = """

@@ -207,7 +207,7 @@ def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
         subject=name(call.subject, directory),
         agent=call.agent,
         kind=wording.word(wording.KINDS, approval.kind),
-        rule=view.wanted.code,
+        rule=", ".join(each.wanted.code for each in (view, *view.also)),
         waits=wording.span(approval.opened_ns, now_ns),
         opened=wording.instant(approval.opened_ns),
         left=wording.span(now_ns, approval.expires_ns),

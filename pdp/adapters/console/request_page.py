@@ -14,6 +14,7 @@ from pdp.adapters.console import wording
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import ApprovalView, ArgumentRow
@@ -31,11 +32,14 @@ _UNFOLDED = "Nothing was recorded: parts of this request were cut. Here is every
 
 @dataclass(frozen=True, slots=True)
 class ApprovalReason:
-    """A reason of the policy for the request, with its rule and control."""
+    """A reason of the policy for a request, with its rule and control, and who is asked."""
 
     sentence: str
     code: str
     control: str
+    wanted: Requirement
+    seats: tuple[SeatShown, ...]
+    denials: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
 ) -> Response:
     """In a thread: a page of values takes longer than a decision."""
     directory = visit.approvals.directories.of(visit.person.tenant)
+    mine = directory.groups(visit.person.human) | visit.person.claimed
     rows = arguments(view.rows, part=part)
     task = fold(view.shown.task if view.shown else "", everything=part > 0)
     asked = visit.console.passkeys.asked(visit.person, view)
@@ -117,8 +122,8 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
         view=view,
         approval=view.approval,
         wanted=view.wanted,
-        why=_why(view),
-        seats=_seats(view, directory, directory.groups(visit.person.human) | visit.person.claimed),
+        reasons=[_why(each, directory, mine) for each in (view, *view.also)],
+        reason_required=any(each.wanted.reason_required for each in (view, *view.also)),
         arguments=rows,
         task=task,
         may=_may(view, standing_in=bool(absent), passkey=bool(asked), operator="operate" in visit.person.roles),
@@ -166,10 +171,16 @@ def _saw_everything(visit: Visit, presented: str) -> bool:
     return visit.console.sessions.holds(visit.session, form, visit.form.get("whole", ""))
 
 
-def _why(view: ApprovalView) -> ApprovalReason:
-    control = json.loads(view.approval.requirement).get("control")
-    sentence = wording.why_asked(view.wanted.message, view.wanted.code)
-    return ApprovalReason(sentence, view.wanted.code, control if isinstance(control, str) else "")
+def _why(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> ApprovalReason:
+    wanted, control = view.wanted, json.loads(view.approval.requirement).get("control")
+    return ApprovalReason(
+        wording.why_asked(wanted.message, wanted.code),
+        wanted.code,
+        control if isinstance(control, str) else "",
+        wanted,
+        _seats(view, directory, mine),
+        view.tally.denials,
+    )
 
 
 def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tuple[SeatShown, ...]:

@@ -124,6 +124,7 @@ def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range 
         *arguments(it, range(len(it.arguments)) if rows is None else rows),
         *block("Who", _who(it)),
         *block("Why it needs people", _why(it)),
+        *(part for each in it.also for part in block("And why, settled by the same vote", _why(each))),
     ]
     if it.HasField("turned_down"):
         parts += block("Like calls within a day: same subject, agent and tool", _turned_down(it.turned_down))
@@ -238,7 +239,7 @@ def _who(it: approval_pb2.Approval) -> list[Text]:
     return lines
 
 
-def _why(it: approval_pb2.Approval) -> list[Text]:
+def _why(it: approval_pb2.Approval | approval_pb2.JointRequirement) -> list[Text]:
     need = it.requirement
     kind = word(types_pb2.RequirementKind, need.kind)
     control = f", control {visible(need.control)}" if need.control else ""
@@ -252,7 +253,7 @@ def _why(it: approval_pb2.Approval) -> list[Text]:
         lines.append(Text(f"{it.deny_quorum} {'denial ends' if it.deny_quorum == 1 else 'denials end'} it"))
     if it.reason_required:
         lines.append(Text("a vote needs a reason"))
-    if it.HasField("grant_offer"):
+    if isinstance(it, approval_pb2.Approval) and it.HasField("grant_offer"):
         lines.append(Text(f"policy lets you grant: at most {terms(it.grant_offer)}"))
     return lines
 

@@ -17,7 +17,7 @@ from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.credentials import secret_in
-from pdp.core.digest import Json, canonical, commitment
+from pdp.core.digest import Json, canonical, commitment, sha256_hex
 from pdp.core.evidence import well_formed
 from pdp.core.facts import TargetFact
 from pdp.core.judge.redact import redacted_text
@@ -58,7 +58,8 @@ class ApprovalView:
     """One request for one person. `shown` is None once erased, or in a list; arguments are in `rows` alone, where
     secrets are replaced. `mine` is the person's own choice that stands, `after` the id of its last vote, whomever it
     was for. `outcome` is what the caller reported of a redeemed call, "" before; `earlier` are like calls that were
-    turned down lately, None in a list and where there is none."""
+    turned down lately, None in a list and where there is none. `also` are further requests about the same call, by
+    other rules of policy, that a vote of this person settles with it; `presented` commits to all of them."""
 
     approval: Approval
     wanted: Requirement
@@ -76,6 +77,22 @@ class ApprovalView:
     outcome: str = ""  # "done" | "failed" | "unknown"
     differs: tuple[str, ...] = ()  # in a list: names of arguments that tell it from those that look alike
     earlier: Earlier | None = None
+    also: tuple[ApprovalView, ...] = ()
+
+    @property
+    def answerable(self) -> bool:
+        """Whether this person may answer it now, if need be with a passkey, and has not approved it yet. Of a canary
+        nobody says: it stands for itself."""
+        able = self.may_not_code in ("", "approval.assurance")
+        return able and self.mine != "approve" and self.approval.kind != "consent" and not self.approval.canary
+
+
+def with_also(view: ApprovalView, also: tuple[ApprovalView, ...]) -> ApprovalView:
+    """The view, and what is settled with it."""
+    if not also or not view.presented:
+        return view
+    together = sha256_hex(canonical(["together", view.presented, *(each.presented for each in also)]))
+    return replace(view, also=also, presented=together)
 
 
 _ADVICE = frozenset(field.name for field in fields(Advice))

@@ -17,7 +17,7 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Seen, Shown,
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
 from pdp.core.approvals.turned_down import NEVER, Earlier
-from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view
+from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view, with_also
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.ports import Answers, Clock
 from pdp.service.approvals.approver_metrics import ApproverMetrics
@@ -138,7 +138,7 @@ class Visibility:
             self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing, outcomes.get(row.redemption_id, ""))
             for row in rows
         )
-        views = [each for each in brief if each is not None and (each.may_vote or not narrowed_by.mine)]
+        views = _once([each for each in brief if each is not None and (each.may_vote or not narrowed_by.mine)])
         apart = told_apart((view.approval, shown.get(view.approval.id)) for view in views)
         return [replace(view, differs=apart.get(view.approval.id, ())) for view in views]
 
@@ -172,7 +172,28 @@ class Visibility:
             raise NotFound(*UNKNOWN)
         advice = advice_in(self.store.answers_of(approval.tenant, call.digest))
         earlier = self._earlier(approval) if approval.state in OPEN else None
+        complete = with_also(complete, self._also(complete))
         return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier)
+
+    def _also(self, complete: ApprovalView) -> tuple[ApprovalView, ...]:
+        """What a vote of this person on a request settles besides: open requests about exactly this call that it may
+        approve as it is signed in, with no further proof."""
+        found = []
+        for row in self.others(complete.approval) if complete.answerable else ():
+            votes = self.store.votes(row.id)
+            other = view(row, self.store.shown(row.id), votes, self.person, self.standing(votes))
+            if other is not None and other.answerable and other.may_vote and other.presented:
+                found.append(other)
+        return tuple(found)
+
+    def others(self, approval: Approval) -> tuple[Approval, ...]:
+        """The further open requests about exactly this call, oldest first, but for canaries and consents."""
+        if approval.canary:
+            return ()
+        rows = (as_of(row, self.at_ns) for row in self.store.approvals_of(approval.tenant, approval.call.digest))
+        about = (row for row in rows if row.id != approval.id and row.call == approval.call and row.state in OPEN)
+        others = (row for row in about if row.kind != "consent" and not row.canary)
+        return tuple(sorted(others, key=lambda row: row.id))
 
     def _earlier(self, approval: Approval) -> Earlier | None:
         """Like calls that were turned down lately: counts for every approver; the last refusal only for a person that
@@ -281,6 +302,25 @@ def _matches(narrowed_by: ApprovalFilter, approval: Approval) -> bool:
         and narrowed_by.opened_from_ns <= approval.opened_ns
         and (not narrowed_by.opened_to_ns or approval.opened_ns < narrowed_by.opened_to_ns)
     )
+
+
+def _once(views: list[ApprovalView]) -> list[ApprovalView]:
+    """Of the requests about a call that the person may answer the first, or one that asks for a further proof: its
+    vote settles those that ask for none, which are beside it."""
+    leads: dict[str, ApprovalView] = {}
+    for each in views:
+        if each.answerable:
+            lead = leads.setdefault(each.approval.call.digest, each)
+            if lead.may_vote and not each.may_vote:
+                leads[each.approval.call.digest] = each
+    also: dict[str, list[ApprovalView]] = {}
+    for each in views:
+        lead = leads.get(each.approval.call.digest, each)
+        if each.answerable and each.may_vote and lead is not each:
+            also.setdefault(lead.approval.id, []).append(each)
+    settled = {each.approval.id for some in also.values() for each in some}
+    kept = [each for each in views if each.approval.id not in settled]
+    return [replace(each, also=tuple(also.get(each.approval.id, ()))) for each in kept]
 
 
 class ReadLimiter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
@@ -12,7 +13,7 @@ from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.steps import EndGrant, Issue, Sign
-from pdp.core.approvals.view import ApprovalView
+from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.digest import Json, canonical, sha256_hex
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
@@ -129,6 +130,7 @@ class _Prepared:
     cast: Cast
     entries: tuple[Commit, ...]
     after: State
+    also: tuple[tuple[Approval, Cast], ...] = ()
 
 
 class Votes:
@@ -160,7 +162,8 @@ class Votes:
         self._notifications = notifications
 
     async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
-        """Cast one vote; it and everything that follows from it are one commit.
+        """Cast one vote; it, the same on the requests about this call that were shown with it, and everything that
+        follows are one commit. A denial is one of the call, and so is a withdrawal: they count wherever they may.
 
         Raises NotFound (unknown, or not this person's to see); Forbidden (`approval.own_call`,
         `approval.not_eligible`, `approval.not_yours`, `approval.assurance`, ...); Outdated (`approval.too_late`,
@@ -178,8 +181,9 @@ class Votes:
         grant_id = grant.id if grant is not None else ""
         reply = (grant_id, str(vote.after), at if vote.after in FINAL else 0, cast.move.resolution)
         ref = await self._commits.commit(vote.key, vote.entries, reply, at)
-        self._metrics.voted(cast.vote)
-        self._metrics.moved(vote.approval, cast.event)
+        for row, each in ((vote.approval, cast), *vote.also):
+            self._metrics.voted(each.vote)
+            self._metrics.moved(row, each.event)
         return Voted(
             await self._visibilities.store.in_thread(self._after, vote.visibility, approval_id), ref, grant_id
         )
@@ -196,11 +200,45 @@ class Votes:
             raise Forbidden(
                 "approval.consent", "A consent is the subject's own; it is given on its page of consents."
             )
-        accepted = self.cast(visibility, approval, given)
+        alone, others = self._together(visibility, approval, given)
+        accepted = self.cast(visibility, approval, alone)
+        also = tuple(self._also(visibility, others, given))
         removal = self._declassifications.removal(approval, accepted, person, at_ns)
         removal += self._lifts.lifting(approval, accepted, at_ns)
-        entries = (*self.entries(approval, accepted, person, at_ns), *self._ended(visibility, accepted), *removal)
-        return _Prepared(key, visibility, approval, accepted, entries, State.REDEEMED if removal else accepted.after)
+        votes = ((approval, accepted), *also)
+        entries = (entry for row, cast in votes for entry in self.entries(row, cast, person, at_ns))
+        ended = (entry for _, cast in votes for entry in self._ended(visibility, cast))
+        after = State.REDEEMED if removal else accepted.after
+        return _Prepared(key, visibility, approval, accepted, (*entries, *ended, *removal), after, also)
+
+    def _together(
+        self, visibility: Visibility, approval: Approval, given: BallotInput
+    ) -> tuple[BallotInput, tuple[Approval, ...]]:
+        """The vote on this request alone, and the others that it is meant for: an approval for those that were shown
+        with it. In a thread."""
+        if given.choice != "approve":
+            return given, visibility.others(approval)
+        shown = visibility.store.shown(approval.id)
+        if shown is None or given.presented == presented(approval, shown):
+            return given, ()
+        seen = visibility.complete(approval)
+        if not seen.also or given.presented != seen.presented:
+            return given, ()  # stale
+        return replace(given, presented=presented(approval, shown)), tuple(each.approval for each in seen.also)
+
+    def _also(
+        self, visibility: Visibility, others: tuple[Approval, ...], given: BallotInput
+    ) -> Iterator[tuple[Approval, Cast]]:
+        """The same vote on others, without what is for one request only: a grant, a passkey's assertion. What does
+        not count is left out, but for an approval in the person's own name: the page has promised it."""
+        for row in others:
+            shown = visibility.store.shown(row.id)
+            seen = presented(row, shown) if given.choice == "approve" and shown is not None else ""
+            try:
+                yield row, self.cast(visibility, row, replace(given, presented=seen, grant=None, passkey=b""))
+            except (Forbidden, InvalidRequest, NotFound, Outdated, Overloaded):
+                if given.choice == "approve" and given.behalf is None:
+                    raise
 
     def cast(self, visibility: Visibility, approval: Approval, given: BallotInput) -> Cast:
         """The vote as it counts. Raises the fault of its refusal. In a thread: it reads the store."""

@@ -286,6 +286,16 @@ def test_only_a_server_has_a_manifest(server: str, told: str) -> None:
     assert lines[lines.index("Removes.") - 1] == told
 
 
+def test_all_that_a_vote_settles_is_shown() -> None:
+    own = approval_pb2.JointRequirement(
+        requirement=types_pb2.Requirement(code="team.own"), policy_message="The team looks.", reason_required=True
+    )
+    said = approval_pb2.Approval(requirement=types_pb2.Requirement(code="annotations.destructive"), also=[own])
+    shown = _printed(requests.request(approval_pb2.GetApprovalResponse(approval=said), 0))
+    for words in ("somebody else has to agree", "settled by the same vote", "The team looks.", "needs a reason"):
+        assert words in shown
+
+
 def test_the_sentence_of_the_policys_author_is_shown_and_cannot_deceive() -> None:
     for code in ("annotations.destructive", "acme.own"):
         need = types_pb2.Requirement(code=code)

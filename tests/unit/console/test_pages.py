@@ -67,6 +67,22 @@ async def test_five_seconds_say_what_who_and_why(console: ConsoleClient) -> None
         assert said.lower() in text.lower(), said
 
 
+async def test_one_page_says_all_that_an_answer_settles(console: ConsoleClient) -> None:
+    element = {**json.loads(APPROVAL.requirement), "code": "team.own", "message": "The team looks at resets."}
+    asks = {**element, "reason_required": True}
+    console.services.also = (replace(APPROVAL, id="0199-other", requirement=canonical(asks)),)
+    await console.sign_in("bob")
+    page = text_of((await console.client.get(PAGE)).text)
+    for said in (
+        "somebody else has to agree",
+        "The team looks at resets.",
+        "Your answer settles all 2 of these",
+        "(needed)",
+    ):
+        assert said in page
+    assert "annotations.destructive, team.own" in text_of((await console.client.get("/queue")).text)
+
+
 async def test_words_beside_a_value_stand_apart(console: ConsoleClient) -> None:
     """As one hears and copies them, too."""
     await console.sign_in()

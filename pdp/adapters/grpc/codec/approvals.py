@@ -127,6 +127,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         decision_id=approval.decision_id,
         outcome=enums.OUTCOMES.number(view.outcome),
         policy_message=need.message,
+        also=(_joint(each, directory) for each in view.also),
     )
     if need.grant is not None:
         message.grant_offer.CopyFrom(
@@ -135,6 +136,16 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
     if approval.state not in OPEN and approval.resolved_ns:
         message.resolved_at.CopyFrom(fields.timestamp(approval.resolved_ns))
     return message
+
+
+def _joint(view: ApprovalView, directory: Directory) -> approval_pb2.JointRequirement:
+    return approval_pb2.JointRequirement(
+        requirement=_requirement(view),
+        policy_message=view.wanted.message,
+        seats=_seats(view, directory),
+        deny_quorum=view.wanted.deny_quorum,
+        reason_required=view.wanted.reason_required,
+    )
 
 
 def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> approval_pb2.GetApprovalResponse:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.approval_harness import ALL_MEMBERS, NS, TENANT, ApprovalHarness, harness
 from support.approvals import (
+    ARGUMENTS,
     CONFIRMATION,
     CONSENT,
     SECOND,
@@ -27,15 +28,18 @@ from support.stored import entry
 
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.queries import Page
 from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move
 from pdp.core.approvals.view import ApprovalView, view
+from pdp.core.approvals.view import presented as presented_of
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.record import Stamp
 from pdp.core.stored import ReplyRow
 from pdp.service.approvals import votes
+from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput, challenge
 
 AWAY = delegation("bob", "cat")
@@ -418,3 +422,102 @@ async def test_a_vote_that_another_release_answered_in_another_shape_is_not_told
         with pytest.raises(InvalidRequest) as e:
             await harness.services.votes.vote(who, asked.id, given)
         assert e.value.code == "request.reused"
+
+
+OWN = element(id="own", code="team.own", message="The team looks at resets.", seats=seats(red=1))
+OTHERS = element(id="others", code="team.others", seats=seats(blue=1))
+
+
+async def both(harness: ApprovalHarness, *elements: Any) -> list[Approval]:
+    """Requests about one call, by several rules."""
+    same = {"arguments": {"branch": "main"}}
+    return [await harness.open(each, n, **same) for n, each in enumerate(elements, 1)]
+
+
+async def test_one_vote_settles_all_that_a_call_wants_of_the_person(harness: ApprovalHarness) -> None:
+    baseline, own, others = await both(harness, element(), OWN, OTHERS)
+    (line,) = (await harness.services.queue.list(person("bob"), ApprovalFilter(mine=True), Page()))[0]
+    assert (line.approval.id, [each.approval.id for each in line.also]) == (baseline.id, [own.id])
+    seen = await harness.services.queue.get(person("bob"), baseline.id)
+    assert [each.wanted.message for each in seen.also] == ["The team looks at resets."]
+    before = len(harness.records())
+    await harness.services.votes.vote(
+        person("bob"), baseline.id, BallotInput("once", "approve", presented=seen.presented)
+    )
+    assert [harness.row(each).state for each in (baseline, own, others)] == ["approved", "approved", "pending"]
+    votes = [each["vote"] for each in harness.records("approval")[-2:]]
+    assert [(each["human"], each["choice"]) for each in votes] == [("h-bob", "approve")] * 2
+    for row in (baseline, own):  # each has its own commitment, so that it counts by itself
+        (vote,) = harness.store.votes(row.id)
+        assert vote.presented == presented_of(row, harness.store.shown(row.id))  # type: ignore[arg-type] # it is there
+    assert len(harness.records()) == before + 2
+    again = BallotInput("once", "approve", presented=seen.presented)
+    assert (await harness.services.votes.vote(person("bob"), baseline.id, again)).approval.state is State.APPROVED
+    assert len(harness.records()) == before + 2  # the same attempt
+    left = (await harness.services.queue.list(person("cat"), ApprovalFilter(mine=True), Page()))[0]
+    assert [(each.approval.id, each.also) for each in left] == [(others.id, ())]
+
+
+async def test_a_vote_settles_nothing_that_was_not_shown_with_it(harness: ApprovalHarness) -> None:
+    (baseline,) = await both(harness, element())
+    seen = await harness.services.queue.get(person("bob"), baseline.id)
+    own = await harness.open(OWN, 2, arguments={"branch": "main"})  # opened since
+    await harness.services.votes.vote(
+        person("bob"), baseline.id, BallotInput("", "approve", presented=seen.presented)
+    )
+    assert [harness.row(each).state for each in (baseline, own)] == ["approved", "pending"]
+    ends = harness.clock.at + 10 * NS
+    third = await harness.open(element(id="third"), 3, arguments={"branch": "main"}, expires_ns=ends)
+    seen = await harness.services.queue.get(person("bob"), own.id)
+    assert [each.approval.id for each in seen.also] == [third.id]
+    harness.clock.at = ends
+    ballot = BallotInput("", "approve", presented=seen.presented)
+    with pytest.raises(Outdated) as caught:  # it is not what was shown any more
+        await harness.services.votes.vote(person("bob"), own.id, ballot)
+    assert caught.value.code == "approval.stale"
+
+
+async def test_another_call_and_a_canary_are_settled_by_themselves(harness: ApprovalHarness) -> None:
+    first, second = await harness.open(), await harness.open(OWN, 2)
+    canary = await harness.open(OWN, 3, arguments={**ARGUMENTS, "n": 1}, canary=True)
+    lines = (await harness.services.queue.list(person("bob"), ApprovalFilter(mine=True), Page()))[0]
+    assert [(each.approval.id, each.also) for each in lines] == [(each.id, ()) for each in (first, second, canary)]
+    for each in (first, canary):
+        assert (await harness.services.queue.get(person("bob"), each.id)).also == ()
+    await harness.approve("bob", first)
+    assert [harness.row(each).state for each in (first, second, canary)] == ["approved", "pending", "pending"]
+
+
+async def test_a_denial_and_a_withdrawal_are_of_the_call(harness: ApprovalHarness) -> None:
+    baseline, own, others = await both(harness, element(), OWN, OTHERS)
+    await harness.deny("bob", own)
+    assert [harness.row(each).state for each in (baseline, own, others)] == ["denied", "denied", "pending"]
+    await harness.services.votes.vote(person("sue"), others.id, BallotInput("", "cancel"))
+    one, two = await harness.open(element(), 6, arguments={"x": 1}), await harness.open(OWN, 7, arguments={"x": 1})
+    await harness.services.votes.vote(person("sue"), two.id, BallotInput("", "cancel"))
+    assert [harness.row(each).state for each in (others, one, two)] == ["cancelled"] * 3
+
+
+async def test_what_asks_for_a_passkey_is_the_page_and_its_assertion_is_for_it_alone(
+    harness: ApprovalHarness,
+) -> None:
+    strong = element(id="strong", min_assurance="passkey")
+    weak, first, second = await both(harness, OWN, strong, {**strong, "id": "stronger"})
+    lines = (await harness.services.queue.list(person("bob"), ApprovalFilter(), Page()))[0]
+    assert [(each.approval.id, len(each.also)) for each in lines] == [(first.id, 1), (second.id, 0)]
+    assert (await harness.services.queue.get(person("bob"), weak.id)).also == ()
+    seen = await harness.services.queue.get(person("bob"), first.id)
+    assert [each.approval.id for each in seen.also] == [weak.id]
+    assert challenge(seen) != challenge(replace(seen, presented=presented_of(first, harness.store.shown(first.id))))  # type: ignore[arg-type] # it is there
+
+
+async def test_a_reason_that_another_rule_asks_for_is_asked_for(harness: ApprovalHarness) -> None:
+    baseline, own = await both(harness, element(), {**OWN, "reason_required": True})
+    seen = await harness.services.queue.get(person("bob"), baseline.id)
+    ballot = BallotInput("", "approve", presented=seen.presented)
+    with pytest.raises(InvalidRequest) as caught:
+        await harness.services.votes.vote(person("bob"), baseline.id, ballot)
+    assert caught.value.field == "reason"
+    assert {harness.row(each).state for each in (baseline, own)} == {State.PENDING}
+    await harness.services.votes.vote(person("bob"), baseline.id, replace(ballot, reason="fine"))
+    assert {harness.row(each).state for each in (baseline, own)} == {State.APPROVED}
