@@ -15,6 +15,7 @@ from fastmcp.server.providers.proxy import ProxyClient, ProxyProvider
 from fastmcp.server.transforms.search import RegexSearchTransform
 from fastmcp.server.transforms.search.base import serialize_tools_for_output_markdown
 from fastmcp.tools.base import Tool
+from fastmcp.tools.tool_transform import forward
 from mcp.client.client import Client as Upstream
 from mcp.shared.exceptions import MCPError
 from served import SAFE, Served, make_world, served
@@ -401,6 +402,29 @@ async def test_a_search_of_a_server_behind_a_client_shows_and_calls_only_what_th
                         await client.call_tool(CALL, meant)
             await guard.close()
         assert called == ["git_status"]
+
+
+async def test_a_tool_made_of_another_one_is_one_call(found: Served) -> None:
+    for place in PLACES.values():
+        server, called = _child()
+        inner = await server.get_tool("status")
+        assert inner is not None
+
+        async def git_status(repo_path: str) -> Any:
+            await forward(repo_path=f"{repo_path}/first")
+            return await forward(repo_path=f"{repo_path}/second")
+
+        server.add_tool(Tool.from_tool(inner, name="git_status", transform_fn=git_status))
+        parent = place(server)
+        guard = enforcement(found.world)
+        attach(parent, guard)
+        async with Client(parent) as client:
+            before = len(found.records("decision"))
+            result = await client.call_tool("git_status", {"repo_path": "/src"})
+            assert result.data == "/src/second"
+            assert [each["effect"] for each in found.records("decision")[before:]] == ["allow"]
+        await guard.close()
+        assert called == ["status", "status"]
 
 
 class Rewriting(Middleware):

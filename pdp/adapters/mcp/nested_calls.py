@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from pdp.core.methods import DEFAULT_CALL
 
 if TYPE_CHECKING:
     from pdp.adapters.mcp.enforcement import Context, Enforcement
+
+logger = logging.getLogger(__name__)
 
 Call: TypeAlias = tuple[str, str, str]  # kind, name or URI, and the arguments
 VALUES = "values"  # kind of a template's call with values alone: of no URI that could be decided
@@ -122,6 +125,7 @@ class Framework:
             entry = reads(component, *args, **kwargs)
             call = snapshot(entry.kind, entry.name, entry.arguments)
             if call is None:
+                logger.error("a call within a call of %s has arguments that are no JSON", running.enforcement.server)
                 raise self.refusal(answers.SAFE_MESSAGE)
             if not running.covers(component, call):
                 await self._decide(running, component, entry)
@@ -140,6 +144,7 @@ class Framework:
     async def _decide(self, running: Execution, component: object, entry: Entry) -> None:
         """Raises `refusal` for a call that is not allowed at once: nobody can be asked in the middle of another."""
         if entry.kind not in DEFAULT_CALL:
+            logger.error("a template of %s is read without a URI", running.enforcement.server)
             raise self.refusal(answers.SAFE_MESSAGE)
         given = {"uri" if entry.kind == "resource" else "name": entry.name, "arguments": entry.arguments}
         meant = answers.call_parameters(given, DEFAULT_CALL[entry.kind])
