@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import anyio
 import httpx2
@@ -126,7 +127,7 @@ def _line(message: SessionMessage) -> bytes:
 
 
 @asynccontextmanager
-async def to_command(
+async def to_command(  # noqa: PLR0913 - what is started, its bounds, and who hears of it
     command: list[str],
     env: Mapping[str, str],
     folder: str | Path | None,
@@ -134,14 +135,18 @@ async def to_command(
     max_bytes: int = MAX_ANSWER,
     in_all: bool = False,
     ended: Callable[[], None] = lambda: None,
+    errors: TextIO | None = None,
 ) -> AsyncGenerator[TransportStreams]:
     """The server that a command starts, in a process group of its own, which ends with this. It inherits a few
     harmless variables, and `env`. `max_bytes` are of each message, `in_all` of all together; more of them end the
     connection, so that nothing waits for an answer. `ended` is called when the server has, or its connection. What it
-    says on standard error is not ours to print. Raises OSError where it cannot be started."""
+    says on standard error is not ours to print; it goes into `errors`, if given. Raises OSError where it cannot be
+    started."""
     with Path(os.devnull).open("w", encoding="utf-8") as quiet:  # noqa: ASYNC230 - the null device
         given = get_default_environment() | dict(env)
-        process = await _create_platform_compatible_process(command[0], command[1:], given, quiet, folder)
+        process = await _create_platform_compatible_process(
+            command[0], command[1:], given, quiet if errors is None else errors, folder
+        )
     if process.stdin is None or process.stdout is None:
         raise OSError("no pipes to the server")
     send, incoming = anyio.create_memory_object_stream[_Incoming](0)

@@ -91,6 +91,8 @@ def list_(
         click.echo(to_json(whole))
     elif not whole.approvals:
         click.echo("Nothing waits." if narrowed == Filter(mine=mine) else "There is no such request.")
+        if connection.target is None:
+            click.echo("Requests come from `pdp proxy`, as the agent starts it: without one that runs, none waits.")
     else:
         requests.console().print(requests.requests(whole.approvals, requests.now()))
 

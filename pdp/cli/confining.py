@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import itertools
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pdp.confinement import Confinement
+from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
 
+if TYPE_CHECKING:
+    from pdp.registry.live import Definitions, HttpServer, StdioServer
+
 _PATH = click.Path(exists=True, path_type=Path)
+_LAST_LINES, _LAST_BYTES, _LAST_WORDS_SECONDS = 20, 4096, 1.0  # of what a server says on standard error
 _MOST_LOOKED_AT, _PEM_BYTES = 200, 16_384
 
 
@@ -91,6 +98,35 @@ def _holds_keys(folder: Path) -> bool:
             if b"PRIVATE KEY-----" in file.read(_PEM_BYTES):
                 return True
     return False
+
+
+def listed_by(server: StdioServer | HttpServer, *, timeout_seconds: float, legacy: bool = False) -> Definitions:
+    """What a server lists. Where that cannot be had, the last that its command said goes to standard error. Raises
+    RegistryFault."""
+    from pdp.registry.live import read_listed  # noqa: PLC0415 - slow, and for pins alone
+
+    reading, writing = os.pipe()
+    said = bytearray()
+    hearing = threading.Thread(target=_hear, args=(reading, said), daemon=True)
+    hearing.start()
+    failed = True
+    try:
+        with os.fdopen(writing, "w") as errors:
+            found = asyncio.run(read_listed(server, timeout_seconds=timeout_seconds, legacy=legacy, errors=errors))
+        failed = False
+        return found
+    finally:
+        hearing.join(_LAST_WORDS_SECONDS if failed else 0)  # what it left behind may hold the pipe for longer
+        for line in bytes(said).decode(errors="replace").splitlines()[-_LAST_LINES:] if failed else ():
+            click.echo(f"the server said: {visible(line)}", err=True)
+
+
+def _hear(reading: int, said: bytearray) -> None:
+    """Keep the last that comes."""
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        while part := pipe.read(_LAST_BYTES):
+            said += part
+            del said[:-_LAST_BYTES]
 
 
 def not_started(error: Exception) -> ConfigurationFault:

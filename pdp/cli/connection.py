@@ -154,7 +154,8 @@ def _own(state: Path | None) -> tuple[str, str, None, str]:
         home = local.load((state or local.state_folder(os.environ)).absolute())
     except ConfigurationFault as fault:
         raise click.UsageError(
-            f"--target: say where the server is; or, of your own `pdp proxy`: {fault.message}"
+            f"--target: say where the server is; or, of your own `pdp proxy`: {fault.message} What waits for you "
+            "comes from `pdp proxy -- COMMAND`, which the agent has to start"
         ) from None
     try:
         code, answer = hook.ask(str(home.folder), hook.DESK, b"")

@@ -21,7 +21,7 @@ from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
-from pdp.cli.confining import not_started, refuse_reach, say_confinement
+from pdp.cli.confining import listed_by, not_started, refuse_reach, say_confinement
 from pdp.cli.connection import decided_in_time
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.values import Credential
@@ -30,7 +30,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.methods import TARGET_KINDS, label_of
 from pdp.injection.excerpt import visible
 from pdp.opening import ClientStreams
-from pdp.registry.live import StdioServer, read_listed
+from pdp.registry.live import StdioServer
 from pdp.telemetry import logs
 
 _TOKEN_SECONDS = 300.0  # after which another is asked for
@@ -69,7 +69,7 @@ class OwnProxy:
             server.confinement,
         )
         say_confinement(server.confinement, server.id, Path(server.folder))
-        listed = asyncio.run(read_listed(source, timeout_seconds=_START_SECONDS))
+        listed = listed_by(source, timeout_seconds=_START_SECONDS)
         proxy_pin.pin(home, server, listed)
         _say(f"the agent starts: {shlex.join(['pdp', 'proxy', *self._state(), '--', *self.command])}")
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from pdp.cli.commands import Commands, Duration
-from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
+from pdp.cli.confining import confinement_options, listed_by, refuse_reach, say_confinement
 from pdp.cli.connection import ApprovalConnection, approval_options
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
@@ -47,7 +47,7 @@ from pdp.registry import keys as signing_keys
 from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
 from pdp.registry.keys import read_private
-from pdp.registry.live import HttpServer, StdioServer, read_listed
+from pdp.registry.live import HttpServer, StdioServer
 from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
@@ -148,7 +148,7 @@ def pin(
         others = load_operations(operations_file)
     else:
         source = HttpServer(url) if url else StdioServer(command[0], command[1:], env, confinement=confinement)
-        listed = asyncio.run(read_listed(source, timeout_seconds=timeout, legacy=legacy))
+        listed = listed_by(source, timeout_seconds=timeout, legacy=legacy)
         definitions, others = listed.tools, listed.others
     pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns(), others=others)
     if as_json:

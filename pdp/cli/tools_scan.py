@@ -19,7 +19,7 @@ from rich.table import Table
 from pdp.audit.archive import ArchiveFolder
 from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 from pdp.cli.commands import Duration, archive_option
-from pdp.cli.confining import confinement_options, say_confinement
+from pdp.cli.confining import confinement_options, listed_by, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.config.settings import Settings
@@ -35,7 +35,7 @@ from pdp.judge.options import JudgeOptions
 from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.judge_eval.definitions import DefinitionAdvice, advise
-from pdp.registry.live import HttpServer, StdioServer, read_listed
+from pdp.registry.live import HttpServer, StdioServer
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding
@@ -115,7 +115,7 @@ def scan_command(
         live = _live(source, url, env, confinement)
         if stdio:
             say_confinement(confinement, server)
-        listed = asyncio.run(read_listed(live, timeout_seconds=timeout, legacy=legacy))
+        listed = listed_by(live, timeout_seconds=timeout, legacy=legacy)
         tools = folder.definitions(server, listed.tools, listed.others)
         path = None
     else:

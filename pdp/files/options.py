@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
@@ -19,6 +19,10 @@ class Options(BaseModel):
     """A section of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# YAML 1.1 reads an unquoted `off` as false
+TlsMode = Annotated[Literal["verify", "off"], BeforeValidator(lambda given: "off" if given is False else given)]
 
 
 class ListenerOptions(Options):

@@ -179,8 +179,9 @@ class VerifiedSubjects:
         return self._deny_list.digest()
 
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
-        """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}. A deny list that
-        cannot be read is every issuer's problem: sooner or later none of their tokens passes."""
+        """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}, and `cause`, why
+        keys could not be fetched. A deny list that cannot be read is every issuer's problem: sooner or later none of
+        their tokens passes."""
         by_issuer: dict[str, Json] = {}
         for name, issuer in self._issuers.items():
             status = {"tenant": issuer.options.tenant, **issuer.keys.status(at_ns)}

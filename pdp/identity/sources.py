@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
@@ -143,7 +144,7 @@ class HttpFetch:
                 return await self._get(url)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError) as error:
             raise ConfigurationFault(
-                "keys.unreachable", "the key set cannot be fetched from its URL", detail=type(error).__name__
+                "keys.unreachable", "cannot be fetched", detail=_cause(url, str(error) or type(error).__name__)
             ) from None
 
     async def _get(self, url: str) -> bytes:
@@ -156,7 +157,7 @@ class HttpFetch:
                 raise ConfigurationFault(
                     "keys.refused",
                     "the URL does not answer 200 with a plain document; it must name the document itself",
-                    detail=f"status {response.status_code}",
+                    detail=_cause(url, f"status {response.status_code}"),
                 )
             body = bytearray()
             async for chunk in response.aiter_raw():
@@ -164,6 +165,11 @@ class HttpFetch:
                 if len(body) > MAX_DOCUMENT:
                     raise ConfigurationFault("keys.too_large", f"the document is larger than {MAX_DOCUMENT} bytes")
             return bytes(body)
+
+
+def _cause(url: str, why: str) -> str:
+    """For the operator. A URL may be an issuer's word, and its query a secret."""
+    return visible(f"{url.partition('?')[0][:200]}: {why[:200]}")
 
 
 _OAUTH = "/.well-known/oauth-authorization-server"
@@ -295,7 +301,7 @@ class UrlKeys:
         self._ring: KeyRing | None = None
         self._good_ns = 0
         self._tried_ns: int | None = None
-        self._problem = "keys.not_fetched"
+        self._problem, self._cause = "keys.not_fetched", ""
         self._running: asyncio.Task[None] | None = None
 
     async def current(self, at_ns: int, kid: str | None) -> KeyRing | None:
@@ -314,7 +320,7 @@ class UrlKeys:
                 await asyncio.shield(task)
 
     def status(self, at_ns: int) -> Mapping[str, Json]:
-        return _status("url", self._fresh(at_ns), self._age_ns(at_ns), self._problem)
+        return _status("url", self._fresh(at_ns), self._age_ns(at_ns), self._problem, self._cause)
 
     async def close(self) -> None:
         if self._running is not None:
@@ -343,13 +349,17 @@ class UrlKeys:
             self._ring = keys.read(await self._fetch(self._url), development=self._development)
         except ConfigurationFault as fault:
             self._problem = fault.code
+            self._cause = f"{fault.message} ({fault.detail})" if fault.detail else f"{self._url}: {fault.message}"
         else:
-            self._good_ns, self._problem = at_ns, ""
+            self._good_ns, self._problem, self._cause = at_ns, "", ""
 
 
-def _status(kind: str, ring: KeyRing | None, age_ns: int, problem: str) -> Mapping[str, Json]:
+def _status(kind: str, ring: KeyRing | None, age_ns: int, problem: str, cause: str = "") -> Mapping[str, Json]:
     count = 0 if ring is None else len(ring.keys)
-    return {"source": kind, "keys": count, "age_seconds": age_ns // NS, "problem": problem}
+    told: dict[str, Json] = {"source": kind, "keys": count, "age_seconds": age_ns // NS, "problem": problem}
+    if cause:
+        told["cause"] = cause
+    return told
 
 
 _MAX_LIST_BYTES = 64 * 1024 * 1024

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
 import mcp_types
@@ -79,16 +79,21 @@ async def read_tools(
 
 
 async def read_listed(
-    server: StdioServer | HttpServer, *, timeout_seconds: float = 30, legacy: bool = False
+    server: StdioServer | HttpServer,
+    *,
+    timeout_seconds: float = 30,
+    legacy: bool = False,
+    errors: TextIO | None = None,
 ) -> Definitions:
     """All that the server lists.
 
     `legacy` keeps to the handshake of protocol versions before 2026, for gateways that speak those: a server may
-    list other fields there. Raises RegistryFault `pin.unreachable`, `pin.malformed`.
+    list other fields there. What a command says on standard error goes into `errors`. Raises RegistryFault
+    `pin.unreachable`, `pin.malformed`.
     """
     try:
         with anyio.fail_after(timeout_seconds):
-            listed = await _list(server, legacy=legacy)
+            listed = await _list(server, legacy=legacy, errors=errors)
     except TimeoutError:
         raise RegistryFault(
             "pin.unreachable", f"The server did not answer within {timeout_seconds:g} s; start it, or give it longer."
@@ -108,11 +113,11 @@ async def read_listed(
     return Definitions(tools, others)
 
 
-async def _list(server: StdioServer | HttpServer, *, legacy: bool) -> dict[str, list[Any]]:
+async def _list(server: StdioServer | HttpServer, *, legacy: bool, errors: TextIO | None) -> dict[str, list[Any]]:
     """By method. Tools are always asked for; what the server does not say that it has, is not."""
     listed: dict[str, list[Any]] = {}
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(_client(server, stack, legacy=legacy))
+        client = await stack.enter_async_context(_client(server, stack, legacy=legacy, errors=errors))
         has = client.server_capabilities
         methods = [TOOL_LIST]
         methods += ["prompts/list"] if has.prompts is not None else []
@@ -166,7 +171,9 @@ _OTHERS: tuple[tuple[OtherKind, str], ...] = (
 )
 
 
-def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: bool) -> Client:
+def _client(
+    server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: bool, errors: TextIO | None
+) -> Client:
     info = mcp_types.Implementation(name="pdp", version=__version__)
     mode = "legacy" if legacy else "auto"
     if isinstance(server, HttpServer):
@@ -175,7 +182,7 @@ def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: 
     if server.confinement is not None:
         command, own = stack.enter_context(server.confinement.around(command, str(server.cwd or os.curdir)))
         env |= own
-    started = to_command(command, env, server.cwd, max_bytes=MAX_ANSWERS, in_all=True)
+    started = to_command(command, env, server.cwd, max_bytes=MAX_ANSWERS, in_all=True, errors=errors)
     return Client(started, cache=None, client_info=info, mode=mode)
 
 

@@ -26,7 +26,9 @@ _UNKNOWN_TOOL = failed("tool.unknown", "The tool is not in the signed registry; 
 _WITHDRAWN = failed("tool.withdrawn", "The tool was withdrawn from the registry; ask its owner.")
 _QUARANTINED = failed("tool.quarantined", "The tool is in quarantine; ask its owner.")
 _NOT_PRESENTED = failed(
-    "tool.not_presented", "The tool's definition was not presented; send the whole object of the server's tools/list."
+    "tool.not_presented",
+    "The tool's definition was not presented. Send the whole object of the server's tools/list; a gateway that does "
+    "so has not seen the tool there: does the server still list it?",
 )
 _DRIFTED = failed(
     "tool.drifted", "The tool's definition is not the pinned one; have the change reviewed, pinned and signed."

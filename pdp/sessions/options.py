@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from pdp.core.errors import ConfigurationFault
-from pdp.files.options import Options
+from pdp.files.options import Options, TlsMode
 
 DAY = 24 * 3600
 
@@ -28,7 +28,7 @@ class RedisOptions(Options):
         description="file:PATH or vault:PATH#KEY of the password at `url`.",
         json_schema_extra={"secret": True},
     )
-    tls: Literal["verify", "off"] = Field(
+    tls: TlsMode = Field(
         "verify",
         description="To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. "
         "A Unix socket has none.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from pdp.files.options import Options
+from pdp.files.options import Options, TlsMode
 
 
 class StoreOptions(Options):
@@ -29,7 +29,7 @@ class StoreOptions(Options):
         description="file:PATH or vault:PATH#KEY of the password at `url`.",
         json_schema_extra={"secret": True},
     )
-    tls: Literal["verify", "off"] = Field(
+    tls: TlsMode = Field(
         "verify",
         description="To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. "
         "A Unix socket has none.",

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pdp.core import events
 from pdp.core.approvals import records
+from pdp.core.digest import Json
 from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
 from pdp.core.registered import RegistryChange, ReleaseChange
 from pdp.core.stored import RecordRef
@@ -212,8 +213,11 @@ class Reloads:
         found = self.subjects.key_status(at)
         entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
         self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
-        message = "An issuer's keys or the deny list could not be read; the last good ones serve for a while."
-        failures = {str(e["tenant"]): Failure(str(e["problem"]), message, at) for e in entries if e["problem"]}
+        failures = {
+            str(entry["tenant"]): Failure(str(entry["problem"]), _unread(name, entry), at)
+            for name, entry in found.items()
+            if isinstance(entry, Mapping) and entry["problem"]
+        }
         return Reloaded("keys", False, {"": f"{len(found)} issuers"}, failures)
 
     async def _reload_directory(self) -> Reloaded:
@@ -296,6 +300,15 @@ class Reloads:
         for pack_name, group, n in sorted(found - self._unfillable):
             log.warning("policy: pack %s requires %d of the group %r, which no directory has", pack_name, n, group)
         self._unfillable = found
+
+
+def _unread(issuer: str, entry: Mapping[str, Json]) -> str:
+    """What is wrong with an issuer's keys, or with the deny list."""
+    cause = entry.get("cause")
+    what = f"The keys of {issuer}" if cause else f"The keys of {issuer}, or the deny list,"
+    cause = f": {cause}" if cause else ""
+    then = "the last good ones serve for a while" if entry["keys"] else "its tokens are refused"
+    return f"{what} could not be read{cause}; {then}."
 
 
 def _word(result: Reloaded) -> str:

@@ -193,6 +193,7 @@ def test_the_command_line_says_what_is_missing(tmp_path: Path) -> None:
     token = tmp_path / "t"
     token.write_text("a.b.c")
     assert "--target: say where the server is" in run().output
+    assert "`pdp proxy -- COMMAND`, which the agent has to start" in run().output
     assert "give --target and --token-file" in run("--token-file", str(token)).output
     assert "Say what asks" in run("--target", "unix:/tmp/x", "--token-file", str(token)).output
     both = ("--token-file", str(token), "--caller-token-file", str(token))

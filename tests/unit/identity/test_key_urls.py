@@ -160,6 +160,9 @@ async def test_a_server_that_hangs_or_is_gone(remote: Any, key_server: Any) -> N
     remote._identity = None
     assert await remote.code(remote.token()) == "subject.keys_unavailable"
     assert problem(remote) == "keys.unreachable"
+    status = remote.identity.key_status(NOW * NS)[ISSUER]
+    assert status["cause"].startswith("cannot be fetched (http://127.0.0.1:9/jwks: ")
+    assert "onnect" in status["cause"]
 
 
 async def test_a_server_that_drips_is_not_waited_for(remote: Any, key_server: Any) -> None:

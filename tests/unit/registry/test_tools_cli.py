@@ -190,6 +190,15 @@ def test_faults_are_faults(home: Path) -> None:
     assert result.exception.code == "sign.nothing"
 
 
+def test_a_pin_that_fails_shows_what_the_server_said_last(home: Path) -> None:
+    (home / "server.py").write_text("import sys\nprint('no module \\x1b[1mfoo', file=sys.stderr)\nsys.exit(1)\n")
+    done = pin(home, "--allow-read", home)
+    assert isinstance(done.exception, Fault)
+    assert done.exception.code == "pin.unreachable"
+    assert "the server said: no module " in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_a_misspelt_option_is_told_before_anything_is_started(home: Path) -> None:
     started = home / "started"
     (home / "server.py").write_text(f"open({str(started)!r}, 'w').close()")

@@ -72,13 +72,14 @@ class Keys:
     """Says what a test lets it say."""
 
     def __init__(self) -> None:
-        self.problem = ""
+        self.problem = self.cause = ""
 
     def revocations(self) -> str:
         return ""
 
     def key_status(self, _at_ns: int) -> dict[str, Any]:
-        return {"https://i.example": {"tenant": "acme", "keys": 2, "problem": self.problem}}
+        entry = {"tenant": "acme", "keys": 2, "problem": self.problem}
+        return {"https://i.example": entry | ({"cause": self.cause} if self.cause else {})}
 
 
 class People:
@@ -247,7 +248,11 @@ async def test_keys_that_cannot_be_read_are_told_to_whom_they_concern(stage: Sta
     assert result.failure is not None
     assert result.failure.code == "revocations.unreadable"
     assert result.seen_by("beta").failure is None
-    stage.keys.problem = ""
+    stage.keys.problem, stage.keys.cause = "keys.unreachable", "cannot be fetched (https://i.example/jwks: refused)"
+    (result,), _ = await stage.reloads(("keys",), by="")
+    assert result.failure is not None
+    assert result.failure.message.startswith(f"The keys of https://i.example could not be read: {stage.keys.cause};")
+    stage.keys.problem = stage.keys.cause = ""
     (result,), _ = await stage.reloads(("keys",), by="")
     assert result.failure is None
 

@@ -40,6 +40,12 @@ def test_the_smallest_configuration(file: Path) -> None:
     assert not found.identity.callers
 
 
+def test_off_without_quotes_is_off(file: Path) -> None:
+    text = "registry: {}\nservice: {index_key: 'file:k'}\nstore: {url: 'postgresql://pdp@db.example/pdp', tls: off}\n"
+    assert load(written(file, text), {}).store.tls == "off"
+    assert "store.tls: should be 'verify' or 'off'" in fault(file, text.replace("tls: off", "tls: on")).message
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
