@@ -45,7 +45,7 @@ def hook() -> None:
     \b
     pdp hook install claude-code   writes the agent's settings
     pdp hook claude-code           what the agent starts: decides an event
-    pdp hook serve                 the process behind it and `pdp proxy`, which starts itself
+    pdp hook serve                 the process that decides, which starts itself
     pdp hook list claude-code      lists the agent's own tools over MCP
 
     Agents: claude-code, codex, gemini, cursor.
