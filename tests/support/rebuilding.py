@@ -53,6 +53,7 @@ def _rebuild_approval(made: dict[str, dict[str, Any]], record: Mapping[str, Any]
     if record["vote"] is not None:
         vote = {key: value or "" for key, value in record["vote"].items() if key not in ("reason", "grant")}
         vote |= {key: record["vote"][key] for key in ("groups", "claimed", "account")}
+        vote.setdefault("signed_in_ns", 0)
         vote |= {"id": vote.pop("vote_id"), "approval_id": name, "tenant": record["tenant"]}
         made["votes"].setdefault(name, []).append(vote)
 

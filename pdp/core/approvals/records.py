@@ -265,6 +265,7 @@ def _vote(stamp: Stamp, vote: Vote, salt: bytes) -> Fields:
         "delegation": vote.delegation or None,
         "passkey": vote.passkey.decode() or None,
         "grant": _commitment(salt, "grant", vote.grant),
+        **({"signed_in_ns": vote.signed_in_ns} if vote.signed_in_ns else {}),  # records of before have none
     }
 
 

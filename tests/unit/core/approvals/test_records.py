@@ -6,6 +6,7 @@ import pytest
 from support import approvals as make
 from support.pseudonyms import person
 
+from pdp.audit.check import check
 from pdp.core.approvals import records
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move
@@ -35,6 +36,15 @@ def test_a_reason_lies_beside_its_record() -> None:
     (row,) = records.erasable("r", make.TENANT, "sue", make.SALT, reason=vote.reason)
     assert (row.record_id, row.tenant, row.subject, row.data) == ("r", make.TENANT, "sue", canonical("because"))
     assert json.loads(record)["vote"]["reason"] == commitment(row.salt, row.path, row.data)
+
+
+def test_a_vote_says_when_its_sign_in_was_and_one_of_before_does_not() -> None:
+    """By it a revocation is told to reach it; a record without it is as valid as it was."""
+    for signed_in_ns, said in ((make.AT, make.AT), (0, None)):
+        move = Move(REQUEST.id, 1, Event.FILL, make.AT, vote=make.vote("bob", signed_in_ns=signed_in_ns))
+        record = records.moved(STAMP, REQUEST, move, salt=make.SALT)
+        assert json.loads(record)["vote"].get("signed_in_ns") == said
+        assert check(record) == []
 
 
 def test_what_was_not_said_lies_nowhere() -> None:
