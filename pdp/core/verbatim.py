@@ -13,9 +13,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import cached_property
+from typing import NamedTuple
 
 Scalar = str | Decimal  # a text or a number of JSON
 _Edges = tuple[tuple[int, ...], tuple[int, ...]]  # where a value may begin, and end
+_START, _END = 1, 2
 MAX_TEXT = 262_144  # characters of one text that are read
 _MARKS = 3  # of one edge that may or may not belong to a value
 _OPENING, _CLOSING = "'([{\u2018\u00bf\u00a1", "')]}.,;:!?\u2026\u2019"
@@ -36,6 +38,12 @@ _BETWEEN = r",?[ \t]+(?:[^\W\d_]+[ \t]+)?"  # "on", "at", "um"
 _INSTANTS = tuple(re.compile(one + _BETWEEN + other) for one, other in ((_DATE, _TIME), (_TIME, _DATE)))
 
 
+class _Index(NamedTuple):
+    bounds: bytes  # by place, `_START` and `_END`
+    words: frozenset[str]  # values in one segment
+    numbers: frozenset[Decimal]
+
+
 class Wording:
     """A text as values stand in it."""
 
@@ -43,52 +51,49 @@ class Wording:
         text = unicodedata.normalize("NFC", text)
         self.instants = frozenset(_instants(text))
         self.text = _BLANKS.sub(" ", text).strip()
-        self._segments = [each.span() for each in _SEGMENT.finditer(self.text)]
-        self._known: dict[int, _Edges] = {}
 
-    @cached_property
+    @property
     def numbers(self) -> frozenset[Decimal]:
         """The numbers that stand here, each in one segment."""
-        found = (number_in(each) for each in self.phrases(1) if each[-1].isdigit())
-        return frozenset(number for number in found if number is not None)
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The values that stand here in one segment."""
-        return frozenset(self.phrases(1))
+        return self._index.numbers
 
     def holds(self, value: str) -> bool:
         """Whether a value stands here, of any length."""
-        value = unicodedata.normalize("NFC", value)
-        if value in self.words:
+        value, index = unicodedata.normalize("NFC", value), self._index
+        if value in index.words:
             return True
         if not _DIVIDED.search(value) or not _SAYS.search(value):
             return False
-        starts, ends = self._bounds
         at = self.text.find(value)
-        while at >= 0 and not (at in starts and at + len(value) in ends):
+        while at >= 0 and not (index.bounds[at] & _START and index.bounds[at + len(value)] & _END):
             at = self.text.find(value, at + 1)
         return at >= 0
 
-    def phrases(self, length: int) -> Iterator[str]:
-        """What stands here in so many segments."""
-        for first in range(len(self._segments) - length + 1):
-            for start in self._edges(first)[0]:
-                for end in self._edges(first + length - 1)[1]:
-                    if start < end and _SAYS.search(self.text, start, end):
-                        yield self.text[start:end]
+    def edges(self) -> Iterator[_Edges]:
+        """Where a value may begin and end in each segment: with the marks around it, and without."""
+        for segment in _SEGMENT.finditer(self.text):
+            yield self._found(*segment.span())
+
+    def phrases(self, first: _Edges, last: _Edges) -> Iterator[str]:
+        """What stands here from one segment to another."""
+        for start in first[0]:
+            for end in last[1]:
+                if start < end and _SAYS.search(self.text, start, end):
+                    yield self.text[start:end]
 
     @cached_property
-    def _bounds(self) -> tuple[frozenset[int], frozenset[int]]:
-        edges = [self._edges(number) for number in range(len(self._segments))]
-        starts = frozenset(at for starts, _ in edges for at in starts)
-        return starts, frozenset(at for _, ends in edges for at in ends)
-
-    def _edges(self, number: int) -> _Edges:
-        """Where a value may begin and end in a segment: with the marks around it, and without."""
-        if number not in self._known:
-            self._known[number] = self._found(*self._segments[number])
-        return self._known[number]
+    def _index(self) -> _Index:
+        """All that is asked about a text which many values are looked for in."""
+        bounds, words, numbers = bytearray(len(self.text) + 1), set[str](), set[Decimal]()
+        for edges in self.edges():
+            for starts_or_ends, bound in zip(edges, (_START, _END), strict=True):
+                for at in starts_or_ends:
+                    bounds[at] |= bound
+            for word in self.phrases(edges, edges):
+                words.add(word)
+                if (number := number_in(word)) is not None:
+                    numbers.add(number)
+        return _Index(bytes(bounds), frozenset(words), frozenset(numbers))
 
     def _found(self, start: int, end: int) -> _Edges:
         text, starts, ends = self.text, [start], [end]
@@ -144,6 +149,8 @@ def _ended(text: str, start: int, end: int) -> int:
 
 def number_in(text: str) -> Decimal | None:
     """The number that a text is, in decimal digits, with or without commas between thousands."""
+    if not text[-1:].isdigit():
+        return None
     if _THOUSANDS.fullmatch(text):
         return Decimal(text.replace(",", ""))
     return Decimal(text) if _PLAIN.fullmatch(text) else None
@@ -151,16 +158,20 @@ def number_in(text: str) -> Decimal | None:
 
 def atoms(texts: Iterable[str], longest: int) -> Iterator[str]:
     """The atoms of all values of up to `longest` segments that stand in texts, the short ones first."""
-    wordings = [Wording(text) for text in texts]
-    for each in wordings:
-        for word in each.phrases(1):
-            yield word
-            if word[-1].isdigit() and (number := number_in(word)) is not None:
-                yield atom(number)
-        yield from each.instants
+    read: list[tuple[Wording, list[_Edges]]] = []
+    for wording in map(Wording, texts):
+        read.append((wording, []))
+        for edges in wording.edges():
+            read[-1][1].append(edges)
+            for word in wording.phrases(edges, edges):
+                yield word
+                if (number := number_in(word)) is not None:
+                    yield atom(number)
+        yield from wording.instants
     for length in range(2, longest + 1):
-        for each in wordings:
-            yield from each.phrases(length)
+        for wording, found in read:
+            for first, last in zip(found, found[length - 1 :], strict=False):
+                yield from wording.phrases(first, last)
 
 
 def atom(value: Scalar) -> str:
