@@ -426,6 +426,8 @@ class Expressions(References):
 
 def _moment(text: object) -> object:
     """The value of a date that is written out, as the engine reads it."""
+    if not isinstance(text, str):
+        return ANY
     engine = new_engine()
     engine.add_policy("moment", f"package moment\nns := time.parse_rfc3339_ns({json.dumps(text)})")
     try:

@@ -99,7 +99,7 @@ def silent(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, 
     for name in ("deny", "require"):
         for element in elements.pack_elements(policy, package, name):
             asked = [each for each in analyses[package, name].asked if each.rule is element.rule]
-            needed = frozenset.intersection(*(_needed(each, policy, analyses) for each in asked))
+            needed = _in_each([_needed(each, policy, analyses) for each in asked])
             missing = sorted(label for label in needed if not any(_overlap(label, other) for other in known))
             if missing:
                 names = ", ".join(f"`{label.removeprefix(ARGUMENT)}`" for label in missing)
@@ -130,8 +130,13 @@ def _needed(
         given = [rule for rule in policy.groups[key] if rule.kind == "default" and not _is_false(rule.value)]
         if key in analyses and not given and policy.groups[key][-1].kind in ("complete", "function"):
             ways = [_needed(each, policy, analyses, seen | {key}) for each in analyses[key].asked]
-            needed |= frozenset.intersection(*ways) if ways else frozenset()
+            needed |= _in_each(ways)
     return needed
+
+
+def _in_each(ways: list[frozenset[str]]) -> frozenset[str]:
+    """What all of them name; nothing where there is none, as of a body that the gate did not understand."""
+    return frozenset.intersection(*ways) if ways else frozenset()
 
 
 def _is_false(node: Node | None) -> bool:

@@ -416,6 +416,7 @@ REFUSED = {
     "a key that is a number": Sample(
         DENY % "levels[1] == 2" + 'levels := {"a": 2}\n', "compare.never", "1]", "one type"
     ),
+    "a moment of a number": deny("time.parse_rfc3339_ns(count(input.actors)) > 5", "type.unknown", "count(", "type"),
     "text plus a number": deny('count(input.actors) + "1" == 2', "type.never", '"1"', "right type"),
     "a list united with a set": deny('count({"a"} | ["b"]) == 1', "type.never", '["b"]', "right type"),
     "a sum of texts": deny('sum(["a"]) == 1', "type.never", '["a"]', "right type"),
@@ -1034,6 +1035,7 @@ ACCEPTED = {
     "an every that uses both": DENY % "every k, x in [1] { x != k }",
     "an every that uses neither by name": DENY % "every _, x in [1] { x > 0 }",
     "a code that only looks like one of the service": 'deny contains {"code": "subjects.x", "message": "m"}',
+    "a moment of text that is computed": DENY % "time.parse_rfc3339_ns(upper(input.time.rfc3339)) > 5",
     "one of an empty list": DENY % "input.server.id in exempt" + "exempt := []\n",
     "an empty set": DENY % "{g | some g in input.subject.groups} == set()",
     "a default of an argument": DENY % 'object.get(input.arguments.value, "n", null) != "x"',
