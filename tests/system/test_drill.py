@@ -116,8 +116,8 @@ def test_the_shipped_plan_finds_a_gateway_well(drilled: Drilled) -> None:
     assert cases | {"read_path /text path.traversal", "read_text /text hidden", "at the end"} <= drifted.keys()
     assert [s.value for s in samples if s.name == "pdp_drill_unheard"] == [0]
     asked = drilled.served.records("decision")[before:]
-    assert len(asked) >= len(drifted) - 2  # without a bearer, or with one that has expired, the proxy asks nobody
-    assert {record["subject"].get("id") for record in asked} == {DRILL.id, None}  # None where the bearer was forged
+    assert len(asked) >= len(drifted) - 3  # a bearer that is missing, forged or expired is refused at the proxy's door
+    assert {record["subject"].get("id") for record in asked} == {DRILL.id}
 
 
 def test_each_refusal_has_its_own_reason_and_another_is_drift(drilled: Drilled) -> None:
@@ -129,7 +129,7 @@ def test_each_refusal_has_its_own_reason_and_another_is_drift(drilled: Drilled) 
     told = {each["case"]: set(each["codes"]) for each in json.loads(result.stdout)}
     assert "arguments.injection" in told["read_path /text path.traversal"]
     assert "tool.drifted" in told["refused rewritten"]
-    assert any(code.startswith("subject.") for code in told["bearer forged"])
+    assert told["bearer forged"] == set()  # refused at the proxy's door, before any call
 
 
 def test_an_attack_that_nobody_refuses_is_drift(drilled: Drilled) -> None:
