@@ -176,6 +176,7 @@ def _settings() -> dict[str, Any]:
         # the cases refuse callers on purpose; the quota has tests of its own
         "store": {"refusals_per_minute": 10_000},
         "service": {"allow_seconds": 30, "list_seconds": 60},
+        "approvals": {"open_per_subject": 1_000},  # each case that waits leaves one open
         "registry": {"sets": {GLOBEX: "registry-globex"}},
         "identity": {
             "issuers": issuers,

@@ -116,7 +116,7 @@ def test_the_shipped_plan_finds_a_gateway_well(drilled: Drilled) -> None:
     assert cases | {"read_path /text path.traversal", "read_text /text hidden", "at the end"} <= drifted.keys()
     assert [s.value for s in samples if s.name == "pdp_drill_unheard"] == [0]
     asked = drilled.served.records("decision")[before:]
-    assert len(asked) >= len(drifted) - 3  # a bearer that is missing, forged or expired is refused at the proxy's door
+    assert len(asked) >= len(drifted) - 3  # a missing, forged or expired bearer is refused at the door
     assert {record["subject"].get("id") for record in asked} == {DRILL.id}
 
 
