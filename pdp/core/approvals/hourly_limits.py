@@ -4,9 +4,9 @@ A request asks everybody who may answer it: each member of a group that has a se
 wanted. It counts for an hour from its opening, whatever came of it. A canary counts for those who are asked.
 
 A request is refused where those who have room left in their hour cannot fill its seats. Of one person's hour a
-requester gets no more than it leaves for others, and more than a quarter only while half of it is free. What was
-asked beyond, since others of a group had room, takes nothing of it: else a large group's flood would close a small
-one.
+subject gets no more, by all its agents, than it leaves for others, and more than a quarter only while half of it is
+free. What was asked beyond, since others of a group had room, takes nothing of it: else a large group's flood would
+close a small one.
 """
 
 from __future__ import annotations
@@ -177,11 +177,12 @@ def _answerable(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Quest
 def _has_share(limits: HourlyLimits, wanted: Questioned, recent: Sequence[Question]) -> bool:
     """Whether the requester may ask once more, and those of whose hour a share is left to it could answer."""
     me, most = (wanted.subject, wanted.agent, False), limits.per_approver
-    if limits.per_requester and sum(_requester(q) == me for q in recent) >= limits.per_requester:
+    if limits.per_requester and sum((q.subject, q.agent, q.canary) == me for q in recent) >= limits.per_requester:
         return False
     if not most or not wanted.seats:
         return True
-    return _fills(wanted, lambda groups: _shares(most, _hour(most, recent, groups), me))
+    asker = wanted.subject, False
+    return _fills(wanted, lambda groups: _shares(most, _hour(most, recent, groups), asker))
 
 
 def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -> bool:
@@ -195,25 +196,22 @@ def _fills(wanted: Questioned, may_be_asked: Callable[[frozenset[str]], bool]) -
     return len(seated(seats, offers, needed)) == needed
 
 
-_Requester: TypeAlias = tuple[Account, str, bool]
+_Asker: TypeAlias = tuple[Account, bool]  # a subject by whatever agent, for it may have any number; whether a canary
 
 
-def _requester(question: Question) -> _Requester:
-    return question.subject, question.agent, question.canary
-
-
-def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Counter[_Requester]:
-    """How much of the hour of a member of these groups is taken, by requester. The questions are oldest first."""
-    taken: Counter[_Requester] = Counter()
+def _hour(most: int, asked: Iterable[Question], groups: frozenset[str]) -> Counter[_Asker]:
+    """How much of the hour of a member of these groups is taken, by subject. The questions are oldest first."""
+    taken: Counter[_Asker] = Counter()
     for q in asked:
-        if not q.groups.isdisjoint(groups) and _shares(most, taken, _requester(q)):
-            taken[_requester(q)] += 1
+        asker = q.subject, q.canary
+        if not q.groups.isdisjoint(groups) and _shares(most, taken, asker):
+            taken[asker] += 1
     return taken
 
 
-def _shares(most: int, taken: Counter[_Requester], requester: _Requester) -> bool:
+def _shares(most: int, taken: Counter[_Asker], asker: _Asker) -> bool:
     """Whether one more question may take of such an hour; that of a canary takes what is free."""
-    own, free = 0 if requester[2] else taken[requester], most - sum(taken.values())
+    own, free = 0 if asker[1] else taken[asker], most - sum(taken.values())
     return 0 < free >= own and (4 * own < most or 2 * free >= most)
 
 

@@ -73,18 +73,17 @@ def fills(groups: frozenset[str], people: set[str]) -> bool:
     return any(all(group in PEOPLE[name] for group, name in zip(sorted(groups), way, strict=True)) for way in ways)
 
 
-def hour(most: int, asked: list[Question], groups: set[str]) -> list[tuple[str, str]]:
-    """Who took of somebody's hour."""
-    taken = list[tuple[str, str]]()
+def hour(most: int, asked: list[Question], groups: set[str]) -> list[str]:
+    """Who took of somebody's hour, by whatever agent."""
+    taken = list[str]()
     for each in asked:
-        requester = (each.subject.id, each.agent)
-        if each.groups & groups and has_share(most, taken, requester):
-            taken.append(requester)
+        if each.groups & groups and has_share(most, taken, each.subject.id):
+            taken.append(each.subject.id)
     return taken
 
 
-def has_share(most: int, taken: list[tuple[str, str]], requester: tuple[str, str]) -> bool:
-    own, free = taken.count(requester), most - len(taken)
+def has_share(most: int, taken: list[str], subject: str) -> bool:
+    own, free = taken.count(subject), most - len(taken)
     return free > 0 and own <= free and (own < most / 4 or free >= most / 2)
 
 
@@ -115,7 +114,7 @@ def test_people_are_asked_while_enough_have_room_and_a_requester_has_a_share(
         could = asked_now(groups, subject, agent)
         if groups and per_approver:
             room = {name for name in could if len(taken[name]) < per_approver}
-            share = {name for name in room if has_share(per_approver, taken[name], (subject, agent))}
+            share = {name for name in room if has_share(per_approver, taken[name], subject)}
             answerable, shared = fills(groups, room), fills(groups, share)
         else:
             itself = sum(not each.groups and each.subject == call.subject for each in recent)
@@ -151,6 +150,17 @@ def test_three_requesters_do_not_stop_everybody() -> None:
     fourth = replace(CALL, subject=Account("i", "zoe"), agent="x")
     for groups in (("a",), ("b",), ("c",), ("a", "b")):
         assert too_many(limits, asked, Questioned.by(need(*groups), fourth, DIRECTORY), at) is None
+
+
+def test_a_subject_gets_no_larger_share_by_having_more_agents() -> None:
+    limits, at, asked = HourlyLimits(60, 30), WINDOW_NS + 9, list[Question]()
+    for agent in map(str, range(9)):
+        call = replace(CALL, subject=Account("i", "x1"), agent=agent)
+        while too_many(limits, asked, Questioned.by(need("b"), call, DIRECTORY), at) is None:
+            asked.append(Question(WINDOW_NS + 1, call.subject, agent, frozenset({"b"})))
+    assert len(asked) == 31
+    other = replace(CALL, subject=Account("i", "zoe"), agent="0")
+    assert too_many(limits, asked, Questioned.by(need("b"), other, DIRECTORY), at) is None
 
 
 def test_one_who_was_asked_much_keeps_nobody_else_from_being_asked() -> None:
