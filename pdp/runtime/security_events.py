@@ -53,19 +53,20 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     if settings.signals is None:
         return None
     streams = _streams(settings)
-    keep_ns = (_longest_seconds(settings) + _SLACK_SECONDS) * NS
+    longest = _longest_seconds(settings), settings.store.longest_ttl_seconds
+    keep_ns, votes_ns = ((seconds + _SLACK_SECONDS) * NS for seconds in longest)
     sweep, key = approvals.services.sweep, revocations.index_key
-    take = Signals(streams.read, store, recorder, revocations, sweep, clock, key, keep_ns, telemetry)
+    take = Signals(streams.read, store, recorder, revocations, sweep, clock, key, keep_ns, votes_ns, telemetry)
     options = settings.signals
     tls = listener_tls(options, "signals")
     return WiredSignals(streams, SignalListener(options.listen, options.path, tls, take))
 
 
 def _longest_seconds(settings: Settings) -> int:
-    """The longest that something counts after it was signed in for: a token, a sign-in at the console, a vote."""
+    """The longest that a token lasts, or a sign-in at the console."""
     tokens = (issuer.max_lifetime_seconds for issuer in settings.identity.issuers)
     console = 0 if settings.console is None else settings.console.session_minutes * 60
-    return max(*tokens, console, settings.store.longest_ttl_seconds)
+    return max(console, *tokens)
 
 
 def _streams(settings: Settings) -> SignalStreams:

@@ -14,7 +14,7 @@ from pdp.core.approvals.rows import Account
 from pdp.core.digest import keyed_index
 from pdp.core.errors import Fault, InvalidRequest, Overloaded
 from pdp.core.request import Caller
-from pdp.core.security_events import Signal, SignalRefusal, Stream
+from pdp.core.security_events import Signal, SignalRefusal, Stream, TokenMark
 from pdp.core.stored import Commit, ReplyRow, RevocationRow
 from pdp.ports import Clock, Store
 from pdp.ports.telemetry import SILENT, Telemetry
@@ -24,7 +24,7 @@ from pdp.service.revocations import Revocations
 
 KIND = "signal"  # of a kept answer
 APART_SECONDS = 0.1  # commits of events
-MOST = 20_000  # revocations in force at once
+MOST = 20_000  # revocations of a tenant in force at once
 TOGETHER = 200  # entries that share one
 RPC = "PushSignal"  # in the record of a refusal
 _NOBODY = Caller("", "", frozenset(), frozenset())
@@ -35,7 +35,7 @@ Read = Callable[[str, str, int], Awaitable["tuple[Stream, Signal] | SignalRefusa
 
 @dataclass(slots=True)
 class Signals:
-    """What a push comes to. `keep_ns`: the longest that what was signed in with, or a vote, counts."""
+    """What a push comes to. `keep_ns`: the longest that a sign-in lasts; `votes_ns`: that a vote counts."""
 
     read: Read
     store: Store
@@ -45,6 +45,7 @@ class Signals:
     clock: Clock
     index_key: bytes
     keep_ns: int
+    votes_ns: int
     telemetry: Telemetry = SILENT
     _waiting: list[tuple[Commit, asyncio.Future[None]]] = field(default_factory=list)
     _committing: asyncio.Task[None] | None = None
@@ -77,7 +78,7 @@ class Signals:
         kept = await self.store.read(lambda: self.store.reply(key))
         if kept is None:
             rows = self._rows(stream, signal, at_ns)
-            if rows and len(self.revocations.switches().revoked) + len(rows) > MOST:
+            if self._full(stream.tenant, rows):
                 raise Overloaded("signal.full", "Too many revocations are in force; send it again later.")
             reply = ReplyRow(key, content, KIND, "", signal.event.encode(), "", 0, at_ns)
             entry = await self.recorder.signal(stream, signal, key, at_ns)
@@ -93,11 +94,20 @@ class Signals:
             await self.sweep.revoked(stream.tenant, Account(issuer, name), since, self.clock.now_ns())
         return None
 
+    def _full(self, tenant: str, rows: tuple[RevocationRow, ...]) -> bool:
+        """Whether there is no room for these among the tenant's own. What is in force already takes none."""
+        known = self.revocations.switches().revoked
+        more = sum(row.index not in known for row in rows)
+        return more > 0 and more + sum(row.tenant == tenant for row in self.store.revocations()) > MOST
+
     def _rows(self, stream: Stream, signal: Signal, at_ns: int) -> tuple[RevocationRow, ...]:
-        """Tokens of a session that is over, and a single one, are dead whenever they were issued."""
-        until = max(signal.until_issued_ns, at_ns) + self.keep_ns
-        return tuple(
-            RevocationRow(
+        """Tokens of a session that is over, and a single one, are dead whenever they were issued. A vote is found by
+        its subject alone, so only such a mark is kept as long as one counts."""
+
+        def row(mark: TokenMark) -> RevocationRow:
+            votes = mark.kind in ("subject", "sessionless")
+            until = max(signal.until_issued_ns, at_ns) + (max(self.keep_ns, self.votes_ns) if votes else self.keep_ns)
+            return RevocationRow(
                 index=self.revocations.index(stream.tenant, mark),
                 tenant=stream.tenant,
                 event=signal.event,
@@ -105,8 +115,8 @@ class Signals:
                 until_issued_ns=until if mark.kind in ("session", "token") else signal.until_issued_ns,
                 until_ns=until,
             )
-            for mark in signal.marks
-        )
+
+        return tuple(map(row, signal.marks))
 
     async def _durable(self, entry: Commit) -> None:
         """Commit it, with what else waits. Raises what its own commit does."""

@@ -501,6 +501,35 @@ async def test_a_sign_in_is_found_by_what_its_token_names(tmp_path: Path, named:
             await persons.signed_in(mine)
 
 
+async def test_a_mark_is_kept_for_as_long_as_what_it_is_found_by(tmp_path: Path) -> None:
+    """A vote is found by its subject alone; of sessions there are many more, and their tokens end soon."""
+    stream = {**STREAM, "session_claim": "sid"}
+    plan = Plan(settings={"signals": {"listen": "127.0.0.1:0", "streams": [stream]}})
+    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS))) as world:
+        await Transmitter(world).push({**complex_of("s-1"), "user": of(CAROL)})
+        left = sorted(row.until_ns - world.now_ns for row in world.process.store.revocations())
+        hours, days = 3600 * NS, 7 * 24 * 3600 * NS * 2 // 5
+        assert hours <= left[0] < 2 * hours < days <= left[1]
+
+
+async def test_where_revocations_are_many_known_people_and_other_tenants_are_still_revoked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, store = Transmitter(world), world.process.store
+    await sent.push(of(ALICE))
+    monkeypatch.setattr("pdp.service.security_events.MOST", 1)
+    assert (await sent.send(sent.sign(sent.claims(of(CAROL))))).status_code == 503
+    world.stage.clock.advance(1)
+    token = credential(world, ALICE)
+    await sent.push(of(ALICE))  # once more: it takes no room
+    assert await effect(world, token) == ["subject.revoked"]
+    (row,) = store.revocations()
+    await store.commit(entry(31, revoked=(replace(row, index="a" * 32, tenant="other"),)))
+    monkeypatch.setattr("pdp.service.security_events.MOST", 2)
+    await sent.push(of(CAROL))
+    assert len(store.revocations()) == 3
+
+
 def complex_of(session: str) -> dict[str, Any]:
     """The subject identifier of a session, of no named user."""
     return {"format": "complex", "session": {"format": "opaque", "id": session}}
