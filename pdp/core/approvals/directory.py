@@ -101,7 +101,12 @@ def by_reading(by_account: Mapping[Account, str]) -> Mapping[tuple[str, str], fr
 
 def reads_alike(one: Account, other: Account) -> bool:
     """Whether two accounts of one issuer may be taken for each other, or be one at an issuer that knows no case."""
-    return one.issuer == other.issuer and not _as_read(one.id).isdisjoint(_as_read(other.id))
+    return one.issuer == other.issuer and read_alike(one.id, other.id)
+
+
+def read_alike(one: str, other: str) -> bool:
+    """The same of two ids, of whatever issuer."""
+    return not _as_read(one).isdisjoint(_as_read(other))
 
 
 @lru_cache(maxsize=4_096)

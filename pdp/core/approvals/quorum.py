@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pdp.core.approvals.directory import ASSURANCES, UNLISTED, Directory, Person, Standing, reads_alike
+from pdp.core.approvals.directory import ASSURANCES, UNLISTED, Directory, Person, Standing, read_alike, reads_alike
 from pdp.core.approvals.requirement import Requirement, Seat, read
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
 from pdp.core.approvals.states import OPEN
@@ -181,7 +181,7 @@ def deputised(row: Delegation, directory: Directory) -> frozenset[str]:
 
 def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
     """Whether a human is the subject of a call, or acts for it, by any account, or by one that reads alike. An actor
-    without an issuer, and the agent, are anybody who has that id."""
+    without an issuer, and the agent, are anybody whose id reads like theirs."""
     if not human:
         return False
     parties = (call.subject, *call.actors)
@@ -192,7 +192,7 @@ def is_party(call: Call, directory: Directory, human: str, account: Account | No
     member = directory.members.get(human)
     mine = {known.id for known in (*(member.accounts if member else ()), *((account,) if account else ()))}
     nameless = {actor.id for actor in call.actors if not actor.issuer} | {call.agent}
-    return not mine.isdisjoint(nameless)
+    return any(read_alike(one, other) for one in mine for other in nameless)
 
 
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:

@@ -161,8 +161,20 @@ def test_a_claim_gives_no_group_that_may_not_be_claimed() -> None:
         make.call(actors=(Account("", "b"),)),
         make.call(agent="bob"),
         make.call(agent="b"),
+        make.call(actors=(Account("", "Bob"),)),
+        make.call(agent="bоb"),  # noqa: RUF001 - a Cyrillic letter
     ],
-    ids=["subject", "linked subject", "actor", "actor without issuer", "linked actor", "agent", "linked agent"],
+    ids=[
+        "subject",
+        "linked subject",
+        "actor",
+        "actor without issuer",
+        "linked actor",
+        "agent",
+        "linked agent",
+        "actor in other case",
+        "agent that reads alike",
+    ],
 )
 def test_no_party_to_the_call_counts(call: Any) -> None:
     people = make.directory(make.member("bob", "red", linked=(Account("urn:other", "b"),)), make.member("sue"))
