@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from support.approvers import Approvers
 from support.environment import Stage, StillClock
 from support.waiting import meanwhile
-from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, answered, codes, running
+from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
 
 from pdp.adapters.grpc.codec import admin
-from pdp.authoring.sandbox import ALICE, BOB
+from pdp.authoring.sandbox import ALICE, BOB, CAROL
 from pdp.core.check import NS
 from pdp.core.request import Caller, Role
 from pdp.v1 import decision_pb2, types_pb2
@@ -144,3 +146,20 @@ async def test_it_is_loud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
             assert not (await world.process.admin.status()).observed
     (line,) = (record.getMessage() for record in caplog.records if "observe" in record.getMessage())
     assert line.startswith("identity.callers.gateway.observe: until 2027-01-14 10:00 UTC ")
+
+
+async def test_an_approval_from_before_the_pilot_is_spent_once(tmp_path: Path) -> None:
+    """A caller that was not started to observe takes an allow for one, and the approval was for one call."""
+    stage_ = stage()
+    made = create(tmp_path / "w", Plan(), WEDNESDAY_NS)
+    async with serving(made, Plan(), stage_) as world:
+        approvers, asked = Approvers(world), world.ask(ALICE, "git_reset")
+        pending = await answered(world, asked)
+        await approvers.vote(CAROL, pending.pending.requirements[0].approval_id)
+    config = yaml.safe_load(made.config.read_text())
+    config["identity"]["callers"]["gateway"]["observe"] = {"until": UNTIL.isoformat()}
+    made.config.write_text(yaml.safe_dump(config))
+    async with serving(made, Plan(), stage_) as world:
+        first, second = [await answered(world, world.ask(ALICE, "git_reset")) for _ in range(2)]
+        assert (first.effect, first.enforcement, bool(first.redemption_id)) == (ALLOW, ENFORCED, True)
+        assert (second.effect, second.enforcement) == (PENDING, OBSERVED)

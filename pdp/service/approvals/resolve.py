@@ -71,10 +71,12 @@ class Resolve:
         """
         effect, call = decision.outcome.effect, decision.call
         if decision.caller.observed(decision.target.server, decision.at_ns) and observable(decision.outcome.reasons):
-            # nobody is asked about, or spends an answer on, what may be carried out in any case; and a repeat is
-            # evaluated again, since the observation may be over by then
+            # nobody is asked about what may be carried out in any case; and a repeat is evaluated again, since the
+            # observation may be over by then. An allow by an answer is one for every caller, and spends the answer
             _answer(decision, terms)
             decision.reply, decision.entries = None, ()
+            if call is not None and effect is Effect.ALLOW and decision.evidence and self._redeemed(decision, call):
+                return
             ends = (
                 decision.at_ns + terms.allow_seconds * NS,
                 decision.caller.observed_until_ns,
