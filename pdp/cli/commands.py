@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,14 @@ _WHOLE = 1000  # characters: longer than any first sentence
 archive_option = click.option(
     "--archive", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where archived records are."
 )
+
+
+def program_first(ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The callback of a COMMAND with options of its own: one that stands before its program is ours, misspelt."""
+    if words and words[0].startswith("-"):
+        known = [name for each in ctx.command.params for name in each.opts if name.startswith("-")]
+        raise click.NoSuchOption(words[0], possibilities=get_close_matches(words[0], known), ctx=ctx)
+    return words
 
 
 class Commands(click.Group):

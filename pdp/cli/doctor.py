@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pdp.cli.commands import program_first
 from pdp.core.errors import ConfigurationFault
 from pdp.doctor import configurations
 from pdp.doctor.answers import FAULTS
@@ -34,7 +35,7 @@ _WORDS = {
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=program_first)
 @click.option("--read", "reads", is_flag=True, help="Read configuration files instead; COMMAND names them.")
 @click.option(
     "--listen", default="127.0.0.1:0", show_default=True, help="Where the caller asks: in place of the PDP."

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from pdp import __version__
+from pdp.cli.commands import program_first
 from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.confinement import Confinement
 from pdp.opening import ClientStreams
@@ -23,7 +24,7 @@ _UNIX = "unix:"
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=program_first)
 @click.option("--server", help="Id of the server in the registry.")
 @click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
 @click.option("--pin", "pinning", is_flag=True, help="Read the server's tools, say what each may do, and sign.")

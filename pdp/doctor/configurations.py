@@ -87,12 +87,27 @@ def examine(name: str, text: str) -> tuple[str, list[ConfigurationFinding]]:
 
 def _parsed(name: str, text: str) -> Mapping[str, Any]:
     try:
-        data = tomllib.loads(text) if PurePath(name).suffix == ".toml" else yaml.safe_load(text)
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError):
+        data = tomllib.loads(text) if PurePath(name).suffix == ".toml" else _json_or_yaml(text)
+    except (ValueError, yaml.YAMLError, RecursionError):
         raise UnknownFileError("it cannot be read as JSON, YAML or TOML") from None
     if not isinstance(data, dict):
         raise UnknownFileError("it holds no object")
     return data
+
+
+def _json_or_yaml(text: str) -> Any:
+    """Not every JSON is YAML: tabs may indent it. What stands in YAML for a date is a text here too."""
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except ValueError:
+        return yaml.load(text, _Plain)  # noqa: S506 - a safe loader
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML of texts, numbers and truth values, without dates."""
+
+
+_Plain.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
 
 
 # Envoy

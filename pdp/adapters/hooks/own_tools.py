@@ -3,8 +3,10 @@ stand here; its arguments may have members of which we do not know."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from urllib.parse import unquote
 
 _GLOB = frozenset("*?[{(")  # what makes a segment of a path a pattern, for one agent or another
 _MOST = 2_000  # places that one call is looked at for
+_MOST_SEGMENTS = 50_000  # of these places, each of which is looked up
+_MOST_CHARACTERS = 500_000  # of what braces in one text stand for
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,18 @@ def reaches(tool: OwnTool, arguments: Mapping[str, Any], at: str, folder: Path) 
         ]
         if len(where) > _MOST or len(more) * (len(where) + 1) > _MOST:
             return True
+        if _segments(where) * (len(more) + 1) + _segments(more) * (len(where) + 1) > _MOST_SEGMENTS:
+            return True
         places = [Path(at, each) for each in where or [""]]
         return any(_meets(each, folder) for each in places) or any(
             _meets(base / each, folder) for base in (Path(at), *places) for each in more
         )
     except (OSError, RuntimeError, ValueError):
         return True  # no path that can be looked at
+
+
+def _segments(paths: Sequence[str]) -> int:
+    return sum(each.count("/") for each in paths)
 
 
 def _spelt(text: str, folder: Path) -> Iterator[str]:
@@ -96,31 +106,40 @@ def _alternatives(text: str) -> Iterator[str]:
     """Every text that braces stand for; those that hold none, or a range, stay."""
     pending, given = [text], 0
     while pending:
-        given += 1
-        if given > _MOST:
-            raise ValueError("more alternatives than anybody means")
         each = pending.pop()
         if (found := _braces(each)) is None:
             yield each
-        else:
-            start, end, parts = found
-            pending += [each[:start] + part + each[end:] for part in parts]
+            continue
+        start, end, parts = found
+        given += len(each) * len(parts)
+        if given > _MOST_CHARACTERS:
+            raise ValueError("more alternatives than anybody means")
+        pending += [each[:start] + part + each[end:] for part in parts]
 
 
 def _braces(text: str) -> tuple[int, int, list[str]] | None:
     """The first braces with alternatives: where they start and end, and what stands between their commas."""
-    for start in (i for i, char in enumerate(text) if char == "{"):
-        depth, parts, begun = 0, [], start + 1
-        for i in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[i], 0)
-            if text[i] == "," and depth == 1:
-                parts.append(text[begun:i])
-                begun = i + 1
-            elif depth == 0:
-                if parts:
-                    return start, i + 1, [*parts, text[begun:i]]
-                break
-    return None
+    first: tuple[int, int, list[int]] | None = None
+    opened: list[tuple[int, list[int]]] = []  # where each starts, and its commas
+    for found in re.finditer(r"[{},]", text):
+        at, char = found.start(), found.group()
+        if char == "{":
+            opened.append((at, []))
+            if len(opened) > _MOST:
+                raise ValueError("deeper than anybody means")
+        elif opened and char == ",":
+            opened[-1][1].append(at)
+        elif opened:
+            start, commas = opened.pop()
+            if commas and (first is None or start < first[0]):
+                first = (start, at, commas)
+            if first is not None and not opened:
+                break  # what follows starts later
+    if first is None:
+        return None
+    start, end, commas = first
+    parts = [text[a + 1 : b] for a, b in itertools.pairwise([start, *commas, end])]
+    return start, end + 1, parts
 
 
 def _meets(path: Path, folder: Path) -> bool:

@@ -99,3 +99,12 @@ def test_a_server_that_answers_is_not_looked_for(tmp_path: Path, monkeypatch: py
     found = CliRunner().invoke(cli, ["decide", str(tmp_path / "ask.yaml")])
     assert (found.exit_code, "the store cannot be read" in found.output) == (1, True)
     assert "Does a server run" not in found.output
+
+
+@pytest.mark.parametrize("words", [("proxy", "--pinn", "--", "git"), ("doctor", "--reed", "envoy.yaml")])
+def test_a_misspelt_option_before_a_command_is_no_program(words: tuple[str, ...]) -> None:
+    told = CliRunner().invoke(cli, words)
+    assert told.exit_code == 2
+    assert "No such option" in told.output
+    assert words[1] in told.output
+    assert "Did you mean" in told.output

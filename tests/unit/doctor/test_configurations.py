@@ -212,6 +212,17 @@ def test_a_program_that_only_bears_the_name_is_no_proxy() -> None:
     assert opened(".mcp.json", {"mcpServers": {"git": entry}}) == {"git"}
 
 
+def test_json_that_is_no_yaml_is_read() -> None:
+    servers = {"mcpServers": {"git": {"command": "mcp-server-git"}}}
+    assert opened(".mcp.json", json.dumps(servers, indent="\t")) == {"git"}
+    assert opened(".mcp.json", "\ufeff" + json.dumps(servers)) == {"git"}
+
+
+def test_what_yaml_takes_for_a_date_is_a_text() -> None:
+    assert opened("a.yaml", "since: 2024-13-45\ndisableAllHooks: true\n") == {"disableAllHooks"}
+    assert opened("a.yaml", "hooks: {PreToolUse: [{matcher: 2024-01-01}]}\n") == {"PreToolUse"}
+
+
 def test_a_server_behind_a_url_is_not_seen() -> None:
     [found] = examine(".mcp.json", json.dumps({"mcpServers": {"git": {"url": "https://mcp.acme.example"}}}))[1]
     assert found.level == "unseen"
