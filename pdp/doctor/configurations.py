@@ -107,7 +107,11 @@ class _Plain(yaml.SafeLoader):
     """YAML of texts, numbers and truth values, without dates."""
 
 
-_Plain.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+def _written(_loader: _Plain, node: yaml.ScalarNode) -> str:
+    return str(node.value)
+
+
+_Plain.add_constructor("tag:yaml.org,2002:timestamp", _written)
 
 
 # Envoy
