@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _MANAGER_TYPE = "http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_TYPE = "http.router.v3.Router"
 _DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 _HOOK = "hook.py"  # of a command that `pdp hook install` writes
+_INSTALLED = (".+", "-I", "-S", r"(?:.*/)?hook\.py", r"[\w-]+", "--state", ".+", "--within", r"\d+")  # its words
 _EVERY_TOOL = ("", "*", ".*")
 _FASTMCP = {"FastMCP", "MCPServer", "Server"}
 _FASTMCP_MODULES = ("fastmcp", "mcp")
@@ -351,10 +353,34 @@ def _carried_out(place: str, given: Mapping[str, Any], whole: Mapping[str, Any],
             report.open(
                 f"{place}.{name}", "a hook that fails lets the tool run", f"`{name}: {json.dumps(whole[name])}`"
             )
+    if given.get("async") or given.get("type") != whole.get("type"):
+        report.open(place, "the agent does not wait for the hook's refusal", "as `pdp hook install` writes it")
+    if "command" in whole:
+        _commanded(f"{place}.command", str(given.get("command", "")), report)
     within = re.search(r"--within (\d+)", str(given.get("command", "")))
     limit = given.get("timeout")
-    if within and "timeout" in whole and isinstance(limit, int) and limit <= int(within[1]) * whole["timeout"]:
+    if (
+        within
+        and "timeout" in whole
+        and isinstance(limit, int | float)
+        and limit <= int(within[1]) * whole["timeout"]
+    ):
         report.open(f"{place}.timeout", "the agent ends the hook before it has refused", "a time above `--within`")
+
+
+def _commanded(place: str, command: str, report: _Report) -> None:
+    """Only the exit code of the hook itself blocks; of what a shell does besides, the last one counts."""
+    words = shlex.shlex(command.replace("\n", ";"), posix=True, punctuation_chars=True)
+    words.whitespace_split, words.commenters = True, ""
+    try:
+        said = list(words)
+    except ValueError:
+        said = []
+    mend = "the command that `pdp hook install` writes, alone"
+    if any(word and not set(word) - set(";|&") for word in said):
+        report.open(place, "more than the hook is run, and may have the last word", mend)
+    elif len(said) != len(_INSTALLED) or not all(map(re.fullmatch, _INSTALLED, said)):
+        report.unseen(place, "is not the installed command: whether its refusal arrives is not to be seen", mend)
 
 
 def _asks_over_http(each: Mapping[str, Any]) -> bool:

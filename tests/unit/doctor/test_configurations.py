@@ -181,6 +181,33 @@ def test_a_hook_whose_failure_lets_the_tool_run_is_open() -> None:
     assert opened("hooks.json", cursor) == {"failClosed"}
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("more", [" || true", "; exit 0", " &", " | cat", "|cat", "\ntrue"])
+def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> None:
+    which = AGENTS[agent]
+    settings = installed(which, {}, COMMAND + more, 35, "hook.py")
+    assert opened(Path(which.settings).name, settings) == {"command"}
+
+
+@pytest.mark.parametrize(
+    "command", ["true # hook.py", f"echo {COMMAND}", "python my-hook.py", "'hook.py", "x 'a;b' hook.py"]
+)
+def test_a_hook_that_is_not_the_installed_one_is_said_to_be_unseen(command: str) -> None:
+    settings = installed(AGENTS["claude-code"], {}, command, 35, "hook.py")
+    found = examine("settings.json", json.dumps(settings))[1]
+    assert [each.place.rpartition(".")[2] for each in found if each.level == "unseen"] == ["command", "hooks"]
+    quoted = COMMAND.replace("/s ", "'/a; b | c' ")
+    sound = installed(AGENTS["claude-code"], {}, quoted, 35, "hook.py")
+    assert len(examine("settings.json", json.dumps(sound))[1]) == 1
+
+
+@pytest.mark.parametrize("change", [{"async": True}, {"type": "prompt"}])
+def test_a_hook_that_is_not_waited_for_is_open(change: dict[str, Any]) -> None:
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "hook.py")
+    settings["hooks"]["PreToolUse"][0]["hooks"][0] |= change
+    assert opened("settings.json", settings) == {"hooks[0]"}
+
+
 PROXIED = {"command": "pdp", "args": ["proxy", "--", "mcp-server-git", "--repository", "."]}
 
 
