@@ -119,27 +119,27 @@ def _alternatives(text: str) -> Iterator[str]:
 
 def _braces(text: str) -> tuple[int, int, list[str]] | None:
     """The first braces with alternatives: where they start and end, and what stands between their commas."""
-    first: tuple[int, int, list[int]] | None = None
-    opened: list[tuple[int, list[int]]] = []  # where each starts, and its commas
+    if (first := min(_with_commas(text), default=None)) is None:
+        return None
+    start, end, commas = first
+    return start, end + 1, [text[a + 1 : b] for a, b in itertools.pairwise([start, *commas, end])]
+
+
+def _with_commas(text: str) -> Iterator[tuple[int, int, list[int]]]:
+    """Where each pair of braces with commas of its own starts and ends, and these. Raises ValueError."""
+    opened: list[tuple[int, list[int]]] = []
     for found in re.finditer(r"[{},]", text):
         at, char = found.start(), found.group()
         if char == "{":
             opened.append((at, []))
-            if len(opened) > _MOST:
-                raise ValueError("deeper than anybody means")
         elif opened and char == ",":
             opened[-1][1].append(at)
         elif opened:
             start, commas = opened.pop()
-            if commas and (first is None or start < first[0]):
-                first = (start, at, commas)
-            if first is not None and not opened:
-                break  # what follows starts later
-    if first is None:
-        return None
-    start, end, commas = first
-    parts = [text[a + 1 : b] for a, b in itertools.pairwise([start, *commas, end])]
-    return start, end + 1, parts
+            if commas:
+                yield start, at, commas
+        if len(opened) > _MOST:
+            raise ValueError("deeper than anybody means")
 
 
 def _meets(path: Path, folder: Path) -> bool:
