@@ -69,10 +69,10 @@ ELSEWHERE = {
     "acme.reads": ("rego/examples/acme/packs/acme/acme_test.rego", "test_every_role_reads_what_is_harmless"),
     "acme.notes.private": ("rego/examples/acme/packs/acme/acme_test.rego", "test_only_public_notes_are_read"),
     "target.malformed": (
-        "tests/unit/registry/test_other_kinds.py",
+        "tests/unit/registry/test_pinned_kinds.py",
         "test_a_uri_is_of_the_resource_or_else_of_its_one_template",
     ),
-    "target.ambiguous": ("tests/unit/registry/test_other_kinds.py", "test_a_uri_of_two_templates_is_nobodys"),
+    "target.ambiguous": ("tests/unit/registry/test_pinned_kinds.py", "test_a_uri_of_two_templates_is_nobodys"),
     # a tool with a service behind it, of which these worlds have none
     "token.exchange": ("tests/system/test_token_exchange.py", "test_an_allow_names_audience_and_scopes_and_no_token"),
     # an organisation that demands vetted servers, which these do not

@@ -41,3 +41,12 @@ def test_without_a_change_a_seventh_is_chosen_and_with_one_what_it_touches() -> 
         ["git", "hash-object", "-t", "tree", "/dev/null"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()  # a tree without a file: everything changed
     assert len(chosen(root, 0)) > len(seventh)
+
+
+def test_a_module_that_others_import_has_a_name_of_its_own() -> None:
+    """Else which of two is imported depends on which files a run names first."""
+    trees = {path: ast.parse(path.read_bytes()) for path in TESTS.rglob("*.py")}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    imported = {str(node.module) for node in nodes if str(node.module).startswith("test_")}
+    stems = [path.stem for path in trees]
+    assert {name for name in imported if stems.count(name) != 1} == set()
