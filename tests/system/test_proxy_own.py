@@ -298,6 +298,7 @@ async def test_what_waits_is_withdrawn_when_its_session_ends_and_says_so(killed:
         if killed:
             end_residents(own.state, signal.SIGKILL)
     if killed:
+        end_residents(own.state, signal.SIGKILL)  # the proxy may have started another before it ended
         process = await asyncio.to_thread(forgetful, own)
     while "its session ended" not in (await asyncio.to_thread(own.approvals, "list", "--state", "cancelled"))[1]:
         assert process.poll() is None
@@ -313,6 +314,7 @@ def forgetful(own: OwnProxy) -> subprocess.Popen[bytes]:
         "import asyncio, pathlib, sys; from pdp.cli.hook_serve import serve; "
         "asyncio.run(serve(pathlib.Path(sys.argv[2]), kept=0.0))"
     )
+    (own.state / SOCKET).unlink(missing_ok=True)  # of one that was killed: nobody listens there
     process = subprocess.Popen([sys.executable, "-c", code, "serve", str(own.state)])
     while not (own.state / SOCKET).exists():
         assert process.poll() is None

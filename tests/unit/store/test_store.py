@@ -1,6 +1,7 @@
 """The commit port on a real SQLite file."""
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import stat
@@ -388,11 +389,17 @@ async def test_a_writer_that_ended_is_no_health_and_leaves_nobody_waiting(store:
         raise RuntimeError("a bug")
 
     setattr(store._writer, part, bug)
+    numbers = itertools.count(2)
+
+    async def until_refused() -> None:
+        while True:  # the round that is under way may still take one
+            await store.commit(entry(next(numbers)))
+
     with pytest.raises(Unavailable):
-        await store.commit(entry(2))
+        await until_refused()
     await until(lambda: not store.healthy())
     with pytest.raises(Unavailable):
-        await store.commit(entry(3))
+        await store.commit(entry(next(numbers)))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -274,7 +274,9 @@ def test_a_test_that_does_not_end_is_a_finding(shipped: Bundle) -> None:
     report = checked(bundle(shipped, LIMIT, FIRES + ABSENT + endless), time_limit=1.5)
     assert codes(report) == ["gate.time"]
     assert not report.ok
-    assert report.findings[0].message == "The policy was not checked within 2 s of processor time."
+    # on a machine that is busy enough, the wall's limit comes first
+    within = {f"The policy was not checked within {each}." for each in ("2 s of processor time", "6 s")}
+    assert report.findings[0].message in within
 
 
 def test_a_process_that_hangs_is_a_finding(shipped: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
