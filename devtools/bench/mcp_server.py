@@ -19,7 +19,7 @@ from mcp.server import Server
 
 from devtools.bench.scenarios import TOOL
 from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
-from pdp.adapters.mcp.proxy import proxy
+from pdp.adapters.mcp.proxy import relay
 from pdp.client import AsyncClient
 
 PRESENTED, UNCHECKED = "git_log", "git_status"
@@ -54,8 +54,7 @@ async def serve(kind: str, port: int, target: str, token: str) -> None:
     async with AsyncExitStack() as stack:
         if kind == "relay":
             upstream = await stack.enter_async_context(Client(target, cache=None))
-            server = proxy(enforcement("unix:/nowhere", ""), lambda _ctx: nullcontext(upstream))
-            server.middleware[:] = [each for each in server.middleware if not isinstance(each, Enforcement)]
+            server = relay("relay", lambda _ctx: nullcontext(upstream))
         else:
             server = bare()
         if kind == "enforced":

@@ -194,9 +194,15 @@ class _Result(BaseModel, extra="allow"):
 def proxy(
     enforcement: Enforcement, upstream: Callable[[Context], AbstractAsyncContextManager[Client]]
 ) -> Server[Any]:
-    """A server that enforces before another one, to which `upstream` is the connection for a request. It has tools,
-    prompts, resources and completions, whose lists are empty where that one has none; subscriptions, and all other
-    methods, do not exist here."""
+    """A server that enforces before another one, to which `upstream` is the connection for a request."""
+    server = relay(f"pdp-{enforcement.server}", upstream)
+    attach(server, enforcement)
+    return server
+
+
+def relay(name: str, upstream: Callable[[Context], AbstractAsyncContextManager[Client]]) -> Server[Any]:
+    """A server that passes on to another one, and asks nobody. It has tools, prompts, resources and completions,
+    whose lists are empty where that one has none; subscriptions, and all other methods, do not exist here."""
 
     async def call(ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         async with upstream(ctx) as behind:
@@ -227,9 +233,8 @@ def proxy(
         return result.model_extra or {}
 
     handlers: dict[str, Any] = dict.fromkeys(_HANDLERS, nothing)
-    server: Server[Any] = Server(f"pdp-{enforcement.server}", on_call_tool=call, **handlers)
+    server: Server[Any] = Server(name, on_call_tool=call, **handlers)
     server.middleware.append(raw)
-    attach(server, enforcement)
     return server
 
 
