@@ -235,7 +235,7 @@ CHECKS = (
     ),
     Check(
         "registry",
-        _pytest(*(f"tests/unit/registry/test_{n}.py" for n in ("load", "other_kinds", "agents", "vetting"))),
+        _pytest(*(f"tests/unit/registry/test_{n}.py" for n in ("load", "pinned_kinds", "agents", "vetting"))),
         ("pdp/registry/",),
     ),
     Check("releases", _pytest("tests/unit/registry/test_release.py"), ("pdp/registry/release", "pdp/registry/dsse")),
