@@ -23,8 +23,7 @@ import yaml
 
 from pdp.adapters.hooks.agents import AGENTS, Agent
 
-# extensions of Envoy that no experiment of one call shows
-EXT_AUTHZ = "envoy.filters.http.ext_authz"
+# extensions of Envoy, by the ends of their types
 _AUTHZ_TYPE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _MANAGER_TYPE = "http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_TYPE = "http.router.v3.Router"
