@@ -88,7 +88,6 @@ _LISTS_OF_GIVEN = frozenset({"parameters", "lambda_parameters", "formal_paramete
 _PATTERNS = frozenset(
     {"pattern_list", "tuple_pattern", "list_pattern", "list_splat_pattern", "dictionary_splat_pattern"}
 )
-_MORE_PATTERNS = frozenset({"rest_pattern", "array_pattern", "assignment_pattern"})
 
 
 class Link(NamedTuple):
