@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-part tools quick lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-part tools quick lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -92,9 +92,6 @@ environments: .venv/ready .venv-demo/ready .venv-envoy/ready .venv-frameworks/re
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
 	$(BIN)/python tests/docker/steps.py
-
-mutation: .venv/ready ## plant every bug of the list; a test or the load gate must catch each (minutes)
-	$(BIN)/python tests/mutation/run.py
 
 mutation-sample: .venv/ready ## plant 100 small bugs where chance has it; the tests that run those lines must notice nine in ten
 	$(BIN)/python tests/mutation/sample.py

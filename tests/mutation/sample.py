@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,10 +36,14 @@ from pathlib import Path
 
 import coverage
 import yaml
-from run import HERE, ROOT, Tree, Trees, _replace, _say
 from sites import Site, sites
 from trials import UNFIT
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "var", "build", "dist")
+# what tests start, which is nobody's to change
+LINKED = (".tools", ".venv-demo", ".venv-frameworks", ".venv-litellm", ".venv-cpex")
 AREAS = ("core", "service", "adapters", "store", "judge", "policy")
 EQUIVALENT = HERE / "equivalent.yaml"
 KEPT = ROOT / "var" / "mutation"
@@ -56,6 +61,33 @@ PYTEST = (
     "-p",
     "coverage_by_test",
 )
+
+
+class Trees:
+    """Copies of the repository, in which one bug at a time lives: the first, and one per thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mine = threading.local()
+        self.first = folder / "first"
+        # whole: of what is missing, Python would take the installed one, which is another tree's
+        shutil.copytree(ROOT, self.first, ignore=LEFT_OUT, symlinks=True)
+        for name in LINKED:
+            if (ROOT / name).exists():
+                (self.first / name).symlink_to(ROOT / name)
+
+    def compile(self) -> None:
+        """Compile the first tree's modules, which the others then have too; pytest compiles those of tests itself."""
+        parts = ("pdp", "tests/support")
+        subprocess.run([sys.executable, "-m", "compileall", "-q", *parts], cwd=self.first, check=True)
+
+    def tree(self) -> Path:
+        """This thread's."""
+        if not hasattr(self._mine, "tree"):
+            self._mine.tree = Path(tempfile.mkdtemp(dir=self._folder)) / "tree"
+            shutil.copytree(self.first, self._mine.tree, symlinks=True)
+        tree: Path = self._mine.tree
+        return tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +192,11 @@ def chosen(count: int, seed: int, areas: Sequence[str] = AREAS) -> list[Site]:
     return found
 
 
-def kept(todo: Sequence[Site], tree: Tree) -> Path:
+def kept(todo: Sequence[Site], tree: Path) -> Path:
     """The folder for what is learnt about these sites in the repository as it is."""
     digest = hashlib.sha256("".join(sorted(map(_key, todo))).encode())
-    for path in sorted(path for path in tree.folder.rglob("*") if path.is_file()):
-        name = path.relative_to(tree.folder)
+    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
+        name = path.relative_to(tree)
         if not (ROOT / name).is_relative_to(HERE):
             digest.update(f"{name}\0".encode() + path.read_bytes())
     return KEPT / digest.hexdigest()[:12]
@@ -184,7 +216,7 @@ def measured(trees: Trees, stage: Stage, todo: Sequence[Site], into: Path, jobs:
         part, paths = group
         part.unlink(missing_ok=True)
         code, said = _pytest(
-            trees.first.folder,
+            trees.first,
             [*(["-m", stage.marker] if stage.marker else []), *paths],
             seconds=3600,
             SAMPLE_COVERAGE=str(part),
@@ -318,7 +350,7 @@ class Bench:
 
     def _caught_by(self, site: Site, tests: Sequence[Test]) -> str:
         if tests and not hasattr(self._mine, "trials"):
-            self._mine.trials = Trials(self._trees.tree().folder, self._tests)
+            self._mine.trials = Trials(self._trees.tree(), self._tests)
             self._every.append(self._mine.trials)
         return caught_by(self._mine.trials, site, tests) if tests else ""
 
@@ -439,6 +471,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     caught = len(counted) - len(todo)
     _say(f"{caught} of {len(counted)} caught ({caught / len(counted):.0%}), {time.monotonic() - began:.0f} s")
     return 0 if caught >= 0.9 * len(counted) else 1
+
+
+def _replace(path: Path, text: str) -> Callable[[], None]:
+    """Replace a file's text; returns what puts it back. The time stamps keep compiled modules honest."""
+    before, times = path.read_bytes(), path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 10**10))
+
+    def undo() -> None:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    return undo
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _key(site: Site) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ BOUNDARY: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Gt: ast.GtE,
     ast.GtE: ast.Gt,
 }
+SWAPPED = {"any": "all", "all": "any", "min": "max", "max": "min"}
 # says something to people; what it says is no promise of the code
 WORDS = {"log", "logger", "debug", "info", "warning", "error", "exception"}
 
@@ -94,19 +95,45 @@ def _own(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _changes(statement: ast.stmt) -> Iterator[tuple[str, Any, str]]:
     """(kind, what is replaced, by what)."""
+    if kind := _left_out(statement):
+        yield kind, statement, "pass"
     match statement:
-        case ast.Raise():
-            yield "no raise", statement, "pass"
-        case ast.Expr(value=ast.Call() | ast.Await()) if not _talks(statement.value):
-            yield "no call", statement, "pass"
         case ast.Return(value=ast.expr() as value) if not _is_none(value):
             yield "no value", value, "None"
-        case ast.If(orelse=[], body=[*_, ast.Raise() | ast.Return() | ast.Continue() | ast.Break()]):
-            yield "no guard", statement.test, "False"
         case ast.If() | ast.While():
-            yield "negated", statement.test, f"not ({ast.unparse(statement.test)})"
+            yield from _of_branch(statement)
+        case ast.Try(handlers=handlers):
+            yield from _of_handlers(handlers)
     for expression in _expressions(statement):
         yield from _of_expression(expression)
+        if not isinstance(statement, ast.Raise):
+            yield from _with_less(expression)
+
+
+def _left_out(statement: ast.stmt) -> str:
+    """What it is called to leave the statement out; "" where that is no bug of its own."""
+    match statement:
+        case ast.Raise():
+            return "no raise"
+        case ast.Expr(value=ast.Call() | ast.Await()) if not _talks(statement.value):
+            return "no call"
+        case ast.AugAssign() | ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            return "no assignment"
+    return ""
+
+
+def _of_branch(branch: ast.If | ast.While) -> Iterator[tuple[str, Any, str]]:
+    if isinstance(branch, ast.If):
+        yield "never", branch.test, "False"
+    guard = isinstance(branch.body[-1], (ast.Raise, ast.Return, ast.Continue, ast.Break)) and not branch.orelse
+    if not guard:
+        yield "negated", branch.test, f"not ({ast.unparse(branch.test)})"
+
+
+def _of_handlers(handlers: Iterable[ast.ExceptHandler]) -> Iterator[tuple[str, Any, str]]:
+    for handler in handlers:
+        if isinstance(handler.type, ast.Tuple):
+            yield from _fewer("no exception", handler.type, handler.type.elts)
 
 
 def _expressions(statement: ast.stmt) -> Iterator[ast.AST]:
@@ -120,9 +147,13 @@ def _expressions(statement: ast.stmt) -> Iterator[ast.AST]:
             continue
         if isinstance(statement, ast.Raise) and isinstance(node, ast.Constant):
             continue
-        yield node
+        if not isinstance(node, ast.Tuple) or isinstance(node.ctx, ast.Load):
+            yield node
         annotation = getattr(node, "annotation", None)
-        todo += [child for child in ast.iter_child_nodes(node) if child is not annotation]
+        children = [child for child in ast.iter_child_nodes(node) if child is not annotation]
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):  # most are types
+            children = [node.value, *node.slice.elts]
+        todo += children
 
 
 def _of_expression(node: ast.AST) -> Iterator[tuple[str, Any, str]]:
@@ -132,16 +163,58 @@ def _of_expression(node: ast.AST) -> Iterator[tuple[str, Any, str]]:
                 if other := table.get(type(operator)):
                     changed = ast.Compare(node.left, [other()], node.comparators)
                     yield kind, node, f"({ast.unparse(changed)})"
-        case ast.BoolOp():
-            swapped = ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-            yield "and/or", node, f"({ast.unparse(swapped)})"
+        case ast.BoolOp() | ast.BinOp(op=ast.Add() | ast.Sub()):
+            yield from _of_operator(node)
+        case ast.IfExp():
+            for way in (node.body, node.orelse):
+                yield "one way", node, f"({ast.unparse(way)})"
+        case ast.Constant() | ast.Name():
+            yield from _of_word(node)
+
+
+def _of_operator(node: ast.BoolOp | ast.BinOp) -> Iterator[tuple[str, Any, str]]:
+    if isinstance(node, ast.BoolOp):
+        swapped = ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+        yield "and/or", node, f"({ast.unparse(swapped)})"
+    elif not isinstance(node.left, (ast.Constant, ast.JoinedStr)):
+        other_op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
+        yield "arithmetic", node, f"({ast.unparse(ast.BinOp(node.left, other_op, node.right))})"
+
+
+def _of_word(node: ast.Constant | ast.Name) -> Iterator[tuple[str, Any, str]]:
+    match node:
+        case ast.Name(id=name) if name in SWAPPED:
+            yield "swapped", node, SWAPPED[name]
         case ast.Constant(value=bool() as value):
             yield "constant", node, str(not value)
         case ast.Constant(value=int() as value):
             yield "off by one", node, str(value + 1)
-        case ast.BinOp(op=ast.Add() | ast.Sub()) if not isinstance(node.left, (ast.Constant, ast.JoinedStr)):
-            other_op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
-            yield "arithmetic", node, f"({ast.unparse(ast.BinOp(node.left, other_op, node.right))})"
+
+
+def _with_less(node: ast.AST) -> Iterator[tuple[str, Any, str]]:
+    """Without one of its parts."""
+    match node:
+        case ast.BoolOp():
+            yield from _fewer("no operand", node, node.values)
+        case ast.Tuple() | ast.List() | ast.Set():
+            yield from _fewer("no element", node, node.elts)
+        case ast.Dict():
+            yield from _fewer("no element", node, node.keys, node.values)
+        case ast.Call():
+            yield from _fewer("no argument", node, node.keywords)
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            for generator in node.generators:
+                yield from _fewer("no filter", node, generator.ifs)
+
+
+def _fewer(kind: str, node: ast.expr, *parts: list[Any]) -> Iterator[tuple[str, Any, str]]:
+    """Once without each part; keys and values of a dictionary go together."""
+    for number in range(len(parts[0])):
+        taken = [each.pop(number) for each in parts]
+        text = f"({ast.unparse(node)})"
+        for each, part in zip(parts, taken, strict=True):
+            each.insert(number, part)
+        yield kind, node, text
 
 
 def _talks(node: ast.AST) -> bool:
