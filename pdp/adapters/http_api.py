@@ -15,7 +15,6 @@ from pathlib import Path
 import h11
 from typing_extensions import override
 
-from pdp.adapters.grpc.servicer import certified_peer
 from pdp.adapters.http_listener import (
     HttpListener,
     HttpReply,
@@ -26,6 +25,7 @@ from pdp.adapters.http_listener import (
 )
 from pdp.core.request import Peer
 from pdp.files.options import ListenerOptions
+from pdp.files.peers import certified_peer
 
 MAX_HEAD = 40 << 10  # bytes; a token has up to 32 KiB
 READ_SECONDS = 10.0  # from the first byte of a request, or from the connection, until it has come whole

@@ -18,12 +18,11 @@ from pdp.checklist.checks import (
 )
 from pdp.checklist.evidence import SystemEvidence
 from pdp.core.check import NS
-from pdp.core.request import Role
+from pdp.core.request import ANY_TENANT, Role
 from pdp.core.shares import Dimension
 from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
 from pdp.registry.manifest import render
-from pdp.service.operations.admin import ANY_TENANT
 from pdp.sessions.options import RedisAddress, SessionOptions
 from pdp.store.options import PostgresAddress
 from pdp.telemetry.options import beyond_this_machine

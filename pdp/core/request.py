@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
+
 
 class Role(StrEnum):
     """Caller roles; a caller has none unless its configuration says so."""

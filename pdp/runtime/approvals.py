@@ -116,34 +116,35 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     holding = FairLimiter(max(1, settings.service.max_in_flight // 2))
     judging = Judging(judge, store, recorder, clock, index_key, holding=holding) if judge is not None else None
     sources: list[EvidenceSource] = [ApprovalEvidence(counting, satisfies), judging or Absent()]
+    services = assemble(
+        store,
+        state,
+        counting,
+        subjects,
+        recorder,
+        clock,
+        index_key=index_key,
+        tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
+        changes=changes,
+        bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
+        declassify=_terms(options.declassify, "declassify", "session.declassify"),
+        lift=_terms(options.lift_quarantine, "lift_quarantine", "tool.lift_quarantine"),
+        valid=satisfies,
+        passkeys=console.passkeys(settings.console, directories),
+        notifications=notifications,
+        telemetry=telemetry,
+    )
     return WiredApprovals(
         directories=directories,
         evidence=Sources(*sources),
         judging=judging,
-        resolve=Resolve(store, tokens, opening, Redeem(recorder, entropy), idempotency),
+        resolve=Resolve(store, services.client_answers, tokens, opening, Redeem(recorder, entropy), idempotency),
         waiting=Waiting(store, tokens, facts, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
         notifications=notifications,
         outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), address, telemetry),
-        services=assemble(
-            store,
-            state,
-            counting,
-            subjects,
-            recorder,
-            clock,
-            index_key=index_key,
-            tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
-            changes=changes,
-            bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
-            declassify=_terms(options.declassify, "declassify", "session.declassify"),
-            lift=_terms(options.lift_quarantine, "lift_quarantine", "tool.lift_quarantine"),
-            valid=satisfies,
-            passkeys=console.passkeys(settings.console, directories),
-            notifications=notifications,
-            telemetry=telemetry,
-        ),
+        services=services,
     )
 
 

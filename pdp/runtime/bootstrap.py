@@ -187,7 +187,6 @@ def _build(
         facts,
         idempotency,
         evidence,
-        approvals.services.client_answers,
         approvals.resolve,
         recorder,
         clock,

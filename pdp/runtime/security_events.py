@@ -55,8 +55,8 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     streams = _streams(settings)
     longest = _longest_seconds(settings), settings.store.longest_ttl_seconds
     keep_ns, votes_ns = ((seconds + _SLACK_SECONDS) * NS for seconds in longest)
-    sweep, key = approvals.services.sweep, revocations.index_key
-    take = Signals(streams.read, store, recorder, revocations, sweep, clock, key, keep_ns, votes_ns, telemetry)
+    revoked, key = approvals.services.sweep.revoked, revocations.index_key
+    take = Signals(streams.read, store, recorder, revocations, revoked, clock, key, keep_ns, votes_ns, telemetry)
     options = settings.signals
     tls = listener_tls(options, "signals")
     return WiredSignals(streams, SignalListener(options.listen, options.path, tls, take))

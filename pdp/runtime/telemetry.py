@@ -33,7 +33,7 @@ from pdp.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.registry.release import SignedReleases
 from pdp.secrets.reference import secret
 from pdp.service.facts import FactBuilder, ObservedFacts
-from pdp.service.operations.fleet import COMMON, Fleet
+from pdp.service.fleet import COMMON, Fleet
 from pdp.service.operations.reload import Reloads
 from pdp.store.opening import AnyStore
 from pdp.telemetry.options import distribution_missing

@@ -253,7 +253,7 @@ class Batch:
             decision.answer = cached
             run.results[place] = decision
             return
-        await decide.client_answers(decision)
+        await decide.approvals.hear(decision)
         stored, guesses = decision.stored, any(_meets(each.decision.keys, decision.keys) for each in run.waiting)
         ahead = decision.stored = run.ahead.after(decision.keys, stored)
         decide.facts.build(decision)

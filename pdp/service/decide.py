@@ -14,10 +14,8 @@ from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, EvidenceSource
 from pdp.service.admission import WorkerCrashQuota, require_server
-from pdp.service.approvals.client_answers import ClientAnswers
-from pdp.service.approvals.resolve import Resolve
 from pdp.service.commit import Recorder
-from pdp.service.decision import Decision
+from pdp.service.decision import Approvals, Decision
 from pdp.service.evaluate import settle
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
@@ -35,8 +33,7 @@ class Decide:
     facts: FactBuilder
     idempotency: Idempotency
     evidence: EvidenceSource
-    client_answers: ClientAnswers
-    approvals: Resolve
+    approvals: Approvals
     recorder: Recorder
     clock: Clock
     crash_quota: WorkerCrashQuota
@@ -90,7 +87,7 @@ class Decide:
         """The reference to the record of the answer. None when policy, registry or switches changed meanwhile, or a
         judge took long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that
         this one rests on was spent or changed meanwhile."""
-        await self.client_answers(decision)
+        await self.approvals.hear(decision)
         self.facts.build(decision)
         try:
             kept = self.approvals.resume(decision)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from pdp.core.answer import Answer
+from pdp.core.answer import Answer, Terms
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.atoms import Asked, AtomHashes, Held
 from pdp.core.budgets import BudgetKey
@@ -71,3 +72,21 @@ class Decision:
 
     # commit
     input_salt: bytes = field(init=False)  # of the commitment to the input document
+
+
+class Approvals(Protocol):
+    """What people have to do with a call, before its evaluation and after it."""
+
+    async def hear(self, decision: Decision, /) -> None:
+        """Make the answers durable that the caller's client says its user gave, and read the call again. Raises
+        Conflict when somebody else has answered meanwhile; Unavailable, Overloaded."""
+        ...
+
+    def resume(self, decision: Decision, /) -> Answer | Outcome | None:
+        """The kept answer of a call that comes back, or its denial. None: it is evaluated like any other."""
+        ...
+
+    async def resolve(self, decision: Decision, terms: Terms, /) -> None:
+        """The answer to an evaluation, what is kept for repeats, and what is committed with the record. Raises
+        Conflict when people have answered meanwhile."""
+        ...

@@ -28,7 +28,7 @@ from pdp.core.events import Explained
 from pdp.core.explain import FiredRule, withheld, withheld_in, withheld_text
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.policy import Bundle
-from pdp.core.request import Ask, Caller
+from pdp.core.request import ANY_TENANT, Ask, Caller
 from pdp.core.stored import RecordRef, StoredRecord
 from pdp.fair_limiter import FairQueue, OverloadedError
 from pdp.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
@@ -37,7 +37,6 @@ from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
 from pdp.service.facts import FactBuilder
-from pdp.service.operations.admin import ANY_TENANT
 from pdp.service.replay import RecordedDecision, replay, same
 from pdp.service.simulate import ExplainedCase, KnownEvidence, search
 from pdp.service.state import ServiceState

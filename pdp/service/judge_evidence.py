@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.steps import PutAnswer
+from pdp.core.approvals.steps import PutAnswer, Step
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, keyed_index
 from pdp.core.errors import Conflict, Fault
@@ -26,14 +26,39 @@ from pdp.core.evidence import ASSERTED, Verdict, judged, named, well_formed
 from pdp.core.facts import Facts
 from pdp.core.judge import records
 from pdp.core.judge.judge_input import ALLOW, OK, CallContent, EarlierCall, JudgeInput, Opinion
-from pdp.core.stored import CallRow, StoredCall
+from pdp.core.record import Stamp
+from pdp.core.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
 from pdp.fair_limiter import FairLimiter
 from pdp.ports import Clock, Judge, Store
-from pdp.service.commit import Recorder
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128
 MOST_SESSIONS = 1024
+
+
+class VerdictRecorder(Protocol):
+    """Makes verdicts durable."""
+
+    def new_salt(self) -> bytes:
+        """A salt for one commitment."""
+        ...
+
+    def event(
+        self,
+        tenant: str,
+        kind: str,
+        made: Callable[[Stamp], bytes],
+        steps: tuple[Step, ...],
+        at_ns: int,
+        *,
+        values: Callable[[str], tuple[ValueRow, ...]],
+    ) -> Commit:
+        """One event with the steps that it tells of, and what `values` makes to be kept beside it."""
+        ...
+
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        """Make entries durable together, or none of them. Raises Conflict."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +83,7 @@ class Judging:
 
     judge: Judge
     store: Store
-    recorder: Recorder
+    recorder: VerdictRecorder
     clock: Clock
     index_key: bytes
     patience: Patience = field(default_factory=Patience)

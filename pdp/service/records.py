@@ -9,10 +9,9 @@ from contextlib import suppress
 
 from pdp.core.errors import Fault, NotFound, Unsupported
 from pdp.core.events import AccessReview
-from pdp.core.request import Caller
+from pdp.core.request import ANY_TENANT, Caller
 from pdp.core.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
 from pdp.ports import SignedLog, Store
-from pdp.service.operations.admin import ANY_TENANT
 from pdp.service.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint

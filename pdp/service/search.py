@@ -17,12 +17,11 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.record_search import OF_NONE, PSEUDONYM, RecordQuery
-from pdp.core.request import Caller
+from pdp.core.request import ANY_TENANT, Caller
 from pdp.core.sessions import indexes_in_records
 from pdp.core.stored import PersonRow, RecordRef, StoredRecord, ValueRow
 from pdp.ports import Clock, RecordIndex, Store
 from pdp.service.commit import Recorder
-from pdp.service.operations.admin import ANY_TENANT
 
 REVIEWED_NS = (
     31 * 86_400 * NS

@@ -18,7 +18,6 @@ from pdp.core.security_events import Signal, SignalRefusal, Stream, TokenMark
 from pdp.core.stored import Commit, ReplyRow, RevocationRow
 from pdp.ports import Clock, Store
 from pdp.ports.telemetry import SILENT, Telemetry
-from pdp.service.approvals.expiry import Sweep
 from pdp.service.commit import Recorder
 from pdp.service.revocations import Revocations
 
@@ -30,18 +29,20 @@ RPC = "PushSignal"  # in the record of a refusal
 _NOBODY = Caller("", "", frozenset(), frozenset())
 _REUSED = SignalRefusal("invalid_request", "signal.reused", "`jti` was used for another event; give each its own")
 
+Revoked = Callable[[str, Account, int, int], Awaitable[None]]
 Read = Callable[[str, str, int], Awaitable["tuple[Stream, Signal] | SignalRefusal"]]
 
 
 @dataclass(slots=True)
 class Signals:
-    """What a push comes to. `keep_ns`: the longest that a sign-in lasts; `votes_ns`: that a vote counts."""
+    """What a push comes to. `revoked`: ends what a subject has that is older than an instant; `keep_ns`: the longest
+    that a sign-in lasts; `votes_ns`: that a vote counts."""
 
     read: Read
     store: Store
     recorder: Recorder
     revocations: Revocations
-    sweep: Sweep
+    revoked: Revoked
     clock: Clock
     index_key: bytes
     keep_ns: int
@@ -91,7 +92,7 @@ class Signals:
         # that of a repeated event were there, if a process ended before it got to them; what is younger stays
         since = at_ns if kept is None else kept.created_ns
         for issuer, name in signal.subjects:
-            await self.sweep.revoked(stream.tenant, Account(issuer, name), since, self.clock.now_ns())
+            await self.revoked(stream.tenant, Account(issuer, name), since, self.clock.now_ns())
         return None
 
     def _full(self, tenant: str, rows: tuple[RevocationRow, ...]) -> bool:

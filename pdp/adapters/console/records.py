@@ -16,9 +16,8 @@ from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unsupported
 from pdp.core.record_search import codes, subject_of, value_of
-from pdp.core.request import Caller
+from pdp.core.request import ANY_TENANT, Caller
 from pdp.core.stored import StoredRecord
-from pdp.service.operations.admin import ANY_TENANT
 from pdp.service.records import Records
 from pdp.service.search import Match, Reader, SearchAsk
 

@@ -4,13 +4,12 @@ refused only then, so that a caller without the role learns nothing."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from cryptography import x509
 from typing_extensions import override
 
 from pdp.adapters.grpc.codec import audit, batch, decisions, results, wait
@@ -19,6 +18,7 @@ from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
 from pdp.core.request import Caller, Peer, Role
 from pdp.core.stored import Proof
+from pdp.files.peers import certified_peer
 from pdp.ports import Clock
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Admission
@@ -83,12 +83,6 @@ _ROLES = {
 }
 
 
-_KINDS: dict[type, str] = {
-    x509.UniformResourceIdentifier: "uri",
-    x509.DNSName: "dns",
-    x509.RFC822Name: "email",
-    x509.IPAddress: "ip",
-}
 _AUTHORIZATION = "authorization"
 _SURFACE = "pdp-surface"
 _REST_SECONDS = 0.05  # of a deadline, for the answer to leave
@@ -118,40 +112,6 @@ def surface_of(context: Context) -> str:
     """The user interface that a person acts with, as stated by the client, for the record only."""
     said = [v for k, v in context.invocation_metadata() or () if k == _SURFACE]
     return "cli" if said == ["cli"] else "grpc"
-
-
-@lru_cache(maxsize=256)  # a connection shows the same certificate with each of its calls
-def certified_peer(pem: bytes) -> Peer:
-    """The peer that showed a certificate, by its names and its end. It never raises: see `peer_of`."""
-    try:
-        certificate = x509.load_pem_x509_certificate(pem)
-        return Peer("mtls", tuple(_sans(certificate)), until_ns=_end_ns(certificate))
-    except Exception:  # noqa: BLE001 - a certificate may provoke any exception in its parser, and then has no names
-        return Peer("mtls", (), unreadable=True)
-
-
-def _end_ns(certificate: x509.Certificate) -> int:
-    """The first instant at which a certificate is not valid any more; its last second still counts (RFC 5280,
-    4.1.2.5)."""
-    return (int(certificate.not_valid_after_utc.timestamp()) + 1) * NS
-
-
-def _sans(certificate: x509.Certificate) -> Iterator[str]:
-    """The names of a certificate, each with its type. Raises ValueError, and what else the parser raises, for one
-    that could be read in two ways; names of other types are ignored."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return
-    for name in names:
-        if isinstance(name, x509.DirectoryName):
-            if not all(str(attribute.value).isprintable() for attribute in name.value):
-                raise ValueError("a control character in a name")
-        elif kind := _KINDS.get(type(name)):
-            text = str(name.value)
-            if not text.isascii() or not text.isprintable():  # RFC 5280, 4.2.1.6: IA5String, so ASCII
-                raise ValueError("a control character in a name, or one that is not ASCII")
-            yield f"{kind}:{text}"
 
 
 class RpcAdmission:

@@ -13,12 +13,11 @@ from pdp.core.approvals.directory import Directory
 from pdp.core.check import NS
 from pdp.core.names import did_you_mean, slip
 from pdp.core.record_search import OF_NONE
-from pdp.core.request import Role
+from pdp.core.request import ANY_TENANT, Role
 from pdp.core.term import Term
 from pdp.identity.options import LIFETIME_SECONDS
 from pdp.ports import Pack, RegistryView
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
-from pdp.service.operations.admin import ANY_TENANT
 from pdp.sessions.options import RedisAddress
 from pdp.store.options import PostgresAddress
 from pdp.telemetry.options import beyond_this_machine

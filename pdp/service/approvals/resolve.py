@@ -21,6 +21,7 @@ from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.record import RecordTooLargeError
 from pdp.core.sessions import since
 from pdp.ports import ResumeTokens, Store
+from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Opening
 from pdp.service.decision import Decision
@@ -40,13 +41,18 @@ _OVER = {
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Brings people in."""
+    """Brings people in: `decision.Approvals`."""
 
     store: Store
+    client_answers: ClientAnswers
     tokens: ResumeTokens
     opening: Opening
     redeem: Redeem
     idempotency: Idempotency
+
+    async def hear(self, decision: Decision) -> None:
+        """See `ClientAnswers`."""
+        await self.client_answers(decision)
 
     def resume(self, decision: Decision) -> Answer | Outcome | None:
         """Resume a call: its kept answer, or a denial. None: it is evaluated like any other call. A call

@@ -11,18 +11,17 @@ from pdp.core.digest import Json, canonical, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.methods import PINNED_KINDS, label_of
 from pdp.core.names import did_you_mean
-from pdp.core.request import Caller, Role
+from pdp.core.request import ANY_TENANT, Caller, Role
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.core.switches import QUARANTINE, SCOPES, ended
 from pdp.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.service.commit import Recorder
-from pdp.service.operations.fleet import Difference
+from pdp.service.fleet import Difference
 from pdp.service.operations.reload import Failure, ReleaseStatus, Reloads
 from pdp.service.shadow import ShadowStatus
 from pdp.service.state import ServiceState
 
 KIND = "switch"  # of a kept answer
-ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
 
 
 @dataclass(frozen=True, slots=True)

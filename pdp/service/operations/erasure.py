@@ -14,12 +14,11 @@ from pdp.core.approvals.rows import Account
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.record_search import PSEUDONYM
-from pdp.core.request import Caller
+from pdp.core.request import ANY_TENANT, Caller
 from pdp.core.stored import Commit, PersonRow, RecordRef, ValueRow
 from pdp.core.switches import ended
 from pdp.ports import Clock, Store
 from pdp.service.commit import Recorder
-from pdp.service.operations.admin import ANY_TENANT
 
 NOBODY = "(erased)"  # in place of the id of somebody whom no record names
 

@@ -273,10 +273,9 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         options, store, state, subjects, establish, recorder, repeats, clock,
         entropy=entropy, index_key=key, revocations=Revocations(lambda: state.switches, key),
     )  # fmt: skip
-    source = wired.evidence
-    heard, resolve = wired.services.client_answers, wired.resolve
+    source, resolve = wired.evidence, wired.resolve
     shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
-    decide = Decide(state, establish, repeats, source, heard, resolve, recorder, clock, kills, Terms(), shares)
+    decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares)
     yield Services(
         admission=Admission(edges.callers, store, recorder, clock, Limits(), shares),
         decide=decide,

@@ -14,9 +14,9 @@ from pdp.adapters.grpc.codec.enums import RELOAD_PARTS, SERVING_STATES, SWITCH_S
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
-from pdp.core.request import Caller
+from pdp.core.request import ANY_TENANT, Caller
 from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
-from pdp.service.operations.admin import ANY_TENANT, ServiceStatus, SwitchAsk, SwitchResult
+from pdp.service.operations.admin import ServiceStatus, SwitchAsk, SwitchResult
 from pdp.service.operations.erasure import Erased
 from pdp.service.operations.reload import Failure, Part, ReleaseStatus, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
