@@ -1,13 +1,13 @@
 """The two steps of an evaluation, and what is told to each.
 
-Step 1 evaluates the packs on facts alone, by the rules of `module`; elements are what packs say about a call or list.
+Step 1 evaluates the packs on facts alone (`policy/query_rules`); elements are what packs say about a call or list.
 Step 2 composes the decision from elements, checks, evidence and waivers, in an engine that holds no pack.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -17,7 +17,6 @@ from pdp.core.budgets import standing_of
 from pdp.core.digest import Json, canonical, sha256_hex, text_encoder
 from pdp.core.errors import EngineFault, InvalidRequest
 from pdp.core.facts import NO_RESULT, Asserted
-from pdp.core.policy import Module
 
 FACTS_SCHEMA = "pdp.facts/1"
 COMPOSITION_SCHEMA = "pdp.composition/1"
@@ -32,7 +31,6 @@ COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "wa
 _EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_source"}
 _TARGET = ("key", "status", "code", "server", "kind")
 _target = itemgetter(*_TARGET)
-RULE = "data.pdp.decision"  # of step 2
 ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what callers assert
 # JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
 encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
@@ -272,172 +270,8 @@ def _only(schema: Mapping[str, Any], members: tuple[str, ...]) -> dict[str, Any]
     return {**schema, "properties": {name: schema["properties"][name] for name in members}, "required": list(members)}
 
 
-PACKAGE = "elements"
-RULES: Mapping[str, str] = {phase: f"data.{PACKAGE}.{phase}" for phase in ("call", "list", "result")}
-# both steps at once, for an engine that holds packs and composition; the second alone where there are no facts
-ANSWER = (PACKAGE, "answer")
-ANSWERED = ("decision", "elements", "asserted_elements")  # its members
 KINDS: Mapping[str, tuple[str, ...]] = {
     "call": ("allow", "hide", "deny", "require", "oblige", "label"),
     "list": ("allow", "hide", "deny"),
     "result": ("allow", "hide", "deny", "require", "oblige", "label"),
 }
-MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
-PATH = f"{PACKAGE}/{PACKAGE}.rego"
-# What is said about a target is said by packs that were asked about it alone, unless they may be asked about all
-# together. Of denials those count for lists that the load gate found to rest on nothing which only calls have.
-_ALONE = """own(elements) := {e | some e in elements; not elsewhere(e)} if is_set(elements) else := {}
-
-elsewhere(e) if {
-	is_string(e.target)
-	some t in input.targets
-	e.target != t.key
-}
-
-forbidding(elements, codes) := {object.union(e, {"target": t.key}) |
-	some e in elements
-	e.code in codes
-	some t in input.targets
-} if {
-	is_set(elements)
-} else := {}"""
-_TOGETHER = """own(elements) := elements
-
-forbidding(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"""
-_ONE_BY_ONE = "asked_about(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]"
-_SAYING = "saying(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"
-# an empty object, which no list of elements is and which every engine iterates, for what is no set
-_SET = "set_or_nothing(value) := value if is_set(value) else := {}"
-_ASSERTED = 'elements_with(object.get(input, "asserted", null))'
-_ANSWER = f"""answer := {{"decision": decision}} if {{
-	not input.facts
-	decision := data.pdp.decision with input as input.composition
-}}
-
-answer := {{"decision": decision, "elements": plain, "asserted_elements": told}} if {{
-	input.composition.phase != "list"
-	plain := elements_of(input.facts)
-	told := {_ASSERTED}
-	decision := decided(plain, told)
-}}
-
-answer := {{"decision": decision, "elements": plain, "asserted_elements": null}} if {{
-	input.composition.phase == "list"
-	plain := united([found | some targets in asked_about(input.targets); found := listed(input.facts, targets)])
-	decision := decided(plain, null)
-}}
-
-decided(plain, told) := decision if {{
-	question := object.union(input.composition, {{"elements": plain, "asserted_elements": told}})
-	decision := data.pdp.decision with input as question
-}}
-
-elements_with(facts) := elements_of(facts) if is_object(facts) else := null
-
-elements_of(facts) := json.unmarshal(json.marshal(found)) if {{
-	input.composition.phase == "call"
-	found := call with input as facts
-}} else := json.unmarshal(json.marshal(found)) if {{
-	input.composition.phase == "result"
-	found := result with input as facts
-}}
-
-listed(facts, targets) := json.unmarshal(json.marshal(found)) if {{
-	found := list with input as object.union(facts, {{"targets": targets}})
-}}
-
-united(found) := {{pack: joint | some pack, members in found[0]; joint := joined(found, pack, members)}}
-
-joined(found, pack, members) := {{name: all | some name, value in members; all := whole(found, pack, name, value)}}
-
-whole(_, _, "meta", value) := value
-
-whole(found, pack, name, _) := {{}} if {{
-	name != "meta"
-	some each in found
-	not is_array(each[pack][name])
-}} else := [e | some each in found; some e in each[pack][name]] if {{
-	name != "meta"
-}}"""
-
-
-Listed = Collection[tuple[str, str]]  # the denials that hold for lists: pack and code
-OfResults = Collection[tuple[str, str, str]]  # what is said of results: pack, kind and code
-
-
-def module(packs: Mapping[str, Collection[str]], listed: Listed, results: OfResults, *, together: bool) -> Module:
-    """The rules of `RULES` over these packs, each with the members that it defines.
-
-    Elements are total: an empty set for every other kind. A rule that is no set, which JSON would make look like one,
-    leaves them undefined. Of denials, a list has those in `listed`; a pack with none of them is not asked for any. Of
-    denials and obligations, a result has those in `results`.
-    `together` is whether packs are asked about all targets of a list at once.
-    """
-    blocks = [f"package {PACKAGE}"]
-    for phase, kinds in KINDS.items():
-        rows, sets = [], []
-        for pack, defined in sorted(packs.items()):
-            meta = f"data.packs.{pack}.meta" if "meta" in defined else "null"
-            codes = _codes(phase, pack, listed, results)
-            there = [kind for kind in kinds if kind in defined and codes.get(kind) != ""]
-            paths = {kind: f"data.packs.{pack}.{kind}" for kind in there}
-            told = {kind: _told(phase, kind, path, codes) for kind, path in paths.items()}
-            members = ", ".join(f'"{kind}": {told.get(kind, "set()")}' for kind in kinds)
-            rows.append(f'\t"{pack}": {{"meta": {meta}, {members}}},')
-            sets += [f"\tis_set({path})" for path in paths.values()]
-        body = ["} if {", *sets, "}"] if sets else ["}"]
-        blocks.append("\n".join((f"{phase} := {{", *rows, *body)))
-    return Module(PATH, "\n\n".join((*blocks, _TOGETHER if together else _ALONE, _SAYING)) + "\n", shipped=True)
-
-
-def total_module(
-    packs: Iterable[str], listed: Listed, results: OfResults, *, asserted: bool, together: bool
-) -> Module:
-    """The same for an engine that is not asked which rules there are, and takes both steps at once (`ANSWER`).
-
-    `asserted` is whether packs are evaluated with what callers assert as well.
-    """
-    names = sorted(packs)
-    blocks = [f"package {PACKAGE}"]
-    for phase, kinds in KINDS.items():
-        rows = []
-        for pack in names:
-            codes = _codes(phase, pack, listed, results)
-            told = [f'"{kind}": {_told(phase, kind, f"{pack}_{kind}", codes)}' for kind in kinds]
-            rows.append(f'\t"{pack}": {{"meta": {pack}_meta, {", ".join(told)}}},')
-        blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
-    blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
-    answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
-    listing = (_TOGETHER, "asked_about(targets) := [targets]") if together else (_ALONE, _ONE_BY_ONE)
-    return Module(PATH, "\n\n".join((*blocks, *listing, _SAYING, _SET, answer)) + "\n", shipped=True)
-
-
-def _codes(phase: str, pack: str, listed: Listed, results: OfResults) -> dict[str, str]:
-    """By kind, a set of Rego: the codes that count in the phase, "" for none; kinds that count whole are not here."""
-    if phase == "list":
-        return {"deny": _set_of(code for owner, code in listed if owner == pack)}
-    if phase == "result":
-        counted = (kind for kind in KINDS[phase] if kind != "label")
-        return {kind: _set_of(code for owner, k, code in results if (owner, k) == (pack, kind)) for kind in counted}
-    return {}
-
-
-def _set_of(codes: Iterable[str]) -> str:
-    found = ", ".join(map(json.dumps, sorted(codes)))
-    return f"{{{found}}}" if found else ""
-
-
-def _told(phase: str, kind: str, path: str, codes: Mapping[str, str]) -> str:
-    if phase == "list" and kind != "deny":
-        return f"own({path})"
-    if kind not in codes:
-        return path
-    counted = codes[kind]
-    return f"{'forbidding' if phase == 'list' else 'saying'}({path}, {counted})" if counted else "set()"
-
-
-def _rule(pack: str, kind: str) -> str:
-    path = f"data.packs.{pack}.{kind}"
-    if kind == "meta":
-        return f"default {pack}_meta := null\n\n{pack}_meta := {path}"
-    return f"default {pack}_{kind} := set()\n\n{pack}_{kind} := set_or_nothing({path})"

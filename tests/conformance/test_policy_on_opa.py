@@ -14,7 +14,7 @@ from support.golden import policy as lab_and_acme
 from support.outside import need
 
 from pdp.cli.policy import policy
-from pdp.core import elements
+from pdp.policy import query_rules
 from pdp.policy.bundle import read_bundle, shipped_rego
 
 ACME = shipped_rego() / "examples" / "acme"
@@ -79,7 +79,7 @@ def test_the_bundle_for_an_opa(tmp_path: Path) -> None:
         "roots": ["elements", "lib", "org", "packs", "pdp"],
         "rego_version": 1,
     }
-    assert set(names) == {".manifest", "org/data.json", elements.PATH} | {module.path for module in bundle.live}
+    assert set(names) == {".manifest", "org/data.json", query_rules.PATH} | {module.path for module in bundle.live}
 
 
 def test_policy_that_may_not_become_active_is_not_written(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.elements import ABOUT_ONE, RULE, RULES, SEPARATOR, parts, united, whole
+from pdp.core.elements import ABOUT_ONE, SEPARATOR, parts, united, whole
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress
 from pdp.policy.evaluation import MAX_DEPTH, Status, too_deep
+from pdp.policy.query_rules import RULE, RULES
 
 _UNDEFINED = '"<undefined>"'  # what stands in JSON for no value
 _FLUSH_SECONDS = 0.005  # finished answers do not wait longer than this for a slow neighbour

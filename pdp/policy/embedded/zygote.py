@@ -28,7 +28,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from pdp.core.elements import MEMBERS, RULE, RULES, module
 from pdp.core.errors import BundleFault, Fault
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded import confinement, wire
@@ -42,6 +41,7 @@ from pdp.policy.embedded.regorus_binding import (
 )
 from pdp.policy.embedded.wire import Progress
 from pdp.policy.embedded.worker import Engines, EvaluationCaps, Evaluator, serve
+from pdp.policy.query_rules import MEMBERS, RULE, RULES, module
 
 _IDENT = struct.Struct("<Q")
 _NO_RULE = "not a valid rule path"  # what the engine says of a path that names no rule

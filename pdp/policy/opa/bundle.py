@@ -13,9 +13,9 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from pdp.core import elements
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
+from pdp.policy import query_rules
 
 ROOTS = ("elements", "lib", "org", "packs", "pdp")
 
@@ -25,7 +25,7 @@ def archive(bundle: Bundle) -> bytes:
     elements, and the organisation's data at `org`."""
     modules = (
         *bundle.live,
-        elements.total_module(
+        query_rules.total_module(
             bundle.packs, bundle.listed, bundle.results, asserted=bundle.reads_asserted, together=bundle.together
         ),
     )

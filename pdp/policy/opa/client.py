@@ -21,7 +21,8 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from typing_extensions import override
 
 from pdp.core import strict_json
-from pdp.core.elements import ABOUT_ONE, ANSWER, documents, split
+from pdp.core.elements import ABOUT_ONE, documents, split
+from pdp.policy.query_rules import ANSWER
 
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}

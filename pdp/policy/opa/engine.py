@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from pdp.core.elements import ANSWERED, SEPARATOR, EngineQuery
+from pdp.core.elements import SEPARATOR, EngineQuery
 from pdp.core.errors import ConfigurationFault, EngineFault, Overloaded
 from pdp.core.policy import Bundle
 from pdp.policy import evaluation
@@ -26,6 +26,7 @@ from pdp.policy.opa.bundle import revision
 from pdp.policy.opa.client import OpaAddress, OpaAnswer, OpaClient, OpaRefusedError, UnreadableAnswerError, trust
 from pdp.policy.opa.options import OpaOptions, address
 from pdp.policy.opa.process import ChildOpa, OpaLink, OpaProcess, RemoteOpa, introduce
+from pdp.policy.query_rules import ANSWERED
 from pdp.ports import Entropy
 
 MAX_WAITING = 1024

@@ -9,10 +9,11 @@ import pytest
 
 from pdp.core.check import OK, failed
 from pdp.core.digest import sha256_hex
-from pdp.core.elements import ASSERTED, COMPOSED, FACTS, RULE, EngineQuery, excerpts_of, parts
+from pdp.core.elements import ASSERTED, COMPOSED, FACTS, EngineQuery, excerpts_of, parts
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Asserted, Downstream, TargetFact, document
 from pdp.core.outcome import EXCHANGE, Effect, Reason, conclude, question
+from pdp.policy.query_rules import RULE
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
 REDACT = {"kind": "redact", "code": "acme.redact"}

@@ -10,7 +10,8 @@ from typing import Any
 
 import regorus
 
-from pdp.core.elements import RULE, RULES, EngineQuery, parts, total_module, united
+from pdp.core.elements import EngineQuery, parts, united
+from pdp.policy.query_rules import RULE, RULES, total_module
 
 PACKS = ("acme", "baseline")
 LISTED = tuple(("baseline", c) for c in ("delegation.depth", "org.incomplete", "schema.open", "scope.missing"))
