@@ -8,30 +8,28 @@ data lets anything more pass, or an allowed call no longer, it is left as it is.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pdp.authoring.access_review import AskedPolicy, Reviewed, asked_policy
 from pdp.authoring.access_usage import AccessUsage, Asked
 from pdp.authoring.check import LoadGate, check_folder
-from pdp.authoring.reexecution import policies
+from pdp.authoring.policy_change import Decisions, Side, compare, embedded, loaded
 from pdp.core.digest import canonical
-from pdp.core.errors import ConfigurationFault, EngineFault
+from pdp.core.errors import ConfigurationFault
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.organisation import DATA
-from pdp.ports import Entropy, LoadedPolicy
-from pdp.service.replay import NotReplayable, Opened, RecordedDecision, opened, parsed, reevaluated, under
+from pdp.ports import LoadedPolicy
 
-TOGETHER = 64  # decisions that are evaluated at once
-Rows = Callable[[], Iterable[tuple[bytes, Opened]]]
+Window = Callable[[], Decisions]
+_one_worker = partial(embedded, workers=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +52,25 @@ class SuggestedPolicy:
         return bool(self.from_data or self.hidden) and not (self.lost or self.wider or self.gained)
 
 
-@asynccontextmanager
-async def loaded(bundle: Bundle, entropy: Entropy) -> AsyncIterator[LoadedPolicy]:
-    """A policy that passed the load gate, on an engine of its own. Raises ConfigurationFault `policy.engine`."""
-    async with policies(lambda _: None, entropy, workers=1) as host:
-        made = await host.load(bundle)
-        if isinstance(made, NotReplayable):
-            raise ConfigurationFault(
-                "policy.engine", "policy.folder: the policy cannot be evaluated by this release."
-            )
-        yield made
-
-
-async def suggest(  # noqa: PLR0913 - what it reads, writes and asks
-    reviewed: Reviewed, source: Path, target: Path, name: str, rows: Rows, entropy: Entropy, *, check: LoadGate | None
+async def suggest(
+    reviewed: Reviewed, source: Path, target: Path, name: str, window: Window, *, check: LoadGate | None
 ) -> SuggestedPolicy:
     """Write a copy of `source` that grants less to `target`, which is not there yet; `name` is that of the pack.
-    Nothing is written where nothing can be taken away. `rows` gives the window's records again; `check`: as of
+    Nothing is written where nothing can be taken away. `window` gives its decisions again; `check`: as of
     `check_folder`. Raises ConfigurationFault."""
     draft, found = target.with_name(f".{target.name}.draft"), SuggestedPolicy()
     if not reviewed.usage.decisions.allow:
         return found  # a window in which nothing was used says nothing of what is needed
     try:
-        async with loaded(reviewed.bundle, entropy) as before:
+        async with loaded(reviewed.bundle, _one_worker) as before:
             for with_data in (False,) if reviewed.tenants > 1 else (True, False):
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(source, draft)
                 try:
-                    found = await _narrowed(reviewed, draft, name, entropy, with_data=with_data)
+                    found = await _narrowed(reviewed, draft, name, with_data=with_data)
                     if not (found.from_data or found.hidden):
                         return found
-                    found = await _compared(found, reviewed, _gated(draft, check), rows, before, entropy)
+                    found = await _compared(found, reviewed, _gated(draft, check), window(), before)
                 except ConfigurationFault:  # of the gate: tests of packs may rest on the data
                     if not with_data:
                         raise
@@ -99,9 +85,7 @@ async def suggest(  # noqa: PLR0913 - what it reads, writes and asks
     return found
 
 
-async def _narrowed(
-    reviewed: Reviewed, draft: Path, name: str, entropy: Entropy, *, with_data: bool
-) -> SuggestedPolicy:
+async def _narrowed(reviewed: Reviewed, draft: Path, name: str, *, with_data: bool) -> SuggestedPolicy:
     """Write what is narrower into the draft."""
     taken: tuple[str, ...] = ()
     asked = reviewed.asked
@@ -111,7 +95,7 @@ async def _narrowed(
             place = next((draft / each for each in DATA if (draft / each).exists()), draft / DATA[0])
             place.parent.mkdir(exist_ok=True)
             place.write_text(json.dumps(org, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            async with loaded(replace(reviewed.bundle, org=canonical(org)), entropy) as policy:
+            async with loaded(replace(reviewed.bundle, org=canonical(org)), _one_worker) as policy:
                 asked = await asked_policy(policy, reviewed.registered, reviewed.usage.requesters.values())
     hidden, tenant = tuple(sorted(replace(reviewed, asked=asked).unused())), reviewed.usage.tenant
     if hidden:
@@ -201,55 +185,25 @@ def _gated(folder: Path, check: LoadGate | None) -> Bundle:
 
 
 async def _compared(
-    found: SuggestedPolicy, reviewed: Reviewed, narrower: Bundle, rows: Rows, before: LoadedPolicy, entropy: Entropy
+    found: SuggestedPolicy, reviewed: Reviewed, narrower: Bundle, window: Decisions, before: LoadedPolicy
 ) -> SuggestedPolicy:
     """Put the window's decisions, and what each requester may use, to both policies."""
-    lost: list[str] = []
-    wider: list[str] = []
-    counts = {True: 0, False: 0}
-    async with loaded(narrower, entropy) as after:
+    kept, others, lost, wider = 0, 0, list[str](), list[str]()
+    async with loaded(narrower, _one_worker) as after:
         asked: AskedPolicy = await asked_policy(after, reviewed.registered, reviewed.usage.requesters.values())
-        for chunk in _chunks(reviewed.usage, rows()):
-            pairs = await asyncio.gather(*(asyncio.gather(_allows(before, d), _allows(after, d)) for d in chunk))
-            for decision, (then, now) in zip(chunk, pairs, strict=True):
-                counts[bool(then and decision.record["effect"] == "allow")] += 1
-                if then and not now and decision.record["effect"] == "allow":
-                    lost.append(decision.id)
-                if now and not then:
-                    wider.append(decision.id)
+        async for each in compare(window, before, after):
+            if not each.document:
+                continue
+            then, now = (isinstance(s, Side) and s.answer.effect == "allow" for s in (each.before, each.after))
+            used = then and each.record["effect"] == "allow"
+            kept, others = kept + used, others + (not used)
+            if used and not now:
+                lost.append(str(each.record["id"]))
+            if now and not then:
+                wider.append(str(each.record["id"]))
     gained = {each for key, held in asked.granted.items() for each in held - reviewed.asked.granted[key]}
-    return replace(
-        found,
-        kept=counts[True],
-        others=counts[False],
-        lost=tuple(lost),
-        wider=tuple(wider),
-        gained=tuple(sorted(gained)),
-    )
-
-
-def _chunks(usage: AccessUsage, rows: Iterable[tuple[bytes, Opened]]) -> Iterator[list[RecordedDecision]]:
-    chunk: list[RecordedDecision] = []
-    for data, values in rows:
-        record = parsed(data)
-        if not usage.covers(record) or record["kind"] != "decision":
-            continue
-        decision = opened(record, values)
-        if isinstance(decision, RecordedDecision):
-            chunk.append(decision)
-        if len(chunk) >= TOGETHER:
-            yield chunk
-            chunk = []
-    yield chunk
-
-
-async def _allows(policy: LoadedPolicy, decision: RecordedDecision) -> bool:
-    """Whether a policy allows a recorded call; one that cannot say, does not."""
-    try:
-        outcome = await reevaluated(policy, under(policy, decision.document), decision.supported)
-    except EngineFault:
-        return False
-    return outcome.effect.value == "allow"
+    wide = tuple(sorted(gained))
+    return replace(found, kept=kept, others=others, lost=tuple(lost), wider=tuple(wider), gained=wide)
 
 
 _WORDS = re.compile("NAME|NUMBER|TENANT|SERVER|KEYS|KEY")

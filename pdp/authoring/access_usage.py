@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pdp.authoring.policy_change import Decisions, Rows
 from pdp.service.replay import Opened, RecordedDecision, opened, parsed
 
 USED = ("decision", "grant", "consent")  # kinds of records that tell of uses
@@ -76,7 +77,12 @@ class AccessUsage:
         """Whether a record is of this tenant and window."""
         return bool(record["tenant"] == self.tenant and self.since_ns <= record["time_ns"] < self.until_ns)
 
-    def read(self, rows: Iterable[tuple[bytes, Opened]]) -> AccessUsage:
+    def window(self, rows: Rows) -> Decisions:
+        """Those of this tenant and window, as far as they were opened."""
+        records = ((parsed(data), values) for data, values in rows)
+        return ((record, opened(record, values)) for record, values in records if self.covers(record))
+
+    def read(self, rows: Rows) -> AccessUsage:
         """Count records of `USED`; what is of another tenant, or outside the window, is left out. Returns itself."""
         for data, values in rows:
             record = parsed(data)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.authoring.access_review import MOST_ASKED, SCHEMA, SECTIONS, RegisteredAccess, Reviewed, asked_policy
-from pdp.authoring.access_suggestion import SuggestedPolicy, loaded, suggest
+from pdp.authoring.access_suggestion import SuggestedPolicy, suggest
 from pdp.authoring.access_usage import USED, AccessUsage
 from pdp.authoring.check import LoadGate, check_folder
+from pdp.authoring.policy_change import Decisions, loaded
 from pdp.cli.audit import WRONG, bar, named, store_reader
 from pdp.cli.audit_search import Instant
 from pdp.cli.commands import Commands, archive_option
@@ -36,7 +36,6 @@ from pdp.core.policy import Bundle
 from pdp.core.request import Role
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.load import SignedRegistry
-from pdp.runtime.environment import SystemEntropy
 from pdp.store.reading import StoreReader
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
@@ -200,7 +199,7 @@ def _only(configured: Settings) -> str:
 
 
 async def _reviewed(system: _System, usage: AccessUsage, reader: StoreReader) -> Reviewed:
-    async with loaded(system.bundle, SystemEntropy()) as policy:
+    async with loaded(system.bundle) as policy:
         asked = await asked_policy(policy, system.registered, usage.requesters.values())
     standing = reader.standing(system.tenant, system.registered.at_ns)
     return Reviewed(usage, system.registered, system.bundle, asked, system.callers, standing, system.tenants)
@@ -210,8 +209,11 @@ def _suggested(
     system: _System, reviewed: Reviewed, folder: Path, reader: StoreReader, check: LoadGate | None
 ) -> SuggestedPolicy:
     name = f"access_review_{datetime.fromtimestamp(reviewed.usage.until_ns / 1e9, UTC):%Y%m%d}"
-    rows = partial(reader.since, reviewed.usage.since_ns, ("decision",), lambda _: None)
-    return asyncio.run(suggest(reviewed, system.folder, folder, name, rows, SystemEntropy(), check=check))
+
+    def window() -> Decisions:
+        return reviewed.usage.window(reader.since(reviewed.usage.since_ns, ("decision",), lambda _: None))
+
+    return asyncio.run(suggest(reviewed, system.folder, folder, name, window, check=check))
 
 
 def _tell(found: SuggestedPolicy, folder: Path) -> bool:

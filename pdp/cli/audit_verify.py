@@ -6,9 +6,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,16 +20,15 @@ from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened
 from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.audit.tiles import CHECKPOINT
 from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
-from pdp.authoring.reexecution import Reexecuted, differences, policies, program, reexecute
+from pdp.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
 from pdp.cli.audit import WRONG, bar, store_reader
 from pdp.cli.commands import Duration, archive_option
 from pdp.core.check import NS
+from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy
-from pdp.service import replay
 from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
 from pdp.store.reading import StoreReader
 
-TOGETHER = 64  # decisions that are evaluated at once
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, path_type=Path)
 
@@ -91,7 +91,8 @@ def verify(
         if receipts := _receipts(place):
             presented = _verified(receipts, record, known, demanded)
             if executed:
-                sys.exit(_execute(presented, bundle or receipts[0].parent, program(engine, opa)))
+                host = chosen(engine, opa, SystemEntropy())
+                sys.exit(_execute(presented, bundle or receipts[0].parent, engine, host))
         elif executed:
             raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
         else:
@@ -263,12 +264,11 @@ class Presented:
     values: Path
 
 
-def _execute(presented: Sequence[Presented], bundles: Path, opa: Path | None) -> int:
+def _execute(presented: Sequence[Presented], bundles: Path, engine: str, host: Callable[[], Host]) -> int:
     """Evaluate decisions again, tell what they came to, and return the exit code. `bundles` is a bundle, or a folder
     of bundles by digest."""
-    engine = "opa" if opa is not None else "embedded"
     with bar(len(presented)) as progress:
-        told = asyncio.run(_executed([_decision(each) for each in presented], bundles, opa, progress))
+        told = asyncio.run(_executed([_decision(each) for each in presented], bundles, host, progress))
     for name, said in told:
         click.echo(f"{name}: {said}", err=True)
     as_recorded = len(presented) - len(told)
@@ -276,19 +276,16 @@ def _execute(presented: Sequence[Presented], bundles: Path, opa: Path | None) ->
     return WRONG if told else 0
 
 
-def _decision(files: Presented) -> tuple[str, RecordedDecision | NotReplayable]:
+def _decision(files: Presented) -> tuple[Mapping[str, Any], RecordedDecision | NotReplayable]:
     record = parsed(files.record)
     name, values = opened_file.read(files.values.read_bytes()) if files.values.is_file() else (record["id"], {})
     if name != record["id"]:
-        return record["id"], NotReplayable("replay.altered")
-    return record["id"], replay.opened(record, values)
+        return record, NotReplayable("replay.altered")
+    return record, recorded(record, values)
 
 
 async def _executed(
-    decisions: Sequence[tuple[str, RecordedDecision | NotReplayable]],
-    bundles: Path,
-    opa: Path | None,
-    progress: Progress,
+    found: Decisions, bundles: Path, host: Callable[[], Host], progress: Progress
 ) -> list[tuple[str, str]]:
     """What is to be said of those that did not come to what was recorded."""
 
@@ -297,23 +294,11 @@ async def _executed(
         return file.read_bytes() if file.is_file() else None
 
     told: list[tuple[str, str]] = []
-    async with policies(artefact, SystemEntropy(), opa) as found:
-        for start in range(0, len(decisions), TOGETHER):
-            some = decisions[start : start + TOGETHER]
-            results = await reexecute(found, [decision for _, decision in some])
-            told += [
-                (name, said)
-                for (name, each), result in zip(some, results, strict=True)
-                if (said := _said(each, result))
-            ]
-            progress(len(some))
+    async with policies(artefact, host) as kept:
+        async for record, said in replayed(found, kept):
+            if isinstance(said, NotReplayable):
+                told.append((record["id"], f"{said.code}: not re-executed. {NOT_REPLAYABLE[said.code]}"))
+            elif said:
+                told.append((record["id"], f"replay.differs: {said}"))
+            progress(1)
     return told
-
-
-def _said(decision: RecordedDecision | NotReplayable, result: Reexecuted | NotReplayable) -> str:
-    """Nothing, of a decision that came to what was recorded."""
-    if isinstance(result, NotReplayable):
-        return f"{result.code}: not re-executed. {NOT_REPLAYABLE[result.code]}"
-    if result.same or isinstance(decision, NotReplayable):
-        return ""
-    return f"replay.differs: {differences(result.outcome, decision.record)}"

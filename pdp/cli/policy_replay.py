@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,8 @@ import click
 
 from pdp import __version__
 from pdp.authoring.check import check_folder
-from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, compare, replayed
-from pdp.authoring.reexecution import differences, policies, program
+from pdp.authoring.policy_change import Rows, chosen, decisions, loaded, policies, replayed
+from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, difference
 from pdp.cli.audit import bar, named, store_reader
 from pdp.cli.commands import Duration, archive_option
 from pdp.core.approvals.text_safety import visible
@@ -28,7 +28,7 @@ from pdp.core.digest import Json
 from pdp.core.forecast import Forecast
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import shipped_rego
-from pdp.ports import LoadedPolicy
+from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy
 from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, Opened
 from pdp.store.reading import StoreReader
@@ -53,7 +53,7 @@ _tenant = click.option("--tenant", default=None, help="Only the decisions of thi
 @click.command()
 @_store
 @_config
-@click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
+@click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")
 @click.option("--since", type=Duration("hd", "7d"), help="Instead: the last hours or days of the log, like 7d.")
 @_tenant
 @_engine
@@ -64,7 +64,7 @@ def replay(
     *,
     store: Path | None,
     config: Path | None,
-    decisions: tuple[str, ...],
+    names: tuple[str, ...],
     since: int | None,
     tenant: str | None,
     engine: str,
@@ -80,16 +80,14 @@ def replay(
     be evaluated.
     """
     _one_of(store, config)
-    if bool(decisions) == (since is not None):
+    if bool(names) == (since is not None):
         raise click.UsageError("Give either --decision or --since.")
-    with store_reader(store, config, archive) as reader, bar(reader.size() if since else len(decisions)) as progress:
+    with store_reader(store, config, archive) as reader, bar(reader.size() if since else len(names)) as progress:
         if since is not None:
-            rows: Iterable[tuple[bytes, Opened]] = reader.since(
-                reader.newest_ns() - since * NS, ("decision",), progress
-            )
+            rows: Rows = reader.since(reader.newest_ns() - since * NS, ("decision",), progress)
         else:
-            rows = [_decision(reader, name) for name in decisions]
-        told, left_out, done = asyncio.run(_replayed(reader, _of(rows, tenant), program(engine, opa)))
+            rows = [_decision(reader, name) for name in names]
+        told, left_out, done = asyncio.run(_replayed(reader, _of(rows, tenant), chosen(engine, opa, SystemEntropy())))
         releases = _releases(reader, left_out)
     codes = Counter(code for code, _ in left_out)
     if as_json:
@@ -111,20 +109,20 @@ def replay(
 
 
 async def _replayed(
-    reader: StoreReader, rows: Iterable[tuple[bytes, Opened]], opa: Path | None
+    reader: StoreReader, rows: Rows, host: Callable[[], Host]
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]], int]:
     """What came out otherwise, code and boot of what could not be evaluated, and how many could."""
     told: list[tuple[str, str]] = []
     left_out: list[tuple[str, str]] = []
     done = 0
-    async with policies(reader.artefact, SystemEntropy(), opa) as kept:
-        async for record, result in replayed(rows, kept):
-            if isinstance(result, NotReplayable):
-                left_out.append((result.code, record["boot"]))
+    async with policies(reader.artefact, host) as kept:
+        async for record, said in replayed(decisions(rows), kept):
+            if isinstance(said, NotReplayable):
+                left_out.append((said.code, record["boot"]))
                 continue
             done += 1
-            if not result.same:
-                told.append((record["id"], differences(result.outcome, record)))
+            if said:
+                told.append((record["id"], said))
     return told, left_out, done
 
 
@@ -181,7 +179,7 @@ def diff(
     bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
     with store_reader(store, config, archive) as reader, bar(reader.size()) as progress:
         rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
-        found = asyncio.run(_compared(_of(rows, tenant), bundles, program(engine, opa)))
+        found = asyncio.run(_compared(_of(rows, tenant), bundles, chosen(engine, opa, SystemEntropy())))
         shown = {each.subject: str(named(each.subject, reader)) if names else each.subject for each in found.changed}
     digests = tuple(RECORDED if each is None else each.digest for each in bundles)
     if as_json:
@@ -191,20 +189,11 @@ def diff(
     sys.exit(_exit(found.compared, bool(found.changed)))
 
 
-async def _compared(
-    rows: Iterable[tuple[bytes, Opened]], bundles: tuple[Bundle | None, Bundle], opa: Path | None
-) -> Comparison:
+async def _compared(rows: Rows, bundles: tuple[Bundle | None, Bundle], host: Callable[[], Host]) -> Comparison:
+    old, new = bundles
     async with AsyncExitStack() as stack:
-        loaded: list[LoadedPolicy | None] = []
-        for bundle in bundles:
-            host = await stack.enter_async_context(policies(lambda _: None, SystemEntropy(), opa))
-            made = None if bundle is None else await host.load(bundle)
-            if isinstance(made, NotReplayable):
-                raise click.ClickException(f"{made.code}: {NOT_REPLAYABLE[made.code]}")
-            loaded.append(made)
-        before, after = loaded
-        assert after is not None  # noqa: S101 - NEW is a folder
-        return await compare(rows, before, after)
+        before = None if old is None else await stack.enter_async_context(loaded(old, host))
+        return await difference(rows, before, await stack.enter_async_context(loaded(new, host)))
 
 
 def _bundle(folder: Path) -> Bundle:
@@ -224,7 +213,7 @@ def _decision(reader: StoreReader, name: str) -> tuple[bytes, Opened]:
     return found
 
 
-def _of(rows: Iterable[tuple[bytes, Opened]], tenant: str | None) -> Iterable[tuple[bytes, Opened]]:
+def _of(rows: Rows, tenant: str | None) -> Rows:
     return rows if tenant is None else (row for row in rows if json.loads(row[0])["tenant"] == tenant)
 
 

@@ -1,8 +1,7 @@
 """The counterfactual search of explanations: the smallest sets of facts whose change would allow a
 denied call. Pure.
 
-The search is sans-I/O: a generator that yields documents to evaluate and is sent their outcomes. It
-is bounded, in size and in evaluations, and says when it gives up.
+The evaluation is an argument. The search is bounded, in size and in evaluations, and says when it gives up.
 
 Alternative values of a fact are taken from the document itself, the organisation's data and the
 literals of its packs: values that policy knows, not all that there are.
@@ -13,8 +12,9 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
@@ -72,65 +72,34 @@ class SearchResult:
     evaluations: int
 
 
-Search = Generator[list[dict[str, Any]], list[Outcome], SearchResult]
+Evaluate = Callable[[list[dict[str, Any]]], Awaitable[Sequence[Outcome]]]  # documents to their outcomes, in order
 
 
-def search(document: Document, base: Outcome, steps: Sequence[Step], budget: int) -> Search:
-    """Look for sets of at most MAX_SIZE steps, smallest first, within `budget` evaluations.
-
-    Yields documents, is sent their outcomes in order, returns what it found.
-    """
-    state = _SearchState(document, base, budget, rest=tuple(steps))
+async def search(
+    document: Document, base: Outcome, steps: Sequence[Step], budget: int, evaluate: Evaluate
+) -> SearchResult:
+    """Look for sets of at most MAX_SIZE steps, smallest first, within `budget` evaluations. Of larger sets those of
+    steps that alone took a reason away come first."""
+    helpful, rest, tried = list[Step](), list(steps), 0
+    waits: dict[int, list[tuple[Step, ...]]] = defaultdict(list)  # sets that end a wait, by size
     for size in range(1, MAX_SIZE + 1):
-        for sets in _chunks(_compatible([*state.answered[size], *_sets(size, state.helpful, state.rest)])):
-            room = sets[: budget - state.tried]
-            if room:
-                state.take(room, (yield [apply(document, chosen) for chosen in room]))
+        allowing, lessened = list[tuple[Step, ...]](), list[Step]()
+        for sets in _chunks(_compatible(chain(waits[size], _sets(size, helpful, rest)))):
+            room = sets[: budget - tried]
+            outcomes = await evaluate([apply(document, chosen) for chosen in room]) if room else ()
+            tried += len(room)
+            said = list(zip(room, outcomes, strict=True))
+            allowing += [chosen for chosen, outcome in said if outcome.effect is Effect.ALLOW]
+            lessened += [chosen[0] for chosen, outcome in said if _reasons(base) - _reasons(outcome)]
+            for ended in (_answered(document, *each) for each in said):
+                waits[min(len(ended), MAX_SIZE + 1)].append(ended)
             if len(room) < len(sets):
-                return state.found(incomplete=True)
-        if state.allowing:
-            return state.found(incomplete=len(state.allowing) > MAX_SETS)
-        state.sort(size)
-    return state.found(incomplete=len(steps) > MAX_SIZE or bool(state.answered[MAX_SIZE + 1]))
-
-
-@dataclass(slots=True)
-class _SearchState:
-    """The state of a search. `helpful` are steps that alone took a reason away: sets of them are tried first."""
-
-    document: Document
-    base: Outcome
-    budget: int
-    rest: tuple[Step, ...]
-    helpful: tuple[Step, ...] = ()
-    tried: int = 0
-    allowing: list[tuple[Step, ...]] = field(default_factory=list)
-    lessened: list[Step] = field(default_factory=list)
-    # sets that end a wait, by size
-    answered: dict[int, list[tuple[Step, ...]]] = field(
-        default_factory=lambda: {size: [] for size in range(1, MAX_SIZE + 2)}
-    )
-
-    def take(self, sets: Sequence[tuple[Step, ...]], outcomes: Sequence[Outcome]) -> None:
-        """The outcomes of these sets."""
-        self.tried += len(sets)
-        for chosen, outcome in zip(sets, outcomes, strict=True):
-            if outcome.effect is Effect.ALLOW:
-                self.allowing.append(chosen)
-            elif outcome.effect is Effect.PENDING:
-                _answer(self.document, chosen, outcome, self.answered)
-            if _reasons(self.base) - _reasons(outcome):
-                self.lessened.append(chosen[0])
-
-    def sort(self, size: int) -> None:
-        """After the single steps: which of them did something."""
+                return SearchResult(_shown(document, allowing), incomplete=True, evaluations=tried)
+        if allowing:
+            return SearchResult(_shown(document, allowing), len(allowing) > MAX_SETS, tried)
         if size == 1:
-            steps = self.rest
-            self.helpful = tuple(step for step in steps if any(step is other for other in self.lessened))
-            self.rest = tuple(step for step in steps if not any(step is other for other in self.lessened))
-
-    def found(self, *, incomplete: bool) -> SearchResult:
-        return SearchResult(_shown(self.document, self.allowing), incomplete, self.tried)
+            helpful, rest = lessened, [step for step in steps if not any(step is other for other in lessened)]
+    return SearchResult((), len(steps) > MAX_SIZE or bool(waits[MAX_SIZE + 1]), tried)
 
 
 def _reasons(outcome: Outcome) -> set[tuple[str, str]]:
@@ -164,22 +133,22 @@ def _chunks(sets: Iterable[tuple[Step, ...]]) -> Iterator[list[tuple[Step, ...]]
         yield chunk
 
 
-def _answer(
-    document: Document, chosen: tuple[Step, ...], outcome: Outcome, answered: dict[int, list[tuple[Step, ...]]]
-) -> None:
-    """A call that would wait is allowed when what it waits for is answered: that is a fact too. What only a judge
-    can answer is left out: its verdict is not a fact that a person sets."""
-    if any(requirement.get("kind") == "judge" for requirement in outcome.requirements):
-        return
+def _answered(document: Document, chosen: tuple[Step, ...], outcome: Outcome) -> tuple[Step, ...]:
+    """A call that would wait is allowed when what it waits for is answered: that is a fact too. Nothing where none
+    waits, or only a judge can answer: its verdict is not a fact that a person sets."""
+    judged = any(requirement.get("kind") == "judge" for requirement in outcome.requirements)
+    if outcome.effect is not Effect.PENDING or judged:
+        return ()
     digest = document["call"]["digest"] or _CALL
     also = (("/call/digest", digest),)
     until = document["time"]["ns"] + HELD_NS
-    steps = tuple(
-        Step("add", "/evidence", dict(answer(requirement, digest, "met", until)), also)
-        for requirement in outcome.requirements
+    return (
+        *chosen,
+        *(
+            Step("add", "/evidence", dict(answer(requirement, digest, "met", until)), also)
+            for requirement in outcome.requirements
+        ),
     )
-    size = min(len(chosen) + len(steps), MAX_SIZE + 1)
-    answered[size].append((*chosen, *steps))
 
 
 def apply(document: Document, steps: Iterable[Step]) -> dict[str, Any]:

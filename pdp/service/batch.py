@@ -29,9 +29,8 @@ from pdp.core.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
 from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide, overtaken
 from pdp.service.decision import Decision
-from pdp.service.evaluate import settle
+from pdp.service.evaluate import KnownEvidence, settle
 from pdp.service.shares import Turn
-from pdp.service.simulate import KnownEvidence
 from pdp.service.state import Snapshot
 
 RPC = "DecideBatch"

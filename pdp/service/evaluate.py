@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
-from pdp.core.approvals.call import SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.digest import Json
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.evidence import Evidence, well_formed
 from pdp.core.facts import Facts
@@ -14,6 +16,23 @@ from pdp.service.decision import Decision
 
 log = logging.getLogger("pdp.policy")
 MAX_ROUNDS = 8  # stages that can be answered at once within one call
+
+
+class KnownEvidence:
+    """Stored evidence only; none is requested."""
+
+    def __init__(self, source: EvidenceSource) -> None:
+        self._source = source
+
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """See the port."""
+        return await self._source.known(asked, at_ns)
+
+    async def gather(
+        self, _asked: CallContext, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """Nobody."""
+        return ()
 
 
 async def evaluate(

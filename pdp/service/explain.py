@@ -26,7 +26,7 @@ from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
 from pdp.core.events import Explained
 from pdp.core.explain import FiredRule, withheld, withheld_in, withheld_text
-from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.policy import Bundle
 from pdp.core.request import ANY_TENANT, Ask, Caller
 from pdp.core.stored import RecordRef, StoredRecord
@@ -35,10 +35,10 @@ from pdp.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
-from pdp.service.evaluate import settle
+from pdp.service.evaluate import KnownEvidence, settle
 from pdp.service.facts import FactBuilder
-from pdp.service.replay import RecordedDecision, replay, same
-from pdp.service.simulate import ExplainedCase, KnownEvidence, search
+from pdp.service.replay import ComparedAnswer, RecordedDecision, evaluated, failed
+from pdp.service.simulate import ExplainedCase, search
 from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
@@ -140,10 +140,11 @@ class Explain:
         document, pinned = await self._document(stored, record), record["policy"]["digest"]
         async with self._policy(pinned) as policy:
             recorded = RecordedDecision(record, document)
-            outcome, answer = await replay(policy, recorded)
+            outcome, answer = await _replayed(policy, recorded)
             case = ExplainedCase(policy, document, outcome, recorded.supported, answer)
             found = await self._explained(case, find_changes, caller)
-        found = replace(found, reproduced=same(outcome, record), explained=stored.ref)
+        same = ComparedAnswer.of(outcome) == ComparedAnswer.recorded(record)
+        found = replace(found, reproduced=same, explained=stored.ref)
         target = (record["server"]["id"] or "", record["target"]["key"] or "")
         return found, (stored.tenant, _entry(caller, decision_id, target, found))
 
@@ -154,16 +155,20 @@ class Explain:
         snapshot = self.state.snapshot()
         identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
         decision = Decision(ask, caller, identity, snapshot, at_ns)
-        await self.facts.prepare(decision)
-        decision.stored = await self.store.for_call(decision.keys)
-        self.facts.build(decision)
-        self.facts.release(decision)  # a salt that nothing will be stored with
-        await settle(decision, KnownEvidence(self.evidence))
+        await self.suppose(decision)
         supported = frozenset(ask.supported_obligations)
         case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported, decision.said)
         found = await self._explained(case, find_changes, caller)
         target = (decision.target.server, decision.target.key)
         return found, (caller.tenant, _entry(caller, "", target, found))
+
+    async def suppose(self, decision: Decision) -> None:
+        """Evaluate a request as if it were asked, by what evidence there is; nobody is asked for more."""
+        await self.facts.prepare(decision)
+        decision.stored = await self.store.for_call(decision.keys)
+        self.facts.build(decision)
+        self.facts.release(decision)  # a salt that nothing will be stored with
+        await settle(decision, KnownEvidence(self.evidence))
 
     async def _document(self, stored: StoredRecord, record: Mapping[str, Any]) -> bytes:
         """The input document of a recorded decision, which must be the one that the record is committed to."""
@@ -206,7 +211,7 @@ class Explain:
         rules = await self._fired(case, document) if document else ()
         found = None
         if find_changes and outcome.effect is Effect.DENY and document:
-            if any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons):
+            if failed(outcome):
                 found = changes.SearchResult((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
                 bundle = Bundle.from_bytes(case.policy.artefact)
@@ -258,6 +263,16 @@ class Explain:
             log.warning("%s: %s %s", fault.code, fault.message, fault.detail)
             return tuple(fired)
         return tuple(replace(rule, file=file, line=line) for rule, (file, line) in zip(fired, places, strict=True))
+
+
+async def _replayed(policy: LoadedPolicy, decision: RecordedDecision) -> tuple[Outcome, bytes]:
+    """A decision evaluated again: its outcome and the engine's answer. A failure of the engine denies."""
+    gates = (each for each in decision.record["reasons"] if each["rule"] == "pdp.gate")
+    advice = {each["code"]: each["message"] for each in gates if each["message"]}
+    try:
+        return await evaluated(policy, json.loads(decision.document), decision.supported, advice)
+    except EngineFault as fault:
+        return denied(fault.code, "The policy could not be evaluated; the operator's log says why."), b""
 
 
 def _explanation(

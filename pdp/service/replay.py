@@ -1,4 +1,4 @@
-"""Replays: recorded decisions, evaluated again. Pure but for the engine; they change nothing.
+"""Documents that a policy is asked about again, or instead of another one. Pure but for the engine; nothing changes.
 
 What a decision rested on is its input document, which the record is committed to, and the policy bundle, which the
 record names by digest. Of neither is anything believed that does not fit the record.
@@ -17,9 +17,9 @@ from pdp.core.errors import EngineFault
 from pdp.core.outcome import Outcome, conclude, denied, read
 from pdp.core.record import cut
 from pdp.ports import LoadedPolicy
-from pdp.service.simulate import evaluated
 
 UNSUPPORTED = "obligation.unsupported"
+_NOBODY: Mapping[str, str] = {}
 _COMMITTED = ("input", "arguments")
 # what the service denies for, and a policy that does it is no better for being tried elsewhere
 _OF_THE_POLICY = frozenset({"policy.error", "policy.undefined", "policy.not_a_decision", "policy.timeout"})
@@ -39,11 +39,6 @@ class RecordedDecision:
     def id(self) -> str:
         """The decision id."""
         return str(self.record["id"])
-
-    @property
-    def policy(self) -> str:
-        """The digest of the bundle that decided."""
-        return str(self.record["policy"]["digest"])
 
     @property
     def supported(self) -> frozenset[str] | None:
@@ -118,16 +113,6 @@ def commitment_of(path: str, values: Opened) -> str:
     return commitment(salt, path, value)
 
 
-async def replay(policy: LoadedPolicy, decision: RecordedDecision) -> tuple[Outcome, bytes]:
-    """Evaluate a decision again: its outcome and the engine's answer. A failure of the engine denies."""
-    record = decision.record
-    advice = {r["code"]: r["message"] for r in record["reasons"] if r["rule"] == "pdp.gate" and r["message"]}
-    try:
-        return await evaluated(policy, decision.document, decision.supported, advice)
-    except EngineFault as fault:
-        return denied(fault.code, "The policy could not be evaluated; the operator's log says why."), b""
-
-
 @dataclass(frozen=True, slots=True)
 class ComparedAnswer:
     """What a policy answers, as far as it is compared with another's."""
@@ -137,19 +122,17 @@ class ComparedAnswer:
     requirements: frozenset[bytes]
     obligations: frozenset[bytes]
 
-    @staticmethod
-    def recorded(record: Mapping[str, Any]) -> ComparedAnswer:
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> ComparedAnswer:
         """What a record says."""
         reasons = frozenset((r["code"], r["rule"]) for r in record["reasons"])
-        parts = (frozenset(map(canonical, record[name])) for name in ("requirements", "obligations"))
-        return ComparedAnswer(record["effect"], reasons, *parts)
+        return cls(record["effect"], reasons, *map(_set, (record["requirements"], record["obligations"])))
 
-    @staticmethod
-    def of(outcome: Outcome) -> ComparedAnswer:
+    @classmethod
+    def of(cls, outcome: Outcome) -> ComparedAnswer:
         """What an evaluation came to."""
         reasons = frozenset((r.code, r.rule) for r in outcome.reasons)
-        parts = (frozenset(canonical(dict(e)) for e in each) for each in (outcome.requirements, outcome.obligations))
-        return ComparedAnswer(outcome.effect.value, reasons, *parts)
+        return cls(outcome.effect.value, reasons, *map(_set, (outcome.requirements, outcome.obligations)))
 
     def part_changed(self, after: ComparedAnswer) -> str:
         """The first part that another policy says otherwise; "" where it says the same."""
@@ -171,19 +154,29 @@ def under(policy: LoadedPolicy, document: bytes) -> dict[str, Any]:
     return told
 
 
+async def evaluated(
+    policy: LoadedPolicy,
+    document: Mapping[str, Any],
+    supported: frozenset[str] | None = None,
+    advice: Mapping[str, str] = _NOBODY,
+) -> tuple[Outcome, bytes]:
+    """What a policy says of a document, evaluated anew, and its engine's answer. Raises EngineFault."""
+    asked = EngineQuery.of(document, advice, fresh=True)
+    answer = await policy.engine.evaluate(asked)
+    if supported is None:
+        supported = frozenset(str(each["kind"]) for each in read(decision_of(answer)).obligations)
+    return conclude(asked, answer, supported), answer
+
+
 async def reevaluated(policy: LoadedPolicy, document: Mapping[str, Any], supported: frozenset[str] | None) -> Outcome:
-    """What a policy says of a document; one that cannot evaluate it denies. Raises EngineFault where that is not the
+    """The outcome alone; a policy that cannot evaluate a document denies. Raises EngineFault where that is not the
     policy's doing."""
-    asked = EngineQuery.of(document, {}, fresh=True)
     try:
-        said = await policy.engine.evaluate(asked)
+        return (await evaluated(policy, document, supported))[0]
     except EngineFault as fault:
         if fault.code in _OF_THE_POLICY:
             return denied(fault.code)
         raise
-    if supported is None:
-        supported = frozenset(str(each["kind"]) for each in read(decision_of(said)).obligations)
-    return conclude(asked, said, supported)
 
 
 def by_service(record: Mapping[str, Any]) -> bool:
@@ -196,16 +189,8 @@ def failed(outcome: Outcome) -> bool:
     return any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons)
 
 
-def same(outcome: Outcome, record: Mapping[str, Any]) -> bool:
-    """Whether a replay came to what was recorded: effect, reasons, requirements, obligations."""
-    reasons = {(r.code, r.rule) for r in outcome.reasons} == {(r["code"], r["rule"]) for r in record["reasons"]}
-    requirements = _set(outcome.requirements) == _set(record["requirements"])
-    obligations = _set(outcome.obligations) == _set(record["obligations"])
-    return outcome.effect.value == record["effect"] and reasons and requirements and obligations
-
-
-def _set(elements: Iterable[Mapping[str, Any]]) -> list[bytes]:
-    return sorted(canonical(dict(each)) for each in elements)
+def _set(elements: Iterable[Mapping[str, Any]]) -> frozenset[bytes]:
+    return frozenset(canonical(dict(each)) for each in elements)
 
 
 def _unsupported(record: Mapping[str, Any]) -> bool:

@@ -14,9 +14,7 @@ from pdp.core.request import Ask, Caller, Credential
 from pdp.fair_limiter import OverloadedError
 from pdp.service.admission import require_server
 from pdp.service.decision import Decision
-from pdp.service.evaluate import settle
 from pdp.service.explain import Explain
-from pdp.service.simulate import KnownEvidence
 from pdp.service.state import Snapshot
 
 TOGETHER = 16  # evaluated at once
@@ -83,12 +81,7 @@ class Supposition:
         at_ns: int,
         known: Mapping[tuple[Credential, str], Identity],
     ) -> bool:
-        facts = self.explain.facts
         decision = Decision(ask, caller, known[ask.credential, ask.target.server], snapshot, at_ns)
-        await facts.prepare(decision)
-        decision.stored = await self.explain.store.for_call(decision.keys)
-        facts.build(decision)
-        facts.release(decision)  # a salt that nothing will be stored with
-        await settle(decision, KnownEvidence(self.explain.evidence))
+        await self.explain.suppose(decision)
         self.explain.kills.note(caller, decision.outcome, at_ns)
         return decision.outcome.effect is Effect.ALLOW

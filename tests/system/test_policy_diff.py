@@ -18,14 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 from support.week import DAYS, Week, pass_week, policy
 
-from pdp.authoring.policy_diff import Comparison, compare, replayed
-from pdp.authoring.reexecution import Reexecuted, policies
+from pdp.authoring.policy_change import decisions, policies, replayed
+from pdp.authoring.policy_diff import Comparison, difference
 from pdp.cli.audit import store_reader
 from pdp.cli.main import cli
 from pdp.core.digest import canonical
 from pdp.policy.bundle import named_by_digest
 from pdp.ports import LoadedPolicy
-from pdp.runtime.environment import SystemEntropy
 from pdp.service.replay import NotReplayable, commitment_of
 
 SEED = int(os.environ.get("WEEK", "14"))
@@ -187,17 +186,16 @@ def test_a_decision_of_before_a_fact_became_required(weeks: Weeks) -> None:
     opened = dict(values) | {"input": (values["input"][0], canonical(document))}
     record["input"], record["policy"]["digest"] = commitment_of("input", opened), then.digest
 
-    async def both() -> tuple[Reexecuted | NotReplayable, Comparison]:
+    async def both() -> tuple[str | NotReplayable, Comparison]:
         row = (canonical(record), opened)
-        async with policies({then.digest: then.to_bytes()}.get, SystemEntropy()) as found:
-            ((_, again),) = [each async for each in replayed([row], found)]
+        async with policies({then.digest: then.to_bytes()}.get) as found:
+            ((_, again),) = [each async for each in replayed(decisions([row]), found)]
             newer = await found.load(now)
             assert isinstance(newer, LoadedPolicy)
-            return again, await compare([row], None, newer)
+            return again, await difference([row], None, newer)
 
     again, compared = asyncio.run(both())
-    assert isinstance(again, Reexecuted)
-    assert again.same
+    assert again == ""
     assert (compared.compared, compared.changed, compared.left_out) == (0, [], {"replay.schema": 1})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Callable
@@ -61,15 +62,11 @@ Policy = Callable[[dict[str, Any]], Outcome]
 
 
 def run(asked: dict[str, Any], steps: Any, policy: Policy, budget: int = 600) -> SearchResult:
-    searching = search(asked, policy(asked), steps, budget)
-    outcomes: Any = None
-    while True:
-        try:
-            documents = next(searching) if outcomes is None else searching.send(outcomes)
-        except StopIteration as done:
-            return done.value
+    async def evaluate(documents: list[dict[str, Any]]) -> list[Outcome]:
         assert documents
-        outcomes = [policy(d) for d in documents]
+        return [policy(each) for each in documents]
+
+    return asyncio.run(search(asked, policy(asked), steps, budget, evaluate))
 
 
 def within(limit: int) -> Policy:

@@ -10,7 +10,7 @@ import pytest
 
 from pdp.core.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
-from pdp.service.replay import NotReplayable, RecordedDecision, by_service, opened, same
+from pdp.service.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened
 
 SALT = bytes(range(32))
 DOCUMENT: dict[str, Any] = {
@@ -107,5 +107,7 @@ def test_what_the_service_denied() -> None:
     ],
 )
 def test_differences(change: Mapping[str, Any]) -> None:
-    assert same(ALLOW, RECORD)
-    assert not same(ALLOW, {**RECORD, **change})
+    answer = ComparedAnswer.of(ALLOW)
+    assert answer == ComparedAnswer.recorded(RECORD)
+    other = ComparedAnswer.recorded({**RECORD, **change})
+    assert answer.part_changed(other) == next(iter(change))
