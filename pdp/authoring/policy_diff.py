@@ -48,7 +48,7 @@ class Comparison:
     judged: int = 0  # calls that the new policy would ask a judge about, which was not asked then
     asked: Counter[str] = field(default_factory=Counter)  # votes that people were asked for in that time, by group
     before: Forecast | None = None
-    after: Forecast | None = None
+    after: Forecast = field(default_factory=Forecast)
     _events: list[Mapping[str, Any]] = field(default_factory=list)  # of people's requests and grants
     _widened: set[str] = field(default_factory=set)  # grants that are not for the same arguments only
 

@@ -11,8 +11,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,8 +26,6 @@ from pdp.cli.audit import bar, named, store_reader
 from pdp.cli.commands import Duration, archive_option
 from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
-from pdp.core.digest import Json
-from pdp.core.forecast import Forecast
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import Host
@@ -91,7 +91,7 @@ def replay(
         releases = _releases(reader, left_out)
     codes = Counter(code for code, _ in left_out)
     if as_json:
-        found: Mapping[str, Json] = {
+        found = {
             "schema": "pdp.policy-replay/1",
             "replayed": done,
             "differ": [{"decision": name, "difference": said} for name, said in told],
@@ -269,18 +269,17 @@ def _print(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, s
 
 
 def _print_forecast(found: Comparison) -> None:
-    groups = {each.group: each for each in found.after.groups} if found.after else {}
-    before = {each.group: each for each in found.before.groups} if found.before else {}
-    if not groups and not before and not found.asked:
+    new, old = found.after.groups, found.before.groups if found.before else {}
+    if not new and not old and not found.asked:
         click.echo("votes      people are asked nothing")
         return
     click.echo("votes a day: asked then, forecast for OLD, forecast for NEW")
-    for group in sorted({*groups, *before, *found.asked}):
-        old = f"{before[group].mean:.1f}" if group in before else "-" if found.before is None else "0.0"
-        new = groups.get(group)
-        said = f"{new.mean:.1f} ({new.low:.1f} to {new.high:.1f})" if new else "0.0"
-        click.echo(f"  {group}  {found.asked[group] / found.days:.1f}  {old}  {said}")
-    rests = found.after.settled if found.after else 0
+    for group in sorted({*new, *old, *found.asked}):
+        then = "-" if found.before is None else f"{old[group].mean:.1f}" if group in old else "0.0"
+        votes = new.get(group)
+        said = f"{votes.mean:.1f} ({votes.low:.1f} to {votes.high:.1f})" if votes else "0.0"
+        click.echo(f"  {group}  {found.asked[group] / found.days:.1f}  {then}  {said}")
+    rests = found.after.settled_requests
     click.echo(
         f"  by how {rests} recorded requests went"
         if rests
@@ -288,7 +287,7 @@ def _print_forecast(found: Comparison) -> None:
     )
 
 
-def _facts(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, str]) -> dict[str, Json]:
+def _facts(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, str]) -> dict[str, Any]:
     return {
         "schema": "pdp.policy-diff/1",
         "old": digests[0],
@@ -297,34 +296,12 @@ def _facts(found: Comparison, digests: tuple[str, ...], subjects: Mapping[str, s
         "last_ns": found.last_ns,
         "days": found.days,
         "compared": found.compared,
-        "changed": [
-            {
-                "decision": each.decision,
-                "part": each.part,
-                "before": each.before,
-                "after": each.after,
-                "rules": list(each.rules),
-                "target": each.target,
-                "subject": subjects[each.subject],
-            }
-            for each in found.changed
-        ],
+        "changed": [{**asdict(each), "subject": subjects[each.subject]} for each in found.changed],
         "judge": found.judged,
         "not_replayable": dict(sorted(found.left_out.items())),
         "votes_a_day": {
             "asked": {group: votes / found.days for group, votes in sorted(found.asked.items())},
-            "old": _votes(found.before),
-            "new": _votes(found.after),
+            "old": None if found.before is None else asdict(found.before),
+            "new": asdict(found.after),
         },
-    }
-
-
-def _votes(made: Forecast | None) -> Json:
-    if made is None:
-        return None
-    return {
-        "groups": {each.group: {"mean": each.mean, "low": each.low, "high": each.high} for each in made.groups},
-        "requests": made.requests,
-        "calls": made.calls,
-        "settled_requests": made.settled,
     }

@@ -347,7 +347,6 @@ class _Simulation:
 class GroupForecast:
     """Votes of one group a day: the mean of the runs, and the span of nine in ten of them."""
 
-    group: str
     mean: float
     low: float
     high: float
@@ -357,10 +356,10 @@ class GroupForecast:
 class Forecast:
     """What a policy asks people for, a day."""
 
-    groups: tuple[GroupForecast, ...]
-    requests: float
-    calls: int  # that need people at all
-    settled: int  # recorded requests that this rests on
+    groups: Mapping[str, GroupForecast] = field(default_factory=dict)
+    requests: float = 0.0
+    calls: int = 0  # that need people at all
+    settled_requests: int = 0  # recorded requests that this rests on
 
 
 def forecast(
@@ -370,13 +369,13 @@ def forecast(
     habits = Habits(found)
     asking = [call for call in calls if call.stages]
     runs = [_Simulation(habits, draw).run(asking) for draw in draws]
-    groups = []
+    groups = {}
     for group in sorted({group for run in runs for group in run.votes}):
         votes = sorted(run.votes[group] / days for run in runs)
         edge = len(votes) // 20
-        groups.append(GroupForecast(group, sum(votes) / len(votes), votes[edge], votes[-1 - edge]))
+        groups[group] = GroupForecast(sum(votes) / len(votes), votes[edge], votes[-1 - edge])
     requests = sum(run.requests for run in runs) / len(runs) / days
-    return Forecast(tuple(groups), requests, len(asking), len(found))
+    return Forecast(groups, requests, len(asking), len(found))
 
 
 def asks_people(requirements: Iterable[Mapping[str, Any]]) -> bool:

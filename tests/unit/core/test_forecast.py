@@ -43,7 +43,7 @@ def asked(calls: Sequence[WantedCall], *found: SettledRequest, days: float = 1.0
 
 
 def votes(calls: Sequence[WantedCall], *found: SettledRequest) -> dict[str, float]:
-    return {group.group: group.mean for group in asked(calls, *found).groups}
+    return {name: group.mean for name, group in asked(calls, *found).groups.items()}
 
 
 def at(minutes: int, **fields: Any) -> WantedCall:
@@ -55,9 +55,9 @@ def test_votes_by_seat_and_day() -> None:
     assert seats_of(CONFIRM) == {SUBJECT: 1}
     assert votes([replace(CALL, stages=((TWO,),))]) == {"red": 2, "blue": 1}
     assert votes([replace(CALL, stages=((CONFIRM,), (ONE,)))]) == {SUBJECT: 1, "red": 1}
-    assert [group.mean for group in asked([CALL], days=2).groups] == [0.5]
+    assert asked([CALL], days=2).groups["red"].mean == 0.5
     nothing = asked([replace(CALL, stages=())])
-    assert (nothing.groups, nothing.calls, nothing.requests) == ((), 0, 0)
+    assert (nothing.groups, nothing.calls, nothing.requests) == ({}, 0, 0)
 
 
 def test_a_later_stage_is_opened_only_after_the_one_before() -> None:
