@@ -106,7 +106,7 @@ def no_vouching(evidence: SystemEvidence) -> CheckFinding:
 def access_reviewed(evidence: SystemEvidence) -> CheckFinding:
     """By the newest review of each tenant."""
     days, held = evidence.settings.audit.review_days, evidence.records
-    mend = "look at `pdp audit access`, and record that with `pdp audit access record` (docs/access-review.md)"
+    mend = "look at `pdp audit access`, and record that with `pdp audit access record` (docs/policy-change.md)"
     if not evidence.tenants:
         return not_applicable("no tool is registered, so none is granted", "registry")
     if held is None:

@@ -170,7 +170,7 @@ class PolicyOptions(Options):
         default_factory=dict,
         max_length=4,
         description="Folders like `folder`, by a name of yours: evaluated beside it on recorded decisions, never for "
-        "an answer. What they say otherwise is recorded (docs/shadow.md).",
+        "an answer. What they say otherwise is recorded (docs/policy-change.md).",
         examples=[{"next": "policy.next"}],
     )
 
