@@ -52,7 +52,7 @@ class Commands(click.Group):
             return super().get_command(ctx, cmd_name)
         where, _ = self._lazy[cmd_name]
         if not _installed(where):
-            return _from_source(cmd_name)
+            return _from_source(ctx, cmd_name)
         module, _, attribute = where.partition(":")
         command = getattr(import_module(module), attribute)
         if not isinstance(command, click.Command):
@@ -76,15 +76,20 @@ def _installed(where: str) -> bool:
     return not where.startswith(f"{DEVTOOLS}.") or find_spec(DEVTOOLS) is not None
 
 
-def _from_source(name: str) -> click.Command:
+def _from_source(ctx: click.Context, command: str) -> click.Command:
     """The command in an installation without the development tools: it says where they are."""
-    text = f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {name}`."
+    words = [command]
+    while ctx.parent is not None:
+        words.insert(0, str(ctx.info_name))
+        ctx = ctx.parent
+    name, make = " ".join(words), "-".join(words)
+    text = f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {make}`."
 
-    @click.command(name, help=text, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def command() -> None:
+    @click.command(command, help=text, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    def told() -> None:
         raise click.UsageError(text)
 
-    return command
+    return told
 
 
 class Duration(click.ParamType[int]):

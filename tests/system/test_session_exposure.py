@@ -12,10 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pdp.cli.sessions import sessions
-from pdp.core.errors import ConfigurationFault
-from pdp.judge_eval.exposure import DENIED, JUDGE, MISSES, NOBODY, PERSON, errs
-from pdp.judge_eval.session_exposure import (
+from devtools.sessions.exposure import (
     BALANCED,
     VARIANTS,
     CallOutcome,
@@ -26,7 +23,10 @@ from pdp.judge_eval.session_exposure import (
     floor,
     outcomes,
 )
-from pdp.judge_eval.sessions import ATTACKERS, Known, RecordedSession, SessionStep, read_sessions, replayed
+from devtools.sessions.replay import ATTACKERS, Known, RecordedSession, SessionStep, read_sessions, replayed
+from pdp.cli.sessions import sessions
+from pdp.core.errors import ConfigurationFault
+from pdp.judge_eval.exposure import DENIED, JUDGE, MISSES, NOBODY, PERSON, errs
 from pdp.registry.review import load_review
 
 CORPUS = Path(__file__).parents[1] / "corpora" / "sessions"
@@ -181,8 +181,8 @@ def test_the_cause_of_a_call() -> None:
 @pytest.mark.timeout(1800)
 def test_the_report_is_of_this_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/exposure.md is made from it; `make sessions-exposure` makes both anew, this looks at the profile alone."""
-    monkeypatch.setattr("pdp.cli.sessions.VARIANTS", {BALANCED: VARIANTS[BALANCED]})
-    monkeypatch.setattr("pdp.cli.sessions.ATTACKERS", {})
+    monkeypatch.setattr("devtools.sessions.cli.VARIANTS", {BALANCED: VARIANTS[BALANCED]})
+    monkeypatch.setattr("devtools.sessions.cli.ATTACKERS", {})
     out = tmp_path / "out.json"
     made = CliRunner().invoke(sessions, ["exposure", str(FILE), "--review", str(REVIEW), "--json", str(out)])
     assert made.exit_code == 0, made.output

@@ -15,6 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from devtools.sessions.replay import BENIGN, OUTWARD, Known, RecordedSession, replayed
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import Fault
@@ -25,7 +26,6 @@ from pdp.core.outcome import Effect, Outcome
 from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, PROFILES, errs
 from pdp.judge_eval.figures import rounded
 from pdp.judge_eval.organisation import AT_NS
-from pdp.judge_eval.sessions import BENIGN, OUTWARD, Known, RecordedSession, replayed
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import loaded_policy
