@@ -115,14 +115,9 @@ def _leave(console: Console, stage: DemoStage, server: RunningServer) -> None:
     console.print("serving; the tokens hold for an hour. In another terminal:")
     for tool in ("git_status", "git_reset"):
         console.print(f"  .venv/bin/pdp decide {_shown(stage.decide_file(tool))}", highlight=False)
-    asks = stage.world.folder / "asks"
     console.print("and to answer for somebody else, such as Carol, who may approve:")
-    for name, value in (
-        ("PDPCTL_TARGET", stage.world.socket),
-        ("PDPCTL_CALLER_TOKEN_FILE", _shown(asks / "desk.token")),
-        ("PDPCTL_TOKEN_FILE", _shown(asks / "carol.token")),
-    ):
-        console.print(f"  export {name}={value}", highlight=False, soft_wrap=True)
+    carol = f"{_shown(stage.profiles)}:carol"
+    console.print(f"  export PDPCTL_PROFILE={carol}", highlight=False, soft_wrap=True)
     console.print("  .venv/bin/pdp approvals list", highlight=False)
     console.print(f"or in a browser, signing in as whom you like: {stage.console}", highlight=False)
     console.print("Ctrl-C ends it")

@@ -83,6 +83,11 @@ class DemoStage:
     fetch_tool: Mapping[str, Json]
     console: str = ""  # its address, where there is one
 
+    @property
+    def profiles(self) -> Path:
+        """The profiles of operator, explainer and the people."""
+        return self.world.folder / "asks" / "profiles.toml"
+
     def decide_file(self, tool: str) -> Path:
         """A request that a reader can send with `pdp decide`."""
         return self.world.folder / "asks" / f"{tool}.yaml"
@@ -190,14 +195,15 @@ def scratch_repository(path: Path) -> Path:
 def _write_asks(stage: DemoStage, at_ns: int) -> None:
     folder = stage.world.folder / "asks"
     folder.mkdir()
-    _private(folder / "gateway.token", stage.world.caller_token("gateway", at_ns))
-    _private(folder / "explainer.token", stage.world.caller_token("explainer", at_ns))
-    _private(folder / "operator.token", stage.world.caller_token("operator", at_ns))
+    target, profiles = f"target = {json.dumps(stage.world.socket)}", []
+    for caller in ("gateway", "explainer", "operator", "desk"):
+        _private(folder / f"{caller}.token", stage.world.caller_token(caller, at_ns))
+        profiles.append(f'[{caller}]\n{target}\ncaller_token_file = "{caller}.token"\n')
     _private(folder / "alice.token", stage.world.token(ALICE, at_ns, lifetime_seconds=3600))
-    _private(folder / "desk.token", stage.world.caller_token("desk", at_ns))
-    for person in (CAROL, ERIN):
-        _private(folder / f"{person.id}.token", stage.world.own_token(person, at_ns, lifetime_seconds=3600))
-    _private(folder / "alice-herself.token", stage.world.own_token(ALICE, at_ns, lifetime_seconds=3600))
+    for name, person in (("alice-herself", ALICE), ("carol", CAROL), ("erin", ERIN)):
+        _private(folder / f"{name}.token", stage.world.own_token(person, at_ns, lifetime_seconds=3600))
+        profiles.append(f'[{name}]\n{target}\ntoken_file = "{name}.token"\ncaller_token_file = "desk.token"\n')
+    _private(stage.profiles, "\n".join(profiles))
     for tool in ("git_status", "git_reset"):
         (folder / f"{tool}.json").write_bytes(definition_bytes(stage.tools[tool]))
         ask = {
@@ -264,9 +270,7 @@ def switch_command(stage: DemoStage, *, engaged: bool) -> list[str]:
     """The command an operator types to stop a server, or to release it."""
     return [
         *pdp_command(), "switch", "off" if engaged else "on", "server", "git",
-        "--target", stage.world.socket,
-        "--token-file", str(stage.world.folder / "asks" / "operator.token"),
-        "--reason", "demo",
+        "--profile", f"{stage.profiles}:operator", "--reason", "demo",
     ]  # fmt: skip
 
 
@@ -293,24 +297,14 @@ def proxy_command(stage: DemoStage) -> list[str]:
     ]  # fmt: skip
 
 
-def people_command(stage: DemoStage, token: str, *arguments: str) -> list[str]:
-    """The command with which a person looks at a request or answers it; `token` names the file."""
-    asks = stage.world.folder / "asks"
-    return [
-        *pdp_command(), *arguments,
-        "--target", stage.world.socket,
-        "--token-file", str(asks / f"{token}.token"),
-        "--caller-token-file", str(asks / "desk.token"),
-    ]  # fmt: skip
+def people_command(stage: DemoStage, profile: str, *arguments: str) -> list[str]:
+    """The command with which a person looks at a request or answers it."""
+    return [*pdp_command(), *arguments, "--profile", f"{stage.profiles}:{profile}"]
 
 
 def explain_command(stage: DemoStage, decision_id: str) -> list[str]:
     """The command with which the security team asks why an answer was what it was."""
-    return [
-        *pdp_command(), "explain", decision_id, "--no-changes",
-        "--target", stage.world.socket,
-        "--token-file", str(stage.world.folder / "asks" / "explainer.token"),
-    ]  # fmt: skip
+    return [*pdp_command(), "explain", decision_id, "--no-changes", "--profile", f"{stage.profiles}:explainer"]
 
 
 def tampered(definition: Mapping[str, Json]) -> bytes:

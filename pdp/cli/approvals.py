@@ -10,9 +10,9 @@ import click
 
 from pdp.cli.commands import Commands
 from pdp.cli.connection import (
-    ApprovalConnection,
+    Connection,
     approval_id_of,
-    approval_options,
+    connected,
     id_or_code_argument,
     numbers,
     to_json,
@@ -61,10 +61,10 @@ def approvals() -> None:
 @click.option("--person", default="", help="For whom: part of the name in the directory, or an id.")
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @_JSON
-@approval_options
+@connected
 def list_(
     *,
-    connection: ApprovalConnection,
+    connection: Connection,
     states: tuple[str, ...],
     kinds: tuple[str, ...],
     server: str,
@@ -102,8 +102,8 @@ def list_(
 @click.option("--page", type=click.IntRange(1), default=1, help="Which page of its arguments, where they are many.")
 @click.option("--all", "everything", is_flag=True, help="All of its arguments.")
 @_JSON
-@approval_options
-def show(*, connection: ApprovalConnection, approval_id: str, page: int, everything: bool, as_json: bool) -> None:
+@connected
+def show(*, connection: Connection, approval_id: str, page: int, everything: bool, as_json: bool) -> None:
     """Show one request as you are to judge it. That you looked is recorded."""
     with connection.client() as client:
         response = client.get_approval(approval_id_of(client, approval_id))
@@ -127,10 +127,10 @@ def show(*, connection: ApprovalConnection, approval_id: str, page: int, everyth
 @click.option("--grant-uses", type=click.IntRange(1), help="Also let so many calls like this one through.")
 @click.option("--grant-session", is_flag=True, help="Also let calls like this one through within its session.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
-@approval_options
+@connected
 def approve(
     *,
-    connection: ApprovalConnection,
+    connection: Connection,
     approval_id: str,
     reason: str,
     yes: bool,
@@ -158,8 +158,8 @@ def approve(
 @click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
-@approval_options
-def deny(*, connection: ApprovalConnection, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
+@connected
+def deny(*, connection: Connection, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
     """Deny one request. Also ends an approval that was not used yet."""
     with connection.client() as client:
         _print_vote(client.vote(approval_id_of(client, approval_id), Ballot("deny", reason=reason, behalf=behalf)))
@@ -168,8 +168,8 @@ def deny(*, connection: ApprovalConnection, approval_id: str, reason: str, behal
 @approvals.command()
 @click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why.")
-@approval_options
-def cancel(*, connection: ApprovalConnection, approval_id: str, reason: str) -> None:
+@connected
+def cancel(*, connection: Connection, approval_id: str, reason: str) -> None:
     """Withdraw one request: your own, or any as an operator."""
     with connection.client() as client:
         _print_vote(client.vote(approval_id_of(client, approval_id), Ballot("cancel", reason=reason)))
@@ -178,8 +178,8 @@ def cancel(*, connection: ApprovalConnection, approval_id: str, reason: str) -> 
 @approvals.command()
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @click.option("--count", type=click.IntRange(1), help="End after so many changes.")
-@approval_options
-def watch(*, connection: ApprovalConnection, mine: bool, count: int | None) -> None:
+@connected
+def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
     """Print each change of a request that you may see, until interrupted."""
     screen, seen = requests.console(), 0
     with connection.client() as client:
@@ -201,8 +201,8 @@ def watch(*, connection: ApprovalConnection, mine: bool, count: int | None) -> N
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON file with the arguments that ought to be denied.",
 )
-@approval_options
-def canary(*, connection: ApprovalConnection, approval_id: str, file: Path) -> None:
+@connected
+def canary(*, connection: Connection, approval_id: str, file: Path) -> None:
     """Open a request like ID that can never be used, to see whether it is read before it is approved.
 
     For operators. Those who vote are not told; what became of it is in the log and in `pdp.approval.canaries`.

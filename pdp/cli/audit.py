@@ -21,7 +21,7 @@ from pdp.audit.cosignature import WitnessKey
 from pdp.audit.note import LogKey, read_private
 from pdp.audit.verification import Progress
 from pdp.cli.commands import Commands, archive_option
-from pdp.cli.connection import AdminConnection, admin_options
+from pdp.cli.connection import Connection, connected
 from pdp.config import settings
 from pdp.core.digest import commitment
 from pdp.core.errors import ConfigurationFault
@@ -86,8 +86,8 @@ def audit() -> None:
 @audit.command()
 @click.argument("decision_id")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
-@admin_options
-def prove(*, decision_id: str, out: Path, connection: AdminConnection) -> None:
+@connected
+def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
     """Get the record of a decision and its receipt, as DECISION_ID.json and DECISION_ID.tlog-proof.
 
     The token is an auditor's. `pdp audit verify` needs the log's key and these two files.

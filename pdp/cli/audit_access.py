@@ -26,7 +26,7 @@ from pdp.authoring.policy_change import Decisions, loaded
 from pdp.cli.audit import WRONG, bar, named, store_reader
 from pdp.cli.audit_search import Instant
 from pdp.cli.commands import Commands, archive_option
-from pdp.cli.connection import AdminConnection, admin_options
+from pdp.cli.connection import Connection, connected
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.config.settings import Settings
@@ -124,8 +124,8 @@ def access(
 @click.argument("report", type=_FILE)
 @click.option("--decided", required=True, type=click.Choice(list(_DECISIONS)), help="What is unused stays, or goes.")
 @click.option("--reason", required=True, help="Why, for the record: a ticket, or what is to go.")
-@admin_options
-def record(*, report: Path, decided: str, reason: str, connection: AdminConnection) -> None:
+@connected
+def record(*, report: Path, decided: str, reason: str, connection: Connection) -> None:
     """Record at the server that the access in REPORT (--json) was reviewed, and what was decided.
 
     The record has the digest of REPORT, so keep that file. The token is an auditor's, and names the reviewer.

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
-from pdp.cli.connection import AdminConnection, admin_options
+from pdp.cli.connection import Connection, connected
 from pdp.core.approvals.text_safety import visible
 from pdp.v1 import admin_pb2, audit_pb2, audit_pb2_grpc, types_pb2
 
@@ -79,7 +79,7 @@ _WHO: dict[str, Any] = {"default": "", "callback": principal, "metavar": "ID"}
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, newest first.")
 @click.option("--records", is_flag=True, help="Print whole records, one in a line, instead of the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object in each line.")
-@admin_options
+@connected
 def search(
     *,
     effects: tuple[str, ...],
@@ -88,7 +88,7 @@ def search(
     limit: int,
     records: bool,
     as_json: bool,
-    connection: AdminConnection,
+    connection: Connection,
     **wanted: Any,
 ) -> None:
     """Find records of the auditor's tenant, newest first. Options are combined by and, repeated ones by or.
@@ -145,8 +145,8 @@ def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> st
 @click.argument("person", metavar="ID", callback=principal)
 @click.option("--reason", required=True, help="For the record: name a request or ticket, not the person.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@admin_options
-def erase(*, person: types_pb2.Principal, reason: str, yes: bool, connection: AdminConnection) -> None:
+@connected
+def erase(*, person: types_pb2.Principal, reason: str, yes: bool, connection: Connection) -> None:
     """Erase a person: delete what is kept besides records, whose pseudonyms then stand for nobody.
 
     ID is the subject's id at its issuer, or a human's of the directory; 'ISSUER ID' for one issuer's. It cannot be

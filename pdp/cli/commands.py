@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import click
 from typing_extensions import override
 
-PLAINTEXT = "--target: beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
+PLAINTEXT = "beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca, or `ca` in the profile"
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
 _WHOLE = 1000  # characters: longer than any first sentence
 

@@ -1,7 +1,7 @@
-"""Connections of commands to a server: their options, their credentials, and errors as exit codes.
+"""Connections of commands to a server: profiles, credentials, and errors as exit codes.
 
-`AdminConnection` is an operator's to `AdminService`, `ApprovalConnection` a person's to `ApprovalService` and
-`ConsentService`. A command gets one, with its options, by the decorator `admin_options` or `approval_options`.
+A command gets its `Connection` by the decorator `connected`. An operator calls `AdminService`; a person is a client
+of `ApprovalService` and `ConsentService`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+import tomllib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ from pdp.client import (
     ToolCall,
     Waited,
 )
-from pdp.client.channel import connect
+from pdp.client.channel import beside, connect
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
 from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
+from pdp.files.trusted_files import writable_by_others
 from pdp.v1 import admin_pb2_grpc
 
 FAULT = 1
@@ -49,19 +51,29 @@ _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CODE = re.compile("[0-9A-Za-z]{2}-?[0-9A-Za-z]{2}")
 _CLOSED = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_VARIABLES = "PDPCTL_"
+_HOW = f"give --profile NAME, or set {_VARIABLES}TARGET (docs/profiles.md)"
+_KEYS = ("target", "caller_token_file", "token_file", "ca", "certificate", "key", "proxy_state")
 
 
 @dataclass(frozen=True, slots=True)
-class AdminConnection:
-    """Address of the server, and credentials of the operator."""
+class Connection:
+    """A profile: the server's address, TLS, and the tokens of who asks and of who acts; or the folder in which
+    `pdp proxy` keeps them for its user. `source` is what messages call it."""
 
-    target: str
-    token_file: Path | None
-    ca: Path | None
-    certificate: Path | None
-    key: Path | None
+    target: str | None = None
+    caller_token_file: Path | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    proxy_state: Path | None = None
+    source: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether a profile was named, or variables say one."""
+        return bool(self.source)
 
     def call(
         self,
@@ -71,13 +83,13 @@ class AdminConnection:
         stub: Callable[[grpc.Channel], Any] = admin_pb2_grpc.AdminServiceStub,
         but: grpc.StatusCode | None = None,
     ) -> Any:
-        """The response of `AdminService`, or of the service of `stub`; None for a refusal with the status `but`.
-        Without one, ends the command with exit code 1 and the server's words."""
-        tls, metadata = tls_of(self.ca, self.certificate, self.key), self._metadata()
-        with open_channel(self.target, tls) as channel:
+        """The response of `AdminService`, or of the service of `stub`, to the caller; None for a refusal with the
+        status `but`. Without one, ends the command with exit code 1 and the server's words."""
+        target, tls, token = self.caller()
+        metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+        with open_channel(target, tls) as channel:
             try:
-                send = getattr(stub(channel), method)
-                return send(request, timeout=SECONDS, metadata=metadata)
+                return getattr(stub(channel), method)(request, timeout=SECONDS, metadata=metadata)
             except grpc.RpcError as error:
                 if but is not None and isinstance(error, grpc.Call) and error.code() == but:
                     return None
@@ -85,34 +97,14 @@ class AdminConnection:
                 click.echo(f"{method}: {details or 'the server did not answer'}", err=True)
                 code, _, server_code = failure(error)
                 if code == UNAVAILABLE and not server_code:
-                    click.echo(is_it_there(self.target), err=True)
+                    click.echo(is_it_there(target), err=True)
                 sys.exit(FAULT)
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        if self.token_file is not None:
-            return (("authorization", f"Bearer {read_token(self.token_file)}"),)
-        if self.certificate is None:
-            raise click.UsageError("Say who asks: --token-file, or --certificate with --key.")
-        return ()
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalConnection:
-    """Address of the server, and credentials of the person and of the workload; or the folder in which `pdp proxy`
-    keeps them for its user."""
-
-    target: str | None
-    token_file: Path | None
-    caller_token_file: Path | None
-    ca: Path | None
-    certificate: Path | None
-    key: Path | None
-    proxy_state: Path | None
 
     @contextmanager
     def client(self) -> Iterator[ApprovalClient]:
-        """Open an authenticated connection. A refusal ends the command with exit code 1 and the server's message."""
-        target, person, tls, caller = self._credentials()
+        """A client of `ApprovalService` and `ConsentService` for the person. A refusal ends the command with exit
+        code 1 and the server's message."""
+        target, person, tls, caller = self._person()
         try:
             client = ApprovalClient(target, person, tls=tls, token=caller, surface="cli")
         except PlaintextRefusedError:
@@ -128,20 +120,81 @@ class ApprovalConnection:
                     click.echo(is_it_there(target), err=True)
                 sys.exit(FAULT)
 
-    def _credentials(self) -> tuple[str, str, Tls | None, str | None]:
-        """Target, the person's token, TLS, the workload's token. Raises UsageError."""
+    def caller(self) -> tuple[str, Tls | None, str | None]:
+        """Target, TLS, and the caller's token unless its certificate says who asks. Raises UsageError."""
+        if self.target is None:
+            raise click.UsageError(f"say where the server is: {_HOW}")
+        tls = tls_of(self.ca, self.certificate, self.key, source=f"{self.source}: ca, certificate, key")
+        if self.caller_token_file is not None:
+            return self.target, tls, read_token(self.caller_token_file, f"{self.source}: caller_token_file")
+        if self.certificate is None:
+            raise click.UsageError(f"{self.source}: say who asks: caller_token_file, or certificate with key.")
+        return self.target, tls, None
+
+    def _person(self) -> tuple[str, str, Tls | None, str | None]:
+        """Target, the person's token, TLS, the caller's token. Raises UsageError."""
         if self.target is None and self.token_file is None:
             return _own(self.proxy_state)
-        if self.target is None or self.token_file is None or self.proxy_state is not None:
+        if self.token_file is None or self.proxy_state is not None:
             raise click.UsageError(
-                "give --target and --token-file; or neither, for your own `pdp proxy`, as with --proxy-state"
+                f"{self.source}: give target and token_file; or neither, to reach your own `pdp proxy`"
             )
-        person, caller = read_token(self.token_file, "--token-file"), None
-        if self.caller_token_file is not None:
-            caller = read_token(self.caller_token_file, "--caller-token-file")
-        elif self.certificate is None:
-            raise click.UsageError("Say what asks: --caller-token-file, or --certificate with --key.")
-        return self.target, person, tls_of(self.ca, self.certificate, self.key), caller
+        target, tls, caller = self.caller()
+        return target, read_token(self.token_file, f"{self.source}: token_file"), tls, caller
+
+
+def connected(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --profile, as its argument `connection`."""
+
+    @functools.wraps(command)
+    def with_connection(*, profile: str | None, **given: Any) -> None:
+        command(connection=_from_variables() if profile is None else _from_file(profile), **given)
+
+    return click.option(
+        "--profile",
+        metavar="[FILE:]NAME",
+        envvar=f"{_VARIABLES}PROFILE",
+        show_envvar=True,
+        help="Server and credentials, from ~/.config/pdp/profiles.toml or FILE.",
+    )(with_connection)
+
+
+def _from_variables() -> Connection:
+    """The profile that PDPCTL_TARGET and so on say; nothing is given without any. (Names that begin with PDP_ are the
+    server's settings.)"""
+    said = {key: value for key in _KEYS if (value := os.environ.get(f"{_VARIABLES}{key.upper()}"))}
+    return _connection(said, Path(), f"{_VARIABLES}*") if said else Connection()
+
+
+def _from_file(profile: str) -> Connection:
+    """The profile NAME, or FILE:NAME. Raises UsageError, also for a file that others may write: it says to whom
+    tokens go."""
+    given, _, name = profile.rpartition(":")
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(config) if config.startswith("/") else Path.home() / ".config"
+    path = Path(given) if given else folder / "pdp" / "profiles.toml"
+    try:
+        with path.open("rb") as file:
+            problem = writable_by_others(os.fstat(file.fileno()))  # of what was opened
+            profiles = {} if problem else tomllib.load(file)
+    except OSError as error:
+        raise click.UsageError(f"--profile: {path}: {error.strerror}; docs/profiles.md shows such a file") from None
+    except ValueError as error:
+        raise click.UsageError(f"--profile: {path.name}: is no TOML: {error}") from None
+    if problem:
+        raise click.UsageError(f"--profile: {path.name}: {problem}")
+    said, where = profiles.get(name), f"profile {name}"
+    if not isinstance(said, dict):
+        raise click.UsageError(f"--profile: {path.name} has no [{name}]; it has {sorted(profiles)}")
+    if wrong := sorted(key for key, value in said.items() if key not in _KEYS or not value or type(value) is not str):
+        raise click.UsageError(f"{where}: {wrong[0]}: write strings, and of these alone: {', '.join(_KEYS)}")
+    return _connection(said, path.parent.absolute(), where)
+
+
+def _connection(said: Mapping[str, str], base: Path, source: str) -> Connection:
+    files = {key: base / Path(value).expanduser() for key, value in said.items() if key != "target"}
+    target = beside(said["target"], base) if "target" in said else None
+    return Connection(target=target, source=source, **files)
 
 
 def _own(state: Path | None) -> tuple[str, str, None, str]:
@@ -154,7 +207,7 @@ def _own(state: Path | None) -> tuple[str, str, None, str]:
         home = local.load((state or local.state_folder(os.environ)).absolute())
     except ConfigurationFault as fault:
         raise click.UsageError(
-            f"--target: say where the server is; or, of your own `pdp proxy`: {fault.message} What waits for you "
+            f"say where the server is: {_HOW}; or, of your own `pdp proxy`: {fault.message} What waits for you "
             "comes from `pdp proxy -- COMMAND`, which the agent has to start"
         ) from None
     try:
@@ -168,14 +221,20 @@ def _own(state: Path | None) -> tuple[str, str, None, str]:
     return home.socket, tokens["person"], None, tokens["caller"]
 
 
-def tls_of(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
-    """TLS by the options of these names; None without any. Raises UsageError."""
+def tls_of(
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    *,
+    source: str = "--ca, --certificate, --key",
+) -> Tls | None:
+    """TLS by the options of these names, or by those of `source`; None without any. Raises UsageError."""
     if ca is None and certificate is None and key is None:
         return None
     try:
         return Tls.from_files(ca, certificate, key)
     except (ValueError, OSError) as error:
-        raise click.UsageError(f"--ca, --certificate, --key: {error}") from None
+        raise click.UsageError(f"{source}: {error}") from None
 
 
 def open_channel(target: str, tls: Tls | None) -> grpc.Channel:
@@ -191,14 +250,14 @@ def is_it_there(target: str) -> str:
     return f"Does a server run, and does it listen at {target}?"
 
 
-def read_token(path: Path, option: str = "--token-file") -> str:
+def read_token(path: Path, option: str) -> str:
     """The token in a file. Raises UsageError for a file that cannot hold one, without showing it."""
     try:
         text = path.read_bytes().strip().decode("ascii")
     except (OSError, UnicodeDecodeError):
         text = ""
-    if not text or not text.isprintable():
-        raise click.UsageError(f"{option}: the file holds no token.")
+    if not text or not text.isprintable() or " " in text:
+        raise click.UsageError(f"{option}: the file cannot be read, or does not hold one token.")
     return text
 
 
@@ -225,51 +284,6 @@ async def decided_in_time(
         elif waited.gone or waited.reasons:
             break
     return decision
-
-
-def admin_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `AdminConnection`, as its argument `connection`."""
-    return _with_options(
-        command,
-        AdminConnection,
-        click.option("--key", type=_FILE, help="Its private key."),
-        click.option("--certificate", type=_FILE, help="The operator's certificate, instead of a token; with --key."),
-        click.option("--ca", type=_FILE, help="PEM of who signs the server's certificate; with it TLS is spoken."),
-        click.option("--token-file", type=_FILE, help="The operator's caller token."),
-        click.option("--target", required=True, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca."),
-    )
-
-
-def approval_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `ApprovalConnection`, as its argument `connection`. Their variables begin with
-    PDPCTL_, since those that begin with PDP_ are the server's settings."""
-
-    def option(name: str, text: str, **more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-        variable = f"PDPCTL_{name.removeprefix('--').replace('-', '_').upper()}"
-        return click.option(name, envvar=variable, show_envvar=True, help=text, **more)
-
-    return _with_options(
-        command,
-        ApprovalConnection,
-        option("--proxy-state", "The folder of your own `pdp proxy`, where it is not the usual one.", type=_FOLDER),
-        option("--key", "Its private key.", type=_FILE),
-        option("--certificate", "This workload's certificate, instead of a token; with --key.", type=_FILE),
-        option("--ca", "PEM of who signs the server's certificate; with it TLS is spoken.", type=_FILE),
-        option("--caller-token-file", "The caller token of this workload.", type=_FILE),
-        option("--token-file", "Your own access token: who acts.", type=_FILE),
-        option("--target", "unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, your own `pdp proxy`."),
-    )
-
-
-def _with_options(command: Callable[..., None], kind: Any, *options: Callable[..., Any]) -> Callable[..., None]:
-    @functools.wraps(command)
-    def connected(**given: Any) -> None:
-        connection = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-        command(connection=connection, **given)
-
-    for option in options:
-        connected = option(connected)
-    return connected
 
 
 def id_argument(context: click.Context, _argument: click.Parameter, value: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from pdp.cli.commands import Commands, Duration
-from pdp.cli.connection import ApprovalConnection, approval_options, id_argument, numbers, to_json
+from pdp.cli.connection import Connection, connected, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.client import Consent
 from pdp.core.approvals.text_safety import visible
@@ -36,8 +36,8 @@ def consent() -> None:
     "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeat for more."
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@approval_options
-def list_(*, connection: ApprovalConnection, states: tuple[str, ...], as_json: bool) -> None:
+@connected
+def list_(*, connection: Connection, states: tuple[str, ...], as_json: bool) -> None:
     """List your consents, and what asks for one."""
     whole = consent_pb2.ListConsentsResponse()
     with connection.client() as client:
@@ -70,10 +70,10 @@ def list_(*, connection: ApprovalConnection, states: tuple[str, ...], as_json: b
 )
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; with ID needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of what was judged.")
-@approval_options
+@connected
 def grant(
     *,
-    connection: ApprovalConnection,
+    connection: Connection,
     consent_id: str,
     agent: str,
     server: str,
@@ -110,8 +110,8 @@ def grant(
 
 @consent.command()
 @click.argument("consent_id", metavar="ID", callback=id_argument)
-@approval_options
-def deny(*, connection: ApprovalConnection, consent_id: str) -> None:
+@connected
+def deny(*, connection: Connection, consent_id: str) -> None:
     """Deny what is asked."""
     _end(connection, consent_id, "denied")
 
@@ -121,13 +121,13 @@ consent.add_command(deny, "refuse")  # its first name
 
 @consent.command()
 @click.argument("consent_id", metavar="ID", callback=id_argument)
-@approval_options
-def revoke(*, connection: ApprovalConnection, consent_id: str) -> None:
+@connected
+def revoke(*, connection: Connection, consent_id: str) -> None:
     """Take a consent back, at once."""
     _end(connection, consent_id, "revoked")
 
 
-def _end(connection: ApprovalConnection, consent_id: str, word: str) -> None:
+def _end(connection: Connection, consent_id: str, word: str) -> None:
     with connection.client() as client:
         response = client.revoke_consent(consent_id)
     click.echo(f"{word} ({requests.recorded(response.record)})")

@@ -7,15 +7,14 @@ import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import grpc
 
-from pdp.cli.connection import open_channel, tls_of, word
-from pdp.cli.decide import EXIT, FAULT, CallFile, read
+from pdp.cli.connection import Connection, connected, open_channel, word
+from pdp.cli.decide import EXIT, FAULT, read
 from pdp.client.channel import Tls
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.injection.excerpt import visible
@@ -28,39 +27,21 @@ _TRUSTS = {
     explain_pb2.TRUST_VOUCHED: "vouched",
 }  # all others are asserted
 _TOKEN = re.compile(r"[!-~]+")  # what may stand in a header
+_Server = tuple[str, Tls | None, str | None]  # its address, TLS and the token of who asks
 _LIKE_AN_ID = re.compile(r"[0-9A-Fa-f-]{16,}")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """Address of the server, and credentials of the caller."""
-
-    target: str
-    tls: Tls | None
-    token: str
-
-
 @click.command()
 @click.argument("what", metavar="DECISION_ID|FILE")
-@click.option(
-    "--target", default="", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; FILE's own by default."
-)
-@click.option("--token-file", type=_FILE, help="The explainer's caller token; FILE's caller_token_file by default.")
-@click.option("--ca", type=_FILE, help="PEM, for TLS; FILE's ca_file by default.")
-@click.option("--certificate", type=_FILE, help="The explainer's certificate, instead of a token; with --key.")
-@click.option("--key", type=_FILE, help="Its private key.")
+@connected
 @click.option("--changes/--no-changes", default=True, help="For a denial, also search what would allow.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=30.0, show_default=True, help="Seconds.")
 def explain(
     what: str,
     *,
-    target: str,
-    token_file: Path | None,
-    ca: Path | None,
-    certificate: Path | None,
-    key: Path | None,
+    connection: Connection,
     changes: bool,
     as_json: bool,
     timeout: float,
@@ -68,21 +49,24 @@ def explain(
     """Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.
 
     The caller needs the role explain. A recorded decision is replayed from the policy and the values that are kept;
-    FILE (as for `pdp decide`) is evaluated now and changes nothing. Facts that hold nothing are left out of the
-    human output.
+    FILE (as for `pdp decide`) is evaluated now and changes nothing; without a profile, where FILE says. Facts that
+    hold nothing are left out of the human output.
 
     \b
-    pdp explain 01a3185c-507b-774f-8000-000000000000 --target unix:/run/pdp/pdp.sock --token-file explainer.token
-    pdp explain call.yaml --token-file explainer.token
+    pdp explain 01a3185c-507b-774f-8000-000000000000 --profile explainer
+    pdp explain call.yaml --profile explainer
 
     Exit codes: of the decision, 0 allow, 10 deny, 11 pending; 2 usage, 1 fault.
     """
-    request, where = _request(what, _Server(target, tls_of(ca, certificate, key), _token(token_file)))
+    request, (target, tls, token) = _request(what, connection)
     request.find_changes = changes
-    if where.token and not _TOKEN.fullmatch(where.token):
+    if token and not _TOKEN.fullmatch(token):
         raise click.UsageError("the token file holds more or other than one token")
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
     try:
-        response = _send(request, where, timeout)
+        with open_channel(target, tls) as channel:
+            stub = explain_pb2_grpc.ExplainServiceStub(channel)
+            response = stub.Explain(request, timeout=timeout, metadata=metadata)
     except grpc.RpcError as error:
         details = error.details() if isinstance(error, grpc.Call) else ""
         click.echo(f"not explained: {details or 'the server did not answer'}", err=True)
@@ -94,19 +78,10 @@ def explain(
     sys.exit(EXIT.get(_EFFECTS.get(response.effect, ""), FAULT))
 
 
-def _token(path: Path | None) -> str:
-    return path.read_text(encoding="ascii", errors="replace").strip() if path else ""
-
-
-def _request(what: str, options: _Server) -> tuple[explain_pb2.ExplainRequest, _Server]:
-    """The request and its server. Options of the command line take precedence over FILE."""
+def _request(what: str, connection: Connection) -> tuple[explain_pb2.ExplainRequest, _Server]:
+    """The request and its server: the profile's whole, else FILE's. Two sets of credentials would be two callers."""
     if _is_id(what):
-        shown = options.token or (options.tls is not None and options.tls.certificate)
-        if not options.target or not shown:
-            raise click.UsageError(
-                "a decision id needs --target, and --token-file (with a token in it) or --certificate with --key"
-            )
-        return explain_pb2.ExplainRequest(decision_id=what.lower()), options
+        return explain_pb2.ExplainRequest(decision_id=what.lower()), connection.caller()
     path = Path(what)
     if not path.is_file():
         hint = "; an id has 32 digits, as 01a3185c-507b-774f-8000-000000000000" if _LIKE_AN_ID.fullmatch(what) else ""
@@ -123,18 +98,7 @@ def _request(what: str, options: _Server) -> tuple[explain_pb2.ExplainRequest, _
         request = explain_pb2.ExplainRequest(request=question.request())
     except NotARequestError as error:
         raise click.UsageError(f"{path.name}: {error}") from None
-    return request, _server(options, call_file)
-
-
-def _server(options: _Server, call_file: CallFile) -> _Server:
-    """One set of credentials: that of the command line, else that of FILE. Two would be two callers."""
-    target, ours, theirs = options.target or call_file.target, options.tls, call_file.tls
-    ca = next((tls.ca for tls in (ours, theirs) if tls is not None and tls.ca is not None), None)
-    if ours is not None and ours.certificate is not None:
-        return _Server(target, Tls(ca, ours.certificate, ours.key), options.token)
-    if options.token or theirs is None:
-        return _Server(target, ours or (theirs and Tls(ca)), options.token or call_file.token or "")
-    return _Server(target, Tls(ca, theirs.certificate, theirs.key), call_file.token or "")
+    return request, connection.caller() if connection.given else (call_file.target, call_file.tls, call_file.token)
 
 
 def _is_id(what: str) -> bool:
@@ -142,13 +106,6 @@ def _is_id(what: str) -> bool:
         return str(uuid.UUID(what)) == what.lower()
     except ValueError:
         return False
-
-
-def _send(request: explain_pb2.ExplainRequest, where: _Server, timeout: float) -> explain_pb2.ExplainResponse:
-    metadata = (("authorization", f"Bearer {where.token}"),) if where.token else ()
-    with open_channel(where.target, where.tls) as channel:
-        stub = explain_pb2_grpc.ExplainServiceStub(channel)
-        return stub.Explain(request, timeout=timeout, metadata=metadata)
 
 
 def _plain(response: explain_pb2.ExplainResponse) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pdp.cli.commands import Commands
-from pdp.cli.connection import ApprovalConnection, approval_options, id_argument, numbers, to_json
+from pdp.cli.connection import Connection, connected, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.v1 import approval_pb2
 
@@ -25,8 +25,8 @@ def grants() -> None:
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@approval_options
-def list_(*, connection: ApprovalConnection, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
+@connected
+def list_(*, connection: Connection, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
     """List the grants that you may see, newest first."""
     whole = approval_pb2.ListGrantsResponse()
     with connection.client() as client:
@@ -49,8 +49,8 @@ def list_(*, connection: ApprovalConnection, states: tuple[str, ...], server: st
 @grants.command()
 @click.argument("grant_id", metavar="ID", callback=id_argument)
 @click.option("--reason", default="", help="Why, for the record.")
-@approval_options
-def revoke(*, connection: ApprovalConnection, grant_id: str, reason: str) -> None:
+@connected
+def revoke(*, connection: Connection, grant_id: str, reason: str) -> None:
     """End a grant, at once."""
     with connection.client() as client:
         response = client.revoke_grant(grant_id, reason)

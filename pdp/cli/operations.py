@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.cli.commands import Duration
-from pdp.cli.connection import AdminConnection, admin_options, numbers, word
+from pdp.cli.connection import Connection, connected, numbers, word
 from pdp.v1 import admin_pb2
 
 REFUSED = 10
@@ -32,8 +32,8 @@ _DIGEST = 12  # characters that tell digests apart
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@admin_options
-def status(*, as_json: bool, connection: AdminConnection) -> None:
+@connected
+def status(*, as_json: bool, connection: Connection) -> None:
     """Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.
 
     Exit codes: 0 it answered, 2 usage, 1 fault. Whether it serves is a question for `pdp health`.
@@ -48,8 +48,8 @@ def status(*, as_json: bool, connection: AdminConnection) -> None:
 
 @click.command()
 @click.argument("parts", metavar=f"[{'|'.join(PARTS)}]...", nargs=-1, type=click.Choice(list(PARTS)))
-@admin_options
-def reload(*, parts: tuple[str, ...], connection: AdminConnection) -> None:
+@connected
+def reload(*, parts: tuple[str, ...], connection: Connection) -> None:
     """Have a server read policy, registry, keys, directory, secrets again now; it looks every second by itself.
 
     Exit codes: 0 all is in force, 10 something was refused and the last good one stays, 2 usage, 1 fault.
@@ -76,7 +76,7 @@ def reload(*, parts: tuple[str, ...], connection: AdminConnection) -> None:
     "--unlisted", is_flag=True, help="Set it although no signed set has that name: for what was just removed."
 )
 @click.option("--reason", default="", help="For the record.")
-@admin_options
+@connected
 def switch(
     *,
     state: str,
@@ -86,7 +86,7 @@ def switch(
     duration: int | None,
     unlisted: bool,
     reason: str,
-    connection: AdminConnection,
+    connection: Connection,
 ) -> None:
     """Switch something off, or on again: every answer within a second obeys.
 
@@ -265,7 +265,7 @@ def _at(instant: Timestamp) -> str:
     return f"{instant.ToDatetime():%Y-%m-%d %H:%M:%S}Z"
 
 
-def _until(duration: int | None, state: str, connection: AdminConnection) -> Timestamp | None:
+def _until(duration: int | None, state: str, connection: Connection) -> Timestamp | None:
     """The end of a switch that releases itself, by the server's clock. None without one."""
     if duration is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pdp.cli.commands import Commands
-from pdp.cli.connection import ApprovalConnection, approval_options
+from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
 
 
@@ -27,9 +27,9 @@ def sessions() -> None:
 @click.option("--agent", required=True, help="The agent.")
 @click.option("--label", "labels", multiple=True, required=True, help="A label to remove; repeat for more.")
 @click.option("--reason", required=True, help="Why, for those who vote.")
-@approval_options
+@connected
 def declassify(
-    *, connection: ApprovalConnection, subject: tuple[str, str], agent: str, labels: tuple[str, ...], reason: str
+    *, connection: Connection, subject: tuple[str, str], agent: str, labels: tuple[str, ...], reason: str
 ) -> None:
     """Ask the configured people to remove labels of what an agent has read for a subject.
 

@@ -18,7 +18,7 @@ import click
 
 from pdp.cli.commands import Commands, Duration
 from pdp.cli.confining import confinement_options, listed_by, refuse_reach, say_confinement
-from pdp.cli.connection import ApprovalConnection, approval_options
+from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import (
@@ -222,8 +222,8 @@ def keygen(name: str, out: Path) -> None:
 @click.argument("server")
 @click.argument("tool")
 @click.option("--reason", required=True, help="Why, for those who vote.")
-@approval_options
-def lift_quarantine(*, connection: ApprovalConnection, server: str, tool: str, reason: str) -> None:
+@connected
+def lift_quarantine(*, connection: Connection, server: str, tool: str, reason: str) -> None:
     """Ask the configured people that a tool may be used again that did what its manifest does not permit.
 
     For operators. They see what it was seen to do, and vote on it like on any other request; the last seat that is

@@ -15,6 +15,7 @@ from mcp import StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 from support.gate import FOLDER, PDP
+from support.profiles import profile
 from support.terminal import at_terminal
 
 SERVER = Path(__file__).with_name("trying_server.py")
@@ -73,7 +74,7 @@ class OwnProxy:
 
     def approvals(self, *arguments: str, answers: Sequence[tuple[str, str]] = ()) -> tuple[int, str]:
         """`pdp approvals` as the user types it."""
-        whole = ["approvals", *arguments, "--proxy-state", str(self.state)]
+        whole = ["approvals", *arguments, *profile(self.folder, proxy_state=self.state)]
         return at_terminal(whole, answers, folder=self.project, program=self.program)
 
     @asynccontextmanager

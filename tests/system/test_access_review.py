@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from served import ALLOW, Served, ask, caller_options, make_world, served
 from support.gate import gate_once
 from support.outside import need
+from support.profiles import profile
 
 from pdp.audit.check import check
 from pdp.authoring.access_suggestion import pack, pack_test
@@ -93,7 +94,7 @@ class Reviewable:
     def record(self, report: Path, *words: str, caller: str = "auditor") -> Result:
         token = self.folder / f"{caller}.token"
         token.write_text(self.server.world.caller_token(caller, self.server.now()))
-        options = ("--target", self.server.process.server.addresses[0], "--token-file", str(token))
+        options = profile(self.folder, target=self.server.process.server.addresses[0], caller_token_file=token)
         return CliRunner().invoke(cli, ["audit", "access", "record", str(report), *words, *options])
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from served import ISSUER, Served, ask, make_world, served
 from support import dictionary
+from support.profiles import profile
 
 from pdp.cli.main import cli
 from pdp.runtime.environment import SYSTEM, index_key_of
@@ -54,7 +55,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
         options = []
         for name in ("auditor", "operator"):
             (folder / name).write_text(world.caller_token(name, server.now()))
-            options.append(("--target", server.process.server.addresses[0], "--token-file", str(folder / name)))
+            options.append(profile(folder, target=server.process.server.addresses[0], caller_token_file=name))
         yield Lived(server, world.folder / "store", options[0], options[1])
 
 
@@ -120,7 +121,7 @@ def shown_commands(title: str, page: str = "auditors.md") -> list[str]:
 def run_shown(lived: Lived, command: str, **names: str) -> str:
     for name, value in names.items():
         command = command.replace(name, value)
-    command = command.replace("unix:var/demo/pdp.sock", lived.auditor[1]).replace("auditor.token", lived.auditor[3])
+    command = command.replace("--profile auditor", shlex.join(lived.auditor))
     done = CliRunner().invoke(cli, shlex.split(command.replace("var/demo/store", str(lived.folder))))
     assert done.exit_code == 0, (command, done.output)
     return done.stdout

@@ -12,6 +12,7 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 from support.approvers import Approvers
 from support.environment import Stage, StillClock
+from support.profiles import profile
 from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, answered, codes, running, serving
 from test_inspection import inspect, stream, text
@@ -157,9 +158,9 @@ async def test_two_people_lift_it_by_the_command_line(tmp_path: Path) -> None:
         async def run(who: SandboxPerson, *words: str) -> Result:
             own = world.sandbox.token(who, world.now_ns, aud=DESK_AUDIENCE, client_id="desk")
             (tmp_path / "own.token").write_text(own)
-            reach = ("--target", world.sandbox.socket, "--token-file", str(tmp_path / "own.token"))
-            every = [*words, *reach, "--caller-token-file", str(tmp_path / "desk.token")]
-            return await asyncio.to_thread(CliRunner().invoke, cli, every)
+            tokens = {"token_file": "own.token", "caller_token_file": "desk.token"}
+            reach = profile(tmp_path, target=world.sandbox.socket, **tokens)
+            return await asyncio.to_thread(CliRunner().invoke, cli, [*words, *reach])
 
         words = ("tools", "lift-quarantine", "git", "git_status", "--reason", "the proxy was ours")
         for who in (ALICE, CAROL):  # the subject of the call, and one who may vote: neither may ask

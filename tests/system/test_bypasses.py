@@ -26,6 +26,7 @@ from support import approvals as made
 from support.approval_harness import harness
 from support.deceiving import DECEPTIVE, chunks
 from support.environment import Stage, StillClock
+from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.adapters.grpc.codec import approvals
@@ -195,8 +196,8 @@ async def test_bypass_4_nobody_approves_an_own_call_on_any_surface(tmp_path: Pat
         # the command line
         (tmp_path / "alice").write_text(found.token(ALICE).bearer)
         (tmp_path / "desk").write_text(found.world.metadata("desk")[0][1].removeprefix("Bearer "))
-        words = ["approvals", "approve", asked, "--yes", "--presented", shown, "--target", found.world.sandbox.socket]
-        words += ["--token-file", str(tmp_path / "alice"), "--caller-token-file", str(tmp_path / "desk")]
+        reach = profile(tmp_path, target=found.world.sandbox.socket, token_file="alice", caller_token_file="desk")
+        words = ["approvals", "approve", asked, "--yes", "--presented", shown, *reach]
         typed = await asyncio.to_thread(CliRunner().invoke, cli, words)
         assert (typed.exit_code, typed.output.split(":")[0]) == (1, "approval.own_call")
         assert found.state(asked) is State.PENDING

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from click.testing import CliRunner, Result
+from support.profiles import profile
 from support.world import World, running
 
 from pdp.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
@@ -36,7 +37,7 @@ async def pdp(*arguments: Any) -> Result:
 
 
 def access(world: World, caller: str = "explainer") -> tuple[Any, ...]:
-    return "--target", world.sandbox.socket, "--token-file", world.sandbox.folder / f"{caller}.token"
+    return profile(world.sandbox.folder, target=world.sandbox.socket, caller_token_file=f"{caller}.token")
 
 
 def question(world: World, folder: Path, who: SandboxPerson, tool: str, arguments: Any, **more: Any) -> Path:
@@ -101,7 +102,7 @@ async def test_what_would_be_answered_to_a_file(world: World, tmp_path: Path) ->
     assert world.process.store.size() == size + 1  # the record that somebody asked
 
 
-async def test_the_command_line_goes_before_the_file(world: World, tmp_path: Path) -> None:
+async def test_a_profile_goes_before_the_file(world: World, tmp_path: Path) -> None:
     path = question(world, tmp_path, ALICE, "git_status", {}, target="unix:/nowhere", caller_token_file=None)
     assert (await pdp(path, *access(world))).exit_code == 0
 
@@ -110,7 +111,7 @@ async def test_the_command_line_goes_before_the_file(world: World, tmp_path: Pat
     ("arguments", "says"),
     [
         (["no-such-file.yaml"], "neither a decision id nor a file"),
-        (["01a3185c-507b-774f-8000-000000000000"], "needs --target"),
+        (["01a3185c-507b-774f-8000-000000000000"], "give --profile"),
         (["01a3185c-507b-774f-8000-00000000000"], "an id has 32 digits"),
         (["\x1b]0;x\x07.yaml"], "⟨U+001B⟩]0;x⟨U+0007⟩.yaml: is neither"),
     ],
@@ -125,7 +126,7 @@ async def test_usage(world: World, arguments: list[str], says: str) -> None:
 async def test_a_token_file_without_one_token(world: World, tmp_path: Path, token: bytes) -> None:
     (tmp_path / "t").write_bytes(token)
     known = "01a3185c-507b-774f-8000-000000000000"
-    found = await pdp(known, "--target", world.sandbox.socket, "--token-file", tmp_path / "t")
+    found = await pdp(known, *profile(tmp_path, target=world.sandbox.socket, caller_token_file="t"))
     assert found.exit_code == 2
     assert "token" in found.output
 
@@ -165,7 +166,8 @@ async def test_a_search_says_what_it_came_to(world: World) -> None:
 
 async def test_plain_text_stays_on_this_machine(world: World) -> None:
     token = world.sandbox.folder / "explainer.token"
-    found = await pdp("01a3185c-507b-774f-8000-000000000000", "--target", "example.org:1", "--token-file", token)
+    reach = profile(world.sandbox.folder, target="example.org:1", caller_token_file=token)
+    found = await pdp("01a3185c-507b-774f-8000-000000000000", *reach)
     assert found.exit_code == 2
     assert "only TLS" in found.output
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
+from support.profiles import profile
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
 
@@ -214,9 +215,9 @@ async def test_an_operator_opens_a_canary_and_the_group_answers_it(tmp_path: Pat
 
         async def run(who: SandboxPerson, *words: str) -> Result:
             (tmp_path / "own.token").write_text(world.sandbox.token(who, world.now_ns, aud=DESK, client_id="desk"))
-            reach = ("--target", world.sandbox.socket, "--token-file", str(tmp_path / "own.token"))
-            every = ["approvals", *words, *reach, "--caller-token-file", str(tmp_path / "desk.token")]
-            return await asyncio.to_thread(CliRunner().invoke, cli, every)
+            tokens = {"token_file": "own.token", "caller_token_file": "desk.token"}
+            reach = profile(tmp_path, target=world.sandbox.socket, **tokens)
+            return await asyncio.to_thread(CliRunner().invoke, cli, ["approvals", *words, *reach])
 
         (like,) = waiting(await reset(world, "/src"))
         refused = await run(CAROL, "canary", like, "--arguments", str(tmp_path / "evil.json"))

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from served import ALICE, Served, make_world, served
+from support.profiles import profile
 from support.resident import end_residents, residents
 from support.terminal import at_terminal
 from support.warm import warm
@@ -114,10 +115,10 @@ def test_reading_goes_through_and_the_rest_waits_for_the_user(own: Hooked) -> No
     assert "approval" in blocked(own.run("Bash", {"command": "make"}))
     blocked(own.run("WebFetch", {"url": "https://a.example", "prompt": "x"}))
     blocked(own.run("NoSuch"))
-    listed, screen = own.types(["approvals", "list", "--proxy-state", str(own.state)])
+    listed, screen = own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])
     assert listed == 0
     found = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)[0]
-    approve = ["approvals", "approve", found, "--proxy-state", str(own.state)]
+    approve = ["approvals", "approve", found, *profile(own.folder, proxy_state=own.state)]
     code, screen = own.types(approve, ("Type the code shown above to approve", found))
     assert code == 0, screen
     blocked(own.run("Bash", {"command": "make install"}))  # another call than the approved one
@@ -150,9 +151,9 @@ def test_an_approval_outlives_a_restart_of_the_agent(own: Hooked) -> None:
     own.install("--patience", "0")
     for session in ("s1", "s2"):
         blocked(own.run("Bash", {"command": "make"}, session_id=session))
-    _, screen = own.types(["approvals", "list", "--proxy-state", str(own.state)])
+    _, screen = own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])
     (found,) = re.findall(r"([0-9A-Z]{2}-[0-9A-Z]{2})\x1b", screen)
-    approve = ["approvals", "approve", found, "--proxy-state", str(own.state)]
+    approve = ["approvals", "approve", found, *profile(own.folder, proxy_state=own.state)]
     code, screen = own.types(approve, ("Type the code shown above to approve", found))
     assert code == 0, screen
     blocked(own.run("Bash", {"command": "make"}, session_id="s3", cwd="/etc"))
@@ -195,7 +196,7 @@ def test_a_program_of_the_user_finds_no_key(own: Hooked) -> None:
     asked = json.dumps({**event, "tool_input": {"file_path": "/a"}})
     assert own.send(asked, [*PLAIN, *own.command])[0] == 0
     blocked(own.run("Bash", {"command": "make"}))
-    assert own.types(["approvals", "list", "--proxy-state", str(own.state)])[0] == 0
+    assert own.types(["approvals", "list", *profile(own.folder, proxy_state=own.state)])[0] == 0
     assert not any(path.exists() for path in former)
     store = {own.state / "store" / name for name in ("index.key", "log.pem")}  # they find rows, and sign checkpoints
     for path in {each for each in own.state.rglob("*") if each.is_file()} - store:

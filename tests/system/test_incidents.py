@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 from cryptography import x509
 from served import ALLOW, DENY, Served, codes, make_world, store_file
+from support.profiles import profile
 from test_authzen_tls import certified
 from test_renewal import write_key
 
@@ -49,15 +50,16 @@ class Runbook:
         (folder / "secrets/index.key").chmod(0o600)
         (folder / "revoked.txt").touch()
         self.server = Served(self.world)
+        (folder / "pdp").mkdir()  # of the home of who runs the commands
         for name in ("operator", "auditor"):
-            (folder / f"{name}.token").write_text(self.world.caller_token(name, self.server.now()))
+            (folder / f"pdp/{name}.token").write_text(self.world.caller_token(name, self.server.now()))
+            profile(folder / "pdp", name, target=self.world.socket, caller_token_file=f"{name}.token")
         self.active = True  # of the approver that the page takes out of the directory
         self.names = {"ORIGIN": origin(self.world), "JTI": JTI, "DECISION_ID": self.server.decide().decision_id}
 
     def run(self, line: str) -> str:
         for name, value in (
             *self.names.items(),
-            ("unix:/run/pdp/pdp.sock", self.world.socket),
             ("/var/lib/pdp/", ""),
             ("registry/acme", "registry"),
         ):
@@ -123,6 +125,7 @@ def test_every_command_of_the_runbook_does_what_the_page_says(
     monkeypatch.chdir(tmp_path)
     book = Runbook(tmp_path / "w")
     monkeypatch.chdir(book.world.folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(book.world.folder))
     after = effects(book)
     try:
         book.signed()

@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from served import ALLOW, Served, ask, make_world, served
 from support import c2sp
 from support.outside import need
+from support.profiles import profile
 
 from pdp.cli.main import cli
 from pdp.v1 import audit_pb2, audit_pb2_grpc, decision_pb2
@@ -56,7 +57,7 @@ class Proved:
 
 
 def address(proved: Proved) -> str:
-    return proved.options[1]
+    return proved.server.process.server.addresses[0]
 
 
 def pdp(*words: str | Path) -> Result:
@@ -81,7 +82,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proved]:
         request.wait_receipt = True
         answer = server.decide(request)
         (out / "token").write_text(world.caller_token("auditor", server.now()))
-        options = ("--target", server.process.server.addresses[0], "--token-file", str(out / "token"))
+        options = profile(out, target=server.process.server.addresses[0], caller_token_file="token")
         key = pdp("key", world.folder / "store" / "log.pem", server.process.store.origin).output.strip()
         made = pdp("prove", answer.decision_id, "--out", out, *options)
         assert made.exit_code == 0, made.output
@@ -286,11 +287,13 @@ def test_an_auditor_asks_for_a_proof(proved: Proved, number: int, status: str) -
 
 
 def test_a_proof_needs_the_token_of_an_auditor(proved: Proved) -> None:
-    made = pdp("prove", proved.answer.decision_id, "--target", address(proved), "--token-file", proved.out / "no")
+    reach = profile(proved.out, target=address(proved), caller_token_file="no")
+    made = pdp("prove", proved.answer.decision_id, *reach)
     assert made.exit_code == 2
     with_gateway = proved.out / "gateway"
     with_gateway.write_text(proved.server.world.caller_token("gateway", proved.server.now()))
-    made = pdp("prove", proved.answer.decision_id, "--target", address(proved), "--token-file", with_gateway)
+    reach = profile(proved.out, target=address(proved), caller_token_file=with_gateway)
+    made = pdp("prove", proved.answer.decision_id, *reach)
     assert made.exit_code == 1
 
 
@@ -305,7 +308,9 @@ def test_the_commands_of_the_page(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").mkdir()
     (tmp_path / "var/demo").symlink_to(proved.server.world.folder)
-    (tmp_path / "auditor.token").write_text((proved.out / "token").read_text())
+    (tmp_path / "pdp").mkdir()
+    profile(tmp_path / "pdp", "auditor", target=address(proved), caller_token_file=proved.out / "token")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "log.vkey").write_text(proved.key)
     real = {"pdp/045d51323ae389c9": proved.key.split("+")[0]}
     real["01a1fddb-dc98-7ef8-8804-45b866975f3c"] = proved.answer.decision_id

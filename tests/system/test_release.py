@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from served import ALLOW, Served, make_world, served
 from support.gate import gate_once
+from support.profiles import profile
 from support.releases import ReleaseFile, key_of, options_of
 
 from pdp.authoring.installation import SIGNERS
@@ -193,7 +194,7 @@ def shown(server: Served) -> str:
     """What `pdp status` says of the release."""
     token = server.world.folder / "operator.token"
     token.write_text(server.world.caller_token("operator", server.now()))
-    options = ("--target", server.process.server.addresses[0], "--token-file", str(token))
+    options = profile(server.world.folder, target=server.process.server.addresses[0], caller_token_file=token)
     done = CliRunner().invoke(cli, ["status", *options])
     assert done.exit_code == 0, done.output
     return done.stdout.partition("\nrelease ")[2].partition("\nregistry ")[0]

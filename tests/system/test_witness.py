@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from served import ALLOW, clean_environment, make_world, pdp, spawned, until
 from support import c2sp
+from support.profiles import profile
 
 from pdp.audit.note import Checkpoint, LogKey, sign
 from pdp.audit.witness import Submission
@@ -188,7 +189,8 @@ def test_a_log_is_cosigned_verified_and_not_put_back(tmp_path: Path, monkeypatch
                 return note != b"" and int(note.split(b"\n")[1]) > answer.record.index and b"witness.example" in note
 
             until(cosigned)
-            made = pdp("audit", "prove", answer.decision_id, "--target", world.socket, "--token-file", "t")
+            reach = profile(tmp_path, target=world.socket, caller_token_file="t")
+            made = pdp("audit", "prove", answer.decision_id, *reach)
             assert made.returncode == 0, made.stderr
             server.stop()
         c2sp.cosigned_at((tmp_path / "log/checkpoint").read_bytes(), witness.vkey)
@@ -262,7 +264,7 @@ def test_a_quorum_that_goes_missing_and_comes_back_is_in_the_log(
             assert (missing["lacks"]["items"], back["lacks"]["items"]) == ([name], [])
             assert missing["since_ns"] == back["since_ns"] <= missing["time_ns"] - 10 * NS
             (tmp_path / "t").write_text(world.caller_token("auditor", server.now()))
-            words = ("--kind", "witnesses", "--target", world.socket, "--token-file", "t")
+            words = ("--kind", "witnesses", *profile(tmp_path, target=world.socket, caller_token_file="t"))
             found = pdp("audit", "search", *words, "--records")
             newest = [json.loads(line)["quorum"] for line in found.stdout.splitlines()]
             assert newest == ["back", "missing"], found.stderr

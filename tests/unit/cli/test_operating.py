@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.profiles import profile
 from support.world import World, running
 
 from pdp.cli.main import cli
@@ -20,7 +21,7 @@ def run(*words: str) -> Result:
 async def asked(world: World, *words: str, caller: str = "operator") -> Result:
     token = world.sandbox.folder / "operator.token"
     token.write_text(world.metadata(caller)[0][1].removeprefix("Bearer ") + "\n")
-    reach = ("--target", world.sandbox.socket, "--token-file", str(token))
+    reach = profile(world.sandbox.folder, target=world.sandbox.socket, caller_token_file=token)
     return await asyncio.to_thread(run, *words, *reach)
 
 
@@ -76,8 +77,8 @@ async def test_an_operators_day(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [("status",), ("reload",), ("switch", "off", "tenant")])
 def test_a_file_without_a_token(tmp_path: Path, words: tuple[str, ...], content: bytes) -> None:
     (tmp_path / "token").write_bytes(content)
-    done = run(*words, "--target", "127.0.0.1:1", "--token-file", str(tmp_path / "token"))
-    assert (done.exit_code, "holds no token" in done.output) == (2, True)
+    done = run(*words, *profile(tmp_path, target="127.0.0.1:1", caller_token_file="token"))
+    assert (done.exit_code, "does not hold one token" in done.output) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -92,25 +93,25 @@ def test_a_file_without_a_token(tmp_path: Path, words: tuple[str, ...], content:
         (("switch", "on", "tenant", "--for", "5m"), "--for"),
         (("reload", "polcy"), "polcy"),
         (("status",), "who asks"),
-        (("status", "--key", "KEY"), "go together"),
     ],
 )
 def test_a_line_that_is_wrong(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
-    (tmp_path / "k").write_bytes(b"k")
-    typed = [str(tmp_path / "k") if word == "KEY" else word for word in words]
-    done = run(*typed, "--target", "127.0.0.1:1")
+    done = run(*words, *profile(tmp_path, target="127.0.0.1:1"))
     assert (done.exit_code, says in done.output) == (2, True), done.output
 
 
 @pytest.mark.parametrize("words", [("status",), ("health",)])
 def test_plaintext_stays_on_this_machine(tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "token").write_text("t")
-    more = ("--token-file", str(tmp_path / "token")) if words != ("health",) else ()
-    done = run(*words, "--target", "pdp.acme.example:50051", *more)
+    target = "pdp.acme.example:50051"
+    reach = (
+        profile(tmp_path, target=target, caller_token_file="token") if words != ("health",) else ("--target", target)
+    )
+    done = run(*words, *reach)
     assert (done.exit_code, "give --ca" in done.output) == (2, True)
 
 
 def test_nobody_there(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
-    done = run("status", "--target", f"unix:{tmp_path}/none.sock", "--token-file", str(tmp_path / "token"))
+    done = run("status", *profile(tmp_path, target=f"unix:{tmp_path}/none.sock", caller_token_file="token"))
     assert (done.exit_code, done.output.startswith("GetStatus: ")) == (1, True)

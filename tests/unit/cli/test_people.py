@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 from support.environment import Stage, StillClock
+from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.authoring.installation import DESK
@@ -49,8 +50,8 @@ class Terminal:
         return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
 
     def _command(self, who: str, words: Sequence[str]) -> list[str]:
-        reach = ("--target", self.world.sandbox.socket, "--token-file", str(self.folder / f"{who}.token"))
-        return [*words, *reach, "--caller-token-file", str(self.folder / "desk.token")]
+        tokens = {"token_file": f"{who}.token", "caller_token_file": "desk.token"}
+        return [*words, *profile(self.folder, target=self.world.sandbox.socket, **tokens)]
 
     async def pending(
         self, path: str = "/src", tool: str = "git_reset", arguments: dict[str, Any] | None = None
@@ -183,27 +184,6 @@ async def test_a_subject_and_its_consents(tmp_path: Path) -> None:
         assert (await terminal.run("alice", "grants", "revoke", NOBODYS)).output == (
             "grant.unknown: There is no such grant.\n"
         )
-
-
-def test_the_command_line_says_what_is_missing(tmp_path: Path) -> None:
-    def run(*words: str) -> Result:
-        nothing = {"PDPCTL_TARGET": "", "PDP_TARGET": "", "XDG_STATE_HOME": str(tmp_path)}
-        return CliRunner().invoke(cli, ["approvals", "list", *words], env=nothing)
-
-    token = tmp_path / "t"
-    token.write_text("a.b.c")
-    assert "--target: say where the server is" in run().output
-    assert "`pdp proxy -- COMMAND`, which the agent has to start" in run().output
-    assert "give --target and --token-file" in run("--token-file", str(token)).output
-    assert "Say what asks" in run("--target", "unix:/tmp/x", "--token-file", str(token)).output
-    both = ("--token-file", str(token), "--caller-token-file", str(token))
-    assert "only TLS is spoken" in run("--target", "pdp.example:443", *both).output
-    empty = tmp_path / "e"
-    empty.write_text("")
-    assert (
-        "--token-file: the file holds no token"
-        in run("--target", "unix:/tmp/x", "--token-file", str(empty), "--caller-token-file", str(token)).output
-    )
 
 
 def test_durations() -> None:

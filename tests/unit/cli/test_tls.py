@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.profiles import profile
 from typing_extensions import override
 
 from pdp.cli.main import cli
@@ -135,31 +136,32 @@ def test_a_socket_beside_the_file(edge: Edge, ports: Ports, tmp_path: Path) -> N
 
 
 def test_explain_shows_its_certificate(edge: Edge, ports: Ports, tmp_path: Path) -> None:
-    own = ("--certificate", tmp_path / "explainer.pem", "--key", tmp_path / "explainer.key")
-    tls = ("--target", ports["mtls"], "--ca", tmp_path / "server.pem")
-    assert run("explain", DECISION, *tls, *own).exit_code == 10
-    done = run("explain", DECISION, *tls)
-    assert (done.exit_code, "--certificate" in done.output) == (2, True)
-    done = run("explain", DECISION, *tls, "--certificate", tmp_path / "explainer.pem")
+    tls = {"target": ports["mtls"], "ca": "server.pem"}
+    own = profile(tmp_path, **tls, certificate="explainer.pem", key="explainer.key")
+    assert run("explain", DECISION, *own).exit_code == 10
+    done = run("explain", DECISION, *profile(tmp_path, **tls))
+    assert (done.exit_code, "certificate with key" in done.output) == (2, True)
+    done = run("explain", DECISION, *profile(tmp_path, **tls, certificate="explainer.pem"))
     assert (done.exit_code, "go together" in done.output) == (2, True)
     assert edge.seen == [("explainer", "")]
 
 
 def test_one_way_to_say_who_asks(edge: Edge, ports: Ports, tmp_path: Path) -> None:
-    """What the command line shows stands in place of what FILE would show, never beside it."""
-    token = ("--token-file", tmp_path / "explainer.token")
-    certificate = ("--certificate", tmp_path / "explainer.pem", "--key", tmp_path / "explainer.key")
+    """What a profile shows stands in place of what FILE would show, never beside it."""
+    token = {"caller_token_file": "explainer.token"}
+    certificate = {"certificate": "explainer.pem", "key": "explainer.key"}
     ca = {"ca_file": "server.pem"}
     by_token = {**ca, "caller_token_file": "gateway.token"}
     by_certificate = {**ca, "certificate_file": "gateway.pem", "key_file": "gateway.key"}
-    for port, said, words, seen in (
-        ("tls", by_token, (), ("", "Bearer gateway-token")),
-        ("mtls", by_certificate, (), ("gateway", "")),
+    for port, said, shown, seen in (
+        ("tls", by_token, {}, ("", "Bearer gateway-token")),
+        ("mtls", by_certificate, {}, ("gateway", "")),
         ("tls", by_token, token, ("", "Bearer explainer-token")),
         ("tls", by_certificate, token, ("", "Bearer explainer-token")),
         ("mtls", by_token, certificate, ("explainer", "")),
         ("mtls", by_certificate, certificate, ("explainer", "")),
     ):
-        done = run("explain", call(tmp_path, target=ports[port], **said), *words)
+        reach = profile(tmp_path, target=ports[port], ca="server.pem", **shown) if shown else ()
+        done = run("explain", call(tmp_path, target=ports[port], **said), *reach)
         assert done.exit_code == 10, done.output
         assert edge.seen.pop() == seen

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from rich.cells import cell_len
 from rich.console import Console
+from support.profiles import profile
 
 from devtools.demo.cli import table
 from devtools.demo.scenes import SceneRow
@@ -46,7 +47,7 @@ def test_a_help_says_of_each_command_a_whole_sentence(words: tuple[str, ...], gr
 
 @pytest.mark.parametrize("words", [("consent", "grant"), ("grants", "revoke")])  # `approvals` takes codes
 def test_a_code_is_no_id(words: tuple[str, ...]) -> None:
-    found = CliRunner().invoke(cli, [*words, "AY-VU", "--target", "unix:/nowhere", "--token-file", __file__])
+    found = CliRunner().invoke(cli, [*words, "AY-VU"])
     assert found.exit_code == 2
     assert "an id looks like 01a1f8f1-" in found.output
     assert f"`cli {words[0]} list` shows it" in found.output
@@ -55,11 +56,11 @@ def test_a_code_is_no_id(words: tuple[str, ...]) -> None:
 def test_where_nothing_answers_it_is_said_what_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "t").write_text(TOKEN)
     (tmp_path / "ask.yaml").write_text("{target: unix:/nowhere, server: git, tool: git_status}")
-    token = ("--token-file", str(tmp_path / "t"))
+    reach = profile(tmp_path, target="unix:/nowhere", token_file="t", caller_token_file="t")
     for words in (
         ("decide", str(tmp_path / "ask.yaml")),
-        ("status", "--target", "unix:/nowhere", *token),
-        ("approvals", "list", "--target", "unix:/nowhere", *token, "--caller-token-file", str(tmp_path / "t")),
+        ("status", *reach),
+        ("approvals", "list", *reach),
     ):
         found = CliRunner().invoke(cli, words)
         assert found.exit_code == 1
