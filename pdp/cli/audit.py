@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,18 +15,14 @@ import click
 import grpc
 
 from pdp.audit import receipt
-from pdp.audit.archive import ArchiveFolder
 from pdp.audit.cosignature import WitnessKey
 from pdp.audit.note import LogKey, read_private
 from pdp.audit.verification import Progress
-from pdp.cli.commands import Commands, archive_option
+from pdp.cli.commands import Commands
 from pdp.cli.connection import Connection, connected
-from pdp.config import settings
+from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.digest import commitment
-from pdp.core.errors import ConfigurationFault
-from pdp.store.options import StoreOptions
-from pdp.store.reading import StoreReader, no_archive, reading
-from pdp.store.sqlite.opening import FILE
+from pdp.store.reading import StoreReader
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 WRONG = 10
@@ -128,18 +123,14 @@ def key(key: Path, origin: str, *, witness: bool) -> None:  # noqa: A002, RUF100
 
 @audit.command()
 @click.argument("name")
-@click.argument("store", type=_PLACE, required=False)
-@click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
-@archive_option
-def show(*, name: str, store: Path | None, config: Path | None, archive: Path | None) -> None:
+@store_options
+def show(*, name: str, store: StorePlace) -> None:
     """Show a record of a store, by id or index, with the people that its pseudonyms stand for.
 
     Of a switch also its reason, of a configuration what each changed setting was and is. Reads only, while the
     service runs. Who was erased is shown as such.
     """
-    if (store is None) == (config is None):
-        raise click.UsageError("Give either STORE or --config.")
-    with store_reader(store, config, archive) as reader:
+    with store.reader() as reader:
         data = reader.record(name)
         if data is None:
             click.echo("record.unknown: There is no such record.", err=True)
@@ -169,24 +160,6 @@ def named(value: Any, reader: StoreReader) -> Any:
         return [named(each, reader) for each in value]
     known = reader.person(value) if isinstance(value, str) and value.startswith("p-") else None
     return value if known is None else f"{known or _ERASED} [{value}]"
-
-
-@contextmanager
-def store_reader(place: Path | None, config: Path | None, archive: Path | None = None) -> Iterator[StoreReader]:
-    """The records of a store, by its folder or a server's configuration, and of its archive. Raises
-    ConfigurationFault `store.path`."""
-    if config is not None:
-        loaded = settings.load(config, os.environ)
-        options, password = loaded.store, settings.store_password(loaded)
-        archive = archive or loaded.audit.archive
-    else:
-        options, password = StoreOptions(path=place or Path()), b""
-        if not (options.path / FILE).is_file():
-            raise ConfigurationFault(
-                "store.path", f"there is no {FILE} here; give the folder that `store.path` names"
-            )
-    with reading(options, password, ArchiveFolder(archive).record if archive else no_archive) as reader:
-        yield reader
 
 
 @contextmanager

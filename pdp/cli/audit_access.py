@@ -23,11 +23,12 @@ from pdp.authoring.access_suggestion import SuggestedPolicy, suggest
 from pdp.authoring.access_usage import USED, AccessUsage
 from pdp.authoring.check import LoadGate, check_folder
 from pdp.authoring.policy_change import Decisions, loaded
-from pdp.cli.audit import WRONG, bar, named, store_reader
+from pdp.cli.audit import WRONG, bar, named
 from pdp.cli.audit_search import Instant
-from pdp.cli.commands import Commands, archive_option
+from pdp.cli.commands import Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render.tables import page, table
+from pdp.cli.store_place import StorePlace, archive_option
 from pdp.config import settings
 from pdp.config.settings import Settings
 from pdp.core.approvals.text_safety import visible
@@ -107,7 +108,7 @@ def access(
     check: LoadGate | None = context.obj  # a test run remembers what the gate says
     system = _System.of(configured, tenant or _only(configured), time.time_ns(), check)
     usage = AccessUsage(system.tenant, since.ToNanoseconds(), until_ns, system.registered.pinned())
-    with store_reader(None, path, archive) as reader:
+    with StorePlace(None, path, archive).reader() as reader:
         with bar(reader.size()) as progress:
             usage.read(reader.since(usage.since_ns, USED, progress))
         reviewed = asyncio.run(_reviewed(system, usage, reader))

@@ -15,17 +15,13 @@ import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.audit.export import FORMATS, csv_head
-from pdp.cli.audit import bar, store_reader
+from pdp.cli.audit import bar
 from pdp.cli.audit_search import Instant
-from pdp.cli.commands import archive_option
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_PLACE = click.Path(exists=True, path_type=Path)
+from pdp.cli.store_place import StorePlace, store_options
 
 
 @click.command()
-@click.argument("store", type=_PLACE, required=False)
-@click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
+@store_options
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="jsonl", show_default=True)
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file; by default standard output."
@@ -35,11 +31,9 @@ _PLACE = click.Path(exists=True, path_type=Path)
 @click.option("--since", type=Instant(), help="At or after: 2026-11-01T12:00:00Z, or 24h, 7d ago.")
 @click.option("--until", type=Instant(), help="Before; as --since.")
 @click.option("--from", "first", type=click.IntRange(0), default=0, help="From this index on, to continue.")
-@archive_option
 def export(
     *,
-    store: Path | None,
-    config: Path | None,
+    store: StorePlace,
     format_: str,
     out: Path | None,
     tenant: str | None,
@@ -47,7 +41,6 @@ def export(
     since: Timestamp | None,
     until: Timestamp | None,
     first: int,
-    archive: Path | None,
 ) -> None:
     """Write the records of a STORE, oldest first, as JSON lines, CSV, OCSF events or OPA decision-log events.
 
@@ -56,11 +49,9 @@ def export(
 
     Exit codes: 0 all are written, 2 usage, 1 fault.
     """
-    if (store is None) == (config is None):
-        raise click.UsageError("Give either STORE or --config.")
     since_ns, until_ns = (0 if at is None else at.ToNanoseconds() for at in (since, until))
     formatted, written = FORMATS[format_], 0
-    with store_reader(store, config, archive) as reader, _output(out) as file:
+    with store.reader() as reader, _output(out) as file:
         size = reader.size()
         if format_ == "csv" and first == 0:
             file.write(csv_head())

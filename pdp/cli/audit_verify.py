@@ -21,8 +21,9 @@ from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.audit.tiles import CHECKPOINT
 from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
-from pdp.cli.audit import WRONG, bar, store_reader
-from pdp.cli.commands import Duration, archive_option
+from pdp.cli.audit import WRONG, bar
+from pdp.cli.commands import Duration
+from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
 from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy
@@ -182,28 +183,24 @@ def _verify_log(
         raise click.UsageError("--witness-policy: is for receipts and a log's folder.")
     if not earlier:
         raise click.UsageError("--checkpoint: a store is verified against a checkpoint that was signed.")
-    with store_reader(place, config, archive) as reader, bar(reader.size()) as progress:
+    with StorePlace(place, config, archive).reader() as reader, bar(reader.size()) as progress:
         size = verify_records(reader.records(), None, earlier, progress)
     click.echo(f"verified: {size} records, of which {max(e.size for e in earlier)} are signed")
 
 
 @click.command("open")
-@click.argument("store", type=_PLACE, required=False)
-@click.option("--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store.")
+@store_options
 @click.option("--decision", "decisions", multiple=True, help="A decision by its id; may be given again.")
 @click.option(
     "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
-@archive_option
 def open_(
     *,
-    store: Path | None,
-    config: Path | None,
+    store: StorePlace,
     decisions: tuple[str, ...],
     since: int | None,
     out: Path,
-    archive: Path | None,
 ) -> None:
     """Open what records of STORE are committed to, so that others can evaluate their decisions again.
 
@@ -213,13 +210,11 @@ def open_(
 
     Exit codes: 0 done, 10 values of some decisions are erased, 2 usage, 1 fault.
     """
-    if (store is None) == (config is None):
-        raise click.UsageError("Give either STORE or --config.")
     if bool(decisions) == (since is not None):
         raise click.UsageError("Give either --decision or --since.")
     out.mkdir(parents=True, exist_ok=True)
     written, erased, bundles = 0, 0, set[str]()
-    with store_reader(store, config, archive) as reader, bar(reader.size() if since else len(decisions)) as progress:
+    with store.reader() as reader, bar(reader.size() if since else len(decisions)) as progress:
         for data, values in _chosen(reader, decisions, since, progress):
             record = parsed(data)
             _write(out / f"{record['id']}.json", data)

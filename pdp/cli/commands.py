@@ -18,10 +18,6 @@ PLAINTEXT = "beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken;
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
 _WHOLE = 1000  # characters: longer than any first sentence
 
-archive_option = click.option(
-    "--archive", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where archived records are."
-)
-
 
 def program_first(ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
     """The callback of a COMMAND with options of its own: one that stands before its program is ours, misspelt."""

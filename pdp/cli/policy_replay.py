@@ -22,8 +22,9 @@ from pdp import __version__
 from pdp.authoring.check import check_folder
 from pdp.authoring.policy_change import Rows, chosen, decisions, loaded, policies, replayed
 from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, difference
-from pdp.cli.audit import bar, named, store_reader
-from pdp.cli.commands import Duration, archive_option
+from pdp.cli.audit import bar, named
+from pdp.cli.commands import Duration
+from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
 from pdp.core.policy import Bundle
@@ -38,12 +39,7 @@ RECORDED = "recorded"
 SHOWN = 40  # lines of changes
 OF_ANOTHER_RELEASE = ("replay.release", "replay.engine", "replay.gate")  # what the release that wrote it may evaluate
 _ROOM = 3  # names of rules on a line
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, file_okay=False, path_type=Path)
-_store = click.argument("store", type=_PLACE, required=False)
-_config = click.option(
-    "--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store."
-)
 _engine = click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
 _opa = click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -51,25 +47,21 @@ _tenant = click.option("--tenant", default=None, help="Only the decisions of thi
 
 
 @click.command()
-@_store
-@_config
+@store_options
 @click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")
 @click.option("--since", type=Duration("hd", "7d"), help="Instead: the last hours or days of the log, like 7d.")
 @_tenant
 @_engine
 @_opa
-@archive_option
 @_json
 def replay(
     *,
-    store: Path | None,
-    config: Path | None,
+    store: StorePlace,
     names: tuple[str, ...],
     since: int | None,
     tenant: str | None,
     engine: str,
     opa: str | None,
-    archive: Path | None,
     as_json: bool,
 ) -> None:
     """Evaluate recorded decisions of STORE again under their own policy, and say which come out otherwise.
@@ -79,10 +71,9 @@ def replay(
     Exit codes: 0 all that could be evaluated is as recorded, 10 something is not, 2 usage, 1 fault, or nothing could
     be evaluated.
     """
-    _one_of(store, config)
     if bool(names) == (since is not None):
         raise click.UsageError("Give either --decision or --since.")
-    with store_reader(store, config, archive) as reader, bar(reader.size() if since else len(names)) as progress:
+    with store.reader() as reader, bar(reader.size() if since else len(names)) as progress:
         if since is not None:
             rows: Rows = reader.since(reader.newest_ns() - since * NS, ("decision",), progress)
         else:
@@ -140,8 +131,7 @@ def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str,
 @click.command()
 @click.argument("old")
 @click.argument("new", type=_PLACE)
-@_store
-@_config
+@store_options
 @click.option(
     "--since", type=Duration("hd", "7d"), default="7d", show_default=True, help="The log's last hours or days."
 )
@@ -149,20 +139,17 @@ def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str,
 @click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
 @_engine
 @_opa
-@archive_option
 @_json
 def diff(
     *,
     old: str,
     new: Path,
-    store: Path | None,
-    config: Path | None,
+    store: StorePlace,
     since: int,
     tenant: str | None,
     names: bool,
     engine: str,
     opa: str | None,
-    archive: Path | None,
     as_json: bool,
 ) -> None:
     """Say which recorded decisions NEW would answer otherwise than OLD, and how often it would ask people.
@@ -175,9 +162,8 @@ def diff(
 
     Exit codes: 0 the same answers, 10 some are others, 2 usage, 1 fault, or there was nothing to compare.
     """
-    _one_of(store, config)
     bundles = (None if old == RECORDED else _bundle(Path(old)), _bundle(new))
-    with store_reader(store, config, archive) as reader, bar(reader.size()) as progress:
+    with store.reader() as reader, bar(reader.size()) as progress:
         rows = reader.since(reader.newest_ns() - since * NS, KINDS, progress)
         found = asyncio.run(_compared(_of(rows, tenant), bundles, chosen(engine, opa, SystemEntropy())))
         shown = {each.subject: str(named(each.subject, reader)) if names else each.subject for each in found.changed}
@@ -215,11 +201,6 @@ def _decision(reader: StoreReader, name: str) -> tuple[bytes, Opened]:
 
 def _of(rows: Rows, tenant: str | None) -> Rows:
     return rows if tenant is None else (row for row in rows if json.loads(row[0])["tenant"] == tenant)
-
-
-def _one_of(store: Path | None, config: Path | None) -> None:
-    if (store is None) == (config is None):
-        raise click.UsageError("Give either STORE or --config.")
 
 
 def _exit(done: int, differ: bool) -> int:

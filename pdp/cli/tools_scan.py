@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.audit.archive import ArchiveFolder
 from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
-from pdp.cli.commands import Duration, archive_option
+from pdp.cli.commands import Duration
 from pdp.cli.confining import confinement_options, listed_by, say_confinement
 from pdp.cli.render.tables import page, table
+from pdp.cli.store_place import StorePlace, store_options
 from pdp.config import settings
 from pdp.config.settings import Settings
 from pdp.confinement import Confinement
@@ -43,8 +43,7 @@ from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.judge import start_judge
-from pdp.store.options import StoreOptions
-from pdp.store.reading import Having, no_archive, records_with
+from pdp.store.reading import Having, records_with
 
 FINDINGS = 10
 SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer
@@ -272,41 +271,20 @@ def _show(held: AcceptanceReview, tools: int) -> None:
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Instead of STORE: the server's configuration, which names its store; for PostgreSQL.",
-)
+@store_options
 @click.option("--tenant", default=None, help="Only this tenant's requests.")
 @click.option("--since", type=Duration("hd", "7d"), help="Only the last hours or days, like 12h or 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-@archive_option
-def shadow(
-    store: Path | None,
-    config: Path | None,
-    tenant: str | None,
-    since: int | None,
-    limit: int,
-    as_json: bool,
-    archive: Path | None,
-) -> None:
+def shadow(store: StorePlace, tenant: str | None, since: int | None, limit: int, as_json: bool) -> None:
     """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
 
     Reads only, while the service runs. Each of these requests was denied. Archived records are read in their archive;
     without it the command refuses, rather than to leave them out.
     """
-    if (store is None) == (config is None):
-        raise click.UsageError("Give either STORE or --config.")
     query = Having(MARK, KINDS, tenant, time.time_ns() - since * NS if since is not None else 0)
-    options, password = StoreOptions(path=store or Path()), b""
-    if config is not None:
-        loaded = settings.load(config, os.environ)
-        options, password = loaded.store, settings.store_password(loaded)
-        archive = archive or loaded.audit.archive
-    there = ArchiveFolder(archive).record if archive else no_archive
-    report = shadows(records_with(options, query, password=password, archive=there))
+    options, password, archive = store.opening()
+    report = shadows(records_with(options, query, password=password, archive=archive))
     if as_json:
         value = {"shadows": [s.fact() for s in report.found], "beyond": report.beyond}
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))

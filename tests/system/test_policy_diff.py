@@ -20,8 +20,8 @@ from support.week import DAYS, Week, pass_week, policy
 
 from pdp.authoring.policy_change import decisions, policies, replayed
 from pdp.authoring.policy_diff import Comparison, difference
-from pdp.cli.audit import store_reader
 from pdp.cli.main import cli
+from pdp.cli.store_place import StorePlace
 from pdp.core.digest import canonical
 from pdp.policy.bundle import named_by_digest
 from pdp.ports import LoadedPolicy
@@ -172,7 +172,7 @@ def test_a_decision_of_before_a_fact_became_required(weeks: Weeks) -> None:
     cannot tell, and supposes nothing."""
     with closing(sqlite3.connect(weeks.store / "pdp.sqlite3")) as db:
         (name,) = db.execute("SELECT id FROM records WHERE idx = ?", (redeemed(db),)).fetchone()
-    with store_reader(weeks.store, None) as reader:
+    with StorePlace(weeks.store, None).reader() as reader:
         data, values = reader.decision(name) or (b"", {})
         record = json.loads(data)
         kept = reader.artefact(record["policy"]["digest"])

@@ -1,0 +1,71 @@
+"""The options of commands that read a store while processes may be writing it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pdp.audit.archive import ArchiveFolder
+from pdp.config import settings
+from pdp.core.errors import ConfigurationFault
+from pdp.store.options import StoreOptions
+from pdp.store.reading import FromArchive, StoreReader, no_archive, reading
+from pdp.store.sqlite.opening import FILE
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+archive_option = click.option("--archive", type=_FOLDER, help="Where archived records are.")
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlace:
+    """A store, by its folder or by a server's configuration, and its archive. Raises UsageError unless it is one of
+    the two."""
+
+    store: Path | None
+    config: Path | None
+    archive: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.store is None) == (self.config is None):
+            raise click.UsageError("Give either STORE or --config.")
+
+    def opening(self) -> tuple[StoreOptions, bytes, FromArchive]:
+        """Its options, its password, and what reads its archive."""
+        options, password, archive = StoreOptions(path=self.store or Path()), b"", self.archive
+        if self.config is not None:
+            loaded = settings.load(self.config, os.environ)
+            options, password = loaded.store, settings.store_password(loaded)
+            archive = archive or loaded.audit.archive
+        return options, password, ArchiveFolder(archive).record if archive else no_archive
+
+    @contextmanager
+    def reader(self) -> Iterator[StoreReader]:
+        """Its records. Raises ConfigurationFault `store.path`."""
+        if self.store is not None and not (self.store / FILE).is_file():
+            raise ConfigurationFault(
+                "store.path", f"there is no {FILE} here; give the folder that `store.path` names"
+            )
+        options, password, archive = self.opening()
+        with reading(options, password, archive) as reader:
+            yield reader
+
+
+def store_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command STORE, --config and --archive, as its argument `store`."""
+
+    @functools.wraps(command)
+    def placed(*, store: Path | None, config: Path | None, archive: Path | None, **given: Any) -> None:
+        command(store=StorePlace(store, config, archive), **given)
+
+    named = click.option(
+        "--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store."
+    )
+    return click.argument("store", type=_FOLDER, required=False)(named(archive_option(placed)))
