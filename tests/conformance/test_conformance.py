@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import engines
-import pytest
 import yaml
+from support.for_each import for_each
 
 HERE = Path(__file__).parent
 ROWS: list[dict[str, Any]] = [json.loads(line) for line in (HERE / "rego_conformance.jsonl").read_text().splitlines()]
@@ -28,12 +28,12 @@ def ask(opa: engines.Opa, row: Mapping[str, Any], *, strict: bool) -> engines.Sa
     return opa.ask(row["modules"], row["input"], query=row["query"], data=row["data"], strict=strict)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+@for_each("row", ROWS, ids=lambda row: row["id"])
 def test_opa_judges_the_expectation(opa: engines.Opa, row: Mapping[str, Any]) -> None:
     assert engines.same(ask(opa, row, strict=False), expected(row))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+@for_each("row", ROWS, ids=lambda row: row["id"])
 def test_the_engines_differ_only_as_the_table_says(opa: engines.Opa, row: Mapping[str, Any]) -> None:
     apart = row["id"] == "recursion_function_infinite"  # it ends the process
     asked = (row["modules"], row["input"])

@@ -10,6 +10,7 @@ import engines
 import gating
 import pytest
 import regorus
+from support.for_each import for_each
 from test_conformance import HERE, ROWS, TABLE
 
 from pdp.core.errors import InvalidRequest
@@ -38,7 +39,7 @@ def probe(row: Mapping[str, Any]) -> list[str]:
     return row["probe"] if isinstance(row["probe"], list) else [f"package test\n\n{row['probe']}\n"]
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["id"])
+@for_each("row", TABLE, ids=lambda row: row["id"])
 def test_the_row_is_complete(row: Mapping[str, Any]) -> None:
     assert set(row) <= _KEYS
     wanted = {
@@ -52,7 +53,7 @@ def test_the_row_is_complete(row: Mapping[str, Any]) -> None:
     assert "probe" in row or row.get("cases") or row["id"] == "bits"  # bits would end the server for all tests
 
 
-@pytest.mark.parametrize("row", [r for r in TABLE if "pack" in r], ids=lambda row: row["id"])
+@for_each("row", [r for r in TABLE if "pack" in r], ids=lambda row: row["id"])
 def test_the_gate_refuses_it(row: Mapping[str, Any]) -> None:
     assert row["code"] in codes(row["pack"])
 
@@ -61,7 +62,7 @@ def test_the_gate_takes_the_same_pack_without_it() -> None:
     assert codes('input.call.method == "tools/call"') == set()
 
 
-@pytest.mark.parametrize("row", PROBED, ids=lambda row: row["id"])
+@for_each("row", PROBED, ids=lambda row: row["id"])
 def test_the_engines_answer_as_the_row_says(opa: engines.Opa, row: Mapping[str, Any]) -> None:
     theirs = opa.ask(probe(row), row["input"])
     ours = engines.embedded(probe(row), row["input"])

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from loosening import Packs
 from policy_under_test import RANK, Policy, no_looser
 from support.environment import SeededEntropy
+from support.for_each import for_each
 from support.outside import need
 from support.sweeps import WHOLE
 
@@ -205,8 +206,8 @@ def odd(name: str, rule: str, value: str) -> str:
     return f'package packs.{name}\nmeta := {{"servers": ["git"], "owner": "o"}}\n{rule} := {value}\n'
 
 
-@pytest.mark.parametrize("value", NO_SETS)
-@pytest.mark.parametrize("rule", RULES)
+@for_each("value", NO_SETS)
+@for_each("rule", RULES)
 def test_a_rule_that_is_no_set_lets_nothing_pass(policy: Policy, rule: str, value: str) -> None:
     """An empty object stands for it in the elements, on which the gate closes."""
     assert policy.beside("odd", odd("odd", rule, value)).ask(good_call(), NOON).effect is Effect.DENY

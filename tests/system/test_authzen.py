@@ -15,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.records import (
     ACTIVE,
     ALICE,
@@ -92,7 +93,7 @@ async def test_additional_properties_and_unknown_members_are_no_error(world: Wor
     assert await permitted(world, {**asks({**ALICE, "x": 1}, {**READ, "y": 2}, ACTIVE), "context": {}})
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",

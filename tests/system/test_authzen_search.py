@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.records import (
     ACTIVE,
     ALICE,
@@ -84,8 +85,8 @@ SCENARIO: list[tuple[str, dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("context", [None, {"ip": "192.168.1.1"}])
-@pytest.mark.parametrize(("searched", "body", "wanted"), SCENARIO)
+@for_each("context", [None, {"ip": "192.168.1.1"}])
+@for_each(("searched", "body", "wanted"), SCENARIO)
 async def test_the_searches_of_the_certification(
     world: World, searched: str, body: dict[str, Any], wanted: Any, context: Any
 ) -> None:

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from served import ISSUER, SAFE, TOOLS, Served, caller_options, make_world, served
+from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, approve, message
 
 from pdp.authoring import sandbox
@@ -168,7 +169,7 @@ def test_claims_are_the_gateways_word(server: Served) -> None:
     denied(checked(server, request(known={"claims": claims}, bearer="x.y.z"), "vouching"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "asked",
     [
         request(b""),

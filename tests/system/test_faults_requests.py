@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from served import Refused, Served, ask, caller_options, definition_bytes, make_world, pdp, served, stored, until
+from support.for_each import for_each
 
 from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import ALICE
@@ -151,7 +152,7 @@ def nested(depth: int) -> bytes:
     return b'{"a":' * depth + b"1" + b"}" * depth
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "says"),
     [
         (f'["{MARK}"]'.encode(), "JSON object"),

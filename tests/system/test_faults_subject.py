@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from served import ALLOW, DENY, ISSUER, SAFE, Refused, Served, ask, codes, make_world, served, until
 from shifting import Shifting
+from support.for_each import for_each
 
 from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import ALICE, BOB, Sandbox
@@ -74,7 +75,7 @@ def test_none(server: Served) -> None:
     nobody(server.record(answer.decision_id), "subject.missing")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("case", "code"),
     [
         ("signature", "subject.signature"),

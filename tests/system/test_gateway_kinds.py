@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from served import OTHERS, PROMPTS, SAFE, Served, make_world, served
+from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, approve, check, message
 from test_ext_authz import OVER as AUTHZ
 from test_ext_authz import Answer, asked
@@ -152,7 +153,7 @@ def test_nobody_hears_even_of_lists(server: Served, version: str) -> None:
         denied(checked(server, request(listen(), method="subscriptions/listen", bearer=bearer)))
 
 
-@pytest.mark.parametrize(("method", "params"), MALFORMED)
+@for_each(("method", "params"), MALFORMED)
 def test_parameters_of_another_form_are_no_question(server: Served, method: str, params: dict[str, Any]) -> None:
     before = len(server.records("decision"))
     assert through_envoy(server, method, params).error == (200, -32602, 7)

@@ -13,6 +13,7 @@ import pytest_asyncio
 from support.answers import JUDGE_PROMPTS, Answers
 from support.cases import Asker, Case, differences, load_cases
 from support.environment import Stage, StillClock
+from support.for_each import for_each
 from support.golden import INSTANTS, plan
 from support.pseudonyms import revealed
 from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, running
@@ -259,7 +260,7 @@ def codes(reasons: Any) -> set[str]:
     return {r.code for r in reasons}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@for_each("case", CASES, ids=lambda case: case.id)
 async def test_both_ways_agree(case: Case, worlds: dict[str, World], ran: Ran) -> None:
     one, other = [await run(case, worlds, way, ran) for way in WAYS]
     if isinstance(one.answer, Refused):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.cases import differences, load_cases
+from support.for_each import for_each
 
 from pdp.core.switches import SCOPES
 
@@ -140,20 +142,22 @@ ELSEWHERE = {
 }
 
 
-def rule_codes() -> set[str]:
+@functools.cache
+def rule_codes() -> frozenset[str]:
     """Literal codes of the shipped rules, tests left out."""
     folders = (ROOT / "rego" / "baseline", ROOT / "rego" / "examples" / "acme")
     files = [p for folder in folders for p in folder.rglob("*.rego") if not p.stem.endswith("_test")]
-    return {code for path in files for code in _CODE.findall(path.read_text())}
+    return frozenset(code for path in files for code in _CODE.findall(path.read_text()))
 
 
-def check_codes() -> set[str]:
+@functools.cache
+def check_codes() -> frozenset[str]:
     """Codes with which a check of a request can fail, read from the source."""
     found = {f"switch.{scope}" for scope in SCOPES} | {"tool.unsigned", "tool.corrupt", "obligation.unsupported"}
     for folder in ("identity", "registry", "content", "sessions", "service"):
         for path in (ROOT / "pdp" / folder).rglob("*.py"):
             found |= set(_codes_of(ast.parse(path.read_text())))
-    return found
+    return frozenset(found)
 
 
 def _codes_of(tree: ast.AST) -> Iterator[str]:
@@ -183,18 +187,18 @@ def test_reading_the_source_finds_codes() -> None:
     assert {"subject.expired", "tool.drifted", "server.stale", "session.unknown"} <= check_codes()
 
 
-@pytest.mark.parametrize("code", sorted(rule_codes() - set(ELSEWHERE)))
+@for_each("code", sorted(rule_codes() - set(ELSEWHERE)))
 def test_rule_both_ways(code: str) -> None:
     assert any(code in case.fired() for case in CASES), "no case fires it"
     assert any(code in case.spares for case in CASES), "no case shows what it leaves alone (`spares`)"
 
 
-@pytest.mark.parametrize("code", sorted(check_codes() - set(ELSEWHERE)))
+@for_each("code", sorted(check_codes() - set(ELSEWHERE)))
 def test_check_fails_in_a_case(code: str) -> None:
     assert any(code in case.named() for case in CASES), "no case fails it"
 
 
-@pytest.mark.parametrize("code", sorted(ELSEWHERE))
+@for_each("code", sorted(ELSEWHERE))
 def test_elsewhere_is_there(code: str) -> None:
     file, test = ELSEWHERE[code]
     text = (ROOT / file).read_text()

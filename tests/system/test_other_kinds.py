@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from served import OTHERS, PROMPTS, RESOURCES, TOOLS, Refused, Served, make_world, served
+from support.for_each import for_each
 
 from pdp.authoring.sandbox import ALICE, BOB, Sandbox
 from pdp.v1 import admin_pb2, decision_pb2, types_pb2
@@ -115,7 +116,7 @@ def test_what_is_granted_is_allowed_and_recorded(server: Served, method: str, ta
     assert record["target"]["kind"] == key.partition(":")[0]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("method", "target", "code"),
     [
         ("prompts/get", prompt("summary", {}), "arguments.schema"),

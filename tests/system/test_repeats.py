@@ -30,6 +30,7 @@ from served import (
     spawned,
 )
 from shifting import Shifting
+from support.for_each import for_each
 
 from devtools.demo.stage import tampered
 from pdp.authoring.installation import CALLER_AUDIENCE
@@ -119,7 +120,7 @@ def test_another_deadline_changes_nothing(server: Served) -> None:
     replayed(server, request, first, budget=7.0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changes",
     [
         {"call_id": "another"},

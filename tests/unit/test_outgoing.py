@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from support.for_each import for_each
 from support.receiver import NAME, Resolver, certified, receiving
 
 from pdp import outgoing
@@ -46,7 +47,7 @@ def test_an_inner_address_is_allowed_only_where_that_was_said(address: str) -> N
     assert allowed(address, internal=True)
 
 
-@pytest.mark.parametrize("address", NEVER)
+@for_each("address", NEVER)
 def test_some_addresses_are_never_allowed(address: str) -> None:
     assert not allowed(address, internal=False)
     if address not in ("255.255.255.255", "240.0.0.1", "fec0::1"):  # private by the registry, and nobody's

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from support.for_each import for_each
 from support.rings import TESTS, essential
 
 ROOT = TESTS.parent
 
 
-@pytest.mark.parametrize("entry", essential())
+@for_each("entry", essential())
 def test_an_essential_test_is_there(entry: str) -> None:
     file, _, name = entry.partition("::")
     functions = {node.name for node in ast.walk(ast.parse((TESTS / file).read_bytes())) if _is_test(node)}

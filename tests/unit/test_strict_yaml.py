@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.for_each import for_each
 
 from pdp.files.strict_yaml import NotPlainYaml, read
 
@@ -11,7 +12,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "\n".join(
 )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "says"),
     [
         ("a: 1\na: 2", "line 2: the key 'a' stands twice"),

@@ -1,6 +1,7 @@
 """Enums of the contract and the core's words for them."""
 
 import pytest
+from support.for_each import for_each
 
 from pdp.adapters.grpc.codec import enums
 from pdp.adapters.grpc.codec.enums import EnumMap
@@ -41,7 +42,7 @@ def test_every_enum_of_the_contract_has_its_map() -> None:
     assert contract - mapped == {("ReloadPart", admin_pb2.RELOAD_PART_PROMPTS)}
 
 
-@pytest.mark.parametrize("name", MAPS)
+@for_each("name", MAPS)
 def test_what_has_no_partner_is_refused_inwards_and_unspecified_outwards(name: str) -> None:
     enum = MAPS[name]
     for number in (0, 999, -1):
@@ -54,7 +55,7 @@ def test_what_has_no_partner_is_refused_inwards_and_unspecified_outwards(name: s
         enum.numbers["no such word"]
 
 
-@pytest.mark.parametrize("name", MAPS)
+@for_each("name", MAPS)
 def test_both_directions_agree(name: str) -> None:
     enum = MAPS[name]
     assert {number: word for word, number in enum.numbers.items()} == enum.words

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.adapters.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
 from pdp.adapters.hooks.own_tools import own_tool, own_tools, reaches
@@ -199,7 +200,7 @@ def reached(
     return reaches(known, arguments, at, state)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "arguments", "at"),
     [
         ("Read", {"file_path": "/home/ann/state/keys/author.pem"}, "/w"),

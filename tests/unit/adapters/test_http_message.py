@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, call, check, message
 
 from pdp.adapters.gateways.http_message import HttpRequest, Malformed, McpMessage, http_request, mcp_message
@@ -90,7 +91,7 @@ BODIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("what", BODIES)
+@for_each("what", BODIES)
 def test_a_body_that_is_not_one_message_is_refused(what: str) -> None:
     refused(check(BODIES[what]))
 

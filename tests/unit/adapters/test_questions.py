@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.adapters.grpc.codec import decisions, fields
 from pdp.core.errors import InvalidRequest
@@ -154,7 +155,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("field", "request_"),
     [(f, r) for f, many in REFUSED.items() for r in many],
     ids=lambda v: v if isinstance(v, str) else "",

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
+from support.for_each import for_each
 
 from pdp.adapters.grpc.status import INTERNAL_CODE, TABLE, refusal
 from pdp.core.errors import Fault, InvalidRequest
@@ -29,7 +30,7 @@ def test_no_row_is_ok_or_unknown() -> None:
     assert not {grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN} & set(TABLE.values())
 
 
-@pytest.mark.parametrize("kind", sorted(tree(), key=lambda k: k.__name__), ids=lambda k: k.__name__)
+@for_each("kind", sorted(tree(), key=lambda k: k.__name__), ids=lambda k: k.__name__)
 def test_detail_never_leaves_and_ours_are_bland(kind: Any) -> None:
     fault = example(kind)
     said = refusal(fault, "id-1")

@@ -9,6 +9,7 @@ from email.policy import SMTP
 import pytest
 from support.approvals import AT, CONSENT, approval, call, make_id
 from support.deceiving import DECEPTIVE
+from support.for_each import for_each
 
 from pdp.approvals import messages
 from pdp.core.approvals.notices import MAX_NAME, Message, message
@@ -76,8 +77,8 @@ def test_a_consent_has_a_page_of_its_own(form: str) -> None:
     assert f"{URL}/consents/{make_id(1)}" in FORMS[form](made(approval(CONSENT)))
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("field", DISPLAYED)
+@for_each("form", FORMS)
+@for_each("field", DISPLAYED)
 def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_form(form: str, field: str) -> None:
     assert len(DECEPTIVE) > 4_000
     whole = FORMS[form]

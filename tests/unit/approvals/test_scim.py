@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
@@ -95,7 +96,7 @@ BROKEN: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-@pytest.mark.parametrize("broken", list(BROKEN))
+@for_each("broken", list(BROKEN))
 def test_what_is_not_whole_is_refused(broken: str) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         read(*BROKEN[broken])

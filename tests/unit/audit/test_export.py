@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.audit import export
 from pdp.core.digest import canonical
@@ -34,7 +35,7 @@ def event(name: str, **changes: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@for_each("name", VECTORS)
 def test_every_record_has_a_line_in_every_format(name: str) -> None:
     data = VECTORS[name].encode()
     line = made("jsonl", name)
@@ -47,7 +48,7 @@ def test_every_record_has_a_line_in_every_format(name: str) -> None:
     assert bool(made("opa", name)) is answer
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@for_each("name", VECTORS)
 def test_an_ocsf_event_has_what_api_activity_requires(name: str) -> None:
     """Class 6003."""
     found, record = event(name), json.loads(VECTORS[name])
@@ -113,7 +114,7 @@ def ocsf_faults(found: dict[str, Any]) -> list[str]:
     return list(faults(found, SCHEMA["class"], found["metadata"]["profiles"], "event"))
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@for_each("name", VECTORS)
 def test_an_ocsf_event_is_one_by_the_published_schema(name: str) -> None:
     assert SCHEMA["version"] == export.OCSF
     assert ocsf_faults(event(name)) == []

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approval_records
+from support.for_each import for_each
 from support.pseudonyms import person
 
 from pdp.audit.check import check
@@ -375,7 +376,7 @@ def test_labels_that_an_answer_puts_on_are_in_its_record() -> None:
 OLDER: dict[str, str] = json.loads(VECTORS.with_name("record_older.json").read_text())
 
 
-@pytest.mark.parametrize("name", OLDER)
+@for_each("name", OLDER)
 def test_a_record_of_an_older_release_is_still_a_record(name: Any) -> None:
     old = json.loads(OLDER[name])
     assert check(OLDER[name].encode()) == []
@@ -392,7 +393,7 @@ def test_a_record_of_an_older_release_is_still_a_record(name: Any) -> None:
 PEOPLE = {"alice", "agent-7", "t-1", "sue", "bob", "ann", "dan", "eve", "oz", "mallory"}
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_a_record_names_nobody(name: Any) -> None:
     """Only pseudonyms, and the schema knows: the same record with an id in place of one is none."""
     whole = json.loads(CASES[name])
@@ -428,7 +429,7 @@ def test_a_configuration_of_the_release_before_stays_readable() -> None:
     assert check(canonical(config | {"schema": "pdp.record/1"}))
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_every_record_passes_the_strict_check(name: Any) -> None:
     assert check(CASES[name]) == []
 
@@ -438,7 +439,7 @@ def test_the_schema_knows_exactly_these_kinds() -> None:
     assert {json.loads(r)["kind"] for r in CASES.values()} == set(schema["properties"]["kind"]["enum"])
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_the_schema_is_closed_everywhere(name: Any) -> None:
     """An unknown field, or one missing, at any depth is a problem; only what policy made stays open."""
     whole = json.loads(CASES[name])

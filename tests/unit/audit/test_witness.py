@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
+from support.for_each import for_each
 
 from pdp.audit.cosignature import WitnessKey, WitnessPolicy, cosign, cosigned
 from pdp.audit.note import Checkpoint, LogKey, NoteFault, sign
@@ -239,7 +240,7 @@ def test_a_quorum_of_groups(by: tuple[int, ...], met: bool) -> None:
     WitnessPolicy.read(f"{LINES}quorum none").demand(note)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "", LINES, f"{LINES}quorum nobody", f"{LINES}quorum X0\nquorum X1", f"{LINES}group g 0 X0\nquorum g",

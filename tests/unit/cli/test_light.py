@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from support.for_each import for_each
 from support.world import World, running
 
 from pdp.adapters.grpc.options import ServerOptions
@@ -43,7 +44,7 @@ def test_help_imports_no_command() -> None:
     assert found <= {*_COMMAND_LINE, *loaded(f"import json, sys; {_TELL}")[1]}
 
 
-@pytest.mark.parametrize("name", cli._lazy)
+@for_each("name", cli._lazy)
 def test_the_table_of_commands_has_their_own_help(name: str) -> None:
     context = click.Context(cli)
     command = cli.get_command(context, name)

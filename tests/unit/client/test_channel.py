@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.for_each import for_each
 
 from pdp.client import AsyncClient, Client, PlaintextRefusedError, Tls, ToolCall
 from pdp.client.channel import check
@@ -35,7 +36,7 @@ def test_local_targets_need_no_tls(target: Any) -> None:
     check(target, None)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "target",
     ["localhost:1", "10.0.0.1:1", "0.0.0.0:1", "pdp.example:443", "dns:///127.0.0.1:1", "ipv4:10.0.0.1:1", "[::]:1",
      "unix://host/path", "unix:", "unix-abstract:x", "", "127.0.0.1", "127.0.0.1.example:1", "::1:1",

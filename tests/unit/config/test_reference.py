@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 from click.testing import CliRunner
 from pydantic import TypeAdapter
+from support.for_each import for_each
 
 from pdp.cli.config import config
 from pdp.config import settings
@@ -51,13 +51,13 @@ def test_it_shows_the_defaults_where_it_shows_no_example() -> None:
         assert getattr(found, name) == type(getattr(found, name))(), name
 
 
-@pytest.mark.parametrize(("path", "model"), ALL, ids=[f"{path or 'root'}-{model.__name__}" for path, model in ALL])
+@for_each(("path", "model"), ALL)
 def test_every_section_alone_is_valid(path: str, model: Model) -> None:
     del path
     TypeAdapter(model).validate_python(yaml.safe_load(section(model)))
 
 
-@pytest.mark.parametrize(("path", "model"), ALL, ids=[f"{path or 'root'}-{model.__name__}" for path, model in ALL])
+@for_each(("path", "model"), ALL)
 def test_every_key_says_what_it_means(path: str, model: Model) -> None:
     plain = [
         name for name, field in keys(model) if shape(field.annotation).holds != "section" and not field.description
@@ -65,7 +65,7 @@ def test_every_key_says_what_it_means(path: str, model: Model) -> None:
     assert plain == [], f"{path}: give Field(description=...)"
 
 
-@pytest.mark.parametrize(("path", "model"), ALL, ids=[f"{path or 'root'}-{model.__name__}" for path, model in ALL])
+@for_each(("path", "model"), ALL)
 def test_every_key_is_shown(path: str, model: Model) -> None:
     del path
     text = example(Settings)

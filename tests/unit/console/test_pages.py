@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.console_client import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, SHOWN, ConsoleClient, Forms, text_of
 from support.deceiving import DECEPTIVE, chunks
+from support.for_each import for_each
 
 from pdp.adapters.console import wording
 from pdp.core.approvals.rows import Account, Delegation, Vote
@@ -572,7 +573,7 @@ def test_every_rule_of_the_baseline_that_asks_people_says_why() -> None:
     assert len(codes) > 3
 
 
-@pytest.mark.parametrize("path", sorted((CONSOLE / "templates").iterdir()), ids=lambda path: path.name)
+@for_each("path", sorted((CONSOLE / "templates").iterdir()), ids=lambda path: path.name)
 def test_no_template_steps_around_the_escaping(path: Path) -> None:
     text = path.read_text()
     for forbidden in ("safe", "autoescape", "Markup", "|e ", "| e ", "forceescape", "raw %"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.findings import findings
+from support.for_each import for_each
 
 from pdp.content.arguments import MAX_PER_KIND
 from pdp.core.credentials import credentials
@@ -50,7 +51,7 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text"), [*SECRETS.items(), *MORE])
+@for_each(("name", "text"), [*SECRETS.items(), *MORE])
 def test_secrets(name: str, text: str) -> None:
     for value in (text, f"please use {text} today", f'{{"k":"{text}"}}'):
         found = findings({"deep": [{"note": value}]}, None)
@@ -61,7 +62,7 @@ def test_secrets(name: str, text: str) -> None:
     assert all(f.kind == kind for f in findings({"a": text}, None) if f.detail == name)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.content.results import inspect
 from pdp.core.inspection import Inspection, redactions
@@ -92,8 +93,8 @@ ERRORS: Mapping[str, Callable[[str], Any]] = {
     "/data/reason": lambda said: {"code": -32000, "message": "failed", "data": {"reason": said}},
 }
 EVERYWHERE = [
-    *(pytest.param(place, make, False, id=place) for place, make in PLACES.items()),
-    *(pytest.param(place, make, True, id=f"error {place}") for place, make in ERRORS.items()),
+    *((place, make, False) for place, make in PLACES.items()),
+    *((place, make, True) for place, make in ERRORS.items()),
 ]
 
 
@@ -101,8 +102,8 @@ def looked_at(value: Any, *, error: bool) -> Inspection:
     return inspect(json.dumps(value).encode(), "", None, max_bytes=1 << 16, error=error)
 
 
-@pytest.mark.parametrize(("kind", "detail"), PLANTED)
-@pytest.mark.parametrize(("place", "make", "error"), EVERYWHERE)
+@for_each(("kind", "detail"), PLANTED)
+@for_each(("place", "make", "error"), EVERYWHERE)
 def test_it_is_found_wherever_it_stands(
     kind: str, detail: str, place: str, make: Callable[[str], Any], error: bool
 ) -> None:

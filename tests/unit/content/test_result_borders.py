@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from support.for_each import for_each
 
 from pdp.adapters.grpc.codec.results import result_ask
 from pdp.content.results import _TEXT_WINDOW, inspect
@@ -51,8 +52,8 @@ def across(border: int, planted: str, before: int) -> str:
     return f"{lead}{planted} {FILLER}"
 
 
-@pytest.mark.parametrize("expected", PLANTED)
-@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 1.0])
+@for_each("expected", PLANTED)
+@for_each("part", [0.0, 0.1, 0.5, 0.9, 1.0])
 def test_what_stands_across_a_window_is_found(expected: tuple[str, str], part: float) -> None:
     planted = PLANTED[expected]
     assert expected in found(across(WINDOW, planted, int(part * len(planted))))

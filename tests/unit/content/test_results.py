@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.content.arguments import Compiled
 from pdp.content.results import inspect
@@ -32,7 +33,7 @@ def found(inspection: Inspection) -> set[tuple[str, str]]:
     return {(finding.kind, finding.detail) for finding in inspection.fact.findings}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("said", "kind", "detail"),
     [
         (f"token {TOKEN}", "secret", "github_token"),
@@ -173,7 +174,7 @@ def test_a_secret_in_a_name_takes_the_object_along() -> None:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize(
+@for_each(
     "unit",
     ["a", "1", "1 ", "4111 ", "DE89 ", "![", "<a ", "://a:", "-ghp_" + "a" * 36, "-----BEGIN PRIVATE KEY-----", "a.",
      "password=", "ignore all ", "a ", "very ", "\u200b", "&#65;", "{", "10.0.", "at x(\n", "Bearer 1", "eyJ"],

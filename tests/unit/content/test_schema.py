@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.findings import findings
+from support.for_each import for_each
 
 from pdp.content import arguments
 from pdp.content.arguments import harmless, pointer
@@ -74,12 +75,12 @@ OPEN: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("schema", CLOSED)
+@for_each("schema", CLOSED)
 def test_closed(schema: Any) -> None:
     assert not is_open(schema)
 
 
-@pytest.mark.parametrize("schema", OPEN)
+@for_each("schema", OPEN)
 def test_open(schema: Any) -> None:
     assert is_open(schema)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.for_each import for_each
 
 from pdp.content import ArgumentContent
 from pdp.content.steering import steered
@@ -114,12 +115,12 @@ HARMLESS_COMMANDS = (
 )
 
 
-@pytest.mark.parametrize(("detail", "path"), [(detail, path) for detail, paths in PATHS.items() for path in paths])
+@for_each(("detail", "path"), [(detail, path) for detail, paths in PATHS.items() for path in paths])
 def test_a_path_is_told(detail: str, path: str) -> None:
     assert set(steered(path)) == {detail}
 
 
-@pytest.mark.parametrize(("detail", "line"), [(detail, line) for detail, lines in COMMANDS.items() for line in lines])
+@for_each(("detail", "line"), [(detail, line) for detail, lines in COMMANDS.items() for line in lines])
 def test_what_a_command_writes_is_told(detail: str, line: str) -> None:
     assert detail in set(steered(line, command=True))
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.budgets import (
     MOST,
@@ -47,7 +48,7 @@ def test_what_is_exact(value: Any, decimals: int, amount: int) -> None:
     assert exact(value, decimals) == amount
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     [
         *(None, True, False, [], [1], {}, {"eur": 1}),

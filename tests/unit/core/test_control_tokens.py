@@ -5,6 +5,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.control_tokens import control_tokens, spelled_out
 from pdp.core.judge.render import shown
@@ -43,7 +44,7 @@ MARKUP = "<s> </s> <think> </think> <role> <AI> <image> [ARGS] [IMG] [THINK] [/T
 ALL = [(family, token) for family, tokens in PUBLISHED.items() for token in tokens.split()]
 
 
-@pytest.mark.parametrize(("family", "token"), ALL)
+@for_each(("family", "token"), ALL)
 def test_each_published_token_is_found_and_none_reaches_the_judge(family: str, token: str) -> None:
     text = f"before{token}system\nafter"
     assert [text[start:end] for start, end in control_tokens(text)] == [token], family

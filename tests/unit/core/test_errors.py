@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core import errors
 from pdp.core.errors import Conflict, Fault, InvalidRequest, Overloaded, ShareExceeded, Unavailable
@@ -21,7 +21,7 @@ def test_there_is_one_root() -> None:
     assert not any(issubclass(kind, ValueError | RuntimeError) for kind in TREE)
 
 
-@pytest.mark.parametrize("kind", PLAIN)
+@for_each("kind", PLAIN)
 def test_the_detail_is_never_in_the_words(kind: Any) -> None:
     fault = kind("a.code", "What to do.", detail="token eyJ at /home/x")
     assert (fault.code, fault.message, fault.detail) == ("a.code", "What to do.", "token eyJ at /home/x")
@@ -37,7 +37,7 @@ def test_an_invalid_request_names_the_field() -> None:
     assert InvalidRequest("a", "b", code="request.id_reused").code == "request.id_reused"
 
 
-@pytest.mark.parametrize("kind", PLAIN)
+@for_each("kind", PLAIN)
 def test_kinds_are_caught_apart(kind: Any) -> None:
     for other in PLAIN:
         if other is not Fault:

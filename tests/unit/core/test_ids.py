@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.errors import Fault
 from pdp.core.record import RANDOM_BYTES, uuid7
@@ -17,8 +18,8 @@ def test_the_example_of_the_rfc() -> None:
     assert found == "017f22e2-79b0-7000-98c4-dc0c0c07398f"
 
 
-@pytest.mark.parametrize("random", [b"\x00" * 8, ONES, bytes(range(8))])
-@pytest.mark.parametrize("at_ns", [0, 1, 999_999, 1_782_907_200_123_456_789, (1 << 48) * 1_000_000 - 1])
+@for_each("random", [b"\x00" * 8, ONES, bytes(range(8))])
+@for_each("at_ns", [0, 1, 999_999, 1_782_907_200_123_456_789, (1 << 48) * 1_000_000 - 1])
 def test_version_variant_and_time(at_ns: int, random: Any) -> None:
     found = uuid.UUID(uuid7(at_ns, random))
     assert (found.version, found.variant) == (7, uuid.RFC_4122)

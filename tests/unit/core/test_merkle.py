@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 from support import c2sp
+from support.for_each import for_each
 
 from pdp.core.digest import leaf_hash
 from pdp.core.merkle import EMPTY, Frontier, consistency, consistent, included, inclusion, node_hash, root
@@ -74,7 +75,7 @@ def test_every_proof_to_three_hundred_leaves() -> None:
             assert not consistent(first, size, roots[first], roots[size], (*path, EMPTY))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@for_each("seed", range(40))
 def test_proofs_of_large_trees(seed: int) -> None:
     """Of trees whose complete subtrees are made up: a proof is of their hashes alone."""
     random = Random(seed)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.origins import (
     EMPTY,
@@ -55,7 +56,7 @@ def test_what_stands_in_the_task(value: str) -> None:
     assert origin_of(value, OF_TASK, SeenAtoms().held) == TASK
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     ["x.example", "dora", "DORA@x.example", "ora@x.example", "../home/me/orders", "/home/me", "Marais Le",
      "19", "1000", "1000.5", "2024-05-19 13:00", "free Boutique", "", " ", "?", "@", "d o r a @ x . e x a m p l e"],
@@ -143,7 +144,7 @@ def test_what_binds() -> None:
     assert binding_values({"to": ["a"] * (MAX_VALUES + 1)}, None) is None
 
 
-@pytest.mark.parametrize(("argument", "value", "origin"), [
+@for_each(("argument", "value", "origin"), [
     ("/to", "dora@x.example", TASK),
     ("/to", ["dora@x.example", "Emma"], TASK),
     ("/to", ["dora@x.example", "eve@x.example"], EXTERNAL),

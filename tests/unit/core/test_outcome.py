@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.elements import EngineQuery
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, conclude, denied, read
@@ -98,14 +99,14 @@ def test_there_is_no_fourth_effect(effect: Any) -> None:
     assert refused(encoded(decision(effect=effect)))
 
 
-@pytest.mark.parametrize("key", ["reasons", "requirements", "obligations", "visible", "hidden", "waived"])
-@pytest.mark.parametrize("value", [None, {}, "tool:a", 1, True])
+@for_each("key", ["reasons", "requirements", "obligations", "visible", "hidden", "waived"])
+@for_each("value", [None, {}, "tool:a", 1, True])
 def test_sets_are_lists(key: Any, value: Any) -> None:
     assert refused(encoded(decision(effect="deny", **{key: value})))
 
 
-@pytest.mark.parametrize("key", ["reasons", "requirements", "obligations", "visible", "hidden", "waived"])
-@pytest.mark.parametrize("value", [None, [], 1, True])
+@for_each("key", ["reasons", "requirements", "obligations", "visible", "hidden", "waived"])
+@for_each("value", [None, [], 1, True])
 def test_and_of_the_right_things(key: Any, value: Any) -> None:
     assert refused(encoded(decision(effect="deny", **{key: [value]})))
 

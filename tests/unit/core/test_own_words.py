@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.own_words import own_words
 from pdp.core.task import of_task
@@ -12,7 +13,7 @@ from pdp.core.task import of_task
 DORA, EVE = "dora@x.example", "eve@x.example"
 
 
-@pytest.mark.parametrize("task", [
+@for_each("task", [
     f"Answer this mail.\n> Please send it to {EVE}.\n  > Thanks\nWrite to {DORA}.",
     f"Write to {DORA}:\n```\nSend it to {EVE}\n```",
     f"```\nfirst\n```\nSend it to {EVE}\n```\nlast\n```\nWrite to {DORA}",  # the block may hold its own mark
@@ -44,7 +45,7 @@ def test_what_others_wrote_is_not_the_tasks(task: str) -> None:
     assert EVE not in of_task(task)
 
 
-@pytest.mark.parametrize("task", [
+@for_each("task", [
     f"Send it to {DORA}, never let {EVE} have it.",
     f"Send it to {DORA}. Do not send it to {EVE}.",
     f"Send it to {DORA}. Don\u2019t send it, e.g. by mail, to {EVE}.",
@@ -92,7 +93,7 @@ def test_what_the_user_excludes_is_not_the_tasks(task: str) -> None:
     assert EVE not in of_task(task)
 
 
-@pytest.mark.parametrize(("task", "value"), [
+@for_each(("task", "value"), [
     (f"Don't forget to send it to {DORA}.", DORA),
     (f"Do not hesitate to send it to {DORA}.", DORA),
     (f"Not only Bob, also {DORA} gets it.", DORA),

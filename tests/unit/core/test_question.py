@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.check import OK, failed
 from pdp.core.digest import sha256_hex
@@ -172,9 +173,9 @@ def test_a_denial_passes_with_its_reasons() -> None:
     assert (found.effect, codes(found)) == (Effect.DENY, ["acme.x"])
 
 
-@pytest.mark.parametrize("visible", [["tool:b"], ["tool:a", "tool:b"], ["a"], [""]])
-@pytest.mark.parametrize("phase", ["call", "list"])
-@pytest.mark.parametrize("effect", ["allow", "deny"])
+@for_each("visible", [["tool:b"], ["tool:a", "tool:b"], ["a"], [""]])
+@for_each("phase", ["call", "list"])
+@for_each("effect", ["allow", "deny"])
 def test_an_answer_about_something_else_is_a_denial(visible: Any, phase: Any, effect: Any) -> None:
     found = conclude(asked(phase), answer(effect=effect, visible=visible), frozenset())
     assert (found.effect, codes(found), found.visible) == (Effect.DENY, ["policy.not_a_decision"], frozenset())

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
@@ -17,7 +18,7 @@ def refusal(raw: Any, **limits: Any) -> Any:
     return caught.value.message
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "value", "depth"),
     [
         (b"{}", {}, 1),
@@ -49,7 +50,7 @@ def test_what_is_read(raw: Any, value: Any, depth: Any) -> None:
     canonical(found.value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "word"),
     [
         (b"", "is not JSON"),
@@ -70,7 +71,7 @@ def test_what_is_read(raw: Any, value: Any, depth: Any) -> None:
         (b'[[{"b":{"a":1,"a":2}}]]', "duplicate key"),
         (b"9223372036854775808", "int64"),
         (b"-9223372036854775809", "int64"),
-        pytest.param(b"1" * 5000, "int64", id="5000 digits"),
+        (b"1" * 5000, "int64"),
         (b"9007199254740994.0", "large number"),
         (b"9007199254740993.0", "large number"),
         (b"-9007199254740992.5", "large number"),
@@ -81,7 +82,7 @@ def test_what_is_read(raw: Any, value: Any, depth: Any) -> None:
         (b"4503599627370496.25", "more digits"),
         (b"-2.50000000000000000000000000001e-3", "more digits"),
         (b"4.9e-324", "more digits"),
-        pytest.param(b"0." + b"3" * 100_000, "more digits", id="100,000 digits"),
+        (b"0." + b"3" * 100_000, "more digits"),
         (b"1e-400", "too small"),
         (b"-0.1E-400", "too small"),
         (b"1e-99999999999999999999", "too small"),

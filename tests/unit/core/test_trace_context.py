@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.trace_context import MAX_META_BYTES, TraceParent, from_meta, parse, without_context
 
@@ -22,7 +22,7 @@ def test_reads_what_it_knows_of_a_later_version() -> None:
     assert parse(f"01-{TRACE}-{SPAN}-01-more") == TraceParent(TRACE, SPAN, sampled=True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",

@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.uri_template import is_template, match, variables
 
@@ -25,7 +26,7 @@ def test_a_uri_of_the_template_has_its_values(template: str, uri: str, values: d
     assert match(template, uri) == values
 
 
-@pytest.mark.parametrize(
+@for_each(
     "uri",
     [
         "file:///notes/",
@@ -64,7 +65,7 @@ def test_dots_of_text_and_value_together_are_no_segment() -> None:
     assert match("file:///x/.{a}", "file:///x/.b") == {"a": "b"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "template",
     ["x:{+a}", "x:{a*}", "x:{?a}", "x:{/a}", "x:{a,b}", "x:{a:3}", "x:{a}{b}", "x:{a}/{a}", "x:{a", "x:a}", "x:{}",
      "x:y", "x:{a}%2F{b}", "x:{a.b}", "x:{{a}}"],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.origins import EXTERNAL, NONE, OWN, TASK, SeenAtoms, of_arguments, of_result, origin_of
 from pdp.core.task import of_task
@@ -22,7 +23,7 @@ def origins_in(text: str, value: str | Decimal) -> set[str]:
     return {origin_of(value, of_task(text), lambda *_: False), origin_of(value, of_task(""), own.held)}
 
 
-@pytest.mark.parametrize(("said", "used"), [
+@for_each(("said", "used"), [
     ("clean ./build/ up", "/build/"),
     ("clean ../build up", "/build"),
     ("clean ../build up", "build"),
@@ -67,7 +68,7 @@ def test_a_text_does_not_name_another_spelling(said: str, used: str) -> None:
     assert origins_in(f"Please {said}, thank you.", used) == {NONE}
 
 
-@pytest.mark.parametrize(("said", "used"), [
+@for_each(("said", "used"), [
     ("Please mail dora@x.example.", "dora@x.example"),
     ("Mail (dora@x.example), please", "dora@x.example"),
     ("Mail Dora Lee <dora@x.example>!", "dora@x.example"),

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import click
 import pytest
 from pydantic import BaseModel
+from support.for_each import for_each
 
 from pdp.authoring.check import check_folder
 from pdp.cli.main import cli
@@ -356,7 +357,7 @@ def test_what_a_script_imports_of_the_product_is_there(script: Path) -> None:
             exec(f"from {node.module} import {names}", {})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@for_each("page", PAGES, ids=name)
 def test_a_page_is_true(page: Path) -> None:
     for check in (
         links_lead_somewhere,

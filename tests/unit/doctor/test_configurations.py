@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from support.for_each import for_each
 
 from pdp.adapters.hooks.agents import AGENTS, installed
 from pdp.cli.doctor import doctor
@@ -117,7 +118,7 @@ ENVOY: dict[str, tuple[Plant, str]] = {
 }
 
 
-@pytest.mark.parametrize("plant", ENVOY)
+@for_each("plant", ENVOY)
 def test_a_plant_in_envoy_is_named_and_nothing_else(plant: str) -> None:
     change, place = ENVOY[plant]
     config = yaml.safe_load(RECIPE)
@@ -181,8 +182,8 @@ def test_a_hook_whose_failure_lets_the_tool_run_is_open() -> None:
     assert opened("hooks.json", cursor) == {"failClosed"}
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("more", [" || true", "; exit 0", " &", " | cat", "|cat", "\ntrue"])
+@for_each("agent", AGENTS)
+@for_each("more", [" || true", "; exit 0", " &", " | cat", "|cat", "\ntrue"])
 def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> None:
     which = AGENTS[agent]
     settings = installed(which, {}, COMMAND + more, 35, "hook.py")

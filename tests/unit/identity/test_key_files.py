@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import int_to_base64
+from support.for_each import for_each
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -46,7 +47,7 @@ def test_keys_for_verifying_are_usable(signers: Any) -> None:
     assert usable({name: value for name, value in jwk.items() if name != "kid"}) == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changes",
     [
         {"use": "enc"},

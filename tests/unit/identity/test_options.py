@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from support.for_each import for_each
 
 from pdp.core.request import Caller
 from pdp.identity.options import CallerOptions, IdentityOptions, IssuerOptions
@@ -57,7 +58,7 @@ def test_unsafe_urls(url: str) -> None:
         IssuerOptions.model_validate({**URL, "jwks_url": url})
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changes",
     [
         {"algorithms": ["HS256"]},
@@ -112,7 +113,7 @@ def test_callers_refused(changes: dict[str, Any], says: str) -> None:
         CallerOptions.model_validate({**SAN, **changes})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "says"),
     [
         ({"issuers": [FILE, URL]}, "twice"),

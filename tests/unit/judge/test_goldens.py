@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
+from support.for_each import for_each
 from support.judge import NONCE, blocks
 
 from pdp.core.facts import Annotations
@@ -51,7 +51,7 @@ def text(found: Rendered) -> str:
     return "\n".join([*head, "", "##### system", found.system, "", "##### user", found.user, ""])
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_golden(name: str) -> None:
     seen, golden = text(made(name)), VECTORS / f"{name}.txt"
     if os.environ.get("PDP_WRITE_VECTORS"):
@@ -64,7 +64,7 @@ def test_there_are_as_many_and_each_golden_has_its_case() -> None:
     assert {path.stem for path in VECTORS.glob("*.txt")} == set(CASES)
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_each_can_be_told_apart_by_the_nonce_alone(name: str) -> None:
     assert "arguments" in blocks(made(name).user)
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 from support.environment import StillClock
+from support.for_each import for_each
 from support.judging import PROMPT, matter, prompt_set
 
 from pdp.core.judge.judge_input import Opinion
@@ -178,7 +179,7 @@ def test_a_budget_counts_what_is_under_way_and_begins_anew_each_day() -> None:
     assert budgets.status() == {"a": {"tokens": 0, "cost": 0.0}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("headers", "wait"),
     [
         ({"retry-after": "2"}, 2.0),

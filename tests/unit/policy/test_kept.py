@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.environment import SeededEntropy
+from support.for_each import for_each
 from support.gate import reads_of, with_listed
 
 from pdp.core.check import OK, Check
@@ -257,7 +258,7 @@ APART: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 )
 
 
-@pytest.mark.parametrize(("one", "other"), APART)
+@for_each(("one", "other"), APART)
 async def test_what_may_be_answered_otherwise_has_another_key(
     bundle: Bundle, one: dict[str, Any], other: dict[str, Any]
 ) -> None:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from support.environment import SeededEntropy
+from support.for_each import for_each
 from support.outside import need
 
 from pdp.core.digest import sha256_hex
@@ -761,7 +762,7 @@ def test_the_archive_is_the_same_every_time_and_has_no_tests(rego: Rego) -> None
 TOKEN_FILE = "file:/run/secrets/opa"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("told", "word"),
     [
         ({}, "either"),

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.policy.embedded.regorus_binding import new_engine
 
@@ -44,7 +45,7 @@ def test_letter_case(text: Any, low: Any, high: Any) -> None:
     assert (value("lower", text), value("upper", text)) == (low, high)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("cidr", "other", "expected"),
     [
         ("10.0.0.0/8", "10.1.2.3", True),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import shipped
+from support.for_each import for_each
 from support.outside import need
 
 from pdp.core.elements import composition_schema
@@ -22,7 +23,7 @@ def engine() -> Any:
     return shipped.engine(tests=True)
 
 
-@pytest.mark.parametrize(("file", "rule"), shipped.rego_tests(), ids=lambda value: value.removeprefix("data."))
+@for_each(("file", "rule"), shipped.rego_tests(), ids=lambda value: value.removeprefix("data."))
 def test_rego(engine: Any, file: str, rule: str) -> None:
     assert shipped.evaluate(engine, rule) is True, file
 

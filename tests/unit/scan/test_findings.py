@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.injection.excerpt import excerpt_of, visible
 from pdp.registry.scan.scan import ScannedTool, scan
@@ -82,7 +83,7 @@ def test_excerpts_of_anything(text: str, start: int, length: int) -> None:
     assert len(excerpt_of(text, min(start, len(text)), min(start + length, len(text)))) < 12 * 200
 
 
-@pytest.mark.parametrize(
+@for_each(
     "seed",
     [
         *(" ", "\n", "\t \n", "a ", "_", "do not ", "send all the ", "<!--", "- ", "[//]: # (", "before any tool "),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.for_each import for_each
 
 from pdp import injection
 from pdp.injection.instructions import RULES, compiled
@@ -46,11 +47,9 @@ def tool(case: Any) -> ScannedTool:
 def of(kind: str) -> list[Any]:
     """The cases of a kind, each with its rule and its tools."""
     return [
-        pytest.param(
-            code, [tool(each) for each in (case if isinstance(case, list) else [case])], id=f"{code}-{number}"
-        )
+        (code, [tool(each) for each in (case if isinstance(case, list) else [case])])
         for code, cases in CASES.items()
-        for number, case in enumerate(cases.get(kind, ()))
+        for case in cases.get(kind, ())
     ]
 
 
@@ -59,12 +58,12 @@ def test_every_rule_has_cases_of_both_kinds() -> None:
     assert [code for code, cases in CASES.items() if set(cases) != {"found", "clean"}] == []
 
 
-@pytest.mark.parametrize(("code", "tools"), of("found"))
+@for_each(("code", "tools"), of("found"))
 def test_it_is_found(code: str, tools: list[ScannedTool]) -> None:
     assert code in {one.code for one in scan(tools)}
 
 
-@pytest.mark.parametrize(("code", "tools"), of("clean"))
+@for_each(("code", "tools"), of("clean"))
 def test_it_is_left_alone(code: str, tools: list[ScannedTool]) -> None:
     assert code not in {one.code for one in scan(tools)}
 

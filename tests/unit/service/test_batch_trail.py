@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from functools import reduce
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.sessions import Left, after, atoms_after
 from pdp.core.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
@@ -46,7 +46,7 @@ def stored(drawn: random.Random, by: CallKeys) -> StoredCall:
     )
 
 
-@pytest.mark.parametrize("seed", range(300))
+@for_each("seed", range(300))
 def test_what_was_left_is_met_once_and_in_order(seed: int) -> None:
     """The store's part may change from item to item, for others write meanwhile; another trail branches off."""
     drawn = random.Random(seed)
@@ -68,7 +68,7 @@ def test_what_was_left_is_met_once_and_in_order(seed: int) -> None:
         told[which].append(step)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@for_each("seed", range(100))
 def test_what_was_said_is_met_though_most_of_it_is_passed_over(seed: int) -> None:
     """Answers that hold none of the atoms that a call asks for are not folded, but for those that take some away."""
     drawn, trail = random.Random(seed), Trail()

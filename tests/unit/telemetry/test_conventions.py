@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.semconv._incubating.attributes.mcp_attributes import McpMethodNameValues
+from support.for_each import for_each
 
 from pdp.audit.options import OtlpReceiver
 from pdp.audit.receivers import RecordBatch, Row, receiver
@@ -48,7 +49,7 @@ def test_spans_and_metrics_use_published_names_or_our_own() -> None:
     assert {each.name for each in INSTRUMENTS if not each.name.startswith("pdp.")} == {"rpc.server.call.duration"}
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@for_each("name", VECTORS)
 def test_log_records_use_published_names_or_our_own(name: str) -> None:
     assert {key for key in of_record(json.loads(VECTORS[name])) if not key.startswith("pdp.")} <= PUBLISHED
 

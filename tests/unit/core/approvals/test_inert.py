@@ -10,6 +10,7 @@ import pytest
 from confusable_homoglyphs import confusables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.for_each import for_each
 
 from pdp.core.approvals.text_safety import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
 
@@ -65,7 +66,7 @@ def test_every_control_format_separator_private_surrogate_and_unassigned_charact
     assert visible("a\u202eb") == "a⟨U+202E⟩b"
 
 
-@pytest.mark.parametrize("span", DEFAULT_IGNORABLE, ids=lambda span: f"{span[0]:04X}")
+@for_each("span", DEFAULT_IGNORABLE, ids=lambda span: f"{span[0]:04X}")
 def test_every_default_ignorable_variation_selector_and_tag(span: tuple[int, int]) -> None:
     first, last = span
     for code in range(first, last + 1):
@@ -84,7 +85,7 @@ def test_nothing_passes_for_what_we_write(text: str) -> None:
     assert shown.startswith(f"⟨U+{ord(text[0]):04X}⟩")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "shown"),
     [
         ("", ""),
@@ -150,7 +151,7 @@ LOOK_ALIKES = {  # what was drawn as plain ASCII, by what it was taken for
 }
 
 
-@pytest.mark.parametrize(("char", "ascii_"), [(char, to) for chars, to in LOOK_ALIKES.items() for char in chars])
+@for_each(("char", "ascii_"), [(char, to) for chars, to in LOOK_ALIKES.items() for char in chars])
 def test_what_is_drawn_like_ascii_is_pointed_out_wherever_it_stands(char: str, ascii_: str) -> None:
     for before, after in (("", ""), ("/etc/", "passwd"), ("rm -rf /", " home"), ("x", "4"), ("привет", "")):
         if before == "привет" and unicodedata.name(char).startswith("CYRILLIC"):
@@ -176,7 +177,7 @@ def test_every_character_that_uts_39_calls_confusable_with_ascii() -> None:
     assert tried > 1_500
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "shown"),
     [
         ("п4ураl", "⟨U+043F⟩4⟨U+0443⟩⟨U+0440⟩⟨U+0430⟩l"),  # a word split by a digit is one word

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support import approvals as make
+from support.for_each import for_each
 
 from pdp.core.approvals import consents, grants
 from pdp.core.approvals.grants import MAX_MINUTES, MAX_USES, GrantTerms, narrowest, within
@@ -95,7 +96,7 @@ class TestGrants:
         assert not grants.upheld(replace(GRANT, issued_by=("h-bob", "h-eve")), make.DIRECTORY)
         assert not grants.upheld(replace(GRANT, issued_by=()), make.DIRECTORY)
 
-    @pytest.mark.parametrize(
+    @for_each(
         ("terms", "offer", "fine"),
         [
             (GrantTerms(30, 5), GrantOffer(30, 5, False), True),
@@ -172,7 +173,7 @@ class TestConsents:
             "tidy up",
         )
 
-    @pytest.mark.parametrize(
+    @for_each(
         "change",
         [
             {"agent": "other"},

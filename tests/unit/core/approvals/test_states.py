@@ -2,7 +2,7 @@
 
 import itertools
 
-import pytest
+from support.for_each import for_each
 
 from pdp.core.approvals.states import FINAL, OPEN, TRANSITIONS, Event, State, follow
 
@@ -22,7 +22,7 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
+@for_each(("state", "event"), list(itertools.product(State, Event)))
 def test_what_happens_in_each_state(state: State, event: Event) -> None:
     row = follow(state, event)
     assert (row.after if row else None) == CELLS.get((state, event))

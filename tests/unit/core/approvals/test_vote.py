@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support import approvals as make
+from support.for_each import for_each
 
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, Seen
@@ -187,8 +188,8 @@ class TestRefusals:
             == "approval.not_found"
         )
 
-    @pytest.mark.parametrize("state", [s for s in State if s not in (State.PENDING, State.APPROVED)])
-    @pytest.mark.parametrize("choice", ["approve", "deny", "cancel"])
+    @for_each("state", [s for s in State if s not in (State.PENDING, State.APPROVED)])
+    @for_each("choice", ["approve", "deny", "cancel"])
     def test_what_is_over_is_over(self, state: Any, choice: str) -> None:
         who = "sue" if choice == "cancel" else "bob"
         assert code(who, choice, replace(REQUEST, state=state)) == "approval.too_late"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approvals as make
+from support.for_each import for_each
 
 from pdp.core.approvals.quorum import tally
 from pdp.core.approvals.requirement import GrantOffer, Seat, read
@@ -22,8 +23,8 @@ def test_an_approval_is_read_whole() -> None:
     assert (found.grant, found.min_assurance) == (GrantOffer(5, 0, False), "signed_in")
 
 
-@pytest.mark.parametrize("name", ["stage", "ttl_seconds", "deny_quorum"])
-@pytest.mark.parametrize("value", BAD_COUNTS, ids=repr)
+@for_each("name", ["stage", "ttl_seconds", "deny_quorum"])
+@for_each("value", BAD_COUNTS, ids=repr)
 def test_a_count_is_at_least_one(name: str, value: Any) -> None:
     assert read(make.element(**{name: value})) is None
 
@@ -55,7 +56,7 @@ def test_seats_are_by_group_id_and_there_is_one(seats: Any) -> None:
     assert read(make.element(seats=seats)) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"kind": "judge"},

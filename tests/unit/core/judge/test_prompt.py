@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 from support.judge import BASE, MATTER, PROMPTS, READING, SENDING, matter
 
 from pdp.core.check import Check
@@ -14,7 +15,7 @@ from pdp.core.judge.prompt import PromptSet, ToolSelector, UnknownPrompt
 OK = Check("ok", "")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("way", "holds"),
     [
         ({"servers": ("mail",)}, True),

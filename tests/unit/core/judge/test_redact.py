@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.judge.redact import redacted, redacted_text
 
@@ -13,7 +14,7 @@ JWT = "eyJ" + "hbGciOiJ" * 2 + ".eyJ" + "zdWIiOiJ" * 2 + ".c2lnbmF0" * 2
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow" + "A" * 40 + "\n-----END RSA PRIVATE KEY-----"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "seen"),
     [
         ("nothing here", "nothing here"),

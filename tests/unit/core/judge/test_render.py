@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from support.for_each import for_each
 from support.judge import MATTER, NONCE, PROMPTS, READS, SENDING, SENDS, blocks, matter, rendered
 
 from pdp.core.check import OK
@@ -85,7 +86,7 @@ def test_the_nonce_in_data_is_spelled_out_wherever_it_stands() -> None:
     assert found["labels"] == '["⟨the marker, written by the data⟩"]'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "seen"),
     [
         ("pay\u202e001\u202c", "pay⟨U+202E⟩001⟨U+202C⟩"),

@@ -1,6 +1,7 @@
 """The estimate that budgets are kept in."""
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.judge.render import tokens, within
 
@@ -24,7 +25,7 @@ def test_estimates(text: str, estimate: int) -> None:
     assert tokens(text) == estimate
 
 
-@pytest.mark.parametrize("char", [chr(code) for code in range(0x100)])
+@for_each("char", [chr(code) for code in range(0x100)])
 def test_every_character_counts(char: str) -> None:
     assert tokens(char) == 1
     assert tokens(char * 200) >= 1

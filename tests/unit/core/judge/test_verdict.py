@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 from support.judge import NONCE, answer, rendered
 
 from pdp.core.judge.judge_input import Opinion
@@ -71,7 +72,7 @@ MALFORMED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+@for_each("text", MALFORMED.values(), ids=MALFORMED)
 def test_anything_else_is_no_verdict(text: str) -> None:
     found = read(text)
     assert found.status == "malformed"
@@ -161,7 +162,7 @@ DENIES: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "finish"), DENIES.values(), ids=DENIES)
+@for_each(("text", "finish"), DENIES.values(), ids=DENIES)
 def test_a_deny_is_one_in_any_form(text: str, finish: str) -> None:
     found = read(text, finish)
     assert (found.status, found.verdict) == ("ok", "deny")
@@ -228,7 +229,7 @@ def test_an_allow_whose_form_alone_was_wrong_may_be_said_again(text: str) -> Non
     assert supersedes(read(answer(confidence=0.9)), text, "stop", ASKED)
 
 
-@pytest.mark.parametrize("text", NEVER.values(), ids=NEVER)
+@for_each("text", NEVER.values(), ids=NEVER)
 def test_nothing_else_becomes_an_allow_by_being_asked_again(text: str) -> None:
     assert not supersedes(read(answer(confidence=0.9)), text, "stop", ASKED)
     for verdict in ("deny", "escalate"):

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.for_each import for_each
 from support.gate import reads_of
 
 from pdp.core.policy import Module, Reads
@@ -37,7 +38,7 @@ def reads(text: str, org: bytes = b"{}") -> Reads:
 KIND = ("subject", "kind")  # which the library reads
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "path"),
     [
         ('x if input.agent.id == "a"', ("agent", "id")),
@@ -169,7 +170,7 @@ def test_an_argument_that_is_only_compared_is_known_by_what_with(text: str, boun
     assert found == Reads((KIND,), (), ((ARGUMENT, bounds),))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         f"x := {N}",

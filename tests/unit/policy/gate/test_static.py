@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from support.for_each import for_each
 from support.gate import with_listed
 
 from pdp.core.policy import Bundle, Module
@@ -870,7 +871,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@for_each("name", REFUSED)
 def test_is_found_where_it_stands_with_what_to_write_instead(
     walk: Static, pack_text: Callable[[str], str], name: str
 ) -> None:
@@ -1050,7 +1051,7 @@ ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+@for_each("name", ACCEPTED)
 def test_is_accepted(walk: Static, name: str) -> None:
     assert [finding for finding in walk(ACCEPTED[name]) if finding.code not in ADVICE] == []
 
@@ -1150,7 +1151,7 @@ def test_is_warned_of(walk: Static, name: str) -> None:
     assert all(finding.severity == "warning" for finding in walk(body))
 
 
-@pytest.mark.parametrize("name", UNADVISED)
+@for_each("name", UNADVISED)
 def test_is_not_warned_of(walk: Static, name: str) -> None:
     assert walk(UNADVISED[name]) == []
 
@@ -1292,7 +1293,7 @@ def test_size_limits(walk: Static) -> None:
     assert [f.code for f in walk("#\n" * 2_100)] == ["size.file"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "way",
     [
         'data["lib"]["session"]["tainted"]',

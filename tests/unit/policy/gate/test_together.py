@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.for_each import for_each
 from support.gate import read_once
 
 from pdp.core.policy import Bundle, Module
@@ -53,7 +54,7 @@ def test_each_target_by_itself(together: Together, body: str) -> None:
     assert together(body)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         ALLOW % "count(input.targets) == 1",
