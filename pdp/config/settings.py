@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 
 from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.console.options import ConsoleOptions
@@ -114,7 +114,6 @@ class ServiceOptions(Options):
     min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
     allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")
     list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
-    retry_after_ms: int = Field(5_000, ge=100, le=600_000, description="When a pending call may ask again.")
     watch_seconds: float = Field(
         1.0, ge=0.1, le=60, description="How often policy, registry and keys are looked at for changes."
     )
@@ -190,8 +189,19 @@ class PolicyOptions(Options):
         return self
 
 
+# keys of former releases, which are read past: what they set is fixed
+RETIRED = (
+    ("content", "compiled_schemas"),
+    ("service", "retry_after_ms"),
+    ("sessions", "max_sessions_per_caller"),
+    ("store", "max_batch"),
+)
+
+
 class Settings(Options):
     """The whole configuration."""
+
+    _retired: tuple[tuple[str, str], ...] = ()
 
     mode: Literal["production", "development"] = Field(
         "production", description="Development allows development keys and gRPC reflection, and says so."
@@ -233,6 +243,23 @@ class Settings(Options):
     def _consistent(self, info: ValidationInfo) -> Self:
         refuse(self, self._across(), info)
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_retired(cls, values: Any, validate: ModelWrapValidatorHandler[Settings]) -> Settings:
+        given = {name: dict(each) if isinstance(each, dict) else each for name, each in dict(values).items()}
+        sections = {name: each for name, each in given.items() if isinstance(each, dict)}
+        retired = tuple((name, key) for name, key in RETIRED if key in sections.get(name, {}))
+        for name, key in retired:
+            del sections[name][key]
+        settings = validate(given)
+        settings._retired = retired  # noqa: SLF001 - its own class
+        return settings
+
+    @property
+    def retired(self) -> tuple[tuple[str, str], ...]:
+        """Keys that were given and have no effect any more."""
+        return self._retired
 
     def contradictions(self) -> Iterator[Contradiction]:
         """All contradictions of settings that `load` validated with `tolerant`."""

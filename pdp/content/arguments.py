@@ -35,6 +35,7 @@ from pdp.core.strict_json import MAX_BYTES, parse_object, parse_objects
 
 FIELD = "arguments_json"
 DEFINITION_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments
+COMPILED = 4096  # schemas kept; the least recently used go first
 LISTED = 16  # as many values as so many calls have, all definitions of a list may have together
 
 _UNCHECKED = failed(
@@ -61,7 +62,7 @@ class ArgumentContent:
         self.workers = workers or ArgumentWorkers(
             limit.argument_workers, limit.argument_seconds, hosts=limit.listed_hosts
         )
-        self._compiled: LRUCache[str, Compiled | None] = LRUCache(self._options.compiled_schemas)
+        self._compiled: LRUCache[str, Compiled | None] = LRUCache(COMPILED)
 
     def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
         """The fact about one call's arguments; empty bytes read as `{}`. `own` are the tokens that it came with.

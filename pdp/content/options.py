@@ -76,7 +76,3 @@ class ContentOptions(Options):
     def max_fact_bytes(self) -> int:
         """Bytes of everything that a call brings for policy to read, identity apart."""
         return 2 * max(MAX_BYTES, self.max_arguments_bytes)
-
-    compiled_schemas: int = Field(
-        default=4096, ge=1, description="Schemas kept compiled; the least recently used go first."
-    )

@@ -125,7 +125,7 @@ def _build(
     recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
-    terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
+    terms = Terms(options.allow_seconds, options.list_seconds)
     shares = Shares(options.shares.each(), options.max_in_flight, clock, telemetry)
     admission = Admission(ports.callers, store, recorder, clock, limits, shares)
     judge = environment.judge or wire_judge(

@@ -84,9 +84,6 @@ class SessionOptions(Options):
         description="Where sessions and awaited results lie: in the store, or on Redis, for several machines.",
     )
     redis: RedisOptions | None = Field(None, description="With store: redis, which Redis.")
-    max_sessions_per_caller: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Without effect: sessions lie in the store."
-    )
     idle_seconds: int = Field(
         default=8 * 3600,
         ge=1,

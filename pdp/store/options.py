@@ -46,7 +46,6 @@ class StoreOptions(Options):
     linger_ms: float = Field(
         default=1.0, ge=0, le=2, description="Under load, how long a commit waits for others; idle ones never wait."
     )
-    max_batch: int = Field(default=64, ge=1, le=64, description="Entries of one commit.")
     max_queue: int = Field(
         default=4096, ge=64, le=65536, description="Entries that wait for a commit; beyond, RESOURCE_EXHAUSTED."
     )

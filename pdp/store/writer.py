@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 TIDY_IDLE = 0.02  # seconds without work before tidying up
 TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB
 
+MAX_BATCH = 64  # entries of one commit
 COMPANY = 16  # entries that are worth no further wait
 MET = 0.25  # of the last batches, from when on company is waited for
 
@@ -113,7 +114,6 @@ class Work:
 class Pace:
     """Limits of batches; times in seconds."""
 
-    max_batch: int
     max_queue: int
     linger: float
     probe: float
@@ -121,7 +121,7 @@ class Pace:
 
 def pace(options: StoreOptions) -> Pace:
     """As the options say."""
-    return Pace(options.max_batch, options.max_queue, options.linger_ms / 1000, options.probe_seconds)
+    return Pace(options.max_queue, options.linger_ms / 1000, options.probe_seconds)
 
 
 class Writer:
@@ -227,8 +227,8 @@ class Writer:
                 met = met or len(self._queue) > alone
             self._wanted = self._pace.max_queue + 1
             queue = self._switches or self._queue
-            batch = queue[: self._pace.max_batch]
-            del queue[: self._pace.max_batch]
+            batch = queue[:MAX_BATCH]
+            del queue[:MAX_BATCH]
         if batch:
             self._met += (met - self._met) / 8
         return batch

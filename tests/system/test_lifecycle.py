@@ -252,7 +252,7 @@ def test_a_run_in_the_log(world: Sandbox) -> None:
         boot = server.status().boot_id
     with served(world):
         pass
-    configure(world, service={"retry_after_ms": 700})
+    configure(world, service={"min_budget_ms": 11})
     with served(world):
         pass
     log = [json.loads(data) for _, data in stored(world)]
@@ -266,11 +266,11 @@ def test_a_run_in_the_log(world: Sandbox) -> None:
     assert len({r["boot"] for r in log}) == 3
     first, second = [r for r in log if r["kind"] == "config"]
     assert first["sha256"] != second["sha256"]
-    assert set(second["keys"]) - set(first["keys"]) == {"service.retry_after_ms"}
+    assert set(second["keys"]) - set(first["keys"]) == {"service.min_budget_ms"}
     assert (first["before"], second["before"]) == (None, first["sha256"])
-    assert second["changed"]["items"] == ["service.retry_after_ms"]
+    assert second["changed"]["items"] == ["service.min_budget_ms"]
     shown = CliRunner().invoke(cli, ["audit", "show", second["id"], str(world.folder / "store")])
-    changes = {"service.retry_after_ms": {"old": None, "new": "700"}}
+    changes = {"service.min_budget_ms": {"old": None, "new": "11"}}
     assert json.loads(shown.output)["opened"] == {"changes": changes}
     assert not re.search(r"\b700\b", json.dumps(second))  # it is every tenant's to read
     starts = [r for r in log if r["kind"] == "start"]

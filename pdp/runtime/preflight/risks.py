@@ -29,6 +29,8 @@ _PLAIN = "plain http; any process of this machine may listen there"
 
 def choices(settings: Settings) -> Iterator[Risk]:
     """Settings that are weaker than the default or unusual in production."""
+    for section, key in settings.retired:
+        yield Risk((section, key), "has no effect: what it set is fixed; take it out of the configuration")
     yield from _process(settings)
     yield from _callers(settings)
     yield from _issuers(settings)

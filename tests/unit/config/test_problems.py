@@ -69,8 +69,13 @@ def test_two_callers_are_told_apart() -> None:
 
 def test_a_key_like_no_other_gets_all_that_there_are() -> None:
     [found] = said("sessions: {xyzzy: 1}")
-    known = "idle_seconds, lifetime_seconds, max_sessions_per_caller, redis, store"
+    known = "idle_seconds, lifetime_seconds, redis, store"
     assert found == f"sessions.xyzzy: unknown key. Known here: {known}."
+
+
+def test_a_section_that_is_no_mapping_is_named() -> None:
+    [found] = said("store: max_batch")
+    assert found.startswith("store: ")
 
 
 def test_a_caller_named_like_a_form_is_a_caller() -> None:

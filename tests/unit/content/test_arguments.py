@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.content import ArgumentContent, ContentOptions
+from pdp.content import ArgumentContent, ContentOptions, arguments
 from pdp.core.check import Check
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
@@ -138,8 +138,9 @@ def test_look_around_works_and_is_bounded() -> None:
     assert look({"a": "a" * 100_000 + "b"}, linear).check.code == "arguments.schema"
 
 
-def test_schemas_are_compiled_per_manifest() -> None:
-    content = ArgumentContent(ContentOptions(compiled_schemas=1))
+def test_schemas_are_compiled_per_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "COMPILED", 1)
+    content = ArgumentContent(ContentOptions())
     one, other = tool({"type": "object"}, "1" * 64), tool({"type": "object", "required": ["a"]}, "2" * 64)
     for _ in range(2):
         assert content.arguments(b"{}", one).check.ok
