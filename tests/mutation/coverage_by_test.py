@@ -1,8 +1,8 @@
 """A pytest plugin for `sample.py`: the lines that each test runs, or a run of chosen tests in a chosen order.
 
 Measuring (SAMPLE_COVERAGE names a file, SAMPLE_MODULES the modules, as JSON): writes coverage data whose contexts are
-tests, and beside it, as JSON, {test: {"seconds": .., "passed": bool}}. Lines of a fixture that several tests share
-belong to all tests of the file: their context is the file's name with `::`.
+tests, and beside it, as JSON, {"tests": {test: {"seconds": .., "passed": bool}}, "opened": {context: [Rego file]}}.
+Lines of a fixture that several tests share belong to all tests of the file: its context is the file's name with `::`.
 
 Choosing (SAMPLE_TESTS names a JSON list of tests): the rest is left out. SAMPLE_FAILED gets the first that fails.
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._test = ""
+        self._test = self._context = ""
         self._tests: dict[str, dict[str, Any]] = {}
+        self._opened = defaultdict[str, set[str]](set)
         self._coverage = coverage.Coverage(
             data_file=str(path),
             include=[str(Path.cwd() / module) for module in json.loads(os.environ["SAMPLE_MODULES"])],
@@ -34,14 +37,26 @@ class Recorder:
             concurrency=["thread", "greenlet"],  # the PostgreSQL store
         )
         self._coverage.set_option("run:relative_files", True)
+        self._coverage.set_option("run:disable_warnings", ["no-data-collected"])  # of modules without a test
         self._coverage.start()
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith(".rego") and self._context:
+            path = Path(arguments[0])
+            if path.is_relative_to(Path.cwd()):
+                self._opened[self._context].add(path.relative_to(Path.cwd()).as_posix())
+
+    def _switch(self, context: str) -> None:
+        self._context = context
+        self._coverage.switch_context(context)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """One test, in its context."""
         self._test = item.nodeid
         self._tests[item.nodeid] = {"seconds": 0.0, "passed": True}
-        self._coverage.switch_context(item.nodeid)
+        self._switch(item.nodeid)
         began = time.monotonic()
         result = yield
         self._tests[item.nodeid]["seconds"] = time.monotonic() - began
@@ -52,10 +67,10 @@ class Recorder:
         """A fixture; only the first test that asks for a shared one sets it up."""
         shared = fixturedef.scope != "function"
         if shared:
-            self._coverage.switch_context(f"{self._test.partition('::')[0]}::")
+            self._switch(f"{self._test.partition('::')[0]}::")
         result = yield
         if shared:
-            self._coverage.switch_context(self._test)
+            self._switch(self._test)
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -66,7 +81,8 @@ class Recorder:
         """Write what was measured; the times last, since they say that all is there."""
         self._coverage.stop()
         self._coverage.save()
-        self._path.with_suffix(".json").write_text(json.dumps(self._tests))
+        opened = {context: sorted(files) for context, files in self._opened.items()}
+        self._path.with_suffix(".json").write_text(json.dumps({"tests": self._tests, "opened": opened}))
 
 
 class Chosen:

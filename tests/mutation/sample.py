@@ -1,8 +1,9 @@
 """Plants a sample of small bugs where chance has it, and sees whether the tests that run those lines notice.
 
-    python tests/mutation/sample.py [--sites 100] [--seed N] [--jobs N] [--areas AREA]... [--stages N] [--only TEXT]
+    python tests/mutation/sample.py [--sites 200] [--seed N] [--jobs N] [--areas AREA]... [--stages N] [--only TEXT]
 
-The tests come in stages: those of the sites' areas, first without and then with servers; the system's; all others.
+The sites are of every folder of pdp/, as many of each, and of the Rego that we ship. The tests come in stages: those
+that import the sites' modules and those of the shipped policy; all others without servers; those with; the system's.
 In each they run once, in a copy of the tree, to learn which of them run the lines of the sites; then each bug is
 planted in a copy and those tests are tried, fastest first, up to the first that fails. That one must pass again
 without the bug, or it does not count. What survives goes on to the next stage; what survives the last is a missing
@@ -15,6 +16,7 @@ What is learnt is kept in var/mutation until the code or a test changes: a run t
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -27,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ from pathlib import Path
 
 import coverage
 import yaml
+from rego_sites import rego_sites
 from sites import Site, sites
 from trials import UNFIT
 
@@ -44,7 +47,8 @@ ROOT = HERE.parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "var", "build", "dist")
 # what tests start, which is nobody's to change
 LINKED = (".tools", ".venv-demo", ".venv-frameworks", ".venv-litellm", ".venv-cpex")
-AREAS = ("core", "service", "adapters", "store", "judge", "policy")
+UNITS = ("tests/unit", "tests/contract", "tests/properties")
+GOLDEN = "tests/system/test_golden.py"
 EQUIVALENT = HERE / "equivalent.yaml"
 KEPT = ROOT / "var" / "mutation"
 FILES = 6  # that one process measures
@@ -92,31 +96,42 @@ class Trees:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Tests: those of `folders` that are not in `without`, as far as pytest's marker expression takes them."""
+    """Test files, as far as pytest's marker expression takes their tests."""
 
     name: str
     marker: str
-    folders: Sequence[str]
-    without: Sequence[str] = ()
-
-    def files(self) -> list[str]:
-        """The test files."""
-        paths = (path for folder in self.folders for path in (ROOT / folder).rglob("test_*.py"))
-        named = sorted(str(path.relative_to(ROOT)) for path in paths)
-        return [name for name in named if not name.startswith(tuple(self.without) or "/")]
+    files: Sequence[str]
 
 
-def stages(areas: Sequence[str]) -> list[Stage]:
+def stages(sample: Sequence[Site]) -> list[Stage]:
     """In their order."""
-    own = [f"tests/unit/{area}/" for area in areas]
-    own += ["tests/unit/console/"] if "adapters" in areas else []
-    own += ["tests/contract/"] if "store" in areas else []
+    near = [file for file in _test_files(*UNITS) if _is_near(file, {site.file for site in sample})]
+    far = [file for file in _test_files(*UNITS) if file not in near]
+    golden = [GOLDEN] if any(site.file.startswith("rego/") for site in sample) else []
     return [
-        Stage("own", "not starts_server", own),
-        Stage("servers", "starts_server", own),
-        Stage("system", "", ("tests/system/",)),
-        Stage("others", "", ("tests/unit/", "tests/properties/", "tests/contract/"), own),
+        Stage("near", "not starts_server", near),
+        Stage("far", "not starts_server", far),
+        Stage("servers", "starts_server", [*golden, *near, *far]),
+        Stage("system", "", _test_files("tests/system")),
     ]
+
+
+def _test_files(*folders: str) -> list[str]:
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("test_*.py"))
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths)
+
+
+def _is_near(file: str, modules: Collection[str]) -> bool:
+    """Whether a test file is of the shipped policy, or imports one of the modules itself."""
+    if file.startswith("tests/unit/rego/"):
+        return any(module.startswith("rego/") for module in modules)
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return any(f"{name.replace('.', '/')}{end}" in modules for name in names for end in (".py", "/__init__.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +151,24 @@ class Measured:
     """Which tests run which lines: the data that `coverage_by_test.py` wrote."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
-        self._data = [coverage.CoverageData(str(part)) for part in parts]
+        self._data = [coverage.CoverageData(str(part)) for part in parts if part.exists()]
         for data in self._data:
             data.read()
         self.files = defaultdict[str, list[Test]](list)  # with the tests in their order
+        self._opened = defaultdict[str, set[str]](set)  # contexts by the Rego that is read in them
         for part in parts:
-            for name, entry in json.loads(part.with_suffix(".json").read_text()).items():
+            learnt = json.loads(part.with_suffix(".json").read_text())
+            for context, files in learnt["opened"].items():
+                for file in files:
+                    self._opened[file].add(context)
+            for name, entry in learnt["tests"].items():
                 if entry["passed"]:
                     self.files[name.partition("::")[0]].append(Test(name, entry["seconds"]))
         self._tests = {test.name: test for tests in self.files.values() for test in tests}
         self._lock = threading.Lock()  # the data's database
 
     def running(self, site: Site) -> list[Test]:
-        """The tests that run a line of it."""
+        """The tests that run a line of it, or read the Rego that it is in."""
         return self._of(self._contexts(site.file, set(range(site.line, site.last + 1))))
 
     def near(self, site: Site) -> list[Test]:
@@ -163,6 +183,8 @@ class Measured:
         return [test for turn in zip_longest(*by_file.values()) for test in turn if test]
 
     def _contexts(self, file: str, lines: set[int] | None) -> set[str]:
+        if file.endswith(".rego"):
+            return self._opened[file]
         with self._lock:
             measured = [data.contexts_by_lineno(file).items() for data in self._data]
         return {
@@ -181,15 +203,30 @@ class Measured:
         return sorted(found, key=lambda test: (test.seconds, test.name))
 
 
-def chosen(count: int, seed: int, areas: Sequence[str] = AREAS) -> list[Site]:
-    """As many sites of each area, in the order of the areas."""
+def rooms() -> dict[str, list[Site]]:
+    """Every site, by the folder of pdp/ or the Rego that we ship."""
+    found = defaultdict[str, list[Site]](list)
+    for module in sorted((ROOT / "pdp").glob("*/**/*.py")):
+        if "_pb2" not in module.name:
+            file = module.relative_to(ROOT).as_posix()
+            found[file.split("/")[1]] += sites(ROOT, file)
+    for module in sorted((ROOT / "rego").rglob("*.rego")):
+        if not module.stem.endswith(("_test", "testing")):
+            found["rego"] += rego_sites(ROOT, module.relative_to(ROOT).as_posix())
+    return {room: every for room, every in found.items() if every}
+
+
+def chosen(count: int, seed: int, areas: Sequence[str] = ()) -> list[Site]:
+    """As many sites of each area, of all if none are named."""
     chance = random.Random(seed)
-    found: list[Site] = []
-    for number, area in enumerate(areas):
-        modules = sorted((ROOT / "pdp" / area).rglob("*.py"))
-        every = [site for module in modules for site in sites(ROOT, str(module.relative_to(ROOT)))]
-        found += chance.sample(every, count // len(areas) + (number < count % len(areas)))
-    return found
+    every = rooms()
+    areas = areas or sorted(every)
+    share = [count // len(areas) + (number < count % len(areas)) for number in range(len(areas))]
+    return [
+        site
+        for area, wanted in zip(areas, share, strict=True)
+        for site in chance.sample(every[area], min(wanted, len(every[area])))
+    ]
 
 
 def kept(todo: Sequence[Site], tree: Path) -> Path:
@@ -205,7 +242,7 @@ def kept(todo: Sequence[Site], tree: Path) -> Path:
 def measured(trees: Trees, stage: Stage, todo: Sequence[Site], into: Path, jobs: int) -> Measured:
     """Which tests of a stage run which lines of the modules of the sites."""
     into.mkdir(parents=True, exist_ok=True)
-    files, modules = stage.files(), sorted({site.file for site in todo})
+    files, modules = stage.files, sorted({site.file for site in todo})
     groups = [
         (into / f"{stage.name}-{n:03}.coverage", files[n :: -(-len(files) // FILES)])
         for n in range(-(-len(files) // FILES))
@@ -230,7 +267,7 @@ def measured(trees: Trees, stage: Stage, todo: Sequence[Site], into: Path, jobs:
         jobs_ = [pool.submit(measure, group) for group in missing]
         for number, job in enumerate(as_completed(jobs_), 1):
             _say(f"measured {stage.name} {number}/{len(missing)}: {job.result()}")
-    tests = Measured([part for part, _ in groups if part.exists()])
+    tests = Measured([part for part, _ in groups if part.with_suffix(".json").exists()])
     if not tests.files:
         raise SystemExit(f"no test was measured: {stage}")
     return tests
@@ -270,13 +307,13 @@ def _within(seconds: float, tests: Sequence[Test]) -> list[Test]:
 class Trials:
     """A process that has collected the tests of a stage and tries them on one bug after the other (`trials.py`)."""
 
-    def __init__(self, tree: Path, tests: Measured) -> None:
+    def __init__(self, tree: Path, files: Collection[str]) -> None:
         self._tree = tree
         self._log = (tree.parent / "trials.log").open("w+")
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, *PYTEST, "-p", "trials", *sorted(tests.files)],
+            [sys.executable, *PYTEST, "-p", "trials", *sorted(files)],
             cwd=tree,
             env=_environment(tree, SAMPLE_JOBS=str(theirs_in), SAMPLE_ANSWERS=str(theirs_out)),
             pass_fds=(theirs_in, theirs_out),
@@ -311,6 +348,7 @@ class Trials:
         """End the process."""
         self._jobs.close()
         self._process.wait()
+        self._answers.close()
         self._log.close()
 
 
@@ -346,11 +384,11 @@ class Bench:
     def _tests_for(self, site: Site, stage: Stage) -> list[Test]:
         if running := self._tests.running(site):
             return _within(SECONDS, running)
-        return _within(SECONDS_NEAR, self._tests.near(site)) if stage.name == "own" else []
+        return _within(SECONDS_NEAR, self._tests.near(site)) if stage.name == "near" else []
 
     def _caught_by(self, site: Site, tests: Sequence[Test]) -> str:
         if tests and not hasattr(self._mine, "trials"):
-            self._mine.trials = Trials(self._trees.tree(), self._tests)
+            self._mine.trials = Trials(self._trees.tree(), self._tests.files)
             self._every.append(self._mine.trials)
         return caught_by(self._mine.trials, site, tests) if tests else ""
 
@@ -439,10 +477,10 @@ def reason_of(site: Site) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Fails when less than nine in ten are noticed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sites", type=int, default=100)
+    parser.add_argument("--sites", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20261120)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--areas", nargs="+", default=AREAS, metavar="AREA", help="folders of pdp/")
+    parser.add_argument("--areas", nargs="+", default=(), metavar="AREA", help="folders of pdp/, or rego; all")
     parser.add_argument("--stages", type=int, default=4)
     parser.add_argument("--only", default="", metavar="TEXT", help="only the sites whose line in the output has it")
     options = parser.parse_args(arguments)
@@ -453,7 +491,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         into = kept(sample, trees.first)
         trees.compile()
         verdicts = Verdicts(into / "verdicts.json")
-        for stage in stages(options.areas)[: options.stages]:
+        for stage in stages(sample)[: options.stages]:
             left = [site for site in sample if not verdicts.caught(site)]
             todo = [site for site in left if options.only in str(site) and not reason_of(site)]
             todo = [site for site in todo if not verdicts.tried(site, stage)]

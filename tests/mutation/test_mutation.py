@@ -3,10 +3,14 @@
 import ast
 import gc
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import sample
+from rego_sites import rego_sites
+from sample import ROOT, Trees, Trials, caught_by, rooms
 from sites import sites
 from trials import plant
 
@@ -44,6 +48,80 @@ def test_every_kind_of_bug_is_found(tmp_path: Path) -> None:
     same = {ast.dump(ast.parse(LOOKED_AT))}
     assert not same & {ast.dump(ast.parse(text)) for text in planted}
     assert [bug for bug in BUGS if not any(bug in text for text in planted)] == []
+
+
+REGO = """\
+package lib.looked_at
+
+default f := "a"
+
+f := "b" if {
+	input.x >= 1
+	not input.y
+	count({t | some t in input.ts; t.a == true}) == 0
+}
+
+g contains {"code": "c", "message": "m"} if input.s in {"d", "e"} | h
+"""
+REGO_BUGS = (
+    'f := "b"\n\nf',
+    "x > 1",
+    "x < 1",
+    "x >= 2",
+    "\tinput.y\n",
+    "1\n\tcount",
+    "t.a == false",
+    "in input.ts}",
+    "!= 0",
+    '{"code": "m", "message": "m"}',
+    'if not input.s in {"d", "e"} | h',
+    '{"e"} | h',
+    "in h",
+    'in {"d", "e"}\n',
+)
+
+
+def test_every_kind_of_bug_in_rego_is_found(tmp_path: Path) -> None:
+    (tmp_path / "f.rego").write_text(REGO)
+    planted = [site.applied(REGO.encode()).decode() for site in rego_sites(tmp_path, "f.rego")]
+    assert REGO not in planted
+    assert [bug for bug in REGO_BUGS if not any(bug in text for text in planted)] == []
+    assert all('"message": "m"' in text for text in planted)  # said to people
+
+
+def test_every_room_has_sites_and_the_shipped_policy() -> None:
+    modules = (path for path in (ROOT / "pdp").glob("*/**/*.py") if "_pb2" not in path.name)
+    written = {path.relative_to(ROOT / "pdp").parts[0] for path in modules if "def " in path.read_text()}
+    found = rooms()
+    assert found.keys() == {*written, "rego"}
+    assert {site.file.split("/")[1] for site in found["rego"]} == {"baseline", "examples", "lib", "pdp"}
+
+
+TESTS = {
+    "pdp/core/switches.py": "tests/unit/core/test_switches.py",
+    "rego/pdp/waivers.rego": "tests/unit/rego/test_policy_tests.py",
+}
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    trials = Trials(Trees(tmp_path_factory.mktemp("trees")).first, TESTS.values())
+    yield trials
+    trials.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "test"),
+    [
+        ("pdp/core/switches.py", "self.tenant in", "test_without_a_time_it_holds_until_released"),
+        ("rego/pdp/waivers.rego", "==", "test_rego[pdp/waivers_test.rego-pdp_test.test_waiver_softens_and_is_told]"),
+    ],
+)
+def test_a_planted_bug_is_noticed(trials: Trials, file: str, old: str, test: str) -> None:
+    """By a test that passes without it."""
+    found = (rego_sites if file.endswith(".rego") else sites)(ROOT, file)
+    planted = next(site for site in found if site.kind == "negated" and old in site.old)
+    assert caught_by(trials, planted, [sample.Test(f"{TESTS[file]}::{test}", 1)]) == f"{TESTS[file]}::{test}"
 
 
 def test_a_bug_is_planted_in_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
