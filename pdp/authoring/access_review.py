@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pdp.authoring.access_usage import AccessUsage, Asked, SeenRequester, UseCount
@@ -40,7 +41,8 @@ from pdp.service.replay import reevaluated, under
 SCHEMA = "pdp.access-review/1"
 MOST_ASKED = 500  # requesters whom the policy is asked about, the latest
 TOGETHER = 32  # lists that are evaluated at once
-SECTIONS = ("targets", "roles", "scopes", "agents", "callers", "requesters", "grants", "consents")
+STANDING = ("grants", "consents")
+SECTIONS = ("targets", "roles", "scopes", "agents", "callers", "requesters", *STANDING)
 NOT_SEEN = (
     "requesters that asked for nothing within the window, and what no token of the window showed of their rights",
     "rules that rest on arguments, sessions, budgets or evidence: the policy was asked for lists, which have none",
@@ -174,48 +176,57 @@ def _key(requester: SeenRequester) -> tuple[str, str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
-    """Everything that a report is made of. `standing` are grants and consents in force; `callers` those that the
-    configuration lets decide for the tenant."""
+class GrantingSystem:
+    """What a configuration grants a tenant. `callers` may decide for it; `tenants` share the policy of the folder."""
 
-    usage: AccessUsage
-    registered: RegisteredAccess
+    folder: Path
     bundle: Bundle
-    asked: AskedPolicy
+    registered: RegisteredAccess
     callers: Sequence[str]
-    standing: Mapping[str, Sequence[Mapping[str, Any]]]
-    tenants: int  # that the policy decides for
+    tenants: int
 
-    def report(self) -> dict[str, Json]:
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """Everything that a report is made of. `standing` are grants and consents in force."""
+
+    system: GrantingSystem
+    usage: AccessUsage
+    asked: AskedPolicy
+    standing: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    def report(self) -> dict[str, Any]:
         """As JSON, schema `pdp.access-review/1`."""
         usage = self.usage
-        rows: dict[str, list[dict[str, Json]]] = {name: list(getattr(self, f"_{name}")()) for name in SECTIONS}
-        told: dict[str, Json] = {name: list(rows[name]) for name in SECTIONS}
-        unused: dict[str, Json] = {name: sum(bool(row["unused"]) for row in rows[name]) for name in SECTIONS}
+        made = (self._targets, self._roles, self._scopes, self._agents, self._callers, self._requesters)
+        kept = (self._standing(kind) for kind in STANDING)
+        rows = dict(zip(SECTIONS, map(list, (*(each() for each in made), *kept)), strict=True))
         return {
             "schema": SCHEMA,
             "tenant": usage.tenant,
             "window": {"since": _instant(usage.since_ns), "until": _instant(usage.until_ns)},
-            "policy": {"revision": self.bundle.revision, "digest": self.bundle.digest},
-            "registry": self.registered.view.pins(usage.tenant).digest,
+            "policy": {"revision": self.system.bundle.revision, "digest": self.system.bundle.digest},
+            "registry": self.system.registered.view.pins(usage.tenant).digest,
             "decisions": _count(usage.decisions),
             "asked": {"requesters": len(self.asked.granted), "of": len(usage.requesters)},
             "unread": {"allows": usage.unread.total(), "requesters": usage.overflow, "lists": self.asked.failed},
-            "unused": unused,
-            **told,
+            "unused": {name: sum(bool(row["unused"]) for row in those) for name, those in rows.items()},
+            **rows,
             "not_seen": list(NOT_SEEN),
         }
 
     def unused(self) -> frozenset[Asked]:
         """Targets that somebody who was seen may use, and nobody used."""
         return frozenset(
-            each for each in self.registered.pinned() if not self.usage.targets[each].allow and self.asked.of(each)
+            each
+            for each in self.system.registered.pinned()
+            if not self.usage.targets[each].allow and self.asked.of(each)
         )
 
     def _targets(self) -> Iterator[dict[str, Json]]:
         """What is pinned. Where nobody could be asked about it, it counts as granted."""
         listed = {listed.kind for listed in LISTS.values()} if self.asked.granted else set()
-        for asked in sorted(self.registered.pinned() | {a for a, c in self.usage.targets.items() if c.allow}):
+        for asked in sorted(self.system.registered.pinned() | {a for a, c in self.usage.targets.items() if c.allow}):
             count = self.usage.targets[asked]
             granted: int | None = self.asked.of(asked) if asked[1].partition(":")[0] in listed else None
             unused = not count.allow and granted != 0
@@ -223,15 +234,18 @@ class Reviewed:
 
     def _roles(self) -> Iterator[dict[str, Json]]:
         """Grants of the organisation's data, as its schema has them; whether rules read them is theirs to say."""
-        for grant in role_grants(json.loads(self.bundle.org)):
-            asked = (grant.server, f"tool:{grant.tool}")
-            count = self.usage.used_by(asked, grant.groups)
+        org = json.loads(self.system.bundle.org)
+        grants = [(role["name"], role["groups"], grant) for role in org.get("roles", ()) for grant in role["grants"]]
+        grants += [("", [grant["group"]], grant) for grant in org.get("temporary_grants", ())]
+        for role, groups, grant, tool in ((*each, tool) for each in grants for tool in each[2]["tools"]):
+            asked = (grant["server"], f"tool:{tool}")
+            count = self.usage.used_by(asked, groups)
             yield {
-                "role": grant.role,
-                "groups": list(grant.groups),
-                "server": grant.server,
-                "tool": grant.tool,
-                "until": _instant(grant.until_ns),
+                "role": role,
+                "groups": groups,
+                "server": grant["server"],
+                "tool": tool,
+                "until": _instant(grant.get("until_ns", 0)),
                 "allow": count.allow,
                 "last_used": _instant(count.used_ns),
                 "unread": self.usage.unread[asked],
@@ -240,7 +254,7 @@ class Reviewed:
 
     def _scopes(self) -> Iterator[dict[str, Json]]:
         """Scopes that tokens carried, and that targets ask for."""
-        wanted = {scope for scopes in self.registered.permissions().values() for scope in scopes}
+        wanted = {scope for scopes in self.system.registered.permissions().values() for scope in scopes}
         for scope in sorted(wanted | self.usage.carried.keys()):
             carried, needed = self.usage.carried[scope], self.usage.needed[scope]
             calls = carried.allow + carried.deny + carried.pending
@@ -255,7 +269,7 @@ class Reviewed:
 
     def _agents(self) -> Iterator[dict[str, Json]]:
         """Those that were seen, and those of a signed list; without a list any may act."""
-        listed = self.registered.agents()
+        listed = self.system.registered.agents()
         for agent in sorted({*self.usage.agents, *(listed or ())}):
             count, entry = self.usage.agents[agent], (listed or {}).get(agent)
             yield {
@@ -267,9 +281,9 @@ class Reviewed:
             }
 
     def _callers(self) -> Iterator[dict[str, Json]]:
-        for caller in sorted({*self.callers, *self.usage.callers}):
+        for caller in sorted({*self.system.callers, *self.usage.callers}):
             count = self.usage.callers[caller]
-            configured = caller in self.callers
+            configured = caller in self.system.callers
             unused = configured and not count.allow
             yield {"caller": caller, "configured": configured, **_count(count), "unused": unused}
 
@@ -287,12 +301,6 @@ class Reviewed:
                 "unused": bool(idle),
             }
 
-    def _grants(self) -> Iterator[dict[str, Json]]:
-        return self._standing("grants")
-
-    def _consents(self) -> Iterator[dict[str, Json]]:
-        return self._standing("consents")
-
     def _standing(self, kind: str) -> Iterator[dict[str, Json]]:
         for row in self.standing[kind]:
             count = self.usage.answered[str(row["id"])]
@@ -300,28 +308,6 @@ class Reviewed:
             told = {name: value for name, value in row.items() if not name.endswith("_ns")}
             used = {"allow": count.allow, "last_used": _instant(count.used_ns), "unused": not count.allow}
             yield {**told, **times, **used}
-
-
-@dataclass(frozen=True, slots=True)
-class RoleGrant:
-    """One tool that a role, or a group until an instant, has in the organisation's data."""
-
-    role: str
-    groups: tuple[str, ...]
-    server: str
-    tool: str
-    until_ns: int = 0  # 0: it does not end
-
-
-def role_grants(org: Mapping[str, Any]) -> Iterator[RoleGrant]:
-    """Those of `roles` and `temporary_grants`."""
-    for role in org.get("roles", ()):
-        for grant in role["grants"]:
-            for tool in grant["tools"]:
-                yield RoleGrant(role["name"], tuple(role["groups"]), grant["server"], tool)
-    for grant in org.get("temporary_grants", ()):
-        for tool in grant["tools"]:
-            yield RoleGrant("", (grant["group"],), grant["server"], tool, grant["until_ns"])
 
 
 def _instant(at_ns: int) -> Json:

@@ -53,19 +53,19 @@ class SuggestedPolicy:
 
 
 async def suggest(
-    reviewed: Reviewed, source: Path, target: Path, name: str, window: Window, *, check: LoadGate | None
+    reviewed: Reviewed, target: Path, name: str, window: Window, *, check: LoadGate | None
 ) -> SuggestedPolicy:
-    """Write a copy of `source` that grants less to `target`, which is not there yet; `name` is that of the pack.
+    """Write a copy of the policy's folder that grants less to `target`, which is not there yet; `name` is the pack's.
     Nothing is written where nothing can be taken away. `window` gives its decisions again; `check`: as of
     `check_folder`. Raises ConfigurationFault."""
     draft, found = target.with_name(f".{target.name}.draft"), SuggestedPolicy()
     if not reviewed.usage.decisions.allow:
         return found  # a window in which nothing was used says nothing of what is needed
     try:
-        async with loaded(reviewed.bundle, _one_worker) as before:
-            for with_data in (False,) if reviewed.tenants > 1 else (True, False):
+        async with loaded(reviewed.system.bundle, _one_worker) as before:
+            for with_data in (False,) if reviewed.system.tenants > 1 else (True, False):
                 shutil.rmtree(draft, ignore_errors=True)
-                shutil.copytree(source, draft)
+                shutil.copytree(reviewed.system.folder, draft)
                 try:
                     found = await _narrowed(reviewed, draft, name, with_data=with_data)
                     if not (found.from_data or found.hidden):
@@ -90,13 +90,13 @@ async def _narrowed(reviewed: Reviewed, draft: Path, name: str, *, with_data: bo
     taken: tuple[str, ...] = ()
     asked = reviewed.asked
     if with_data:
-        org, taken = narrowed_data(json.loads(reviewed.bundle.org), reviewed.usage)
+        org, taken = narrowed_data(json.loads(reviewed.system.bundle.org), reviewed.usage)
         if taken:
             place = next((draft / each for each in DATA if (draft / each).exists()), draft / DATA[0])
             place.parent.mkdir(exist_ok=True)
             place.write_text(json.dumps(org, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            async with loaded(replace(reviewed.bundle, org=canonical(org)), _one_worker) as policy:
-                asked = await asked_policy(policy, reviewed.registered, reviewed.usage.requesters.values())
+            async with loaded(replace(reviewed.system.bundle, org=canonical(org)), _one_worker) as policy:
+                asked = await asked_policy(policy, reviewed.system.registered, reviewed.usage.requesters.values())
     hidden, tenant = tuple(sorted(replace(reviewed, asked=asked).unused())), reviewed.usage.tenant
     if hidden:
         folder = draft / "packs" / name
@@ -190,7 +190,7 @@ async def _compared(
     """Put the window's decisions, and what each requester may use, to both policies."""
     kept, others, lost, wider = 0, 0, list[str](), list[str]()
     async with loaded(narrower, _one_worker) as after:
-        asked: AskedPolicy = await asked_policy(after, reviewed.registered, reviewed.usage.requesters.values())
+        asked: AskedPolicy = await asked_policy(after, reviewed.system.registered, reviewed.usage.requesters.values())
         async for each in compare(window, before, after):
             if not each.document:
                 continue

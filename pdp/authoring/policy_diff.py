@@ -3,7 +3,6 @@ often it would ask people."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections import Counter
@@ -11,15 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.authoring.policy_change import Decisions, Rows, Stages, compare, decisions
+from pdp.authoring.policy_change import Compared, Decisions, Rows, compare, decisions
 from pdp.core.check import NS
-from pdp.core.digest import canonical
-from pdp.core.forecast import Forecast, RecordedAttempt, WantedCall, forecast, seats_of, settled, wanted_calls
+from pdp.core.forecast import (
+    Forecast,
+    RecordedRequests,
+    WantedCall,
+    WantedCalls,
+    asks_people,
+    forecast,
+    seats_of,
+)
 from pdp.ports import LoadedPolicy
-from pdp.service.replay import ComparedAnswer, NotReplayable, Opened, parsed
+from pdp.service.replay import ComparedAnswer, NotReplayable, parsed
 
 RUNS = 40  # of the forecast: the chance of each is the same in every forecast
-KINDS = ("decision", "approval", "grant")
+KINDS = ("decision", "approval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,7 @@ class Comparison:
     asked: Counter[str] = field(default_factory=Counter)  # votes that people were asked for in that time, by group
     before: Forecast | None = None
     after: Forecast = field(default_factory=Forecast)
-    _events: list[Mapping[str, Any]] = field(default_factory=list)  # of people's requests and grants
-    _widened: set[str] = field(default_factory=set)  # grants that are not for the same arguments only
+    requests: RecordedRequests = field(default_factory=RecordedRequests)
 
     @property
     def days(self) -> float:
@@ -73,28 +78,25 @@ class Comparison:
                 if record["kind"] == "decision":
                     yield data, values
                 else:
-                    self._note(record, values)
+                    self._note(record)
 
         return decisions(noted())
 
-    def _note(self, record: Mapping[str, Any], values: Opened) -> None:
-        self._events.append(record)
-        if record["kind"] == "approval" and record["event"] == "opened" and not record["request"]["canary"]:
+    def _note(self, record: Mapping[str, Any]) -> None:
+        self.requests.add(record)
+        if record["event"] == "opened" and not record["request"]["canary"]:
             self.asked.update(seats_of(record["requirements"][0]))
-        if "grant" in values and not values["grant"][1].startswith(b'{"const":'):
-            self._widened.add(str(record.get("grant_id", "")))
 
-    def forecast(self, attempts: list[RecordedAttempt]) -> Forecast:
-        """The votes of so many attempts, by how people answered in that time."""
-        rests_on = settled(self._events, lambda grant: grant not in self._widened, self.last_ns)
+    def forecast(self, calls: WantedCalls) -> Forecast:
+        """The votes that so many calls need, by what requests came of calls in that time."""
         draws = [random.Random(seed).random for seed in range(RUNS)]  # noqa: S311 - not for secrets
-        return forecast(wanted_calls(attempts), rests_on, self.days, draws)
+        return forecast(calls.all, self.requests, self.days, draws)
 
 
 async def difference(rows: Rows, before: LoadedPolicy | None, after: LoadedPolicy) -> Comparison:
     """Compare decisions under two policies; `before` is None for what was recorded. `rows` are records of `KINDS`."""
     found = Comparison()
-    attempts: tuple[list[RecordedAttempt], list[RecordedAttempt]] = ([], [])
+    wanted = (WantedCalls(), WantedCalls())
     async for each in compare(found.read(rows), before, after, people=True):
         sides = each.sides
         if isinstance(sides, NotReplayable):
@@ -104,12 +106,12 @@ async def difference(rows: Rows, before: LoadedPolicy | None, after: LoadedPolic
         if sides[0].answer != sides[1].answer:
             found.changed.append(_change(each.record, sides[0].answer, sides[1].answer))
         found.judged += sides[1].judge
-        for side, into in zip(sides, attempts, strict=True):
+        for side, into in zip(sides, wanted, strict=True):
             if side.stages is not None and each.record["call_digest"]:
-                call = _call(each.record, each.document, side.stages)
-                into.append(RecordedAttempt(call, each.record["effect"] == "allow"))
-    found.before = None if before is None else found.forecast(attempts[0])
-    found.after = found.forecast(attempts[1])
+                attempt = WantedCall(each.record["call_digest"], _people(each), side.stages)
+                into.add(attempt, each.record["time_ns"], allowed=each.record["effect"] == "allow")
+    found.before = None if before is None else found.forecast(wanted[0])
+    found.after = found.forecast(wanted[1])
     return found
 
 
@@ -122,11 +124,8 @@ def _change(record: Mapping[str, Any], before: ComparedAnswer, after: ComparedAn
     )
 
 
-def _call(record: Mapping[str, Any], data: bytes, stages: Stages) -> WantedCall:
-    document = json.loads(data)
-    subject, agent, target = document["subject"], document["agent"]["id"], record["target"]
-    asker = [record["tenant"], subject["issuer"], subject["id"], agent, record["caller"]]
-    asker += [str(each) for each in (record["server"]["id"], target["key"], target["manifest_sha256"])]
-    arguments = hashlib.sha256(canonical(document["arguments"]["value"])).hexdigest()
-    session = record["session"]["index"] or ""
-    return WantedCall(record["time_ns"], record["call_digest"], json.dumps(asker), session, arguments, stages)
+def _people(compared: Compared) -> dict[str, Mapping[str, Any]]:
+    """The requirements of people that a call had, open or answered, by id."""
+    answered = [each["for"] for each in json.loads(compared.document)["evidence"]]
+    every = (*compared.record["requirements"], *answered)
+    return {str(each["id"]): each for each in every if asks_people((each,))}

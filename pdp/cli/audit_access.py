@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +17,15 @@ from typing import Any
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.authoring.access_review import MOST_ASKED, SCHEMA, SECTIONS, RegisteredAccess, Reviewed, asked_policy
+from pdp.authoring.access_review import (
+    MOST_ASKED,
+    SCHEMA,
+    SECTIONS,
+    GrantingSystem,
+    RegisteredAccess,
+    Reviewed,
+    asked_policy,
+)
 from pdp.authoring.access_suggestion import SuggestedPolicy, suggest
 from pdp.authoring.access_usage import USED, AccessUsage
 from pdp.authoring.check import LoadGate, check_folder
@@ -33,7 +40,6 @@ from pdp.config import settings
 from pdp.config.settings import Settings
 from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
-from pdp.core.policy import Bundle
 from pdp.core.request import Role
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.load import SignedRegistry
@@ -106,19 +112,19 @@ def access(
     if folder is not None and _within(folder, configured.policy.folder):
         raise click.UsageError("--suggest: lies within policy.folder, whose files are in force; name one beside it.")
     check: LoadGate | None = context.obj  # a test run remembers what the gate says
-    system = _System.of(configured, tenant or _only(configured), time.time_ns(), check)
-    usage = AccessUsage(system.tenant, since.ToNanoseconds(), until_ns, system.registered.pinned())
+    system = _system(configured, tenant or _only(configured), time.time_ns(), check)
+    usage = AccessUsage(system.registered.tenant, since.ToNanoseconds(), until_ns, system.registered.pinned())
     with StorePlace(None, path, archive).reader() as reader:
         with bar(reader.size()) as progress:
             usage.read(reader.since(usage.since_ns, USED, progress))
         reviewed = asyncio.run(_reviewed(system, usage, reader))
         report = reviewed.report()
         told = named(report, reader) if names else report
-        suggested = _suggested(system, reviewed, folder, reader, check) if folder is not None else None
+        suggested = _suggested(reviewed, folder, reader, check) if folder is not None else None
     click.echo(json.dumps(told, indent=2, ensure_ascii=True)) if as_json else _show(told)
     if suggested is not None and folder is not None and not _tell(suggested, folder):
         sys.exit(1)
-    sys.exit(WRONG if any(_object(report["unused"]).values()) else 0)
+    sys.exit(WRONG if any(report["unused"].values()) else 0)
 
 
 @access.command()
@@ -151,40 +157,27 @@ def record(*, report: Path, decided: str, reason: str, connection: Connection) -
     click.echo(f"recorded: review {sha256(raw).hexdigest()[:12]}, {decided} (record {done.record.index})")
 
 
-@dataclass(frozen=True, slots=True)
-class _System:
-    """What the configuration grants a tenant."""
-
-    tenant: str
-    folder: Path
-    bundle: Bundle
-    registered: RegisteredAccess
-    callers: tuple[str, ...]
-    tenants: int
-
-    @classmethod
-    def of(cls, configured: Settings, tenant: str, at_ns: int, check: LoadGate | None) -> _System:
-        """Raises ConfigurationFault for a policy that may not become active, and for a tenant without registry."""
-        if configured.policy.folder is None:
-            raise ConfigurationFault("access.policy", "policy.folder: is not set, so nothing is granted.")
-        if tenant not in configured.registry.sets:
-            raise ConfigurationFault("access.tenant", "--tenant: registry.sets has no such tenant.")
-        checked = check_folder(shipped_rego(), configured.policy.folder, check=check)
-        if checked.bundle is None or not checked.report.ok:
-            raise ConfigurationFault(
-                "access.policy", "policy.folder: may not become active; `pdp policy check FOLDER` says why."
-            )
-        registry = SignedRegistry(configured.registry, high_water=lambda _: 0)
-        asyncio.run(registry.reload(at_ns))
-        callers = configured.identity.callers.items()
-        return cls(
-            tenant=tenant,
-            folder=configured.policy.folder,
-            bundle=checked.bundle,
-            registered=RegisteredAccess(tenant, registry.view(at_ns), at_ns),
-            callers=tuple(n for n, c in callers if Role.DECIDE in c.roles and c.tenant in {tenant, _EVERY}),
-            tenants=len({*configured.registry.sets, *(c.tenant for _, c in callers)} - {_EVERY}),
+def _system(configured: Settings, tenant: str, at_ns: int, check: LoadGate | None) -> GrantingSystem:
+    """Raises ConfigurationFault for a policy that may not become active, and for a tenant without registry."""
+    if configured.policy.folder is None:
+        raise ConfigurationFault("access.policy", "policy.folder: is not set, so nothing is granted.")
+    if tenant not in configured.registry.sets:
+        raise ConfigurationFault("access.tenant", "--tenant: registry.sets has no such tenant.")
+    checked = check_folder(shipped_rego(), configured.policy.folder, check=check)
+    if checked.bundle is None or not checked.report.ok:
+        raise ConfigurationFault(
+            "access.policy", "policy.folder: may not become active; `pdp policy check FOLDER` says why."
         )
+    registry = SignedRegistry(configured.registry, high_water=lambda _: 0)
+    asyncio.run(registry.reload(at_ns))
+    callers = configured.identity.callers.items()
+    return GrantingSystem(
+        folder=configured.policy.folder,
+        bundle=checked.bundle,
+        registered=RegisteredAccess(tenant, registry.view(at_ns), at_ns),
+        callers=tuple(n for n, c in callers if Role.DECIDE in c.roles and c.tenant in {tenant, _EVERY}),
+        tenants=len({*configured.registry.sets, *(c.tenant for _, c in callers)} - {_EVERY}),
+    )
 
 
 def _within(folder: Path, policy: Path | None) -> bool:
@@ -199,22 +192,20 @@ def _only(configured: Settings) -> str:
     return tenants[0]
 
 
-async def _reviewed(system: _System, usage: AccessUsage, reader: StoreReader) -> Reviewed:
+async def _reviewed(system: GrantingSystem, usage: AccessUsage, reader: StoreReader) -> Reviewed:
     async with loaded(system.bundle) as policy:
         asked = await asked_policy(policy, system.registered, usage.requesters.values())
-    standing = reader.standing(system.tenant, system.registered.at_ns)
-    return Reviewed(usage, system.registered, system.bundle, asked, system.callers, standing, system.tenants)
+    return Reviewed(system, usage, asked, reader.standing(usage.tenant, system.registered.at_ns))
 
 
-def _suggested(
-    system: _System, reviewed: Reviewed, folder: Path, reader: StoreReader, check: LoadGate | None
-) -> SuggestedPolicy:
-    name = f"access_review_{datetime.fromtimestamp(reviewed.usage.until_ns / 1e9, UTC):%Y%m%d}"
+def _suggested(reviewed: Reviewed, folder: Path, reader: StoreReader, check: LoadGate | None) -> SuggestedPolicy:
+    usage = reviewed.usage
+    name = f"access_review_{datetime.fromtimestamp(usage.until_ns / 1e9, UTC):%Y%m%d}"
 
     def window() -> Decisions:
-        return reviewed.usage.window(reader.since(reviewed.usage.since_ns, ("decision",), lambda _: None))
+        return usage.window(reader.since(usage.since_ns, ("decision",), lambda _: None))
 
-    return asyncio.run(suggest(reviewed, system.folder, folder, name, window, check=check))
+    return asyncio.run(suggest(reviewed, folder, name, window, check=check))
 
 
 def _tell(found: SuggestedPolicy, folder: Path) -> bool:
@@ -241,10 +232,6 @@ def _instant(text: str) -> Timestamp:
     found = Timestamp()
     found.FromDatetime(datetime.fromisoformat(text))
     return found
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _show(report: Mapping[str, Any]) -> None:

@@ -264,7 +264,7 @@ def _print_forecast(found: Comparison) -> None:
     click.echo(
         f"  by how {rests} recorded requests went"
         if rests
-        else "  no request was settled in that time: it is assumed that each call is approved, and no grant given"
+        else "  no request was settled in that time: one is assumed for each call, and that it is approved"
     )
 
 
