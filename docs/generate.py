@@ -13,7 +13,7 @@ from approval_states import picture
 
 from pdp.checklist.items import ITEMS, PHASES, SOURCES
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
-from pdp.core.codes import CONTROLS, SERVED, UNSERVED
+from pdp.core.outcome.codes import CONTROLS, SERVED, UNSERVED
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {

@@ -25,8 +25,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, PARSE_ERROR
 from typing_extensions import override
 
+from pdp.core.bytes.strict_json import MAX_DEPTH, parse
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import MAX_DEPTH, parse
 from pdp.opening import ClientStreams
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import parse
 
 # versions that begin with this handshake, the newest last, which a client that wants another one is offered
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")

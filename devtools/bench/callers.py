@@ -33,7 +33,7 @@ from devtools.bench.measure import Bench
 from devtools.bench.scenarios import HARMLESS, OTHERS, World
 from pdp.adapters.hooks.agents import AGENTS
 from pdp.cli.hook_serve import HookProfile, profile_file
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 ROOT = Path(__file__).parents[2]
 ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from devtools.bench.scenarios import World
 from pdp.adapters.grpc.codec import decisions
 from pdp.audit.archive import ArchiveFolder
 from pdp.config import settings
+from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
-from pdp.core.record import RANDOM_BYTES, uuid7
-from pdp.core.request import Peer, Role
-from pdp.core.stored import Commit
+from pdp.core.record.encoding import RANDOM_BYTES, uuid7
+from pdp.core.record.stored import Commit
 from pdp.runtime import bootstrap
 from pdp.runtime.process import Process
 from pdp.service import archiving

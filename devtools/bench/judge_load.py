@@ -22,7 +22,7 @@ from devtools.bench.scenarios import TOOL, World
 from pdp.authoring import sandbox
 from pdp.client.requests_decide import CallQuestion
 from pdp.client.values import Session, ToolCall
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 CALLS = 500

@@ -19,8 +19,8 @@ from pdp.audit.publisher import Publisher
 from pdp.audit.tiles import LogFolder
 from pdp.audit.verification import read_checkpoint, verify_folder
 from pdp.authoring import sandbox
-from pdp.core.record import RANDOM_BYTES, uuid7
-from pdp.core.stored import Commit
+from pdp.core.record.encoding import RANDOM_BYTES, uuid7
+from pdp.core.record.stored import Commit
 from pdp.runtime.environment import SystemEntropy
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from devtools.bench.figures import Spread, percentile
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 PACKAGES = ("grpcio", "protobuf", "gordon-to-regorus", "joserfc", "cryptography", "jsonschema-rs")
 _BLOCK = 8192  # bytes of one append: about one decision's record

@@ -23,7 +23,7 @@ from devtools.bench.figures import Figure, Goal, Spread
 from devtools.bench.harness import BenchServer, Rig, Round
 from devtools.bench.measure import MANY_PACKS, PACKS, Bench
 from devtools.bench.packs import RULES
-from pdp.core.elements import EngineQuery
+from pdp.core.outcome.elements import EngineQuery
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive
 from pdp.policy.opa.client import input_of

@@ -15,7 +15,7 @@ from devtools.bench.figures import Figure, Spread
 from devtools.bench.measure import Bench
 from devtools.bench.stages import ORIGINS, SESSION, stages
 from pdp.content.results import inspect
-from pdp.core.origins import of_result
+from pdp.core.call.origins import of_result
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000, "1 MB": 1_000_000}
 OURS = "results"

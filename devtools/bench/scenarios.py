@@ -21,13 +21,13 @@ from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
+from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
-from pdp.core.digest import Json
-from pdp.core.record import uuid7
-from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
+from pdp.core.ports import Entropy
+from pdp.core.record.encoding import uuid7
+from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
-from pdp.ports import Entropy
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.store.options import StoreOptions

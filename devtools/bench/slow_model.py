@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 _NONCE = re.compile(r"=== ([0-9a-f]{32,}) ")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

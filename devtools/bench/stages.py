@@ -15,12 +15,12 @@ from devtools.bench.harness import cpu_seconds
 from devtools.bench.scenarios import World
 from pdp.adapters.grpc.codec import decisions
 from pdp.config import settings
-from pdp.core.facts import Identity
-from pdp.core.origins import traced
+from pdp.core.call.facts import Identity
+from pdp.core.call.origins import traced
+from pdp.core.call.request import Ask, Bearer, Caller, Credential, Peer, Role
+from pdp.core.call.task import of_task
 from pdp.core.outcome import conclude, question
-from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
-from pdp.core.stored import Commit, RecordRef
-from pdp.core.task import of_task
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.runtime import bootstrap
 from pdp.runtime.process import Process
 from pdp.service.decision import Decision

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devtools.bench.scenarios import READS, World
 from pdp.authoring.sandbox import ALICE
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 WARM, COLD = "warm", "cold"
 SESSIONS = 16

@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from devtools.delivery import advisories
-from pdp.core.credentials import credentials
+from pdp.core.text.credentials import credentials
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = "docker/requirements.lock"

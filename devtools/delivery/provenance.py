@@ -25,7 +25,7 @@ from typing import Any
 
 import click
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import Fault
 from pdp.registry import dsse
 from pdp.registry.keys import SignerKey, read_private, read_public

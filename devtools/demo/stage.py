@@ -26,7 +26,7 @@ from mcp.client.stdio import stdio_client
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, definition_bytes
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry.live import StdioServer, read_tools

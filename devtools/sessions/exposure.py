@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from devtools.sessions.replay import BENIGN, OUTWARD, Known, RecordedSession, replayed
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.facts import Facts
+from pdp.core.call.origins import EMPTY, ORIGINS
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical
 from pdp.core.errors import Fault
-from pdp.core.evidence import Evidence, Verdict, judged
-from pdp.core.facts import Facts
-from pdp.core.origins import EMPTY, ORIGINS
 from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome.evidence import Evidence, Verdict, judged
+from pdp.core.ports import LoadedPolicy
 from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, PROFILES, errs
 from pdp.judge_eval.figures import rounded
 from pdp.judge_eval.organisation import AT_NS
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import loaded_policy
-from pdp.ports import LoadedPolicy
 from pdp.registry.review import Review
 from pdp.service.evaluate import evaluate
 

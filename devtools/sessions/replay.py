@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.content.arguments import ArgumentContent
-from pdp.core.check import OK
-from pdp.core.digest import Json, canonical, digest, sha256_hex
-from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import (
+from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.call.facts import (
     AgentFact,
     AgentRegistration,
     ArgumentsFact,
@@ -36,7 +34,7 @@ from pdp.core.facts import (
     TargetFact,
     Waiver,
 )
-from pdp.core.origins import (
+from pdp.core.call.origins import (
     OWN,
     TASK,
     OriginsFact,
@@ -49,9 +47,11 @@ from pdp.core.origins import (
     origin_of,
     origins_of,
 )
-from pdp.core.registered import PinnedTool
-from pdp.core.task import of_task
-from pdp.core.verbatim import Scalar, text_of
+from pdp.core.call.registered import PinnedTool
+from pdp.core.call.task import of_task
+from pdp.core.check import OK
+from pdp.core.errors import ConfigurationFault
+from pdp.core.text.verbatim import Scalar, text_of
 from pdp.judge_eval.organisation import AT_NS
 from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.review import Review, ReviewedHints, ToolReview

@@ -23,7 +23,7 @@ from pdp.adapters.http_listener import (
     trust_clients,
     whole_request,
 )
-from pdp.core.request import Peer
+from pdp.core.call.request import Peer
 from pdp.files.options import ListenerOptions
 from pdp.files.peers import certified_peer
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import h11
 
+from pdp.core.call.request import Peer
 from pdp.core.errors import ConfigurationFault
-from pdp.core.request import Peer
 from pdp.files.options import ListenerOptions
 
 log = logging.getLogger("pdp.http")

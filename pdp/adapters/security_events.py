@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.core.errors import Fault
-from pdp.core.security_events import SignalRefusal
+from pdp.core.record.security_events import SignalRefusal
 
 log = logging.getLogger("pdp.signals")
 

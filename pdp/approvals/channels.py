@@ -12,8 +12,8 @@ from pdp.approvals.mail import Mail
 from pdp.approvals.options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
 from pdp.core.approvals.notices import Message, Route
 from pdp.core.errors import ConfigurationFault
+from pdp.core.ports import Channel
 from pdp.outgoing import OutgoingHost, Post, SignedPost, signing_key, trusted
-from pdp.ports import Channel
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from pdp.approvals.listed import Listed, Read, join, read_file
 from pdp.approvals.options import DirectoryOptions, TenantDirectoryOptions
 from pdp.approvals.scim import read_export
 from pdp.core.approvals.directory import Directory, DirectoryChange, Member, by_reading
+from pdp.core.bytes.digest import Json, digest, sha256_hex
+from pdp.core.call.names import nearest
+from pdp.core.call.registered import Admits, admitted
 from pdp.core.check import NS
-from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
-from pdp.core.names import nearest
-from pdp.core.registered import Admits, admitted
 from pdp.files.trusted_files import writable_by_others
 
 MAX_BYTES = 64 << 20

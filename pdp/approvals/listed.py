@@ -27,9 +27,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pdp.core.approvals.directory import UNLISTED, Member, Passkey
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import ConfigurationFault, InvalidRequest
-from pdp.core.strict_json import parse_object
 
 CODE = "directory.malformed"
 Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # text and file name to a mapping; ConfigurationFault

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
 
 _KIND = "r1."
 _ID, _NONCE = 4, 12  # bytes

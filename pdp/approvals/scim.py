@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pdp.approvals.listed import CODE, Listed
 from pdp.core.approvals.directory import UNLISTED, Member
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import ConfigurationFault, InvalidRequest
-from pdp.core.strict_json import parse_object
 
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 _MAX_TEXT = 512

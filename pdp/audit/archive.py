@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pdp.audit.tiles import ENTRIES, WIDTH, bundle, entries, tile_path
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.files.durable import replace_file
 
 _KEPT = 4  # bundles in memory

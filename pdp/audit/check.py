@@ -14,10 +14,10 @@ from functools import lru_cache
 import jsonschema_rs
 
 from pdp.audit.options import SCHEMA_FILE
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.record import MAX_BYTES
+from pdp.core.record.encoding import MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)

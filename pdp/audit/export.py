@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pdp import __version__
-from pdp.core.record_search import codes, subject_of, value_of
+from pdp.core.record.search import codes, subject_of, value_of
 
 OCSF = "1.9.0-dev"  # the version of the schema whose fields these are; `ai_agent` is younger than 1.8
 _CLASS = 6003  # API Activity

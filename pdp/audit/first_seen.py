@@ -17,12 +17,12 @@ from itertools import chain
 from typing import Any
 
 from pdp.audit.receivers import RecordBatch
-from pdp.core.digest import keyed_index
-from pdp.core.first_seen import OK, Named, carried_out, named, reached
-from pdp.core.registered import Interpreter
-from pdp.core.stored import FULL, MOST_FIRSTS, FirstRow
-from pdp.ports import Store
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.bytes.digest import keyed_index
+from pdp.core.call.registered import Interpreter
+from pdp.core.ports import Store
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
+from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow
 
 log = logging.getLogger("pdp.seen")
 

@@ -22,10 +22,10 @@ from functools import reduce
 from pathlib import Path
 from threading import Lock
 
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.record_search import RecordQuery, terms
-from pdp.ports import Store
+from pdp.core.ports import Store
+from pdp.core.record.search import RecordQuery, terms
 
 log = logging.getLogger("pdp.search")
 

@@ -9,7 +9,7 @@ import binascii
 import json
 from collections.abc import Mapping
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import Fault
 
 SCHEMA = "pdp.opened/1"

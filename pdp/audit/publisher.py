@@ -22,11 +22,11 @@ from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened, sign, split
 from pdp.audit.receipt import NEXT_KEY, text
 from pdp.audit.tiles import WIDTH, Leaf, LogFolder, last_bundle
 from pdp.core import merkle
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
-from pdp.core.stored import Cosigning, Proof, SignedCheckpoint
+from pdp.core.ports import Store
+from pdp.core.record.stored import Cosigning, Proof, SignedCheckpoint
 from pdp.files.durable import SyncFailed
-from pdp.ports import Store
 
 log = logging.getLogger("pdp.log")
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 
 from pdp.audit.receivers import Receiver, RecordBatch, Row, Selection
 from pdp.core.approvals.notices import JITTER_BYTES, delay_ns
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.check import NS
-from pdp.core.digest import leaf_hash
 from pdp.core.errors import Fault, Unavailable
-from pdp.ports import Clock, Entropy, Store
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports import Clock, Entropy, Store
+from pdp.core.ports.telemetry import SILENT, Telemetry
 
 log = logging.getLogger("pdp.push")
 

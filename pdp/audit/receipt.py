@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
 from pdp.core.merkle import included
 

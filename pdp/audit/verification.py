@@ -8,7 +8,7 @@ from pathlib import Path
 from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
 from pdp.audit.receipt import successor
 from pdp.audit.tiles import CHECKPOINT, ENTRIES, HEIGHT, KEYS, WIDTH, entries, tile_path, tiles
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.merkle import Frontier, node_hash
 
 Row = tuple[int, bytes, bytes]  # index, leaf hash as the store has it, bytes

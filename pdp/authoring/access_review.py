@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.authoring.access_usage import AccessUsage, Asked, SeenRequester, UseCount
-from pdp.core.check import NS, OK, Check, failed
-from pdp.core.digest import Json, canonical
-from pdp.core.errors import EngineFault
-from pdp.core.facts import (
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.facts import (
     AgentFact,
     ArgumentsFact,
     Asserted,
@@ -31,9 +29,11 @@ from pdp.core.facts import (
     document,
     time_fact,
 )
-from pdp.core.methods import LISTS, PINNED_KINDS, label_of
-from pdp.core.policy import Bundle
-from pdp.ports import LoadedPolicy
+from pdp.core.call.methods import LISTS, PINNED_KINDS, label_of
+from pdp.core.check import NS, OK, Check, failed
+from pdp.core.errors import EngineFault
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import LoadedPolicy
 from pdp.registry.documents import AgentEntry
 from pdp.registry.view import FileRegistryView
 from pdp.service.replay import reevaluated, under

@@ -21,12 +21,12 @@ from pdp.authoring.access_review import AskedPolicy, Reviewed, asked_policy
 from pdp.authoring.access_usage import AccessUsage, Asked
 from pdp.authoring.check import LoadGate, check_folder
 from pdp.authoring.policy_change import Decisions, Side, compare, embedded, loaded
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import ConfigurationFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import LoadedPolicy
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.organisation import DATA
-from pdp.ports import LoadedPolicy
 
 Window = Callable[[], Decisions]
 _one_worker = partial(embedded, workers=1)

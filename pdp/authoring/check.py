@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pdp.authoring import registry_names
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle
 

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from typing_extensions import override
 
+from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
-from pdp.core.digest import Json
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER, DevelopmentKey
 from pdp.registry import keys, sign

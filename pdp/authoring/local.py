@@ -42,9 +42,9 @@ from pdp.authoring.installation import (
 )
 from pdp.authoring.scaffold import new_pack
 from pdp.confinement import Confinement
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.methods import TARGET_KINDS
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.diff import newest_version, signed_index

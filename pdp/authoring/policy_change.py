@@ -19,17 +19,17 @@ from typing import Any, TypeAlias
 
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
-from pdp.core.evidence import answer
-from pdp.core.forecast import asks_people
 from pdp.core.outcome import Effect
-from pdp.core.policy import Bundle
+from pdp.core.outcome.evidence import answer
+from pdp.core.outcome.forecast import asks_people
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Entropy, LoadedPolicy
 from pdp.policy import gate
 from pdp.policy.bundle import named_by_digest
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.policy.opa.options import OpaOptions
 from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
-from pdp.ports import Entropy, LoadedPolicy
 from pdp.service.evaluate import MAX_ROUNDS
 from pdp.service.replay import (
     NOT_REPLAYABLE,

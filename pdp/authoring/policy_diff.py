@@ -12,7 +12,7 @@ from typing import Any
 
 from pdp.authoring.policy_change import Compared, Decisions, Rows, compare, decisions
 from pdp.core.check import NS
-from pdp.core.forecast import (
+from pdp.core.outcome.forecast import (
     Forecast,
     RecordedRequests,
     WantedCall,
@@ -21,7 +21,7 @@ from pdp.core.forecast import (
     forecast,
     seats_of,
 )
-from pdp.ports import LoadedPolicy
+from pdp.core.ports import LoadedPolicy
 from pdp.service.replay import ComparedAnswer, NotReplayable, parsed
 
 RUNS = 40  # of the forecast: the chance of each is the same in every forecast

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.names import did_you_mean
 from pdp.core.errors import RegistryFault
-from pdp.core.names import did_you_mean
+from pdp.core.ports import RegistryView
 from pdp.policy.gate import WARNING, GateFinding, RegistryName, RuleNames
-from pdp.ports import RegistryView
 from pdp.registry.draft import latest
 from pdp.registry.sign import load_manifest
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.authoring.installation import DESK, SIGNERS, Installation, ListedPerson, configuration, write
-from pdp.core.digest import Json
-from pdp.core.shares import Dimension
+from pdp.core.bytes.digest import Json
+from pdp.core.call.shares import Dimension
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import keys

@@ -8,8 +8,8 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from pdp.core.codes import is_service_code
 from pdp.core.errors import ConfigurationFault
+from pdp.core.outcome.codes import is_service_code
 from pdp.policy.bundle import RESERVED
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

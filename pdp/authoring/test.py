@@ -23,9 +23,9 @@ from xml.etree import ElementTree as ET
 from typing_extensions import override
 
 from pdp.authoring.check import fault_finding, finding_fact
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault, EngineFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle
 from pdp.policy.gate import FileCoverage, TestReport, TestResult

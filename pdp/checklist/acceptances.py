@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
 
 from pdp.checklist.checks import CheckFinding, CheckStatus
-from pdp.core.digest import sha256_hex
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import KeySet

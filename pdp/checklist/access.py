@@ -17,9 +17,9 @@ from pdp.checklist.checks import (
     unless,
 )
 from pdp.checklist.evidence import SystemEvidence
+from pdp.core.call.request import ANY_TENANT, Role
+from pdp.core.call.shares import Dimension
 from pdp.core.check import NS
-from pdp.core.request import ANY_TENANT, Role
-from pdp.core.shares import Dimension
 from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
 from pdp.registry.manifest import render

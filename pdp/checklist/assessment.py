@@ -13,7 +13,7 @@ from pdp.checklist.acceptances import SignedAcceptances
 from pdp.checklist.checks import CheckFinding, CheckStatus
 from pdp.checklist.evidence import SystemEvidence
 from pdp.checklist.items import ITEMS, PHASES, ChecklistItem
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.manifest import render
 

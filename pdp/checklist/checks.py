@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pdp.checklist.evidence import SystemEvidence
-from pdp.core.digest import digest
+from pdp.core.bytes.digest import digest
 from pdp.registry.manifest import render
 
 _ID_LENGTH = 20

@@ -19,10 +19,10 @@ from pdp.checklist.evidence import (
     SystemEvidence,
 )
 from pdp.config.settings import Settings, store_password
+from pdp.core.bytes.digest import Json, sha256_hex
 from pdp.core.check import NS
-from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
 from pdp.policy.gate import GateReport

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pdp.config.settings import Settings
-from pdp.core.digest import Json, digest
-from pdp.core.facts import Waiver
+from pdp.core.bytes.digest import Json, digest
+from pdp.core.call.facts import Waiver
 from pdp.registry.documents import VettingEntry
 from pdp.registry.manifest import Manifest
 from pdp.registry.release import SignedRelease

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pdp.checklist import access, oversight, servers
 from pdp.checklist.checks import ItemCheck, elements
-from pdp.core.codes import CONTROLS
+from pdp.core.outcome.codes import CONTROLS
 
 # By field of `Relatives`: the text that paragraphs are cited from.
 SOURCES: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pdp.checklist.evidence import ActivePolicy, SystemEvidence
-from pdp.core.digest import Json, digest
+from pdp.core.bytes.digest import Json, digest
 from pdp.judge.options import JudgeOptions
 from pdp.registry.release import SignedRelease
 

@@ -20,8 +20,8 @@ from pdp.checklist.checks import (
     unless,
 )
 from pdp.checklist.evidence import SystemEvidence
+from pdp.core.call.request import Role
 from pdp.core.check import NS
-from pdp.core.request import Role
 from pdp.registry.manifest import render
 
 _SWEPT = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108 - looked for

@@ -17,8 +17,8 @@ from pdp.checklist.checks import (
     unless,
 )
 from pdp.checklist.evidence import RegisteredTarget, SystemEvidence
-from pdp.core.methods import OPERATION
-from pdp.core.vetting import EXAMINATIONS
+from pdp.core.call.methods import OPERATION
+from pdp.core.call.vetting import EXAMINATIONS
 from pdp.registry.documents import VettingEntry
 
 _DAY = 86_400

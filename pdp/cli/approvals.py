@@ -21,7 +21,7 @@ from pdp.cli.render import requests
 from pdp.client import ApprovalClient, Ballot, Filter, Terms
 from pdp.core.approvals.queries import meant_code
 from pdp.core.approvals.requirement import KINDS, PEOPLE
-from pdp.core.approvals.text_safety import visible
+from pdp.core.text.safety import visible
 from pdp.v1 import approval_pb2
 
 _PAGE = 100

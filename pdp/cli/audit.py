@@ -21,7 +21,7 @@ from pdp.audit.verification import Progress
 from pdp.cli.commands import Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.store_place import StorePlace, store_options
-from pdp.core.digest import commitment
+from pdp.core.bytes.digest import commitment
 from pdp.store.reading import StoreReader
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 

@@ -38,9 +38,9 @@ from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, archive_option
 from pdp.config import settings
 from pdp.config.settings import Settings
-from pdp.core.approvals.text_safety import visible
+from pdp.core.call.request import Role
 from pdp.core.errors import ConfigurationFault
-from pdp.core.request import Role
+from pdp.core.text.safety import visible
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.load import SignedRegistry
 from pdp.store.reading import StoreReader

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
 from pdp.cli.connection import Connection, connected
-from pdp.core.approvals.text_safety import visible
+from pdp.core.text.safety import visible
 from pdp.v1 import admin_pb2, audit_pb2, audit_pb2_grpc, types_pb2
 
 _PAGE = 200

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pdp.confinement import Confinement
-from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
+from pdp.core.text.safety import visible
 
 if TYPE_CHECKING:
     from pdp.registry.live import Definitions, HttpServer, StdioServer

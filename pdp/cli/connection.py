@@ -39,8 +39,8 @@ from pdp.client import (
 from pdp.client.channel import beside, connect
 from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
-from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
+from pdp.core.text.safety import visible
 from pdp.files.trusted_files import writable_by_others
 from pdp.v1 import admin_pb2_grpc
 

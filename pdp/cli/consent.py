@@ -11,7 +11,7 @@ from pdp.cli.commands import Commands, Duration
 from pdp.cli.connection import Connection, connected, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.client import Consent
-from pdp.core.approvals.text_safety import visible
+from pdp.core.text.safety import visible
 from pdp.v1 import consent_pb2
 
 _PAGE = 100

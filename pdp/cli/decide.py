@@ -18,8 +18,8 @@ from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirem
 from pdp.client.channel import beside
 from pdp.config.problems import problems
 from pdp.config.sources import read_yaml
-from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
+from pdp.core.text.safety import visible
 
 EXIT = {"allow": 0, "deny": 10, "pending": 11}
 FAULT = 1

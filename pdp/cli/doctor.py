@@ -12,13 +12,13 @@ import click
 
 from pdp.cli.commands import program_first
 from pdp.core.errors import ConfigurationFault
+from pdp.core.text.injection.excerpt import visible
 from pdp.doctor import configurations
 from pdp.doctor.answers import FAULTS
 from pdp.doctor.authzen_answers import AUTHZEN_FAULTS
 from pdp.doctor.configurations import ConfigurationFinding, UnknownFileError
 from pdp.doctor.examination import Examined, Experiment, examine
 from pdp.doctor.remedies import REMEDIES, remedy
-from pdp.injection.excerpt import visible
 
 UNKNOWN, OPEN = 1, 10
 AUTHZEN = "authzen"

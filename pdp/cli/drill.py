@@ -15,6 +15,7 @@ import grpc
 from pdp.cli.commands import Commands, OutFile, publish
 from pdp.cli.connection import open_channel, read_token, tls_of
 from pdp.core.errors import ConfigurationFault
+from pdp.core.text.injection.excerpt import visible
 from pdp.doctor.drill import (
     METRICS,
     Drill,
@@ -28,7 +29,6 @@ from pdp.doctor.drill import (
     samples,
 )
 from pdp.doctor.planted_server import serve as serve_planted
-from pdp.injection.excerpt import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc
 
 UNHEARD, DRIFTED = 1, 10

@@ -17,7 +17,7 @@ from pdp.cli.connection import Connection, connected, open_channel, word
 from pdp.cli.decide import EXIT, FAULT, read
 from pdp.client.channel import Tls
 from pdp.client.requests_decide import CallQuestion, NotARequestError
-from pdp.injection.excerpt import visible
+from pdp.core.text.injection.excerpt import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
 
 _EFFECTS = {types_pb2.EFFECT_ALLOW: "allow", types_pb2.EFFECT_DENY: "deny", types_pb2.EFFECT_PENDING: "pending"}

@@ -24,7 +24,7 @@ from pdp.authoring.local import Answer, LocalInstallation
 from pdp.cli.commands import Commands
 from pdp.cli.hook_serve import HookProfile, profile_file, serve
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
-from pdp.core.digest import digest
+from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta

@@ -35,7 +35,7 @@ from pdp.authoring.local import LocalInstallation
 from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
 from pdp.client.values import Credential
-from pdp.core.digest import digest
+from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
 from pdp.identity.development import SEED_BYTES

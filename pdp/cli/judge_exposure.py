@@ -16,7 +16,7 @@ import click
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
-from pdp.core.request import Caller, Peer, Role
+from pdp.core.call.request import Caller, Peer, Role
 from pdp.judge_eval.cases import Cases, LabelledCase, read_cases
 from pdp.judge_eval.exposure import AIM, PROFILES, WHO, CaseOutcome, Exposure, PermissiveJudge, course
 from pdp.judge_eval.figures import Share

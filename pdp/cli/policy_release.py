@@ -18,8 +18,8 @@ from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import NOT_VERIFIED, confirm
 from pdp.config import settings
 from pdp.config.settings import Settings
+from pdp.core.bytes.digest import Json
 from pdp.core.check import NS, Check
-from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.keys import read_private
 from pdp.registry.options import ReleaseOptions

@@ -25,9 +25,9 @@ from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, differ
 from pdp.cli.audit import bar, named
 from pdp.cli.commands import Duration
 from pdp.cli.store_place import StorePlace, store_options
-from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
+from pdp.core.text.safety import visible
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy

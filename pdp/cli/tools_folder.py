@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pdp.cli.render.tables import page, table
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry.change_summary import Change, behaviour
 from pdp.registry.diff import Version, compare, keep_before, newest_version, orphans, signed_version, version_before

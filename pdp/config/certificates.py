@@ -10,9 +10,9 @@ from typing import Any
 from cryptography import x509
 from pydantic import BaseModel
 
+from pdp.core.call.term import Term
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.term import Term
 
 _OWN, _CA = "certificate_file", "ca_file"  # suffixes of the settings that name certificates
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pdp.config.reference import Model, keys, shape
 from pdp.config.sources import PREFIX, Origins
-from pdp.core.names import nearest
+from pdp.core.call.names import nearest
 
 _Loc: TypeAlias = tuple[int | str, ...]
 _Problem: TypeAlias = tuple[_Loc, str, str]  # where, pydantic's type, its words

@@ -23,9 +23,9 @@ from pdp.audit.options import AuditOptions
 from pdp.config.problems import problems
 from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
-from pdp.core.digest import Json, canonical, digest, sha256_hex
+from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.call.shares import DEFAULTS, Dimension, FairShare
 from pdp.core.errors import ConfigurationFault
-from pdp.core.shares import DEFAULTS, Dimension, FairShare
 from pdp.files.contradictions import TOLERANT, Contradiction, refuse
 from pdp.files.options import Options
 from pdp.identity.options import IdentityOptions

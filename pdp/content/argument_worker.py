@@ -19,8 +19,8 @@ from typing import BinaryIO
 
 from pdp.content.argument_workers import READY
 from pdp.content.arguments import text_findings
-from pdp.core.credentials import OwnToken
-from pdp.core.registered import Interpreter
+from pdp.core.call.registered import Interpreter
+from pdp.core.text.credentials import OwnToken
 
 _MEMORY = 2 << 30  # bytes of address space
 

@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from pdp.content.guards.codes import CODES
-from pdp.core.credentials import SECRET_KINDS, OwnToken
-from pdp.core.facts import Finding
-from pdp.core.registered import Interpreter
+from pdp.core.call.facts import Finding
+from pdp.core.call.registered import Interpreter
+from pdp.core.text.credentials import SECRET_KINDS, OwnToken
 from pdp.fair_limiter import FairQueue, OverloadedError
 
 INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms

@@ -21,17 +21,17 @@ from pdp.content.argument_workers import ArgumentWorkers, longest_inline
 from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.content.steering import steered
 from pdp.content.visits import Visits
-from pdp.core import json_pointer
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.schema import Path, declared_names, undeclared
+from pdp.core.bytes.strict_json import MAX_BYTES, parse_object, parse_objects
+from pdp.core.call.facts import ArgumentsFact, Finding
+from pdp.core.call.registered import Interpreter, PinnedTool
 from pdp.core.check import OK, Check, failed
-from pdp.core.credentials import UNREAD, OwnToken, kinds_in, secret_in
-from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ArgumentsFact, Finding
-from pdp.core.inspection import Inspection
-from pdp.core.patterns import hidden_in
-from pdp.core.registered import Interpreter, PinnedTool
-from pdp.core.schema import Path, declared_names, undeclared
-from pdp.core.strict_json import MAX_BYTES, parse_object, parse_objects
+from pdp.core.record.inspection import Inspection
+from pdp.core.text.credentials import UNREAD, OwnToken, kinds_in, secret_in
+from pdp.core.text.patterns import hidden_in
 
 FIELD = "arguments_json"
 DEFINITION_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments

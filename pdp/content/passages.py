@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from pdp.core.credentials import OwnToken, credentials, windows
-from pdp.core.patterns import ANY_HIDDEN, hidden_in
+from pdp.core.text.credentials import OwnToken, credentials, windows
+from pdp.core.text.patterns import ANY_HIDDEN, hidden_in
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 
 from pdp.content.arguments import CODED, MAX_PER_KIND, Compiled, harmless, pointer
 from pdp.content.passages import TextSpan, passages
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.schema import Path
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.facts import Finding, ResultFact
 from pdp.core.check import OK, failed
-from pdp.core.credentials import OwnToken, windows
-from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import Finding, ResultFact
-from pdp.core.inspection import Inspection, Passage
-from pdp.core.schema import Path
-from pdp.core.strict_json import parse_object
-from pdp.injection.instructions import RULES, TOGETHER, cooccurrence, instructions, sentences, together
-from pdp.injection.normalize import decoded, letters, phrase, words
-from pdp.injection.patterns import markers
+from pdp.core.record.inspection import Inspection, Passage
+from pdp.core.text.credentials import OwnToken, windows
+from pdp.core.text.injection.instructions import RULES, TOGETHER, cooccurrence, instructions, sentences, together
+from pdp.core.text.injection.normalize import decoded, letters, phrase, words
+from pdp.core.text.injection.patterns import markers
 
 FIELD = "result"
 MAX_DEPTH = 60

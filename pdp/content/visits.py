@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pdp.core import json_pointer
-from pdp.core.digest import Json
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json
 
 ENDLESS = 1 << 40
 _IN_PLACE = ("if", "then", "else", "not")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 WORST_COUNT = 2**53 - 1  # for counters and costs: "as many as can be"
 NS = 1_000_000_000

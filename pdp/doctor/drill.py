@@ -21,8 +21,8 @@ from mcp_types import CONNECTION_CLOSED
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pdp.adapters.mcp.answers import DENIED
+from pdp.core.bytes.json_pointer import name_of
 from pdp.core.errors import ConfigurationFault, RegistryFault
-from pdp.core.json_pointer import name_of
 from pdp.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION
 from pdp.files.options import url_problem
 from pdp.mcp_transport import to_command, to_url

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
-from pdp.core.names import is_loopback
 
 _NO_POST_URL = "must be a URL with a host, without user, query and fragment"
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from cryptography import x509
 
+from pdp.core.call.request import Peer
 from pdp.core.check import NS
-from pdp.core.request import Peer
 
 _KINDS: dict[type, str] = {
     x509.UniformResourceIdentifier: "uri",

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pdp.core.call.facts import Actor, AgentFact
 from pdp.core.check import NS, failed, missing
 from pdp.core.check import OK as PASSED
-from pdp.core.facts import Actor, AgentFact
 from pdp.identity.compact import Refusal
 from pdp.identity.options import IssuerOptions, SubjectKindOptions
 

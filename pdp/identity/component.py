@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.options import IdentityOptions, IssuerOptions
 from pdp.identity.principals import ConfiguredCallers, VerifiedSubjects

@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from pdp.core.call.request import Caller, MayAssert, Role
 from pdp.core.check import NS
-from pdp.core.request import Caller, MayAssert, Role
 from pdp.files.contradictions import Contradiction, refuse
 from pdp.files.options import Options, url_problem
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import AgentFact, Identity, SubjectFact
+from pdp.core.call.request import AssertedClaims, Bearer, Caller, Credential, Peer
 from pdp.core.check import NS, failed, missing
 from pdp.core.check import OK as PASSED
-from pdp.core.digest import Json
 from pdp.core.errors import Unauthenticated
-from pdp.core.facts import AgentFact, Identity, SubjectFact
-from pdp.core.request import AssertedClaims, Bearer, Caller, Credential, Peer
 from pdp.identity import claims as read
 from pdp.identity.claims import MalformedClaim
 from pdp.identity.compact import MAX_TOKEN, Refusal, strict_object

@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pdp.core.check import NS
-from pdp.core.security_events import Signal, SignalRefusal, Stream, signal
+from pdp.core.record.security_events import Signal, SignalRefusal, Stream, signal
 from pdp.files.contradictions import Contradiction
 from pdp.files.options import ListenerOptions, Options
 from pdp.identity.compact import CompactToken, Refusal, parse

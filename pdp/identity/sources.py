@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pdp.core.approvals.text_safety import visible
+from pdp.core.bytes.digest import Json, digest
+from pdp.core.call.names import is_loopback
 from pdp.core.check import NS
-from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
-from pdp.core.names import is_loopback
+from pdp.core.text.safety import visible
 from pdp.files.options import url_problem
 from pdp.files.trusted_files import writable_by_others
 from pdp.identity import keys

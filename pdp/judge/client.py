@@ -16,16 +16,16 @@ from typing import Protocol
 
 from cachetools import TTLCache
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, JudgeInput, Opinion, Rendered
 from pdp.core.judge.prompt import PromptSet, UnknownPrompt
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
+from pdp.core.ports import Entropy
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import JudgeConnection
 from pdp.judge.protocol import SessionResult
-from pdp.ports import Entropy
-from pdp.ports.telemetry import SILENT, Telemetry
 
 log = logging.getLogger("pdp.judge")
 _NONCE_BYTES = 16

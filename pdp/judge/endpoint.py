@@ -22,7 +22,7 @@ from anyio.abc import SocketStream
 from httpcore2._backends.anyio import AnyIOStream
 from typing_extensions import override
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered
 from pdp.judge.limits import RateLimits, read_rate_limits

@@ -11,7 +11,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.judge.options import JudgeBudget, JudgeOptions
 
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

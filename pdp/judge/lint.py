@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, TypeAlias
 
-from pdp.core.facts import Annotations
+from pdp.core.call.facts import Annotations
 from pdp.core.judge.judge_input import JudgeInput, Traits
 from pdp.core.judge.prompt import MARKER, SECTIONS
 from pdp.core.judge.render import tokens

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import JudgeInput
-from pdp.core.names import is_loopback
 from pdp.files.options import Options
 
 Answers = Literal["json_schema", "json_object", "text"]

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import Rendered
 from pdp.judge import protocol
 from pdp.judge.isolation import PARTS

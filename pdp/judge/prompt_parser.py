@@ -20,12 +20,12 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from typing_extensions import override
 
-from pdp.core.approvals.text_safety import hidden
-from pdp.core.control_tokens import control_tokens
-from pdp.core.digest import Json, canonical
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import InvalidRequest
 from pdp.core.judge.prompt import ToolSelector
-from pdp.core.strict_json import parse_object
+from pdp.core.text.control_tokens import control_tokens
+from pdp.core.text.safety import hidden
 from pdp.files import strict_yaml
 
 ERROR, WARNING = "error", "warning"

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, Rendered
 from pdp.judge.isolation import PARTS
 

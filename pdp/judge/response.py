@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.core.strict_json import loads
+from pdp.core.bytes.strict_json import loads
 from pdp.judge.limits import RateLimits
 
 MAX_TOKENS = 1024  # of an answer, for a prompt that does not say

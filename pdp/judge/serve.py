@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered
 from pdp.judge import protocol

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, Opinion, Rendered
 from pdp.core.judge.render import tokens
 from pdp.core.judge.verdict import read_opinion, repairable, supersedes

@@ -21,13 +21,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pdp.core.bytes.digest import Json, digest
+from pdp.core.call.facts import WORST_LABELS, SessionFact, TargetFact
+from pdp.core.call.origins import traced
+from pdp.core.call.task import of_task
 from pdp.core.check import OK
-from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import WORST_LABELS, SessionFact, TargetFact
 from pdp.core.judge.judge_input import CallContent, JudgeInput
-from pdp.core.origins import traced
-from pdp.core.task import of_task
 
 ALLOW, DENY = "allow", "deny"
 TASK_SOURCE = "caller"  # the user's request, passed on by a caller that may vouch for it

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import ALLOW, OK, JudgeInput, Opinion, Rendered
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
-from pdp.injection.excerpt import visible
+from pdp.core.ports import Entropy
+from pdp.core.text.injection.excerpt import visible
 from pdp.judge.protocol import SessionResult
-from pdp.ports import Entropy
 from pdp.registry.scan.scan import ScannedTool
 
 PROMPT = "tool-text"

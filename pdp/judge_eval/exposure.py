@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.core.answer import Answer
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import OK, JudgeInput, Opinion
 from pdp.core.outcome import Effect
+from pdp.core.outcome.answer import Answer
 from pdp.judge_eval.cases import ALLOW, DENY, Cases
 from pdp.judge_eval.figures import SEED, Share, rounded, share
 from pdp.judge_eval.organisation import JudgePolicy

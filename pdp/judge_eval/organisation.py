@@ -13,10 +13,10 @@ from typing import Any
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, TENANT, Sandbox, SandboxPerson, definition_bytes
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import TargetFact
+from pdp.core.call.request import Ask, Bearer, SessionAsk, ToolTarget
 from pdp.core.check import NS, failed
-from pdp.core.digest import Json
-from pdp.core.facts import TargetFact
-from pdp.core.request import Ask, Bearer, SessionAsk, ToolTarget
 from pdp.judge_eval.cases import LabelledCase
 from pdp.registry.pin import PinnedServer, manifest_of, pin
 from pdp.registry.review import Review, ToolReview

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pdp.core.approvals.text_safety import visible
 from pdp.core.judge.render import shown
+from pdp.core.text.safety import visible
 from pdp.judge_eval.figures import OUTCOMES
 
 _NAMES = {

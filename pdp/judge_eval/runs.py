@@ -25,10 +25,10 @@ from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.redact import redacted_text
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
+from pdp.core.ports import Entropy
 from pdp.judge.protocol import SessionResult
 from pdp.judge_eval.cases import LabelledCase, judge_input_of
 from pdp.judge_eval.organisation import pinned
-from pdp.ports import Entropy
 from pdp.registry.review import Review
 
 # why a model was not heard; asked again in the next run, since they say nothing about the model

@@ -18,10 +18,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.names import did_you_mean
 from pdp.core.errors import BundleFault, InvalidRequest
-from pdp.core.names import did_you_mean
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.files.trusted_files import Folder
 from pdp.policy import organisation
 

@@ -18,11 +18,11 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from pdp.core.elements import COMPOSED, NOTHING_ASSERTED, EngineQuery, encode
 from pdp.core.errors import EngineFault
-from pdp.core.policy import Bundle, Reads
+from pdp.core.outcome.elements import COMPOSED, NOTHING_ASSERTED, EngineQuery, encode
+from pdp.core.outcome.policy import Bundle, Reads
+from pdp.core.ports import Engine, Entropy, KeptStatus
 from pdp.policy.evaluation import KEPT
-from pdp.ports import Engine, Entropy, KeptStatus
 
 CHECKED = 1 / 64  # of the hits
 LARGEST = 1 / 64  # of the budget, for one answer

@@ -11,11 +11,11 @@ from typing import Any
 
 import jsonschema_rs
 
-from pdp.core import strict_json
-from pdp.core.budgets import budgets_of, unsound
-from pdp.core.digest import Json, canonical
+from pdp.core.bytes import strict_json
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.budgets import budgets_of, unsound
+from pdp.core.call.names import nearest
 from pdp.core.errors import BundleFault, InvalidRequest
-from pdp.core.names import nearest
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
 from pdp.files.trusted_files import Folder

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 
-from pdp.core.elements import KINDS
-from pdp.core.policy import Module
+from pdp.core.outcome.elements import KINDS
+from pdp.core.outcome.policy import Module
 
 RULE = "data.pdp.decision"  # composes
 PACKAGE = "elements"

@@ -14,20 +14,20 @@ from typing import Protocol
 
 import jsonschema_rs
 
-from pdp.core.budgets import budgets_of
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.call.budgets import budgets_of
+from pdp.core.call.registered import Admits, admitted
 from pdp.core.check import Check
-from pdp.core.digest import sha256_hex
-from pdp.core.elements import COMPOSITION_SCHEMA
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
-from pdp.core.policy import Bundle
-from pdp.core.registered import Admits, admitted
+from pdp.core.outcome.elements import COMPOSITION_SCHEMA
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Engine, Entropy, LoadedPolicy
 from pdp.policy import evaluation, gate
 from pdp.policy.bundle import read_bundle
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions
 from pdp.policy.kept import KeptAnswers, KeptEngine
 from pdp.policy.opa.options import OpaOptions
-from pdp.ports import Engine, Entropy, LoadedPolicy
 
 OTHER_RELEASE = "bundle.release"
 

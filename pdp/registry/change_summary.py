@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pdp.core.digest import Json, canonical
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.schema import declared_names, is_open
 from pdp.core.errors import InvalidRequest
-from pdp.core.schema import declared_names, is_open
-from pdp.injection.excerpt import visible
+from pdp.core.text.injection.excerpt import visible
 from pdp.registry.manifest import Manifest, SinkEntry
 
 Severity = Literal["danger", "attention", "note"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import RegistryFault
-from pdp.core.vetting import EXAMINATIONS
 from pdp.registry import dsse, files
 from pdp.registry.change_summary import SEVERITIES, Change, Difference, acts, quoted, tool_changes
 from pdp.registry.documents import AgentEntry, ReportEntry, ServerEntry, SetIndex, ToolEntry, VettingEntry

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pdp.core.call.facts import ServerFact, Waiver
+from pdp.core.call.vetting import EXAMINATIONS, NOT_VETTED, Examination, PackageVetting
 from pdp.core.check import OK
-from pdp.core.facts import ServerFact, Waiver
-from pdp.core.vetting import EXAMINATIONS, NOT_VETTED, Examination, PackageVetting
 from pdp.registry.manifest import RFC3339, Closed, Digest, Name, Pinnable, ServerId, Word, parse_ns
 from pdp.registry.signed import SignedDocument
 

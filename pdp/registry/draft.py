@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.strict_json import parse_object
 from pdp.registry import files
 from pdp.registry.documents import (
     SET_SCHEMA,

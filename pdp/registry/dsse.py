@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.core.digest import Json, canonical
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.strict_json import parse_object
 from pdp.registry.keys import KeySet, SignerKey, key_id
 
 SET_TYPE = "application/vnd.pdp.set+json"

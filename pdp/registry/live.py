@@ -23,10 +23,10 @@ from pydantic import BaseModel, Field
 
 from pdp import __version__
 from pdp.confinement import Confinement
-from pdp.core.digest import Json, canonical
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.methods import LISTS, TOOL_LIST
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.methods import LISTS, TOOL_LIST
-from pdp.core.strict_json import parse_object
 from pdp.mcp_transport import to_command, to_url
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, OtherKind, without_meta
 

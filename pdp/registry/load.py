@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 
 from cachetools import LRUCache
 
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.registered import RegistryChange
+from pdp.core.call.term import Term
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical
 from pdp.core.errors import Fault
-from pdp.core.registered import RegistryChange
-from pdp.core.stored import Artefact
-from pdp.core.term import Term
+from pdp.core.record.stored import Artefact
 from pdp.registry.keys import KeySet, load_keys
 from pdp.registry.marks import Floors
 from pdp.registry.observation import ConfiguredWatchers, Observations

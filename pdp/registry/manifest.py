@@ -16,15 +16,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.bytes.uri_template import is_template, variables
+from pdp.core.call.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, comparable
+from pdp.core.call.facts import Annotations, Downstream, Sink
+from pdp.core.call.methods import OPERATION, label_of
+from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical, digest, sha256_hex
-from pdp.core.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, comparable
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.facts import Annotations, Downstream, Sink
-from pdp.core.methods import OPERATION, label_of
-from pdp.core.registered import Interpreter
-from pdp.core.strict_json import parse_object
-from pdp.core.uri_template import is_template, variables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)

@@ -18,11 +18,11 @@ from typing import Annotated, Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
+from pdp.core.bytes.digest import Json, canonical, digest
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.methods import label_of
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.digest import Json, canonical, digest
 from pdp.core.errors import ConfigurationFault, InvalidRequest, RegistryFault
-from pdp.core.methods import label_of
-from pdp.core.strict_json import parse_object
 from pdp.registry import dsse
 from pdp.registry.keys import SignerKey, read_public
 from pdp.registry.manifest import (

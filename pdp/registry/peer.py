@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
+from pdp.core.call.request import ServerPeer
 from pdp.core.check import OK, Check, failed, missing
-from pdp.core.request import ServerPeer
 
 # SPIFFE-ID section 2: no port, no query, no empty or dotted path segment
 _SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+", re.ASCII)

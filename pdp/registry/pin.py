@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pdp.core import json_pointer
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json, digest
+from pdp.core.call.facts import WORST_LABELS
+from pdp.core.call.methods import OPERATION, PINNED_KINDS, label_of
+from pdp.core.call.names import nearest
 from pdp.core.check import NS, WORST_COUNT
-from pdp.core.digest import Json, digest
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import WORST_LABELS
-from pdp.core.methods import OPERATION, PINNED_KINDS, label_of
-from pdp.core.names import nearest
 from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
 from pdp.registry.draft import Draft, base_of, continued

@@ -16,12 +16,12 @@ from typing import Annotated, Literal, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
 
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.call.registered import ReleaseChange
+from pdp.core.call.term import Term
 from pdp.core.check import OK, Check
-from pdp.core.digest import sha256_hex
 from pdp.core.errors import RegistryFault
-from pdp.core.registered import ReleaseChange
-from pdp.core.stored import Artefact
-from pdp.core.term import Term
+from pdp.core.record.stored import Artefact
 from pdp.registry import dsse, files
 from pdp.registry.documents import Serial
 from pdp.registry.keys import KeySet, load_keys

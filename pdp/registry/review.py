@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from pdp.core.call.methods import OPERATION
+from pdp.core.call.names import nearest
 from pdp.core.errors import RegistryFault
-from pdp.core.methods import OPERATION
-from pdp.core.names import nearest
 from pdp.files import strict_yaml
 from pdp.files.strict_yaml import NotPlainYaml
 from pdp.registry.documents import State

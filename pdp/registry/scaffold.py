@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from pdp.core.call.methods import PINNED_KINDS
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
-from pdp.core.methods import PINNED_KINDS
-from pdp.injection.excerpt import visible
+from pdp.core.text.injection.excerpt import visible
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
 from pdp.registry.manifest import InterpreterKind, Manifest, Risk, SinkKind

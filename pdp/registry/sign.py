@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
-from pdp.core.digest import sha256_hex
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse, files
 from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet

@@ -14,9 +14,9 @@ from typing import Self, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError, model_validator
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.strict_json import parse_object
 from pdp.registry import dsse, files
 from pdp.registry.keys import SignerKey
 from pdp.registry.manifest import RFC3339, Closed, first_problem, parse_ns

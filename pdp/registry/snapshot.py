@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pdp.core.bytes.schema import is_open
+from pdp.core.bytes.uri_template import is_template
+from pdp.core.call.facts import TargetFact
+from pdp.core.call.registered import PinnedTool
 from pdp.core.check import OK, Check
-from pdp.core.facts import TargetFact
-from pdp.core.registered import PinnedTool
-from pdp.core.schema import is_open
-from pdp.core.uri_template import is_template
 from pdp.registry.documents import AgentEntry, ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
 

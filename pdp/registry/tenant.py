@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.check import NS, Check, failed
-from pdp.core.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse, files
 from pdp.registry.documents import SetIndex, ToolEntry, WaiverSet

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
-from pdp.injection.excerpt import visible
+from pdp.core.text.injection.excerpt import visible
 from pdp.registry import dsse, files
 from pdp.registry.documents import AgentEntry, SetIndex, VettingEntry, WaiverSet
 from pdp.registry.draft import load_draft, of_index

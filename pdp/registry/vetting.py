@@ -16,10 +16,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, ValidationError
 
-from pdp.core.digest import sha256_hex
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.strict_json import parse_object
-from pdp.core.vetting import EXAMINATIONS
 from pdp.registry import files
 from pdp.registry.documents import FindingCounts, Reason, ReportEntry, ServerEntry, VettedPackage, VettingEntry
 from pdp.registry.draft import Draft, continued

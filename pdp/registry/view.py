@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
+from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.bytes.uri_template import is_template, match
+from pdp.core.call.facts import AgentFact, AgentRegistration, ServerFact, TargetFact, Waiver
+from pdp.core.call.methods import label_of
+from pdp.core.call.registered import PinnedTool, RegistryPins
+from pdp.core.call.request import ServerPeer
 from pdp.core.check import OK, Check, failed
-from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import AgentFact, AgentRegistration, ServerFact, TargetFact, Waiver
-from pdp.core.methods import label_of
-from pdp.core.registered import PinnedTool, RegistryPins
-from pdp.core.request import ServerPeer
-from pdp.core.strict_json import parse_object
-from pdp.core.uri_template import is_template, match
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.marks import Floors, HighWater, marks
 from pdp.registry.observation import Observations

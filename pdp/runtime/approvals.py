@@ -15,12 +15,12 @@ from pdp.content.arguments import satisfies
 from pdp.core.approvals.hourly_limits import HourlyLimits
 from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff
+from pdp.core.bytes.digest import former_keys, keyed_index
+from pdp.core.call.registered import Admits
 from pdp.core.check import NS
-from pdp.core.digest import former_keys, keyed_index
-from pdp.core.registered import Admits
+from pdp.core.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.fair_limiter import FairLimiter
-from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
-from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.runtime import console
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble

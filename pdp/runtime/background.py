@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol
 
 from pdp.config.settings import Settings
 from pdp.core.errors import Fault
-from pdp.ports import Judge
+from pdp.core.ports import Judge
 from pdp.runtime import telemetry
 from pdp.runtime.approvals import WiredApprovals
 from pdp.service.commit import Recorder

@@ -17,12 +17,12 @@ from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings, store_password
 from pdp.content import ArgumentContent
-from pdp.core.answer import Terms
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
+from pdp.core.outcome.answer import Terms
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.identity.component import IdentityComponent
 from pdp.policy.source import KeptBundles
-from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, callers, console, security_events
 from pdp.runtime.approvals import recognised, wire_approvals

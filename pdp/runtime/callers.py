@@ -13,7 +13,7 @@ from pdp.adapters.grpc.servicer import Services
 from pdp.adapters.http_api import api_tls
 from pdp.adapters.http_listener import listener_tls
 from pdp.config.settings import Settings
-from pdp.ports import Clock, Entropy
+from pdp.core.ports import Clock, Entropy
 
 if TYPE_CHECKING:
     from pdp.adapters.hooks.listener import HookListener

@@ -9,8 +9,8 @@ from pdp.adapters.console.options import ConsoleOptions
 from pdp.audit.receipt import text
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
-from pdp.core.stored import Proof
-from pdp.ports import Clock, Directories, Entropy, Passkeys
+from pdp.core.ports import Clock, Directories, Entropy, Passkeys
+from pdp.core.record.stored import Proof
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.records import Records

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pdp.config.settings import Settings
-from pdp.core.digest import chained
+from pdp.core.bytes.digest import chained
 from pdp.core.errors import ConfigurationFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Entropy, EvidenceSource, Judge
+from pdp.core.ports.telemetry import Telemetry
 from pdp.files.durable import make_secret
 from pdp.policy.gate import check
 from pdp.policy.gate.report import GateReport
-from pdp.ports import Entropy, EvidenceSource, Judge
-from pdp.ports.telemetry import Telemetry
 from pdp.secrets.reference import secret
 
 KEY_BYTES = 32

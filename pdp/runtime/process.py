@@ -14,9 +14,9 @@ from pdp.audit.index import SearchIndex
 from pdp.audit.pushes import Pushes
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
+from pdp.core.ports import Judge
 from pdp.identity.component import IdentityComponent
 from pdp.policy.source import Host
-from pdp.ports import Judge
 from pdp.registry.load import SignedRegistry
 from pdp.runtime.approvals import WiredApprovals
 from pdp.runtime.background import Supervisor

@@ -8,9 +8,9 @@ from pdp.adapters.http_listener import listener_tls
 from pdp.adapters.security_events import SignalListener
 from pdp.config.settings import Settings
 from pdp.core.check import NS
+from pdp.core.ports import Clock, Store
+from pdp.core.ports.telemetry import Telemetry
 from pdp.identity.security_events import SignalStreams, marks
-from pdp.ports import Clock, Store
-from pdp.ports.telemetry import Telemetry
 from pdp.runtime.approvals import WiredApprovals
 from pdp.secrets.reference import secret
 from pdp.service.commit import Recorder

@@ -6,11 +6,11 @@ import logging
 from dataclasses import replace
 
 from pdp.config.settings import Settings
+from pdp.core.ports import Clock
+from pdp.core.ports.telemetry import Telemetry
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import FolderSource
-from pdp.ports import Clock
-from pdp.ports.telemetry import Telemetry
 from pdp.runtime.environment import Environment
 from pdp.service.commit import Recorder
 from pdp.service.shadow import ShadowPolicies

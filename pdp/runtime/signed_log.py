@@ -25,12 +25,12 @@ from pdp.audit.pushes import Push, Pushes
 from pdp.audit.receivers import Receiver, Selection, receiver
 from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
+from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault, Unavailable
-from pdp.core.registered import Interpreter
+from pdp.core.ports import Clock, Entropy, Store
+from pdp.core.ports.telemetry import Telemetry
 from pdp.files.durable import make_secret
-from pdp.ports import Clock, Entropy, Store
-from pdp.ports.telemetry import Telemetry
 from pdp.runtime.renewal import RenewedFiles, Take
 from pdp.secrets.reference import FILE, secret
 from pdp.service.commit import Recorder

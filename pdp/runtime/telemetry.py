@@ -14,11 +14,11 @@ from pdp.config.settings import Settings
 from pdp.core.approvals.hourly_limits import NOT_ASKED, WINDOW_NS, HourlyLimits, groups_asked
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
+from pdp.core.call.switches import QUARANTINE, ended
+from pdp.core.call.term import Term
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
-from pdp.core.switches import QUARANTINE, ended
-from pdp.core.term import Term
-from pdp.ports import (
+from pdp.core.ports import (
     Callers,
     Content,
     DirectorySource,
@@ -29,7 +29,7 @@ from pdp.ports import (
     Store,
     Subjects,
 )
-from pdp.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.registry.release import SignedReleases
 from pdp.secrets.reference import secret
 from pdp.service.facts import FactBuilder, ObservedFacts

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
 from pdp.core.outcome import Outcome
-from pdp.core.request import Caller, Peer, Role
-from pdp.ports import Callers, Clock, Store
+from pdp.core.ports import Callers, Clock, Store
 from pdp.service.commit import Recorder
 from pdp.service.shares import Shares, callers
 

@@ -12,11 +12,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pdp.core import events
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Unavailable
 from pdp.core.merkle import Frontier
-from pdp.ports import Archive, Store
+from pdp.core.ports import Archive, Store
+from pdp.core.record import events
 from pdp.service.commit import Recorder
 
 BUNDLE = 256  # records of an entry bundle (C2SP tlog-tiles)

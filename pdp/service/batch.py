@@ -18,14 +18,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
-from pdp.core.answer import Answer
-from pdp.core.budgets import rows_after
+from pdp.core.call.budgets import rows_after
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Ask, Caller, Credential
+from pdp.core.call.sessions import Left, after, atoms_after
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
-from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
-from pdp.core.request import Ask, Caller, Credential
-from pdp.core.sessions import Left, after, atoms_after
-from pdp.core.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
+from pdp.core.outcome.answer import Answer
+from pdp.core.record.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
 from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide, overtaken
 from pdp.service.decision import Decision

@@ -7,13 +7,13 @@ no reservation fits.
 
 from __future__ import annotations
 
-from pdp.core.budgets import Budget, BudgetFact, BudgetKey, BudgetReservation, amount_of, standing, window_of
+from pdp.core.bytes.digest import Json, first_secret, keyed_index
+from pdp.core.call.budgets import Budget, BudgetFact, BudgetKey, BudgetReservation, amount_of, standing, window_of
+from pdp.core.call.facts import Facts, SessionFact
+from pdp.core.call.methods import label_of
+from pdp.core.call.sessions import session_index
 from pdp.core.check import OK, failed
-from pdp.core.digest import Json, first_secret, keyed_index
-from pdp.core.facts import Facts, SessionFact
-from pdp.core.methods import label_of
-from pdp.core.sessions import session_index
-from pdp.core.stored import CallKeys
+from pdp.core.record.stored import CallKeys
 from pdp.service.decision import Decision
 
 _AMOUNT = failed(

@@ -7,22 +7,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pdp.core import events, record
-from pdp.core.answer import ListAnswer
 from pdp.core.approvals.steps import Activate, Step
-from pdp.core.atoms import OVERFLOW, Seer, said
+from pdp.core.bytes.digest import canonical, commitment, lasting_index
+from pdp.core.call.facts import Facts, Identity
+from pdp.core.call.registered import RegistryChange
+from pdp.core.call.request import Caller, ListAsk
+from pdp.core.call.sessions import Left, allowed, ended, narrowed, took_part
 from pdp.core.check import NS
-from pdp.core.digest import canonical, commitment, lasting_index
-from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
-from pdp.core.facts import Facts, Identity
 from pdp.core.outcome import END_SESSION, Effect, Outcome, denied
-from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
-from pdp.core.registered import RegistryChange
-from pdp.core.request import Caller, ListAsk
-from pdp.core.security_events import Signal, Stream
-from pdp.core.sessions import Left, allowed, ended, narrowed, took_part
-from pdp.core.stored import (
+from pdp.core.outcome.answer import ListAnswer
+from pdp.core.outcome.elements import elements_of
+from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
+from pdp.core.record import encoding as record
+from pdp.core.record import events
+from pdp.core.record.atoms import OVERFLOW, Seer, said
+from pdp.core.record.encoding import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
+from pdp.core.record.security_events import Signal, Stream
+from pdp.core.record.stored import (
     Artefact,
     CallRow,
     Commit,
@@ -34,7 +36,6 @@ from pdp.core.stored import (
     SwitchRow,
     ValueRow,
 )
-from pdp.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.service.budgets import reserved
 from pdp.service.decision import Decision
 from pdp.service.facts import SALT_BYTES, stated_task

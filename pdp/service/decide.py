@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
-from pdp.core.answer import Answer, Terms
 from pdp.core.approvals.rows import Answered
+from pdp.core.call.request import Ask, Caller
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.outcome import Effect
-from pdp.core.request import Ask, Caller
-from pdp.core.stored import RecordRef
-from pdp.ports import Clock, EvidenceSource
+from pdp.core.outcome.answer import Answer, Terms
+from pdp.core.ports import Clock, EvidenceSource
+from pdp.core.record.stored import RecordRef
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import Recorder
 from pdp.service.decision import Approvals, Decision

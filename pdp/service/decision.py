@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pdp.core.answer import Answer, Terms
 from pdp.core.approvals.call import CallContext, SourcedEvidence
-from pdp.core.atoms import Asked, AtomHashes, Held
-from pdp.core.budgets import BudgetKey
-from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
+from pdp.core.bytes.digest import Json
+from pdp.core.call.budgets import BudgetKey
+from pdp.core.call.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
+from pdp.core.call.request import Ask, Caller
 from pdp.core.outcome import Outcome
-from pdp.core.request import Ask, Caller
-from pdp.core.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
+from pdp.core.outcome.answer import Answer, Terms
+from pdp.core.record.atoms import Asked, AtomHashes, Held
+from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
 from pdp.service.idempotency import Claim
 from pdp.service.state import Snapshot
 

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import Facts
 from pdp.core.errors import EngineFault, Unavailable
-from pdp.core.evidence import Evidence, well_formed
-from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, conclude, denied, question
-from pdp.ports import EvidenceSource, LoadedPolicy
+from pdp.core.outcome.evidence import Evidence, well_formed
+from pdp.core.ports import EvidenceSource, LoadedPolicy
 from pdp.service.decision import Decision
 
 log = logging.getLogger("pdp.policy")

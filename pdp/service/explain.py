@@ -17,21 +17,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pdp.core import changes, explain
-from pdp.core.answer import PolicyRef
-from pdp.core.changes import FactChange
+from pdp.core.bytes.digest import commitment
+from pdp.core.call.request import ANY_TENANT, Ask, Caller
 from pdp.core.check import NS
-from pdp.core.digest import commitment
-from pdp.core.elements import elements_of
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
-from pdp.core.events import Explained
-from pdp.core.explain import FiredRule, withheld, withheld_in, withheld_text
-from pdp.core.outcome import Effect, Outcome, denied
-from pdp.core.policy import Bundle
-from pdp.core.request import ANY_TENANT, Ask, Caller
-from pdp.core.stored import RecordRef, StoredRecord
+from pdp.core.outcome import Effect, Outcome, changes, denied, explain
+from pdp.core.outcome.answer import PolicyRef
+from pdp.core.outcome.changes import FactChange
+from pdp.core.outcome.elements import elements_of
+from pdp.core.outcome.explain import FiredRule, withheld, withheld_in, withheld_text
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
+from pdp.core.record.events import Explained
+from pdp.core.record.stored import RecordRef, StoredRecord
 from pdp.fair_limiter import FairQueue, OverloadedError
-from pdp.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision

@@ -11,12 +11,10 @@ from typing_extensions import override
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import UNREAD, WINDOW_NS, QuestionsFact
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
-from pdp.core.atoms import AtomHashes, asked, held, keys_of, origins
-from pdp.core.check import OK, Check, failed
-from pdp.core.credentials import OwnToken
-from pdp.core.digest import Json, canonical, commitment, digest, every_index, keyed_index, lasting_index
-from pdp.core.errors import InvalidRequest
-from pdp.core.facts import (
+from pdp.core.bytes.digest import Json, canonical, commitment, digest, every_index, keyed_index, lasting_index
+from pdp.core.bytes.strict_json import MAX_BYTES
+from pdp.core.bytes.uri_template import is_template, match
+from pdp.core.call.facts import (
     Actor,
     ArgumentsFact,
     Asserted,
@@ -26,10 +24,10 @@ from pdp.core.facts import (
     SessionFact,
     TargetFact,
 )
-from pdp.core.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
-from pdp.core.origins import binding_values
-from pdp.core.registered import PinnedTool
-from pdp.core.request import (
+from pdp.core.call.methods import CALLS, COMPLETE, LISTS, TOOL_CALL, label_of, operation_of
+from pdp.core.call.origins import binding_values
+from pdp.core.call.registered import PinnedTool
+from pdp.core.call.request import (
     Ask,
     Bearer,
     Caller,
@@ -41,13 +39,15 @@ from pdp.core.request import (
     SessionAsk,
     ToolTarget,
 )
-from pdp.core.sessions import since
-from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
-from pdp.core.strict_json import MAX_BYTES
-from pdp.core.task import StatedTask, vouched_task
-from pdp.core.uri_template import is_template, match
-from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
-from pdp.ports.telemetry import TARGET_NAMES, Telemetry
+from pdp.core.call.sessions import since
+from pdp.core.call.task import StatedTask, vouched_task
+from pdp.core.check import OK, Check, failed
+from pdp.core.errors import InvalidRequest
+from pdp.core.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
+from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
+from pdp.core.record.atoms import AtomHashes, asked, held, keys_of, origins
+from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
+from pdp.core.text.credentials import OwnToken
 from pdp.service.budgets import keyed, standing_for
 from pdp.service.decision import Decision
 from pdp.service.state import Snapshot

@@ -8,16 +8,16 @@ import sys
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
-from pdp.core.answer import OBSERVED, ListAnswer, PolicyRef, Terms
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import Facts
+from pdp.core.call.methods import LISTS
+from pdp.core.call.request import Caller, ListAsk
 from pdp.core.check import NS
-from pdp.core.digest import Json
 from pdp.core.errors import Conflict
-from pdp.core.facts import Facts
-from pdp.core.methods import LISTS
 from pdp.core.outcome import Hidden, Outcome, denied, observable
-from pdp.core.request import Caller, ListAsk
-from pdp.core.stored import RecordRef
-from pdp.ports import Clock
+from pdp.core.outcome.answer import OBSERVED, ListAnswer, PolicyRef, Terms
+from pdp.core.ports import Clock
+from pdp.core.record.stored import RecordRef
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
 from pdp.service.decide import TRIES, overtaken

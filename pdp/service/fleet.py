@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pdp.ports import Store
+from pdp.core.ports import Store
 
 Key = tuple[str, str]  # part, tenant; "" for every tenant
 COMMON = ("policy", "directory", "revocations", "config")  # parts that processes of a store have in common

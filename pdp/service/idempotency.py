@@ -16,15 +16,15 @@ from dataclasses import dataclass, fields
 from functools import cache, lru_cache, partial
 from typing import Any
 
-from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallContext
-from pdp.core.digest import Json, digest, keyed_hex, keyed_index, sha256_hex, text_encoder
+from pdp.core.bytes.digest import Json, digest, keyed_hex, keyed_index, sha256_hex, text_encoder
+from pdp.core.bytes.trace_context import without_context
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Ask, Caller
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
-from pdp.core.request import Ask, Caller
-from pdp.core.stored import ReplyRow
-from pdp.core.trace_context import without_context
+from pdp.core.outcome.answer import Answer
+from pdp.core.record.stored import ReplyRow
 from pdp.service.state import Snapshot
 
 KIND = "decide"

@@ -1,7 +1,7 @@
 """One result, top to bottom: find its call, inspect, build facts, evaluate, label, commit.
 
 What goes wrong on the way leaves the result awaited, so that the labels of those who asked hold their worst values
-(`pdp.core.sessions`): a stream that ends early, one that is late or too large, a fault of ours.
+(`pdp.core.call.sessions`): a stream that ends early, one that is late or too large, a fault of ours.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from pdp.core.answer import PolicyRef, PutLabel, ResultAnswer
-from pdp.core.atoms import AtomHashes, Seer, asked, held, keys_of
+from pdp.core.bytes.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
+from pdp.core.call.facts import WORST_LABELS, Identity, ResultFact, TargetFact
+from pdp.core.call.origins import EXTERNAL, OWN, leads, of_result
+from pdp.core.call.request import Caller, ResultAsk
+from pdp.core.call.sessions import indexes_in_records
 from pdp.core.check import NS, failed
-from pdp.core.digest import Json, canonical, keyed_hex, keyed_index, sha256_hex
-from pdp.core.elements import SaidElement, elements_of
 from pdp.core.errors import NotFound, Outdated, Overloaded
-from pdp.core.facts import WORST_LABELS, Identity, ResultFact, TargetFact
-from pdp.core.inspection import Inspection, carried_out
-from pdp.core.origins import EXTERNAL, OWN, leads, of_result
 from pdp.core.outcome import QUARANTINE, Effect, Outcome
-from pdp.core.request import Caller, ResultAsk
-from pdp.core.sessions import indexes_in_records
-from pdp.core.stored import CallKeys, RecordRef, ReplyRow
-from pdp.ports import Clock, Store
+from pdp.core.outcome.answer import PolicyRef, PutLabel, ResultAnswer
+from pdp.core.outcome.elements import SaidElement, elements_of
+from pdp.core.ports import Clock, Store
+from pdp.core.record.atoms import AtomHashes, Seer, asked, held, keys_of
+from pdp.core.record.inspection import Inspection, carried_out
+from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.retry import retry_on_conflict
 from pdp.service.commit import Recorder

@@ -19,17 +19,17 @@ from typing import Any, Protocol
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import PutAnswer, Step
+from pdp.core.bytes.digest import Json, canonical, digest, keyed_index
+from pdp.core.call.facts import Facts
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical, digest, keyed_index
 from pdp.core.errors import Conflict, Fault
-from pdp.core.evidence import ASSERTED, Verdict, judged, named, well_formed
-from pdp.core.facts import Facts
 from pdp.core.judge import records
 from pdp.core.judge.judge_input import ALLOW, OK, CallContent, EarlierCall, JudgeInput, Opinion
-from pdp.core.record import Stamp
-from pdp.core.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
+from pdp.core.outcome.evidence import ASSERTED, Verdict, judged, named, well_formed
+from pdp.core.ports import Clock, Judge, Store
+from pdp.core.record.encoding import Stamp
+from pdp.core.record.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
 from pdp.fair_limiter import FairLimiter
-from pdp.ports import Clock, Judge, Store
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pdp.core.approvals import records
 from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.approvals.steps import Note
+from pdp.core.call.request import Caller
 from pdp.core.errors import Conflict, NotFound, Outdated
 from pdp.core.outcome import Effect
-from pdp.core.request import Caller
-from pdp.core.stored import RecordRef, StoredRecord
-from pdp.ports import Clock, Store
+from pdp.core.ports import Clock, Store
+from pdp.core.record.stored import RecordRef, StoredRecord
 from pdp.service.commit import Recorder
 
 OUTCOMES = frozenset({"done", "failed", "unknown"})

@@ -13,9 +13,9 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pdp.core.digest import keyed_index
-from pdp.core.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
-from pdp.ports import Entropy, Store
+from pdp.core.bytes.digest import keyed_index
+from pdp.core.ports import Entropy, Store
+from pdp.core.record.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
 
 ERASURES = "erasures"  # high-water mark: how often somebody was erased
 RANDOM_BYTES = 16

@@ -11,13 +11,13 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from pdp.core import events
-from pdp.core.digest import Json, canonical, commitment
-from pdp.core.elements import SaidElement
+from pdp.core.bytes.digest import Json, canonical, commitment
+from pdp.core.call.switches import QUARANTINE as SCOPE
+from pdp.core.call.switches import Switches
 from pdp.core.outcome import QUARANTINE
-from pdp.core.stored import Commit, SwitchRow, ValueRow
-from pdp.core.switches import QUARANTINE as SCOPE
-from pdp.core.switches import Switches
+from pdp.core.outcome.elements import SaidElement
+from pdp.core.record import events
+from pdp.core.record.stored import Commit, SwitchRow, ValueRow
 from pdp.service.commit import Recorder
 
 log = logging.getLogger("pdp.registry")

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
+from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Fault, NotFound, Unsupported
-from pdp.core.events import AccessReview
-from pdp.core.request import ANY_TENANT, Caller
-from pdp.core.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
-from pdp.ports import SignedLog, Store
+from pdp.core.ports import SignedLog, Store
+from pdp.core.record.events import AccessReview
+from pdp.core.record.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
 from pdp.service.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint

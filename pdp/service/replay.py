@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.core.digest import canonical, commitment
-from pdp.core.elements import EngineQuery, decision_of
+from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import EngineFault
 from pdp.core.outcome import Outcome, conclude, denied, read
-from pdp.core.record import cut
-from pdp.ports import LoadedPolicy
+from pdp.core.outcome.elements import EngineQuery, decision_of
+from pdp.core.ports import LoadedPolicy
+from pdp.core.record.encoding import cut
 
 UNSUPPORTED = "obligation.unsupported"
 _NOBODY: Mapping[str, str] = {}

@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdp.core import record
-from pdp.core.answer import PutLabel, ResultAnswer
-from pdp.core.check import OK
-from pdp.core.digest import Json, canonical, commitment, sha256_hex
-from pdp.core.effects import EFFECT, permitted
-from pdp.core.elements import SaidElement
-from pdp.core.facts import (
+from pdp.core.bytes.digest import Json, canonical, commitment, sha256_hex
+from pdp.core.call.effects import EFFECT, permitted
+from pdp.core.call.facts import (
     WORST_LABELS,
     ArgumentsFact,
     Asserted,
@@ -23,17 +19,21 @@ from pdp.core.facts import (
     SessionFact,
     TargetFact,
 )
-from pdp.core.methods import label_of
-from pdp.core.origins import call_values
+from pdp.core.call.methods import label_of
+from pdp.core.call.origins import call_values
+from pdp.core.call.registered import PinnedTool
+from pdp.core.call.request import Caller, ResultAsk
+from pdp.core.call.sessions import inspected
+from pdp.core.call.task import StatedTask, vouched_task
+from pdp.core.check import OK
 from pdp.core.outcome import Outcome, denied
-from pdp.core.record import Sealed
-from pdp.core.registered import PinnedTool
-from pdp.core.request import Caller, ResultAsk
-from pdp.core.sessions import inspected
-from pdp.core.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
-from pdp.core.task import StatedTask, vouched_task
-from pdp.core.verbatim import Scalar
-from pdp.ports import Content, Sessions
+from pdp.core.outcome.answer import PutLabel, ResultAnswer
+from pdp.core.outcome.elements import SaidElement
+from pdp.core.ports import Content, Sessions
+from pdp.core.record import encoding as record
+from pdp.core.record.encoding import Sealed
+from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
+from pdp.core.text.verbatim import Scalar
 from pdp.service.commit import Recorder, pins_of, token_of
 from pdp.service.facts import FactBuilder, caller_fact, switch_check
 from pdp.service.quarantine import EffectReport, quarantine

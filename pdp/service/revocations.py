@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pdp.core.bytes.digest import Json, keyed_index
+from pdp.core.call.facts import AgentFact, Identity, SubjectFact
+from pdp.core.call.request import Caller, Credential
+from pdp.core.call.switches import Switches
 from pdp.core.check import failed, missing
-from pdp.core.digest import Json, keyed_index
-from pdp.core.facts import AgentFact, Identity, SubjectFact
-from pdp.core.request import Caller, Credential
-from pdp.core.security_events import Revocable, TokenMark
-from pdp.core.switches import Switches
-from pdp.ports import Subjects
+from pdp.core.ports import Subjects
+from pdp.core.record.security_events import Revocable, TokenMark
 
 _REVOKED = failed("subject.revoked", "the token was revoked; sign in again")
 _NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")

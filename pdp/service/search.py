@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.core import events
 from pdp.core.approvals.rows import Account
+from pdp.core.bytes.digest import canonical, commitment, keyed_index
+from pdp.core.call.request import ANY_TENANT, Caller
+from pdp.core.call.sessions import indexes_in_records
 from pdp.core.check import NS
-from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
-from pdp.core.record_search import OF_NONE, PSEUDONYM, RecordQuery
-from pdp.core.request import ANY_TENANT, Caller
-from pdp.core.sessions import indexes_in_records
-from pdp.core.stored import PersonRow, RecordRef, StoredRecord, ValueRow
-from pdp.ports import Clock, RecordIndex, Store
+from pdp.core.ports import Clock, RecordIndex, Store
+from pdp.core.record import events
+from pdp.core.record.search import OF_NONE, PSEUDONYM, RecordQuery
+from pdp.core.record.stored import PersonRow, RecordRef, StoredRecord, ValueRow
 from pdp.service.commit import Recorder
 
 REVIEWED_NS = (

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import keyed_index
+from pdp.core.bytes.digest import keyed_index
+from pdp.core.call.request import Caller
 from pdp.core.errors import Fault, InvalidRequest, Overloaded
-from pdp.core.request import Caller
-from pdp.core.security_events import Signal, SignalRefusal, Stream, TokenMark
-from pdp.core.stored import Commit, ReplyRow, RevocationRow
-from pdp.ports import Clock, Store
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports import Clock, Store
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record.security_events import Signal, SignalRefusal, Stream, TokenMark
+from pdp.core.record.stored import Commit, ReplyRow, RevocationRow
 from pdp.service.commit import Recorder
 from pdp.service.revocations import Revocations
 

@@ -10,13 +10,13 @@ from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account, Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, Move
+from pdp.core.call.facts import Identity, TargetFact
+from pdp.core.call.request import Caller, Credential, SessionAsk
+from pdp.core.call.sessions import ended
 from pdp.core.check import OK
 from pdp.core.errors import Conflict, NotFound, Unavailable
-from pdp.core.facts import Identity, TargetFact
-from pdp.core.request import Caller, Credential, SessionAsk
-from pdp.core.sessions import ended
-from pdp.core.stored import CallKeys, RecordRef
-from pdp.ports import Clock, Sessions, Store, Subjects
+from pdp.core.ports import Clock, Sessions, Store, Subjects
+from pdp.core.record.stored import CallKeys, RecordRef
 from pdp.service.commit import Recorder
 from pdp.service.state import ServiceState
 

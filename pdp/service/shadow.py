@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pdp.core import events
 from pdp.core.errors import Fault
-from pdp.core.record import Stamp
-from pdp.core.stored import Artefact, Commit
-from pdp.ports import Clock, LoadedPolicy, PolicySource
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports import Clock, LoadedPolicy, PolicySource
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record import events
+from pdp.core.record.encoding import Stamp
+from pdp.core.record.stored import Artefact, Commit
 from pdp.service.commit import Recorder
 from pdp.service.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
 

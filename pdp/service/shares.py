@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Caller
+from pdp.core.call.shares import Dimension, FairShare, Holder, Rates, SlotCounts
 from pdp.core.check import NS
 from pdp.core.errors import ShareExceeded
-from pdp.core.facts import Identity
-from pdp.core.request import Caller
-from pdp.core.shares import Dimension, FairShare, Holder, Rates, SlotCounts
-from pdp.ports import Clock
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports import Clock
+from pdp.core.ports.telemetry import SILENT, Telemetry
 
 BUSY_NS = NS  # after which a place may be free again
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.core import changes
 from pdp.core.errors import EngineFault
-from pdp.core.outcome import Outcome, denied
-from pdp.core.policy import Bundle
-from pdp.ports import LoadedPolicy
+from pdp.core.outcome import Outcome, changes, denied
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import LoadedPolicy
 from pdp.service.replay import evaluated
 
 EVALUATIONS = 600  # the most that one search for changes may try

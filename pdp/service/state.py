@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pdp.core.approvals.steps import Expect
+from pdp.core.bytes.digest import digest
+from pdp.core.call.switches import QUARANTINE, Revocation, Switch, Switches
 from pdp.core.check import NS
-from pdp.core.digest import digest
 from pdp.core.errors import Unavailable
-from pdp.core.switches import QUARANTINE, Revocation, Switch, Switches
-from pdp.ports import LoadedPolicy, RegistryView, Store
+from pdp.core.ports import LoadedPolicy, RegistryView, Store
 from pdp.service.fleet import Difference, Fleet
 
 PIN_NS = NS  # a kill switch takes effect within a second

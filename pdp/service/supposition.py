@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Ask, Caller, Credential
 from pdp.core.errors import Overloaded
-from pdp.core.events import Explained
-from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
-from pdp.core.request import Ask, Caller, Credential
+from pdp.core.record.events import Explained
 from pdp.fair_limiter import OverloadedError
 from pdp.service.admission import require_server
 from pdp.service.decision import Decision

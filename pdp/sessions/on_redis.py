@@ -28,11 +28,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 from redis.exceptions import TimeoutError as Slow
 
-from pdp.core.digest import rekeyed
+from pdp.core.bytes.digest import rekeyed
+from pdp.core.call.sessions import ELSEWHERE
 from pdp.core.errors import Conflict, InvalidRequest
-from pdp.core.sessions import ELSEWHERE
-from pdp.core.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
+from pdp.core.record.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
 from pdp.sessions.options import RedisAddress, RedisOptions
 from pdp.sessions.redis_scripts import FIELDS, INDEXES, LOOSEN, MOVE, READ, TIGHTEN
 

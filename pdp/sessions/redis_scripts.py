@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from pdp.core.stored import SessionRow
+from pdp.core.record.stored import SessionRow
 
 FIELDS = tuple(field.name for field in fields(SessionRow) if field.name != "index")
 INDEXES = ("owner", "parent", "tree", "task")  # fields that hold keyed indexes, or nothing

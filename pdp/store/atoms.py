@@ -1,4 +1,4 @@
-"""Statements about hashed atoms (`pdp.core.atoms`): what comes to a place, and what goes.
+"""Statements about hashed atoms (`pdp.core.record.atoms`): what comes to a place, and what goes.
 
 Each place and session keeps so many; a place with more is marked, so that nothing is traced by what it lacks. A
 session's mark means nothing.
@@ -6,7 +6,7 @@ session's mark means nothing.
 
 from __future__ import annotations
 
-from pdp.core.atoms import OVERFLOW
+from pdp.core.record.atoms import OVERFLOW
 
 MOST_ATOMS = 65_536
 _COLUMNS = "(place, session, atom, decision_id, at_ns)"

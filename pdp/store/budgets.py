@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
-from pdp.core.budgets import BudgetReservation
+from pdp.core.call.budgets import BudgetReservation
 from pdp.core.check import NS
 from pdp.store.tables import budgets, reservations
 

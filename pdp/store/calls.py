@@ -14,9 +14,18 @@ from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.budgets import BudgetRow
-from pdp.core.sessions import MOST_LABELS, ordered
-from pdp.core.stored import PEOPLE_AT_ONCE, AtomRow, CallKeys, CallRow, LabelRow, ReplyRow, SessionRow, StoredCall
+from pdp.core.call.budgets import BudgetRow
+from pdp.core.call.sessions import MOST_LABELS, ordered
+from pdp.core.record.stored import (
+    PEOPLE_AT_ONCE,
+    AtomRow,
+    CallKeys,
+    CallRow,
+    LabelRow,
+    ReplyRow,
+    SessionRow,
+    StoredCall,
+)
 from pdp.store.columns import storable
 from pdp.store.rows import LABELS, SESSIONS
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, func, insert, select
 
-from pdp.core.stored import FULL, MOST_FIRSTS, FirstRow
+from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow
 from pdp.store.tables import firsts
 
 

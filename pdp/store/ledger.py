@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from pdp.core.approvals.rows import REFUSALS_NS
+from pdp.core.call.switches import ended
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.stored import Commit, RecordRef
-from pdp.core.switches import ended
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.store import shared
 from pdp.store.clock import MARK
 from pdp.store.options import StoreOptions

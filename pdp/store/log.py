@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, func, select, upd
 from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
-from pdp.core.stored import (
+from pdp.core.ports.store import SessionState
+from pdp.core.record.stored import (
     Artefact,
     CallKeys,
     CallRow,
@@ -29,7 +30,6 @@ from pdp.core.stored import (
     SwitchRow,
     ValueRow,
 )
-from pdp.ports.store import SessionState
 from pdp.store import tables as t
 from pdp.store.approvals import tables as approvals
 from pdp.store.approvals.answers import PeopleReads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pdp.core.errors import ConfigurationFault
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
 from pdp.store.log import LogStore as AnyStore
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

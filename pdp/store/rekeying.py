@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, literal, select, tuple_, update
 
-from pdp.core.atoms import rekeyed_atom
-from pdp.core.digest import rekeyed
+from pdp.core.bytes.digest import rekeyed
+from pdp.core.record.atoms import rekeyed_atom
 from pdp.store import tables as t
 from pdp.store.approvals import tables as answers
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Conflict, Fault, InvalidRequest
-from pdp.core.stored import (
+from pdp.core.record.stored import (
     CallRow,
     Commit,
     LabelRow,

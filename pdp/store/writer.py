@@ -21,7 +21,7 @@ from threading import Condition, Thread
 from typing import Any, Protocol, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
-from pdp.core.stored import Commit, RecordRef
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.store.alchemy import ours, said
 from pdp.store.ledger import Ledger
 from pdp.store.options import StoreOptions

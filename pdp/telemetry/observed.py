@@ -8,18 +8,18 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import ArgumentsFact, Identity
+from pdp.core.call.registered import PinnedTool
+from pdp.core.call.request import Caller, Credential, Peer
 from pdp.core.check import Check
-from pdp.core.credentials import OwnToken
-from pdp.core.digest import Json
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault
-from pdp.core.facts import ArgumentsFact, Identity
-from pdp.core.registered import PinnedTool
-from pdp.core.request import Caller, Credential, Peer
-from pdp.core.stored import Commit, RecordRef
-from pdp.ports import Callers, Content, Engine, LoadedPolicy, PolicySource, Store
-from pdp.ports import Subjects as SubjectsPort
-from pdp.ports.telemetry import SEVERAL, Attributes, Telemetry
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.ports import Callers, Content, Engine, LoadedPolicy, PolicySource, Store
+from pdp.core.ports import Subjects as SubjectsPort
+from pdp.core.ports.telemetry import SEVERAL, Attributes, Telemetry
+from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.text.credentials import OwnToken
 
 _P = TypeVar("_P")
 _R = TypeVar("_R")

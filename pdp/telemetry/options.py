@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
-from pdp.core.names import is_loopback
 from pdp.files.options import Options, header_problem, url_problem
 
 _MAX_PORT = 65_535

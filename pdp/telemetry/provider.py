@@ -21,9 +21,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 from typing_extensions import override
 
 from pdp import __version__
+from pdp.core.bytes.trace_context import TraceParent
 from pdp.core.errors import Fault
-from pdp.core.trace_context import TraceParent
-from pdp.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
+from pdp.core.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
 from pdp.telemetry.catalogue import INSTRUMENTS, Instrument
 from pdp.telemetry.logs import CURRENT, Current
 

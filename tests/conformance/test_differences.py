@@ -13,8 +13,8 @@ import regorus
 from support.for_each import for_each
 from test_conformance import HERE, ROWS, TABLE
 
+from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import parse
 from pdp.policy.embedded.regorus_binding import EXTENSIONS
 from pdp.policy.evaluation import too_deep
 

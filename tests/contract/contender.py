@@ -27,7 +27,7 @@ from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
 from pdp.core.approvals.vote import Ballot, Cast, cast
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.stored import Commit
+from pdp.core.record.stored import Commit
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions
 

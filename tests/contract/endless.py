@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.stored import AT, Entropy, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.steps import Issue, Open
-from pdp.core.stored import Commit, ValueRow
+from pdp.core.record.stored import Commit, ValueRow
 from pdp.store.opening import open_store
 from pdp.store.options import StoreOptions
 

@@ -26,7 +26,7 @@ from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, Repor
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
 from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, Note, Notify, Open, PutAnswer, Step
 from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.stored import CallRow, ValueRow
+from pdp.core.record.stored import CallRow, ValueRow
 from pdp.store.approvals import tables
 from pdp.store.approvals.tables import from_row, to_row
 from pdp.store.opening import AnyStore

@@ -22,9 +22,9 @@ from pdp.audit.note import NoteFault
 from pdp.audit.tiles import tile_path
 from pdp.audit.verification import read_checkpoint, verify_folder, verify_records
 from pdp.core.approvals.steps import Open
-from pdp.core.digest import canonical, leaf_hash
+from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.stored import Commit, ValueRow
+from pdp.core.record.stored import Commit, ValueRow
 from pdp.service import archiving
 from pdp.service.archiving import ArchivedRecords
 from pdp.service.commit import Recorder

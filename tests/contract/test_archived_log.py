@@ -29,10 +29,10 @@ from pdp.audit.publisher import Publisher
 from pdp.audit.tiles import LogFolder, tile_path
 from pdp.audit.witness import MAX_BODY, Witness
 from pdp.cli.main import cli
-from pdp.core.digest import canonical, leaf_hash
+from pdp.core.bytes.digest import canonical, leaf_hash
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, Unsupported
-from pdp.core.request import Caller, Role
-from pdp.core.stored import Commit
+from pdp.core.record.stored import Commit
 from pdp.service import archiving
 from pdp.service.commit import Recorder
 from pdp.service.search import Search, SearchAsk

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from support.stored import AT, an_id, entry
 
-from pdp.core.atoms import OVERFLOW
-from pdp.core.sessions import Left, after
-from pdp.core.stored import AtomRow, CallKeys, PairChange, SeenText, SessionRow
+from pdp.core.call.sessions import Left, after
+from pdp.core.record.atoms import OVERFLOW
+from pdp.core.record.stored import AtomRow, CallKeys, PairChange, SeenText, SessionRow
 from pdp.store import atoms as bounds
 
 SECOND = 10**9

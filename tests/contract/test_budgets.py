@@ -18,9 +18,9 @@ from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.approvals.steps import Note
-from pdp.core.budgets import BudgetReservation, BudgetRow
+from pdp.core.call.budgets import BudgetReservation, BudgetRow
 from pdp.core.errors import Conflict
-from pdp.core.stored import CallKeys, SessionRow
+from pdp.core.record.stored import CallKeys, SessionRow
 from pdp.store.budgets import KEPT_NS
 
 SPENDS, LIMIT = 1_000, 900  # of some 2,000 that are wanted; a quarter of the calls does not run

@@ -18,7 +18,7 @@ from support.witnesses import FRESH, cosigning, watching
 
 from pdp.audit.publisher import RolledBack
 from pdp.audit.witness import Witness
-from pdp.core.stored import Cosigning
+from pdp.core.record.stored import Cosigning
 from pdp.store.opening import AnyStore
 
 

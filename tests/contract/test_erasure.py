@@ -31,11 +31,11 @@ from pdp.audit.tiles import LogFolder
 from pdp.core.approvals.rows import Account, Delegation, Seen
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Agree, Delegate, Issue, Move, Open, See, Step
-from pdp.core.digest import canonical, commitment, keyed_index
+from pdp.core.bytes.digest import canonical, commitment, keyed_index
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest
-from pdp.core.record import Stamp, encode
-from pdp.core.request import Caller, Role
-from pdp.core.stored import CallRow, SwitchRow, ValueRow
+from pdp.core.record.encoding import Stamp, encode
+from pdp.core.record.stored import CallRow, SwitchRow, ValueRow
 from pdp.service.commit import Recorder
 from pdp.service.operations.erasure import Erasures
 from pdp.service.search import Search, SearchAsk

@@ -10,11 +10,11 @@ from support.stored import AT, Entropy, Now, an_id
 from pdp.audit.first_seen import AT_ONCE, KINDS, NAME, FirstSeen
 from pdp.audit.pushes import EVERY, LEASE_NS, Push
 from pdp.audit.receivers import Selection
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.registered import Interpreter
 from pdp.core.errors import Unavailable
-from pdp.core.registered import Interpreter
-from pdp.core.stored import FULL, Commit, FirstRow, ValueRow
-from pdp.core.stored import MOST_FIRSTS as MOST
+from pdp.core.record.stored import FULL, Commit, FirstRow, ValueRow
+from pdp.core.record.stored import MOST_FIRSTS as MOST
 from pdp.store.opening import AnyStore
 
 KEY = bytes(32)

@@ -13,7 +13,7 @@ from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note, Open, PutAnswer, See, Step
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
-from pdp.core.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall
 from pdp.store.opening import AnyStore
 
 ROW = CallRow("call-index", "acme", "alice-index", b"s" * 32, "digest", AT)

@@ -7,9 +7,9 @@ from typing import Any
 
 from support.stored import AT, Entropy
 
-from pdp.core.digest import keyed_index
-from pdp.core.record import Stamp, encode
-from pdp.core.stored import CallKeys, StoredCall
+from pdp.core.bytes.digest import keyed_index
+from pdp.core.record.encoding import Stamp, encode
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.service.commit import Recorder
 from pdp.service.pseudonyms import ERASURES, Key, Pseudonyms
 from pdp.store.opening import AnyStore

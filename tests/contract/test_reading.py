@@ -13,7 +13,7 @@ from support.stored import AT, entry
 
 from pdp.cli.tools import tools
 from pdp.core.errors import Unavailable
-from pdp.core.stored import Artefact
+from pdp.core.record.stored import Artefact
 from pdp.store import reading
 from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, records_with

@@ -19,11 +19,11 @@ from support.stored import AT, a_consent, a_grant, a_reply, an_approval, an_id, 
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import Agree, Issue, Open, PutAnswer
-from pdp.core.atoms import OVERFLOW, AtomHashes
-from pdp.core.budgets import BudgetReservation
-from pdp.core.digest import chained, keyed_index
+from pdp.core.bytes.digest import chained, keyed_index
+from pdp.core.call.budgets import BudgetReservation
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
-from pdp.core.stored import (
+from pdp.core.record.atoms import OVERFLOW, AtomHashes
+from pdp.core.record.stored import (
     FULL,
     CallKeys,
     CallRow,

@@ -19,11 +19,11 @@ from support.waiting import until
 from pdp.audit import index as searching
 from pdp.audit.index import BLOCK, FILE, SearchIndex
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import canonical, chained, keyed_index
+from pdp.core.bytes.digest import canonical, chained, keyed_index
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest, Unavailable
-from pdp.core.record_search import RecordQuery
-from pdp.core.request import Caller, Role
-from pdp.core.stored import Commit, PersonRow
+from pdp.core.record.search import RecordQuery
+from pdp.core.record.stored import Commit, PersonRow
 from pdp.service.commit import Recorder
 from pdp.service.records import Records
 from pdp.service.search import WINDOW_NS, Readings, Search, SearchAsk

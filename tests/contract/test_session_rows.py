@@ -10,9 +10,9 @@ import pytest
 from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
+from pdp.core.call.sessions import Left, after
 from pdp.core.errors import Conflict
-from pdp.core.sessions import Left, after
-from pdp.core.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
+from pdp.core.record.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
 
 SECOND = 10**9
 IDLE = 10 * SECOND

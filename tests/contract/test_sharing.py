@@ -18,7 +18,7 @@ from pdp.core.approvals.requirement import Seat
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Issue, Move, Open
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
-from pdp.core.stored import CallKeys, CallRow, StoredCall
+from pdp.core.record.stored import CallKeys, CallRow, StoredCall
 from pdp.store.migrations import VERSION
 from pdp.store.opening import AnyStore
 from pdp.store.options import PostgresAddress

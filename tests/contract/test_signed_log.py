@@ -19,9 +19,9 @@ from support.stored import AT, Entropy, an_id
 from pdp.audit.note import Checkpoint, NoteFault
 from pdp.audit.publisher import RolledBack
 from pdp.audit.verification import read_checkpoint, verify_folder
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
-from pdp.core.request import Caller, Role
-from pdp.core.stored import Commit
+from pdp.core.record.stored import Commit
 from pdp.service.commit import Recorder
 from pdp.service.records import Records
 from pdp.service.search import Readings

@@ -49,7 +49,7 @@ from pdp.core.approvals.steps import (
     Use,
     UseConsent,
 )
-from pdp.core.digest import canonical, digest
+from pdp.core.bytes.digest import canonical, digest
 from pdp.core.errors import Conflict, Unavailable
 from pdp.store.opening import AnyStore
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sites import Site
 
-from pdp.core.policy import Module
+from pdp.core.outcome.policy import Module
 from pdp.policy.gate.parsing import parse
 from pdp.policy.gate.syntax import Unit, span_of, string
 

@@ -98,7 +98,7 @@ def test_every_room_has_sites_and_the_shipped_policy() -> None:
 
 
 TESTS = {
-    "pdp/core/switches.py": "tests/unit/core/test_switches.py",
+    "pdp/core/call/switches.py": "tests/unit/core/test_switches.py",
     "rego/pdp/waivers.rego": "tests/unit/rego/test_policy_tests.py",
 }
 
@@ -113,7 +113,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
 @pytest.mark.parametrize(
     ("file", "old", "test"),
     [
-        ("pdp/core/switches.py", "self.tenant in", "test_without_a_time_it_holds_until_released"),
+        ("pdp/core/call/switches.py", "self.tenant in", "test_without_a_time_it_holds_until_released"),
         ("rego/pdp/waivers.rego", "==", "test_rego"),
     ],
 )

@@ -6,8 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pdp.core.check import OK, Check, missing
-from pdp.core.facts import (
+from pdp.core.call.facts import (
     Actor,
     AgentFact,
     AgentRegistration,
@@ -25,7 +24,8 @@ from pdp.core.facts import (
     TargetFact,
     Waiver,
 )
-from pdp.core.origins import OriginsFact, ValueOrigin
+from pdp.core.call.origins import OriginsFact, ValueOrigin
+from pdp.core.check import OK, Check, missing
 
 TOOLS = ("git_status", "git_log", "git_diff", "git_commit", "git_checkout", "git_reset", "git_push")
 NOON = 1_782_907_200 * 10**9  # a Wednesday

@@ -19,7 +19,7 @@ from pdp.core.approvals.states import GrantState
 from pdp.core.approvals.steps import EndGrant, Step, Use
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.record import Stamp
+from pdp.core.record.encoding import Stamp
 
 USES, MINUTES = 2, 1
 STATES = 92

@@ -11,10 +11,10 @@ from typing import Any
 import jsonschema_rs
 from support.gate import with_listed
 
-from pdp.core.elements import SEPARATOR
-from pdp.core.facts import Facts
+from pdp.core.call.facts import Facts
 from pdp.core.outcome import Effect, Outcome, conclude, denied, question
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.elements import SEPARATOR
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pdp.core.digest import INT64_MAX, INT64_MIN, canonical, commitment, keyed_index
+from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, canonical, commitment, keyed_index
+from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import parse
 
 
 def has_a_form(number: float) -> bool:

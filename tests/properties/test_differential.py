@@ -26,10 +26,10 @@ from support.environment import SeededEntropy
 from support.golden import policy as lab_and_acme
 from support.outside import need
 
-from pdp.core.elements import SEPARATOR, EngineQuery, decision_of
+from pdp.core.call.facts import document
 from pdp.core.errors import EngineFault
-from pdp.core.facts import document
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import SEPARATOR, EngineQuery, decision_of
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build

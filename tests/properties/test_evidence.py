@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_under_test import Policy
 
-from pdp.core.elements import SEPARATOR
-from pdp.core.evidence import Verdict, answer, judged
-from pdp.core.facts import Annotations, Facts, Finding, Waiver
+from pdp.core.call.facts import Annotations, Facts, Finding, Waiver
 from pdp.core.outcome import Effect
+from pdp.core.outcome.elements import SEPARATOR
+from pdp.core.outcome.evidence import Verdict, answer, judged
 
 # A judge at stage 1, people in its place, and somebody's approval at stage 2.
 JUDGED = """package packs.judged

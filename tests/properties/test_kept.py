@@ -26,10 +26,10 @@ from test_differential import Inputs
 from test_lists import TOOLS, as_list
 from test_lists import Packs as ListPacks
 
-from pdp.core.elements import COMPOSED, EngineQuery
-from pdp.core.facts import document
-from pdp.core.policy import Bundle, Module, Reads
-from pdp.core.vetting import EXAMINATIONS
+from pdp.core.call.facts import document
+from pdp.core.call.vetting import EXAMINATIONS
+from pdp.core.outcome.elements import COMPOSED, EngineQuery
+from pdp.core.outcome.policy import Bundle, Module, Reads
 from pdp.policy import kept
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator

@@ -20,9 +20,7 @@ from support.environment import SeededEntropy
 from support.gate import with_listed
 from support.outside import need
 
-from pdp.core.check import OK, Check
-from pdp.core.elements import EngineQuery, decision_of
-from pdp.core.facts import (
+from pdp.core.call.facts import (
     Actor,
     Annotations,
     ArgumentsFact,
@@ -33,7 +31,9 @@ from pdp.core.facts import (
     Waiver,
     document,
 )
-from pdp.core.policy import Bundle, Module
+from pdp.core.check import OK, Check
+from pdp.core.outcome.elements import EngineQuery, decision_of
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build

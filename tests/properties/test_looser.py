@@ -24,12 +24,12 @@ from support.for_each import for_each
 from support.outside import need
 from support.sweeps import WHOLE
 
+from pdp.core.call.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, Sink, SubjectFact
+from pdp.core.call.origins import NONE, OriginsFact, ValueOrigin
 from pdp.core.check import WORST_COUNT, Check
-from pdp.core.elements import EngineQuery
-from pdp.core.evidence import Evidence, Verdict, answer, judged
-from pdp.core.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, Sink, SubjectFact
-from pdp.core.origins import NONE, OriginsFact, ValueOrigin
 from pdp.core.outcome import Effect, Outcome, conclude
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.evidence import Evidence, Verdict, answer, judged
 from pdp.policy.opa.engine import OpaHost
 from pdp.policy.opa.options import OpaOptions
 

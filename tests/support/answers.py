@@ -9,7 +9,7 @@ from typing import Any
 from support.environment import Requirement
 
 from pdp.core.check import NS
-from pdp.core.evidence import Evidence, Verdict, answer, judged
+from pdp.core.outcome.evidence import Evidence, Verdict, answer, judged
 
 JUDGE_PROMPTS = {"task-fit": "5e" * 32}  # what the judge's component will establish: prompt name to its digest
 

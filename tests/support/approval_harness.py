@@ -37,11 +37,11 @@ from pdp.core.approvals import records
 from pdp.core.approvals.directory import Directory, Member, Person
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.steps import Open, Step
+from pdp.core.bytes.digest import digest
+from pdp.core.call.facts import AgentFact, Identity, SubjectFact
+from pdp.core.call.request import Bearer, Caller, Role
 from pdp.core.check import NS, OK
-from pdp.core.digest import digest
-from pdp.core.facts import AgentFact, Identity, SubjectFact
-from pdp.core.request import Bearer, Caller, Role
-from pdp.ports.telemetry import SILENT
+from pdp.core.ports.telemetry import SILENT
 from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
 from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.evidence import Counting

@@ -19,9 +19,8 @@ from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Ballot, Cast
-from pdp.core.check import NS, OK
-from pdp.core.digest import canonical, digest, sha256_hex
-from pdp.core.facts import (
+from pdp.core.bytes.digest import canonical, digest, sha256_hex
+from pdp.core.call.facts import (
     Actor,
     AgentFact,
     ArgumentsFact,
@@ -34,8 +33,9 @@ from pdp.core.facts import (
     SubjectFact,
     TargetFact,
 )
-from pdp.core.record import uuid7
-from pdp.core.stored import CallKeys, CallRow, StoredCall
+from pdp.core.check import NS, OK
+from pdp.core.record.encoding import uuid7
+from pdp.core.record.stored import CallKeys, CallRow, StoredCall
 
 AT = 1_800_000_000 * NS
 ISSUER = "https://idp.example"

@@ -10,7 +10,7 @@ from support.world import World
 from pdp.authoring.sandbox import SandboxPerson
 from pdp.core.approvals.directory import Person as Actor
 from pdp.core.approvals.view import ApprovalView
-from pdp.core.request import Bearer, Role
+from pdp.core.call.request import Bearer, Role
 from pdp.service.approvals.votes import BallotInput, Voted
 from pdp.v1 import decision_pb2
 

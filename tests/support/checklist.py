@@ -26,8 +26,8 @@ from pdp.checklist.checks import CheckStatus
 from pdp.checklist.collect import collect
 from pdp.checklist.evidence import KeptRecords
 from pdp.config import settings
+from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import Fault
-from pdp.core.vetting import EXAMINATIONS
 from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity import development
 from pdp.registry import keys

@@ -24,8 +24,8 @@ from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice, view
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 from pdp.core.errors import NotFound
 from pdp.service.approvals.consents import ConsentView
 

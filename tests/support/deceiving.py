@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from pdp.core.approvals.text_safety import DEFAULT_IGNORABLE
+from pdp.core.text.safety import DEFAULT_IGNORABLE
 
 
 def _deceptive() -> Iterator[str]:

@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Iterable, Sequence
 
-from pdp.core.digest import canonical, keyed_index
+from pdp.core.bytes.digest import canonical, keyed_index
 
 CANDIDATES = 10_000
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from support.gate import gate_once
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
-from pdp.core.digest import Json
-from pdp.core.evidence import Evidence
-from pdp.ports import Judge
+from pdp.core.outcome.evidence import Evidence
+from pdp.core.ports import Judge
 from pdp.runtime.environment import Environment
 
 Requirement = Mapping[str, Json]

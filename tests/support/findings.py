@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdp.content.arguments import text_findings, undeclared_findings
-from pdp.core.credentials import OwnToken
-from pdp.core.facts import Finding
+from pdp.core.call.facts import Finding
+from pdp.core.text.credentials import OwnToken
 
 
 def findings(value: Mapping[str, Any], schema: Any, own: tuple[OwnToken, ...] = ()) -> tuple[Finding, ...]:

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pdp
-from pdp.core.policy import Bundle, Module, Reads
+from pdp.core.outcome.policy import Bundle, Module, Reads
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.gate import check, inventory, parsing
 from pdp.policy.gate.flow import Analyses

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from pdp.core.facts import Annotations
+from pdp.core.call.facts import Annotations
 from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
 from pdp.core.judge.prompt import Prompt, PromptSet, Section, ToolSelector
 from pdp.core.judge.render import render

@@ -20,7 +20,7 @@ from typing import Any
 
 from pdp import confinement
 from pdp.cli import judge_process
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import Rendered
 from pdp.judge.dialler import Dialler
 from pdp.judge.protocol import SessionResult

@@ -19,13 +19,13 @@ from support.llm import KEY, LlmStandIn
 
 from pdp.core.judge.judge_input import JudgeInput
 from pdp.core.judge.prompt import Prompt, PromptSet
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.judge.client import JudgeClient
 from pdp.judge.endpoint import Endpoint
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import JudgeSupervisor, RemoteJudge
 from pdp.judge.serve import JudgeServer, bound
 from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
-from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.runtime.environment import SystemEntropy
 
 PROMPT = "fit"

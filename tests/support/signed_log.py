@@ -12,7 +12,7 @@ from support.stored import AT, an_id
 
 from pdp.audit.publisher import Publisher
 from pdp.audit.tiles import LogFolder
-from pdp.core.stored import Commit
+from pdp.core.record.stored import Commit
 from pdp.store.opening import AnyStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

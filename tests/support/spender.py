@@ -20,9 +20,9 @@ from support.stored import AT, Entropy, an_id
 
 from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.approvals.steps import Note
-from pdp.core.budgets import BudgetReservation
+from pdp.core.call.budgets import BudgetReservation
 from pdp.core.errors import Conflict, Unavailable
-from pdp.core.stored import Commit
+from pdp.core.record.stored import Commit
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Shown, Vote
 from pdp.core.approvals.states import GrantState, State
-from pdp.core.digest import canonical
-from pdp.core.record import uuid7
-from pdp.core.stored import Commit, ReplyRow, SwitchRow
+from pdp.core.bytes.digest import canonical
+from pdp.core.record.encoding import uuid7
+from pdp.core.record.stored import Commit, ReplyRow, SwitchRow
 
 AT = 1_800_000_000_000_000_000
 TTL = 60 * 10**9

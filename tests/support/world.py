@@ -29,10 +29,10 @@ from pdp.authoring import sandbox
 from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.config.settings import load
+from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.core.request import Peer, Role
-from pdp.core.stored import ValueRow
+from pdp.core.record.stored import ValueRow
 from pdp.identity import development
 from pdp.registry.pin import pin
 from pdp.runtime import bootstrap

@@ -29,10 +29,10 @@ from support.pseudonyms import revealed
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.config import settings
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
+from pdp.core.ports import LoadedPolicy
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
-from pdp.ports import LoadedPolicy
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.runtime import background, bootstrap

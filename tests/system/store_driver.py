@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from pdp.core.errors import Unavailable
-from pdp.core.record import uuid7
-from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
+from pdp.core.record.encoding import uuid7
+from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import opening as schema
 from pdp.store.sqlite.store import SqliteStore

@@ -30,8 +30,8 @@ from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import SandboxPerson
 from pdp.cli.audit_access import _cell
 from pdp.cli.main import cli
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 from pdp.v1 import consent_pb2, consent_pb2_grpc, types_pb2
 
 UNUSED, USAGE, FAULT = 10, 2, 1

@@ -23,8 +23,8 @@ from support.stored import Entropy, an_id
 
 from pdp.audit.archive import ArchiveFolder
 from pdp.audit.tiles import bundle, tile_path
-from pdp.core.digest import leaf_hash
-from pdp.core.stored import Commit
+from pdp.core.bytes.digest import leaf_hash
+from pdp.core.record.stored import Commit
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 

@@ -19,9 +19,9 @@ from support.world import WEDNESDAY_NS, Plan, World, answered, create, serving
 
 from pdp.authoring.sandbox import ALICE
 from pdp.cli.main import cli
+from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unsupported
-from pdp.core.request import Caller, Role
 from pdp.runtime import archive
 from pdp.service.search import SearchAsk
 

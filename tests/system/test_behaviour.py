@@ -20,7 +20,7 @@ from test_inspection import inspect, stream, text
 from pdp.authoring.installation import DESK as DESK_AUDIENCE
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, ERIN, SandboxPerson
 from pdp.cli.main import cli
-from pdp.core.digest import commitment
+from pdp.core.bytes.digest import commitment
 from pdp.core.errors import InvalidRequest
 from pdp.v1 import decision_pb2, types_pb2
 

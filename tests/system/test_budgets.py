@@ -18,10 +18,10 @@ from pdp.adapters.grpc.codec import decisions
 from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.approvals.rows import Account
+from pdp.core.call.request import Role
 from pdp.core.check import NS, WORST_COUNT
 from pdp.core.errors import Conflict, Fault
 from pdp.core.outcome import Effect
-from pdp.core.request import Role
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2

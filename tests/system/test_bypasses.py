@@ -40,9 +40,9 @@ from pdp.core.approvals.quorum import tally
 from pdp.core.approvals.requirement import read
 from pdp.core.approvals.rows import Account, Approval, Shown
 from pdp.core.approvals.states import State
-from pdp.core.approvals.text_safety import visible
 from pdp.core.approvals.view import presented
 from pdp.core.errors import Forbidden, NotFound
+from pdp.core.text.safety import visible
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.service.approvals.persons import SignedIn

@@ -37,7 +37,7 @@ from pdp.adapters.hooks.agents import AGENTS
 from pdp.adapters.hooks.options import HookOptions
 from pdp.adapters.hooks.webhooks import SUBJECT_TOKEN
 from pdp.adapters.mcp.enforcement import Enforcement, UnsafeServerError, attach
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 
 pytestmark = pytest.mark.starts_server
 ROOT = Path(__file__).parents[2]

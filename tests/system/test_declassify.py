@@ -18,7 +18,7 @@ from test_origins import DESK, NOTES, SETTINGS, Agent, _opened
 from pdp.authoring.installation import DESK as DESK_AUDIENCE
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, ERIN, SandboxPerson
 from pdp.cli.main import cli
-from pdp.core.origins import EXTERNAL
+from pdp.core.call.origins import EXTERNAL
 
 PLAN = Plan(
     servers=(NOTES, DESK),

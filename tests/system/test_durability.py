@@ -12,7 +12,7 @@ import pytest
 import strace_order
 from store_driver import Entropy
 
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

@@ -19,9 +19,9 @@ from pdp.adapters.grpc.codec import explain as codec
 from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.cli.explain import _changes
-from pdp.core import explain as told
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import EngineFault, Fault, NotFound
-from pdp.core.request import Caller, Role
+from pdp.core.outcome import explain as told
 from pdp.fair_limiter import FairQueue
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.service.admission import WorkerCrashQuota

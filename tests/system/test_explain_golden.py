@@ -15,7 +15,7 @@ from support.golden import INSTANTS, plan
 from support.world import PROCESS, Refused, World, running
 from test_golden import JudgedFacts, run
 
-from pdp.core.request import Caller, Role
+from pdp.core.call.request import Caller, Role
 from pdp.service.explain import ExplainRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -21,11 +21,11 @@ from support.llm import LlmStandIn, obeys
 
 from pdp.cli.judge import judge
 from pdp.cli.judge_exposure import courses, measure
-from pdp.core.answer import Answer, OpenRequirement, PolicyRef
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
 from pdp.core.outcome import Effect, Reason
+from pdp.core.outcome.answer import Answer, OpenRequirement, PolicyRef
 from pdp.judge.prompts import LoadedPrompts
 from pdp.judge_eval.cases import DENY, Cases, LabelledCase, judge_input_of, read_cases
 from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, CaseOutcome, Exposure, PermissiveJudge, course

@@ -15,7 +15,7 @@ from test_faults_limits import Gate
 
 from pdp.adapters.grpc.status import WAIT_KEY
 from pdp.authoring.sandbox import ALICE, BOB
-from pdp.core.shares import Dimension, Rates
+from pdp.core.call.shares import Dimension, Rates
 from pdp.v1 import decision_pb2_grpc
 from pdp.vendored import ext_authz_pb2_grpc, ext_mcp_pb2, ext_mcp_pb2_grpc
 

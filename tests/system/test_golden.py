@@ -20,9 +20,9 @@ from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, runnin
 from typing_extensions import override
 
 from pdp.audit.check import check
+from pdp.core.bytes.digest import canonical, commitment, leaf_hash
 from pdp.core.check import NS
-from pdp.core.codes import CONTROLS
-from pdp.core.digest import canonical, commitment, leaf_hash
+from pdp.core.outcome.codes import CONTROLS
 from pdp.service.decision import Decision
 from pdp.service.facts import FactBuilder
 from pdp.v1 import types_pb2

@@ -12,7 +12,7 @@ import pytest
 from support.cases import differences, load_cases
 from support.for_each import for_each
 
-from pdp.core.switches import SCOPES
+from pdp.core.call.switches import SCOPES
 
 ROOT = Path(__file__).parents[2]
 CASES = load_cases()

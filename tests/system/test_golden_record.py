@@ -15,7 +15,7 @@ from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, running
 
 from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, Sandbox
-from pdp.core.digest import commitment
+from pdp.core.bytes.digest import commitment
 
 VECTOR = Path(__file__).parents[1] / "vectors" / "golden_record.json"
 

@@ -27,7 +27,7 @@ from pdp.adapters.hooks.agents import AGENTS
 from pdp.adapters.hooks.own_tools import own_tools
 from pdp.authoring import local
 from pdp.authoring.installation import DAY_NS, SIGNERS
-from pdp.core.digest import digest
+from pdp.core.bytes.digest import digest
 from pdp.hook import SOCKET, START_SECONDS
 from pdp.registry.diff import newest_version
 from pdp.registry.scan.scan import ScannedTool

@@ -26,11 +26,11 @@ from pdp.adapters.hooks.listener import HookListener, _hooks
 from pdp.adapters.hooks.own_tools import own_tool
 from pdp.adapters.hooks.webhooks import LATE
 from pdp.authoring.sandbox import ALICE, Sandbox
+from pdp.core.call.shares import Dimension, FairShare, Rates
 from pdp.core.check import NS
-from pdp.core.shares import Dimension, FairShare, Rates
+from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
-from pdp.ports.telemetry import NONE, Attributes, Silent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENTRA_TENANT = "98e2f7d2-c1d3-4410-b87f-2396f157975f"

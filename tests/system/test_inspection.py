@@ -17,8 +17,8 @@ from support.world import METADATA_KEY, Plan, Refused, World, answered, codes, r
 
 from pdp.adapters.grpc.codec import admin
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
-from pdp.core.digest import canonical, commitment, sha256_hex
-from pdp.core.request import Caller, Role
+from pdp.core.bytes.digest import canonical, commitment, sha256_hex
+from pdp.core.call.request import Caller, Role
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

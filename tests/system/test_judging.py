@@ -26,7 +26,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
-from pdp.core.stored import StoredCall
+from pdp.core.record.stored import StoredCall
 from pdp.fair_limiter import FairLimiter
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.judge.prompts import read_prompts, shipped_prompts

@@ -23,9 +23,9 @@ from test_sessions import end
 
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.rows import Account
-from pdp.core.atoms import OVERFLOW, AtomHashes
-from pdp.core.origins import EXTERNAL, NONE, OWN, TASK
-from pdp.core.request import Caller, Role
+from pdp.core.call.origins import EXTERNAL, NONE, OWN, TASK
+from pdp.core.call.request import Caller, Role
+from pdp.core.record.atoms import OVERFLOW, AtomHashes
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY

@@ -19,8 +19,8 @@ from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, answered, co
 
 from pdp.adapters.grpc.codec import admin
 from pdp.authoring.sandbox import ALICE, BOB, CAROL
+from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
-from pdp.core.request import Caller, Role
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

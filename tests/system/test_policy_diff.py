@@ -22,9 +22,9 @@ from pdp.authoring.policy_change import decisions, policies, replayed
 from pdp.authoring.policy_diff import Comparison, difference
 from pdp.cli.main import cli
 from pdp.cli.store_place import StorePlace
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
+from pdp.core.ports import LoadedPolicy
 from pdp.policy.bundle import named_by_digest
-from pdp.ports import LoadedPolicy
 from pdp.service.replay import NotReplayable, commitment_of
 
 SEED = int(os.environ.get("WEEK", "14"))

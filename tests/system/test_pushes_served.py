@@ -11,7 +11,7 @@ from served import ALLOW, make_world, spawned, until
 from standardwebhooks.webhooks import Webhook
 from test_channels_served import in_a_thread
 
-from pdp.core.digest import canonical, leaf_hash
+from pdp.core.bytes.digest import canonical, leaf_hash
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 

@@ -25,7 +25,7 @@ from served import (
 )
 
 from pdp.authoring.sandbox import BOB, Sandbox
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 
 # Takes the sync away in the process that is started with this folder on its path: the control of the order check.
 UNSYNCED = """

@@ -25,7 +25,7 @@ from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.steps import Issue
-from pdp.core.facts import WORST_LABELS
+from pdp.core.call.facts import WORST_LABELS
 from pdp.policy.bundle import shipped_rego
 from pdp.v1 import decision_pb2, types_pb2
 

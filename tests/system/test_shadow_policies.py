@@ -26,10 +26,10 @@ from pdp.adapters.grpc.codec import admin
 from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.cli.operations import _shadows
-from pdp.core.policy import Bundle
-from pdp.core.record_search import RecordQuery
-from pdp.core.request import Caller, Role
-from pdp.core.stored import Commit
+from pdp.core.call.request import Caller, Role
+from pdp.core.outcome.policy import Bundle
+from pdp.core.record.search import RecordQuery
+from pdp.core.record.stored import Commit
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import GateReport
 from pdp.service import shadow

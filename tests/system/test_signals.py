@@ -33,8 +33,8 @@ from pdp.core.approvals.queries import GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import Event, GrantState
 from pdp.core.approvals.steps import Issue, Move, Open
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 from pdp.core.errors import Unauthenticated
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER

@@ -22,7 +22,7 @@ from pdp.audit.pushes import EVERY
 from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
-from pdp.core.stored import Cosigning
+from pdp.core.record.stored import Cosigning
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2

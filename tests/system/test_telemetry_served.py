@@ -32,7 +32,7 @@ from typing_extensions import override
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault
-from pdp.ports.telemetry import SILENT
+from pdp.core.ports.telemetry import SILENT
 from pdp.runtime import bootstrap, telemetry
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 

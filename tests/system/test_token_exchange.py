@@ -25,8 +25,8 @@ from pdp.adapters.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.authoring.sandbox import ALICE
 from pdp.authoring.sandbox import definition_bytes as written
 from pdp.client import AsyncClient, Client, Decision, ToolCall
-from pdp.core.answer import GRANT_TYPE, Answer, PolicyRef
 from pdp.core.outcome import EXCHANGE, Effect
+from pdp.core.outcome.answer import GRANT_TYPE, Answer, PolicyRef
 from pdp.v1 import decision_pb2, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -1,7 +1,7 @@
 """Policies that the load gate would not let pass, for `Served.activate`: what a test adds decides about everything
 but `git_status`, which is allowed."""
 
-from pdp.core.policy import Module
+from pdp.core.outcome.policy import Module
 
 ALLOWS = """{
     "effect": "allow",

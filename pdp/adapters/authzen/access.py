@@ -14,8 +14,9 @@ from pdp.adapters.authzen.entity_search import EntitySearch
 from pdp.adapters.authzen.mcp_binding import McpBinding
 from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.grpc.servicer import Services
-from pdp.core.answer import Answer, ListAnswer
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.methods import OPERATION
+from pdp.core.call.request import Ask, Caller
 from pdp.core.errors import (
     DeadlineTooShort,
     Fault,
@@ -27,9 +28,8 @@ from pdp.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from pdp.core.methods import OPERATION
 from pdp.core.outcome import Effect
-from pdp.core.request import Ask, Caller
+from pdp.core.outcome.answer import Answer, ListAnswer
 from pdp.service.approvals.tasks import ApprovalTasks
 from pdp.service.batch import MAX_ITEMS, Answered
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.grpc.codec import fields
-from pdp.core.digest import Json, canonical
-from pdp.core.errors import InvalidRequest
-from pdp.core.methods import operation_of
-from pdp.core.request import (
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.methods import operation_of
+from pdp.core.call.request import (
     Ask,
     AssertedClaims,
     Caller,
@@ -25,7 +25,7 @@ from pdp.core.request import (
     NoCredential,
     SessionAsk,
 )
-from pdp.core.strict_json import parse_object
+from pdp.core.errors import InvalidRequest
 
 Object = Mapping[str, Json]
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")

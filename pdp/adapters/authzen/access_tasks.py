@@ -16,12 +16,12 @@ from hmac import compare_digest
 from cachetools import TTLCache
 
 from pdp.adapters.authzen.access_questions import AccessQuestion, Object, question
-from pdp.core.answer import Answer
+from pdp.core.bytes.digest import Json, digest, keyed_index
+from pdp.core.call.request import Caller
 from pdp.core.check import NS
-from pdp.core.digest import Json, digest, keyed_index
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Overloaded, Unavailable
 from pdp.core.outcome import Effect
-from pdp.core.request import Caller
+from pdp.core.outcome.answer import Answer
 from pdp.service.approvals.tasks import ApprovalTask, ApprovalTasks, TaskStatus
 
 PATH = "/access/v1/requests"

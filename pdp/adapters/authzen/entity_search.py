@@ -14,11 +14,11 @@ from hmac import compare_digest
 
 from pdp.adapters.authzen import access_questions as questions
 from pdp.adapters.authzen.access_questions import AccessQuestion, Object
-from pdp.core.digest import Json, digest, keyed_index
+from pdp.core.bytes.digest import Json, digest, keyed_index
+from pdp.core.call.methods import OPERATION, operation_of
+from pdp.core.call.request import Ask, Caller
 from pdp.core.errors import InvalidRequest
-from pdp.core.methods import OPERATION, operation_of
-from pdp.core.policy import Bundle
-from pdp.core.request import Ask, Caller
+from pdp.core.outcome.policy import Bundle
 from pdp.service.explain import Explain
 from pdp.service.state import Snapshot
 from pdp.service.supposition import Supposition

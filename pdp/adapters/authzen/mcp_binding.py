@@ -14,11 +14,9 @@ from pdp.adapters.authzen import access_questions as questions
 from pdp.adapters.authzen.access_questions import AccessQuestion
 from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.adapters.grpc.servicer import Services
-from pdp.core.answer import ListAnswer
-from pdp.core.digest import Json, canonical
-from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.core.methods import CALLS, COMPLETE, LISTS
-from pdp.core.request import (
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.methods import CALLS, COMPLETE, LISTS
+from pdp.core.call.request import (
     Ask,
     Caller,
     Credential,
@@ -30,6 +28,8 @@ from pdp.core.request import (
     Target,
     ToolTarget,
 )
+from pdp.core.errors import Forbidden, InvalidRequest
+from pdp.core.outcome.answer import ListAnswer
 
 INITIALIZE = "initialize"
 SERVER = "mcp_server"

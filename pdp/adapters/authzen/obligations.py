@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from pdp.core.answer import Answer
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.answer import Answer
 
 Object = Mapping[str, Json]
 SUPPORTED = "supported_obligations"  # in the metadata, and in the context of a request

@@ -19,10 +19,10 @@ from pdp.adapters.authzen.access_tasks import AccessTasks, TaskReply
 from pdp.adapters.grpc.interceptors import logged
 from pdp.adapters.http_api import HttpApi
 from pdp.adapters.http_listener import HttpCall, HttpReply
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, InvalidRequest
-from pdp.core.request import Caller, Role
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
 from pdp.service.admission import Admission
 
 EVALUATION, EVALUATIONS, SEARCH = "/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search"

@@ -24,9 +24,9 @@ from pdp.adapters.authzen.access import AccessRequests, Handler, overdue
 from pdp.adapters.authzen.access_questions import Object
 from pdp.adapters.grpc.interceptors import Context, time_left
 from pdp.adapters.grpc.servicer import RpcAdmission
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.request import Role
 from pdp.core.errors import InvalidRequest, Unsupported
-from pdp.core.request import Role
 from pdp.service.admission import Admission
 from pdp.vendored import authzen_access_pb2 as pb
 from pdp.vendored import authzen_access_pb2_grpc

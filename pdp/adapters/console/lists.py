@@ -18,8 +18,8 @@ from pdp.core.approvals.requirement import PEOPLE
 from pdp.core.approvals.rows import Account, Delegation
 from pdp.core.approvals.states import FINAL, OPEN, GrantState, State
 from pdp.core.approvals.view import ApprovalView
+from pdp.core.bytes.digest import INT64_MAX
 from pdp.core.check import NS
-from pdp.core.digest import INT64_MAX
 from pdp.core.errors import InvalidRequest
 from pdp.service.approvals.grants import GrantFilter
 from pdp.service.approvals.visibility import ApprovalFilter

@@ -21,11 +21,11 @@ from joserfc.jwk import KeySet
 
 from pdp.adapters.console.options import ProviderOptions
 from pdp.core.approvals.rows import Account
+from pdp.core.call.names import is_loopback
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
-from pdp.core.names import is_loopback
+from pdp.core.ports import Clock
 from pdp.files.options import url_problem
-from pdp.ports import Clock
 
 _MAX_DOCUMENT = 256 << 10
 _TIMEOUT_SECONDS = 5.0

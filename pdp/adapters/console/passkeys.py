@@ -20,9 +20,9 @@ from webauthn.helpers.exceptions import WebAuthnException
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.approvals.view import ApprovalView
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import InvalidRequest
-from pdp.ports import Directories
+from pdp.core.ports import Directories
 from pdp.service.approvals.votes import challenge
 
 _ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (RFC 9053), as authenticators have them

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from pdp.adapters.console import lists
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.rows import Account
+from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unsupported
-from pdp.core.record_search import codes, subject_of, value_of
-from pdp.core.request import ANY_TENANT, Caller
-from pdp.core.stored import StoredRecord
+from pdp.core.record.search import codes, subject_of, value_of
+from pdp.core.record.stored import StoredRecord
 from pdp.service.records import Records
 from pdp.service.search import Match, Reader, SearchAsk
 

@@ -24,8 +24,8 @@ from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions, ConsoleTlsOptions
 from pdp.adapters.console.visit import ConsoleServices
 from pdp.adapters.http_listener import server_tls
+from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
-from pdp.core.names import is_loopback
 
 log = logging.getLogger("pdp.console")
 _MIN_KEY_BYTES = 32

@@ -23,9 +23,9 @@ from starlette.responses import Response
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.core.approvals.rows import Account
+from pdp.core.bytes.digest import Json, canonical
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical
-from pdp.ports import Clock, Entropy
+from pdp.core.ports import Clock, Entropy
 
 _NONCE_BYTES = 12
 _MAX_SEALED = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes

@@ -23,10 +23,10 @@ from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.session import ConsoleSession, ConsoleSessions
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.text_safety import isolated, visible
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
-from pdp.core.stored import Proof
-from pdp.ports import Clock, Entropy
+from pdp.core.ports import Clock, Entropy
+from pdp.core.record.stored import Proof
+from pdp.core.text.safety import isolated, visible
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.persons import SignedIn
 from pdp.service.approvals.visibility import ReadLimiter

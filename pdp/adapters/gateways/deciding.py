@@ -19,12 +19,12 @@ from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.results import ResultQuestion
 from pdp.client.values import Claims, Credential, Decision, Inspected, Listing, ToolCall, ToolList
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.methods import TOOL_LIST
+from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.methods import TOOL_LIST
-from pdp.core.request import Caller, Role
-from pdp.ports import Clock, Entropy
+from pdp.core.ports import Clock, Entropy
 from pdp.v1 import decision_pb2
 
 _NOTHING: frozenset[str] = frozenset()  # a gateway honours no obligation by these calls

@@ -32,11 +32,11 @@ from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import CallParameters
 from pdp.client.values import Credential
-from pdp.core.answer import SAFE_MESSAGES
+from pdp.core.call.methods import LISTS, TOOL_CALL
+from pdp.core.call.request import Caller
 from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.core.methods import LISTS, TOOL_CALL
 from pdp.core.outcome import Effect
-from pdp.core.request import Caller
+from pdp.core.outcome.answer import SAFE_MESSAGES
 from pdp.service.admission import require_server
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 

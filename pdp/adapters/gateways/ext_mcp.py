@@ -29,13 +29,13 @@ from pdp.adapters.gateways.options import DECIDED
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.mcp import answers
 from pdp.client.values import Credential, ToolList
-from pdp.core.answer import SAFE_MESSAGES
-from pdp.core.digest import Json, canonical
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.methods import LISTS, ListMethod
+from pdp.core.call.request import Caller
 from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
-from pdp.core.methods import LISTS, ListMethod
 from pdp.core.outcome import Effect
-from pdp.core.request import Caller
-from pdp.core.strict_json import parse_object
+from pdp.core.outcome.answer import SAFE_MESSAGES
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 
 SERVICE = "agentgateway.dev.ext_mcp.ExtMcp"

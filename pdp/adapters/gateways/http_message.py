@@ -29,10 +29,10 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 
 from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import CallParameters, NotACallError
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.strict_json import MAX_DEPTH, parse_object
+from pdp.core.call.methods import COMPLETE, LISTEN, PROMPT_GET, RESOURCE_READ, SUBSCRIBE, TOOL_CALL, UNSUBSCRIBE
 from pdp.core.errors import InvalidRequest
-from pdp.core.methods import COMPLETE, LISTEN, PROMPT_GET, RESOURCE_READ, SUBSCRIBE, TOOL_CALL, UNSUBSCRIBE
-from pdp.core.strict_json import MAX_DEPTH, parse_object
 from pdp.vendored import ext_authz_pb2
 
 _PARAM, _MCP = MCP_PARAM_HEADER_PREFIX.lower(), "mcp-"

@@ -9,8 +9,8 @@ from pdp.adapters.gateways.http_message import McpMessage
 from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import McpClient, Way
 from pdp.client.values import Decision, Tool
-from pdp.core.digest import Json, canonical
-from pdp.core.methods import ROUNDS
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.methods import ROUNDS
 
 
 def error(id_: str | int | None, number: int, message: str, data: Mapping[str, Json] | None = None) -> bytes:

@@ -8,7 +8,7 @@ from pdp.adapters.grpc.codec import admin, audit, pages
 from pdp.adapters.grpc.codec.decisions import record_ref
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
-from pdp.core.request import Role
+from pdp.core.call.request import Role
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc
 
 

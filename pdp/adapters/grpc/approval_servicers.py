@@ -12,7 +12,7 @@ from pdp.adapters.grpc.codec import approvals, decisions, explain, fields, pages
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.servicer import RpcAdmission, Services, surface_of
 from pdp.core.approvals.directory import Person
-from pdp.core.request import Caller, Role
+from pdp.core.call.request import Caller, Role
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.votes import challenge
 from pdp.v1 import (

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from pdp.adapters.grpc.status import FaultStatus, refusal
 from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
 
 BODY_SECONDS = 5.0  # for the whole request; 4 MiB at 7 Mbit/s
 _LOG = logging.getLogger("pdp.grpc")

@@ -14,13 +14,13 @@ from typing_extensions import override
 
 from pdp.adapters.grpc.codec import audit, batch, decisions, results, wait
 from pdp.adapters.grpc.interceptors import BODY_SECONDS, Context, time_left
+from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
-from pdp.core.request import Caller, Peer, Role
-from pdp.core.stored import Proof
+from pdp.core.ports import Clock
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record.stored import Proof
 from pdp.files.peers import certified_peer
-from pdp.ports import Clock
-from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.wait import Waiting

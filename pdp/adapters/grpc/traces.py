@@ -16,9 +16,9 @@ from typing_extensions import override
 
 from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.status import METADATA_KEY
-from pdp.core import trace_context
-from pdp.core.trace_context import TraceParent
-from pdp.ports.telemetry import Span, Telemetry
+from pdp.core.bytes import trace_context
+from pdp.core.bytes.trace_context import TraceParent
+from pdp.core.ports.telemetry import Span, Telemetry
 from pdp.v1 import decision_pb2, types_pb2
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

@@ -33,10 +33,10 @@ from pdp.adapters.hooks.webhooks import (
 from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.client.values import Session, ToolCall
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, Unauthenticated
-from pdp.core.request import Caller, Peer, Role
-from pdp.ports import Clock, Entropy
+from pdp.core.ports import Clock, Entropy
 
 log = logging.getLogger("pdp.hooks")
 

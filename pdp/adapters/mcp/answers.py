@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pdp.client.responses import refused
 from pdp.client.values import Decision, Elicited, Kind, Tool
-from pdp.core.methods import COMPLETE, LISTS, MAX_SUBSCRIPTIONS, PROMPT_GET, SUBSCRIBE, TOOL_CALL, TOOL_LIST
+from pdp.core.call.methods import COMPLETE, LISTS, MAX_SUBSCRIPTIONS, PROMPT_GET, SUBSCRIBE, TOOL_CALL, TOOL_LIST
 
 DENIED = -32001  # of the range that implementations may use; agentgateway's own number for a denial
 QUESTION = "pdp"  # the one question of an answer; a client sends its answer back under this name

@@ -31,8 +31,8 @@ from pdp.adapters.mcp.nested_calls import Execution, UnsafeServerError, cover_mc
 from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
 from pdp.client.values import Credential, Elicited
-from pdp.core.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
-from pdp.core.uri_template import match
+from pdp.core.bytes.uri_template import match
+from pdp.core.call.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
 
 logger = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from pdp.adapters.mcp.answers import CallParameters
 from pdp.adapters.mcp.enforcement import Enforcement
 from pdp.adapters.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
 from pdp.adapters.mcp.tool_search import ToolSearch
-from pdp.core.methods import LISTS
-from pdp.core.uri_template import match
+from pdp.core.bytes.uri_template import match
+from pdp.core.call.methods import LISTS
 
 _attached: WeakKeyDictionary[FastMCP, Enforcement] = WeakKeyDictionary()
 # the execution for which FastMCP itself finds a component or collects a list: what it sees then reaches no agent

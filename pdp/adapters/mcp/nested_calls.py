@@ -22,7 +22,7 @@ from mcp.shared.exceptions import MCPError
 from pdp.adapters.mcp import answers
 from pdp.adapters.mcp.answers import CallParameters
 from pdp.client import ToolCall
-from pdp.core.methods import DEFAULT_CALL
+from pdp.core.call.methods import DEFAULT_CALL
 
 if TYPE_CHECKING:
     from pdp.adapters.mcp.enforcement import Context, Enforcement

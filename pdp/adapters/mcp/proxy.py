@@ -22,7 +22,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
 from pdp.confinement import Confinement
-from pdp.core.methods import LISTS
+from pdp.core.call.methods import LISTS
 from pdp.mcp_transport import from_client, to_command, to_url
 from pdp.opening import ClientStreams
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pdp.adapters.mcp import answers
 from pdp.client import Decision
 from pdp.client.values import Inspected
-from pdp.core.methods import TOOL_CALL
+from pdp.core.call.methods import TOOL_CALL
 
 if TYPE_CHECKING:
     from pdp.adapters.mcp.enforcement import Context, Enforcement

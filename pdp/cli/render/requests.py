@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pdp.adapters.console import wording
 from pdp.cli.connection import word
-from pdp.core.approvals.text_safety import isolated, visible
+from pdp.core.text.safety import isolated, visible
 from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
 PAGE_ROWS, PAGE_BYTES = 200, 20_000  # of arguments shown at once

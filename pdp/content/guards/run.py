@@ -14,10 +14,10 @@ from functools import cache
 from importlib import import_module
 
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
-from pdp.core import json_pointer
-from pdp.core.digest import Json
-from pdp.core.registered import Interpreter
-from pdp.core.schema import Path
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.schema import Path
+from pdp.core.call.registered import Interpreter
 
 MAX_TEXTS = 256  # of one call, over all its interpreters
 MAX_TOTAL = 16_384  # bytes, of all texts of a call together

@@ -10,7 +10,7 @@ import base64
 import json
 from dataclasses import dataclass
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 
 _COUNTER = slice(33, 37)  # of the authenticator data, after 32 bytes of hash and one of flags
 

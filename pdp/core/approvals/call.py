@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
-from pdp.core.evidence import Evidence
-from pdp.core.facts import Facts
-from pdp.core.stored import CallKeys, CallRow, StoredCall
+from pdp.core.call.facts import Facts
+from pdp.core.outcome.evidence import Evidence
+from pdp.core.record.stored import CallKeys, CallRow, StoredCall
 
 Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pdp.core.approvals.rows import Account, Delegation, Seen
-from pdp.core.approvals.text_safety import skeleton
-from pdp.core.digest import digest
-from pdp.core.security_events import NOT_REVOCABLE, Revocable
+from pdp.core.bytes.digest import digest
+from pdp.core.record.security_events import NOT_REVOCABLE, Revocable
+from pdp.core.text.safety import skeleton
 
 UNLISTED = "account:"  # begins the id of a human whom the directory does not know
 ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first

@@ -15,10 +15,10 @@ from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.requirement import GrantOffer
 from pdp.core.approvals.rows import Approval, Grant
 from pdp.core.approvals.states import GrantState
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import parse_object
 
 # Whether arguments satisfy a JSON Schema (2020-12). False for a schema that is none; never raises.
 Valid: TypeAlias = Callable[[bytes, Mapping[str, Json]], bool]

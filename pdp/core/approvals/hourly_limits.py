@@ -22,8 +22,8 @@ from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.quorum import is_party, seated
 from pdp.core.approvals.requirement import Requirement, Seat
 from pdp.core.approvals.rows import Account, Call
+from pdp.core.bytes.digest import Json
 from pdp.core.check import NS, WORST_COUNT
-from pdp.core.digest import Json
 
 WINDOW_NS = 3600 * NS
 APPROVER, REQUESTER = "approver", "requester"

@@ -15,8 +15,8 @@ from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.approvals.steps import Notify
-from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
+from pdp.core.text.safety import visible
 
 OPENED, RESOLVED = "opened", "resolved"
 MAX_NAME = 160  # characters of a name in a message

@@ -28,9 +28,9 @@ from pdp.core.approvals.rows import (
 from pdp.core.approvals.states import Event, GrantState, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
-from pdp.core.digest import Json, canonical, commitment
-from pdp.core.record import Fields, Stamp, cut, encode, portion
-from pdp.core.stored import LabelRow, ValueRow
+from pdp.core.bytes.digest import Json, canonical, commitment
+from pdp.core.record.encoding import Fields, Stamp, cut, encode, portion
+from pdp.core.record.stored import LabelRow, ValueRow
 
 _HAPPENED = {
     Event.VOTE: "voted",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.check import NS
-from pdp.core.security_events import Revocable
+from pdp.core.record.security_events import Revocable
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pdp.core.approvals.rows import (
 from pdp.core.approvals.states import Event, GrantState
 
 if TYPE_CHECKING:  # a commit holds steps
-    from pdp.core.stored import LabelRow
+    from pdp.core.record.stored import LabelRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pdp.core.digest import Json
-from pdp.core.facts import Annotations, SessionFact, TargetFact
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import Annotations, SessionFact, TargetFact
+from pdp.core.call.origins import OriginsFact
 from pdp.core.judge.redact import redacted
-from pdp.core.origins import OriginsFact
 
 ALLOW = "allow"
 VERDICTS = (ALLOW, "deny", "escalate")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from pdp.core.digest import Json, digest
+from pdp.core.bytes.digest import Json, digest
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import JudgeInput
 

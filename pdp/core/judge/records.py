@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 
 from pdp.core.approvals.rows import Answered
-from pdp.core.digest import canonical, commitment
+from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.judge.judge_input import Opinion
-from pdp.core.record import Fields, Stamp, cut, encode
-from pdp.core.stored import ValueRow
+from pdp.core.record.encoding import Fields, Stamp, cut, encode
+from pdp.core.record.stored import ValueRow
 
 _RATIONALE = "rationale"
 

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.core.credentials import credentials
-from pdp.core.digest import Json
-from pdp.core.patterns import KEY_END, PRIVATE_KEY
+from pdp.core.bytes.digest import Json
+from pdp.core.text.credentials import credentials
+from pdp.core.text.patterns import KEY_END, PRIVATE_KEY
 
 _KEY_BEGIN = re.compile(r"-----BEGIN[ A-Z0-9]{0,60}KEY[ A-Z]{0,8}-----")
 _BREAK, _LINE = r"(?:\s|\\[nr])", "[A-Za-z0-9+/=]"

@@ -29,14 +29,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from pdp.core.approvals.text_safety import visible
-from pdp.core.control_tokens import spelled_out
-from pdp.core.digest import Json, canonical, digest
+from pdp.core.bytes.digest import Json, canonical, digest
+from pdp.core.call.origins import ORIGINS
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import VERDICTS, JudgeInput, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
 from pdp.core.judge.redact import redacted_text
-from pdp.core.origins import ORIGINS
+from pdp.core.text.control_tokens import spelled_out
+from pdp.core.text.safety import visible
 
 _TOKEN = re.compile(
     r"[^A-Za-z0-9\r\n\x80-\U0010ffff]?[A-Za-z]{1,8}"

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.strict_json import parse_object
 from pdp.core.errors import InvalidRequest
 from pdp.core.judge.judge_input import OK, VERDICTS, Opinion, Rendered
 from pdp.core.judge.render import MAX_RATIONALE
-from pdp.core.strict_json import parse_object
 
 STOP = "stop"
 _UNFINISHED = {"length": "length", "content_filter": "filtered", "refusal": "refused"}

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EmbeddedOptions, EngineCounters
 from pdp.policy.embedded.pool import Pool, WorkerLink

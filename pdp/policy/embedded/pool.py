@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault, Overloaded
+from pdp.core.outcome.elements import EngineQuery
 from pdp.policy import evaluation
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EngineCounters, PoolOptions

@@ -12,7 +12,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.elements import ABOUT_ONE, SEPARATOR, parts, united, whole
+from pdp.core.outcome.elements import ABOUT_ONE, SEPARATOR, parts, united, whole
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from pdp.core.errors import BundleFault, Fault
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.embedded import confinement, wire
 from pdp.policy.embedded.regorus_binding import (
     RegorusEngine,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdp.core.names import did_you_mean
+from pdp.core.call.names import did_you_mean
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Node, Unit, kind, number, span_of, string
 from pdp.policy.gate.value import (

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.gate import dynamic_check, elements, inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy
 from pdp.policy.gate.report import ERROR, GateFinding, GateReport, TestReport

@@ -23,7 +23,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.embedded.regorus_binding import new_engine, places
 from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
-from pdp.core.codes import is_service_code
-from pdp.core.methods import PINNED_KINDS
-from pdp.core.names import did_you_mean
+from pdp.core.call.methods import PINNED_KINDS
+from pdp.core.call.names import did_you_mean
 from pdp.core.outcome import EXCHANGE
+from pdp.core.outcome.codes import is_service_code
+from pdp.core.ports import Pack
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -34,7 +35,6 @@ from pdp.policy.gate.syntax import (
     span_of,
     string,
 )
-from pdp.ports import Pack
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
 WEIGHTS = frozenset({"advice", "veto"})  # of a judge that is heard beside people

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
-from pdp.core.policy import INSTANTS
+from pdp.core.outcome.policy import INSTANTS
 from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import fits, verbs_of

@@ -13,8 +13,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from pdp.core.digest import Json
-from pdp.core.policy import Bundle
+from pdp.core.bytes.digest import Json
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Pack
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.listed import denials, of_results, together
@@ -23,7 +24,6 @@ from pdp.policy.gate.reads import reads
 from pdp.policy.gate.report import GateReport, RegistryName, RuleNames
 from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, number, span_of, string
 from pdp.policy.gate.value import Scalar, SchemaValue, options
-from pdp.ports import Pack
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(_|\"[^\"]*\")\]")
 

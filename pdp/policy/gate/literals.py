@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import jsonschema_rs
 
-from pdp.core.names import nearest
+from pdp.core.call.names import nearest
 from pdp.policy.gate.policy import Analysis, RuleKey
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Unit

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pdp.core.names import did_you_mean
-from pdp.core.policy import Bundle, Module
+from pdp.core.call.names import did_you_mean
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate.report import ERROR, GateFinding
 from pdp.policy.gate.syntax import (

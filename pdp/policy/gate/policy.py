@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from pdp.core.elements import composition_schema, facts_schema
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import composition_schema, facts_schema
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, RegoRule, Unit

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
 from pdp.core.errors import EngineFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate.report import ERROR, GateFinding, GateReport, TestReport

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pdp.core.digest import INT64_MAX, INT64_MIN, Json
-from pdp.core.policy import INSTANTS, Reads
+from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
+from pdp.core.outcome.policy import INSTANTS, Reads
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.policy import CONTRACT, Analysis, ComparedMention, Policy, RuleKey
 from pdp.policy.gate.syntax import REFERENCES, Node, RegoRule, Unit, flatten, kind, span_of, trees, walk

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from pdp.core.names import did_you_mean, nearest
+from pdp.core.call.names import did_you_mean, nearest
 from pdp.policy.gate import literals
 from pdp.policy.gate.policy import NAMED, Analysis, ComparedValue, InputRead, Policy, RuleKey, RuleUse, is_pack
 from pdp.policy.gate.report import ERROR, WARNING

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pdp.core.policy import EVERYTHING, Bundle, Reads
-from pdp.ports import Pack
+from pdp.core.outcome.policy import EVERYTHING, Bundle, Reads
+from pdp.core.ports import Pack
 
 ERROR = "error"  # the bundle cannot become active
 WARNING = "warning"  # reported; the bundle may become active

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pdp.core.names import did_you_mean
+from pdp.core.call.names import did_you_mean
 from pdp.policy.gate import elements, listed, literals
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pdp.core.policy import Module
+from pdp.core.outcome.policy import Module
 from pdp.policy.gate.report import ERROR, GateFinding
 
 Node: TypeAlias = Mapping[str, Any]

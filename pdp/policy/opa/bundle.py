@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdp.core.errors import EngineFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy import query_rules
 
 ROOTS = ("elements", "lib", "org", "packs", "pdp")

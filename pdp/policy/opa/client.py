@@ -20,8 +20,8 @@ from opa_client.errors import PolicyNotFoundError  # type: ignore[import-untyped
 from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]  # likewise
 from typing_extensions import override
 
-from pdp.core import strict_json
-from pdp.core.elements import ABOUT_ONE, documents, split
+from pdp.core.bytes import strict_json
+from pdp.core.outcome.elements import ABOUT_ONE, documents, split
 from pdp.policy.query_rules import ANSWER
 
 MAX_ANSWER = 8 << 20  # bytes

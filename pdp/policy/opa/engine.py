@@ -17,9 +17,10 @@ from pathlib import Path
 
 import aiohttp
 
-from pdp.core.elements import SEPARATOR, EngineQuery
 from pdp.core.errors import ConfigurationFault, EngineFault, Overloaded
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import SEPARATOR, EngineQuery
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Entropy
 from pdp.policy import evaluation
 from pdp.policy.evaluation import MAX_DEPTH, EvaluationLimits, Status, too_deep
 from pdp.policy.opa.bundle import revision
@@ -27,7 +28,6 @@ from pdp.policy.opa.client import OpaAddress, OpaAnswer, OpaClient, OpaRefusedEr
 from pdp.policy.opa.options import OpaOptions, address
 from pdp.policy.opa.process import ChildOpa, OpaLink, OpaProcess, RemoteOpa, introduce
 from pdp.policy.query_rules import ANSWERED
-from pdp.ports import Entropy
 
 MAX_WAITING = 1024
 _INTRODUCTION_SECONDS = 5.0

@@ -16,9 +16,9 @@ from typing import Protocol
 
 import aiohttp
 
-from pdp.core.digest import sha256_hex
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import BundleFault, EngineFault, Fault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy import evaluation
 from pdp.policy.opa.boot import check, command
 from pdp.policy.opa.bundle import archive, owner, pack

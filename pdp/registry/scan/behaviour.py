@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from pdp.core.digest import Json
-from pdp.injection.rules import Rule, shape, words
+from pdp.core.bytes.digest import Json
+from pdp.core.text.injection.rules import Rule, shape, words
 
 READ_ONLY = Rule(
     "behaviour.read_only",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pdp.core.digest import digest, sha256_hex
-from pdp.injection.rules import Rule, Severity
+from pdp.core.bytes.digest import digest, sha256_hex
+from pdp.core.text.injection.rules import Rule, Severity
 
 _ID_CHARS = 20  # of the hex digest: enough against a second text with the id of an accepted one
 

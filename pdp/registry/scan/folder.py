@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.strict_json import parse
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.strict_json import parse
 from pdp.registry.draft import Draft, latest
 from pdp.registry.scan.scan import ScannedTool
 from pdp.registry.sign import scanned_tools

@@ -6,9 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from pdp.core.patterns import hidden_in
-from pdp.injection.excerpt import excerpt_of
-from pdp.injection.rules import Rule
+from pdp.core.text.injection.excerpt import excerpt_of
+from pdp.core.text.injection.rules import Rule
+from pdp.core.text.patterns import hidden_in
 
 _SHOW = "Text that a reviewer cannot see has no business in a definition; have the server corrected."
 TAGS = Rule("hidden.tags", "high", f"Unicode tag characters spell invisible ASCII. {_SHOW}")

@@ -6,11 +6,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pdp.core.digest import Json
-from pdp.injection.excerpt import excerpt_of
-from pdp.injection.normalize import letters
-from pdp.injection.rules import Rule
-from pdp.injection.rules import words as word_list
+from pdp.core.bytes.digest import Json
+from pdp.core.text.injection.excerpt import excerpt_of
+from pdp.core.text.injection.normalize import letters
+from pdp.core.text.injection.rules import Rule
+from pdp.core.text.injection.rules import words as word_list
 
 _ONE = "Rename it, or keep the two servers in different sets."
 COLLISION = Rule("name.collision", "medium", f"Another server has a tool of this very name. {_ONE}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from pdp import __version__
-from pdp.core.digest import Json
-from pdp.injection.excerpt import visible
-from pdp.injection.rules import Severity
+from pdp.core.bytes.digest import Json
+from pdp.core.text.injection.excerpt import visible
+from pdp.core.text.injection.rules import Severity
 from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding
 

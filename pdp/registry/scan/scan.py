@@ -7,13 +7,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pdp.core.digest import Json
-from pdp.core.methods import label_of
-from pdp.injection.excerpt import excerpt_of, visible
-from pdp.injection.instructions import MAX_SENTENCES, TOGETHER, cooccurrence, instructions, sentences, together
-from pdp.injection.normalize import decoded, letters, phrase
-from pdp.injection.patterns import addresses, markers, secrets
-from pdp.injection.rules import Rule
+from pdp.core.bytes.digest import Json
+from pdp.core.call.methods import label_of
+from pdp.core.text.injection.excerpt import excerpt_of, visible
+from pdp.core.text.injection.instructions import (
+    MAX_SENTENCES,
+    TOGETHER,
+    cooccurrence,
+    instructions,
+    sentences,
+    together,
+)
+from pdp.core.text.injection.normalize import decoded, letters, phrase
+from pdp.core.text.injection.patterns import addresses, markers, secrets
+from pdp.core.text.injection.rules import Rule
 from pdp.registry.manifest import name_of
 from pdp.registry.scan import behaviour, names
 from pdp.registry.scan.finding import ScanFinding, TextPlace, finding

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pdp.core import json_pointer
-from pdp.core.digest import Json
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json
 
 Role = Literal["name", "title", "description", "property", "value", "pieces"]
 

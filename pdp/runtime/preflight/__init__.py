@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pdp.config.settings import Settings
-from pdp.core.policy import Bundle
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.gate import GateReport
 from pdp.policy.gate import check as load_gate
 from pdp.runtime.preflight import loading

@@ -19,11 +19,12 @@ from pdp.config.certificates import certificate_files, term
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
 from pdp.core.approvals.directory import Directory
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.registered import Admits
+from pdp.core.call.term import Term
 from pdp.core.errors import Fault
-from pdp.core.policy import Bundle
-from pdp.core.registered import Admits
-from pdp.core.term import Term
+from pdp.core.outcome.policy import Bundle
+from pdp.core.ports import Pack
 from pdp.identity.component import issuer_keys
 from pdp.identity.sources import DenyList
 from pdp.judge.options import key_text
@@ -32,7 +33,6 @@ from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate import ERROR, GateReport, RuleNames
 from pdp.policy.opa.boot import check as check_opa
 from pdp.policy.source import unreleased
-from pdp.ports import Pack
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
 from pdp.registry.release import SignedReleases

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pdp.authoring import registry_names
 from pdp.config.settings import Settings
 from pdp.core.approvals.directory import Directory
+from pdp.core.call.names import did_you_mean, slip
+from pdp.core.call.request import ANY_TENANT, Role
+from pdp.core.call.term import Term
 from pdp.core.check import NS
-from pdp.core.names import did_you_mean, slip
-from pdp.core.record_search import OF_NONE
-from pdp.core.request import ANY_TENANT, Role
-from pdp.core.term import Term
+from pdp.core.ports import Pack, RegistryView
+from pdp.core.record.search import OF_NONE
 from pdp.identity.options import LIFETIME_SECONDS
-from pdp.ports import Pack, RegistryView
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
 from pdp.sessions.options import RedisAddress
 from pdp.store.options import PostgresAddress

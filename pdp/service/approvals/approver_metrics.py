@@ -12,7 +12,7 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Approval, Vote
 from pdp.core.approvals.states import Event, State
 from pdp.core.check import NS
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports.telemetry import SILENT, Telemetry
 
 MAX_LOOKS = 10_000
 MAX_GROUPS = 200  # of the label; policy names the groups, so there are few

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pdp.core.approvals.grants import Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.check import NS
-from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports import Clock, Directories, Passkeys, Store, Subjects
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.canaries import Canaries
 from pdp.service.approvals.changes import Changes, Watchers

@@ -15,11 +15,11 @@ from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import State
 from pdp.core.approvals.steps import Open
-from pdp.core.digest import canonical, keyed_index, sha256_hex
+from pdp.core.bytes.digest import canonical, keyed_index, sha256_hex
+from pdp.core.bytes.strict_json import parse, parse_object
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.stored import RecordRef
-from pdp.core.strict_json import parse, parse_object
-from pdp.ports import Clock, Store
+from pdp.core.ports import Clock, Store
+from pdp.core.record.stored import RecordRef
 from pdp.service.approvals.requests import short_code
 from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN

@@ -19,7 +19,7 @@ from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import Fault, OutOfRange, Overloaded
-from pdp.ports import Answers, Clock
+from pdp.core.ports import Answers, Clock
 from pdp.service.approvals.visibility import ApprovalFilter, Visibilities
 
 log = logging.getLogger("pdp.people")

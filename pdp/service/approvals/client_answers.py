@@ -11,16 +11,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pdp.core.answer import open_requirement
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Cast
+from pdp.core.call.request import ClientAnswer
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.request import ClientAnswer
-from pdp.core.stored import Commit
-from pdp.ports import Directories, Store
+from pdp.core.outcome.answer import open_requirement
+from pdp.core.ports import Directories, Store
+from pdp.core.record.stored import Commit
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.visibility import CLIENT, Visibilities
 from pdp.service.approvals.votes import BallotInput, Votes

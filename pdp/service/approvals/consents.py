@@ -16,11 +16,11 @@ from pdp.core.approvals.rows import Account, Approval, Consent
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Agree, EndConsent
 from pdp.core.approvals.view import ApprovalView, ArgumentRow, argument_rows
+from pdp.core.bytes.digest import Json, keyed_index, sha256_hex
 from pdp.core.check import NS
-from pdp.core.digest import Json, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.core.stored import Commit, RecordRef
-from pdp.ports import Answers, Clock
+from pdp.core.ports import Answers, Clock
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import Visibilities, Visibility, as_of
 from pdp.service.approvals.votes import BallotInput, Votes

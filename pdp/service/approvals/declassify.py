@@ -19,11 +19,11 @@ from pdp.core.approvals.queries import ApprovalQuery
 from pdp.core.approvals.rows import Account, Approval, Call
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
 from pdp.core.approvals.vote import Cast
+from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
 from pdp.core.check import NS
-from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.core.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
-from pdp.core.stored import Commit, LabelRow, RecordRef
+from pdp.core.record.stored import Commit, LabelRow, RecordRef
 from pdp.service.approvals.operator_requests import OperatorMatter, OperatorRequests
 from pdp.service.approvals.retry import retry_on_conflict
 

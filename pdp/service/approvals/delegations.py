@@ -9,10 +9,10 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.quorum import deputised
 from pdp.core.approvals.rows import Delegation
 from pdp.core.approvals.steps import Delegate, EndDelegation
-from pdp.core.digest import keyed_index
+from pdp.core.bytes.digest import keyed_index
 from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from pdp.core.stored import RecordRef
-from pdp.ports import Answers, Clock, Directories
+from pdp.core.ports import Answers, Clock, Directories
+from pdp.core.record.stored import RecordRef
 from pdp.service.approvals.votes import NUL
 from pdp.service.commit import Recorder
 

@@ -18,12 +18,12 @@ from pdp.core.approvals.quorum import binds_of, tally, wanted_by
 from pdp.core.approvals.redeem import evidence_state
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Approval, Call, Consent, Grant, Vote
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.sessions import narrowed
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical
-from pdp.core.evidence import answer
-from pdp.core.sessions import narrowed
-from pdp.core.stored import StoredCall
-from pdp.ports import Directories, EvidenceSource, Store
+from pdp.core.outcome.evidence import answer
+from pdp.core.ports import Directories, EvidenceSource, Store
+from pdp.core.record.stored import StoredCall
 from pdp.service.approvals.persons import Revoked, never
 
 GIVEN = ("met", "refused")  # everything else is no answer

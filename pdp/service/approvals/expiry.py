@@ -15,10 +15,10 @@ from pdp.core.approvals.quorum import last_votes
 from pdp.core.approvals.rows import Account, Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, Move
+from pdp.core.call.switches import Switches
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.switches import Switches
-from pdp.ports import Store
+from pdp.core.ports import Store
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.evidence import Counting, votes_for
 from pdp.service.commit import Recorder

@@ -12,8 +12,8 @@ from pdp.core.approvals.rows import Account, Grant
 from pdp.core.approvals.states import GrantState
 from pdp.core.approvals.steps import EndGrant
 from pdp.core.errors import Forbidden, NotFound, Outdated
-from pdp.core.stored import RecordRef
-from pdp.ports import Answers, Clock
+from pdp.core.ports import Answers, Clock
+from pdp.core.record.stored import RecordRef
 from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
 from pdp.service.approvals.visibility import Visibilities, Visibility
 from pdp.service.commit import Recorder

@@ -18,11 +18,11 @@ from pdp.core.approvals.rows import Approval, Call, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open
 from pdp.core.approvals.vote import Cast
+from pdp.core.bytes.digest import Json, canonical, keyed_index, lasting_index, sha256_hex
 from pdp.core.check import NS
-from pdp.core.digest import Json, canonical, keyed_index, lasting_index, sha256_hex
 from pdp.core.errors import Forbidden, Outdated
-from pdp.core.stored import Commit, RecordRef
-from pdp.ports import Clock, Directories, Store
+from pdp.core.ports import Clock, Directories, Store
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.service.approvals.canaries import OPERATE
 from pdp.service.approvals.requests import short_code
 from pdp.service.approvals.retry import IdempotentCommits, RequestKey

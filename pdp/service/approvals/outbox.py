@@ -18,8 +18,8 @@ from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.rows import Approval, Delegation, Notice
 from pdp.core.approvals.steps import Mark
 from pdp.core.errors import Conflict, Fault
-from pdp.ports import Channel, Clock, Directories, Entropy, Store
-from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.core.ports import Channel, Clock, Directories, Entropy, Store
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.service.commit import Recorder
 
 log = logging.getLogger("pdp.notices")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Account
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Caller, Credential
 from pdp.core.errors import Forbidden, Unauthenticated
-from pdp.core.facts import Identity
-from pdp.core.request import Caller, Credential
-from pdp.core.security_events import Revocable
-from pdp.ports import Clock, Directories, Subjects
+from pdp.core.ports import Clock, Directories, Subjects
+from pdp.core.record.security_events import Revocable
 
 Revoked = Callable[[str, Revocable, int], bool]  # tenant, and now
 _NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it

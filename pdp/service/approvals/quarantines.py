@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pdp.core import events
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery
 from pdp.core.approvals.rows import Account, Approval, Call
 from pdp.core.approvals.vote import Cast
+from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.core.call.switches import QUARANTINE
 from pdp.core.check import NS
-from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import NotFound, Outdated
-from pdp.core.stored import Commit, RecordRef, SwitchRow
-from pdp.core.switches import QUARANTINE
+from pdp.core.record import events
+from pdp.core.record.stored import Commit, RecordRef, SwitchRow
 from pdp.service.approvals.operator_requests import OperatorMatter, OperatorRequests
 from pdp.service.approvals.retry import retry_on_conflict
 from pdp.service.quarantine import PATH

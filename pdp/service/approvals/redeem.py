@@ -15,9 +15,9 @@ from pdp.core.approvals.records import Spent
 from pdp.core.approvals.rows import Answered, Approval, Consent, Grant
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Expect, Move, Step, TakeAnswer, Use, UseConsent
-from pdp.core.record import RANDOM_BYTES, Stamp, uuid7
-from pdp.core.stored import Commit
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
+from pdp.core.record.encoding import RANDOM_BYTES, Stamp, uuid7
+from pdp.core.record.stored import Commit
 from pdp.service.commit import Recorder
 
 

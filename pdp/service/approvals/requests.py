@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import binding, records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import (
@@ -34,14 +33,15 @@ from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.turned_down import USUAL, Backoff
 from pdp.core.approvals.view import effects
+from pdp.core.bytes.digest import canonical, digest, keyed_index
 from pdp.core.check import NS
-from pdp.core.credentials import SECRET_KINDS
-from pdp.core.digest import canonical, digest, keyed_index
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Outcome, denied
-from pdp.core.record import RANDOM_BYTES, uuid7
-from pdp.core.stored import CallKeys, Commit, StoredCall
-from pdp.ports import Entropy, ResumeTokens
+from pdp.core.outcome.answer import OpenRequirement, PolicyRef, open_requirement
+from pdp.core.ports import Entropy, ResumeTokens
+from pdp.core.record.encoding import RANDOM_BYTES, uuid7
+from pdp.core.record.stored import CallKeys, Commit, StoredCall
+from pdp.core.text.credentials import SECRET_KINDS
 from pdp.service.approvals.evidence import GIVEN, Counting
 from pdp.service.commit import Recorder
 from pdp.service.facts import SALT_BYTES

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pdp.core.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import OPEN, State
+from pdp.core.call.sessions import since
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Effect, Outcome, denied, observable
-from pdp.core.record import RecordTooLargeError
-from pdp.core.sessions import since
-from pdp.ports import ResumeTokens, Store
+from pdp.core.outcome.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
+from pdp.core.ports import ResumeTokens, Store
+from pdp.core.record.encoding import RecordTooLargeError
 from pdp.service.approvals.client_answers import ClientAnswers
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Opening

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pdp.core.approvals.directory import Person
-from pdp.core.digest import Json, canonical, keyed_index
+from pdp.core.bytes.digest import Json, canonical, keyed_index
 from pdp.core.errors import Conflict, InvalidRequest
-from pdp.core.stored import Commit, RecordRef, ReplyRow
-from pdp.ports import Store
+from pdp.core.ports import Store
+from pdp.core.record.stored import Commit, RecordRef, ReplyRow
 from pdp.service.commit import Recorder
 
 TRIES = 5

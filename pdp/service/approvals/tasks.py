@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
+from pdp.core.call.request import Caller
 from pdp.core.errors import NotFound
-from pdp.core.request import Caller
-from pdp.ports import Clock, Store
+from pdp.core.ports import Clock, Store
 from pdp.service.admission import require_server
 from pdp.service.approvals.visibility import as_of
 

@@ -19,7 +19,7 @@ from pdp.core.approvals.steps import See
 from pdp.core.approvals.turned_down import NEVER, Earlier
 from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view, with_also
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
-from pdp.ports import Answers, Clock
+from pdp.core.ports import Answers, Clock
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.evidence import Counting
 from pdp.service.commit import Recorder

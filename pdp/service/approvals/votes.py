@@ -15,10 +15,10 @@ from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.steps import EndGrant, Issue, Sign
 from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
-from pdp.core.digest import Json, canonical, sha256_hex
+from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
-from pdp.core.stored import Commit, RecordRef
-from pdp.ports import Answers, Clock, Passkeys
+from pdp.core.ports import Answers, Clock, Passkeys
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.declassify import Declassifications
 from pdp.service.approvals.quarantines import QuarantineLifts

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from pdp.core.answer import OpenRequirement, open_requirement
 from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account, Answered, Approval
 from pdp.core.approvals.states import State
+from pdp.core.call.request import Caller, Credential
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
-from pdp.core.request import Caller, Credential
-from pdp.ports import Clock, ResumeTokens, Store
+from pdp.core.outcome.answer import OpenRequirement, open_requirement
+from pdp.core.ports import Clock, ResumeTokens, Store
 from pdp.service.admission import require_server
 from pdp.service.approvals.changes import Changes
 from pdp.service.facts import FactBuilder

@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from pdp.core.digest import Json, canonical, keyed_index
+from pdp.core.bytes.digest import Json, canonical, keyed_index
+from pdp.core.call.methods import PINNED_KINDS, label_of
+from pdp.core.call.names import did_you_mean
+from pdp.core.call.request import ANY_TENANT, Caller, Role
+from pdp.core.call.switches import QUARANTINE, SCOPES, ended
 from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.core.methods import PINNED_KINDS, label_of
-from pdp.core.names import did_you_mean
-from pdp.core.request import ANY_TENANT, Caller, Role
-from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
-from pdp.core.switches import QUARANTINE, SCOPES, ended
-from pdp.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
+from pdp.core.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
+from pdp.core.record.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.service.commit import Recorder
 from pdp.service.fleet import Difference
 from pdp.service.operations.reload import Failure, ReleaseStatus, Reloads

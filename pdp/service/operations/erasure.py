@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pdp.core import events
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import canonical, commitment, keyed_index
+from pdp.core.bytes.digest import canonical, commitment, keyed_index
+from pdp.core.call.request import ANY_TENANT, Caller
+from pdp.core.call.switches import ended
 from pdp.core.errors import InvalidRequest
-from pdp.core.record_search import PSEUDONYM
-from pdp.core.request import ANY_TENANT, Caller
-from pdp.core.stored import Commit, PersonRow, RecordRef, ValueRow
-from pdp.core.switches import ended
-from pdp.ports import Clock, Store
+from pdp.core.ports import Clock, Store
+from pdp.core.record import events
+from pdp.core.record.search import PSEUDONYM
+from pdp.core.record.stored import Commit, PersonRow, RecordRef, ValueRow
 from pdp.service.commit import Recorder
 
 NOBODY = "(erased)"  # in place of the id of somebody whom no record names

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pdp.core import events
 from pdp.core.approvals.steps import Advance
 from pdp.core.errors import Conflict
-from pdp.core.stored import Cosigning
-from pdp.ports import Clock, SignedLog, Store
+from pdp.core.ports import Clock, SignedLog, Store
+from pdp.core.record import events
+from pdp.core.record.stored import Cosigning
 from pdp.service.commit import Recorder
 
 MARK = "witnesses"  # how many of these records there are

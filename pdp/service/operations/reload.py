@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from pdp.core import events
 from pdp.core.approvals import records
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.registered import RegistryChange, ReleaseChange
 from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
-from pdp.core.registered import RegistryChange, ReleaseChange
-from pdp.core.stored import RecordRef
-from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Releases, RenewedSecret, Subjects
+from pdp.core.ports import Clock, DirectorySource, PolicySource, Registry, Releases, RenewedSecret, Subjects
+from pdp.core.record import events
+from pdp.core.record.stored import RecordRef
 from pdp.service.commit import Recorder
 from pdp.service.state import ServiceState
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pdp.core import events
-from pdp.core.digest import Json, canonical, commitment
-from pdp.core.stored import Artefact, RecordRef, ValueRow
-from pdp.ports import Clock, Store
+from pdp.core.bytes.digest import Json, canonical, commitment
+from pdp.core.ports import Clock, Store
+from pdp.core.record import events
+from pdp.core.record.stored import Artefact, RecordRef, ValueRow
 from pdp.service.commit import Recorder
 
 _SETTINGS = ("settings", "")  # what is in force

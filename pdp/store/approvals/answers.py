@@ -43,7 +43,7 @@ from pdp.core.approvals.rows import (
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
 from pdp.core.errors import Unavailable
-from pdp.core.stored import CallKeys, LabelRow, StoredCall
+from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import asked_since, from_row, open_for, questions, waiting_like

@@ -19,8 +19,8 @@ from pdp.core.approvals.requirement import read
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.evidence import named
-from pdp.core.stored import LabelRow
+from pdp.core.outcome.evidence import named
+from pdp.core.record.stored import LabelRow
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import asked_since, open_for, questions, to_row, waiting_like
 from pdp.store.budgets import settle

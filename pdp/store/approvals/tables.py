@@ -14,7 +14,7 @@ from sqlalchemy import text as words
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.approvals.states import GrantState, State
-from pdp.core.record import RANDOM_BYTES, uuid7
+from pdp.core.record.encoding import RANDOM_BYTES, uuid7
 from pdp.store.columns import Accounts, Flag, Integer, OneOf, Texts, account, data, key, number, prose, text
 from pdp.store.tables import metadata
 

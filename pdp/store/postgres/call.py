@@ -12,7 +12,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from pdp.core.approvals.rows import Answered, Approval, Delegation, Seen, Vote
-from pdp.core.stored import CallKeys, StoredCall
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
 from pdp.store.approvals.tables import from_row

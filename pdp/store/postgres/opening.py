@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, true
 
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import said
 from pdp.store.migrations import VERSION, upgrade

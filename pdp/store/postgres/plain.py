@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy.dialects import postgresql
 
-from pdp.core.sessions import together
-from pdp.core.stored import CallRow, Commit, SessionRow
+from pdp.core.call.sessions import together
+from pdp.core.record.stored import CallRow, Commit, SessionRow
 from pdp.store.rows import (
     CALLS,
     OLD,

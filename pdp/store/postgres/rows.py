@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, delete, update
 from typing_extensions import override
 
-from pdp.core.digest import leaf_hash
-from pdp.core.stored import Commit, RecordRef, RefusalCount
+from pdp.core.bytes.digest import leaf_hash
+from pdp.core.record.stored import Commit, RecordRef, RefusalCount
 from pdp.store.postgres.opening import others
 from pdp.store.postgres.plain import is_plain, statement_arguments
 from pdp.store.postgres.transactions import PostgresTransactions, Written, lock

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.stored import CallKeys, StoredCall
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from typing_extensions import override
 
-from pdp.core.stored import Commit, RefusalCount
+from pdp.core.record.stored import Commit, RefusalCount
 from pdp.store.alchemy import plain_faults
 from pdp.store.rows import Head, Rows
 from pdp.store.shared import Last, LogWentBack

@@ -19,8 +19,8 @@ from sqlalchemy import Connection
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.stored import CallKeys, StoredCall
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import STATEMENTS, arguments, stored_call

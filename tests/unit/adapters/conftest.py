@@ -22,14 +22,14 @@ from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import validate
 from pdp.content import ArgumentContent
-from pdp.core.answer import Terms
+from pdp.core.call.facts import AgentFact, AgentRegistration, Identity, ServerFact, SubjectFact, TargetFact
+from pdp.core.call.registered import PinnedTool, RegistryPins
+from pdp.core.call.request import Bearer, Caller, Role
+from pdp.core.call.shares import DEFAULTS
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
-from pdp.core.facts import AgentFact, AgentRegistration, Identity, ServerFact, SubjectFact, TargetFact
-from pdp.core.registered import PinnedTool, RegistryPins
-from pdp.core.request import Bearer, Caller, Role
-from pdp.core.shares import DEFAULTS
-from pdp.ports import LoadedPolicy, Pack
+from pdp.core.outcome.answer import Terms
+from pdp.core.ports import LoadedPolicy, Pack
 from pdp.runtime.approvals import wire_approvals
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch

@@ -9,9 +9,9 @@ import pytest
 
 from pdp.adapters.authzen import access_questions as questions
 from pdp.adapters.authzen.options import AuthzenOptions
+from pdp.core.call.methods import operation_of
+from pdp.core.call.request import Ask, AssertedClaims, Caller, GenericTarget, MayAssert, NoCredential
 from pdp.core.errors import InvalidRequest
-from pdp.core.methods import operation_of
-from pdp.core.request import Ask, AssertedClaims, Caller, GenericTarget, MayAssert, NoCredential
 
 USERS = "https://id.example"
 _CLOSED = {"type": "object", "additionalProperties": False}

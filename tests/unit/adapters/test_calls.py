@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.adapters.grpc.codec import admin
+from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
-from pdp.core.request import Caller, Role
 from pdp.service.fleet import Difference
 from pdp.service.operations.admin import ServiceStatus
 from pdp.service.operations.reload import Failure, Reloaded

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pdp.adapters.grpc.codec import admin, fields
+from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest, Unsupported
-from pdp.core.stored import RecordRef, SwitchRow
-from pdp.core.switches import QUARANTINE, SCOPES
+from pdp.core.record.stored import RecordRef, SwitchRow
 from pdp.service.operations.admin import SwitchResult
 from pdp.v1 import admin_pb2 as a
 

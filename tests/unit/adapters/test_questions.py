@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from support.for_each import for_each
 
 from pdp.adapters.grpc.codec import decisions, fields
-from pdp.core.errors import InvalidRequest
-from pdp.core.request import (
+from pdp.core.call.request import (
     AssertedClaims,
     Bearer,
     ClientAnswer,
@@ -20,6 +19,7 @@ from pdp.core.request import (
     SessionAsk,
     ToolTarget,
 )
+from pdp.core.errors import InvalidRequest
 from pdp.v1 import decision_pb2 as d
 from pdp.v1 import types_pb2 as t
 

@@ -14,7 +14,7 @@ import pytest
 from support.for_each import for_each
 
 from pdp.audit import export
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 
 ROOT = Path(__file__).parents[3]
 VECTORS: dict[str, str] = json.loads((ROOT / "tests/vectors/record.json").read_text())

@@ -17,14 +17,9 @@ from support.for_each import for_each
 from support.pseudonyms import person
 
 from pdp.audit.check import check
-from pdp.core import events, record
 from pdp.core.approvals.rows import Account, Answered
-from pdp.core.check import OK, failed, missing
-from pdp.core.digest import canonical, digest
-from pdp.core.elements import SaidElement
-from pdp.core.errors import Fault, InvalidRequest
-from pdp.core.evidence import Verdict, answer, judged
-from pdp.core.facts import (
+from pdp.core.bytes.digest import canonical, digest
+from pdp.core.call.facts import (
     Actor,
     AgentFact,
     ArgumentsFact,
@@ -39,12 +34,18 @@ from pdp.core.facts import (
     SubjectFact,
     TargetFact,
 )
+from pdp.core.call.registered import ReleaseChange
+from pdp.core.check import OK, failed, missing
+from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.judge import records as judge_records
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
-from pdp.core.record import uuid7
-from pdp.core.registered import ReleaseChange
-from pdp.core.security_events import Signal, Stream, TokenMark
+from pdp.core.outcome.elements import SaidElement
+from pdp.core.outcome.evidence import Verdict, answer, judged
+from pdp.core.record import encoding as record
+from pdp.core.record import events
+from pdp.core.record.encoding import uuid7
+from pdp.core.record.security_events import Signal, Stream, TokenMark
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789

@@ -19,8 +19,8 @@ from pdp.checklist.assessment import read_document, stale
 from pdp.checklist.checks import CheckStatus
 from pdp.checklist.items import AGENTIC, ITEMS, PHASES, SOURCES
 from pdp.cli.main import cli
-from pdp.core.codes import CONTROLS
 from pdp.core.errors import ConfigurationFault
+from pdp.core.outcome.codes import CONTROLS
 
 # what a system in order still has to show: nothing in it says how servers run, or what agents say to one another
 NOT_SHOWN = {

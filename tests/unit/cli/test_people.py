@@ -24,7 +24,7 @@ from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN
 from pdp.cli.commands import Duration
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
-from pdp.core.approvals.text_safety import hidden
+from pdp.core.text.safety import hidden
 from pdp.service.approvals.declassify import DECLASSIFICATION
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pdp.cli.config import config
 from pdp.config import settings
 from pdp.config.settings import RETIRED, Settings
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10

@@ -18,10 +18,10 @@ from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.facts import RISKS
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
-from pdp.core.facts import RISKS
 from pdp.service.approvals.declassify import DECLASSIFICATION, TOOL
 from pdp.service.approvals.operator_requests import OperatorTerms
 

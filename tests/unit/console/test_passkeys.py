@@ -17,7 +17,7 @@ from support.console_client import APPROVAL, BASE, BOB, DIRECTORY, ConsoleClient
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.passkeys import ConsolePasskeys, text
 from pdp.core.approvals.directory import Passkey, Person
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import InvalidRequest
 from pdp.service.approvals.votes import challenge
 

@@ -20,7 +20,7 @@ from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.visit import ConsoleServices
 from pdp.audit.receipt import text, verify
 from pdp.authoring.sandbox import ALICE, TENANT
-from pdp.core.stored import Commit
+from pdp.core.record.stored import Commit
 
 ISSUER = "urn:pdp:development"
 ACCOUNTS = [

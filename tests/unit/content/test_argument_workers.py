@@ -18,8 +18,8 @@ from pdp.content import ArgumentContent
 from pdp.content.argument_workers import INLINE, INLINE_FOR, ArgumentWorkers, longest_inline
 from pdp.content.guards.codes import CODES
 from pdp.content.options import ContentOptions
-from pdp.core.credentials import OwnToken
-from pdp.core.registered import Interpreter, PinnedTool
+from pdp.core.call.registered import Interpreter, PinnedTool
+from pdp.core.text.credentials import OwnToken
 
 LONG = 600.0  # seconds that never pass
 OWN = (OwnToken("subject", "s3cret-of-alice"),)

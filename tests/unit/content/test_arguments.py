@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.content import ArgumentContent, ContentOptions, arguments
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.facts import ArgumentsFact
+from pdp.core.call.registered import PinnedTool
 from pdp.core.check import Check
-from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ArgumentsFact
-from pdp.core.registered import PinnedTool
 
 SECRET = "hunter2"
 

@@ -7,8 +7,8 @@ import pytest
 
 from pdp.content import ArgumentContent
 from pdp.content.visits import ENDLESS, Visits
-from pdp.core.facts import ArgumentsFact
-from pdp.core.registered import PinnedTool
+from pdp.core.call.facts import ArgumentsFact
+from pdp.core.call.registered import PinnedTool
 
 
 def branch(*required: str) -> dict[str, Any]:

@@ -17,10 +17,10 @@ import pytest
 from support.findings import findings
 
 from pdp.content.results import inspect
-from pdp.core.credentials import LAYERS, OwnToken, credentials, kinds_in
 from pdp.core.judge.redact import redacted_text
-from pdp.core.patterns import PATTERNS
-from pdp.injection.patterns import secrets
+from pdp.core.text.credentials import LAYERS, OwnToken, credentials, kinds_in
+from pdp.core.text.injection.patterns import secrets
+from pdp.core.text.patterns import PATTERNS
 
 CORPUS = json.loads((Path(__file__).parents[2] / "corpora" / "credentials.json").read_text())
 ALPHABETS = {

@@ -13,8 +13,8 @@ from support.findings import findings
 from support.for_each import for_each
 
 from pdp.content.arguments import MAX_PER_KIND
-from pdp.core.credentials import credentials
-from pdp.core.patterns import hidden_in
+from pdp.core.text.credentials import credentials
+from pdp.core.text.patterns import hidden_in
 
 ALNUM = string.ascii_letters + string.digits
 

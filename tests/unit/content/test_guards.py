@@ -14,7 +14,7 @@ from pdp.content.arguments import ArgumentContent
 from pdp.content.guards import run
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.content.guards.run import MAX_PLACES, MAX_TEXTS, MAX_TOTAL, MAX_WORDS, codes, guarded
-from pdp.core.registered import Interpreter, PinnedTool
+from pdp.core.call.registered import Interpreter, PinnedTool
 from pdp.registry.manifest import InterpreterKind
 
 ROOT = Path(__file__).resolve().parents[3]

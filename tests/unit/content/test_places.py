@@ -15,7 +15,7 @@ import pytest
 from support.for_each import for_each
 
 from pdp.content.results import inspect
-from pdp.core.inspection import Inspection, redactions
+from pdp.core.record.inspection import Inspection, redactions
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "results.md").read_text()
 HIDDEN = {

@@ -10,8 +10,8 @@ from support.for_each import for_each
 
 from pdp.adapters.grpc.codec.results import result_ask
 from pdp.content.results import _TEXT_WINDOW, inspect
-from pdp.core.credentials import WINDOW
 from pdp.core.errors import Overloaded
+from pdp.core.text.credentials import WINDOW
 from pdp.service.inspect import HeldBytes
 from pdp.v1 import decision_pb2
 

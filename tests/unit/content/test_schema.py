@@ -1,4 +1,4 @@
-"""Open or closed, and which properties are undeclared: `pdp.core.schema` against validators."""
+"""Open or closed, and which properties are undeclared: `pdp.core.bytes.schema` against validators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.for_each import for_each
 
 from pdp.content import arguments
 from pdp.content.arguments import harmless, pointer
-from pdp.core.schema import declared_names, is_open, undeclared
+from pdp.core.bytes.schema import declared_names, is_open, undeclared
 
 STR = {"type": "string"}
 

@@ -9,7 +9,7 @@ from support.for_each import for_each
 
 from pdp.content import ArgumentContent
 from pdp.content.steering import steered
-from pdp.core.registered import Interpreter, PinnedTool
+from pdp.core.call.registered import Interpreter, PinnedTool
 
 PATHS = {
     "agent": (

@@ -7,8 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from pdp.core.check import OK
-from pdp.core.facts import (
+from pdp.core.call.facts import (
     Actor,
     AgentFact,
     Annotations,
@@ -25,6 +24,7 @@ from pdp.core.facts import (
     TargetFact,
     Waiver,
 )
+from pdp.core.check import OK
 
 AT = 1_782_907_200_123_456_789  # Wednesday, 2026-07-01, 12:00 UTC
 _SCHEMA = json.loads((Path(__file__).parents[3] / "rego" / "schemas" / "input.json").read_text())

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pdp.core.answer import SAFE_MESSAGES, Answer, OpenRequirement, PolicyRef, open_requirement
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.outcome import Effect, Reason
+from pdp.core.outcome.answer import SAFE_MESSAGES, Answer, OpenRequirement, PolicyRef, open_requirement
 
 ELEMENT = {
     "kind": "approval",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.core.budgets import (
+from pdp.core.call.budgets import (
     MOST,
     Budget,
     BudgetReservation,

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.core import changes as found_in
-from pdp.core.changes import MAX_SETS, SearchResult, Step, apply, search
 from pdp.core.outcome import Effect, Outcome, Reason, denied
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome import changes as found_in
+from pdp.core.outcome.changes import MAX_SETS, SearchResult, Step, apply, search
+from pdp.core.outcome.policy import Bundle, Module
 
 MOST = 601
 NOW = 1_800_000_000_000_000_000

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pdp.core import codes
-from pdp.core.codes import CONTROLS, SERVICE_CODES, UNSERVED, control_of, is_service_code
-from pdp.core.outcome import denied
+from pdp.core.outcome import codes, denied
+from pdp.core.outcome.codes import CONTROLS, SERVICE_CODES, UNSERVED, control_of, is_service_code
 
 ROOT = Path(__file__).parents[3]
 # what makes a reason of a denial; `Unavailable` while an answer is gathered becomes one

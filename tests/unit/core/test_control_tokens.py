@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.control_tokens import control_tokens, spelled_out
 from pdp.core.judge.render import shown
+from pdp.core.text.control_tokens import control_tokens, spelled_out
 
-# by family, as the templates of their makers write them (sources: `pdp.core.control_tokens`)
+# by family, as the templates of their makers write them (sources: `pdp.core.text.control_tokens`)
 PUBLISHED = {
     "chatml": "<|im_start|> <|im_end|> <|im_sep|> <|endoftext|>",
     "llama 2": "<<SYS>> <</SYS>> [INST] [/INST]",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.digest import (
+from pdp.core.bytes.digest import (
     canonical,
     chained,
     commitment,

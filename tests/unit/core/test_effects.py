@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdp.core.effects import MAX_OBJECT, PermittedEffect, comparable, permitted
+from pdp.core.call.effects import MAX_OBJECT, PermittedEffect, comparable, permitted
 
 HOSTS = {  # pattern: within it, and not
     "api.example.org": (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.elements import KINDS, SEPARATOR, SaidElement, elements_of
+from pdp.core.outcome.elements import KINDS, SEPARATOR, SaidElement, elements_of
 
 KEYS = {"tool:t"}
 ALLOW = {"target": "tool:t", "code": "a.t"}

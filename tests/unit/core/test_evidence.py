@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.evidence import Verdict, answer, judged
+from pdp.core.outcome.evidence import Verdict, answer, judged
 
 REQUIREMENT = {"kind": "approval", "id": "a", "pack": "acme", "seats": [{"group_id": "g", "n": 2}]}
 

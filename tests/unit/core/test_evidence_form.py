@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.evidence import Verdict, answer, judged, well_formed
+from pdp.core.outcome.evidence import Verdict, answer, judged, well_formed
 
 PEOPLE = {"kind": "approval", "id": "r", "code": "r", "stage": 1, "ttl_seconds": 60}
 JUDGE = {**PEOPLE, "kind": "judge"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core import explain
-from pdp.core.explain import FiredRule
+from pdp.core.outcome import explain
+from pdp.core.outcome.explain import FiredRule
 from pdp.policy.bundle import shipped_rego
 
 SCHEMA = json.loads((shipped_rego() / "schemas/input.json").read_text())

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.check import OK, WORST_COUNT, Check, failed, missing
-from pdp.core.facts import (
+from pdp.core.call.facts import (
     RISKS,
     WORST_LABELS,
     Actor,
@@ -24,6 +23,7 @@ from pdp.core.facts import (
     document,
     time_fact,
 )
+from pdp.core.check import OK, WORST_COUNT, Check, failed, missing
 
 BAD = failed("x.bad", "It is bad. Make it good.")
 

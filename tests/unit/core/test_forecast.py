@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pdp.core.check import NS
-from pdp.core.forecast import (
+from pdp.core.outcome.forecast import (
     DAY_NS,
     ENOUGH,
     SUBJECT,

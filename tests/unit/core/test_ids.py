@@ -7,7 +7,7 @@ import pytest
 from support.for_each import for_each
 
 from pdp.core.errors import Fault
-from pdp.core.record import RANDOM_BYTES, uuid7
+from pdp.core.record.encoding import RANDOM_BYTES, uuid7
 
 ONES = b"\xff" * RANDOM_BYTES
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core.first_seen import Named, carried_out, folder, named, reached
-from pdp.core.registered import Interpreter
+from pdp.core.call.registered import Interpreter
+from pdp.core.record.first_seen import Named, carried_out, folder, named, reached
 
 # what a tool is given, at a place without a declared kind or with one, and the hosts and folders in it
 PLACES: list[tuple[str, str, list[str], list[str]]] = [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.origins import (
+from pdp.core.call.origins import (
     EMPTY,
     EXTERNAL,
     MAX_ATOMS,
@@ -31,7 +31,7 @@ from pdp.core.origins import (
     origin_of,
     origins_of,
 )
-from pdp.core.task import of_task
+from pdp.core.call.task import of_task
 
 TASK_TEXT = (
     "Am I free at 12:00 on 2024-05-19? If so, pay $1,000.50 to (dora@x.example), for 'Le Marais Boutique', "

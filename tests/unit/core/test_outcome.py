@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.core.elements import EngineQuery
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, conclude, denied, read
+from pdp.core.outcome.elements import EngineQuery
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60, "pack": "acme"}
 REASON = {"code": "acme.role", "message": "m", "rule": "packs.acme.allow", "control": ""}

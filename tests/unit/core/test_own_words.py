@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from support.for_each import for_each
 
-from pdp.core.own_words import own_words
-from pdp.core.task import of_task
+from pdp.core.call.task import of_task
+from pdp.core.text.own_words import own_words
 
 DORA, EVE = "dora@x.example", "eve@x.example"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core.digest import canonical, sha256_hex
-from pdp.core.policy import Bundle, Module
+from pdp.core.bytes.digest import canonical, sha256_hex
+from pdp.core.outcome.policy import Bundle, Module
 
 ONE = Module("pdp/a.rego", "package pdp", shipped=True)
 TWO = Module("packs/acme/acme.rego", "package packs.acme")

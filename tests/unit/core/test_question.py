@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.call.facts import Asserted, Downstream, TargetFact, document
 from pdp.core.check import OK, failed
-from pdp.core.digest import sha256_hex
-from pdp.core.elements import ASSERTED, COMPOSED, FACTS, EngineQuery, excerpts_of, parts
 from pdp.core.errors import EngineFault
-from pdp.core.facts import Asserted, Downstream, TargetFact, document
 from pdp.core.outcome import EXCHANGE, Effect, Reason, conclude, question
+from pdp.core.outcome.elements import ASSERTED, COMPOSED, FACTS, EngineQuery, excerpts_of, parts
 from pdp.policy.query_rules import RULE
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.request import (
+from pdp.core.call.request import (
     Ask,
     AssertedClaims,
     Bearer,

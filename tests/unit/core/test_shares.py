@@ -8,8 +8,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pdp.core.call.shares import DEFAULTS, SWEPT, Dimension, FairShare, Holder, Rates, SlotCounts
 from pdp.core.check import NS
-from pdp.core.shares import DEFAULTS, SWEPT, Dimension, FairShare, Holder, Rates, SlotCounts
 
 SHARES = {
     Dimension.TENANT: FairShare(15 / 16, 8, 12),

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
+from pdp.core.bytes.strict_json import MAX_DEPTH, parse, parse_object
 from pdp.core.errors import InvalidRequest
-from pdp.core.strict_json import MAX_DEPTH, parse, parse_object
 
 
 def refusal(raw: Any, **limits: Any) -> Any:

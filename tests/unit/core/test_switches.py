@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.switches import SCOPES, Switch, Switches
+from pdp.core.call.switches import SCOPES, Switch, Switches
 
 NAMES = {"tenant": "acme", "server": "git", "agents": frozenset({"assistant", "planner"}), "subject": "ada"}
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.trace_context import MAX_META_BYTES, TraceParent, from_meta, parse, without_context
+from pdp.core.bytes.trace_context import MAX_META_BYTES, TraceParent, from_meta, parse, without_context
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.uri_template import is_template, match, variables
+from pdp.core.bytes.uri_template import is_template, match, variables
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.origins import EXTERNAL, NONE, OWN, TASK, SeenAtoms, of_arguments, of_result, origin_of
-from pdp.core.task import of_task
-from pdp.core.verbatim import Wording
+from pdp.core.call.origins import EXTERNAL, NONE, OWN, TASK, SeenAtoms, of_arguments, of_result, origin_of
+from pdp.core.call.task import of_task
+from pdp.core.text.verbatim import Wording
 
 
 def origins_in(text: str, value: str | Decimal) -> set[str]:

@@ -16,7 +16,7 @@ import pytest
 from pdp.content.guards.codes import CODES
 from pdp.content.guards.run import codes
 from pdp.core.errors import ConfigurationFault
-from pdp.core.patterns import hidden_in
+from pdp.core.text.patterns import hidden_in
 from pdp.doctor.attacks import ATTACKS, HIDDEN_TEXT
 from pdp.doctor.drill import MAX_CASES, UNKNOWN_TOOL, Drill, DrillPlan, load_drill
 from pdp.doctor.planted_server import REWRITTEN, definitions

@@ -17,9 +17,9 @@ import pytest
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import JWKRegistry, Key
 
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Bearer, Caller, Credential, MayAssert, Role
 from pdp.core.check import NS
-from pdp.core.facts import Identity
-from pdp.core.request import Bearer, Caller, Credential, MayAssert, Role
 from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
-from pdp.core.request import Caller, Peer, Role
 from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions
 

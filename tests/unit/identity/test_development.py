@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from pdp.cli.dev import dev
+from pdp.core.call.facts import Identity
+from pdp.core.call.request import Bearer, Caller
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import Identity
-from pdp.core.request import Bearer, Caller
 from pdp.identity import development
 from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.facts import Actor
+from pdp.core.call.facts import Actor
 
 NOW = 1_800_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pdp.core.request import AssertedClaims, Caller, MayAssert
+from pdp.core.call.request import AssertedClaims, Caller, MayAssert
 
 ISSUER = "https://issuer.example"
 quick = settings(

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from support.for_each import for_each
 
-from pdp.core.request import Caller
+from pdp.core.call.request import Caller
 from pdp.identity.options import CallerOptions, IdentityOptions, IssuerOptions
 
 FILE = {"issuer": "https://issuer.example", "tenant": "acme", "jwks_file": "jwks.json"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import JWKRegistry
 
-from pdp.core.request import Caller, Role
+from pdp.core.call.request import Caller, Role
 
 NOW = 1_800_000_000
 

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pdp.core.call.request import Peer
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
-from pdp.core.request import Peer
 
 FILE = Path(__file__).parents[2] / "corpora" / "tokens" / "recipes.json"
 CORPUS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

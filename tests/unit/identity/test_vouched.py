@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.request import AssertedClaims, Caller, MayAssert, Role
+from pdp.core.call.request import AssertedClaims, Caller, MayAssert, Role
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.example"

@@ -11,7 +11,7 @@ from typing import Any
 from support.for_each import for_each
 from support.judge import NONCE, blocks
 
-from pdp.core.facts import Annotations
+from pdp.core.call.facts import Annotations
 from pdp.core.judge.judge_input import EarlierCall, JudgeInput, Rendered, Traits
 from pdp.core.judge.render import render
 from pdp.files import strict_yaml

@@ -6,8 +6,8 @@ import pytest
 from support.judge import READS, matter
 from support.judge_prompts import BASE, CLASSES, SECTION, organisation, shipped, written
 
+from pdp.core.call.facts import Annotations
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import Annotations
 from pdp.core.judge.judge_input import Traits
 from pdp.core.judge.prompt import PromptSet, ToolSelector
 from pdp.core.judge.render import render

@@ -22,8 +22,8 @@ from typing_extensions import override
 from pdp.cli.main import cli
 from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
+from pdp.core.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.judge.client import JudgeClient
-from pdp.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.runtime import background, judge, preflight
 from pdp.runtime.environment import SystemEntropy
 

@@ -8,9 +8,9 @@ from statistics import median
 import pytest
 from support.judge import NONCE
 
+from pdp.core.bytes.digest import Json
+from pdp.core.call.facts import SessionFact, TargetFact
 from pdp.core.check import OK, failed
-from pdp.core.digest import Json
-from pdp.core.facts import SessionFact, TargetFact
 from pdp.core.judge.judge_input import CallContent, JudgeInput
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render, tokens

@@ -13,8 +13,8 @@ import pytest
 from support.judge import rendered
 from support.judge_eval import CASES, REVIEW, few, lines, write
 
+from pdp.core.call.facts import WORST_LABELS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import WORST_LABELS
 from pdp.core.judge.judge_input import Rendered, Traits
 from pdp.judge.protocol import SessionResult
 from pdp.judge_eval.cases import judge_input_of, read_cases

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.core.digest import sha256_hex
-from pdp.core.elements import EngineQuery
-from pdp.core.policy import Bundle, Module
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 

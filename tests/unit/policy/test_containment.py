@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.embedded import engine
 from pdp.policy.embedded.engine import EmbeddedEngine
 
@@ -206,9 +206,9 @@ PARENT = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pdp.core.elements import EngineQuery
-from pdp.core.policy import Bundle, Module
-from pdp.core.digest import sha256_hex
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle, Module
+from pdp.core.bytes.digest import sha256_hex
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 

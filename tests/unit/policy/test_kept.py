@@ -14,11 +14,8 @@ from support.environment import SeededEntropy
 from support.for_each import for_each
 from support.gate import reads_of, with_listed
 
-from pdp.core.check import OK, Check
-from pdp.core.digest import sha256_hex
-from pdp.core.elements import EngineQuery
-from pdp.core.errors import EngineFault
-from pdp.core.facts import (
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.call.facts import (
     AgentFact,
     ArgumentsFact,
     Asserted,
@@ -32,7 +29,10 @@ from pdp.core.facts import (
     Waiver,
     document,
 )
-from pdp.core.policy import EVERYTHING, Bundle, Module, Reads
+from pdp.core.check import OK, Check
+from pdp.core.errors import EngineFault
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import EVERYTHING, Bundle, Module, Reads
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions

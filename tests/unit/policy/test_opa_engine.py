@@ -18,9 +18,9 @@ from support.environment import SeededEntropy
 from support.outside import need
 from support.waiting import until_working
 
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.opa import engine as opa_engine
 from pdp.policy.opa.boot import check
 from pdp.policy.opa.engine import OpaEngine, OpaHost
@@ -391,7 +391,7 @@ async def test_a_binary_that_is_no_opa_is_a_fault(rego: Rego) -> None:
 _ORPHAN = """
 import asyncio, os, sys
 from pathlib import Path
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.opa.engine import OpaHost
 from pdp.policy.opa.options import OpaOptions
 

@@ -25,10 +25,10 @@ from support.environment import SeededEntropy
 from support.for_each import for_each
 from support.outside import need
 
-from pdp.core.digest import sha256_hex
-from pdp.core.elements import EngineQuery
+from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import ConfigurationFault, EngineFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.opa import client
 from pdp.policy.opa.bundle import ROOTS, archive, pack
 from pdp.policy.opa.engine import OpaEngine, OpaHost

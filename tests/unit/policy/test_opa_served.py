@@ -19,10 +19,10 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, runni
 
 from pdp.authoring.sandbox import SandboxPerson
 from pdp.config.settings import load, validate
+from pdp.core.call.request import Role
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.outcome import Effect
-from pdp.core.policy import Bundle
-from pdp.core.request import Role
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive, pack
 from pdp.policy.opa.engine import OpaHost

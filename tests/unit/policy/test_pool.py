@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
+from pdp.core.outcome.elements import EngineQuery
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EngineCounters, PoolOptions
 from pdp.policy.embedded.pool import COMPANY, MET, Pool, WorkerLink

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.core.elements import KINDS
 from pdp.core.errors import BundleFault
-from pdp.core.policy import Bundle
+from pdp.core.outcome.elements import KINDS
+from pdp.core.outcome.policy import Bundle
 from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
 from pdp.policy.embedded.worker import BrokenEngineError, Engines, EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build

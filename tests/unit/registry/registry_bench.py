@@ -11,8 +11,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pdp.core.call.registered import RegistryChange
 from pdp.core.check import NS
-from pdp.core.registered import RegistryChange
 from pdp.registry import dsse, files
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private
 from pdp.registry.load import SignedRegistry

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from registry_bench import DAY, NOW, REVIEWED, Bench, definition
 
 from pdp.cli.tools import tools as cli
+from pdp.core.call.facts import AgentFact, AgentRegistration
 from pdp.core.check import OK, failed
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import AgentFact, AgentRegistration
 from pdp.registry.diff import compare, newest_version, version_before
 from pdp.registry.documents import SetIndex
 from pdp.registry.draft import load_draft

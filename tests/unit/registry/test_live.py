@@ -19,7 +19,7 @@ from mcp.server.lowlevel import Server as McpServer
 from registry_bench import Bench
 from support.outside import need_environment
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import RegistryFault
 from pdp.registry.live import MAX_ANSWERS, HttpServer, StdioServer, read_tools
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from registry_bench import DAY, NOW, REVIEWED, Bench, definition
 
+from pdp.core.bytes.digest import canonical, sha256_hex
 from pdp.core.check import NS, WORST_COUNT
-from pdp.core.digest import canonical, sha256_hex
 from pdp.core.errors import ConfigurationFault
 from pdp.registry import dsse, files
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from registry_bench import NOW, REVIEWED, definition
 
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import WORST_COUNT
-from pdp.core.digest import canonical
 from pdp.core.errors import RegistryFault
 from pdp.registry.change_summary import tool_changes
 from pdp.registry.manifest import Manifest, decode

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from registry_bench import DAY, NOW, Bench, definition
 
+from pdp.core.call.request import ServerPeer
 from pdp.core.errors import RegistryFault
-from pdp.core.request import ServerPeer
 from pdp.registry.peer import check_peer, is_peer
 
 SPIFFE = "spiffe://acme.example/mcp/files"

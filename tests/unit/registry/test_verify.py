@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from registry_bench import DAY, NOW, Bench, definition
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.registry import files
 from pdp.registry.verify import VerificationReport, verify_folder
 

@@ -14,9 +14,9 @@ from registry_bench import DAY, NOW, REVIEWED, Bench, definition
 from pdp.authoring.access_review import RegisteredAccess
 from pdp.authoring.access_usage import SeenRequester
 from pdp.cli.tools import tools as cli
-from pdp.core.digest import sha256_hex
+from pdp.core.bytes.digest import sha256_hex
+from pdp.core.call.vetting import Examination
 from pdp.core.errors import RegistryFault
-from pdp.core.vetting import Examination
 from pdp.registry import files
 from pdp.registry.diff import compare, newest_version, orphans, version_before
 from pdp.registry.documents import FindingCounts, SetIndex, VettingEntry

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from registry_bench import NOW, REVIEWED, Bench, definition
 
 from pdp.cli.tools import tools as cli
+from pdp.core.bytes.digest import canonical, digest
 from pdp.core.check import NS
-from pdp.core.digest import canonical, digest
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import generate, read_private

@@ -10,7 +10,7 @@ from typing import Any
 
 import regorus
 
-from pdp.core.elements import EngineQuery, parts, united
+from pdp.core.outcome.elements import EngineQuery, parts, united
 from pdp.policy.query_rules import RULE, RULES, total_module
 
 PACKS = ("acme", "baseline")

@@ -9,8 +9,7 @@ import jsonschema_rs
 import pytest
 import shipped
 
-from pdp.core.check import OK
-from pdp.core.facts import (
+from pdp.core.call.facts import (
     AgentFact,
     ArgumentsFact,
     Asserted,
@@ -22,6 +21,7 @@ from pdp.core.facts import (
     SubjectFact,
     document,
 )
+from pdp.core.check import OK
 from pdp.policy.bundle import read_bundle
 
 Json = dict[str, Any]

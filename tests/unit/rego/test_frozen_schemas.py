@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.policy.bundle import shipped_rego
 
 VECTORS = Path(__file__).parents[2] / "vectors"

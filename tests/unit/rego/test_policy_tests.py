@@ -13,7 +13,7 @@ import shipped
 from support.for_each import for_each
 from support.outside import need
 
-from pdp.core.elements import composition_schema
+from pdp.core.outcome.elements import composition_schema
 
 OPA_PATHS = ["pdp", "baseline", "lib", "examples/acme/packs"]
 

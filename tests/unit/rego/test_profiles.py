@@ -16,7 +16,7 @@ import pytest
 import shipped
 from support.sweeps import WHOLE
 
-from pdp.core.evidence import Verdict, judged
+from pdp.core.outcome.evidence import Verdict, judged
 
 Json = dict[str, Any]
 

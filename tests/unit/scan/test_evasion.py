@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.injection.instructions import MAX_SENTENCES
+from pdp.core.text.injection.instructions import MAX_SENTENCES
 from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.scan import ScannedTool, scan
 

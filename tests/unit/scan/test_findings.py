@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.injection.excerpt import excerpt_of, visible
+from pdp.core.text.injection.excerpt import excerpt_of, visible
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdp.injection import instructions
-from pdp.injection.instructions import RULES, compiled
-from pdp.injection.normalize import phrase
-from pdp.injection.pattern_set import PatternSet, beginnings
-from pdp.injection.rules import CONCEPTS
+from pdp.core.text.injection import instructions
+from pdp.core.text.injection.instructions import RULES, compiled
+from pdp.core.text.injection.normalize import phrase
+from pdp.core.text.injection.pattern_set import PatternSet, beginnings
+from pdp.core.text.injection.rules import CONCEPTS
 
 HERE = Path(__file__).parent
 SPOKEN = [pattern for phrases in RULES for pattern in phrases.patterns]

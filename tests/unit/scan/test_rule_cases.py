@@ -12,10 +12,10 @@ import pytest
 import yaml
 from support.for_each import for_each
 
-from pdp import injection
-from pdp.injection.instructions import RULES, compiled
-from pdp.injection.normalize import phrase
-from pdp.injection.rules import CONCEPTS, SENTENCES, Rule
+from pdp.core.text import injection
+from pdp.core.text.injection.instructions import RULES, compiled
+from pdp.core.text.injection.normalize import phrase
+from pdp.core.text.injection.rules import CONCEPTS, SENTENCES, Rule
 from pdp.registry import scan as scan_package
 from pdp.registry.scan.scan import ScannedTool, scan
 

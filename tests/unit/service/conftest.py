@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.stored import Commit, RecordRef
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.service.commit import Recorder
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

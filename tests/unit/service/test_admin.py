@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.core.request import Caller, Role
 from pdp.service.operations.admin import Admin, SwitchAsk
 
 T = 1_800_000_000_000_000_000

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from pdp.core.call.request import Caller, Peer, Role
+from pdp.core.call.shares import DEFAULTS
 from pdp.core.errors import Overloaded, Unauthenticated
-from pdp.core.request import Caller, Peer, Role
-from pdp.core.shares import DEFAULTS
 from pdp.service.admission import Admission, Limits
 from pdp.service.commit import Recorder
 from pdp.service.shares import Shares

@@ -8,8 +8,8 @@ from functools import reduce
 
 from support.for_each import for_each
 
-from pdp.core.sessions import Left, after, atoms_after
-from pdp.core.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
+from pdp.core.call.sessions import Left, after, atoms_after
+from pdp.core.record.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
 from pdp.service.batch import Trail
 
 PAIRS, SESSIONS, LABELS = ("p", "q", ""), ("s", "t", ""), ("a", "b", "unobserved")

@@ -10,7 +10,7 @@ import pytest
 from support.world import running
 
 from pdp.authoring.sandbox import ALICE
-from pdp.core.registered import RegistryChange
+from pdp.core.call.registered import RegistryChange
 from pdp.service.operations.reload import Reloads
 from pdp.service.state import ServiceState
 from pdp.v1 import decision_pb2

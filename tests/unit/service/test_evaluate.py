@@ -11,9 +11,7 @@ import pytest
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Account, Call
-from pdp.core.check import OK, failed
-from pdp.core.errors import EngineFault, Overloaded
-from pdp.core.facts import (
+from pdp.core.call.facts import (
     AgentFact,
     ArgumentsFact,
     Asserted,
@@ -25,11 +23,13 @@ from pdp.core.facts import (
     SubjectFact,
     TargetFact,
 )
+from pdp.core.call.request import Ask, Caller, NoCredential, SessionAsk, ToolTarget
+from pdp.core.call.switches import Switches
+from pdp.core.check import OK, failed
+from pdp.core.errors import EngineFault, Overloaded
 from pdp.core.outcome import Effect
-from pdp.core.request import Ask, Caller, NoCredential, SessionAsk, ToolTarget
-from pdp.core.stored import CallKeys, StoredCall
-from pdp.core.switches import Switches
-from pdp.ports import LoadedPolicy
+from pdp.core.ports import LoadedPolicy
+from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.service.decision import Decision
 from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
 from pdp.service.state import Snapshot

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pdp.audit.check import check
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unavailable
-from pdp.core.request import Caller, Role
 from pdp.service.commit import CLOCK, CLOCK_STEP_NS
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records

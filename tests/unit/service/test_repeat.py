@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core.check import OK, failed
-from pdp.core.facts import AgentFact, Identity, SubjectFact
-from pdp.core.request import (
+from pdp.core.call.facts import AgentFact, Identity, SubjectFact
+from pdp.core.call.request import (
     Ask,
     Bearer,
     Caller,
@@ -23,6 +22,7 @@ from pdp.core.request import (
     SessionAsk,
     ToolTarget,
 )
+from pdp.core.check import OK, failed
 from pdp.service.idempotency import Claim, Idempotency, _encode
 
 CALLER = Caller("gw", "acme", frozenset({Role.DECIDE}), frozenset({"*"}))

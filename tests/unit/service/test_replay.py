@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.digest import canonical, commitment
+from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
 from pdp.service.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened
 

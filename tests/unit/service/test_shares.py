@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from support.watching import Watch
 
+from pdp.core.call.facts import AgentFact, Identity, SubjectFact
+from pdp.core.call.request import Caller
+from pdp.core.call.shares import Dimension, FairShare
 from pdp.core.check import NS, OK, failed
 from pdp.core.errors import ShareExceeded
-from pdp.core.facts import AgentFact, Identity, SubjectFact
-from pdp.core.request import Caller
-from pdp.core.shares import Dimension, FairShare
 from pdp.service.shares import Shares, Turn
 
 GATEWAY, OTHER = (Caller(name, "acme", frozenset(), frozenset({"*"})) for name in ("gateway", "other"))

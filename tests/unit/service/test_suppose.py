@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from pdp.core import explain
-from pdp.core.answer import PolicyRef
-from pdp.core.changes import FactChange, SearchResult
-from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
-from pdp.core.explain import FiredRule, RequirementStory
-from pdp.core.outcome import Effect, Outcome, Reason, denied
-from pdp.core.policy import Bundle, Module
-from pdp.ports import LoadedPolicy
+from pdp.core.outcome import Effect, Outcome, Reason, denied, explain
+from pdp.core.outcome.answer import PolicyRef
+from pdp.core.outcome.changes import FactChange, SearchResult
+from pdp.core.outcome.elements import EngineQuery
+from pdp.core.outcome.explain import FiredRule, RequirementStory
+from pdp.core.outcome.policy import Bundle, Module
+from pdp.core.ports import LoadedPolicy
 from pdp.service import simulate
 from pdp.service.explain import Explanation, _without_secrets
 from pdp.service.simulate import ExplainedCase, search

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest, Unavailable
-from pdp.core.request import Caller, Role
 from pdp.service.operations.admin import Admin, SwitchAsk
 
 OPERATOR = Caller("operator", "*", frozenset({Role.OPERATE}), frozenset())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.world import World, running
 
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest
-from pdp.core.request import Caller, Role
 from pdp.registry.files import SET_FILE
 from pdp.service.operations.admin import SwitchAsk
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from pdp.core.approvals.rows import Answered
-from pdp.core.check import OK, WORST_COUNT, failed, missing
-from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
-from pdp.core.request import Caller, MayAssert, Role, SessionAsk
-from pdp.core.sessions import (
+from pdp.core.call.facts import WORST_LABELS, AgentFact, Identity, SessionFact, Sink, SubjectFact, TargetFact
+from pdp.core.call.request import Caller, MayAssert, Role, SessionAsk
+from pdp.core.call.sessions import (
     ELSEWHERE,
     MOST_AWAITED,
     MOST_LABELS,
@@ -22,7 +21,8 @@ from pdp.core.sessions import (
     since,
     took_part,
 )
-from pdp.core.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
+from pdp.core.check import OK, WORST_COUNT, failed, missing
+from pdp.core.record.stored import CallKeys, LabelRow, PairChange, ReplyRow, SessionRow, StoredCall
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import UNKNOWN, StoredSessions
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from support.stored import AT, Entropy, a_reply, a_switch, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.steps import Open
-from pdp.core.digest import leaf_hash
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
-from pdp.core.stored import Artefact, CallRow, ValueRow
+from pdp.core.record.stored import Artefact, CallRow, ValueRow
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import APPLICATION, FILE

@@ -13,9 +13,9 @@ from support.for_each import for_each
 
 from pdp.audit.options import OtlpReceiver
 from pdp.audit.receivers import RecordBatch, Row, receiver
-from pdp.core.digest import canonical
-from pdp.core.methods import CALLS, LISTS
-from pdp.ports.telemetry import TARGET_NAMES
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.methods import CALLS, LISTS
+from pdp.core.ports.telemetry import TARGET_NAMES
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS
 
 VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "vectors" / "record.json").read_text())

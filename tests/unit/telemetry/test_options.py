@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import ValidationError
 
 from pdp.config import settings
-from pdp.core.trace_context import TraceParent
+from pdp.core.bytes.trace_context import TraceParent
 from pdp.telemetry.exporting import exporting
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from support.watching import Watch
 
+from pdp.core.bytes.trace_context import TraceParent
 from pdp.core.errors import EngineFault
-from pdp.core.trace_context import TraceParent
-from pdp.ports.telemetry import SEVERAL, SILENT
+from pdp.core.ports.telemetry import SEVERAL, SILENT
 from pdp.telemetry.provider import MAX_CODES, OTHER
 
 

@@ -12,10 +12,10 @@ from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decisions import record_ref
 from pdp.adapters.grpc.codec.enums import RELOAD_PARTS, SERVING_STATES, SWITCH_SCOPES
 from pdp.core.approvals.rows import Account
-from pdp.core.digest import Json
+from pdp.core.bytes.digest import Json
+from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
-from pdp.core.request import ANY_TENANT, Caller
-from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
+from pdp.core.record.stored import RecordRef, StoredRecord, SwitchRow
 from pdp.service.operations.admin import ServiceStatus, SwitchAsk, SwitchResult
 from pdp.service.operations.erasure import Erased
 from pdp.service.operations.reload import Failure, Part, ReleaseStatus, Reloaded

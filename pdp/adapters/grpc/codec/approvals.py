@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable
 
 from pdp.adapters.grpc.codec import decisions, enums, fields
-from pdp.core.answer import PolicyRef, open_requirement
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
+from pdp.core.call.request import Caller
+from pdp.core.call.sessions import MOST_LABELS
 from pdp.core.errors import InvalidRequest
-from pdp.core.request import Caller
-from pdp.core.sessions import MOST_LABELS
+from pdp.core.outcome.answer import PolicyRef, open_requirement
 from pdp.service.approvals.declassify import DeclassifyAsk
 from pdp.service.approvals.quarantines import LiftAsk
 from pdp.service.approvals.visibility import ApprovalFilter

@@ -9,9 +9,9 @@ from pdp.adapters.grpc.codec.decisions import record_ref
 from pdp.adapters.grpc.codec.enums import EFFECTS, REVIEWS
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import InvalidRequest
-from pdp.core.events import AccessReview
-from pdp.core.record_search import codes, subject_of, value_of
-from pdp.core.stored import Proof, SignedCheckpoint
+from pdp.core.record.events import AccessReview
+from pdp.core.record.search import codes, subject_of, value_of
+from pdp.core.record.stored import Proof, SignedCheckpoint
 from pdp.service.search import Match, SearchAsk
 from pdp.v1 import audit_pb2, decision_pb2, types_pb2
 

@@ -20,12 +20,9 @@ from pdp.adapters.grpc.codec.enums import (
     RISKS,
 )
 from pdp.adapters.grpc.codec.fields import MAX_TOKEN, MAX_URI, MAX_WORD, data_at, name_at, text_at
-from pdp.core.answer import OBSERVED, SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
-from pdp.core.digest import Json, canonical
-from pdp.core.errors import InvalidRequest
-from pdp.core.methods import TOOL_LIST
-from pdp.core.outcome import Effect, Reason
-from pdp.core.request import (
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.methods import TOOL_LIST
+from pdp.core.call.request import (
     Ask,
     AssertedClaims,
     Bearer,
@@ -41,7 +38,10 @@ from pdp.core.request import (
     Target,
     ToolTarget,
 )
-from pdp.core.stored import RecordRef
+from pdp.core.errors import InvalidRequest
+from pdp.core.outcome import Effect, Reason
+from pdp.core.outcome.answer import OBSERVED, SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
+from pdp.core.record.stored import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 
 _PACKS = "packs."

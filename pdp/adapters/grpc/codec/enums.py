@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 from pdp.adapters.grpc.codec import fields
 from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest
-from pdp.core.events import REVIEW_DECISIONS
 from pdp.core.outcome import Effect
-from pdp.core.switches import QUARANTINE, SCOPES
+from pdp.core.record.events import REVIEW_DECISIONS
 from pdp.service.operations.reload import Part
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pdp.adapters.grpc.codec import decisions, enums, fields
-from pdp.core.answer import open_requirement
-from pdp.core.changes import FactChange
-from pdp.core.digest import canonical
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.explain import Fact, FiredRule, LabelSource, RequirementStory
-from pdp.core.stored import RecordRef
+from pdp.core.outcome.answer import open_requirement
+from pdp.core.outcome.changes import FactChange
+from pdp.core.outcome.explain import Fact, FiredRule, LabelSource, RequirementStory
+from pdp.core.record.stored import RecordRef
 from pdp.service.explain import ExplainRequest, Explanation
 from pdp.v1 import explain_pb2
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.core.digest import INT64_MAX
+from pdp.core.bytes.digest import INT64_MAX
 from pdp.core.errors import InvalidRequest
 
 # limits, in characters unless they say bytes; pdp.content has its own for JSON

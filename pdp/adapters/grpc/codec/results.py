@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decisions import credential, obligation, policy_ref, reason, record_ref, session
 from pdp.adapters.grpc.codec.enums import EFFECTS
-from pdp.core.answer import ResultAnswer
+from pdp.core.call.request import ResultAsk
 from pdp.core.errors import InvalidRequest, Overloaded
 from pdp.core.outcome import Effect
-from pdp.core.request import ResultAsk
-from pdp.core.stored import RecordRef
+from pdp.core.outcome.answer import ResultAnswer
+from pdp.core.record.stored import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 
 MAX_EFFECTS = 64

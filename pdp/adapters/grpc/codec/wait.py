@@ -7,8 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decisions import credential, requirement, session
 from pdp.adapters.grpc.codec.enums import OUTCOMES
+from pdp.core.call.request import Credential, SessionAsk
 from pdp.core.errors import InvalidRequest
-from pdp.core.request import Credential, SessionAsk
 from pdp.service.approvals.wait import MAX_SECONDS, Waited
 from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import decision_pb2, types_pb2

@@ -11,8 +11,8 @@ from support.invariants import Redeemed, Rows, invariant_quorum
 from pdp.core.approvals.quorum import last_votes, may_vote, satisfiable, tally, wanted_by
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import State
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 
 CALL = make.call()
 RED = make.wanted()

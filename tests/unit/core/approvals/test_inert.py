@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.approvals.text_safety import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
+from pdp.core.text.safety import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
 
 HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me")
 LETTERS = "a\u00e9\u0436\u4e2d\u3042\uac00\u05d0\u0639\u0905\u0e01"

@@ -11,8 +11,8 @@ from pdp.core.approvals import records
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
-from pdp.core.digest import canonical, commitment
-from pdp.core.record import Stamp
+from pdp.core.bytes.digest import canonical, commitment
+from pdp.core.record.encoding import Stamp
 
 STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT, person)
 REQUEST = make.approval()

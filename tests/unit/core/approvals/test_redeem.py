@@ -9,8 +9,8 @@ from support import approvals as make
 from pdp.core.approvals.redeem import evidence_state, redeemable
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import State
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 
 APPROVED = make.approval(state=State.APPROVED, version=2)
 VOTES = (make.vote("bob"),)

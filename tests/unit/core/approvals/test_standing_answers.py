@@ -13,8 +13,8 @@ from pdp.core.approvals.grants import MAX_MINUTES, MAX_USES, GrantTerms, narrowe
 from pdp.core.approvals.requirement import GrantOffer
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import GrantState
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
 
 NOW = make.AT + NS

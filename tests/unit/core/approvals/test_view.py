@@ -10,10 +10,10 @@ from support import approvals as make
 from pdp.core.approvals.rows import Account, Answered
 from pdp.core.approvals.states import State
 from pdp.core.approvals.view import advice_in, argument_rows, effects, presented, view
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.facts import Annotations, Sink, TargetFact
 from pdp.core.check import OK, failed
-from pdp.core.digest import canonical
-from pdp.core.evidence import Verdict, judged
-from pdp.core.facts import Annotations, Sink, TargetFact
+from pdp.core.outcome.evidence import Verdict, judged
 
 REQUEST = make.approval()
 SHOWN = make.shown(REQUEST)

@@ -11,8 +11,8 @@ from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, Seen
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.vote import MAX_REASON, MESSAGES, Cast, VoteRefusal, cast
+from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
-from pdp.core.digest import canonical
 
 REQUEST = make.approval()
 

@@ -7,8 +7,8 @@ import pytest
 from support.for_each import for_each
 from support.judge import BASE, MATTER, PROMPTS, READING, SENDING, matter
 
+from pdp.core.call.facts import Annotations, Sink, TargetFact
 from pdp.core.check import Check
-from pdp.core.facts import Annotations, Sink, TargetFact
 from pdp.core.judge.judge_input import SINK_KINDS, Traits
 from pdp.core.judge.prompt import PromptSet, ToolSelector, UnknownPrompt
 

@@ -8,10 +8,10 @@ import pytest
 from support.for_each import for_each
 from support.judge import MATTER, NONCE, PROMPTS, READS, SENDING, SENDS, blocks, matter, rendered
 
+from pdp.core.bytes.digest import canonical
+from pdp.core.call.facts import SessionFact, TargetFact
 from pdp.core.check import OK
-from pdp.core.digest import canonical
 from pdp.core.errors import Fault
-from pdp.core.facts import SessionFact, TargetFact
 from pdp.core.judge.judge_input import CallContent, EarlierCall, JudgeInput
 from pdp.core.judge.prompt import PromptSet, ToolSelector
 from pdp.core.judge.render import render, tokens

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.gate import read_once
 
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.gate import static_check
 from pdp.policy.gate.report import GateFinding

@@ -9,7 +9,7 @@ import pytest
 from support.for_each import for_each
 from support.gate import reads_of
 
-from pdp.core.policy import Module, Reads
+from pdp.core.outcome.policy import Module, Reads
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.gate import check
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.elements import KINDS
+from pdp.core.outcome.elements import KINDS
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.zygote import build
 from pdp.policy.gate.report import GateFinding

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy import gate
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate import inventory, parsing

@@ -9,7 +9,7 @@ import pytest
 from support.for_each import for_each
 from support.gate import with_listed
 
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable

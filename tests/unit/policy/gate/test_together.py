@@ -9,7 +9,7 @@ import pytest
 from support.for_each import for_each
 from support.gate import read_once
 
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.gate import inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy

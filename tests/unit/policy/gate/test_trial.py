@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.policy import Bundle, Module
+from pdp.core.outcome.policy import Bundle, Module
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
 

@@ -19,7 +19,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.stored import StoredCall
+from pdp.core.record.stored import StoredCall
 from pdp.service.approvals.grants import GrantFilter
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput

@@ -15,9 +15,9 @@ from support.stored import entry
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import State
+from pdp.core.call.sessions import pair_index
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.core.sessions import pair_index
-from pdp.core.stored import LabelRow, PairChange
+from pdp.core.record.stored import LabelRow, PairChange
 from pdp.service.approvals.declassify import DeclassifyAsk
 from pdp.service.approvals.operator_requests import OperatorTerms
 from pdp.service.approvals.votes import BallotInput

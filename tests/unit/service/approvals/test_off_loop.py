@@ -23,7 +23,7 @@ from pdp.adapters.console.visit import ConsoleServices
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
 from pdp.core.check import NS
-from pdp.ports import Entropy
+from pdp.core.ports import Entropy
 from pdp.service.approvals.consents import Agreement, ConsentTerms
 from pdp.service.approvals.delegations import StandIn
 from pdp.service.approvals.grants import GrantFilter

@@ -8,10 +8,10 @@ import pytest
 from support.approval_harness import ALL_MEMBERS, APPROVAL_CLIENT, TENANT, ApprovalHarness, identity
 from support.approvals import account, member
 
+from pdp.core.call.facts import Actor, AgentFact, Identity
+from pdp.core.call.request import Bearer
 from pdp.core.check import failed, missing
 from pdp.core.errors import Forbidden, Unauthenticated
-from pdp.core.facts import Actor, AgentFact, Identity
-from pdp.core.request import Bearer
 from pdp.service.approvals.persons import SignedIn
 
 

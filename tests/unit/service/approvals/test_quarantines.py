@@ -15,10 +15,10 @@ from support.stored import entry
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
-from pdp.core.digest import canonical
-from pdp.core.elements import SaidElement
+from pdp.core.bytes.digest import canonical
 from pdp.core.errors import Fault, Forbidden, NotFound, Outdated
-from pdp.core.stored import ValueRow
+from pdp.core.outcome.elements import SaidElement
+from pdp.core.record.stored import ValueRow
 from pdp.service.approvals.operator_requests import OperatorTerms
 from pdp.service.approvals.quarantines import LiftAsk
 from pdp.service.approvals.votes import BallotInput

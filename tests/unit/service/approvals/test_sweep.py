@@ -15,7 +15,7 @@ from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.errors import Unavailable
-from pdp.core.stored import SwitchRow
+from pdp.core.record.stored import SwitchRow
 from pdp.service.commit import Recorder
 
 SCOPES = {

@@ -36,8 +36,8 @@ from pdp.core.approvals.steps import Delegate, Move
 from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.approvals.view import presented as presented_of
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
-from pdp.core.record import Stamp
-from pdp.core.stored import ReplyRow
+from pdp.core.record.encoding import Stamp
+from pdp.core.record.stored import ReplyRow
 from pdp.service.approvals import votes
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput, challenge

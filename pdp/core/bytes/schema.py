@@ -1,0 +1,303 @@
+"""Readings of a JSON Schema: does it admit properties that it does not declare, and which of a value's
+properties are such. Pure readings of the schema; validation itself is `content`'s.
+
+Both err on the strict side: what cannot be followed (remote or dynamic references, names given by patterns)
+counts as open, and a property that only a pattern admits counts as undeclared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pdp.core.bytes import json_pointer
+from pdp.core.bytes.digest import Json
+
+Path: TypeAlias = tuple[str | int, ...]
+_Proof: TypeAlias = frozenset[tuple[int, frozenset[str]]]
+
+_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+_SCALARS = (str, int, float, type(None))
+_CONTAINERS = frozenset({"object", "array"})
+_IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
+_IN_PLACE = ("if", "then", "else")
+_BOUNDS = {"maxLength", "enum", "const"}
+_SHORT = {"date", "date-time", "time", "duration", "uuid", "ipv4", "ipv6"}  # formats that bound the length
+_STEPS = 5_000  # a schema that needs more is treated as open
+
+
+def is_open(schema: Json) -> bool:
+    """True when some instance of `schema` may hold an undeclared property, at any depth.
+
+    Closed means: wherever an object may stand, `additionalProperties` or `unevaluatedProperties` is false (or
+    the values are enumerated), and wherever an array may stand, its items are closed.
+    """
+    draft = _draft(schema)
+    # arguments are an object, so only that type matters at the top
+    top = frozenset({"object"})
+    try:
+        return not (draft and _ClosednessProof(schema, old=draft == "7").closed(schema, top, frozenset()))
+    except RecursionError:
+        return True
+
+
+def declared_names(schema: Json) -> frozenset[str]:
+    """Every property name that stands under some `properties`, anywhere in the schema."""
+    names: set[str] = set()
+    pending: list[Json] = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            properties = node.get("properties")
+            if isinstance(properties, Mapping):
+                names.update(properties)
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    return frozenset(names)
+
+
+def unbounded(schema: Json) -> tuple[str, ...]:
+    """Arguments that may hold text of any length, at any depth, sorted."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return tuple(sorted(n for n, s in properties.items() if _endless(s))) if isinstance(properties, Mapping) else ()
+
+
+def _endless(schema: Json) -> bool:
+    pending: list[Json] = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            kinds = node.get("type")
+            text = kinds == "string" or (isinstance(kinds, Sequence) and "string" in kinds)
+            if text and not _BOUNDS & set(node) and node.get("format") not in _SHORT:
+                return True
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    return False
+
+
+def undeclared(schema: Json, value: Json) -> Iterator[Path]:
+    """Paths of the properties in `value` that `schema` does not declare.
+
+    Looked for at the top and wherever the schema has `properties`; a free-form map (no `properties` at all)
+    declares no names and so misses none. A property of any branch (`anyOf`, `then`, ...) counts as declared.
+    """
+    levels: dict[tuple[int, ...], _Level] = {}
+    pending: list[tuple[Path, list[Json], Json]] = [((), [schema], value)]
+    while pending:
+        path, schemas, item = pending.pop()
+        key = tuple(map(id, schemas))
+        level = levels.get(key) or levels.setdefault(key, _level(_flatten(schema, schemas)))
+        if isinstance(item, Mapping):
+            if level.names or not path:
+                yield from ((*path, name) for name in item if name not in level.declared)
+            members: Iterable[tuple[str | int, Json, list[Json]]] = (
+                (name, member, level.declared.get(name, level.others)) for name, member in item.items()
+            )
+        elif isinstance(item, Sequence) and not isinstance(item, str):
+            members = ((index, member, level.at(index)) for index, member in enumerate(item))
+        else:
+            continue
+        # where no schema applies any more, none declares names
+        pending += [
+            ((*path, part), below, member)
+            for part, member, below in members
+            if below and not isinstance(member, _SCALARS)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The schemas of one value's members."""
+
+    names: bool  # some schema has `properties`
+    declared: dict[str, list[Json]]
+    others: list[Json]  # for names that are not declared
+    items: list[list[Json]]  # by position
+    rest: list[Json]  # for the positions after those
+
+    def at(self, index: int) -> list[Json]:
+        return self.items[index] if index < len(self.items) else self.rest
+
+
+def _level(here: Sequence[Mapping[str, Json]]) -> _Level:
+    declared: dict[str, list[Json]] = {}
+    others: list[Json] = []
+    stated = [p for node in here if isinstance(p := node.get("properties"), Mapping)]
+    for properties in stated:
+        for key, sub in properties.items():
+            declared.setdefault(key, []).append(sub)
+    for node in here:
+        others.extend(_others(node))
+    pairs = [_items(node) for node in here]
+    longest = max((len(prefix) for prefix, _ in pairs), default=0)
+    items = [
+        [prefix[i] if i < len(prefix) else rest for prefix, rest in pairs if i < len(prefix) or rest is not None]
+        for i in range(longest)
+    ]
+    return _Level(bool(stated), declared, others, items, [rest for _, rest in pairs if rest is not None])
+
+
+def _others(node: Mapping[str, Json]) -> Iterator[Json]:
+    for keyword in ("additionalProperties", "unevaluatedProperties"):
+        if keyword in node:
+            yield node[keyword]
+    patterns = node.get("patternProperties")
+    if isinstance(patterns, Mapping):
+        yield from patterns.values()
+
+
+def _items(node: Mapping[str, Json]) -> tuple[Sequence[Json], Json]:
+    """Schemas by position and the one for the positions after (None: nothing is said)."""
+    items = node.get("items")
+    if isinstance(items, Sequence) and not isinstance(items, str):  # before 2020-12
+        return items, node.get("additionalItems")
+    prefix = node.get("prefixItems")
+    return (prefix if isinstance(prefix, Sequence) and not isinstance(prefix, str) else ()), items
+
+
+def _flatten(root: Json, schemas: Sequence[Json]) -> list[Mapping[str, Json]]:
+    """The schemas that apply to the same value: references and in-place applicators followed, each once."""
+    flat: list[Mapping[str, Json]] = []
+    seen: set[int] = set()
+    pending = list(schemas)
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, Mapping) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        flat.append(node)
+        pending.extend(_in_place(node))
+        if isinstance(reference := node.get("$ref"), str):
+            pending.append(json_pointer.target(root, reference))
+    return flat
+
+
+def _in_place(node: Mapping[str, Json]) -> Iterator[Json]:
+    for keyword in _IN_PLACE_LISTS:
+        branches = node.get(keyword)
+        if isinstance(branches, Sequence) and not isinstance(branches, str):
+            yield from branches
+    for keyword in _IN_PLACE:
+        if keyword in node:
+            yield node[keyword]
+    dependent = node.get("dependentSchemas")
+    if isinstance(dependent, Mapping):
+        yield from dependent.values()
+
+
+class _ClosednessProof:
+    """A proof that a schema admits only declared properties; given up (open) after `_STEPS` steps."""
+
+    def __init__(self, root: Json, *, old: bool) -> None:
+        self.root = root
+        self.old = old  # draft 7: what stands beside `$ref` is ignored, `unevaluatedProperties` is unknown
+        self.steps = 0
+
+    def closed(self, node: Json, types: frozenset[str], path: _Proof) -> bool:
+        self.steps += 1
+        if not isinstance(node, Mapping) or self.steps > _STEPS:
+            return node is False or not types & _CONTAINERS
+        if self.old and "$ref" in node:
+            return self._by_reference(node, types, path)
+        types = types & _types(node)
+        here = (id(node), types)
+        # a recursive schema is closed unless something else in the cycle is open
+        if "enum" in node or "const" in node or not types & _CONTAINERS or here in path:
+            return True
+        path = path | {here}
+        if self._objects(node, types, path) and self._arrays(node, types, path):
+            return True
+        return self._by_applicators(node, types, path)
+
+    def _by_applicators(self, node: Mapping[str, Json], types: frozenset[str], path: _Proof) -> bool:
+        """One closed conjunct closes the whole; alternatives close it when all of them do."""
+        if self._by_reference(node, types, path):
+            return True
+        for keyword in _IN_PLACE_LISTS:
+            branches = node.get(keyword)
+            if not isinstance(branches, Sequence) or isinstance(branches, str) or not branches:
+                continue
+            each = (self.closed(branch, types, path) for branch in branches)
+            if any(each) if keyword == "allOf" else all(each):
+                return True
+        return all(k in node for k in _IN_PLACE) and all(self.closed(node[k], types, path) for k in ("then", "else"))
+
+    def _by_reference(self, node: Mapping[str, Json], types: frozenset[str], path: _Proof) -> bool:
+        """A cycle of bare references constrains nothing, so it must not prove itself."""
+        seen: set[int] = set()
+        while isinstance(reference := node.get("$ref"), str):
+            target = json_pointer.target(self.root, reference)
+            if not isinstance(target, Mapping):
+                return target is False
+            if id(target) in seen:
+                return False
+            seen.add(id(target))
+            if set(target) != {"$ref"}:
+                return self.closed(target, types, path)
+            node = target
+        return False
+
+    def _objects(self, node: Mapping[str, Json], types: frozenset[str], path: _Proof) -> bool:
+        if "object" not in types or node.get("maxProperties") == 0:
+            return True
+        if "additionalProperties" not in node:
+            return self._unevaluated(node, path)
+        return (
+            node["additionalProperties"] is False and not node.get("patternProperties") and self._members(node, path)
+        )
+
+    def _members(self, node: Mapping[str, Json], path: _Proof) -> bool:
+        properties = node.get("properties", {})
+        return isinstance(properties, Mapping) and all(self.closed(sub, _TYPES, path) for sub in properties.values())
+
+    def _unevaluated(self, node: Mapping[str, Json], path: _Proof) -> bool:
+        """`unevaluatedProperties: false` closes when every schema beside it declares names and no more."""
+        if self.old or node.get("unevaluatedProperties") is not False:
+            return False
+        return all(
+            n.get("additionalProperties", False) is False
+            and n.get("unevaluatedProperties", False) is False
+            and not n.get("patternProperties")
+            and ("$ref" not in n or isinstance(json_pointer.target(self.root, str(n["$ref"])), Mapping))
+            and "$dynamicRef" not in n
+            and "$recursiveRef" not in n
+            and self._members(n, path)
+            for n in _flatten(self.root, [node])
+        )
+
+    def _arrays(self, node: Mapping[str, Json], types: frozenset[str], path: _Proof) -> bool:
+        if "array" not in types or node.get("maxItems") == 0:
+            return True
+        tuples, rest = _items(node)
+        return rest is not None and all(self.closed(sub, _TYPES, path) for sub in (rest, *tuples))
+
+
+def _types(node: Mapping[str, Json]) -> frozenset[str]:
+    stated = node.get("type")
+    if isinstance(stated, str):
+        return frozenset({stated})
+    if isinstance(stated, Sequence):
+        return frozenset(t for t in stated if isinstance(t, str))
+    return _TYPES
+
+
+def _draft(schema: Json) -> str:
+    """Either "new" (2019-09, 2020-12, or nothing said), "7", or "" for what this reading does not cover: older
+    and unknown drafts, identifiers or dialects below the root (a pointer does not tell where `$ref` leads)."""
+    pending: list[Json] = list(schema.values()) if isinstance(schema, Mapping) else []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            if any(isinstance(node.get(k), str) for k in ("$id", "id", "$schema")):
+                return ""
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    dialect = schema.get("$schema") if isinstance(schema, Mapping) else None
+    if dialect is None or (isinstance(dialect, str) and "/draft/20" in dialect):
+        return "new"
+    return "7" if isinstance(dialect, str) and "/draft-07/" in dialect else ""

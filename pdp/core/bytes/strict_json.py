@@ -1,0 +1,205 @@
+"""Strict JSON: the one reader for foreign JSON.
+
+Two readers that understand the same bytes differently are a way around policy, so what is ambiguous is refused:
+duplicate keys at any depth, numbers out of range, text that is not well-formed Unicode. Everything that
+passes has canonical bytes (`digest.canonical`). Messages say what is wrong and where, never a key or a value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
+from pdp.core.errors import InvalidRequest
+
+MAX_BYTES = 262_144
+ANY_NUMBER = 2**31
+MAX_DEPTH = 32  # the outermost object or array is depth 1
+_MAX_DIGITS = 20  # int64 needs 19 and a sign
+_ZERO = "-.0"
+_EXACT = 2**53  # beyond this, a number written with a fraction or exponent is no longer exact
+_SAFE = sys.float_info.dig  # as many digits, or less, every double keeps
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Duplicate:
+    """A placeholder for an object with a duplicate key, until its depth is known."""
+
+
+class _Number(Exception):
+    """A number that cannot be kept exactly; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A JSON value and its depth: 0 for a scalar, 1 for a flat object or array. `values` are the members of all
+    containers, with those that were counted before."""
+
+    value: Json
+    depth: int
+    values: int = 0
+
+
+def parse(
+    raw: bytes,
+    field: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_values: int = ANY_NUMBER,
+    before: int = 0,
+) -> Parsed:
+    """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`.
+
+    `max_values` bounds the members of all containers together, and with those `before`: each is looked at."""
+    if len(raw) > max_bytes:
+        raise InvalidRequest(field, f"is {len(raw)} bytes; at most {max_bytes} are accepted")
+    if raw.startswith(_BOM):
+        raise InvalidRequest(field, "begins with a byte order mark; send plain UTF-8")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(field, f"is not UTF-8 at byte {error.start}") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(field, f"is not JSON at character {error.pos}") from None
+    except _Number as error:
+        raise InvalidRequest(field, str(error)) from None
+    except RecursionError:
+        raise InvalidRequest(field, _too_deep(max_depth)) from None
+    # raw surrogates are no UTF-8, so a lone one can only come from an escape
+    depth, values = _inspect(value, field, max_depth, max_values, before, escapes="\\u" in text)
+    return Parsed(value, depth, values)
+
+
+def parse_object(
+    raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
+) -> tuple[Mapping[str, Json], int]:
+    """Parse one JSON object; returns it with its depth. Raises InvalidRequest naming `field`."""
+    parsed = parse(raw, field, max_bytes=max_bytes, max_depth=max_depth, max_values=max_values)
+    return _as_object(parsed.value, field), parsed.depth
+
+
+def parse_objects(
+    raws: Iterable[bytes], field: str, *, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
+) -> tuple[Mapping[str, Json], ...]:
+    """Parse JSON objects whose members count together. Raises InvalidRequest naming `field`."""
+    objects, values = [], 0
+    for raw in raws:
+        parsed = parse(raw, field, max_depth=max_depth, max_values=max_values, before=values)
+        objects.append(_as_object(parsed.value, field))
+        values = parsed.values
+    return tuple(objects)
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON as `json.loads` reads it, but without duplicate keys, NaN and Infinity.
+
+    Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _as_object(value: Json, field: str) -> Mapping[str, Json]:
+    if not isinstance(value, dict):
+        raise InvalidRequest(field, "is not a JSON object; send an object, `{}` when there is nothing")
+    return value
+
+
+def _inspect(
+    root: object, field: str, max_depth: int, max_values: int, before: int, *, escapes: bool
+) -> tuple[int, int]:
+    """Look at every container and text once; returns the depth, and how many members there are by now."""
+    deepest, seen = 0, before
+    pending: list[tuple[object, int]] = [(root, 0)]
+    while pending:
+        value, outside = pending.pop()
+        if isinstance(value, str):
+            if escapes and not _well_formed(value):
+                raise InvalidRequest(field, f"has a lone surrogate at depth {outside}; send well-formed Unicode")
+        elif isinstance(value, _Duplicate):
+            raise InvalidRequest(field, f"has a duplicate key in an object at depth {outside + 1}")
+        elif isinstance(value, dict | list):
+            depth = outside + 1
+            if depth > max_depth:
+                raise InvalidRequest(field, _too_deep(max_depth))
+            deepest = max(deepest, depth)
+            members = value if isinstance(value, list) else (*value, *value.values())
+            seen += len(value)
+            if seen > max_values:
+                raise InvalidRequest(field, f"has more than {max_values} values; send less at once")
+            pending.extend((item, depth) for item in members)
+    return deepest, seen
+
+
+def _too_deep(max_depth: int) -> str:
+    return f"is nested deeper than {max_depth} levels"
+
+
+def _well_formed(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _object(pairs: list[tuple[str, object]]) -> object:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else _Duplicate()
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS or not INT64_MIN <= (value := int(text)) <= INT64_MAX:
+        raise _Number("has an integer beyond int64; send it as a string")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Number("has a number that is too large; send it as a string")
+    if value == 0:
+        if text.lower().partition("e")[0].strip(_ZERO):
+            raise _Number("has a number that is too small; send it as a string")
+        return value  # with any exponent, of which `Decimal` does not take every one
+    if abs(value) > _EXACT or (abs(value) == _EXACT and Decimal(text) != value):
+        raise _Number("has a large number with a fraction or exponent; write it as an integer or as a string")
+    if (len(text) > _SAFE or abs(value) < sys.float_info.min) and not _is_kept(text, value):
+        raise _Number("has a number with more digits than a double keeps; send it as a string")
+    return value
+
+
+def _is_kept(text: str, value: float) -> bool:
+    """Whether the text says this very double: in the fewest digits that tell it from others, in the 17 that always
+    do, or in all that it has. Everything else was rounded, and a reader with more digits would see another number."""
+    if text == repr(value):  # as most programs write it
+        return True
+    written = Decimal(text)
+    return written == Decimal(repr(value)) or written == Decimal(f"{value:.16e}") or written == Decimal(value)
+
+
+def _constant(_text: str) -> float:
+    raise _Number("has NaN or Infinity, which are not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)

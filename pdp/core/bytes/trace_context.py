@@ -1,0 +1,69 @@
+"""W3C Trace Context, level 1: reading `traceparent`. What is malformed is no context at all, as the standard says.
+
+`tracestate` and baggage are not read: they are foreign free text, and we call no service that uses them.
+None of the three is part of what a request asks: each attempt of a caller has a span of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.errors import InvalidRequest
+
+KEY = "traceparent"
+MAX_META_BYTES = 65_536
+_CONTEXT = frozenset({KEY, "tracestate", "baggage"})
+_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_MAX_CHARACTERS = 256  # a later version may be longer than 55
+_SAMPLED = 0x01
+
+
+@dataclass(frozen=True, slots=True)
+class TraceParent:
+    """The caller's span. Ids are lower-case hex, 32 and 16 digits, never all zero."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+
+def parse(text: object) -> TraceParent | None:
+    """The span that `text` names, or None when it is no valid `traceparent`."""
+    if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
+        return None
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == "ff" or (version == "00" and more) or not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return TraceParent(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
+
+
+def from_meta(raw: bytes) -> TraceParent | None:
+    """The span that an MCP `_meta` object names (`params._meta.traceparent`), or None."""
+    return parse((_members(raw) or {}).get(KEY))
+
+
+def without_context(raw: bytes) -> bytes:
+    """An MCP `_meta` object without its trace context, canonical; empty where nothing else is in it. What is no
+    strict JSON object stays as it is."""
+    members = _members(raw)
+    if members is None:
+        return raw
+    kept = {name: value for name, value in members.items() if name not in _CONTEXT}
+    return canonical(kept) if kept else b""
+
+
+def _members(raw: bytes) -> Mapping[str, Json] | None:
+    if not raw:
+        return {}
+    try:
+        members, _ = parse_object(raw, "context.meta_json", max_bytes=MAX_META_BYTES)
+    except InvalidRequest:
+        return None  # the evaluation of the request refuses it; the span is no part of it
+    return members

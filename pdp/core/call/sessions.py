@@ -1,0 +1,268 @@
+"""What an allowed call leaves behind on those who made it: labels, and a result that is to be inspected.
+
+Labels belong to the pair of subject and agent, not to a session: no new session launders them. A session that another
+agent's session started shares the labels of the first one of its task, in both directions. What was written into a
+`memory` sink keeps the labels that its writer had, and an agent that calls its server for the same subject gets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from pdp.core.bytes.digest import every_index, lasting_index
+from pdp.core.call.budgets import BudgetReservation
+from pdp.core.call.facts import SessionFact, TargetFact
+from pdp.core.call.request import Caller
+from pdp.core.check import NS
+from pdp.core.record.stored import (
+    AtomRow,
+    CallKeys,
+    LabelRow,
+    PairChange,
+    ReplyRow,
+    SeenText,
+    SessionRow,
+    StoredCall,
+)
+
+MOST_LABELS = 64  # of one call; where there are more it has the worst
+MOST_AWAITED = 64  # results of one pair; one more counts as a result that nobody inspects
+
+ENDED_NS = 30 * 24 * 3600 * NS  # how long the id of an ended session is refused
+
+HANDLE = "s1."  # how handles of sessions begin
+
+UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
+# The pair has results that are awaited outside the store: where these are not known, that is as good as unobserved.
+ELSEWHERE = "awaited_elsewhere"
+MEMORY = "memory"  # the kind of sink that brings back what it was given
+
+_PUT = ("manifest.labels", "")  # code and pack of what manifests say
+_UNSEEN = ("session.unobserved", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an answer leaves behind in the store."""
+
+    session: SessionRow | None = None
+    labels: tuple[LabelRow, ...] = ()
+    pairs: tuple[PairChange, ...] = ()
+    seen: tuple[SeenText, ...] = ()
+    reserves: tuple[BudgetReservation, ...] = ()
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """Its fields, which those of a `Commit` are named after."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def said(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
+        """Its labels as a record says them: on what, label, code, pack."""
+        on = {keys.pair: "agent", keys.also: "memory"}
+        return {(on.get(row.pair, "task"), row.label, row.code, row.pack) for row in self.labels}
+
+
+def pair_index(key: bytes, tenant: str, issuer: str | None, subject: str | None, agent: str | None) -> str:
+    """The keyed index of a subject and an agent."""
+    return lasting_index(key, "pair", tenant, issuer, subject, agent)
+
+
+def session_index(key: bytes, caller: Caller, session: str) -> str:
+    """The keyed index of a session; empty where none is named."""
+    return lasting_index(key, "session of", caller.tenant, caller.name, session) if session else ""
+
+
+def indexes_in_records(key: bytes, tenant: str, caller: str, session: str) -> tuple[str, ...]:
+    """Those that records may have of a session, which is named: one for each secret that the key had at the time."""
+    return every_index(key, "session", tenant, caller, session)
+
+
+def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
+    """Whether the labels are all there may be."""
+    rows = tuple(labels)
+    return not awaited and len(rows) <= MOST_LABELS and all(row.label not in (UNOBSERVED, ELSEWHERE) for row in rows)
+
+
+def allowed(  # noqa: PLR0913 - the parts of one allow
+    decision_id: str,
+    at_ns: int,
+    target: TargetFact,
+    session: SessionFact,
+    keys: CallKeys,
+    stored: StoredCall,
+    *,
+    inspects: bool,
+) -> Left:
+    """New labels and awaited results with an allow, of a call whose session is sound. `inspects`: its caller will
+    have the result inspected."""
+    places = places_of(keys, session)
+    there = () if session.reset else stored.labels
+    put = [(label, *_PUT, decision_id, at_ns) for label in target.labels]
+    if keys.also:  # of a memory: what went in comes out
+        put += [
+            (row.label, row.code, row.pack, row.decision_id, row.at_ns)
+            for row in stored.labels
+            if row.pair == keys.also
+        ]
+    inspects = inspects and stored.awaited < MOST_AWAITED
+    if not inspects:
+        put.append((UNOBSERVED, *_UNSEEN, decision_id, at_ns))
+    labels = list(_new(places, put, there))
+    labels += took_part(session, keys, (*there, *labels))
+    if keys.also and any(sink.kind == MEMORY for sink in target.sinks):
+        written = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
+        named = {label for label, *_ in written}
+        written += [(label, *_UNSEEN, decision_id, at_ns) for label in session.labels if label not in named]
+        labels += _new((keys.also,), written, stored.labels)
+    changes = [PairChange(place, awaits=(decision_id,)) for place in places] if inspects else []
+    return Left(labels=tuple(labels), pairs=tuple(changes))
+
+
+def took_part(session: SessionFact, keys: CallKeys, there: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
+    """New labels of an agent that another one started: what the task has read stays with everybody who took part in
+    it, whatever was answered, for the next call need not name the parent."""
+    if not narrowed(session, keys):
+        return ()
+    shared = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
+    return tuple(_new((keys.pair,), shared, there))
+
+
+def inspected(
+    decision_id: str,
+    at_ns: int,
+    labels: Iterable[tuple[str, str, str]],
+    keys: CallKeys,
+    session: SessionFact,
+    stored: StoredCall,
+) -> Left:
+    """New labels with the inspected result of an allowed call, which is awaited no longer. `labels`: with code and
+    pack."""
+    places = places_of(keys, session)
+    put = [(label, code, pack, decision_id, at_ns) for label, code, pack in labels]
+    changes = tuple(PairChange(place, inspected=(decision_id,)) for place in places)
+    return Left(labels=tuple(_new(places, put, stored.labels)), pairs=changes)
+
+
+def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
+    """A session after two changes; None where one of them may refuse the other."""
+    fixed = (first.owner, first.state, first.parent, first.tree) == (then.owner, then.state, then.parent, then.tree)
+    if not fixed or first.state != "open" or (first.task and then.task and first.task != then.task):
+        return None
+    return replace(
+        first,
+        until_ns=max(first.until_ns, then.until_ns),
+        opened_ns=min(first.opened_ns, then.opened_ns),
+        used_ns=max(first.used_ns, then.used_ns),
+        over_ns=max(first.over_ns, then.over_ns),
+        calls=first.calls + then.calls,
+        denials=first.denials + then.denials,
+        task=first.task or then.task,
+    )
+
+
+def _joined(session: SessionRow, row: SessionRow) -> SessionRow:
+    """A session after a change that the store takes; it refuses one of what has ended."""
+    if row.state == "open":
+        return together(session, row) or session
+    found = together(session, replace(row, state="open")) or session
+    return replace(found, state=row.state, over_ns=row.over_ns) if session.state == "open" else found
+
+
+def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
+    """What the store would say of a call once something else was committed."""
+    session, row = stored.session, left.session
+    if row is not None and row.index == keys.session:
+        over = session is None or session.over_ns <= row.used_ns
+        session = row if session is None or over else _joined(session, row)
+    pairs = _places(replace(stored, session=session), keys) | ({keys.also} - {""})
+    labels, awaited = stored.labels, stored.awaited
+    for change in left.pairs:
+        if change.reset:
+            labels = tuple(each for each in labels if each.pair != change.pair)
+            awaited = 0 if pairs <= {change.pair, keys.also} else awaited  # whose the others are is not known here
+        if change.pair in pairs:
+            awaited = max(0, awaited + len(change.awaits) - len(change.inspected))
+    there = {(each.pair, each.label, each.shown): each for each in labels}
+    for label in left.labels:
+        if label.pair in pairs:
+            there.setdefault((label.pair, label.label, label.shown), label)
+    atoms = atoms_after(stored, keys, left) if keys.atoms else stored.atoms
+    return replace(stored, session=session, labels=ordered(there.values()), atoms=atoms, awaited=awaited)
+
+
+def atoms_after(stored: StoredCall, keys: CallKeys, left: Left) -> frozenset[AtomRow]:
+    """What the store would say of the atoms that the call asks for. What a memory brings back is not known here; only
+    results do that."""
+    places = _places(stored, keys)
+    over = {left.session.index} if left.session is not None and left.session.state != "open" else set()
+    gone = {change.pair for change in left.pairs if change.reset}
+    rows = (row for row in stored.atoms if row.session not in over and row.place not in gone)
+    found = {(row.place, row.session, row.atom): row for row in rows}
+    for text in left.seen:
+        for atom in set(text.atoms).intersection(keys.atoms) if text.place in places else ():
+            key = (text.place, text.session, atom)
+            if key not in found or found[key].at_ns < text.since_ns:
+                found[key] = AtomRow(*key, text.decision_id, text.at_ns)
+    return frozenset(found.values())
+
+
+def _places(stored: StoredCall, keys: CallKeys) -> frozenset[str]:
+    """The pairs whose labels and atoms the store tells of a call."""
+    trees = (each.tree for each in (stored.session, stored.parent) if each is not None)
+    return frozenset({keys.pair, keys.tree, *trees} - {""})
+
+
+def is_handle(parent: str) -> bool:
+    """Whether it is meant to be a session's handle, and no id."""
+    return parent.startswith(HANDLE)
+
+
+def narrowed(session: SessionFact, keys: CallKeys) -> bool:
+    """Whether another agent's session started this one: then no standing answer counts, for it may be one that the
+    agent that started it does not have."""
+    return bool(session.tree) and session.tree != keys.pair
+
+
+def ended(row: SessionRow, at_ns: int) -> SessionRow:
+    """A session that ends at an instant; its row is kept, so that its id stays refused."""
+    return replace(row, state="ended", over_ns=at_ns, until_ns=max(row.until_ns, at_ns + ENDED_NS))
+
+
+def since(stored: StoredCall, started_ns: int) -> StoredCall:
+    """What is kept of a call without verdicts and answers that are older than its session: an earlier one under the
+    same id had those. What people said about exactly this call stands, and so does a refusal."""
+    if not stored.answers and stored.redeemed is None and stored.reply is None:
+        return stored
+    return replace(
+        stored,
+        answers=tuple(each for each in stored.answers if each.refused or each.created_ns >= started_ns),
+        redeemed=_unless_older(stored.redeemed, started_ns),
+        reply=_unless_older(stored.reply, started_ns),
+    )
+
+
+def _unless_older(reply: ReplyRow | None, started_ns: int) -> ReplyRow | None:
+    return reply if reply is not None and reply.created_ns >= started_ns else None
+
+
+def ordered(labels: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
+    """The oldest first."""
+    return tuple(sorted(labels, key=lambda each: (each.at_ns, each.label, each.pair)))
+
+
+def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:
+    """The pairs that the labels of a call are put on."""
+    return tuple(dict.fromkeys(filter(None, (keys.pair, session.tree))))
+
+
+def _new(
+    places: Iterable[str], put: Iterable[tuple[str, str, str, str, int]], there: Iterable[LabelRow]
+) -> Iterator[LabelRow]:
+    known = {(row.pair, row.label) for row in there if not row.shown}
+    for place in places:
+        for label in put:
+            if (place, label[0]) not in known:
+                known.add((place, label[0]))
+                yield LabelRow(place, *label)

@@ -1,0 +1,53 @@
+"""The task statement: what somebody else than the agent says that the user wants."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+
+from pdp.core.text.own_words import own_words
+from pdp.core.text.verbatim import MAX_TEXT, Scalar, Wording, text_of
+
+VOUCHED = ("subject_signed", "caller")  # sources of a task statement
+
+
+class StatedTask:
+    """A vouched statement, false where there is none. Holds the values that stand in the user's own words."""
+
+    __slots__ = ("_asked", "_excluded", "_stated")
+
+    def __init__(self, task: str) -> None:
+        self._stated = bool(task)
+        words = own_words(task[:MAX_TEXT])
+        self._asked = tuple(map(Wording, words.asked))
+        self._excluded = Wording(words.excluded)
+
+    def __bool__(self) -> bool:
+        return self._stated
+
+    def __contains__(self, value: object) -> bool:
+        if not isinstance(value, str | Decimal):
+            return False
+        return any(_stands(value, each) for each in self._asked) and not _stands(value, self._excluded)
+
+    def spells(self, value: Scalar) -> bool:
+        """Whether it has this very text."""
+        text = text_of(value)
+        return any(each.holds(text) for each in self._asked) and not _stands(value, self._excluded)
+
+
+def _stands(value: Scalar, wording: Wording) -> bool:
+    if isinstance(value, Decimal):
+        return value in wording.numbers
+    return wording.holds(value) or value in wording.instants
+
+
+@lru_cache(256)  # a task comes with each of its calls
+def of_task(task: str) -> StatedTask:
+    """The statement, read."""
+    return StatedTask(task)
+
+
+def vouched_task(task: str | None, source: str) -> StatedTask:
+    """The task that somebody else than the agent vouches for; empty without one."""
+    return of_task(task if task and source in VOUCHED else "")

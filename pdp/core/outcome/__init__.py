@@ -1,0 +1,301 @@
+"""One evaluation, sans I/O: the question that an engine is asked, and the outcome that its answer comes to.
+
+First ask, re-evaluation with evidence, lists, replay and explain all pass through here. `question` turns facts into
+what an engine is asked, `conclude` turns the engine's answer into an outcome. Between the two the service carries the
+bytes; nothing else may happen there.
+
+`read` is the only place where an effect is born from Rego's answer; anything that is not exactly a decision
+becomes a denial. Only here and in `denied` does an `Outcome` come into being.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from operator import itemgetter
+from typing import TypeVar, cast
+
+from pdp.core.approvals.requirement import KINDS
+from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
+from pdp.core.call.facts import Facts, document
+from pdp.core.errors import EngineFault
+from pdp.core.outcome.codes import control_of
+from pdp.core.outcome.elements import EngineQuery, decision_of
+from pdp.core.outcome.evidence import Evidence
+
+T = TypeVar("T")
+NOT_GRANTED = "policy.not_granted"
+
+# The obligations that the service carries out itself: with an allow; with a result, whatever it comes to.
+END_SESSION, QUARANTINE = "end_session", "quarantine"
+# An obligation that the service completes: policy says that a token is exchanged (RFC 8693), the manifest for what.
+EXCHANGE = "exchange_token"
+_ELEMENT = frozenset({"kind", "code", "control", "message", "pack"})  # what policy says of it: no parameter
+_OURS = {"call": frozenset({END_SESSION}), "result": frozenset({END_SESSION, QUARANTINE})}
+
+
+class Effect(StrEnum):
+    """The effect of a decision. There is no fourth."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason. `rule` is where it comes from, for example `packs.baseline.deny`; `control` e.g. `MB-3.1`."""
+
+    code: str
+    message: str = ""
+    rule: str = ""
+    control: str = ""
+
+    def fact(self) -> dict[str, Json]:
+        return {"code": self.code, "message": self.message, "rule": self.rule, "control": self.control}
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A target that the subject may not see, and why: for the caller's log, never for a model."""
+
+    key: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The decision of the policy. `requirements` is the opened stage; empty unless pending."""
+
+    effect: Effect
+    reasons: tuple[Reason, ...] = ()
+    requirements: tuple[Mapping[str, Json], ...] = ()
+    obligations: tuple[Mapping[str, Json], ...] = ()
+    visible: frozenset[str] = frozenset()
+    hidden: tuple[Hidden, ...] = ()
+    waived: tuple[Mapping[str, Json], ...] = ()
+
+
+def denied(code: str, message: str = "", *, waived: tuple[Mapping[str, Json], ...] = ()) -> Outcome:
+    """A denial by the service: the one direction in which it may turn an answer."""
+    return Outcome(Effect.DENY, (Reason(code, message, "service", control_of(code)),), waived=waived)
+
+
+def observable(reasons: Iterable[Reason]) -> bool:
+    """Whether policy alone speaks: no check of the gate failed, and the service denied nothing. Only then may an
+    answer not bind a caller that an operator observes. That no pack grants the target is policy's word too."""
+    named = [reason for reason in reasons if reason.rule == "service" or _gates(reason)]
+    return all(reason.rule == "pdp.gate" and reason.code == NOT_GRANTED for reason in named)
+
+
+def question(
+    facts: Facts,
+    evidence: tuple[Evidence, ...],
+    at_ns: int,
+    *,
+    revision: str,
+    packs: tuple[str, ...],
+    valid: Callable[[Mapping[str, Json]], bool],
+) -> EngineQuery:
+    """Build the question. `valid` checks the document against its JSON Schema; a document that is not total is a
+    fault of ours and raises EngineFault (`policy.input`), which the service answers with DENY."""
+    doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
+    if not valid(doc):
+        raise EngineFault("policy.input", "The input document does not match its schema.")
+    return EngineQuery.of(doc, _advice(facts), fresh=facts.phase == "result")
+
+
+def _advice(facts: Facts) -> Mapping[str, str]:
+    """The message of a failed check, with its fix. Policy sees only a check's code, so its words would say less."""
+    identity = facts.identity
+    checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
+    checks += [target.check for target in facts.targets]
+    if facts.phase != "list":
+        checks += [facts.arguments.check, facts.session.check]
+    if facts.phase == "result":
+        checks.append(facts.result.check)
+    return {check.code: check.message for check in checks if not check.ok and check.message}
+
+
+_EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect.DENY})}  # nobody is asked of results
+
+
+def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
+    """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
+    outcome = read(decision_of(answer))
+    if asked.advice:
+        outcome = _advised(outcome, asked.advice)
+    if len(outcome.reasons) > 1:  # Rego's sets know no order
+        outcome = replace(outcome, reasons=tuple(sorted(outcome.reasons, key=_place)))
+    if not outcome.visible <= asked.keys:
+        return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
+    if asked.phase == "list":
+        if outcome.effect is not Effect.DENY:
+            return denied("policy.not_a_decision", "The policy decided a call where only a list was asked for.")
+        return outcome
+    if not (outcome.effect is Effect.DENY or (outcome.visible and outcome.effect in _EFFECTS[asked.phase])):
+        return denied("policy.not_a_decision", "The policy let something pass that it does not grant.")
+    return _obliging(outcome, asked, supported_obligations) if outcome.obligations else outcome
+
+
+def _obliging(outcome: Outcome, asked: EngineQuery, supported_obligations: frozenset[str]) -> Outcome:
+    """An outcome with obligations; a denial where nobody would fulfil one, or as policy alone says it."""
+    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations - _OURS[asked.phase])
+    if unsupported:
+        message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
+        return denied("obligation.unsupported", message, waived=outcome.waived)
+    if any(each["kind"] == EXCHANGE and not _exchangeable(each, asked) for each in outcome.obligations):
+        message = (
+            f"For what a token is exchanged ({EXCHANGE}), the signed manifest alone says: set `downstream` in the "
+            "review of the tool, and nothing but a code in the pack's `oblige`."
+        )
+        return denied("obligation.audience", message, waived=outcome.waived)
+    return outcome
+
+
+def _exchangeable(obligation: Mapping[str, Json], asked: EngineQuery) -> bool:
+    """Whether the manifest names the service that a token is exchanged for, and policy names none."""
+    targets = asked.members.get("targets", ())
+    named = [each for each in targets if each.get("downstream", {}).get("audience")]
+    return asked.phase == "call" and bool(named) and obligation.keys() <= _ELEMENT
+
+
+def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
+    """The gate's reasons, in the words of the checks that they name."""
+
+    def told(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+        return tuple(replace(r, message=advice[r.code]) if _gates(r) and r.code in advice else r for r in reasons)
+
+    hidden = tuple(replace(h, reasons=told(h.reasons)) for h in outcome.hidden)
+    return replace(outcome, reasons=told(outcome.reasons), hidden=hidden)
+
+
+# The causes before their consequences: without a server there is no audience, without a subject no agent.
+_CAUSES = ("policy", "caller", "switch", "server", "subject", "agent", "target", "tool", "arguments", "session")
+_ORDER = {name: index for index, name in enumerate(_CAUSES)}
+
+
+def _place(reason: Reason) -> tuple[bool, int, str, str]:
+    """The rank of a reason, most important first: the gate's in order of cause, then the packs'."""
+    gates = _gates(reason)
+    cause = _ORDER.get(reason.code.partition(".")[0], len(_ORDER)) if gates else 0
+    return not gates, cause, reason.rule, reason.code
+
+
+def _gates(reason: Reason) -> bool:
+    return reason.rule == "pdp.gate"
+
+
+class _NotADecisionError(Exception):
+    pass
+
+
+def read(answer: bytes) -> Outcome:
+    """Read `data.pdp.decision` as an engine returned it (JSON bytes). Not a decision is a denial."""
+    try:
+        text = answer.decode()
+        value = _DECODER.decode(text)
+        if "\\u" in text:  # an escape may be half a character, which no record can hold
+            json.dumps(value, ensure_ascii=False).encode()
+        return _outcome(value)
+    except (_NotADecisionError, KeyError, ValueError, RecursionError):
+        return denied("policy.not_a_decision", "The policy did not return a decision.")
+
+
+_KEYS = {"effect", "reasons", "requirements", "obligations", "visible", "hidden", "waived"}
+_lists = itemgetter("reasons", "requirements", "obligations", "visible", "hidden", "waived")
+_reason_texts = itemgetter("code", "message", "rule", "control")
+_requirement_texts = itemgetter("kind", "id", "code")
+_requirement_numbers = itemgetter("stage", "ttl_seconds")
+_obligation_texts = itemgetter("kind", "code")
+
+
+def _outcome(decision: object) -> Outcome:
+    """Raises _NotADecisionError; KeyError for what is missing, ValueError for an effect that is none."""
+    if not isinstance(decision, dict) or decision.keys() != _KEYS:
+        raise _NotADecisionError
+    effect = Effect(decision["effect"])
+    reasons, requirements, obligations, visible, hidden, waived = _each(list, _lists(decision))
+    if (effect is Effect.PENDING) != bool(requirements):
+        raise _NotADecisionError
+    if effect is Effect.ALLOW and not visible:
+        raise _NotADecisionError  # an allow grants something
+    _each(dict, [*reasons, *requirements, *obligations, *hidden, *waived])
+    carried_out = tuple(map(_obligation, obligations))
+    return Outcome(
+        effect,
+        reasons=tuple(map(_reason, reasons)),
+        requirements=tuple(map(_requirement, requirements)),
+        obligations=carried_out if effect is Effect.ALLOW else (),
+        visible=frozenset(_each(str, visible)),
+        hidden=tuple(map(_hidden, hidden)),
+        waived=tuple(waived),
+    )
+
+
+def _each(kind: type[T], values: Sequence[object]) -> tuple[T, ...]:
+    """The values, all of exactly this type of JSON: `true` is no integer."""
+    for value in values:
+        if type(value) is not kind:
+            raise _NotADecisionError
+    return cast("tuple[T, ...]", tuple(values))
+
+
+def _reason(value: Mapping[str, Json]) -> Reason:
+    code, message, rule, control = _each(str, _reason_texts(value))
+    return Reason(code, message, rule, control or control_of(code))
+
+
+def _requirement(value: Mapping[str, Json]) -> Mapping[str, Json]:
+    kind, name, code = _each(str, _requirement_texts(value))
+    stage, ttl_seconds = _each(int, _requirement_numbers(value))
+    if kind not in KINDS or not name or not code or stage < 1 or ttl_seconds < 1:
+        raise _NotADecisionError
+    return value
+
+
+def _obligation(value: Mapping[str, Json]) -> Mapping[str, Json]:
+    if not all(_each(str, _obligation_texts(value))):
+        raise _NotADecisionError
+    return value
+
+
+def _hidden(value: Mapping[str, Json]) -> Hidden:
+    (key,), (reasons,) = _each(str, [value["key"]]), _each(list, [value["reasons"]])
+    return Hidden(key, tuple(map(_reason, _each(dict, reasons))))
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Two readers of a duplicate key may see two decisions."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _NotADecisionError
+    return made
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not INT64_MIN <= value <= INT64_MAX:
+        raise _NotADecisionError
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    # a whole number beyond int64 has no canonical bytes, however it is written
+    if not math.isfinite(value) or (value.is_integer() and not INT64_MIN <= value <= INT64_MAX):
+        raise _NotADecisionError
+    return value
+
+
+def _constant(_text: str) -> float:
+    raise _NotADecisionError
+
+
+# what passes has canonical bytes, as its record needs; the general reader (`strict_json`) costs a long list more
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)

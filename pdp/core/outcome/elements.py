@@ -1,0 +1,277 @@
+"""The two steps of an evaluation, and what is told to each.
+
+Step 1 evaluates the packs on facts alone (`policy/query_rules`); elements are what packs say about a call or list.
+Step 2 composes the decision from elements, checks, evidence and waivers, in an engine that holds no pack.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Any
+
+from pdp.core.approvals.hourly_limits import UNREAD
+from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder
+from pdp.core.call.budgets import standing_of
+from pdp.core.call.facts import NO_RESULT, Asserted
+from pdp.core.errors import EngineFault, InvalidRequest
+
+FACTS_SCHEMA = "pdp.facts/1"
+COMPOSITION_SCHEMA = "pdp.composition/1"
+# what packs read; everything else is for the composition alone
+FACTS = (
+    "time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session", "budgets",
+    "questions", "result",
+)  # fmt: skip
+ASSERTED = "asserted"  # likewise, where there is any
+COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
+# one member of a fact each, and of a target those that name it
+_EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_source"}
+_TARGET = ("key", "status", "code", "server", "kind")
+_target = itemgetter(*_TARGET)
+ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what callers assert
+# JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
+NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
+SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
+
+
+@dataclass(frozen=True, slots=True)
+class EngineQuery:
+    """What an engine is asked.
+
+    `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
+    that packs read (`pdp.facts/1`) but for what varies, and each form of that. For a call or a result the asserted
+    facts vary: as if nothing were asserted, and where something is, as they are. For a list the target: packs are
+    asked about each by itself, as they would be asked about a call of it, unless `Bundle.together` says that this
+    makes no difference.
+    The first part alone, its elements included, asks for the composition only. The answer is the decision, and the
+    elements: of a call without asserted facts and with them, of a list of all targets. The engine echoes `sha256` of
+    `payload`, so no answer can belong to another question.
+    """
+
+    document: bytes  # the input document whole, JSON, UTF-8: for records
+    payload: bytes
+    sha256: str
+    phase: str
+    keys: frozenset[str]  # the target keys asked about
+    advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
+    fresh: bool = False  # whether it must be evaluated now: no kept answer will do
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the document, as values
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # the same as JSON
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], advice: Mapping[str, str], *, fresh: bool = False) -> EngineQuery:
+        """The query about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
+        phase, excerpts = document["phase"], excerpts_of(document)
+        try:
+            texts = dict(zip(document, map(encode, document.values()), strict=True))
+            excerpt_texts = dict(zip(excerpts, map(encode, excerpts.values()), strict=True))
+        except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
+            raise EngineFault("policy.input", "The input document is not JSON.") from None
+        composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
+        shared = (
+            dict(zip(FACTS, _facts_texts(texts if "questions" in texts else _EARLIER | texts), strict=True))
+            | _FACTS_SCHEMA
+        )
+        if phase in ABOUT_ONE:
+            varied = [_NOTHING_ASSERTED]
+            if document[ASSERTED] != NOTHING_ASSERTED:
+                varied.append(texts[ASSERTED])
+        else:  # what is listed rests on nothing asserted
+            shared = {**shared, ASSERTED: _NOTHING_ASSERTED}
+            del shared["targets"]
+            varied = list(map(encode, document["targets"]))
+        payload = SEPARATOR.decode().join((composed, phase, _object(shared), *varied)).encode()
+        keys = frozenset(map(itemgetter("key"), document["targets"]))
+        return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice, fresh, document, texts)
+
+
+def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:
+    """The composition's input, the phase, the facts, and the forms of what varies in them (see `EngineQuery`).
+
+    No phase and no facts where only the composition is asked. Raises ValueError.
+    """
+    composed, *rest = payload.split(SEPARATOR)
+    if not rest:
+        return composed, "", b"", ()
+    phase, facts, *varied = rest
+    if phase.decode() not in KINDS or (phase.decode() in ABOUT_ONE and len(varied) not in (1, 2)):
+        raise ValueError("not a query")
+    return composed, phase.decode(), facts, tuple(varied)
+
+
+_ONE = b'%b,"asserted":%b}'
+_VARIED: Mapping[str, bytes] = {"call": _ONE, "list": b'%b,"targets":[%b]}', "result": _ONE}
+
+
+def documents(phase: str, facts: bytes, varied: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The facts whole, one document for each form of what varies in them."""
+    return tuple(_VARIED[phase] % (facts.removesuffix(b"}"), each) for each in varied or (b"",))
+
+
+def parts(payload: bytes, *, together: bool = False) -> tuple[bytes, str, tuple[bytes, ...]]:
+    """The composition's input, the phase, and the facts that packs are evaluated on.
+
+    Of a call without asserted ones, and with them where there are any; of a list for each target by itself, or for
+    all `together`. Raises ValueError.
+    """
+    composed, phase, facts, varied = split(payload)
+    if not phase:
+        return composed, "", ()
+    if phase == "list" and together:
+        varied = (b",".join(varied),)
+    return composed, phase, documents(phase, facts, varied)
+
+
+def whole(composed: bytes, facts: Sequence[bytes]) -> bytes:
+    """The input document (`pdp.input/1`) again, from both inputs, for a bundle that is evaluated in one step."""
+    found = {**json.loads(composed), **json.loads(facts[-1] if facts else b"{}")}
+    return encode({**found, "schema": "pdp.input/1", "consents": [], "grants": []}).encode()
+
+
+def united(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The elements of a list, from those of each target by itself."""
+    first = found[0]
+    return {
+        pack: {
+            name: [e for each in found for e in each[pack][name]] if name != "meta" else held
+            for name, held in members.items()
+        }
+        for pack, members in first.items()
+    }
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """A JSON object of members that are JSON text already: each is encoded once."""
+    return "{" + ",".join(map('"{}":{}'.format, texts, texts.values())) + "}"
+
+
+_NOTHING_ASSERTED = encode(NOTHING_ASSERTED)
+_EARLIER = {
+    "result": encode(NO_RESULT.fact()),
+    "budgets": encode(standing_of(())),
+    "questions": encode(UNREAD.fact()),
+}  # of a document that an older release kept
+_FACTS_SCHEMA = {"schema": encode(FACTS_SCHEMA)}
+_composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
+
+
+def decision_of(answer: bytes) -> bytes:
+    """The decision in an engine's answer."""
+    return answer.partition(SEPARATOR)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SaidElement:
+    """One element that a pack said about a call. `asserted` is "without" for one that it said only as long as nothing
+    was asserted, "with" for one only because of what was, empty for all others."""
+
+    pack: str
+    kind: str  # of KINDS
+    fields: Mapping[str, Json]
+    asserted: str = ""
+
+    @property
+    def code(self) -> str:
+        """Empty for an element that breaks its schema so far."""
+        code = self.fields.get("code")
+        return code if isinstance(code, str) else ""
+
+
+def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[SaidElement, ...]:
+    """The elements in an engine's answer about a call, in order of pack and kind: those that say something of these
+    target keys, and of grants those that count on the server. Of an answer that is none, nothing."""
+    try:
+        told = [_said(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
+    except (ValueError, RecursionError):
+        return ()
+    if not told:
+        return ()
+    plain, asserted = told[0], told[-1]
+    found = [replace(each, asserted="" if key in asserted else "without") for key, each in plain.items()]
+    found += [replace(each, asserted="with") for key, each in asserted.items() if key not in plain]
+    return tuple(sorted(found, key=lambda each: (each.pack, KINDS["call"].index(each.kind), each.code)))
+
+
+def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, SaidElement]:
+    """By canonical bytes (`true` is not 1). What is no object says nothing; that it denies is the composition's to
+    say."""
+    said: dict[bytes, SaidElement] = {}
+    for pack, rules in _object_of(elements).items():
+        for kind in filter(_object_of(rules).get, KINDS["call"]):  # most have said nothing
+            reach = keys if kind != "allow" else _reach(_object_of(rules.get("meta")), server, keys)
+            found = rules[kind] if reach and isinstance(rules[kind], list) else ()
+            for fields in filter(None, map(_object_of, found)):
+                target = fields.get("target")
+                if kind not in KINDS["list"] or not isinstance(target, str) or target in reach:
+                    said.setdefault(*_keyed(SaidElement(pack, kind, fields)))
+    return said
+
+
+def _reach(meta: Mapping[str, Json], server: str, keys: Collection[str]) -> Collection[str]:
+    """The target keys that a pack may grant: on its servers, of its kinds."""
+    servers, kinds = meta.get("servers"), meta.get("kinds", ["tool"])
+    if not isinstance(servers, list) or server not in servers or not isinstance(kinds, list):
+        return ()
+    return [key for key in keys if key.partition(":")[0] in kinds]
+
+
+def _keyed(said: SaidElement) -> tuple[bytes, SaidElement]:
+    try:
+        return canonical([said.pack, said.kind, said.fields]), said
+    except InvalidRequest:  # holds a number or text that no record can hold, which denies
+        return _keyed(replace(said, fields={}))
+
+
+def _object_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def excerpts_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of the composition's input that are no whole members of the input document: no more of the facts
+    than names the call."""
+    return {
+        "schema": COMPOSITION_SCHEMA,
+        **{name: {member: document[name][member]} for name, member in _EXCERPTS.items()},
+        "targets": [dict(zip(_TARGET, members, strict=True)) for members in map(_target, document["targets"])],
+    }
+
+
+def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of `pdp.composition/1` with its elements, from that of the input document. It names the paths
+    that the composition may read; what stands in elements is the composition's to look at."""
+    properties = document_schema["properties"]
+    targets = properties["targets"]
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "schema": {"type": "string", "const": COMPOSITION_SCHEMA},
+            **{name: properties[name] for name in COMPOSED},
+            **{name: _only(properties[name], (member,)) for name, member in _EXCERPTS.items()},
+            "targets": targets | {"items": _only(targets["items"], _TARGET)},
+            "elements": {"type": "object", "additionalProperties": True},
+            "asserted_elements": {"type": ["object", "null"], "additionalProperties": True},
+        },
+    }
+
+
+def facts_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of `pdp.facts/1`, from that of the input document: all that packs may read."""
+    declared = document_schema.get("properties", {})
+    properties = {name: declared[name] for name in (*FACTS, ASSERTED) if name in declared}
+    return {**document_schema, "properties": properties, "required": list(properties)}
+
+
+def _only(schema: Mapping[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
+    return {**schema, "properties": {name: schema["properties"][name] for name in members}, "required": list(members)}
+
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "call": ("allow", "hide", "deny", "require", "oblige", "label"),
+    "list": ("allow", "hide", "deny"),
+    "result": ("allow", "hide", "deny", "require", "oblige", "label"),
+}

@@ -1,0 +1,93 @@
+"""Evidence: the answer to one requirement for one call.
+
+An element settles a requirement only if its `for` deeply equals the whole requirement as policy wants it now (so a
+raised quorum drops old votes) and its `call` equals the call digest. It refuses the requirement of the pack and id in
+its `for`, whatever else policy changed in it (`named`). Matching and weighing happen in Rego; this module fixes the
+shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pdp.core.approvals.requirement import KINDS
+from pdp.core.bytes.digest import Json
+
+Evidence = Mapping[str, Json]
+State = Literal["met", "refused", "failed"]
+
+
+def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns: int) -> Evidence:
+    """Evidence by people or consent: `requirement` is the element as `Outcome.requirements` shows it."""
+    return {
+        "for": dict(requirement),
+        "call": call,
+        "kind": requirement["kind"],
+        "state": state,
+        "expires_ns": expires_ns,
+    }
+
+
+STATES = frozenset({"met", "refused", "failed"})
+VERDICTS = frozenset({"allow", "deny", "escalate"})
+ASSERTED = "asserted"  # status of an allow on text that nobody vouched for
+_SHARED = {"for", "call", "kind", "expires_ns"}
+_BY_PEOPLE = _SHARED | {"state"}
+_BY_JUDGE = _SHARED | {"status", "verdict", "confidence", "prompt_sha256", "model"}
+
+
+def well_formed(element: Evidence) -> bool:
+    """True for exactly what `answer` and `judged` make. Anything else is a fault of who supplied it, and is
+    neither weighed nor recorded: the call is denied."""
+    wanted = element.get("for")
+    kind = element.get("kind")
+    if not isinstance(wanted, Mapping) or wanted.get("kind") != kind or kind not in KINDS:
+        return False
+    if not isinstance(element.get("call"), str) or type(element.get("expires_ns")) is not int:
+        return False
+    if kind != "judge":
+        return element.keys() == _BY_PEOPLE and element["state"] in STATES
+    return element.keys() == _BY_JUDGE and _is_verdict(element)
+
+
+def _is_verdict(element: Evidence) -> bool:
+    texts = all(isinstance(element[name], str) for name in ("status", "prompt_sha256", "model"))
+    confidence = element["confidence"]
+    number = confidence is None or (
+        isinstance(confidence, (int, float)) and not isinstance(confidence, bool) and 0 <= confidence <= 1
+    )
+    return texts and number and (element["verdict"] is None or element["verdict"] in VERDICTS)
+
+
+def named(requirement: Mapping[str, Any]) -> tuple[str, str]:
+    """The pack and id of a requirement: what a refusal is for."""
+    return str(requirement.get("pack", "")), str(requirement.get("id", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a judge's session. `status` is `ok`, or why there is no verdict, or none that settles anything
+    (`ASSERTED`)."""
+
+    status: str
+    verdict: str | None  # "allow" | "deny" | "escalate"
+    confidence: float | None
+    prompt_sha256: str
+    model: str
+
+
+def judged(requirement: Mapping[str, Json], call: str, verdict: Verdict, expires_ns: int) -> Evidence:
+    """Evidence by the judge: never a state, always a verdict that policy weighs."""
+    return {
+        "for": dict(requirement),
+        "call": call,
+        "kind": "judge",
+        "status": verdict.status,
+        "verdict": verdict.verdict,
+        "confidence": verdict.confidence,
+        "prompt_sha256": verdict.prompt_sha256,
+        "model": verdict.model,
+        "expires_ns": expires_ns,
+    }

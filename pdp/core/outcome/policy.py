@@ -1,0 +1,170 @@
+"""The policy bundle as a value: immutable, named by its digest, swapped whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+
+FIXTURES = "lib/testing.rego"  # what tests make inputs from
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One Rego file. `path` is relative to the bundle, with `/`, and is what messages and records show."""
+
+    path: str
+    text: str
+    shipped: bool = False  # ours (rego/pdp, rego/baseline, rego/lib), as opposed to an organisation's
+
+    @property
+    def is_test(self) -> bool:
+        """Tests never reach an engine that decides."""
+        return self.path.endswith("_test.rego")
+
+    @property
+    def composes(self) -> bool:
+        """The composition, which is evaluated apart from packs."""
+        return self.shipped and self.path.startswith("pdp/")
+
+
+_WHOLE_INPUT = '"pdp.input/1"'  # what such a composition compares the schema of its input with
+INSTANTS = ("ns", "minute_of_day")  # of `input.time`: what rules compare with values that the bundle fixes
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What packs read of the input: paths of member names, none below another, `()` for all of it.
+
+    `instants` are those of `INSTANTS` that are only compared, each with all the values that it is compared with,
+    sorted. Where they are, they are not among the paths. `ranges` are the same of arguments, by path: a whole
+    number is known by its place among them, anything else as it is.
+    """
+
+    paths: tuple[tuple[str, ...], ...]
+    instants: tuple[tuple[str, tuple[int | float, ...]], ...] = ()  # not float: JSON is read by it
+    ranges: tuple[tuple[tuple[str, ...], tuple[int | float, ...]], ...] = ()
+
+
+EVERYTHING = Reads(((),))  # of a bundle of which nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One policy revision, whole.
+
+    `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
+    `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them. `listed` names the
+    denials, by pack and code, that rest on nothing which only a call has: they hold for lists too. `together` is
+    whether packs say the same of a target whatever others are asked about with it. `results` names the denials and
+    obligations, by pack, kind and code, that may rest on a result. The load gate reads all of that off the modules,
+    so they are no part of the digest.
+    """
+
+    modules: tuple[Module, ...]
+    org: bytes  # canonical JSON object
+    input_schema: bytes
+    org_schema: bytes
+    revision: str  # what a person calls it; the digest is what counts
+    packs: tuple[str, ...]  # names of `package packs.<name>`, sorted
+    listed: tuple[tuple[str, str], ...] = ()
+    together: bool = False
+    results: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def live(self) -> tuple[Module, ...]:
+        """The modules that decide."""
+        return tuple(m for m in self.modules if not m.is_test)
+
+    @property
+    def tests(self) -> tuple[Module, ...]:
+        """The modules that only test."""
+        return tuple(m for m in self.modules if m.is_test)
+
+    @property
+    def one_step(self) -> bool:
+        """Whether it is of a release whose composition asked for the whole input document, and read the packs itself.
+        Such a bundle may be kept, and is evaluated as it was, on the embedded engine."""
+        return any(_WHOLE_INPUT in module.text for module in self.live if module.composes)
+
+    @property
+    def reads_asserted(self) -> bool:
+        """Whether packs may read what callers assert, by the word, comments included. Without it they see none."""
+        return self._names("asserted")
+
+    @property
+    def reads_questions(self) -> bool:
+        """Whether packs may read how often people are asked, likewise. Without it nobody counts."""
+        return self._names("questions")
+
+    def _names(self, word: str) -> bool:
+        packs = (module for module in self.live if not module.composes and module.path != FIXTURES)
+        return any(word in module.text for module in packs)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over every path, text, the organisation's data and both schemas."""
+        parts: Json = [
+            self._files,
+            sha256_hex(self.org),
+            sha256_hex(self.input_schema),
+            sha256_hex(self.org_schema),
+        ]
+        return digest(parts)
+
+    @property
+    def rules_digest(self) -> str:
+        """The same without the organisation's data: what a release names as `policy`."""
+        return digest([self._files, sha256_hex(self.input_schema), sha256_hex(self.org_schema)])
+
+    @property
+    def _files(self) -> Json:
+        return [[m.path, sha256_hex(m.text.encode())] for m in sorted(self.modules, key=lambda m: m.path)]
+
+    @property
+    def org_digest(self) -> str:
+        """SHA-256 (hex) of the organisation's data."""
+        return sha256_hex(self.org)
+
+    def to_bytes(self) -> bytes:
+        """The artefact kept by digest, from which a decision can be replayed."""
+        return canonical(
+            {
+                "schema": "pdp.bundle/1",
+                "revision": self.revision,
+                "packs": list(self.packs),
+                "listed": [list(denial) for denial in self.listed],
+                "together": self.together,
+                "results": [list(each) for each in self.results],
+                "modules": [
+                    {"path": m.path, "text": m.text, "shipped": m.shipped}
+                    for m in sorted(self.modules, key=lambda m: m.path)
+                ],
+                "org": self.org.decode(),
+                "input_schema": self.input_schema.decode(),
+                "org_schema": self.org_schema.decode(),
+            }
+        )
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Bundle:
+        """The inverse of `to_bytes`, for bytes that we wrote."""
+        return Bundle.of(json.loads(data))
+
+    @staticmethod
+    def of(value: Mapping[str, Any]) -> Bundle:
+        """The bundle whose `to_bytes` is the canonical JSON of `value`."""
+        return Bundle(
+            modules=tuple(Module(m["path"], m["text"], m["shipped"]) for m in value["modules"]),
+            org=value["org"].encode(),
+            input_schema=value["input_schema"].encode(),
+            org_schema=value["org_schema"].encode(),
+            revision=value["revision"],
+            packs=tuple(value["packs"]),
+            listed=tuple((pack, code) for pack, code in value.get("listed", ())),  # before: none
+            together=value.get("together", False),
+            results=tuple((pack, kind, code) for pack, kind, code in value.get("results", ())),
+        )

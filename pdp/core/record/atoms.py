@@ -1,0 +1,164 @@
+"""Hashed atoms: what a store keeps of results and of what an agent supplied, never a value.
+
+An atom (`pdp.core.call.origins`) is kept as 64 bits of an HMAC under a key of its subject: nobody tells without the key
+what was seen, nor that two subjects saw the same. What untraces belongs to the pair of subject and agent, and to that
+whose session started it, until a context reset; what traces to a session besides. What an agent puts into a `memory`
+stays there as supplied, and untraces again what is read from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pdp.core.bytes.digest import Json, canonical, secrets_of
+from pdp.core.call.facts import SessionFact, TargetFact
+from pdp.core.call.origins import (
+    EXTERNAL,
+    OWN,
+    TASK,
+    Atoms,
+    OriginsFact,
+    binding_values,
+    needed,
+    of_arguments,
+    origin_of,
+    traced,
+)
+from pdp.core.call.sessions import MEMORY, places_of
+from pdp.core.record.stored import CallKeys, SeenText, StoredCall
+from pdp.core.text.verbatim import Scalar
+
+OVERFLOW = 0  # the hash of no atom: more was seen than is kept, so that no result traces a value
+_BYTES = 8
+
+Held = Mapping[tuple[str, str], str]  # atoms by kind, with the decision that each was first seen with
+Seen = tuple[SeenText, ...]
+
+
+class AtomHashes:
+    """Keyed hashes of the atoms of one subject (tenant, issuer, id), as signed integers of 64 bits."""
+
+    __slots__ = ("_later", "_mac")
+
+    def __init__(self, key: bytes, *subject: Json) -> None:
+        first, *self._later = secrets_of(key)
+        own = hmac.digest(first, canonical(["atoms of", *subject]), "sha256")
+        self._mac = hmac.new(own, digestmod=hashlib.sha256)
+
+    def of(self, kind: str, atom: str) -> int:
+        """The hash of one atom."""
+        mac = self._mac.copy()
+        mac.update(f"{kind}\0{atom}".encode("utf-8", "surrogatepass"))
+        return rekeyed_atom(_number(mac.digest()), self._later)
+
+    def all(self, atoms: Atoms) -> tuple[int, ...]:
+        """Those of one text, with the mark of one that is cut where that untraces."""
+        found = [self.of(atoms.kind, atom) for atom in atoms.atoms]
+        return tuple(dict.fromkeys((OVERFLOW, *found) if atoms.overflows else found))
+
+
+def rekeyed_atom(atom: int, secrets: Iterable[bytes]) -> int:
+    """A hash under further secrets of the index key; the mark of an overflow stays what it is."""
+    for secret in secrets if atom != OVERFLOW else ():
+        atom = _number(hmac.digest(secret, f"atom {atom}".encode(), "sha256"))
+    return atom
+
+
+def _number(hashed: bytes) -> int:
+    return int.from_bytes(hashed[:_BYTES], "big", signed=True) or 1
+
+
+Asked = Mapping[int, tuple[str, str]]  # by hash
+
+
+def asked(values: Iterable[Scalar], hashes: AtomHashes) -> Asked:
+    """What the origins of values may depend on."""
+    every = {pair for value in values for pair in needed(value)}
+    return {hashes.of(kind, atom): (kind, atom) for kind, atom in sorted(every)}
+
+
+def keys_of(found: Asked) -> tuple[int, ...]:
+    """What to look for."""
+    return (OVERFLOW, *found)
+
+
+def held(found: Asked, session: SessionFact, keys: CallKeys, stored: StoredCall) -> Held:
+    """What of it the pair has seen, or its task's. What traces counts in its own session, as long as that goes on."""
+    since = {name: since_ns for _, name, since_ns in _traced_in(session, keys, stored)}
+    rows = [row for row in stored.atoms if not (session.reset and row.place == keys.pair)]
+    overflown = any(row.atom == OVERFLOW and not row.session for row in rows)
+    seen: dict[tuple[str, str], str] = {}
+    for row in sorted(rows, key=lambda row: (row.at_ns, row.decision_id)):
+        if row.atom == OVERFLOW:
+            continue
+        kind, atom = found[row.atom]
+        if kind == OWN and (overflown or row.at_ns < since.get(row.session, row.at_ns + 1)):
+            continue
+        seen.setdefault((kind, atom), row.decision_id)
+    return seen
+
+
+def origins(
+    arguments: Json, target: TargetFact, task: Container[Scalar], session: SessionFact, seen: Held
+) -> OriginsFact:
+    """The fact. Results trace only where everything that was read is known."""
+    if not session.observed:
+        seen = {pair: decision for pair, decision in seen.items() if pair[0] != OWN}
+    return traced(arguments, target.binds, [sink.argument for sink in target.sinks], task, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Seer:
+    """Whose a text is, and when it was seen with which decision."""
+
+    decision_id: str
+    at_ns: int
+    subject: str  # as of `ValueRow`
+    keys: CallKeys
+    session: SessionFact
+    stored: StoredCall
+
+    def supplied(self, said: Callable[[], tuple[int, ...]], target: TargetFact, *, inspects: bool) -> Seen:
+        """What the agent says with an allowed call, to be kept: where results are inspected, and what goes into a
+        memory, of any caller."""
+        places = list(places_of(self.keys, self.session)) if inspects else []
+        if self.keys.also and any(sink.kind == MEMORY for sink in target.sinks):
+            places.append(self.keys.also)
+        atoms = said() if places else ()
+        return tuple(self._text(place, atoms) for place in places if atoms)
+
+    def returned(self, kind: str, atoms: tuple[int, ...]) -> Seen:
+        """What an inspected result holds, to be kept."""
+        if kind == EXTERNAL:
+            return tuple(self._text(place, atoms) for place in places_of(self.keys, self.session) if atoms)
+        if not self.session.check.ok:
+            return ()
+        return tuple(
+            replace(self._text(place, atoms), session=name, since_ns=since_ns, memory=self.keys.also)
+            for place, name, since_ns in _traced_in(self.session, self.keys, self.stored)
+        )
+
+    def _text(self, place: str, atoms: tuple[int, ...]) -> SeenText:
+        return SeenText(place, self.subject, self.decision_id, self.at_ns, atoms)
+
+
+def said(arguments: Json, task: Container[Scalar], seen: Held, hashes: AtomHashes) -> tuple[int, ...]:
+    """What an agent supplies with a call; values that were the task's or the user's own before are not among it."""
+    values = binding_values(arguments, None) or ()
+    known = {at for at, value in values if origin_of(value, task, lambda *pair: pair in seen) in (TASK, OWN)}
+    return hashes.all(of_arguments(arguments, frozenset(known)))
+
+
+def _traced_in(session: SessionFact, keys: CallKeys, stored: StoredCall) -> Iterator[tuple[str, str, int]]:
+    """The sessions that own results trace values in, with their pair and their begin: its own, and the first one of
+    its task."""
+    if not keys.session or not session.started_ns:
+        return
+    yield keys.pair, keys.session, session.started_ns
+    row, parent = stored.session, stored.parent
+    first = row.parent if row is not None and row.opened_ns == session.started_ns else keys.parent
+    if parent is not None and first == parent.index and parent.tree == session.tree:
+        yield parent.tree, parent.index, parent.opened_ns

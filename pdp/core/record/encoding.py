@@ -1,0 +1,398 @@
+"""The record of one answer or event: `pdp.record/3`.
+
+One pure constructor per kind (answers here, events in `events`); each returns the exact bytes that are stored,
+hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/audit/record.schema.json`.
+A record carries no index (the commit assigns it), no secret, no argument value, no claim that was not verified and
+no person: people are pseudonyms (`Stamp.person`), whose mapping can be erased.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
+from pdp.core.call.budgets import BudgetFact
+from pdp.core.call.facts import Actor, AgentFact, Facts, SubjectFact
+from pdp.core.check import NS
+from pdp.core.errors import Fault
+from pdp.core.outcome import Effect, Outcome, Reason
+from pdp.core.outcome.elements import SaidElement
+from pdp.core.outcome.evidence import Evidence
+
+SCHEMA = "pdp.record/3"
+MAX_BYTES = 60_000
+LIST_BYTES = 20_000  # the most that the names of one list may take; the digest covers all of them
+TEXT_BYTES = 1_024  # the most of one text that comes from outside; beyond, its digest stands for the rest
+UNCUT = TEXT_BYTES // 6  # characters that fit in any case: none takes more than six bytes
+
+RANDOM_BYTES = 8  # what `uuid7` needs
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Fields = dict[str, Json]
+# The pseudonym of (kind, issuer, id), kinds and issuer as in `stored.PersonRow`.
+Pseudonyms = Callable[[str, str, str], str]
+
+
+class RecordTooLargeError(Fault):
+    """The record would pass 60,000 bytes (`record.too_large`). The service answers `denied("record.too_large")`,
+    whose record carries nothing that policy made and always fits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "record.too_large",
+            "The decision's reasons and requirements are too large for a record; make the policy say less.",
+        )
+
+
+def uuid7(at_ns: int, random: bytes) -> str:
+    """A UUIDv7 (RFC 9562 section 5.7) for the instant `at_ns` (Unix nanoseconds), from at least 8 random bytes.
+
+    `rand_a` holds the fraction of the millisecond (RFC 9562 section 6.2, method 3), so ids made in order sort
+    in order to about 250 ns; `rand_b` holds 62 random bits. Raises Fault (`ids.invalid`) when the instant does
+    not fit into 48 bits of milliseconds or the randomness is too short.
+    """
+    millis, rest = divmod(at_ns, 1_000_000)
+    if not 0 <= millis < 1 << 48 or len(random) < RANDOM_BYTES:
+        raise Fault("ids.invalid", "an id needs an instant from 1970 on and 8 random bytes")
+    fraction = rest * 4096 // 1_000_000
+    tail = int.from_bytes(random[:RANDOM_BYTES], "big") & ((1 << 62) - 1)
+    text = f"{millis << 80 | 7 << 76 | fraction << 64 | 2 << 62 | tail:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The fields common to all records. `log` is the log's origin, `boot` names this run of the process, `tenant` is
+    "" for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading); `person` gives the
+    pseudonyms of the record's people."""
+
+    log: str
+    id: str
+    time_ns: int
+    monotonic_ns: int
+    boot: str
+    tenant: str
+    person: Pseudonyms
+
+    def account(self, issuer: str | None, account_id: str) -> Fields:
+        """An account, by issuer and pseudonym."""
+        return {"issuer": issuer, "id": self.person("account", issuer or "", account_id)}
+
+    def human(self, human: str) -> str:
+        """The pseudonym of a human of the directory."""
+        return self.person("human", "", human)
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The versions that an answer was made with; digests are hex SHA-256. `degraded` names what was worse than
+    normal, for example `registry.stale`."""
+
+    revision: str
+    policy_digest: str
+    engine: str
+    engine_version: str
+    org_digest: str
+    registry_serial: int
+    registry_digest: str
+    switch_epoch: int
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Keyed indexes and salted commitments: they reveal nothing without what lies in erasable tables.
+
+    `request` is the keyed HMAC of the request's content, `session` the keyed index of the session id,
+    `arguments`, `input`, `result` and `token` are commitments to the arguments, to the input document, to the SHA-256
+    of a result and, under the salt of the document, to the id of the subject's token. None: not there.
+    """
+
+    request: str | None = None
+    session: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+    token: str | None = None
+    result: str | None = None
+
+
+def decision(  # noqa: PLR0913 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    *,
+    valid_until_ns: int,
+    evidence: Iterable[Evidence] = (),
+    elements: Iterable[SaidElement] = (),
+    labels: Iterable[tuple[str, str, str, str]] = (),
+    enforcement: str = "enforced",  # "enforced" | "observed"
+) -> bytes:
+    """The record of one Decide. Raises RecordTooLargeError.
+
+    `elements` names as many as fit; `count` and `sha256` (over all, canonical) are complete. So does `labels`, those
+    that the answer newly puts on (on what, label, code, pack), and `budgets`, what an allow reserves; without any
+    they are not there.
+    """
+    target, arguments = facts.targets[0], facts.arguments
+    said: list[Json] = list(map(_element, elements))
+    put: list[Json] = [
+        {"on": on, "label": cut(label), "code": code, "pack": pack} for on, label, code, pack in sorted(labels)
+    ]
+    body: Fields = {
+        **_answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement),
+        "target": _bounded(
+            {
+                **target.check.as_json,
+                "key": target.key,
+                "kind": target.kind,
+                "name": target.name,
+                "manifest_sha256": target.manifest_sha256,
+                "risk": target.risk,
+            }
+        ),
+        "call_digest": facts.call_digest or None,
+        "arguments": {
+            **arguments.check.as_json,
+            "commitment": sealed.arguments,
+            "size": arguments.size,
+            "findings": dict(Counter(f.kind for f in arguments.findings)),
+        },
+        "requirements": list(outcome.requirements),
+        "obligations": list(outcome.obligations),
+        "evidence": list(map(_evidence, evidence)),
+        "elements": portion(said),
+    }
+    if put:
+        body["labels"] = portion(put)
+    if outcome.effect is Effect.ALLOW and facts.budgets:
+        body["budgets"] = list(map(BudgetFact.recorded, facts.budgets))
+    try:
+        return encode(stamp, "decision", body)
+    except RecordTooLargeError:  # what is said besides must not deny a call
+        less = {"labels": portion(put, 0)} if put else {}
+        return encode(stamp, "decision", {**body, **less, "elements": portion(said, 0)})
+
+
+def listing(  # noqa: PLR0913 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    *,
+    valid_until_ns: int,
+    enforcement: str = "enforced",
+) -> bytes:
+    """The record of one FilterTools (kind `list`). Raises RecordTooLargeError.
+
+    `visible` and `hidden` name as many targets as fit; `count` and `sha256` (over all, canonical) are complete.
+    """
+    hidden: list[Json] = [
+        {"key": cut(h.key), "codes": sorted({r.code for r in h.reasons})}
+        for h in sorted(outcome.hidden, key=lambda h: h.key)
+    ]
+    visible: list[Json] = [cut(key) for key in sorted(outcome.visible)]
+    answer = _answer(stamp, facts, outcome, pins, sealed, valid_until_ns, enforcement)
+    return encode(stamp, "list", {**answer, "visible": portion(visible), "hidden": portion(hidden)})
+
+
+def inspection(  # noqa: PLR0913 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    *,
+    of_decision: str,
+    labels: Sequence[tuple[str, str, str]],
+    redactions: int,
+    elements: Iterable[SaidElement] = (),
+) -> bytes:
+    """The record of one InspectResult. Raises RecordTooLargeError. `labels` are (label, code, pack); `redactions`
+    counts the places that are cut out."""
+    target, result = facts.targets[0], facts.result
+    said: list[Json] = list(map(_element, elements))
+    put: list[Json] = [{"label": cut(label), "code": code, "pack": pack} for label, code, pack in sorted(labels)]
+    body: Fields = {
+        **_answer(stamp, facts, outcome, pins, sealed, 0, "enforced"),
+        "decision_id": of_decision,
+        "target": _bounded({**target.check.as_json, "key": target.key, "manifest_sha256": target.manifest_sha256}),
+        "call_digest": facts.call_digest or None,
+        "result": {
+            **result.check.as_json,
+            "commitment": sealed.result,
+            "size": result.size,
+            "is_error": result.is_error,
+            "findings": dict(Counter(f.kind for f in result.findings)),
+        },
+        "labels": put,
+        "redactions": redactions,
+        "obligations": list(outcome.obligations),
+        "elements": portion(said),
+    }
+    try:
+        return encode(stamp, "inspection", body)
+    except RecordTooLargeError:  # what is said besides must not withhold a result
+        return encode(stamp, "inspection", body | {"elements": portion(said, 0)})
+
+
+def _answer(  # noqa: PLR0913, PLR0917 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    valid_until_ns: int,
+    enforcement: str,
+) -> Fields:
+    """The fields common to a decision and a list."""
+    identity = facts.identity
+    return {
+        "caller": facts.caller.name,
+        "method": cut(facts.method),
+        "subject": _subject(stamp, identity.subject, sealed.token),
+        "actors": [_actor(stamp, actor) for actor in identity.actors] if identity.subject.check.ok else [],
+        "agent": _agent(identity.agent),
+        "session": {**facts.session.check.as_json, "index": sealed.session, "known": facts.session.known},
+        "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),
+        "switch": facts.switch.as_json,
+        "request": sealed.request,
+        "input": sealed.input,
+        "effect": outcome.effect.value,
+        "decided_by": _decided_by(outcome),
+        "reasons": list(map(_reason, outcome.reasons)),
+        "waived": list(outcome.waived),
+        "policy": {
+            "revision": cut(pins.revision),
+            "digest": pins.policy_digest,
+            "engine": pins.engine,
+            "engine_version": pins.engine_version,
+        },
+        "org_digest": pins.org_digest,
+        "registry": {"serial": pins.registry_serial, "digest": pins.registry_digest},
+        "switch_epoch": pins.switch_epoch,
+        "valid_until_ns": valid_until_ns,
+        "enforcement": enforcement,
+        "degraded": list(pins.degraded),
+    }
+
+
+def _reason(reason: Reason) -> Fields:
+    """Packs of an organisation word their messages freely, arguments included, and a record cannot be erased: of
+    theirs the code and rule must do. The answer has the message, and the bundle, kept by digest, its wording."""
+    _, _, rest = reason.rule.partition("packs.")
+    pack, _, name = rest.partition(".")
+    ours = not rest or pack == "baseline" or name == "require"  # what is said of a requirement is the composition's
+    message = reason.message if ours else ""
+    return {"code": reason.code, "message": cut(message), "rule": reason.rule, "control": reason.control}
+
+
+def _decided_by(outcome: Outcome) -> str:
+    """`service` for a denial that no rule asked for (policy in error, obligation unsupported, ...)."""
+    by_service = outcome.effect is Effect.DENY and any(r.rule == "service" for r in outcome.reasons)
+    return "service" if by_service else "policy"
+
+
+def _subject(stamp: Stamp, found: SubjectFact, token: str | None) -> Fields:
+    shown = found if found.check.ok else SubjectFact(found.check)  # unverified claims are not recorded
+    return _bounded(
+        {
+            **shown.check.as_json,
+            "issuer": shown.issuer,
+            "id": None if shown.id is None else stamp.person("account", shown.issuer or "", shown.id),
+            "kind": shown.kind,
+            "source": shown.source,
+            "token_id": None if shown.token_id is None else token,
+        }
+    )
+
+
+def _actor(stamp: Stamp, actor: Actor) -> Fields:
+    return _bounded(stamp.account(actor.issuer, actor.id))
+
+
+def _agent(found: AgentFact) -> Fields:
+    shown = found if found.check.ok else AgentFact(found.check)
+    return _bounded({**shown.check.as_json, "id": shown.id, "kind": shown.kind})
+
+
+def _evidence(found: Evidence) -> Fields:
+    """An evidence element, naming its requirement by id and digest: the whole element stands in the record of
+    the answer that opened it."""
+    wanted = found["for"]
+    name = wanted.get("id") if isinstance(wanted, Mapping) else None
+    rest = {key: value for key, value in found.items() if key not in ("for", "call")}
+    return {**rest, "for_id": name, "for_sha256": digest(wanted)}
+
+
+# All fields but the message of what the load gate lets hold literals and organisation data only; of the others, which
+# may quote an argument, those of these names, whose values are ours.
+_LITERAL = frozenset({"require", "oblige"})
+_NAMED = ("code", "control")
+
+
+def _element(said: SaidElement) -> Fields:
+    if said.kind in _LITERAL:
+        fields = {name: value for name, value in said.fields.items() if name != "message"}
+        if isinstance(inner := fields.get("otherwise"), Mapping):
+            fields["otherwise"] = {name: value for name, value in inner.items() if name != "message"}
+    else:
+        fields = {name: cut(text) for name in _NAMED if isinstance(text := said.fields.get(name), str)}
+    return {"pack": said.pack, "kind": said.kind, "asserted": said.asserted, "fields": fields}
+
+
+def portion(items: Sequence[Json], room: int = LIST_BYTES) -> Fields:
+    """As many of the items as fit, the number of all, and the digest of all."""
+    encoded = list(map(canonical, items))
+    shown: list[Json] = []
+    for item, text in zip(items, encoded, strict=True):
+        room -= len(text) + 1
+        if room < 0:
+            break
+        shown.append(item)
+    return {"count": len(items), "sha256": sha256_hex(b"[" + b",".join(encoded) + b"]"), "items": shown}
+
+
+def _bounded(fields: Fields) -> Fields:
+    """The same with every text `cut`."""
+    for name, text in fields.items():
+        if isinstance(text, str) and len(text) > UNCUT:
+            fields[name] = cut(text)
+    return fields
+
+
+def cut(text: str) -> str:
+    """A text from outside, bounded in its encoded form; two different texts stay different."""
+    if len(text) <= UNCUT or len(canonical(text)) <= TEXT_BYTES:
+        return text
+    return f"{text[: TEXT_BYTES // 8]}... sha256:{sha256_hex(text.encode())}"
+
+
+def _time(at_ns: int) -> str:
+    seconds, rest = divmod(at_ns, NS)
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:09d}Z"
+
+
+def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
+    """The bytes of one record. Raises RecordTooLargeError; InvalidRequest for what has no canonical form."""
+    fields: Fields = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "log": stamp.log,
+        "id": stamp.id,
+        "time_ns": stamp.time_ns,
+        "time": _time(stamp.time_ns),
+        "monotonic_ns": stamp.monotonic_ns,
+        "boot": stamp.boot,
+        "tenant": stamp.tenant,
+        **body,
+    }
+    data = canonical(fields)
+    if len(data) > MAX_BYTES:
+        raise RecordTooLargeError
+    return data

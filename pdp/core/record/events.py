@@ -1,0 +1,411 @@
+"""Records other than decisions: refusals, start and stop, and changes of policy, registry and configuration.
+
+Same schema, encoding and limits as `record`; texts from people are cut there, codes and names are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdp.core.approvals.rows import Account
+from pdp.core.bytes.digest import Json
+from pdp.core.call.registered import ReleaseChange
+from pdp.core.record.encoding import Fields, Stamp, cut, encode, portion
+from pdp.core.record.security_events import Signal, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A kill switch was set or released; fields as in `ports.SwitchRow`."""
+
+    scope: str
+    server: str
+    value: str
+    engaged: bool
+    by: str
+    until_ns: int = 0
+
+
+def refusal(stamp: Stamp, *, caller: str, rpc: str, code: str, field: str = "") -> bytes:
+    """A request that was not answered at all: code and caller only. `caller` is "" when not
+    authenticated; `field` is a proto field path of our own schema, never text from the request."""
+    return encode(stamp, "refusal", {"caller": caller, "rpc": rpc, "code": code, "field": field})
+
+
+def refusals(stamp: Stamp, counts: Iterable[tuple[str, str, str, int]]) -> bytes:
+    """Refusals beyond the quota: (tenant, caller, code, count). Raises RecordTooLargeError."""
+    items: list[Json] = [
+        {"tenant": tenant, "caller": caller, "code": code, "count": count}
+        for tenant, caller, code, count in sorted(counts)
+    ]
+    return encode(stamp, "refusals", {"counts": items})
+
+
+def start(
+    stamp: Stamp, *, version: str, config_sha256: str, records: int, clean: bool, secrets: Iterable[str] = ()
+) -> bytes:
+    """The process starts to answer. `records` is the log's size before this one, `clean` whether the last run
+    closed the store. `secrets` names the settings whose secrets were read, never a value or a place."""
+    fields: Fields = {"version": version, "config_sha256": config_sha256, "records": records, "clean": clean}
+    if read := _named(secrets):
+        fields = {**fields, "secrets": portion(read)}
+    return encode(stamp, "start", fields)
+
+
+def secrets(stamp: Stamp, *, read: Iterable[str], refused: Mapping[str, str]) -> bytes:
+    """A running process read secrets again whose files had changed, by the names of their settings: those of `read`
+    are in force from here on, those of `refused` (with a code) are as they were."""
+    problems: list[Json] = [{"name": cut(name), "code": code} for name, code in sorted(refused.items())]
+    return encode(stamp, "secrets", {"read": portion(_named(read)), "refused": portion(problems)})
+
+
+def _named(settings: Iterable[str]) -> list[Json]:
+    return [cut(name) for name in sorted(settings)]
+
+
+def stop(stamp: Stamp, *, reason: str) -> bytes:
+    """The process stops on purpose."""
+    return encode(stamp, "stop", {"reason": cut(reason)})
+
+
+def policy(stamp: Stamp, *, digest: str, revision: str, packs: Sequence[str], problem: str = "") -> bytes:
+    """A bundle became active, or was refused for `problem` (a code). The digest is "" when unreadable."""
+    fields: Fields = {"digest": digest, "revision": cut(revision), "packs": [cut(p) for p in packs]}
+    return encode(stamp, "policy", {**fields, **_result("activated", problem)})
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowPolicy:
+    """A policy that is evaluated beside the active one: its configured name, and the bundle under it ("" where none
+    could be loaded)."""
+
+    name: str
+    digest: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowAnswer:
+    """What a shadow says otherwise of a recorded decision. `part`: the first of effect, requirements, obligations and
+    reasons that differs; `reasons`: code and rule of what says so, or of an allow of what no longer keeps it."""
+
+    record: Mapping[str, Any]  # of the decision
+    part: str
+    effect: str
+    reasons: Sequence[tuple[str, str]]
+
+
+def shadow_loaded(stamp: Stamp, shadow: ShadowPolicy, packs: Sequence[str], problem: str = "") -> bytes:
+    """A shadow was loaded, or refused for `problem` (a code): then it says nothing, or what the former one says."""
+    fields: Fields = {**_shadow(shadow), "packs": [cut(p) for p in packs]}
+    return encode(stamp, "shadow_policy", {**fields, **_result("loaded", problem)})
+
+
+def shadow_differs(stamp: Stamp, shadow: ShadowPolicy, found: ShadowAnswer) -> bytes:
+    """A shadow would have answered a decision otherwise. Nobody's answer was another for it."""
+    decision = found.record
+    fields: Fields = {
+        "decision_id": decision["id"],
+        "caller": decision["caller"],
+        "subject": {"id": decision["subject"]["id"]},
+        "agent": {"id": decision["agent"]["id"]},
+        "server": decision["server"]["id"],
+        "target": decision["target"]["name"],
+        "before": decision["effect"],
+        "effect": found.effect,
+        "part": found.part,
+        "reasons": [{"code": code, "rule": rule} for code, rule in found.reasons],
+    }
+    return encode(stamp, "shadow", {**_shadow(shadow), **fields})
+
+
+def _shadow(shadow: ShadowPolicy) -> Fields:
+    return {"name": shadow.name, "digest": shadow.digest, "revision": cut(shadow.revision)}
+
+
+def registry(
+    stamp: Stamp, *, digest: str, serial: int, loaded: int, refused: Sequence[tuple[str, str]], problem: str = ""
+) -> bytes:
+    """A set index was loaded, or refused for `problem`. `refused` are (server/name, code) of single tools; they
+    are listed as far as they fit."""
+    tools: list[Json] = [{"key": cut(key), "codes": [code]} for key, code in sorted(refused)]
+    fields: Fields = {"digest": digest, "serial": serial, "loaded": loaded, "refused": portion(tools)}
+    return encode(stamp, "registry", {**fields, **_result("loaded", problem)})
+
+
+def release(stamp: Stamp, change: ReleaseChange) -> bytes:
+    """A release of policy came into force, or the newest one was refused for `change.problem`: then the one told of
+    is the one that stays ("" and 0: none). `parts` are listed as far as they fit."""
+    parts: list[Json] = [{"part": cut(part), "sha256": sha256} for part, sha256 in sorted(change.parts.items())]
+    fields: Fields = {
+        "digest": change.digest,
+        "serial": change.serial,
+        "rolls_back_to": change.rolls_back_to,
+        "signers": [cut(signer) for signer in change.signers],
+        "parts": portion(parts),
+    }
+    return encode(stamp, "release", {**fields, **_result("loaded", change.problem)})
+
+
+def config(  # noqa: PLR0913 - what it says
+    stamp: Stamp, *, sha256: str, before: str, keys: Sequence[str], changed: Sequence[str], changes: str, by: str
+) -> bytes:
+    """The configuration in force changed: its digest, the one `before` ("" for the first), the names of settings that
+    are not at their defaults and of those that `changed`. `changes` is the commitment to what each was and is."""
+    names: list[Json] = [cut(name) for name in sorted(changed)]
+    known = portion([cut(key) for key in sorted(keys)])["items"]  # as many as fit
+    fields: Fields = {"sha256": sha256, "keys": known, "by": cut(by), "before": before or None}
+    return encode(stamp, "config", {**fields, "changed": portion(names), "changes": changes})
+
+
+def clock(stamp: Stamp, *, anomaly: str, wall_ns: int) -> bytes:
+    """The wall clock cannot be believed from here on (`anomaly`, a code), or can again (""). `wall_ns` is what it
+    says; the record's own time never runs back."""
+    return encode(stamp, "clock", {"anomaly": anomaly or None, "wall_ns": max(0, wall_ns)})
+
+
+def witnesses(stamp: Stamp, *, quorum: str, since_ns: int, size: int, lacks: Sequence[str]) -> bytes:
+    """The quorum of the log's witnesses is "missing" for longer than a cosignature counts, or "back". `since_ns`:
+    since when no checkpoint had it, 0 where that is not known; `size` is that of the newest one, which `lacks` the
+    cosignatures of these witnesses."""
+    fields: Fields = {"quorum": quorum, "since_ns": max(0, since_ns) or None, "size": size}
+    return encode(stamp, "witnesses", {**fields, "lacks": portion([cut(name) for name in lacks])})
+
+
+def log_key(stamp: Stamp, *, verifier: str, before: str) -> bytes:
+    """Another key signs the log's checkpoints from here on; both as verifier keys (C2SP signed-note)."""
+    return encode(stamp, "log_key", {"verifier": verifier, "before": before})
+
+
+def rollback(
+    stamp: Stamp,
+    *,
+    by: str,
+    records: int,
+    signed: tuple[int, bytes] | None,
+    witnesses: Mapping[str, int],
+    reason: str,
+) -> bytes:
+    """An operator accepts a store of `records` records that is not the one of which more, or others, were signed: by
+    a checkpoint of (size, root), by witnesses of these sizes. `reason` is the commitment to why."""
+    fields: Fields = {
+        "by": cut(by),
+        "records": records,
+        "signed": None if signed is None else {"size": signed[0], "root": signed[1].hex()},
+        "witnesses": [{"name": cut(name), "size": size} for name, size in sorted(witnesses.items())],
+        "reason": reason,
+    }
+    return encode(stamp, "rollback", fields)
+
+
+def archive(stamp: Stamp, *, by: str, first: int, until: int, root: bytes) -> bytes:
+    """Records from `first` to below `until` are archived, by "operator" (a command) or "service" (the configuration).
+    `root` is that of the tree over the first `until` records."""
+    return encode(stamp, "archive", {"by": by, "first": first, "until": until, "root": root.hex()})
+
+
+def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
+    """A kill switch was set or released. `reason` is the commitment to why."""
+    value = stamp.person("name", "", change.value) if change.scope == "subject" else cut(change.value)
+    return encode(
+        stamp,
+        "switch",
+        {
+            "scope": change.scope,
+            "server": cut(change.server),
+            "value": value,
+            "engaged": change.engaged,
+            "reason": reason,
+            "by": cut(change.by),
+            "until_ns": change.until_ns,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A tool did what its manifest does not permit, or is lifted out of quarantine. `event`: "quarantined", "again"
+    (it is already), "lifted". `inspection` is the record of the result that told of it, `decision` of the call, by
+    `caller`; `code` and `pack` say by which rule, and `effects` counts what it did, by kind. `before` is
+    the record before this one in the same quarantine, `approval` the request by which it was lifted."""
+
+    event: str
+    server: str
+    target: str
+    caller: str
+    decision: str = ""
+    inspection: str = ""
+    code: str = ""
+    pack: str = ""
+    effects: Mapping[str, int] = field(default_factory=dict)
+    before: str = ""
+    approval: str = ""
+
+
+def quarantine(stamp: Stamp, change: Quarantined, objects: str | None) -> bytes:
+    """A tool is quarantined, seen again at what it may not do, or lifted. `objects` is the commitment to kinds and
+    objects of the effects."""
+    return encode(
+        stamp,
+        "quarantine",
+        {
+            "event": change.event,
+            "server": cut(change.server),
+            "target": cut(change.target),
+            "caller": cut(change.caller),
+            "decision_id": change.decision or None,
+            "inspection_id": change.inspection or None,
+            "code": cut(change.code),
+            "pack": cut(change.pack),
+            "effects": [{"kind": cut(kind), "count": count} for kind, count in sorted(change.effects.items())],
+            "objects": objects,
+            "before": change.before or None,
+            "approval_id": change.approval or None,
+        },
+    )
+
+
+def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
+    """A reload was requested. `results` maps a part ("policy", "registry") to "changed", "unchanged" or a
+    problem code."""
+    return encode(stamp, "reload", {"by": cut(by), "results": dict(results)})
+
+
+def session(stamp: Stamp, *, caller: str, session: str, event: str, by: str, grants: int = 0) -> bytes:
+    """A session ended, or its agent's context was emptied. `session` is its keyed index, "" for a call without one;
+    `event` "ended" or "reset"; `by` is "caller" or the decision that it came with; so many `grants` ended with it."""
+    fields: Fields = {"caller": caller, "session": session or None, "event": event, "by": by, "grants": grants}
+    return encode(stamp, "session", fields)
+
+
+def signal(stamp: Stamp, stream: Stream, signalled: Signal, index: str) -> bytes:
+    """A security event was taken: from whom, which, about whose tokens (kinds of marks), issued until when. `index`
+    is the keyed index of its `jti`. The accounts are those whose requests and grants end with it."""
+    return encode(
+        stamp,
+        "signal",
+        {
+            "transmitter": cut(stream.transmitter),
+            "event": signalled.event,
+            "set": index,
+            "marks": [mark.kind for mark in signalled.marks],
+            "subjects": [stamp.account(issuer, name) for issuer, name in signalled.subjects],
+            "until_issued_ns": signalled.until_issued_ns,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An explanation: its subject and its result. `decision` is the id of a recorded decision, "" for a request that
+    was only supposed; `reproduced` whether the replay gave the recorded answer, None for a request. `evaluations`
+    counts what the search for changes tried, 0 when none was asked for."""
+
+    caller: str
+    decision: str
+    server: str
+    target: str
+    effect: str
+    policy_digest: str
+    reproduced: bool | None
+    evaluations: int
+
+
+def explain(stamp: Stamp, explained: Explained) -> bytes:
+    """An explanation was asked for. It holds neither facts nor values; a decision has them in its own record."""
+    return encode(
+        stamp,
+        "explain",
+        {
+            "caller": explained.caller,
+            "decision": explained.decision or None,
+            "server": cut(explained.server),
+            "target": cut(explained.target),
+            "effect": explained.effect,
+            "policy_digest": explained.policy_digest,
+            "reproduced": explained.reproduced,
+            "evaluations": explained.evaluations,
+        },
+    )
+
+
+READS = ("GetRecord", "SearchRecords")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Readings of records of one tenant: of a caller, by an account where a person reads at the console, from when to
+    when, how many requests by name, and how many records they showed."""
+
+    caller: str
+    account: Account | None
+    from_ns: int
+    until_ns: int
+    reads: Mapping[str, int]
+    records: int
+
+
+def reading(stamp: Stamp, read: Reading, narrowed: Sequence[str], people: Sequence[str]) -> bytes:
+    """Somebody read records. `narrowed` are fields of searches, `people` the pseudonyms of those who were looked
+    for, as many as fit."""
+    account = read.account
+    return encode(
+        stamp,
+        "reading",
+        {
+            "caller": read.caller,
+            "account": None if account is None else stamp.account(account.issuer, account.id),
+            "from_ns": read.from_ns,
+            "until_ns": read.until_ns,
+            "reads": {rpc: read.reads.get(rpc, 0) for rpc in READS},
+            "records": read.records,
+            "narrowed": list(narrowed),
+            "people": portion(list(people)),
+        },
+    )
+
+
+REVIEW_DECISIONS = ("kept", "narrowed")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReview:
+    """A review of what a tenant is granted and what was used in a window, `until_ns` excluded: the digest of its
+    report, how much it found unused, and what became of that, one of `REVIEW_DECISIONS`."""
+
+    tenant: str
+    report_sha256: str
+    from_ns: int
+    until_ns: int
+    unused: int
+    decided: str
+
+
+def review(stamp: Stamp, found: AccessReview, *, by: str, reason: str) -> bytes:
+    """An auditor reviewed access. `reason` is the commitment to why it was decided so."""
+    fields: Fields = {
+        "by": cut(by),
+        "report_sha256": found.report_sha256,
+        "from_ns": found.from_ns,
+        "until_ns": found.until_ns,
+        "unused": found.unused,
+        "decided": found.decided,
+        "reason": reason,
+    }
+    return encode(stamp, "review", fields)
+
+
+def erasure(stamp: Stamp, *, by: str, people: Sequence[str], reason: str, records: int) -> bytes:
+    """What was kept of somebody is deleted with this record: of whom these pseudonyms stood for, in a log of so many
+    records. `reason` is the commitment to why."""
+    return encode(
+        stamp,
+        "erasure",
+        {"by": cut(by), "people": portion(list(people)), "reason": reason, "records": records},
+    )
+
+
+def _result(good: str, problem: str) -> Fields:
+    return {"result": "refused" if problem else good, "problem": problem or None}

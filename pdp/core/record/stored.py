@@ -1,0 +1,329 @@
+"""Rows of the store as values, and the unit of a commit. Times are Unix nanoseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pdp.core.approvals.hourly_limits import Question
+from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, Seen, Vote
+from pdp.core.approvals.steps import Advance, Step
+from pdp.core.approvals.turned_down import NEVER, TurnedDown
+from pdp.core.call.budgets import BudgetReservation, BudgetRow
+
+RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
+PEOPLE_AT_ONCE = 2  # of one read for a call: its subject and the actor; a longer chain of actors takes another read
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """Reference to a record: log origin, index (from 0), RFC 6962 leaf hash."""
+
+    log: str
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """Values behind a record's commitments: erasable, keyed by subject. `data` is canonical JSON."""
+
+    record_id: str
+    tenant: str
+    subject: str  # keyed index of (issuer, subject), "" when there is none
+    path: str  # what the commitment's path says, e.g. "input" or "arguments"
+    salt: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """The erasable salt of one call, found again by a keyed HMAC index that is never logged."""
+
+    index: str
+    tenant: str
+    subject: str
+    salt: bytes
+    digest: str
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session, by keyed indexes: whose it is, how long that is kept, and its state.
+
+    In a commit `calls` and `denials` are what comes to them; a task, a parent and a tree stay what they were first.
+    """
+
+    index: str
+    owner: str  # subject and agent, for this session alone
+    until_ns: int  # the row is kept until then
+    state: str = "open"  # "open" | "ended"
+    opened_ns: int = 0  # 0: by an older release, which counted nothing
+    used_ns: int = 0
+    over_ns: int = 0  # an open one is over from then on
+    calls: int = 0
+    denials: int = 0
+    parent: str = ""  # the session that started it
+    tree: str = ""  # the pair of the first session of its task: its own, unless another agent started it
+    task: str = ""  # keyed digest of the vouched task statement
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A label of a pair (subject and agent), and which decision put it there first. `pair` is a keyed index.
+
+    `shown`: the request to remove it, which people were shown this row. It counts as before, but what puts the label
+    there from then on leaves another row.
+    """
+
+    pair: str
+    label: str
+    code: str
+    pack: str
+    decision_id: str
+    at_ns: int
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PairChange:
+    """Changes of what is known about a pair besides its labels. `awaits` are decisions whose results are to be
+    inspected, `inspected` those whose were. `reset`: all labels, atoms and awaited results go first."""
+
+    pair: str
+    reset: bool = False
+    awaits: tuple[str, ...] = ()
+    inspected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AtomRow:
+    """A hashed atom (`core.atoms`) of what a pair, or a memory, has seen (`place`, a keyed index), with the decision
+    that it first came with. `session`: the one that it traces a value in; "" for what untraces."""
+
+    place: str
+    session: str
+    atom: int
+    decision_id: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenText:
+    """The hashed atoms of one text, for a place. Those for a `session` are kept only where the result of the decision
+    is awaited there, so none that came before a context reset, and replace what is older than `since_ns`. What the
+    place `memory` holds comes along."""
+
+    place: str
+    subject: str  # as of `ValueRow`
+    decision_id: str
+    at_ns: int
+    atoms: tuple[int, ...]
+    session: str = ""
+    since_ns: int = 0
+    memory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRow:
+    """A stored answer. `content` is the keyed HMAC of what was asked."""
+
+    key: str
+    content: str
+    kind: str  # "decide" | "list"
+    effect: str
+    reply: bytes  # opaque to the store; the service's own encoding
+    epochs: str  # policy digest, registry digest, switch epoch
+    valid_until_ns: int
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """The erasable mapping of one pseudonym of records: the person that it stands for, and the keyed index by which
+    both the pseudonym and an erasure find the row. `issuer` is of accounts only. A person may have several."""
+
+    pseudonym: str
+    tenant: str
+    subject: str  # keyed index: of an account the one of `ValueRow`
+    kind: str  # "account" | "human" (of the directory) | "name" (a subject without issuer, of a switch)
+    issuer: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A thing kept by digest for replay: a bundle, organisation data, a set index."""
+
+    digest: str
+    kind: str  # "bundle" | "registry" | "waivers" | "config"
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRow:
+    """One kill switch. `scope` is everything | tenant | server | tool | agent | subject."""
+
+    tenant: str  # "" for every tenant (only with scope everything)
+    scope: str
+    server: str  # for scope server and tool, else ""
+    value: str  # tool name, agent id, subject id; "" for everything, tenant and server
+    engaged: bool
+    reason: str
+    by: str
+    at_ns: int
+    until_ns: int = 0  # 0 = until it is released
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRow:
+    """Tokens with one mark, by its keyed index, that were issued until an instant; when the last of them has expired.
+    Of a row that comes again the later instants stay."""
+
+    index: str
+    tenant: str
+    event: str
+    by: str  # the transmitter
+    until_issued_ns: int
+    until_ns: int
+
+
+FULL = ""  # the name that stands for all that has no place
+MOST_FIRSTS = 1_024  # names of a tenant and sort
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRow:
+    """A name of some sort, by its keyed index, and the index of the record that was the tenant's first to hold it."""
+
+    tenant: str
+    sort: str
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One atomic write: a record and everything that must be true exactly when the record is durable."""
+
+    record_id: str  # UUIDv7; the decision id for decisions
+    kind: str
+    tenant: str
+    at_ns: int
+    record: bytes  # pdp.record/3, canonical; at most 60,000 bytes
+    values: tuple[ValueRow, ...] = ()
+    call: CallRow | None = None
+    reply: ReplyRow | None = None
+    artefacts: tuple[Artefact, ...] = ()
+    switch: SwitchRow | None = None
+    revoked: tuple[RevocationRow, ...] = ()
+    high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
+    steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
+    session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
+    refusals: tuple[RefusalCount, ...] = ()  # that the record tells of; they are counted no longer once it is durable
+    people: tuple[PersonRow, ...] = ()  # new pseudonyms that the record uses; one that is there stays
+    labels: tuple[LabelRow, ...] = ()  # one that is there stays as it is
+    pairs: tuple[PairChange, ...] = ()  # before the labels
+    seen: tuple[SeenText, ...] = ()  # after a reset, and before results are awaited no longer
+    reserves: tuple[BudgetReservation, ...] = ()  # of budgets; Conflict where one has not enough left
+    epoch: int | None = None  # of the switches that it was decided under; Conflict where there is another by now
+    supersedes: bool = False  # nothing that was decided before it is to become durable after it
+
+    @property
+    def moves_marks(self) -> bool:
+        """Whether it may set a high-water mark."""
+        return bool(self.high_water) or any(isinstance(step, Advance) for step in self.steps)
+
+    @property
+    def switches(self) -> bool:
+        """Whether it makes history of whatever was decided before it: a switch, revocations."""
+        return self.switch is not None or bool(self.revoked) or self.supersedes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it lies in the log."""
+
+    ref: RecordRef
+    record_id: str
+    tenant: str
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigning:
+    """What the witnesses were last asked for: a checkpoint of `size` records. `missing_ns`: since when none has their
+    quorum, 0 where this one has; it `lacks` these, by name."""
+
+    size: int
+    missing_ns: int
+    lacks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCheckpoint:
+    """A signed tree head: the note (C2SP), and what it states. `at_ns`: when it was signed."""
+
+    note: str
+    size: int
+    root: bytes
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An RFC 6962 path to the root of a checkpoint. `number`: the leaf's index, or the size of the earlier tree."""
+
+    number: int
+    hashes: tuple[bytes, ...]
+    head: SignedCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
+class CallKeys:
+    """Keys of one call in the store. An empty one is not looked for; `call` has no digest, which its row tells."""
+
+    tenant: str
+    at_ns: int
+    since_ns: int  # from when on refusals and withdrawals count
+    reply: str = ""  # of the kept answer to a repeated request
+    session: str = ""  # keyed index
+    parent: str = ""  # of the first session of the task that a new one belongs to; `tree`, the pair whose that is
+    tree: str = ""
+    pair: str = ""  # keyed index of subject and agent; `also`, whose labels count too
+    also: str = ""
+    atoms: tuple[int, ...] = ()  # that the pair, and the task's, may have seen
+    budgets: tuple[str, ...] = ()  # keyed indexes of those that count the call
+    index: str = ""  # the call's keyed index; the fields below go with it
+    call: Call | None = None
+    redeemed: str = ""  # of the kept answer that redeemed an approval of the call
+    asker: str = ""  # of the judge's refusals; empty where there is no judge
+    asked_ns: int = 0  # since when questions to people of the tenant are looked for; 0: they are not
+    people: tuple[str, ...] = ()  # `PersonRow.subject` of at most `PEOPLE_AT_ONCE` whose pseudonyms are not in memory
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """The store's data about one call, by one consistent read."""
+
+    reply: ReplyRow | None = None
+    redeemed: ReplyRow | None = None
+    session: SessionRow | None = None
+    parent: SessionRow | None = None  # of the session, or of the one to come
+    labels: tuple[LabelRow, ...] = ()  # of the pairs of the keys, of the session's tree and of its parent's
+    atoms: frozenset[AtomRow] = frozenset()  # those of the keys that were seen
+    awaited: int = 0  # results that they were allowed to get and that have not been inspected
+    row: CallRow | None = None
+    unknown_outcomes: int = 0
+    turned_down: TurnedDown = NEVER
+    judge_refusals: int = 0
+    approvals: tuple[Approval, ...] = ()  # of exactly this call, newest first
+    votes: Mapping[str, tuple[Vote, ...]] = field(default_factory=dict)  # by approval, oldest first
+    delegations: tuple[Delegation, ...] = ()  # of the tenant, where there are votes
+    seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
+    answers: tuple[Answered, ...] = ()  # the judge's
+    budgets: tuple[BudgetRow, ...] = ()  # of the keys, for the call's task and for none
+    questions: tuple[Question, ...] | None = None  # to people of the tenant, since `CallKeys.asked_ns`; None: unread
+    people: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by `PersonRow.subject`, of `CallKeys.people`
+    away: bool = False  # the state of sessions cannot be read now: neither the session nor what is awaited is known

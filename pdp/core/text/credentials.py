@@ -1,0 +1,325 @@
+"""The detector of credentials: in arguments, results and definitions, and in whatever is shown or told of them.
+
+A text is searched as it stands and in its readings: without its blanks and hidden characters, unescaped (JSON in
+JSON, percent signs, character references), decoded from base64 and hexadecimal, and readings of those. Layers and
+characters of all readings are bounded by the size of the text; where more is encoded than was read, that is a finding
+too (`unread`). Pure, and nothing that is found is kept: a finding says kind, format and place.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from urllib.parse import unquote
+
+from pdp.core.text.patterns import ANY_HIDDEN, CONNECTION, KEY_END, PRIVATE_KEY, Pattern, hinted, hinted_among
+
+LAYERS = 4  # of encodings in encodings
+WINDOW, OVERLAP = 32_768, 2_048  # characters; no format is longer than the overlap, keys apart
+UNREAD, OWN = "unread", "own_token"  # kinds, beside those of the formats
+SECRET_KINDS = frozenset({"secret", "bearer_token", OWN, UNREAD})  # of findings whose values nobody is shown
+_TIMES, _AT_LEAST = 6, 16_384  # characters of all readings of a text: so many times its own, or so many
+_SHORTEST, _SHORTEST_ENCODED = 12, 20  # no credential is shorter, and none encoded
+_LONG_RUN = 4_096  # of encoded characters that begin elsewhere than what was encoded
+_PIECE = 8  # characters between blanks, at most, where the format is said of words too
+_TAIL = 20  # characters at the end of a hit
+_MIXED = 0.15  # of the characters of a random run, at least so many are of another class than the one before
+
+
+@dataclass(frozen=True, slots=True)
+class OwnToken:
+    """A token that one call came with, and whose it is. Its repr never shows it."""
+
+    whose: str  # "subject" | "caller"
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One credential in a text: from `start` to before `end`, in characters. Where it stands encoded in what is not
+    one run, that is the text as a whole."""
+
+    kind: str  # "secret" | "bearer_token" | "own_token" | "unread"
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A text as read. `at` and `end` are its place in the text that was given. One without blanks knows what it was
+    made of (`source`), and whether that is the given text; of one that is no text (`data`) nothing is read on."""
+
+    text: str
+    at: int
+    end: int
+    layer: int = 0
+    source: str | None = None
+    data: bool = False
+    pieces: tuple[list[int], list[int]] | None = None  # where they begin in it, and stood in its source
+    formats: tuple[Pattern, ...] | None = None  # that may stand in it, where that is known
+    vague: bool = False  # its place is all of the text that was given, though not of it as it stood
+
+    def placed(self, at: int) -> int:
+        """Where a character of a text without blanks stood in its source."""
+        starts, places = self.joints()
+        piece = bisect_right(starts, at) - 1
+        return places[piece] + at - starts[piece]
+
+    def joints(self) -> tuple[list[int], list[int]]:
+        if self.pieces is None:
+            starts, places = list[int](), list[int]()
+            size = 0
+            source = self.source or ""
+            for piece in (_PIECES if ANY_HIDDEN.search(source) is None else _SHOWN_PIECES).finditer(source):
+                starts.append(size)
+                places.append(piece.start())
+                size += piece.end() - piece.start()
+            self.pieces = starts, places
+        return self.pieces
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """A place in the text that was given."""
+        if self.layer == 0:
+            return start, end
+        exact = self.source is not None and self.layer == 1
+        return (self.placed(start), self.placed(end - 1) + 1) if exact else (self.at, self.end)
+
+
+def credentials(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[Credential, ...]:
+    """Every credential in a text, in no order. `own` are the tokens that the call came with."""
+    if len(text) < _SHORTEST:
+        return ()
+    return tuple(_all(text, own))
+
+
+def kinds_in(text: str, own: tuple[OwnToken, ...] = ()) -> tuple[tuple[str, str], ...]:
+    """Kind and name of the credentials in a text, each once."""
+    return tuple(dict.fromkeys((each.kind, each.name) for each in credentials(text, own)))
+
+
+def secret_in(text: str) -> str | None:
+    """The name of a credential that stands in a text; "unread" where one may."""
+    return next((each.name for each in credentials(text)), None)
+
+
+def windows(text: str, size: int = WINDOW, overlap: int = OVERLAP) -> Iterator[tuple[int, str]]:
+    """Overlapping pieces of a text, each with where it begins."""
+    yield 0, text[:size]
+    for offset in range(size - overlap, len(text) - overlap, size - overlap):
+        yield offset, text[offset : offset + size]
+
+
+def _all(text: str, own: tuple[OwnToken, ...]) -> Iterator[Credential]:
+    left = max(_TIMES * len(text), _AT_LEAST)
+    seen: dict[str, list[tuple[int, int]]] = {}  # places by name
+    most: Counter[tuple[str, str]] = Counter()
+    readings, read = deque([_Reading(text, 0, len(text))]), {text}
+    while readings:
+        reading = readings.popleft()
+        yield from _found(reading, own, seen, most)
+        for further in _readings(reading):
+            if further.text in read:
+                continue
+            read.add(further.text)
+            left -= len(further.text)
+            if further.layer > LAYERS or left < 0:
+                yield Credential(UNREAD, "encoded", further.at, further.end)
+                return
+            readings.append(further)
+
+
+def _found(
+    reading: _Reading,
+    own: tuple[OwnToken, ...],
+    seen: dict[str, list[tuple[int, int]]],
+    most: Counter[tuple[str, str]],
+) -> Iterator[Credential]:
+    """What stands in one reading, and was not `seen` at its place in another. Where the place is the text as a whole,
+    that is what stands in it more often than in any before (`most`)."""
+    here: Counter[tuple[str, str]] = Counter()
+    for kind, name, hit, start, end in (*_own(reading.text, own), *_hits(reading)):
+        first, last = reading.place(start, end)
+        what = (name, hit.replace(" ", ""))
+        here[what] += 1
+        places = seen.setdefault(name, [])
+        known = here[what] <= most[what] if reading.vague else _meets(places, first, last)
+        if not known:
+            insort(places, (first, last))
+            yield Credential(kind, name, first, last)
+    most |= here
+
+
+def _meets(places: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether a place goes over one of those, which are in order."""
+    at = bisect_left(places, (first, last))
+    return any(start < last and first < end for start, end in places[max(at - 1, 0) : at + 1])
+
+
+def _own(text: str, own: tuple[OwnToken, ...]) -> Iterator[tuple[str, str, str, int, int]]:
+    for each in own:
+        at = text.find(each.token) if each.token else -1
+        while at >= 0:
+            yield OWN, each.whose, "", at, at + len(each.token)
+            at = text.find(each.token, at + len(each.token))
+
+
+def _hits(reading: _Reading) -> Iterator[tuple[str, str, str, int, int]]:
+    """Kind, name, what matched, and from where to where the credential goes."""
+    text = reading.text
+    ends: dict[str, int] = {}
+    formats = hinted(text) if reading.formats is None else reading.formats
+    for offset, window in windows(text) if formats else ():
+        for pattern in hinted_among(formats, window):
+            match = pattern.text.search(window)
+            while match is not None:
+                lead = window.find(pattern.lead, *match.span())
+                start, end = lead + offset, match.end() + offset
+                begun = lead >= 0 and start >= ends.get(pattern.name, 0) and _held(reading, pattern, start, end)
+                if begun:
+                    ends[pattern.name] = end = _end_of(text, pattern, end)
+                    yield pattern.kind, pattern.name, text[start : match.end() + offset], start, end
+                match = pattern.text.search(window, end - offset if begun else match.start() + 1)
+
+
+def _end_of(text: str, pattern: Pattern, end: int) -> int:
+    """A private key goes on to its last line, or to the end of the text; a token as far as its characters do."""
+    if pattern.name == PRIVATE_KEY:
+        last = KEY_END.search(text, end)
+        return last.end() if last is not None else len(text)
+    rest = pattern.rest.match(text, end)
+    return end if rest is None else rest.end()
+
+
+def _held(reading: _Reading, pattern: Pattern, start: int, end: int) -> bool:
+    """Whether a hit is a credential: it begins where a word did, and without blanks reads like no words, since words
+    run together must not make one."""
+    if reading.source is None:
+        return pattern.stands(reading.text, start, end)
+    if not pattern.stands(reading.source, reading.placed(start), reading.placed(end - 1) + 1):
+        return False
+    if pattern.of_words and _longest_piece(reading, start, end) > _PIECE:
+        return False
+    return pattern.name in (CONNECTION, PRIVATE_KEY) or _mixed(
+        reading.text[max(start, end - _TAIL) : end], 2 * _MIXED if pattern.of_words else _MIXED
+    )
+
+
+def _longest_piece(reading: _Reading, start: int, end: int) -> int:
+    """Of those that a hit goes over."""
+    starts, _ = reading.joints()
+    inner = starts[bisect_right(starts, start) : bisect_left(starts, end)]
+    return max(after - before for before, after in pairwise((start, *inner, end)))
+
+
+def _mixed(text: str, share: float) -> bool:
+    """Whether small letters are mixed with others, as in no prose."""
+    if not any(char.islower() for char in text) or 2 * sum(char.isdigit() for char in text) >= len(text):
+        return True
+    classes = [(char.islower(), char.isdigit()) for char in text if char not in "-_"]
+    return sum(before != after for before, after in pairwise(classes)) >= share * len(text)
+
+
+# readings
+
+_PIECES, _SHOWN_PIECES = re.compile(r"\S+"), re.compile(rf"(?:(?!{ANY_HIDDEN.pattern})\S)+")
+_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20,}={0,2}")
+_ESCAPE = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'/bfnrt]))")
+_ESCAPED = re.compile(r"\\[\"'/bfnrtux\\]|%[0-9A-Fa-f]{2}|&(?:#\w|[a-z]{2,8};)")
+_HEXADECIMAL = re.compile(r"[0-9a-f]{24,}|[0-9A-F]{24,}")
+_STANDARD = str.maketrans("-_", "+/")
+_CONTROLS = {"b": " ", "f": " ", "n": "\n", "r": "\n", "t": "\t"}
+_LETTERS = bytes((*b"\t\n\r", *range(0x20, 0x7F)))
+_READABLE = 0.9  # of the bytes of what was encoded
+_SAMPLE = 80
+_OF_TEXT = str.maketrans("", "", "CDIJKLMNOPQRSTUVWXYZabcdef")  # what base64 writes first of three characters
+
+
+def _readings(reading: _Reading) -> Iterator[_Reading]:
+    """What a reading says when it is read on."""
+    text, layer = reading.text, reading.layer + 1
+    if len(text) < _SHORTEST_ENCODED or reading.data:
+        return
+    if reading.source is None:
+        if (joined := _joined(text)) is not None:
+            yield _Reading(joined[0], reading.at, reading.end, layer, text, formats=joined[1], vague=reading.vague)
+        yield from _plain(reading)
+    for run in _RUN.finditer(text):
+        for plain, data in _decoded(run[0], aligned=reading.source is None):
+            yield _Reading(plain, *reading.place(*run.span()), layer, data=data, vague=reading.vague)
+
+
+def _plain(reading: _Reading) -> Iterator[_Reading]:
+    """The text without its escapes, which may be of no matter in the last layer."""
+    text, layer = reading.text, reading.layer + 1
+    if _ESCAPED.search(text) is not None:
+        plain = _unescaped(text)
+        if layer <= LAYERS or hinted(plain):
+            yield _Reading(plain, *reading.place(0, len(text)), layer, vague=reading.layer == 0 or reading.vague)
+
+
+def _joined(text: str) -> tuple[str, tuple[Pattern, ...]] | None:
+    """The text without blanks and hidden characters, where there were some and something may be in it; and the
+    formats that may."""
+    joined = "".join(text.split())
+    if not joined.isprintable():
+        joined = ANY_HIDDEN.sub("", joined)
+    if len(joined) == len(text):
+        return None
+    formats = hinted(joined)
+    return (joined, formats) if formats or any(_encodes(run[0]) for run in _RUN.finditer(joined)) else None
+
+
+def _encodes(run: str) -> bool:
+    """Whether a run of letters and digits, maybe of words, is a text in another encoding."""
+    return not run.islower() and any(True for _ in _decoded(run, aligned=False))
+
+
+def _unescaped(text: str) -> str:
+    """Without escapes of JSON, however often, percent signs and character references."""
+    for _ in range(LAYERS):
+        before, text = text, unquote(html.unescape(_ESCAPE.sub(_escaped, text)), errors="replace")
+        if text == before:
+            break
+    return text
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else _CONTROLS.get(match[3], match[3])
+
+
+def _decoded(run: str, *, aligned: bool) -> Iterator[tuple[str, bool]]:
+    """What a run of letters and digits says in hexadecimal, or in base64 with either alphabet, and whether that is
+    data. A text may begin within the run, after something else; data only where it is `aligned`."""
+    run = run.rstrip("=")
+    if len(run) % 2 == 0 and _HEXADECIMAL.fullmatch(run) is not None:
+        yield from _said(bytes.fromhex(run))
+    for offset in range(4 if len(run) <= _LONG_RUN else 1):
+        if not (_begins_text(run, offset) or (aligned and offset == 0)):
+            continue
+        whole = run[offset:].translate(_STANDARD)
+        missing = -len(whole) % 4
+        # one character more is of no byte
+        yield from _said(base64.b64decode(whole[:-1] if missing == 3 else whole + missing * "="))
+
+
+def _begins_text(run: str, offset: int) -> bool:
+    """Whether base64 from there on may be of a text: of three characters the first has few beginnings."""
+    firsts = run[offset : offset + _SAMPLE : 4]
+    return 4 * len(firsts.translate(_OF_TEXT)) <= len(firsts)
+
+
+def _said(raw: bytes) -> Iterator[tuple[str, bool]]:
+    """What was encoded, if it is a text, or one stands in it."""
+    raw = raw.replace(b"\0", b"")
+    text, unreadable = raw.decode("latin-1"), len(raw.translate(None, _LETTERS))
+    data = unreadable > (1 - _READABLE) * len(text)
+    if len(text) >= _SHORTEST and (not data or hinted(text)):
+        yield text, data

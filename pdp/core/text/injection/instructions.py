@@ -1,0 +1,137 @@
+"""Instruction-like text: what a description says to the model instead of about the tool.
+
+Two ways to find it. Phrases: regular expressions of `rules.toml` over `normalize.phrase`, in which `{NAME}` stands
+for a set of words and `~n` for up to n words of the same sentence; words are bounded and separated by exactly one
+space, so nothing backtracks further than n words. `high` is what no honest description needs; `medium` is what
+honest ones say too, and counts for more when several occur (`together`). Tuned as `docs/scan.md` says.
+
+Concepts: a sentence is searched for concepts (a secret, handing over, hiding, people, rules, setting aside, ...), for
+wordings that no list of phrases foresees; some do not occur together in one sentence of an honest description.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.text.injection.excerpt import excerpt_of
+from pdp.core.text.injection.normalize import letters
+from pdp.core.text.injection.pattern_set import WORD_START, PatternSet
+from pdp.core.text.injection.rules import CONCEPTS, PHRASES, SENTENCES, SETS, Rule, Severity, phrase
+
+_GAP = r"(?:[^ ]{{0,39}}[^ .!?;] ){{0,{}}}"
+_USES = re.compile(r"\{([A-Z_]+)\}")
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A phrase pattern as a regular expression, anchored at word boundaries."""
+    while _USES.search(pattern):
+        pattern = _USES.sub(lambda use: SETS[use[1]], pattern)
+    pattern = re.sub(r"~(\d{1,2}) ?", lambda gap: _GAP.format(gap[1]), pattern)
+    if not pattern.isascii():
+        pattern = letters(pattern)  # another language's phrase, folded as the texts are
+    return re.compile(rf"{WORD_START}(?:{pattern})")
+
+
+_READ = "A definition describes; it does not give the model orders of its own. Read the whole text before accepting."
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """A rule and the phrases that it looks for; `sign` is the kind of sign it is when several come together;
+    `other_script` says that no ASCII text holds any of them."""
+
+    rule: Rule
+    patterns: tuple[re.Pattern[str], ...]
+    sign: str = ""
+    other_script: bool = False
+
+
+def _phrases(table: dict[str, Any]) -> Phrases:
+    severity: Severity = "high" if table["severity"] == "high" else "medium"
+    rule = Rule(table["code"], severity, f"{table['help']} {_READ}")
+    patterns = tuple(compiled(pattern) for pattern in table["patterns"])
+    return Phrases(rule, patterns, table["sign"], table.get("other_script", False))
+
+
+RULES = tuple(_phrases(table) for table in PHRASES)
+TOGETHER = Rule(
+    "instruction.together",
+    "high",
+    "Several signs that honest descriptions rarely show at once: " + _READ,
+)
+_PATTERNS = PatternSet([pattern for phrases in RULES for pattern in phrases.patterns])
+_SIGNS_NEEDED = 3
+_PAIRS = (
+    frozenset({"secret_word", "threat"}),
+    frozenset({"answer", "threat"}),
+    frozenset({"path", "order"}),
+    frozenset({"path", "threat"}),
+    frozenset({"address_word", "order"}),
+    frozenset({"answer", "address_word"}),
+)
+
+
+def instructions(folded: str) -> Iterator[tuple[Phrases, str]]:
+    """Each rule that holds of a folded text, with an excerpt."""
+    found = _PATTERNS.first(folded)
+    numbers = itertools.count()
+    for phrases in RULES:
+        matches = [found.get(next(numbers)) for _ in phrases.patterns]
+        if phrases.other_script and folded.isascii():
+            continue
+        if (match := next(filter(None, matches), None)) is not None:
+            yield phrases, excerpt_of(folded, match.start(), match.end())
+
+
+def together(signs: frozenset[str]) -> bool:
+    """Whether the signs in one text add up."""
+    return len(signs - {"secret_word"}) >= _SIGNS_NEEDED or any(pair <= signs for pair in _PAIRS)
+
+
+_SENTENCE = re.compile(r"(?<=[.!?])[\s\"')*_`]+|\n\s*\n|\n\s*[-*•]\s")
+MAX_SENTENCES = 2_000  # of one text that are looked at
+_SHORTEST = 12
+
+_NAMES = tuple(CONCEPTS)
+_SHAPES = PatternSet([compiled(CONCEPTS[name]) for name in _NAMES])
+
+
+@dataclass(frozen=True, slots=True)
+class _Cooccurrence:
+    """Concepts that tell of poison when one sentence holds them all."""
+
+    rule: Rule
+    concepts: tuple[tuple[str, ...], ...]
+
+
+def _cooccurrence(table: dict[str, Any]) -> _Cooccurrence:
+    help_ = f"A sentence that {table['what']}. Read the whole text: a description describes, it does not give orders."
+    concepts = tuple(tuple(held.split()) for held in table["concepts"])
+    return _Cooccurrence(Rule(f"sentence.{table['code']}", "high", help_), concepts)
+
+
+_EVERYWHERE = tuple(_cooccurrence(table) for table in SENTENCES if not table.get("of_property"))
+_OF_PROPERTIES = tuple(_cooccurrence(table) for table in SENTENCES if table.get("of_property"))
+_DENIAL = compiled(phrase("denial"))  # what a clause denies from its first word on, it does not ask for
+_CLAUSE = re.compile(r"[,:;]|\b(?:but|instead|still|however|rather|yet)\b| [-\u2013\u2014] ")
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, but for those too short to say anything."""
+    return (part for part in _SENTENCE.split(text) if part and len(part) > _SHORTEST)
+
+
+def cooccurrence(folded: str, *, of_property: bool) -> Iterator[tuple[Rule, str]]:
+    """Rules that hold of one folded sentence; a parameter's description asks for what it describes."""
+    if _DENIAL.match(folded):
+        folded = _CLAUSE.split(folded, maxsplit=1)[-1] if _CLAUSE.search(folded) else ""
+    held = {_NAMES[number] for number in _SHAPES.first(folded)}
+    for group in _EVERYWHERE + _OF_PROPERTIES if of_property else _EVERYWHERE:
+        for concepts in group.concepts:
+            if held.issuperset(concepts):
+                yield group.rule, excerpt_of(folded)
+                break

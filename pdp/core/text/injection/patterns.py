@@ -1,0 +1,97 @@
+"""Patterns of credentials, addresses, sensitive files and chat markers in a text.
+
+Data can leave by an address; a marker of a chat format or prompt makes a description speak in another's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from pdp.core.text.control_tokens import control_tokens
+from pdp.core.text.credentials import UNREAD, kinds_in
+from pdp.core.text.injection.excerpt import excerpt_of
+from pdp.core.text.injection.rules import Rule, shape
+
+SECRET = Rule("secret.format", "high", "A credential stands in the definition: revoke it, and have it taken out.")
+DROP = Rule("address.drop", "high", "A service made to receive data from anywhere; no definition needs one.")
+NUMERIC = Rule("address.numeric", "high", "A bare network address of a public host; ask whose it is.")
+METADATA = Rule("address.metadata", "high", "A cloud's metadata service, which hands out credentials.")
+MAIL = Rule("address.mail", "medium", "A real e-mail address; ask whose it is and why the model should know it.")
+LINK = Rule("address.link", "low", "A link; see that it belongs to the server's maker.")
+CONFIG = Rule("path.configuration", "medium", "A file that may hold secrets; see that the tool is about that file.")
+PATH = Rule("path.sensitive", "high", "A file that holds secrets; a description has no reason to name it.")
+SHELL = Rule("code.shell", "high", "Shell or script text that does harm when run.")
+INNER = Rule("address.internal", "medium", "A resource or host inside a private network.")
+
+_DROPS = shape("drops")
+_LABELLED = shape("labelled")
+_RESERVED = shape("reserved")
+_HOST = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.]\d)")
+_MAIL = re.compile(r"[a-z0-9._%+-]{1,64}@((?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,24})(?![a-z0-9])")
+_LINK = re.compile(r"https?://([a-z0-9.-]{1,253})")
+
+
+_PLAIN = (
+    (DROP, _DROPS),
+    (METADATA, shape("metadata")),
+    (INNER, shape("inner")),
+    (PATH, shape("paths")),
+    (CONFIG, shape("config")),
+    (SHELL, shape("shell")),
+)
+
+
+def addresses(text: str) -> Iterator[tuple[Rule, str]]:
+    """Each rule that holds of a text without hidden characters, in lower case."""
+    for rule, plain in _PLAIN:
+        if (match := plain.search(text)) is not None:
+            yield rule, excerpt_of(text, match.start(), match.end())
+    if _LABELLED.search(text) is not None:
+        yield SECRET, "a value labelled as a credential"
+    for rule, host, foreign in _HOSTS:
+        foreign_host = next((match for match in host.finditer(text) if foreign(match[1])), None)
+        if foreign_host is not None:
+            yield rule, excerpt_of(text, foreign_host.start(), foreign_host.end())
+
+
+def secrets(text: str) -> Iterator[tuple[Rule, str]]:
+    """The credentials in a text as written, by format; never the credential itself."""
+    for kind, name in kinds_in(text):
+        if kind != UNREAD:
+            yield SECRET, f"{kind}: {name}"
+
+
+def _public(host: str) -> bool:
+    try:
+        return ip_address(host).is_global and host not in ("8.8.8.8", "1.1.1.1", "1.2.3.4")
+    except ValueError:
+        return False
+
+
+def _real(host: str) -> bool:
+    return _RESERVED.search(host) is None
+
+
+_HOSTS = ((NUMERIC, _HOST, _public), (MAIL, _MAIL, _real), (LINK, _LINK, _real))
+
+
+TAG = Rule(
+    "marker.tag",
+    "high",
+    "A tag that makes text look like orders from the system. A description needs none; read what it encloses.",
+)
+TURN = Rule("marker.turn", "high", "Marks of a chat format, which begin a turn in another's name. Have them removed.")
+
+_TAG = shape("tag")
+_TURN = shape("turn")
+
+
+def markers(bare: str) -> Iterator[tuple[Rule, str]]:
+    """Each rule that holds of a text without hidden characters, in lower case."""
+    if (tag := _TAG.search(bare)) is not None:
+        yield TAG, excerpt_of(bare, *tag.span())
+    turn = _TURN.search(bare)
+    if (span := turn.span() if turn is not None else next(control_tokens(bare), None)) is not None:
+        yield TURN, excerpt_of(bare, *span)
