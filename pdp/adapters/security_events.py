@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from typing_extensions import override
 
-from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.core.errors import Fault
 from pdp.core.record.security_events import SignalRefusal
+from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 
 log = logging.getLogger("pdp.signals")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
-from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
+from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 
 _PATH = "/add-checkpoint"
 

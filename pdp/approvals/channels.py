@@ -13,7 +13,7 @@ from pdp.approvals.options import ChannelOptions, ChatOptions, MailOptions, Webh
 from pdp.core.approvals.notices import Message, Route
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Channel
-from pdp.outgoing import OutgoingHost, Post, SignedPost, signing_key, trusted
+from pdp.host.outgoing import OutgoingHost, Post, SignedPost, signing_key, trusted
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pdp.core.call.names import nearest
 from pdp.core.call.registered import Admits, admitted
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.files.trusted_files import writable_by_others
+from pdp.host.trusted_files import writable_by_others
 
 MAX_BYTES = 64 << 20
 _EMPTY = Directory()

@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from pdp.approvals.messages import mail
 from pdp.core.approvals.notices import Message
 from pdp.core.errors import Unavailable
-from pdp.outgoing import SECONDS, OutgoingHost, address_of
+from pdp.host.outgoing import SECONDS, OutgoingHost, address_of
 
 _ADDRESS = re.compile(r"[!-;=?-~]+@[A-Za-z0-9.-]+")
 _TEMPORARY = range(400, 500)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pdp.audit.tiles import ENTRIES, WIDTH, bundle, entries, tile_path
 from pdp.core.bytes.digest import leaf_hash
-from pdp.files.durable import replace_file
+from pdp.host.durable import replace_file
 
 _KEPT = 4  # bundles in memory
 

@@ -26,7 +26,7 @@ from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
 from pdp.core.ports import Store
 from pdp.core.record.stored import Cosigning, Proof, SignedCheckpoint
-from pdp.files.durable import SyncFailed
+from pdp.host.durable import SyncFailed
 
 log = logging.getLogger("pdp.log")
 

@@ -18,8 +18,8 @@ from pdp.core.call.methods import TOOL_CALL
 from pdp.core.errors import Unavailable
 from pdp.core.ports.telemetry import TARGET_NAMES
 from pdp.core.record.search import codes, value_of
-from pdp.files.options import header_value
-from pdp.outgoing import Post, SignedPost, signing_key, trusted
+from pdp.host.options import header_value
+from pdp.host.outgoing import Post, SignedPost, signing_key, trusted
 
 AREA = "push"  # begins the codes of what goes wrong
 _FORMATS = {"record": jsonl, "ocsf": ocsf}

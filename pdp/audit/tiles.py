@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pdp.audit.note import HASH_BYTES
 from pdp.core.merkle import Node, node_hash
-from pdp.files.durable import replace_file, sync_folder
+from pdp.host.durable import replace_file, sync_folder
 
 WIDTH = 256
 HEIGHT = 8  # levels of the tree that a tile spans

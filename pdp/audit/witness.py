@@ -22,7 +22,7 @@ from pdp.audit.cosignature import WitnessKey, cosign
 from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
 from pdp.core import merkle
 from pdp.core.errors import ConfigurationFault
-from pdp.files.durable import SyncFailed, replace_file
+from pdp.host.durable import SyncFailed, replace_file
 
 MAX_BODY = 1 << 16
 SIZE_TYPE = "text/x.tlog.size"

@@ -41,10 +41,10 @@ from pdp.authoring.installation import (
     write,
 )
 from pdp.authoring.scaffold import new_pack
-from pdp.confinement import Confinement
 from pdp.core.bytes.digest import Json
 from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.errors import ConfigurationFault
+from pdp.host.confinement import Confinement
 from pdp.identity import development
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.diff import newest_version, signed_index

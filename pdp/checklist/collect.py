@@ -23,8 +23,8 @@ from pdp.core.bytes.digest import Json, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.core.outcome.policy import Bundle
-from pdp.files import strict_yaml
-from pdp.files.strict_yaml import NotPlainYaml
+from pdp.host import strict_yaml
+from pdp.host.strict_yaml import NotPlainYaml
 from pdp.policy.gate import GateReport
 from pdp.policy.gate import check as load_gate
 from pdp.registry.snapshot import TenantSnapshot

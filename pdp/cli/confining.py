@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pdp.confinement import Confinement
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
+from pdp.host.confinement import Confinement
 
 if TYPE_CHECKING:
     from pdp.registry.live import Definitions, HttpServer, StdioServer

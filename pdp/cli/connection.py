@@ -41,7 +41,7 @@ from pdp.client.responses import failure
 from pdp.core.approvals.queries import meant_code
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
-from pdp.files.trusted_files import writable_by_others
+from pdp.host.trusted_files import writable_by_others
 from pdp.v1 import admin_pb2_grpc
 
 FAULT = 1

@@ -14,8 +14,8 @@ import click
 from pdp import __version__
 from pdp.cli.commands import program_first
 from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
-from pdp.confinement import Confinement
-from pdp.opening import ClientStreams
+from pdp.host.confinement import Confinement
+from pdp.host.opening import ClientStreams
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -40,9 +40,9 @@ from pdp.cli.confining import not_started
 from pdp.cli.connection import read_token, tls_of
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, Session, ToolList
 from pdp.client.values import Credential
-from pdp.confinement import Confinement
-from pdp.mcp_transport import read_message, refusal
-from pdp.opening import ClientStreams
+from pdp.host.confinement import Confinement
+from pdp.host.mcp_transport import read_message, refusal
+from pdp.host.opening import ClientStreams
 
 _BEARER = "bearer "
 _INVALID = 'Bearer error="invalid_token"'

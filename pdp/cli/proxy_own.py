@@ -25,11 +25,11 @@ from pdp.cli.confining import listed_by, not_started, refuse_reach, say_confinem
 from pdp.cli.connection import decided_in_time
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
 from pdp.client.values import Credential
-from pdp.confinement import Confinement
 from pdp.core.call.methods import TARGET_KINDS, label_of
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
-from pdp.opening import ClientStreams
+from pdp.host.confinement import Confinement
+from pdp.host.opening import ClientStreams
 from pdp.registry.live import StdioServer
 from pdp.telemetry import logs
 

@@ -35,7 +35,6 @@ from pdp.cli.tools_folder import (
     withdraw,
 )
 from pdp.cli.tools_scan import SECONDS, scan_command, shadow
-from pdp.confinement import Confinement
 from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import is_open, unbounded
@@ -43,6 +42,7 @@ from pdp.core.bytes.uri_template import is_template, variables
 from pdp.core.check import NS
 from pdp.core.text.injection.excerpt import visible
 from pdp.core.text.patterns import hidden_in
+from pdp.host.confinement import Confinement
 from pdp.registry import keys as signing_keys
 from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex

@@ -23,7 +23,6 @@ from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.config import settings
 from pdp.config.settings import Settings
-from pdp.confinement import Confinement
 from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -31,6 +30,7 @@ from pdp.core.judge.judge_input import OK
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.text.injection.excerpt import visible
 from pdp.core.text.injection.rules import SEVERITIES, Severity
+from pdp.host.confinement import Confinement
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts

@@ -26,8 +26,8 @@ from pdp.content.options import ContentOptions
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
 from pdp.core.call.shares import DEFAULTS, Dimension, FairShare
 from pdp.core.errors import ConfigurationFault
-from pdp.files.contradictions import TOLERANT, Contradiction, refuse
-from pdp.files.options import Options
+from pdp.host.contradictions import TOLERANT, Contradiction, refuse
+from pdp.host.options import Options
 from pdp.identity.options import IdentityOptions
 from pdp.identity.security_events import SignalOptions, contradictions
 from pdp.judge.options import JudgeOptions

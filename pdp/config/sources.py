@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from pdp.core.errors import ConfigurationFault
-from pdp.files import strict_yaml
-from pdp.files.strict_yaml import NotPlainYaml
+from pdp.host import strict_yaml
+from pdp.host.strict_yaml import NotPlainYaml
 
 PREFIX = "PDP_"
 # Kubernetes puts these into every container beside a Service named `pdp` or `pdp-something`

@@ -21,7 +21,7 @@ from pdp.content.guards.codes import CODES
 from pdp.core.call.facts import Finding
 from pdp.core.call.registered import Interpreter
 from pdp.core.text.credentials import SECRET_KINDS, OwnToken
-from pdp.fair_limiter import FairQueue, OverloadedError
+from pdp.host.fair_limiter import FairQueue, OverloadedError
 
 INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms
 # likewise with a text for such a parser: for SQL, 225 bytes may take 160 ms

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pdp.core.bytes.strict_json import MAX_BYTES, MAX_DEPTH
-from pdp.files.options import Options
+from pdp.host.options import Options
 
 MAX_NESTING = 60  # of what stands in an input document, which itself may nest to 64
 

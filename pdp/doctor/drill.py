@@ -24,8 +24,8 @@ from pdp.adapters.mcp.answers import DENIED
 from pdp.core.bytes.json_pointer import name_of
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION
-from pdp.files.options import url_problem
-from pdp.mcp_transport import to_command, to_url
+from pdp.host.mcp_transport import to_command, to_url
+from pdp.host.options import url_problem
 from pdp.registry.manifest import Closed, first_problem
 from pdp.registry.review import load_yaml
 

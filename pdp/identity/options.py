@@ -22,8 +22,8 @@ from pydantic import (
 
 from pdp.core.call.request import Caller, MayAssert, Role
 from pdp.core.check import NS
-from pdp.files.contradictions import Contradiction, refuse
-from pdp.files.options import Options, url_problem
+from pdp.host.contradictions import Contradiction, refuse
+from pdp.host.options import Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[

@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 
 from pdp.core.check import NS
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream, signal
-from pdp.files.contradictions import Contradiction
-from pdp.files.options import ListenerOptions, Options
+from pdp.host.contradictions import Contradiction
+from pdp.host.options import ListenerOptions, Options
 from pdp.identity.compact import CompactToken, Refusal, parse
 from pdp.identity.component import issuer_keys
 from pdp.identity.keys import KeyRing

@@ -28,8 +28,8 @@ from pdp.core.call.names import is_loopback
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
-from pdp.files.options import url_problem
-from pdp.files.trusted_files import writable_by_others
+from pdp.host.options import url_problem
+from pdp.host.trusted_files import writable_by_others
 from pdp.identity import keys
 from pdp.identity.compact import Refusal, strict_object
 from pdp.identity.keys import MAX_DOCUMENT, KeyRing

@@ -22,8 +22,8 @@ from itertools import product
 from pathlib import Path
 
 import pdp
-from pdp.confinement import Confinement, confine
 from pdp.core.errors import ConfigurationFault
+from pdp.host.confinement import Confinement, confine
 
 # each part, and what is true where it does not hold
 PARTS: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import JudgeInput
-from pdp.files.options import Options
+from pdp.host.options import Options
 
 Answers = Literal["json_schema", "json_object", "text"]
 UNIX = "unix:"

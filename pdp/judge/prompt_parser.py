@@ -26,7 +26,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.judge.prompt import ToolSelector
 from pdp.core.text.control_tokens import control_tokens
 from pdp.core.text.safety import hidden
-from pdp.files import strict_yaml
+from pdp.host import strict_yaml
 
 ERROR, WARNING = "error", "warning"
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]

@@ -19,7 +19,7 @@ from pdp.core.bytes.digest import digest, sha256_hex
 from pdp.core.call.registered import Admits, admitted
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.judge.prompt import Prompt, PromptSet, Section
-from pdp.files.trusted_files import Folder
+from pdp.host.trusted_files import Folder
 from pdp.judge.lint import PromptFile, PromptSource, SectionFile, by_place, problems_of
 from pdp.judge.prompt_parser import ERROR, PromptHead, PromptProblem, SectionHead, read_file
 

@@ -11,7 +11,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, Opinion, Rendered
 from pdp.core.judge.render import tokens
 from pdp.core.judge.verdict import read_opinion, repairable, supersedes
-from pdp.fair_limiter import FairQueue, OverloadedError
+from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.judge.limits import Breaker, BreakerState, Budgets, Throttle
 from pdp.judge.options import JudgeOptions
 from pdp.judge.protocol import MAX_TEXT, SessionResult

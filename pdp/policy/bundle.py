@@ -22,7 +22,7 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.call.names import did_you_mean
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.core.outcome.policy import Bundle, Module
-from pdp.files.trusted_files import Folder
+from pdp.host.trusted_files import Folder
 from pdp.policy import organisation
 
 MAX_FILES = 2_000

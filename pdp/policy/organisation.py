@@ -16,9 +16,9 @@ from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.budgets import budgets_of, unsound
 from pdp.core.call.names import nearest
 from pdp.core.errors import BundleFault, InvalidRequest
-from pdp.files import strict_yaml
-from pdp.files.strict_yaml import NotPlainYaml
-from pdp.files.trusted_files import Folder
+from pdp.host import strict_yaml
+from pdp.host.strict_yaml import NotPlainYaml
+from pdp.host.trusted_files import Folder
 
 SCHEMA = "schemas/org.json"
 DATA = ("data/org.json", "data/org.yaml")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pdp.core.errors import RegistryFault
-from pdp.files.trusted_files import writable_by_others
+from pdp.host.trusted_files import writable_by_others
 
 SET_FILE = "set.dsse.json"
 WAIVERS_FILE = "waivers.dsse.json"

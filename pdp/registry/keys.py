@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from pdp.core.errors import ConfigurationFault
-from pdp.files.trusted_files import writable_by_others
+from pdp.host.trusted_files import writable_by_others
 from pdp.registry.options import RegistryOptions, ReleaseOptions, SignerRole
 
 _MAX_PEM = 16_384

@@ -22,12 +22,12 @@ from mcp_types import METHOD_NOT_FOUND
 from pydantic import BaseModel, Field
 
 from pdp import __version__
-from pdp.confinement import Confinement
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import LISTS, TOOL_LIST
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.mcp_transport import to_command, to_url
+from pdp.host.confinement import Confinement
+from pdp.host.mcp_transport import to_command, to_url
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, OtherKind, without_meta
 
 MAX_PAGES = 1_000

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pdp.files.options import Options
+from pdp.host.options import Options
 
 SignerRole = Literal["author", "reviewer"]
 ReleasedPart = Literal["policy", "org", "prompts", "directory"]

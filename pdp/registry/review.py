@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError, field_validator
 from pdp.core.call.methods import OPERATION
 from pdp.core.call.names import nearest
 from pdp.core.errors import RegistryFault
-from pdp.files import strict_yaml
-from pdp.files.strict_yaml import NotPlainYaml
+from pdp.host import strict_yaml
+from pdp.host.strict_yaml import NotPlainYaml
 from pdp.registry.documents import State
 from pdp.registry.manifest import (
     Closed,

@@ -12,8 +12,8 @@ from typing import Annotated, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
 
-from pdp.confinement import Confinement
 from pdp.core.errors import RegistryFault
+from pdp.host.confinement import Confinement
 from pdp.registry.files import write_file
 from pdp.registry.live import HttpServer, StdioServer, read_listed
 from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem

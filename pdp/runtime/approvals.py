@@ -20,7 +20,7 @@ from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.fair_limiter import FairLimiter
+from pdp.host.fair_limiter import FairLimiter
 from pdp.runtime import console
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble

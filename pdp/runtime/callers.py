@@ -10,10 +10,10 @@ from pdp.adapters.authzen.access import AccessRequests
 from pdp.adapters.authzen.rest import AuthzenRest
 from pdp.adapters.grpc.server import ServedBeside
 from pdp.adapters.grpc.servicer import Services
-from pdp.adapters.http_api import api_tls
-from pdp.adapters.http_listener import listener_tls
 from pdp.config.settings import Settings
 from pdp.core.ports import Clock, Entropy
+from pdp.host.http_api import api_tls
+from pdp.host.http_listener import listener_tls
 
 if TYPE_CHECKING:
     from pdp.adapters.hooks.listener import HookListener

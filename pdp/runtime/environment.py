@@ -13,7 +13,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Entropy, EvidenceSource, Judge
 from pdp.core.ports.telemetry import Telemetry
-from pdp.files.durable import make_secret
+from pdp.host.durable import make_secret
 from pdp.policy.gate import check
 from pdp.policy.gate.report import GateReport
 from pdp.secrets.reference import secret

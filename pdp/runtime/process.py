@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
-from pdp.adapters.http_listener import HttpListener
-from pdp.adapters.log_files import LogFiles
 from pdp.audit.index import SearchIndex
 from pdp.audit.pushes import Pushes
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.ports import Judge
+from pdp.host.http_listener import HttpListener
+from pdp.host.log_files import LogFiles
 from pdp.identity.component import IdentityComponent
 from pdp.policy.source import Host
 from pdp.registry.load import SignedRegistry

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from pdp.adapters.console.options import ConsoleTlsOptions
 from pdp.adapters.grpc.options import TlsOptions
 from pdp.adapters.grpc.server import GrpcServer, ServerTls
-from pdp.adapters.http_api import api_tls
-from pdp.adapters.http_listener import HttpListener, listener_tls, server_tls
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
-from pdp.files.options import ListenerOptions
+from pdp.host.http_api import api_tls
+from pdp.host.http_listener import HttpListener, listener_tls, server_tls
+from pdp.host.options import ListenerOptions
 from pdp.registry.keys import load_keys
 from pdp.registry.load import SignedRegistry
 from pdp.registry.options import RegistryOptions, ReleaseOptions

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.adapters.http_listener import listener_tls
 from pdp.adapters.security_events import SignalListener
 from pdp.config.settings import Settings
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Store
 from pdp.core.ports.telemetry import Telemetry
+from pdp.host.http_listener import listener_tls
 from pdp.identity.security_events import SignalStreams, marks
 from pdp.runtime.approvals import WiredApprovals
 from pdp.secrets.reference import secret

@@ -12,7 +12,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.adapters.log_files import LogFiles
 from pdp.audit.archive import ArchiveFolder
 from pdp.audit.cosignature import WitnessPolicy
 from pdp.audit.cosigners import Cosigners
@@ -30,7 +29,8 @@ from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault, Unavailable
 from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import Telemetry
-from pdp.files.durable import make_secret
+from pdp.host.durable import make_secret
+from pdp.host.log_files import LogFiles
 from pdp.runtime.renewal import RenewedFiles, Take
 from pdp.secrets.reference import FILE, secret
 from pdp.service.commit import Recorder

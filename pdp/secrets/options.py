@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pdp.files.options import Options, url_problem
+from pdp.host.options import Options, url_problem
 
 
 class VaultOptions(Options):

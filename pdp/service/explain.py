@@ -30,7 +30,7 @@ from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
 from pdp.core.record.events import Explained
 from pdp.core.record.stored import RecordRef, StoredRecord
-from pdp.fair_limiter import FairQueue, OverloadedError
+from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision

@@ -29,7 +29,7 @@ from pdp.core.outcome.evidence import ASSERTED, Verdict, judged, named, well_for
 from pdp.core.ports import Clock, Judge, Store
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
-from pdp.fair_limiter import FairLimiter
+from pdp.host.fair_limiter import FairLimiter
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128

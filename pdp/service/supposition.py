@@ -11,7 +11,7 @@ from pdp.core.call.request import Ask, Caller, Credential
 from pdp.core.errors import Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.record.events import Explained
-from pdp.fair_limiter import OverloadedError
+from pdp.host.fair_limiter import OverloadedError
 from pdp.service.admission import require_server
 from pdp.service.decision import Decision
 from pdp.service.explain import Explain

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from pdp.core.errors import ConfigurationFault
-from pdp.files.options import Options, TlsMode
+from pdp.host.options import Options, TlsMode
 
 DAY = 24 * 3600
 

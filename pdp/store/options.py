@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from pdp.files.options import Options, TlsMode
+from pdp.host.options import Options, TlsMode
 
 
 class StoreOptions(Options):

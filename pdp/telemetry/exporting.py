@@ -32,7 +32,7 @@ from typing_extensions import override
 
 from pdp import __version__
 from pdp.core.errors import ConfigurationFault
-from pdp.files.options import header_value
+from pdp.host.options import header_value
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
 from pdp.telemetry.provider import OpenTelemetry
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
-from pdp.files.options import Options, header_problem, url_problem
+from pdp.host.options import Options, header_problem, url_problem
 
 _MAX_PORT = 65_535
 

@@ -17,7 +17,6 @@ from support import c2sp
 from support.signed_log import KEY, record, write
 from support.stored import AT, Entropy, an_id
 
-from pdp.adapters.log_files import LogFiles
 from pdp.adapters.witness_listener import WitnessListener
 from pdp.audit import receipt
 from pdp.audit.archive import ArchiveFolder
@@ -33,6 +32,7 @@ from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, Unsupported
 from pdp.core.record.stored import Commit
+from pdp.host.log_files import LogFiles
 from pdp.service import archiving
 from pdp.service.commit import Recorder
 from pdp.service.search import Search, SearchAsk

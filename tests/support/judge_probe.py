@@ -18,10 +18,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdp import confinement
 from pdp.cli import judge_process
 from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import Rendered
+from pdp.host import confinement
 from pdp.judge.dialler import Dialler
 from pdp.judge.protocol import SessionResult
 from pdp.runtime import judge

@@ -304,8 +304,8 @@ async def test_what_is_too_large_is_not_read(world: World) -> None:
 
 async def test_a_slow_sender_does_not_keep_others_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a request ends by itself, and with all places taken by such a new one still gets in."""
-    monkeypatch.setattr("pdp.adapters.http_api.READ_SECONDS", 0.2)
-    monkeypatch.setattr("pdp.adapters.http_api.CONNECTIONS", 2)
+    monkeypatch.setattr("pdp.host.http_api.READ_SECONDS", 0.2)
+    monkeypatch.setattr("pdp.host.http_api.CONNECTIONS", 2)
     assert world.process.authzen is not None
     host, _, port = world.process.authzen.address.rpartition(":")
     slow = [await asyncio.open_connection(host, int(port)) for _ in range(4)]

@@ -20,9 +20,9 @@ from mcp.shared.exceptions import MCPError
 from support.own_proxy import SERVER, tool
 from support.waiting import until
 
-from pdp import confinement
 from pdp.adapters.mcp.proxy import Upstream
-from pdp.confinement import Confinement
+from pdp.host import confinement
+from pdp.host.confinement import Confinement
 
 pytestmark = pytest.mark.starts_server
 LIMIT = 120.0
@@ -191,7 +191,7 @@ import asyncio, os, sys
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from pdp.adapters.mcp.proxy import Upstream
-from pdp.confinement import Confinement
+from pdp.host.confinement import Confinement
 
 async def main():
     command = ({sys.executable!r}, {str(SERVER)!r}, {str(place.project / "tools.json")!r})

@@ -22,7 +22,7 @@ from pdp.cli.explain import _changes
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.outcome import explain as told
-from pdp.fair_limiter import FairQueue
+from pdp.host.fair_limiter import FairQueue
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.service.admission import WorkerCrashQuota
 from pdp.service.explain import ExplainRequest

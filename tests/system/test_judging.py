@@ -27,7 +27,7 @@ from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
 from pdp.core.record.stored import StoredCall
-from pdp.fair_limiter import FairLimiter
+from pdp.host.fair_limiter import FairLimiter
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.v1 import decision_pb2_grpc, types_pb2

@@ -22,7 +22,7 @@ from support.envoy import free_port
 from support.no_messages import NO_MESSAGES, message
 from support.waiting import until
 
-from pdp.mcp_transport import to_command, to_url
+from pdp.host.mcp_transport import to_command, to_url
 
 LIMIT = 180.0
 FLOODS = """
@@ -134,7 +134,7 @@ async def test_over_http_one_answer_that_is_too_long_fails_alone(script: Path) -
 
 LISTENS = """
 import subprocess, sys
-from pdp.opening import ClientStreams
+from pdp.host.opening import ClientStreams
 
 opening = ClientStreams("opens", "1")
 assert "mcp" not in sys.modules, "it is answered before that is loaded"
@@ -142,7 +142,7 @@ if sys.argv[1:]:
     open(sys.argv[1]).read()  # as long as loading takes
 import asyncio
 from mcp.server import Server
-from pdp.mcp_transport import from_client
+from pdp.host.mcp_transport import from_client
 
 async def main():
     async with from_client(opening) as streams:

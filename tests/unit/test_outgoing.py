@@ -9,9 +9,9 @@ import pytest
 from support.for_each import for_each
 from support.receiver import NAME, Resolver, certified, receiving
 
-from pdp import outgoing
 from pdp.core.errors import ConfigurationFault, Unavailable
-from pdp.outgoing import OutgoingHost, Post, address_of, allowed, trusted
+from pdp.host import outgoing
+from pdp.host.outgoing import OutgoingHost, Post, address_of, allowed, trusted
 
 PUBLIC = ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14")
 INNER = ("127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "192.168.1.1", "::1", "fd00::1", "::ffff:10.0.0.1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.for_each import for_each
 
-from pdp.files.strict_yaml import NotPlainYaml, read
+from pdp.host.strict_yaml import NotPlainYaml, read
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)

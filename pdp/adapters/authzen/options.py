@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pdp.files.options import ListenerOptions, Options, url_problem
+from pdp.host.options import ListenerOptions, Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 STANDING = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "cnf", "client_id", "azp"})  # never from a body

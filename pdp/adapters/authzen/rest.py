@@ -17,12 +17,12 @@ from pdp.adapters.authzen.access import AccessRequests, Handler, overdue, status
 from pdp.adapters.authzen.access_questions import Object
 from pdp.adapters.authzen.access_tasks import AccessTasks, TaskReply
 from pdp.adapters.grpc.interceptors import logged
-from pdp.adapters.http_api import HttpApi
-from pdp.adapters.http_listener import HttpCall, HttpReply
 from pdp.core.bytes.digest import Json
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.ports import Entropy
+from pdp.host.http_api import HttpApi
+from pdp.host.http_listener import HttpCall, HttpReply
 from pdp.service.admission import Admission
 
 EVALUATION, EVALUATIONS, SEARCH = "/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search"

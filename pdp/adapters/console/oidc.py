@@ -25,7 +25,7 @@ from pdp.core.call.names import is_loopback
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
 from pdp.core.ports import Clock
-from pdp.files.options import url_problem
+from pdp.host.options import url_problem
 
 _MAX_DOCUMENT = 256 << 10
 _TIMEOUT_SECONDS = 5.0

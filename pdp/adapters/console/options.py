@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from pdp.files.options import Options, url_problem
+from pdp.host.options import Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]

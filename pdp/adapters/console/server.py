@@ -23,9 +23,9 @@ from pdp.adapters.console.guard import headers
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions, ConsoleTlsOptions
 from pdp.adapters.console.visit import ConsoleServices
-from pdp.adapters.http_listener import server_tls
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
+from pdp.host.http_listener import server_tls
 
 log = logging.getLogger("pdp.console")
 _MIN_KEY_BYTES = 32

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pdp.files.options import Options
+from pdp.host.options import Options
 
 UNIX = "unix:"
 

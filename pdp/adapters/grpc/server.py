@@ -20,10 +20,10 @@ from pdp.adapters.grpc.interceptors import Bodies, Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
 from pdp.adapters.grpc.servicer import DecisionServicer, RpcAdmission, Services
 from pdp.adapters.grpc.traces import Traces
-from pdp.adapters.http_listener import server_tls, trust_clients
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.host.http_listener import server_tls, trust_clients
 from pdp.v1 import (
     admin_pb2_grpc,
     approval_pb2_grpc,

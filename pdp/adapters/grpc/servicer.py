@@ -20,7 +20,7 @@ from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import Proof
-from pdp.files.peers import certified_peer
+from pdp.host.peers import certified_peer
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.wait import Waiting

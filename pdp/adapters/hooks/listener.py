@@ -30,13 +30,13 @@ from pdp.adapters.hooks.webhooks import (
     is_version,
     validated,
 )
-from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.client.values import Session, ToolCall
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy
+from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 
 log = logging.getLogger("pdp.hooks")
 

@@ -18,11 +18,11 @@ from typing_extensions import override
 from pdp.adapters.hooks.agents import AGENTS, NOT_DECIDED, HookCall, NotAnEventError
 from pdp.adapters.hooks.options import ClaudeCodeOptions, CopilotStudioOptions
 from pdp.adapters.hooks.own_tools import own_tool
-from pdp.adapters.http_listener import HttpCall, HttpReply
 from pdp.client.values import Claims, Credential
 from pdp.core.bytes.digest import canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.request import Caller
+from pdp.host.http_listener import HttpCall, HttpReply
 
 SUBJECT_TOKEN = "pdp-subject-token"  # the header with the access token of the agent's user  # noqa: S105
 VERSION = "2025-05-01"  # of Copilot Studio's interface

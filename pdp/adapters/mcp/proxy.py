@@ -21,10 +21,10 @@ from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, I
 from pydantic import BaseModel, TypeAdapter
 
 from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
-from pdp.confinement import Confinement
 from pdp.core.call.methods import LISTS
-from pdp.mcp_transport import from_client, to_command, to_url
-from pdp.opening import ClientStreams
+from pdp.host.confinement import Confinement
+from pdp.host.mcp_transport import from_client, to_command, to_url
+from pdp.host.opening import ClientStreams
 
 logger = logging.getLogger(__name__)
 

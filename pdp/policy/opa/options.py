@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from pdp.files.options import Options, url_problem
+from pdp.host.options import Options, url_problem
 
 _PORTS = {"http": 80, "https": 443}
 

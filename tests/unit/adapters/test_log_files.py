@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pdp.adapters.log_files import LogFiles
 from pdp.core.errors import ConfigurationFault
+from pdp.host.log_files import LogFiles
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
 from pdp.core.errors import ConfigurationFault
+from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 
 
 class Greets(HttpListener):

@@ -17,7 +17,7 @@ from pdp.approvals.mail import Mail
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.errors import Unavailable
-from pdp.outgoing import OutgoingHost, trusted
+from pdp.host.outgoing import OutgoingHost, trusted
 
 TO = ("ann@acme.example", "bob@acme.example")
 ASKED = message(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.files.durable import SyncFailed, make_secret
+from pdp.host.durable import SyncFailed, make_secret
 
 
 def test_a_secret_is_its_owners_and_made_once(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from support.judge import NONCE, blocks
 from pdp.core.call.facts import Annotations
 from pdp.core.judge.judge_input import EarlierCall, JudgeInput, Rendered, Traits
 from pdp.core.judge.render import render
-from pdp.files import strict_yaml
+from pdp.host import strict_yaml
 from pdp.judge.prompts import read_prompts, shipped_prompts
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "judge"

@@ -11,7 +11,7 @@ from support.judging import PROMPT, matter, prompt_set
 
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.judge.render import render
-from pdp.fair_limiter import FairQueue, OverloadedError
+from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.judge import protocol
 from pdp.judge.client import TooManySessionsError, VerdictCache, VerdictKey
 from pdp.judge.limits import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdp.fair_limiter import FairLimiter
+from pdp.host.fair_limiter import FairLimiter
 from pdp.service.judge_evidence import MOST_SESSIONS
 
 

@@ -16,7 +16,7 @@ from pdp.core.approvals.notices import LEASE_NS, MAX_ATTEMPTS, MAX_DELAY_NS, Mes
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.steps import Notify
 from pdp.core.errors import Unavailable
-from pdp.outgoing import Post, trusted
+from pdp.host.outgoing import Post, trusted
 from pdp.service.approvals import outbox as outboxes
 from pdp.service.approvals.outbox import AT_ONCE, Outbox
 

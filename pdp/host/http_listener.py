@@ -18,7 +18,7 @@ import h11
 
 from pdp.core.call.request import Peer
 from pdp.core.errors import ConfigurationFault
-from pdp.files.options import ListenerOptions
+from pdp.host.options import ListenerOptions
 
 log = logging.getLogger("pdp.http")
 

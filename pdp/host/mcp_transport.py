@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from pdp.core.bytes.strict_json import MAX_DEPTH, parse
 from pdp.core.errors import InvalidRequest
-from pdp.opening import ClientStreams
+from pdp.host.opening import ClientStreams
 
 logger = logging.getLogger(__name__)
 

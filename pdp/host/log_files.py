@@ -12,7 +12,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from pdp.adapters.http_listener import HttpCall, HttpListener, HttpReply
+from pdp.host.http_listener import HttpCall, HttpListener, HttpReply
 
 _PATH = re.compile(
     r"/(checkpoint|keys/[0-9a-f]{8}\.(?:json|tlog-proof)|tile/(?:entries|[0-7])/(?:x\d{3}/){0,6}\d{3}(?P<partial>\.p/\d{1,3})?)",

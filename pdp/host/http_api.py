@@ -15,7 +15,8 @@ from pathlib import Path
 import h11
 from typing_extensions import override
 
-from pdp.adapters.http_listener import (
+from pdp.core.call.request import Peer
+from pdp.host.http_listener import (
     HttpListener,
     HttpReply,
     listener_tls,
@@ -23,9 +24,8 @@ from pdp.adapters.http_listener import (
     trust_clients,
     whole_request,
 )
-from pdp.core.call.request import Peer
-from pdp.files.options import ListenerOptions
-from pdp.files.peers import certified_peer
+from pdp.host.options import ListenerOptions
+from pdp.host.peers import certified_peer
 
 MAX_HEAD = 40 << 10  # bytes; a token has up to 32 KiB
 READ_SECONDS = 10.0  # from the first byte of a request, or from the connection, until it has come whole
