@@ -18,9 +18,9 @@ from mcp.client.client import Client
 from mcp.server import Server
 
 from devtools.bench.scenarios import TOOL
-from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
-from pdp.adapters.mcp.proxy import relay
 from pdp.client import AsyncClient
+from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
+from pdp.client.mcp.proxy import relay
 
 PRESENTED, UNCHECKED = "git_log", "git_status"
 _BEARER = "Bearer "

@@ -4,8 +4,8 @@ from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions
 
-from pdp.adapters.frameworks.claude_agent import ToolGuardHooks
-from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
+from pdp.client.frameworks.claude_agent import ToolGuardHooks
+from pdp.client.frameworks.tool_guard import RunIdentity, ToolGuard
 
 
 def guarded(guard: ToolGuard, known: RunIdentity, show: Any, **options: Any) -> ClaudeAgentOptions:

@@ -6,9 +6,9 @@
 import json
 from pathlib import Path
 
-from pdp.adapters.frameworks.cpex import GatewayGuardPlugin
-from pdp.adapters.frameworks.tool_guard import ToolGuard
 from pdp.client import Client
+from pdp.client.frameworks.cpex import GatewayGuardPlugin
+from pdp.client.frameworks.tool_guard import ToolGuard
 
 
 class Guarded(GatewayGuardPlugin):

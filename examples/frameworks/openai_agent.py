@@ -7,8 +7,8 @@ from typing import Any
 
 from agents import Agent
 
-from pdp.adapters.frameworks.openai_agents import GuardedTools
-from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
+from pdp.client.frameworks.openai_agents import GuardedTools
+from pdp.client.frameworks.tool_guard import RunIdentity, ToolGuard
 
 
 def guarded(model: Any, tools: list[Any], guard: ToolGuard) -> Agent[RunIdentity]:

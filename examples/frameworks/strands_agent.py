@@ -7,8 +7,8 @@ from typing import Any
 
 from strands import Agent
 
-from pdp.adapters.frameworks.strands import ToolGuardIntervention
-from pdp.adapters.frameworks.tool_guard import ToolGuard
+from pdp.client.frameworks.strands import ToolGuardIntervention
+from pdp.client.frameworks.tool_guard import ToolGuard
 
 
 def guarded(model: Any, tools: list[Any], guard: ToolGuard) -> Agent:

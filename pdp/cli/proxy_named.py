@@ -31,14 +31,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pdp.adapters.mcp.answers import DENIED, SAFE_MESSAGE
-from pdp.adapters.mcp.enforcement import Context, Enforcement, EnforcementOptions
-from pdp.adapters.mcp.proxy import Upstream, over_stdio
-from pdp.adapters.mcp.proxy import proxy as proxy_server
 from pdp.cli.commands import PLAINTEXT
 from pdp.cli.confining import not_started
 from pdp.cli.connection import read_token, tls_of
 from pdp.client import AsyncClient, Listing, PlaintextRefusedError, Session, ToolList
+from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
+from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions
+from pdp.client.mcp.proxy import Upstream, over_stdio
+from pdp.client.mcp.proxy import proxy as proxy_server
 from pdp.client.values import Credential
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import read_message, refusal

@@ -16,14 +16,14 @@ import click
 from typing_extensions import override
 
 from pdp import hook
-from pdp.adapters.mcp.enforcement import Enforcement, EnforcementOptions
-from pdp.adapters.mcp.proxy import Upstream, over_stdio
 from pdp.authoring import local
 from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
 from pdp.cli.confining import listed_by, not_started, refuse_reach, say_confinement
 from pdp.cli.connection import decided_in_time
 from pdp.client import AsyncClient, Claims, Decision, Listing, Session, ToolCall, ToolList, Waited
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions
+from pdp.client.mcp.proxy import Upstream, over_stdio
 from pdp.client.values import Credential
 from pdp.core.call.methods import TARGET_KINDS, label_of
 from pdp.core.errors import ConfigurationFault

@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from pdp.adapters.mcp.answers import DENIED
+from pdp.client.mcp.answers import DENIED
 from pdp.core.bytes.json_pointer import name_of
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION

@@ -53,7 +53,7 @@ asyncio.run(main())
 FASTMCP = """
 import os, sys
 from fastmcp import FastMCP
-from pdp.adapters.mcp.enforcement import Enforcement, attach
+from pdp.client.mcp.enforcement import Enforcement, attach
 from pdp.client import AsyncClient
 
 server = FastMCP("any")

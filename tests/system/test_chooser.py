@@ -36,7 +36,7 @@ from test_hooks_http import AGENT, EVENT
 from pdp.adapters.hooks.agents import AGENTS
 from pdp.adapters.hooks.options import HookOptions
 from pdp.adapters.hooks.webhooks import SUBJECT_TOKEN
-from pdp.adapters.mcp.enforcement import Enforcement, UnsafeServerError, attach
+from pdp.client.mcp.enforcement import Enforcement, UnsafeServerError, attach
 from pdp.core.bytes.digest import Json
 
 pytestmark = pytest.mark.starts_server

@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from support.own_proxy import SERVER, tool
 from support.waiting import until
 
-from pdp.adapters.mcp.proxy import Upstream
+from pdp.client.mcp.proxy import Upstream
 from pdp.host import confinement
 from pdp.host.confinement import Confinement
 
@@ -190,7 +190,7 @@ async def test_with_it_ends_all_that_it_started(place: Place) -> None:
 import asyncio, os, sys
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from pdp.adapters.mcp.proxy import Upstream
+from pdp.client.mcp.proxy import Upstream
 from pdp.host.confinement import Confinement
 
 async def main():

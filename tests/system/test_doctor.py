@@ -52,7 +52,7 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 def python() -> Iterator[list[str]]:
     """A warm interpreter for our client and what stands on it."""
     theirs = ("fastmcp.server.server", "mcp.client.client", "mcp.client.stdio", "anyio._backends._asyncio")
-    with warm("pdp.client", "pdp.cli.proxy_named", "pdp.adapters.mcp.fastmcp_calls", *theirs) as words:
+    with warm("pdp.client", "pdp.cli.proxy_named", "pdp.client.mcp.fastmcp_calls", *theirs) as words:
         yield words
 
 

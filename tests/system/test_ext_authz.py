@@ -14,9 +14,9 @@ from served import ISSUER, SAFE, TEXT, TOOLS, Served, caller_options, make_world
 from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
 
 from pdp.adapters.gateways import deciding
-from pdp.adapters.mcp.tool_search import ToolSearch
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
+from pdp.client.mcp.tool_search import ToolSearch
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.service.decide import Decide

@@ -28,8 +28,8 @@ from support.mcp_servers import (
 from test_ext_authz import OVER
 from test_other_kinds import add_everything
 
-from pdp.adapters.mcp.answers import DENIED
-from pdp.adapters.mcp.enforcement import attach
+from pdp.client.mcp.answers import DENIED
+from pdp.client.mcp.enforcement import attach
 
 AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)

@@ -16,8 +16,8 @@ from served import Served, make_world, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement, over_http
 from test_inspection import TOKEN
 
-from pdp.adapters.mcp.answers import DENIED
-from pdp.adapters.mcp.enforcement import attach
+from pdp.client.mcp.answers import DENIED
+from pdp.client.mcp.enforcement import attach
 from pdp.client.results import WITHHELD
 
 OVER = {"content": {"max_result_bytes": 4_096}}

@@ -21,10 +21,10 @@ from support.tools import READING, ServerPlan, resource, reviewed, tool
 from support.world import Plan, World, answered, codes, running
 
 from pdp.adapters.authzen import obligations
-from pdp.adapters.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.authoring.sandbox import ALICE
 from pdp.authoring.sandbox import definition_bytes as written
 from pdp.client import AsyncClient, Client, Decision, ToolCall
+from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.core.outcome import EXCHANGE, Effect
 from pdp.core.outcome.answer import GRANT_TYPE, Answer, PolicyRef
 from pdp.v1 import decision_pb2, types_pb2

@@ -14,8 +14,8 @@ from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.codec import decisions, results
 from pdp.adapters.grpc.interceptors import Context, logged, time_left
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
-from pdp.adapters.mcp.answers import CallParameters, NotACallError
-from pdp.adapters.mcp.tool_search import ToolSearch
+from pdp.client.mcp.answers import CallParameters, NotACallError
+from pdp.client.mcp.tool_search import ToolSearch
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.results import ResultQuestion
 from pdp.client.values import Claims, Credential, Decision, Inspected, Listing, ToolCall, ToolList

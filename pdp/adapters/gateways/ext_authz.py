@@ -29,8 +29,8 @@ from pdp.adapters.gateways.http_message import (
 )
 from pdp.adapters.gateways.options import DECIDED, HEADER_URL
 from pdp.adapters.grpc.interceptors import Context
-from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import CallParameters
+from pdp.client.mcp import answers
+from pdp.client.mcp.answers import CallParameters
 from pdp.client.values import Credential
 from pdp.core.call.methods import LISTS, TOOL_CALL
 from pdp.core.call.request import Caller

@@ -27,7 +27,7 @@ from pdp.adapters.gateways.deciding import Asked, Deciding, claimed, credential
 from pdp.adapters.gateways.http_message import MESSAGE_DEPTH, calls
 from pdp.adapters.gateways.options import DECIDED
 from pdp.adapters.grpc.interceptors import Context
-from pdp.adapters.mcp import answers
+from pdp.client.mcp import answers
 from pdp.client.values import Credential, ToolList
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object

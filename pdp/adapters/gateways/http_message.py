@@ -27,8 +27,8 @@ from mcp_types import (
 )
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import CallParameters, NotACallError
+from pdp.client.mcp import answers
+from pdp.client.mcp.answers import CallParameters, NotACallError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import MAX_DEPTH, parse_object
 from pdp.core.call.methods import COMPLETE, LISTEN, PROMPT_GET, RESOURCE_READ, SUBSCRIBE, TOOL_CALL, UNSUBSCRIBE

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pdp.adapters.gateways.http_message import McpMessage
-from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import McpClient, Way
+from pdp.client.mcp import answers
+from pdp.client.mcp.answers import McpClient, Way
 from pdp.client.values import Decision, Tool
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.methods import ROUNDS

@@ -12,7 +12,7 @@ from claude_agent_sdk import ClaudeSDKClient, Transport
 from driver import Run
 
 from examples.frameworks.claude_agent import guarded
-from pdp.adapters.frameworks.claude_agent import registered
+from pdp.client.frameworks.claude_agent import registered
 
 SERVER, PREFIX = registered, "mcp__git__"
 

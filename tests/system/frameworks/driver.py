@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pdp.adapters.frameworks.tool_guard import RunIdentity, ToolGuard
 from pdp.client import Client
+from pdp.client.frameworks.tool_guard import RunIdentity, ToolGuard
 
 RUNS_END = 60.0  # seconds in which what runs have started ends, on a busy machine
 STATES = ["waiting", "told", "also"]

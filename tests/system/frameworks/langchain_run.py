@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from examples.frameworks.langchain_agent import guarded
-from pdp.adapters.frameworks.langchain import resumed
+from pdp.client.frameworks.langchain import resumed
 
 
 class Model(GenericFakeChatModel):

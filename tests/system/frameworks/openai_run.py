@@ -11,7 +11,7 @@ from driver import Run
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 
 from examples.frameworks.openai_agent import guarded
-from pdp.adapters.frameworks.openai_agents import GuardedTools
+from pdp.client.frameworks.openai_agents import GuardedTools
 
 CONFIG = RunConfig(tracing_disabled=True)
 

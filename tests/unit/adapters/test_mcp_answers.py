@@ -7,9 +7,9 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
-from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import McpClient, NotACallError, Way, call_parameters
-from pdp.adapters.mcp.enforcement import _readable
+from pdp.client.mcp import answers
+from pdp.client.mcp.answers import McpClient, NotACallError, Way, call_parameters
+from pdp.client.mcp.enforcement import _readable
 from pdp.client.values import Decision, Pending, Reason, Requirement, Tool
 
 PAGE = "https://approvals.acme.example/r/1"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pdp.adapters.frameworks.tool_guard import NOBODY, CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
 from pdp.client import Client, Decision, Obligation, Pending, Session
+from pdp.client.frameworks.tool_guard import NOBODY, CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
 
 ALICE = RunIdentity("alices.token", Session(id="s"), "run-1")
 CALL = FrameworkCall("git_reset", {"path": "/a", "n": 1}, "call_1", ALICE)

@@ -50,9 +50,9 @@ OF_READERS = {"packs/payroll/payroll.rego", "packs/payroll/payroll_test.rego", "
 NO_CODES = {"allow", "array", "capabilities", "data", "glob", "input", "json", "net", "numbers", "object", "opa"}
 NO_CODES |= {"packs", "regex", "semver", "strings", "team", "time"}
 # modules that import a framework
-OF_FRAMEWORKS = {
-    f"pdp.adapters.frameworks.{path.stem}" for path in (ROOT / "pdp/adapters/frameworks").glob("*.py")
-} - {"pdp.adapters.frameworks.tool_guard"}
+OF_FRAMEWORKS = {f"pdp.client.frameworks.{path.stem}" for path in (ROOT / "pdp/client/frameworks").glob("*.py")} - {
+    "pdp.client.frameworks.tool_guard"
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -26,8 +26,8 @@ from cpex.framework import (
     ToolPreInvokeResult,
 )
 
-from pdp.adapters.frameworks.tool_guard import MAX_KEPT, CallVerdict, FrameworkCall, RunIdentity, ToolGuard
-from pdp.adapters.mcp.answers import DENIED, SAFE_MESSAGE
+from pdp.client.frameworks.tool_guard import MAX_KEPT, CallVerdict, FrameworkCall, RunIdentity, ToolGuard
+from pdp.client.mcp.answers import DENIED, SAFE_MESSAGE
 from pdp.client.results import WITHHELD
 
 logger = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from fastmcp.tools.base import Tool, ToolResult
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 
-from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import CallParameters
-from pdp.adapters.mcp.enforcement import Enforcement
-from pdp.adapters.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
-from pdp.adapters.mcp.tool_search import ToolSearch
+from pdp.client.mcp import answers
+from pdp.client.mcp.answers import CallParameters
+from pdp.client.mcp.enforcement import Enforcement
+from pdp.client.mcp.nested_calls import VALUES, Call, Entry, Execution, Framework, executing, snapshot
+from pdp.client.mcp.tool_search import ToolSearch
 from pdp.core.bytes.uri_template import match
 from pdp.core.call.methods import LISTS
 

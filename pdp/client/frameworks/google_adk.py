@@ -16,7 +16,7 @@ from google.adk.tools.tool_context import ToolContext
 from google.genai.types import FunctionCall
 from typing_extensions import override
 
-from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
+from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
 
 RESULT = "result"  # the name under which ADK itself puts a text
 

@@ -18,7 +18,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, Interrupt, interrupt
 from typing_extensions import override
 
-from pdp.adapters.frameworks.tool_guard import CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
+from pdp.client.frameworks.tool_guard import CallVerdict, FrameworkCall, RunIdentity, ToolGuard, identity
 
 
 class ToolGuardMiddleware(AgentMiddleware):

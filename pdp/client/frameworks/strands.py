@@ -15,7 +15,7 @@ from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent
 from strands.interventions import Deny, InterventionHandler, Proceed, Transform
 from typing_extensions import override
 
-from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
+from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
 
 
 class ToolGuardIntervention(InterventionHandler):

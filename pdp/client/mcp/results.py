@@ -14,13 +14,13 @@ from mcp_types import INTERNAL_ERROR, ErrorData
 from mcp_types.methods import is_input_required
 from pydantic import BaseModel
 
-from pdp.adapters.mcp import answers
 from pdp.client import Decision
+from pdp.client.mcp import answers
 from pdp.client.values import Inspected
 from pdp.core.call.methods import TOOL_CALL
 
 if TYPE_CHECKING:
-    from pdp.adapters.mcp.enforcement import Context, Enforcement
+    from pdp.client.mcp.enforcement import Context, Enforcement
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 from typing_extensions import override
 
-from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
+from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
 
 
 class ToolGuardCapability(AbstractCapability[Any]):

@@ -15,7 +15,7 @@ from typing import Any
 
 from claude_agent_sdk import HookMatcher
 
-from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
+from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
 
 OWN = "claude-code"  # the registered server of the agent's own tools
 _MCP = re.compile(r"mcp__([^_](?:_?[^_])*)__([^_](?:_?[^_])*)", re.ASCII)

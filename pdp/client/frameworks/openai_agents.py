@@ -20,7 +20,7 @@ from agents import (
     ToolOutputGuardrail,
 )
 
-from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
+from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard, identity
 
 
 class UnguardedToolError(TypeError):

@@ -19,13 +19,13 @@ from mcp.server.mcpserver.resources.templates import ResourceTemplate
 from mcp.server.mcpserver.tools.base import Tool
 from mcp.shared.exceptions import MCPError
 
-from pdp.adapters.mcp import answers
-from pdp.adapters.mcp.answers import CallParameters
 from pdp.client import ToolCall
+from pdp.client.mcp import answers
+from pdp.client.mcp.answers import CallParameters
 from pdp.core.call.methods import DEFAULT_CALL
 
 if TYPE_CHECKING:
-    from pdp.adapters.mcp.enforcement import Context, Enforcement
+    from pdp.client.mcp.enforcement import Context, Enforcement
 
 logger = logging.getLogger(__name__)
 

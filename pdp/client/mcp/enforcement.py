@@ -25,11 +25,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ElicitResult
 from mcp_types.methods import is_input_required
 
-from pdp.adapters.mcp import answers, results, tool_search
-from pdp.adapters.mcp.answers import CallParameters, McpClient, NotACallError, Way
-from pdp.adapters.mcp.nested_calls import Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
-from pdp.adapters.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall, ToolList
+from pdp.client.mcp import answers, results, tool_search
+from pdp.client.mcp.answers import CallParameters, McpClient, NotACallError, Way
+from pdp.client.mcp.nested_calls import Execution, UnsafeServerError, cover_mcpserver, executing, snapshot
+from pdp.client.mcp.tool_search import ToolSearch, UnreadableResultError
 from pdp.client.values import Credential, Elicited
 from pdp.core.bytes.uri_template import match
 from pdp.core.call.methods import CALLS, COMPLETE, LISTEN, LISTS, ROUNDS, TOOL_CALL, TOOL_LIST
@@ -477,7 +477,7 @@ def attach(server: Any, enforcement: Enforcement) -> None:
         raise UnsafeServerError("server: is the inside of a FastMCP; give the FastMCP itself")
     cover_mcpserver()
     if lowlevel is not server and hasattr(server, "add_middleware") and hasattr(server, "get_tool"):
-        from pdp.adapters.mcp.fastmcp_calls import cover_fastmcp  # noqa: PLC0415 - needs fastmcp, which is there
+        from pdp.client.mcp.fastmcp_calls import cover_fastmcp  # noqa: PLC0415 - needs fastmcp, which is there
 
         enforcement.searches = False
         cover_fastmcp(server, enforcement)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pdp.adapters.mcp.answers import SAFE_MESSAGE, data
 from pdp.client import Client, Decision, Session, ToolCall
+from pdp.client.mcp.answers import SAFE_MESSAGE, data
 from pdp.client.results import WITHHELD
 from pdp.client.values import Credential, JsonObject
 

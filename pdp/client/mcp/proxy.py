@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult, InputRequiredResult, ServerCapabilities
 from pydantic import BaseModel, TypeAdapter
 
-from pdp.adapters.mcp.enforcement import Context, Enforcement, attach
+from pdp.client.mcp.enforcement import Context, Enforcement, attach
 from pdp.core.call.methods import LISTS
 from pdp.host.confinement import Confinement
 from pdp.host.mcp_transport import from_client, to_command, to_url

@@ -17,7 +17,7 @@ from litellm.integrations.custom_guardrail import CustomGuardrail
 from litellm.types.guardrails import GuardrailEventHooks
 from typing_extensions import override
 
-from pdp.adapters.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
+from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
 
 CALLS = frozenset({"mcp_call", "call_mcp_tool"})  # LiteLLM's words for a call of an MCP tool
 
