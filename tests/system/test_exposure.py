@@ -26,6 +26,7 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
 from pdp.core.outcome import Effect, Reason
 from pdp.core.outcome.answer import Answer, OpenRequirement, PolicyRef
+from pdp.judge.evidence import Judging, Patience
 from pdp.judge.prompts import LoadedPrompts
 from pdp.judge_eval.cases import DENY, Cases, LabelledCase, judge_input_of, read_cases
 from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, CaseOutcome, Exposure, PermissiveJudge, course
@@ -33,7 +34,6 @@ from pdp.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
-from pdp.service.judge_evidence import Judging, Patience
 
 pytestmark = pytest.mark.starts_server
 ALL = os.environ.get("CASES") == "all"

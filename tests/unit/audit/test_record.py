@@ -37,7 +37,6 @@ from pdp.core.call.facts import (
 from pdp.core.call.registered import ReleaseChange
 from pdp.core.check import OK, failed, missing
 from pdp.core.errors import Fault, InvalidRequest
-from pdp.core.judge import records as judge_records
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
 from pdp.core.outcome.elements import SaidElement
@@ -46,6 +45,7 @@ from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.encoding import uuid7
 from pdp.core.record.security_events import Signal, Stream, TokenMark
+from pdp.judge import records as judge_records
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789

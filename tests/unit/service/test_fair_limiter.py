@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pdp.host.fair_limiter import FairLimiter
-from pdp.service.judge_evidence import MOST_SESSIONS
+from pdp.judge.evidence import MOST_SESSIONS
 
 
 def asked(who: str) -> Any:

@@ -23,13 +23,13 @@ from pdp.core.bytes.digest import Json, canonical, digest, keyed_index
 from pdp.core.call.facts import Facts
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, Fault
-from pdp.core.judge import records
 from pdp.core.judge.judge_input import ALLOW, OK, CallContent, EarlierCall, JudgeInput, Opinion
 from pdp.core.outcome.evidence import ASSERTED, Verdict, judged, named, well_formed
 from pdp.core.ports import Clock, Judge, Store
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import CallRow, Commit, RecordRef, StoredCall, ValueRow
 from pdp.host.fair_limiter import FairLimiter
+from pdp.judge import records
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128
