@@ -15,12 +15,12 @@ from devtools.bench import scenarios
 from devtools.bench.figures import Figure, Goal, Spread, percentile
 from devtools.bench.harness import BenchFault
 from devtools.bench.measure import Bench
-from pdp.audit.publisher import Publisher
-from pdp.audit.tiles import LogFolder
-from pdp.audit.verification import read_checkpoint, verify_folder
 from pdp.authoring import sandbox
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
 from pdp.core.record.stored import Commit
+from pdp.proof.publisher import Publisher
+from pdp.proof.tiles import LogFolder
+from pdp.proof.verification import read_checkpoint, verify_folder
 from pdp.runtime.environment import SystemEntropy
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore

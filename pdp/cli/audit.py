@@ -14,14 +14,14 @@ from typing import Any
 import click
 import grpc
 
-from pdp.audit import receipt
-from pdp.audit.cosignature import WitnessKey
-from pdp.audit.note import LogKey, read_private
-from pdp.audit.verification import Progress
 from pdp.cli.commands import Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.bytes.digest import commitment
+from pdp.proof import receipt
+from pdp.proof.cosignature import WitnessKey
+from pdp.proof.note import LogKey, read_private
+from pdp.proof.verification import Progress
 from pdp.store.reading import StoreReader
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 

@@ -14,10 +14,10 @@ from typing import BinaryIO
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.audit.export import FORMATS, csv_head
 from pdp.cli.audit import bar
 from pdp.cli.audit_search import Instant
 from pdp.cli.store_place import StorePlace, store_options
+from pdp.proof.export import FORMATS, csv_head
 
 
 @click.command()

@@ -13,19 +13,19 @@ from typing import Any
 
 import click
 
-from pdp.audit import opened as opened_file
-from pdp.audit import receipt
-from pdp.audit.cosignature import WitnessPolicy, cosigned
-from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened
-from pdp.audit.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
-from pdp.audit.tiles import CHECKPOINT
-from pdp.audit.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
 from pdp.cli.audit import WRONG, bar
 from pdp.cli.commands import Duration
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
 from pdp.policy.source import Host
+from pdp.proof import opened as opened_file
+from pdp.proof import receipt
+from pdp.proof.cosignature import WitnessPolicy, cosigned
+from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened
+from pdp.proof.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
+from pdp.proof.tiles import CHECKPOINT
+from pdp.proof.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.runtime.environment import SystemEntropy
 from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
 from pdp.store.reading import StoreReader

@@ -19,7 +19,6 @@ from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.adapters.hooks.options import HookOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
-from pdp.audit.options import AuditOptions
 from pdp.config.problems import problems
 from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
@@ -33,6 +32,7 @@ from pdp.identity.security_events import SignalOptions, contradictions
 from pdp.judge.options import JudgeOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.policy.opa.options import OpaOptions
+from pdp.proof.options import AuditOptions
 from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.secrets.options import VaultOptions
 from pdp.secrets.reference import secret

@@ -23,6 +23,8 @@ from pdp.core.outcome.answer import Terms
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.identity.component import IdentityComponent
 from pdp.policy.source import KeptBundles
+from pdp.proof.records import Records
+from pdp.proof.search import Readings, Search
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, callers, console, security_events
 from pdp.runtime.approvals import recognised, wire_approvals
@@ -57,10 +59,8 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
-from pdp.service.records import Records
 from pdp.service.results import ResultFacts
 from pdp.service.revocations import Revocations, UnrevokedSubjects
-from pdp.service.search import Readings, Search
 from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares
 from pdp.service.state import ServiceState

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pdp.adapters.console.options import ConsoleOptions
-from pdp.audit.receipt import text
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Clock, Directories, Entropy, Passkeys
 from pdp.core.record.stored import Proof
+from pdp.proof.receipt import text
+from pdp.proof.records import Records
 from pdp.secrets.reference import secret
 from pdp.service.approvals.assembly import ApprovalServices
-from pdp.service.records import Records
 
 if TYPE_CHECKING:
     from pdp.adapters.console.server import ConsoleServer

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
-from pdp.audit.index import SearchIndex
-from pdp.audit.pushes import Pushes
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.ports import Judge
@@ -17,6 +15,9 @@ from pdp.host.http_listener import HttpListener
 from pdp.host.log_files import LogFiles
 from pdp.identity.component import IdentityComponent
 from pdp.policy.source import Host
+from pdp.proof.index import SearchIndex
+from pdp.proof.pushes import Pushes
+from pdp.proof.search import Readings
 from pdp.registry.load import SignedRegistry
 from pdp.runtime.approvals import WiredApprovals
 from pdp.runtime.background import Supervisor
@@ -29,7 +30,6 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.quorum import QuorumRecords
 from pdp.service.operations.reload import Reloads
 from pdp.service.operations.runs import Runs
-from pdp.service.search import Readings
 from pdp.service.shadow import ShadowPolicies
 from pdp.service.state import ServiceState
 from pdp.store.clock import StoreClock

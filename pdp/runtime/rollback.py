@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdp.audit.publisher import Publisher, RolledBack
 from pdp.config.settings import Settings, store_password
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.record import events
 from pdp.core.record.stored import ValueRow
+from pdp.proof.publisher import Publisher, RolledBack
 from pdp.runtime.approvals import recognised
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.signed_log import PART, signed_log

@@ -12,17 +12,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit.archive import ArchiveFolder
-from pdp.audit.cosignature import WitnessPolicy
-from pdp.audit.cosigners import Cosigners
-from pdp.audit.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen
-from pdp.audit.index import SearchIndex
-from pdp.audit.note import LogKey, read_private
-from pdp.audit.options import AuditOptions, ReceiverOptions
-from pdp.audit.publisher import Publisher, RolledBack
-from pdp.audit.pushes import Push, Pushes
-from pdp.audit.receivers import Receiver, Selection, receiver
-from pdp.audit.tiles import LogFolder
 from pdp.config.settings import Settings
 from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
@@ -31,6 +20,17 @@ from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host.durable import make_secret
 from pdp.host.log_files import LogFiles
+from pdp.proof.archive import ArchiveFolder
+from pdp.proof.cosignature import WitnessPolicy
+from pdp.proof.cosigners import Cosigners
+from pdp.proof.first_seen import AT_ONCE, HISTORY, KINDS, NAME, FirstSeen
+from pdp.proof.index import SearchIndex
+from pdp.proof.note import LogKey, read_private
+from pdp.proof.options import AuditOptions, ReceiverOptions
+from pdp.proof.publisher import Publisher, RolledBack
+from pdp.proof.pushes import Push, Pushes
+from pdp.proof.receivers import Receiver, Selection, receiver
+from pdp.proof.tiles import LogFolder
 from pdp.runtime.renewal import RenewedFiles, Take
 from pdp.secrets.reference import FILE, secret
 from pdp.service.commit import Recorder

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pdp.audit.index import SearchIndex
 from pdp.config.certificates import terms
 from pdp.config.settings import Settings
 from pdp.core.approvals.hourly_limits import NOT_ASKED, WINDOW_NS, HourlyLimits, groups_asked
@@ -30,6 +29,7 @@ from pdp.core.ports import (
     Subjects,
 )
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.proof.index import SearchIndex
 from pdp.registry.release import SignedReleases
 from pdp.secrets.reference import secret
 from pdp.service.facts import FactBuilder, ObservedFacts

@@ -16,17 +16,17 @@ from support import c2sp
 from support.signed_log import publisher, record, write
 from support.stored import AT, Entropy, an_approval, an_id, shown_of
 
-from pdp.audit.archive import ArchiveFolder
-from pdp.audit.check import check
-from pdp.audit.note import NoteFault
-from pdp.audit.tiles import tile_path
-from pdp.audit.verification import read_checkpoint, verify_folder, verify_records
 from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.record.stored import Commit, ValueRow
-from pdp.service import archiving
-from pdp.service.archiving import ArchivedRecords
+from pdp.proof import archiving
+from pdp.proof.archive import ArchiveFolder
+from pdp.proof.archiving import ArchivedRecords
+from pdp.proof.check import check
+from pdp.proof.note import NoteFault
+from pdp.proof.tiles import tile_path
+from pdp.proof.verification import read_checkpoint, verify_folder, verify_records
 from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore

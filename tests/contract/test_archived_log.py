@@ -17,25 +17,24 @@ from support import c2sp
 from support.signed_log import KEY, record, write
 from support.stored import AT, Entropy, an_id
 
-from pdp.adapters.witness_listener import WitnessListener
-from pdp.audit import receipt
-from pdp.audit.archive import ArchiveFolder
-from pdp.audit.cosignature import WitnessPolicy
-from pdp.audit.cosigners import Cosigners
-from pdp.audit.index import SearchIndex
-from pdp.audit.note import LogKey
-from pdp.audit.publisher import Publisher
-from pdp.audit.tiles import LogFolder, tile_path
-from pdp.audit.witness import MAX_BODY, Witness
 from pdp.cli.main import cli
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, Unsupported
 from pdp.core.record.stored import Commit
 from pdp.host.log_files import LogFiles
-from pdp.service import archiving
+from pdp.proof import archiving, receipt
+from pdp.proof.archive import ArchiveFolder
+from pdp.proof.cosignature import WitnessPolicy
+from pdp.proof.cosigners import Cosigners
+from pdp.proof.index import SearchIndex
+from pdp.proof.note import LogKey
+from pdp.proof.publisher import Publisher
+from pdp.proof.search import Search, SearchAsk
+from pdp.proof.tiles import LogFolder, tile_path
+from pdp.proof.witness import MAX_BODY, Witness
+from pdp.proof.witness_listener import WitnessListener
 from pdp.service.commit import Recorder
-from pdp.service.search import Search, SearchAsk
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

@@ -16,9 +16,9 @@ from support.signed_log import publisher, reading, verified, write
 from support.stored import AT
 from support.witnesses import FRESH, cosigning, watching
 
-from pdp.audit.publisher import RolledBack
-from pdp.audit.witness import Witness
 from pdp.core.record.stored import Cosigning
+from pdp.proof.publisher import RolledBack
+from pdp.proof.witness import Witness
 from pdp.store.opening import AnyStore
 
 

@@ -25,9 +25,6 @@ from support.stored import (
     shown_of,
 )
 
-from pdp.audit.index import SearchIndex
-from pdp.audit.publisher import Publisher
-from pdp.audit.tiles import LogFolder
 from pdp.core.approvals.rows import Account, Delegation, Seen
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Agree, Delegate, Issue, Move, Open, See, Step
@@ -36,9 +33,12 @@ from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest
 from pdp.core.record.encoding import Stamp, encode
 from pdp.core.record.stored import CallRow, SwitchRow, ValueRow
+from pdp.proof.index import SearchIndex
+from pdp.proof.publisher import Publisher
+from pdp.proof.search import Search, SearchAsk
+from pdp.proof.tiles import LogFolder
 from pdp.service.commit import Recorder
 from pdp.service.operations.erasure import Erasures
-from pdp.service.search import Search, SearchAsk
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from support.stored import AT, Entropy, Now, an_id
 
-from pdp.audit.first_seen import AT_ONCE, KINDS, NAME, FirstSeen
-from pdp.audit.pushes import EVERY, LEASE_NS, Push
-from pdp.audit.receivers import Selection
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.registered import Interpreter
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import FULL, Commit, FirstRow, ValueRow
 from pdp.core.record.stored import MOST_FIRSTS as MOST
+from pdp.proof.first_seen import AT_ONCE, KINDS, NAME, FirstSeen
+from pdp.proof.pushes import EVERY, LEASE_NS, Push
+from pdp.proof.receivers import Selection
 from pdp.store.opening import AnyStore
 
 KEY = bytes(32)

@@ -16,12 +16,12 @@ from support.receiver import NAME, Got, Receiver, Resolver, certified, receiving
 from support.stored import AT, Entropy, Now, an_id
 from support.waiting import until
 
-from pdp.audit.options import OtlpReceiver, ReceiverOptions, WebhookReceiver
-from pdp.audit.pushes import EVERY, LEASE_NS, Push, Pushes
-from pdp.audit.receivers import Selection, receiver
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.check import NS
 from pdp.core.record.stored import Commit
+from pdp.proof.options import OtlpReceiver, ReceiverOptions, WebhookReceiver
+from pdp.proof.pushes import EVERY, LEASE_NS, Push, Pushes
+from pdp.proof.receivers import Selection, receiver
 from pdp.store.opening import AnyStore
 
 NEW, OLD = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))

@@ -16,17 +16,17 @@ import pytest
 from support.stored import AT, Entropy, an_id
 from support.waiting import until
 
-from pdp.audit import index as searching
-from pdp.audit.index import BLOCK, FILE, SearchIndex
 from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import canonical, chained, keyed_index
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import Commit, PersonRow
+from pdp.proof import index as searching
+from pdp.proof.index import BLOCK, FILE, SearchIndex
+from pdp.proof.records import Records
+from pdp.proof.search import WINDOW_NS, Readings, Search, SearchAsk
 from pdp.service.commit import Recorder
-from pdp.service.records import Records
-from pdp.service.search import WINDOW_NS, Readings, Search, SearchAsk
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

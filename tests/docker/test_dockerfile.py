@@ -125,7 +125,7 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
         "_rego/schemas/input.json",
         "_rego/capabilities.json",
         "_judge_prompts/task-fit.md",
-        "audit/record.schema.json",
+        "proof/record.schema.json",
         "authoring/pack_template/pack.rego",
         "authoring/starter_pack/pack.rego",
     ):

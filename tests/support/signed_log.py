@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.stored import AT, an_id
 
-from pdp.audit.publisher import Publisher
-from pdp.audit.tiles import LogFolder
 from pdp.core.record.stored import Commit
+from pdp.proof.publisher import Publisher
+from pdp.proof.tiles import LogFolder
 from pdp.store.opening import AnyStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

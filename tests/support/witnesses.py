@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.signed_log import KEY
 from support.stored import AT
 
-from pdp.adapters.witness_listener import WitnessListener
-from pdp.audit.cosignature import WitnessPolicy
-from pdp.audit.cosigners import Cosigners
-from pdp.audit.note import LogKey
-from pdp.audit.publisher import Publisher
-from pdp.audit.tiles import LogFolder
-from pdp.audit.witness import MAX_BODY, Witness
+from pdp.proof.cosignature import WitnessPolicy
+from pdp.proof.cosigners import Cosigners
+from pdp.proof.note import LogKey
+from pdp.proof.publisher import Publisher
+from pdp.proof.tiles import LogFolder
+from pdp.proof.witness import MAX_BODY, Witness
+from pdp.proof.witness_listener import WitnessListener
 from pdp.store.opening import AnyStore
 
 FRESH = 3600  # seconds that a cosignature counts

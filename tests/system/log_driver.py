@@ -14,9 +14,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from store_driver import Entropy, entry
 
-from pdp.audit.publisher import Publisher
-from pdp.audit.tiles import LogFolder
 from pdp.core.errors import Fault, Unavailable
+from pdp.proof.publisher import Publisher
+from pdp.proof.tiles import LogFolder
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 

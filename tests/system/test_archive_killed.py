@@ -21,10 +21,10 @@ from support import c2sp
 from support.signed_log import publisher, record
 from support.stored import Entropy, an_id
 
-from pdp.audit.archive import ArchiveFolder
-from pdp.audit.tiles import bundle, tile_path
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.record.stored import Commit
+from pdp.proof.archive import ArchiveFolder
+from pdp.proof.tiles import bundle, tile_path
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 

@@ -22,8 +22,8 @@ from pdp.cli.main import cli
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unsupported
+from pdp.proof.search import SearchAsk
 from pdp.runtime import archive
-from pdp.service.search import SearchAsk
 
 AUDITOR = Caller("auditor", "acme", frozenset({Role.AUDIT}), frozenset())
 DAYS = 30

@@ -15,7 +15,6 @@ from support.bank import budget, call, figures, pay, plan, report, stage
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes, create, running, serving
 
 from pdp.adapters.grpc.codec import decisions
-from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.approvals.rows import Account
 from pdp.core.call.request import Role
@@ -23,6 +22,7 @@ from pdp.core.check import NS, WORST_COUNT
 from pdp.core.errors import Conflict, Fault
 from pdp.core.outcome import Effect
 from pdp.identity.development import DEVELOPMENT_ISSUER
+from pdp.proof.check import check
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2
 

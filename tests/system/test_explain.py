@@ -16,7 +16,6 @@ from support.world import Plan, Refused, World, running
 
 from pdp.adapters.grpc import status
 from pdp.adapters.grpc.codec import explain as codec
-from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.cli.explain import _changes
 from pdp.core.call.request import Caller, Role
@@ -24,6 +23,7 @@ from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.outcome import explain as told
 from pdp.host.fair_limiter import FairQueue
 from pdp.policy.embedded.engine import EmbeddedEngine
+from pdp.proof.check import check
 from pdp.service.admission import WorkerCrashQuota
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2

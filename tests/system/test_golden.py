@@ -19,10 +19,10 @@ from support.pseudonyms import revealed
 from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, running
 from typing_extensions import override
 
-from pdp.audit.check import check
 from pdp.core.bytes.digest import canonical, commitment, leaf_hash
 from pdp.core.check import NS
 from pdp.core.outcome.codes import CONTROLS
+from pdp.proof.check import check
 from pdp.service.decision import Decision
 from pdp.service.facts import FactBuilder
 from pdp.v1 import types_pb2

@@ -30,11 +30,11 @@ from support.outside import need
 from support.world import PROCESS, Refused, running
 from test_golden import JudgedFacts, run
 
-from pdp.audit import receipt
 from pdp.cli.main import cli
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.outcome.policy import Bundle
+from pdp.proof import receipt
 from pdp.store.sqlite.opening import FILE
 
 CASES = [case for case in load_cases() if not case.is_list]

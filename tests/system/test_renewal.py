@@ -19,9 +19,9 @@ from served import ALLOW, DENY, Served, make_world, pdp, served, store_file, sto
 from support import c2sp
 from test_authzen_tls import certified
 
-from pdp.audit import receipt
-from pdp.audit.note import LogKey
-from pdp.audit.verification import with_successors
+from pdp.proof import receipt
+from pdp.proof.note import LogKey
+from pdp.proof.verification import with_successors
 from pdp.v1 import admin_pb2
 
 SECRETS = admin_pb2.RELOAD_PART_SECRETS

@@ -23,7 +23,6 @@ from support.world import WEDNESDAY_NS, Plan, World, answered, create, running, 
 from ungated import FOREVER
 
 from pdp.adapters.grpc.codec import admin
-from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.cli.operations import _shadows
 from pdp.core.call.request import Caller, Role
@@ -32,6 +31,7 @@ from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import Commit
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import GateReport
+from pdp.proof.check import check
 from pdp.service import shadow
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 

@@ -26,7 +26,6 @@ from support.stored import a_grant, a_vote, an_approval, entry, shown_of
 from support.waiting import until
 from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, running, serving
 
-from pdp.audit.check import check
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.authoring.sandbox import SandboxPerson as Person
 from pdp.core.approvals.queries import GrantQuery, Page
@@ -38,6 +37,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
+from pdp.proof.check import check
 from pdp.service.approvals.persons import SignedIn
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput

@@ -18,11 +18,11 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
-from pdp.audit.pushes import EVERY
 from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
 from pdp.core.record.stored import Cosigning
+from pdp.proof.pushes import EVERY
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2

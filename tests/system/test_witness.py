@@ -24,10 +24,10 @@ from served import ALLOW, clean_environment, make_world, pdp, spawned, until
 from support import c2sp
 from support.profiles import profile
 
-from pdp.audit.note import Checkpoint, LogKey, sign
-from pdp.audit.witness import Submission
-from pdp.core import merkle
 from pdp.core.check import NS
+from pdp.proof import merkle
+from pdp.proof.note import Checkpoint, LogKey, sign
+from pdp.proof.witness import Submission
 
 ORIGIN = "example.com/log"
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

@@ -18,8 +18,8 @@ from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unsupported
 from pdp.core.record.search import codes, subject_of, value_of
 from pdp.core.record.stored import StoredRecord
-from pdp.service.records import Records
-from pdp.service.search import Match, Reader, SearchAsk
+from pdp.proof.records import Records
+from pdp.proof.search import Match, Reader, SearchAsk
 
 AUDIT = "audit"  # a role of the directory
 EFFECTS = ("allow", "deny", "pending")

@@ -27,10 +27,10 @@ from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy
 from pdp.core.record.stored import Proof
 from pdp.core.text.safety import isolated, visible
+from pdp.proof.records import Records
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.persons import SignedIn
 from pdp.service.approvals.visibility import ReadLimiter
-from pdp.service.records import Records
 
 SIGN_IN = "/signin"
 TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field

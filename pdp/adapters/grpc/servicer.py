@@ -21,6 +21,7 @@ from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import Proof
 from pdp.host.peers import certified_peer
+from pdp.proof.records import Records
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.wait import Waiting
@@ -33,7 +34,6 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.outcomes import Outcomes
-from pdp.service.records import Records
 from pdp.service.sessions import EndSession
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 

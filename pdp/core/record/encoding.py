@@ -1,7 +1,7 @@
 """The record of one answer or event: `pdp.record/3`.
 
 One pure constructor per kind (answers here, events in `events`); each returns the exact bytes that are stored,
-hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/audit/record.schema.json`.
+hashed and verified: `pdp-jcs-1` JSON, at most `MAX_BYTES`. The closed schema is `pdp/proof/record.schema.json`.
 A record carries no index (the commit assigns it), no secret, no argument value, no claim that was not verified and
 no person: people are pseudonyms (`Stamp.person`), whose mapping can be erased.
 """

@@ -30,6 +30,8 @@ from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports import LoadedPolicy, Pack
+from pdp.proof.records import Records
+from pdp.proof.search import Readings
 from pdp.runtime.approvals import wire_approvals
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
@@ -43,10 +45,8 @@ from pdp.service.inspect import HeldBytes, Inspect
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
-from pdp.service.records import Records
 from pdp.service.results import ResultFacts
 from pdp.service.revocations import Revocations
-from pdp.service.search import Readings
 from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares
 from pdp.service.state import ServiceState

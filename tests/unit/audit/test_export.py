@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.audit import export
 from pdp.core.bytes.digest import canonical
+from pdp.proof import export
 
 ROOT = Path(__file__).parents[3]
 VECTORS: dict[str, str] = json.loads((ROOT / "tests/vectors/record.json").read_text())

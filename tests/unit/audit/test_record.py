@@ -16,7 +16,6 @@ from support import approval_records
 from support.for_each import for_each
 from support.pseudonyms import person
 
-from pdp.audit.check import check
 from pdp.core.approvals.rows import Account, Answered
 from pdp.core.bytes.digest import canonical, digest
 from pdp.core.call.facts import (
@@ -46,6 +45,7 @@ from pdp.core.record import events
 from pdp.core.record.encoding import uuid7
 from pdp.core.record.security_events import Signal, Stream, TokenMark
 from pdp.judge import records as judge_records
+from pdp.proof.check import check
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import c2sp
 from support.for_each import for_each
 
-from pdp.audit.cosignature import WitnessKey, WitnessPolicy, cosign, cosigned
-from pdp.audit.note import Checkpoint, LogKey, NoteFault, sign
-from pdp.audit.witness import Submission, Witness
-from pdp.core import merkle
 from pdp.core.errors import ConfigurationFault
+from pdp.proof import merkle
+from pdp.proof.cosignature import WitnessKey, WitnessPolicy, cosign, cosigned
+from pdp.proof.note import Checkpoint, LogKey, NoteFault, sign
+from pdp.proof.witness import Submission, Witness
 
 ORIGIN, NAME, AT = "example.com/log", "witness.example/1", 1_800_000_000
 LOG, OTHER, KEY = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))

@@ -18,9 +18,9 @@ from support.world import Plan, World, running
 from pdp.adapters.console.app import application
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.visit import ConsoleServices
-from pdp.audit.receipt import text, verify
 from pdp.authoring.sandbox import ALICE, TENANT
 from pdp.core.record.stored import Commit
+from pdp.proof.receipt import text, verify
 
 ISSUER = "urn:pdp:development"
 ACCOUNTS = [

@@ -335,7 +335,7 @@ def test_the_parts_agree_on_kinds_and_codes() -> None:
         severe, doubtful = named
         assert severe | doubtful <= set(known) - {UNPARSED}
         assert not severe & doubtful
-    for schema in ("rego/schemas/input.json", "pdp/audit/record.schema.json"):
+    for schema in ("rego/schemas/input.json", "pdp/proof/record.schema.json"):
         text = (ROOT / schema).read_text(encoding="utf-8")
         assert all(f'"{kind}"' in text for kind in CODES)
 

@@ -11,7 +11,7 @@ from support import c2sp
 from support.for_each import for_each
 
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.merkle import EMPTY, Frontier, consistency, consistent, included, inclusion, node_hash, root
+from pdp.proof.merkle import EMPTY, Frontier, consistency, consistent, included, inclusion, node_hash, root
 
 LEAVES = [leaf_hash(n.to_bytes(2)) for n in range(301)]
 

@@ -341,7 +341,7 @@ def test_every_kind_of_record_is_on_the_auditors_page() -> None:
     told = {
         kind for row in rows for kind in re.findall(r"`(\w+)`", row.split("|")[1] if row.startswith("| `") else "")
     }
-    schema = (ROOT / "pdp/audit/record.schema.json").read_text()
+    schema = (ROOT / "pdp/proof/record.schema.json").read_text()
     assert told == set(re.findall(r'"kind": \{\s*"const": "(\w+)"', schema))
 
 

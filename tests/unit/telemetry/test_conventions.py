@@ -11,11 +11,11 @@ import pytest
 from opentelemetry.semconv._incubating.attributes.mcp_attributes import McpMethodNameValues
 from support.for_each import for_each
 
-from pdp.audit.options import OtlpReceiver
-from pdp.audit.receivers import RecordBatch, Row, receiver
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.methods import CALLS, LISTS
 from pdp.core.ports.telemetry import TARGET_NAMES
+from pdp.proof.options import OtlpReceiver
+from pdp.proof.receivers import RecordBatch, Row, receiver
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS
 
 VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "vectors" / "record.json").read_text())

@@ -12,7 +12,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.record.events import AccessReview
 from pdp.core.record.search import codes, subject_of, value_of
 from pdp.core.record.stored import Proof, SignedCheckpoint
-from pdp.service.search import Match, SearchAsk
+from pdp.proof.search import Match, SearchAsk
 from pdp.v1 import audit_pb2, decision_pb2, types_pb2
 
 _END = 2**63

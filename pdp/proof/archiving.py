@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Unavailable
-from pdp.core.merkle import Frontier
 from pdp.core.ports import Archive, Store
 from pdp.core.record import events
+from pdp.proof.merkle import Frontier
 from pdp.service.commit import Recorder
 
 BUNDLE = 256  # records of an entry bundle (C2SP tlog-tiles)

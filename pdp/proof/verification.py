@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
-from pdp.audit.receipt import successor
-from pdp.audit.tiles import CHECKPOINT, ENTRIES, HEIGHT, KEYS, WIDTH, entries, tile_path, tiles
 from pdp.core.bytes.digest import leaf_hash
-from pdp.core.merkle import Frontier, node_hash
+from pdp.proof.merkle import Frontier, node_hash
+from pdp.proof.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened
+from pdp.proof.receipt import successor
+from pdp.proof.tiles import CHECKPOINT, ENTRIES, HEIGHT, KEYS, WIDTH, entries, tile_path, tiles
 
 Row = tuple[int, bytes, bytes]  # index, leaf hash as the store has it, bytes
 Progress = Callable[[int], None]  # is told how many more leaves were looked at

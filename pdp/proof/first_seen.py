@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from pdp.audit.receivers import RecordBatch
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.call.registered import Interpreter
 from pdp.core.ports import Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
 from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow
+from pdp.proof.receivers import RecordBatch
 
 log = logging.getLogger("pdp.seen")
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from pdp.audit.note import HASH_BYTES
-from pdp.core.merkle import Node, node_hash
 from pdp.host.durable import replace_file, sync_folder
+from pdp.proof.merkle import Node, node_hash
+from pdp.proof.note import HASH_BYTES
 
 WIDTH = 256
 HEIGHT = 8  # levels of the tree that a tile spans

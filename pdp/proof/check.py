@@ -13,11 +13,11 @@ from functools import lru_cache
 
 import jsonschema_rs
 
-from pdp.audit.options import SCHEMA_FILE
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
 from pdp.core.record.encoding import MAX_BYTES
+from pdp.proof.options import SCHEMA_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit.cosigners import Cosigners
-from pdp.audit.note import Checkpoint, LogKey, NoteFault, opened, sign, split
-from pdp.audit.receipt import NEXT_KEY, text
-from pdp.audit.tiles import WIDTH, Leaf, LogFolder, last_bundle
-from pdp.core import merkle
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
 from pdp.core.ports import Store
 from pdp.core.record.stored import Cosigning, Proof, SignedCheckpoint
 from pdp.host.durable import SyncFailed
+from pdp.proof import merkle
+from pdp.proof.cosigners import Cosigners
+from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened, sign, split
+from pdp.proof.receipt import NEXT_KEY, text
+from pdp.proof.tiles import WIDTH, Leaf, LogFolder, last_bundle
 
 log = logging.getLogger("pdp.log")
 

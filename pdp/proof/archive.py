@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from pdp.audit.tiles import ENTRIES, WIDTH, bundle, entries, tile_path
 from pdp.core.bytes.digest import leaf_hash
 from pdp.host.durable import replace_file
+from pdp.proof.tiles import ENTRIES, WIDTH, bundle, entries, tile_path
 
 _KEPT = 4  # bundles in memory
 

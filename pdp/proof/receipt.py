@@ -6,10 +6,10 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 
-from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
-from pdp.core.merkle import included
+from pdp.proof.merkle import included
+from pdp.proof.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
 
 HEADER = "c2sp.org/tlog-proof@v1"
 _EXTRA, _INDEX = "extra ", "index "

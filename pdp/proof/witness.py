@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit.cosignature import WitnessKey, cosign
-from pdp.audit.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
-from pdp.core import merkle
 from pdp.core.errors import ConfigurationFault
 from pdp.host.durable import SyncFailed, replace_file
+from pdp.proof import merkle
+from pdp.proof.cosignature import WitnessKey, cosign
+from pdp.proof.note import HASH_BYTES, Checkpoint, LogKey, NoteFault, opened, split
 
 MAX_BODY = 1 << 16
 SIZE_TYPE = "text/x.tlog.size"

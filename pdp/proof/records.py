@@ -12,7 +12,7 @@ from pdp.core.errors import Fault, NotFound, Unsupported
 from pdp.core.ports import SignedLog, Store
 from pdp.core.record.events import AccessReview
 from pdp.core.record.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
-from pdp.service.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
+from pdp.proof.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint
 

@@ -14,13 +14,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pdp.audit.receivers import Receiver, RecordBatch, Row, Selection
 from pdp.core.approvals.notices import JITTER_BYTES, delay_ns
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.proof.receivers import Receiver, RecordBatch, Row, Selection
 
 log = logging.getLogger("pdp.push")
 

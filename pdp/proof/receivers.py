@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pdp import __version__
-from pdp.audit.export import jsonl, ocsf
-from pdp.audit.options import ReceiverOptions, WebhookReceiver
 from pdp.core.call.methods import TOOL_CALL
 from pdp.core.errors import Unavailable
 from pdp.core.ports.telemetry import TARGET_NAMES
 from pdp.core.record.search import codes, value_of
 from pdp.host.options import header_value
 from pdp.host.outgoing import Post, SignedPost, signing_key, trusted
+from pdp.proof.export import jsonl, ocsf
+from pdp.proof.options import ReceiverOptions, WebhookReceiver
 
 AREA = "push"  # begins the codes of what goes wrong
 _FORMATS = {"record": jsonl, "ocsf": ocsf}

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from pdp.audit.cosignature import WitnessEntry, WitnessPolicy, cosigned
-from pdp.audit.note import Checkpoint, NoteFault
-from pdp.audit.witness import Submission
+from pdp.proof.cosignature import WitnessEntry, WitnessPolicy, cosigned
+from pdp.proof.note import Checkpoint, NoteFault
+from pdp.proof.witness import Submission
 
 SECONDS = 1.0  # for all that one witness is asked of one checkpoint
 _LONGEST = 60.0  # between two attempts at a witness that does not answer

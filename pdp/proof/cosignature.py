@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit.note import ID_BYTES, LogKey, NoteFault, line, split
 from pdp.core.errors import ConfigurationFault
+from pdp.proof.note import ID_BYTES, LogKey, NoteFault, line, split
 
 COSIGNATURE = b"\x04"
 _TIME_BYTES = 8
