@@ -21,6 +21,7 @@ from pdp.core.check import NS
 from pdp.core.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.host.fair_limiter import FairLimiter
+from pdp.identity.revocations import Revocations
 from pdp.judge.evidence import Absent, Judging
 from pdp.runtime import console
 from pdp.secrets.reference import secret
@@ -37,7 +38,6 @@ from pdp.service.commit import Recorder
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.outcomes import Outcomes
-from pdp.service.revocations import Revocations
 from pdp.service.state import ServiceState
 from pdp.store.opening import AnyStore
 from pdp.store.shared import Fingerprints

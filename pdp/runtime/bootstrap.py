@@ -22,6 +22,7 @@ from pdp.core.errors import ConfigurationFault, Fault
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.identity.component import IdentityComponent
+from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.policy.source import KeptBundles
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
@@ -60,7 +61,6 @@ from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.results import ResultFacts
-from pdp.service.revocations import Revocations, UnrevokedSubjects
 from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares
 from pdp.service.state import ServiceState

@@ -517,7 +517,7 @@ async def test_where_revocations_are_many_known_people_and_other_tenants_are_sti
 ) -> None:
     sent, store = Transmitter(world), world.process.store
     await sent.push(of(ALICE))
-    monkeypatch.setattr("pdp.service.security_events.MOST", 1)
+    monkeypatch.setattr("pdp.identity.signals.MOST", 1)
     assert (await sent.send(sent.sign(sent.claims(of(CAROL))))).status_code == 503
     world.stage.clock.advance(1)
     token = credential(world, ALICE)
@@ -525,7 +525,7 @@ async def test_where_revocations_are_many_known_people_and_other_tenants_are_sti
     assert await effect(world, token) == ["subject.revoked"]
     (row,) = store.revocations()
     await store.commit(entry(31, revoked=(replace(row, index="a" * 32, tenant="other"),)))
-    monkeypatch.setattr("pdp.service.security_events.MOST", 2)
+    monkeypatch.setattr("pdp.identity.signals.MOST", 2)
     await sent.push(of(CAROL))
     assert len(store.revocations()) == 3
 
@@ -653,7 +653,7 @@ async def test_what_cannot_be_taken_is_counted(world: World, monkeypatch: pytest
     counted = list[object]()
     telemetry = SimpleNamespace(count=lambda name, attributes: counted.append((name, attributes["pdp.code"])))
     monkeypatch.setattr(take, "telemetry", telemetry)
-    monkeypatch.setattr("pdp.service.security_events.MOST", 0)
+    monkeypatch.setattr("pdp.identity.signals.MOST", 0)
     sent = Transmitter(world)
     said = await sent.send(sent.sign(sent.claims(of(ALICE))))
     assert said.status_code == 503

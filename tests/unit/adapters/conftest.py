@@ -30,6 +30,7 @@ from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports import LoadedPolicy, Pack
+from pdp.identity.revocations import Revocations
 from pdp.proof.records import Records
 from pdp.proof.search import Readings
 from pdp.runtime.approvals import wire_approvals
@@ -46,7 +47,6 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.erasure import Erasures
 from pdp.service.operations.reload import Reloads
 from pdp.service.results import ResultFacts
-from pdp.service.revocations import Revocations
 from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares
 from pdp.service.state import ServiceState
