@@ -23,6 +23,10 @@ from pdp.core.outcome.answer import Terms
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.identity.component import IdentityComponent
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
+from pdp.operate.admin import Admin
+from pdp.operate.erasure import Erasures
+from pdp.operate.reload import PARTS, Reloads
+from pdp.operate.runs import Runs
 from pdp.policy.source import KeptBundles
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
@@ -56,10 +60,6 @@ from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
 from pdp.service.inspect import HeldBytes, Inspect
-from pdp.service.operations.admin import Admin
-from pdp.service.operations.erasure import Erasures
-from pdp.service.operations.reload import PARTS, Reloads
-from pdp.service.operations.runs import Runs
 from pdp.service.results import ResultFacts
 from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares

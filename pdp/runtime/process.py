@@ -14,6 +14,10 @@ from pdp.core.ports import Judge
 from pdp.host.http_listener import HttpListener
 from pdp.host.log_files import LogFiles
 from pdp.identity.component import IdentityComponent
+from pdp.operate.admin import Admin
+from pdp.operate.quorum import QuorumRecords
+from pdp.operate.reload import Reloads
+from pdp.operate.runs import Runs
 from pdp.policy.source import Host
 from pdp.proof.index import SearchIndex
 from pdp.proof.pushes import Pushes
@@ -26,10 +30,6 @@ from pdp.runtime.security_events import WiredSignals
 from pdp.runtime.signed_log import WiredLog, renewed_key
 from pdp.runtime.telemetry import Levels
 from pdp.service.commit import Recorder
-from pdp.service.operations.admin import Admin
-from pdp.service.operations.quorum import QuorumRecords
-from pdp.service.operations.reload import Reloads
-from pdp.service.operations.runs import Runs
 from pdp.service.shadow import ShadowPolicies
 from pdp.service.state import ServiceState
 from pdp.store.clock import StoreClock

@@ -20,6 +20,7 @@ from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host.durable import make_secret
 from pdp.host.log_files import LogFiles
+from pdp.operate.quorum import QuorumRecords
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.cosignature import WitnessPolicy
 from pdp.proof.cosigners import Cosigners
@@ -34,7 +35,6 @@ from pdp.proof.tiles import LogFolder
 from pdp.runtime.renewal import RenewedFiles, Take
 from pdp.secrets.reference import FILE, secret
 from pdp.service.commit import Recorder
-from pdp.service.operations.quorum import QuorumRecords
 from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.log")

@@ -34,11 +34,11 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.core.record.stored import ValueRow
 from pdp.identity import development
+from pdp.operate.admin import SwitchAsk
 from pdp.registry.pin import pin
 from pdp.runtime import bootstrap
 from pdp.runtime.environment import Environment
 from pdp.runtime.process import Process
-from pdp.service.operations.admin import SwitchAsk
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 PROCESS, GRPC = "process", "grpc"

@@ -31,13 +31,13 @@ from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_byte
 from pdp.config import settings
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
+from pdp.operate.reload import PARTS
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.runtime import background, bootstrap
 from pdp.runtime.environment import Environment
-from pdp.service.operations.reload import PARTS
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

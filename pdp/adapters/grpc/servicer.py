@@ -21,6 +21,9 @@ from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import Proof
 from pdp.host.peers import certified_peer
+from pdp.operate.admin import Admin
+from pdp.operate.erasure import Erasures
+from pdp.operate.reload import Reloads
 from pdp.proof.records import Records
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
@@ -30,9 +33,6 @@ from pdp.service.decide import Decide
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.inspect import Inspect
-from pdp.service.operations.admin import Admin
-from pdp.service.operations.erasure import Erasures
-from pdp.service.operations.reload import Reloads
 from pdp.service.outcomes import Outcomes
 from pdp.service.sessions import EndSession
 from pdp.v1 import decision_pb2, decision_pb2_grpc

@@ -31,6 +31,9 @@ from pdp.core.errors import Unauthenticated
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports import LoadedPolicy, Pack
 from pdp.identity.revocations import Revocations
+from pdp.operate.admin import Admin
+from pdp.operate.erasure import Erasures
+from pdp.operate.reload import Reloads
 from pdp.proof.records import Records
 from pdp.proof.search import Readings
 from pdp.runtime.approvals import wire_approvals
@@ -43,9 +46,6 @@ from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
 from pdp.service.inspect import HeldBytes, Inspect
-from pdp.service.operations.admin import Admin
-from pdp.service.operations.erasure import Erasures
-from pdp.service.operations.reload import Reloads
 from pdp.service.results import ResultFacts
 from pdp.service.sessions import EndSession
 from pdp.service.shares import Shares

@@ -8,7 +8,7 @@ from pdp.adapters.grpc.codec import admin, fields
 from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.record.stored import RecordRef, SwitchRow
-from pdp.service.operations.admin import SwitchResult
+from pdp.operate.admin import SwitchResult
 from pdp.v1 import admin_pb2 as a
 
 REF = RecordRef("log", 0, b"h" * 32)

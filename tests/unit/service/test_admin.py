@@ -6,7 +6,7 @@ import pytest
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest
-from pdp.service.operations.admin import Admin, SwitchAsk
+from pdp.operate.admin import Admin, SwitchAsk
 
 T = 1_800_000_000_000_000_000
 

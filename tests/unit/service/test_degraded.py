@@ -11,7 +11,7 @@ from support.world import running
 
 from pdp.authoring.sandbox import ALICE
 from pdp.core.call.registered import RegistryChange
-from pdp.service.operations.reload import Reloads
+from pdp.operate.reload import Reloads
 from pdp.service.state import ServiceState
 from pdp.v1 import decision_pb2
 

@@ -12,7 +12,7 @@ from pdp.core.approvals.directory import Directory, DirectoryChange, Member
 from pdp.core.call.registered import RegistryChange
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.ports import LoadedPolicy, Pack
-from pdp.service.operations.reload import Reloads
+from pdp.operate.reload import Reloads
 from pdp.service.state import ServiceState
 
 

@@ -14,7 +14,7 @@ from support.world import NS, Role, World, running
 
 from pdp.authoring.sandbox import ALICE
 from pdp.core.errors import Unavailable
-from pdp.service.operations.admin import SwitchAsk
+from pdp.operate.admin import SwitchAsk
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY

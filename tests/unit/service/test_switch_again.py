@@ -11,7 +11,7 @@ import pytest
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest, Unavailable
-from pdp.service.operations.admin import Admin, SwitchAsk
+from pdp.operate.admin import Admin, SwitchAsk
 
 OPERATOR = Caller("operator", "*", frozenset({Role.OPERATE}), frozenset())
 OFF = SwitchAsk("agent", "", "bot", True, "incident 12", request_id="r-1")

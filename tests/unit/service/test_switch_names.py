@@ -11,8 +11,8 @@ from support.world import World, running
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest
+from pdp.operate.admin import SwitchAsk
 from pdp.registry.files import SET_FILE
-from pdp.service.operations.admin import SwitchAsk
 
 OPERATOR = Caller("operator", "acme", frozenset({Role.OPERATE}), frozenset())
 ROOT = replace(OPERATOR, tenant="*")

@@ -16,9 +16,9 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.request import ANY_TENANT, Caller
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.record.stored import RecordRef, StoredRecord, SwitchRow
-from pdp.service.operations.admin import ServiceStatus, SwitchAsk, SwitchResult
-from pdp.service.operations.erasure import Erased
-from pdp.service.operations.reload import Failure, Part, ReleaseStatus, Reloaded
+from pdp.operate.admin import ServiceStatus, SwitchAsk, SwitchResult
+from pdp.operate.erasure import Erased
+from pdp.operate.reload import Failure, Part, ReleaseStatus, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 
 _BLAND = "The last attempt failed; the operator's log says why."

@@ -15,7 +15,7 @@ from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.record.events import REVIEW_DECISIONS
-from pdp.service.operations.reload import Part
+from pdp.operate.reload import Part
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
 
 if TYPE_CHECKING:
