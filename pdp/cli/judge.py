@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from pdp.adapters.console.wording import counted
 from pdp.cli import judge_process
 from pdp.cli.commands import Commands
 from pdp.cli.judge_eval import evaluate
@@ -20,6 +19,7 @@ from pdp.core.judge.render import tokens
 from pdp.judge.prompt_parser import ERROR, PromptProblem
 from pdp.judge.prompts import PromptFolders, read_prompts, shipped_prompts
 from pdp.judge.serve import bound
+from pdp.people.console.wording import counted
 from pdp.telemetry import logs
 
 DENIED = 10  # problems that keep prompts from being used

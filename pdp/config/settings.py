@@ -14,11 +14,9 @@ from typing import Annotated, Any, Literal, Self, TypeVar, cast
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 
 from pdp.adapters.authzen.options import AuthzenOptions
-from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.gateways.options import GatewayOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.adapters.hooks.options import HookOptions
-from pdp.approvals.options import ApprovalOptions, DirectoryOptions
 from pdp.config.problems import problems
 from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
@@ -30,6 +28,8 @@ from pdp.host.options import Options
 from pdp.identity.options import IdentityOptions
 from pdp.identity.security_events import SignalOptions, contradictions
 from pdp.judge.options import JudgeOptions
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.reach.options import ApprovalOptions, DirectoryOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.policy.opa.options import OpaOptions
 from pdp.proof.options import AuditOptions

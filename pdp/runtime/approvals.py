@@ -5,10 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from pdp.approvals.channels import channel, routes
-from pdp.approvals.directory import LoadedDirectories
-from pdp.approvals.options import ChannelOptions, DeclassifyOptions
-from pdp.approvals.resume import SealedResumeTokens
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
 from pdp.content.arguments import satisfies
@@ -23,17 +19,21 @@ from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.host.fair_limiter import FairLimiter
 from pdp.identity.revocations import Revocations
 from pdp.judge.evidence import Absent, Judging
+from pdp.people.assembly import ApprovalServices, Bounds, assemble
+from pdp.people.changes import Changes
+from pdp.people.evidence import ApprovalEvidence, Counting, Sources
+from pdp.people.operator_requests import OperatorTerms
+from pdp.people.outbox import Outbox
+from pdp.people.reach.channels import channel, routes
+from pdp.people.reach.directory import LoadedDirectories
+from pdp.people.reach.options import ChannelOptions, DeclassifyOptions
+from pdp.people.reach.resume import SealedResumeTokens
+from pdp.people.redeem import Redeem
+from pdp.people.requests import Caps, Opening
+from pdp.people.resolve import Resolve
+from pdp.people.wait import Waiting
 from pdp.runtime import console
 from pdp.secrets.reference import secret
-from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
-from pdp.service.approvals.changes import Changes
-from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
-from pdp.service.approvals.operator_requests import OperatorTerms
-from pdp.service.approvals.outbox import Outbox
-from pdp.service.approvals.redeem import Redeem
-from pdp.service.approvals.requests import Caps, Opening
-from pdp.service.approvals.resolve import Resolve
-from pdp.service.approvals.wait import Waiting
 from pdp.service.commit import Recorder
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency

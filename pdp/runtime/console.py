@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pdp.adapters.console.options import ConsoleOptions
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Clock, Directories, Entropy, Passkeys
 from pdp.core.record.stored import Proof
+from pdp.people.assembly import ApprovalServices
+from pdp.people.console.options import ConsoleOptions
 from pdp.proof.receipt import text
 from pdp.proof.records import Records
 from pdp.secrets.reference import secret
-from pdp.service.approvals.assembly import ApprovalServices
 
 if TYPE_CHECKING:
-    from pdp.adapters.console.server import ConsoleServer
+    from pdp.people.console.server import ConsoleServer
 
 
 def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passkeys | None:
@@ -24,7 +24,7 @@ def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passke
     if options is None:
         return None
     _extra()
-    from pdp.adapters.console.passkeys import ConsolePasskeys  # noqa: PLC0415 - an extra
+    from pdp.people.console.passkeys import ConsolePasskeys  # noqa: PLC0415 - an extra
 
     return ConsolePasskeys(options, directories)
 
@@ -33,7 +33,7 @@ def check(settings: Settings) -> None:
     """Read what the section names, and open nothing. Raises ConfigurationFault."""
     if settings.console is not None:
         _extra()
-        from pdp.adapters.console.server import check as usable  # noqa: PLC0415 - an extra
+        from pdp.people.console.server import check as usable  # noqa: PLC0415 - an extra
 
         usable(settings.console, production=settings.production)
         _secrets(settings.console, settings)
@@ -54,8 +54,8 @@ def server(  # noqa: PLR0913, PLR0917 - what it rests on
     if options is None:
         return None
     _extra()
-    from pdp.adapters.console.server import ConsoleServer  # noqa: PLC0415 - an extra
-    from pdp.adapters.console.visit import ConsoleServices  # noqa: PLC0415
+    from pdp.people.console.server import ConsoleServer  # noqa: PLC0415 - an extra
+    from pdp.people.console.visit import ConsoleServices  # noqa: PLC0415
 
     services = ConsoleServices(approvals, clock, entropy, records, _receipt, marks)
     secrets = _secrets(options, settings)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.approvals.directory import files_digest, part_of, read_files
 from pdp.config.settings import Settings
 from pdp.core.call.registered import Admits
 from pdp.core.ports.telemetry import Telemetry
 from pdp.judge.prompts import PART, read_prompts, shipped_prompts
+from pdp.people.reach.directory import files_digest, part_of, read_files
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host

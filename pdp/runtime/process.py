@@ -36,8 +36,8 @@ from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 
 if TYPE_CHECKING:
-    from pdp.adapters.console.server import ConsoleServer
     from pdp.adapters.hooks.listener import HookListener
+    from pdp.people.console.server import ConsoleServer
     from pdp.sessions.on_redis import RedisSessions
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdp.adapters.console.options import ConsoleTlsOptions
 from pdp.adapters.grpc.options import TlsOptions
 from pdp.adapters.grpc.server import GrpcServer, ServerTls
 from pdp.config.settings import Settings
@@ -16,13 +15,14 @@ from pdp.core.errors import ConfigurationFault
 from pdp.host.http_api import api_tls
 from pdp.host.http_listener import HttpListener, listener_tls, server_tls
 from pdp.host.options import ListenerOptions
+from pdp.people.console.options import ConsoleTlsOptions
 from pdp.registry.keys import load_keys
 from pdp.registry.load import SignedRegistry
 from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.registry.release import SignedReleases
 
 if TYPE_CHECKING:
-    from pdp.adapters.console.server import ConsoleServer
+    from pdp.people.console.server import ConsoleServer
 
 Take = Callable[[], Awaitable[None]]
 

@@ -29,8 +29,8 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, servi
 
 from pdp.authoring.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.approvals.grants import GrantTerms
+from pdp.people.consents import Agreement
 from pdp.policy.bundle import shipped_rego
-from pdp.service.approvals.consents import Agreement
 from pdp.store.sqlite.opening import FILE
 
 VECTORS = Path(__file__).parents[1] / "vectors"

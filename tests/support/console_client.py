@@ -15,10 +15,6 @@ from typing import Any
 import httpx
 from support.environment import SeededEntropy
 
-from pdp.adapters.console.app import application
-from pdp.adapters.console.oidc import Provider
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.visit import ConsoleServices
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
@@ -27,7 +23,11 @@ from pdp.core.approvals.view import Advice, view
 from pdp.core.bytes.digest import canonical
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
-from pdp.service.approvals.consents import ConsentView
+from pdp.people.consents import ConsentView
+from pdp.people.console.app import application
+from pdp.people.console.oidc import Provider
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.visit import ConsoleServices
 
 NOW_NS = 1_799_834_400 * NS
 HOST = "approvals.acme.example"

@@ -18,9 +18,9 @@ from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
+from pdp.people.evidence import ApprovalEvidence
+from pdp.people.expiry import Sweep
 from pdp.runtime.background import tend
-from pdp.service.approvals.evidence import ApprovalEvidence
-from pdp.service.approvals.expiry import Sweep
 from pdp.service.decision import Decision
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency

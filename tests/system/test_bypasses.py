@@ -30,7 +30,6 @@ from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.adapters.grpc.codec import approvals
-from pdp.approvals.scim import read_export
 from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, SandboxPerson
 from pdp.cli.connection import to_json
@@ -43,10 +42,11 @@ from pdp.core.approvals.states import State
 from pdp.core.approvals.view import presented
 from pdp.core.errors import Forbidden, NotFound
 from pdp.core.text.safety import visible
+from pdp.people.persons import SignedIn
+from pdp.people.reach.scim import read_export
+from pdp.people.votes import BallotInput
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.service.approvals.persons import SignedIn
-from pdp.service.approvals.votes import BallotInput
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")

@@ -22,8 +22,8 @@ from pdp.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import State
+from pdp.people.visibility import ApprovalFilter
 from pdp.policy.bundle import shipped_rego
-from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.v1 import decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")

@@ -37,10 +37,10 @@ from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
+from pdp.people.persons import SignedIn
+from pdp.people.visibility import ApprovalFilter
+from pdp.people.votes import BallotInput
 from pdp.proof.check import check
-from pdp.service.approvals.persons import SignedIn
-from pdp.service.approvals.visibility import ApprovalFilter
-from pdp.service.approvals.votes import BallotInput
 from pdp.v1 import types_pb2
 
 RACES = int(os.environ.get("RACES", "20"))

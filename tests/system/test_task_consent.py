@@ -19,7 +19,7 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Account
 from pdp.identity.development import DEVELOPMENT_ISSUER
-from pdp.service.approvals.consents import Agreement, ConsentView
+from pdp.people.consents import Agreement, ConsentView
 from pdp.v1 import types_pb2
 
 ALLOW, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_PENDING

@@ -30,7 +30,7 @@ from pdp.core.errors import (
 )
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer, ListAnswer
-from pdp.service.approvals.tasks import ApprovalTasks
+from pdp.people.tasks import ApprovalTasks
 from pdp.service.batch import MAX_ITEMS, Answered
 
 # of faults, the code that AuthZEN gives to a request; what is none of these is ours

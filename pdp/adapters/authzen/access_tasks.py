@@ -22,7 +22,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Overloaded, Unavailable
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
-from pdp.service.approvals.tasks import ApprovalTask, ApprovalTasks, TaskStatus
+from pdp.people.tasks import ApprovalTask, ApprovalTasks, TaskStatus
 
 PATH = "/access/v1/requests"
 CAPABILITY = "urn:openid:authzen:capability:access-request"

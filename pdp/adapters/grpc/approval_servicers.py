@@ -13,8 +13,8 @@ from pdp.adapters.grpc.interceptors import Context
 from pdp.adapters.grpc.servicer import RpcAdmission, Services, surface_of
 from pdp.core.approvals.directory import Person
 from pdp.core.call.request import Caller, Role
-from pdp.service.approvals.assembly import ApprovalServices
-from pdp.service.approvals.votes import challenge
+from pdp.people.assembly import ApprovalServices
+from pdp.people.votes import challenge
 from pdp.v1 import (
     approval_pb2,
     approval_pb2_grpc,

@@ -24,10 +24,10 @@ from pdp.host.peers import certified_peer
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
 from pdp.operate.reload import Reloads
+from pdp.people.assembly import ApprovalServices
+from pdp.people.wait import Waiting
 from pdp.proof.records import Records
 from pdp.service.admission import Admission
-from pdp.service.approvals.assembly import ApprovalServices
-from pdp.service.approvals.wait import Waiting
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide
 from pdp.service.explain import Explain

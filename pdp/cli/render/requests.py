@@ -16,9 +16,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pdp.adapters.console import wording
 from pdp.cli.connection import word
 from pdp.core.text.safety import isolated, visible
+from pdp.people.console import wording
 from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
 PAGE_ROWS, PAGE_BYTES = 200, 20_000  # of arguments shown at once

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from pdp.adapters.grpc.address import UnixAddress, addresses
 from pdp.adapters.grpc.server import ServerTls
-from pdp.approvals.directory import LoadedDirectories
 from pdp.config.certificates import certificate_files, term
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
@@ -28,6 +27,7 @@ from pdp.core.ports import Pack
 from pdp.identity.component import issuer_keys
 from pdp.identity.sources import DenyList
 from pdp.judge.options import key_text
+from pdp.people.reach.directory import LoadedDirectories
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
 from pdp.policy.gate import ERROR, GateReport, RuleNames

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pdp.approvals.listed import join, read_file
 from pdp.core.approvals.directory import Passkey
 from pdp.core.errors import ConfigurationFault
+from pdp.people.reach.listed import join, read_file
 
 GOOD = {"id": "AQID", "key": "pQE", "name": "laptop"}
 

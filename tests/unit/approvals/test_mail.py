@@ -12,12 +12,12 @@ import pytest
 from support.approvals import AT, approval, make_id
 from support.receiver import NAME, Postbox, Resolver, certified, post_office
 
-from pdp.approvals import mail
-from pdp.approvals.mail import Mail
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.errors import Unavailable
 from pdp.host.outgoing import OutgoingHost, trusted
+from pdp.people.reach import mail
+from pdp.people.reach.mail import Mail
 
 TO = ("ann@acme.example", "bob@acme.example")
 ASKED = message(

@@ -11,9 +11,9 @@ from support.approvals import AT, CONSENT, approval, call, make_id
 from support.deceiving import DECEPTIVE
 from support.for_each import for_each
 
-from pdp.approvals import messages
 from pdp.core.approvals.notices import MAX_NAME, Message, message
 from pdp.core.approvals.rows import Approval, Notice
+from pdp.people.reach import messages
 
 URL = "https://approvals.example"
 FIELDS = ("server", "tool", "risk", "short_code", "tenant")

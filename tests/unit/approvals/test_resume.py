@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.approvals.resume import MAX_CHARS, SealedResumeTokens
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account
+from pdp.people.reach.resume import MAX_CHARS, SealedResumeTokens
 
 SAID = Resume("acme", "gw", Account("https://idp", "alice"), "git", "d" * 64, ("a-1", "a-2"), 1_000, ("f" * 64,))
 

@@ -25,7 +25,7 @@ from pdp.cli.commands import Duration
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
 from pdp.core.text.safety import hidden
-from pdp.service.approvals.declassify import DECLASSIFICATION
+from pdp.people.declassify import DECLASSIFICATION
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 WIDTH = 80

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from support.console_client import APPROVAL, HOST, OURS, ConsoleClient, opened
 
-from pdp.adapters.console.guard import HEADERS
+from pdp.people.console.guard import HEADERS
 
 PAGES = ("/queue", "/history", f"/requests/{APPROVAL.id}", "/consents", "/consents/0199-consent", "/grants", "/me")
 POSTS = (

@@ -14,10 +14,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 from support.console_client import NOW_NS, Clock, opened
 
-from pdp.adapters.console.oidc import Provider, SignInAttempt, challenge
-from pdp.adapters.console.options import ProviderOptions
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated, Unavailable
+from pdp.people.console.oidc import Provider, SignInAttempt, challenge
+from pdp.people.console.options import ProviderOptions
 
 NOW = NOW_NS // NS
 ATTEMPT = SignInAttempt("state", "nonce", "verifier" * 6)

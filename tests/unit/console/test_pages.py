@@ -13,7 +13,6 @@ from support.console_client import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, 
 from support.deceiving import DECEPTIVE, chunks
 from support.for_each import for_each
 
-from pdp.adapters.console import wording
 from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.turned_down import Earlier
@@ -22,8 +21,9 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.call.facts import RISKS
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated, Unavailable
-from pdp.service.approvals.declassify import DECLASSIFICATION, TOOL
-from pdp.service.approvals.operator_requests import OperatorTerms
+from pdp.people.console import wording
+from pdp.people.declassify import DECLASSIFICATION, TOOL
+from pdp.people.operator_requests import OperatorTerms
 
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
 TERMS = OperatorTerms((("g-release", 1), ("g-security", 1)), 1, 900, "signed_in")

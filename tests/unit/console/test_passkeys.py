@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from support.console_client import APPROVAL, BASE, BOB, DIRECTORY, ConsoleClient
 
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.passkeys import ConsolePasskeys, text
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.bytes.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.service.approvals.votes import challenge
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.passkeys import ConsolePasskeys, text
+from pdp.people.votes import challenge
 
 PARTY, ORIGIN = "approvals.acme.example", "https://approvals.acme.example"
 PERSON = Person("acme", BOB, "p-bob", "Bob", "signed_in", "console")

@@ -18,9 +18,9 @@ from support.console_client import BASE, KEY, OURS, URL
 from support.environment import SeededEntropy
 from support.sweeps import WHOLE
 
-from pdp.adapters.console.app import application
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.visit import ConsoleServices
+from pdp.people.console.app import application
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.visit import ConsoleServices
 
 OPEN = 10_000 if WHOLE else 3_000
 ROUNDS = 7

@@ -15,11 +15,11 @@ from support.environment import SeededEntropy
 from support.stored import an_id
 from support.world import Plan, World, running
 
-from pdp.adapters.console.app import application
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.visit import ConsoleServices
 from pdp.authoring.sandbox import ALICE, TENANT
 from pdp.core.record.stored import Commit
+from pdp.people.console.app import application
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.visit import ConsoleServices
 from pdp.proof.receipt import text, verify
 
 ISSUER = "urn:pdp:development"

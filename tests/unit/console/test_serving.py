@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.console_client import BASE, KEY, OURS, ConsoleClient, Forms, opened
 
-from pdp.adapters.console import events
-from pdp.adapters.console import server as server_module
-from pdp.adapters.console.guard import HEADERS
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.server import ConsoleServer
 from pdp.core.errors import ConfigurationFault, OutOfRange, Unauthenticated
+from pdp.people.console import events
+from pdp.people.console import server as server_module
+from pdp.people.console.guard import HEADERS
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.server import ConsoleServer
 
 
 def server(console: ConsoleClient, port: int = 0, **options: object) -> ConsoleServer:

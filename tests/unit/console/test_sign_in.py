@@ -4,11 +4,11 @@ import pytest
 from support.console_client import APPROVAL, ISSUER, KEY, OURS, ConsoleClient
 from support.environment import SeededEntropy
 
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.server import ConsoleServer
-from pdp.adapters.console.session import Seal
-from pdp.adapters.console.signin import onward
 from pdp.core.errors import ConfigurationFault, Forbidden
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.server import ConsoleServer
+from pdp.people.console.session import Seal
+from pdp.people.console.signin import onward
 
 SESSION = "__Host-pdp-session"
 

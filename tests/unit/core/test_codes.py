@@ -51,7 +51,7 @@ def _in_python() -> Iterator[str]:
 
 def made_of_parts() -> Iterator[str]:
     """Codes that the sources make of parts, or keep as values."""
-    for path in ("policy/evaluation.py", "service/approvals/resolve.py"):
+    for path in ("policy/evaluation.py", "people/resolve.py"):
         text = (ROOT / "pdp" / path).read_text(encoding="utf-8")
         yield from PAIR.findall(text)
         yield from OVER.findall(text)

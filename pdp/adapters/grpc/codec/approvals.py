@@ -15,10 +15,10 @@ from pdp.core.call.request import Caller
 from pdp.core.call.sessions import MOST_LABELS
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome.answer import PolicyRef, open_requirement
-from pdp.service.approvals.declassify import DeclassifyAsk
-from pdp.service.approvals.quarantines import LiftAsk
-from pdp.service.approvals.visibility import ApprovalFilter
-from pdp.service.approvals.votes import BallotInput, Voted
+from pdp.people.declassify import DeclassifyAsk
+from pdp.people.quarantines import LiftAsk
+from pdp.people.visibility import ApprovalFilter
+from pdp.people.votes import BallotInput, Voted
 from pdp.v1 import approval_pb2, types_pb2
 
 _REQUIREMENT_STATES = {

@@ -8,8 +8,8 @@ from pdp.core.approvals.rows import Grant
 from pdp.core.approvals.states import GrantState
 from pdp.core.errors import InvalidRequest
 from pdp.core.record.stored import RecordRef
-from pdp.service.approvals.consents import Agreement, ConsentTerms, ConsentView
-from pdp.service.approvals.grants import GrantFilter
+from pdp.people.consents import Agreement, ConsentTerms, ConsentView
+from pdp.people.grants import GrantFilter
 from pdp.v1 import approval_pb2, consent_pb2
 
 

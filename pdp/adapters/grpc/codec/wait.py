@@ -9,7 +9,7 @@ from pdp.adapters.grpc.codec.decisions import credential, requirement, session
 from pdp.adapters.grpc.codec.enums import OUTCOMES
 from pdp.core.call.request import Credential, SessionAsk
 from pdp.core.errors import InvalidRequest
-from pdp.service.approvals.wait import MAX_SECONDS, Waited
+from pdp.people.wait import MAX_SECONDS, Waited
 from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import decision_pb2, types_pb2
 

@@ -10,9 +10,9 @@ from support.approvals import CONFIRMATION, element, person, seats
 from support.watching import Watch
 
 from pdp.core.approvals.rows import Vote
-from pdp.service.approvals import approver_metrics
-from pdp.service.approvals.approver_metrics import ApproverMetrics
-from pdp.service.approvals.votes import BallotInput
+from pdp.people import approver_metrics
+from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.votes import BallotInput
 
 RED = {"pdp.group": "red", "pdp.choice": "approve"}
 

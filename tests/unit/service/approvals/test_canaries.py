@@ -20,9 +20,9 @@ from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.record.stored import StoredCall
-from pdp.service.approvals.grants import GrantFilter
-from pdp.service.approvals.visibility import ApprovalFilter
-from pdp.service.approvals.votes import BallotInput
+from pdp.people.grants import GrantFilter
+from pdp.people.visibility import ApprovalFilter
+from pdp.people.votes import BallotInput
 
 OPERATOR = person("oz", roles=frozenset({"operate"}))
 EVIL = json.dumps({"branch": "main", "hard": True, "force": "everything"}).encode()

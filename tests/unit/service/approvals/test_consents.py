@@ -16,9 +16,9 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Consent
 from pdp.core.approvals.states import State
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.service.approvals import consents
-from pdp.service.approvals.consents import Agreement, ConsentTerms, ConsentView
-from pdp.service.approvals.evidence import ApprovalEvidence
+from pdp.people import consents
+from pdp.people.consents import Agreement, ConsentTerms, ConsentView
+from pdp.people.evidence import ApprovalEvidence
 
 SUE = person("sue")
 TERMS = ConsentTerms("assistant", "git", "repo:read", "reviews")

@@ -18,9 +18,9 @@ from pdp.core.approvals.states import State
 from pdp.core.call.sessions import pair_index
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.record.stored import LabelRow, PairChange
-from pdp.service.approvals.declassify import DeclassifyAsk
-from pdp.service.approvals.operator_requests import OperatorTerms
-from pdp.service.approvals.votes import BallotInput
+from pdp.people.declassify import DeclassifyAsk
+from pdp.people.operator_requests import OperatorTerms
+from pdp.people.votes import BallotInput
 
 TERMS = OperatorTerms((("blue", 1), ("red", 1)), 1, 900, "signed_in")
 OPERATOR = person("oz", roles=frozenset({"operate"}))

@@ -9,8 +9,8 @@ from support.approval_harness import ALL_MEMBERS, NS, ApprovalHarness
 from support.approvals import element, member, person, seats
 
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound
-from pdp.service.approvals import delegations
-from pdp.service.approvals.delegations import StandIn
+from pdp.people import delegations
+from pdp.people.delegations import StandIn
 
 OPERATOR = person("oz", roles=frozenset({"operate"}))
 DAY_NS = 24 * 3600 * NS

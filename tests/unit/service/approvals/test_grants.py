@@ -14,9 +14,9 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Account, Call, Grant
 from pdp.core.approvals.states import GrantState
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
-from pdp.service.approvals.evidence import ApprovalEvidence
-from pdp.service.approvals.grants import GrantFilter
-from pdp.service.approvals.votes import BallotInput
+from pdp.people.evidence import ApprovalEvidence
+from pdp.people.grants import GrantFilter
+from pdp.people.votes import BallotInput
 
 OPERATOR = person("oz", roles=frozenset({"operate"}))
 AUDITOR = person("ada", roles=frozenset({"audit"}))

@@ -17,18 +17,18 @@ from support.approvals import CONFIRMATION, CONSENT, ISSUER, TENANT, element, pe
 from support.console_client import BASE, KEY, OURS, URL, Forms
 from support.environment import SeededEntropy
 
-from pdp.adapters.console.app import application
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.visit import ConsoleServices
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.queries import Page
 from pdp.core.check import NS
 from pdp.core.ports import Entropy
-from pdp.service.approvals.consents import Agreement, ConsentTerms
-from pdp.service.approvals.delegations import StandIn
-from pdp.service.approvals.grants import GrantFilter
-from pdp.service.approvals.visibility import ApprovalFilter
-from pdp.service.approvals.votes import BallotInput
+from pdp.people.consents import Agreement, ConsentTerms
+from pdp.people.console.app import application
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.visit import ConsoleServices
+from pdp.people.delegations import StandIn
+from pdp.people.grants import GrantFilter
+from pdp.people.visibility import ApprovalFilter
+from pdp.people.votes import BallotInput
 
 BOB, SUE, OPERATOR = person("bob"), person("sue"), person("oz", roles=frozenset({"operate"}))
 TERMS = ConsentTerms("assistant", "git", "repo:write", "tidy up")

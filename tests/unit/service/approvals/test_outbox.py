@@ -10,15 +10,15 @@ from support.receiver import receiving
 from support.stored import Entropy
 from support.watching import Watch
 
-from pdp.approvals.channels import ChatWebhook
 from pdp.core.approvals import records
 from pdp.core.approvals.notices import LEASE_NS, MAX_ATTEMPTS, MAX_DELAY_NS, Message
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.steps import Notify
 from pdp.core.errors import Unavailable
 from pdp.host.outgoing import Post, trusted
-from pdp.service.approvals import outbox as outboxes
-from pdp.service.approvals.outbox import AT_ONCE, Outbox
+from pdp.people import outbox as outboxes
+from pdp.people.outbox import AT_ONCE, Outbox
+from pdp.people.reach.channels import ChatWebhook
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pdp.core.call.facts import Actor, AgentFact, Identity
 from pdp.core.call.request import Bearer
 from pdp.core.check import failed, missing
 from pdp.core.errors import Forbidden, Unauthenticated
-from pdp.service.approvals.persons import SignedIn
+from pdp.people.persons import SignedIn
 
 
 async def acting(harness: ApprovalHarness, found: Identity, surface: str = "grpc") -> object:

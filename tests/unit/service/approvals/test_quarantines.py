@@ -19,9 +19,9 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.errors import Fault, Forbidden, NotFound, Outdated
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.record.stored import ValueRow
-from pdp.service.approvals.operator_requests import OperatorTerms
-from pdp.service.approvals.quarantines import LiftAsk
-from pdp.service.approvals.votes import BallotInput
+from pdp.people.operator_requests import OperatorTerms
+from pdp.people.quarantines import LiftAsk
+from pdp.people.votes import BallotInput
 from pdp.service.quarantine import EffectReport, cause_of, quarantine
 
 TERMS = OperatorTerms((("blue", 1), ("red", 1)), 1, 900, "signed_in", "lift_quarantine", "tool.lift_quarantine")

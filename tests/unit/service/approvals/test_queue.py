@@ -31,8 +31,8 @@ from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
-from pdp.service.approvals import visibility
-from pdp.service.approvals.visibility import ApprovalFilter, ReadLimiter
+from pdp.people import visibility
+from pdp.people.visibility import ApprovalFilter, ReadLimiter
 
 ALL = frozenset(State)
 

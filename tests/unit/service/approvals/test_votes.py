@@ -38,9 +38,9 @@ from pdp.core.approvals.view import presented as presented_of
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import ReplyRow
-from pdp.service.approvals import votes
-from pdp.service.approvals.visibility import ApprovalFilter
-from pdp.service.approvals.votes import BallotInput, challenge
+from pdp.people import votes
+from pdp.people.visibility import ApprovalFilter
+from pdp.people.votes import BallotInput, challenge
 
 AWAY = delegation("bob", "cat")
 

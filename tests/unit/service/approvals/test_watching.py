@@ -14,9 +14,9 @@ from support.approvals import member, person
 
 from pdp.core.approvals.states import State
 from pdp.core.errors import OutOfRange, Overloaded
-from pdp.service.approvals import changes
-from pdp.service.approvals.changes import Changes
-from pdp.service.approvals.visibility import ApprovalFilter
+from pdp.people import changes
+from pdp.people.changes import Changes
+from pdp.people.visibility import ApprovalFilter
 
 
 async def test_news_come_as_they_happen(harness: ApprovalHarness) -> None:

@@ -1,0 +1,121 @@
+"""Wiring of the services for approvals, once for all surfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.grants import Valid
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
+from pdp.core.check import NS
+from pdp.core.ports import Clock, Directories, Passkeys, Store, Subjects
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.canaries import Canaries
+from pdp.people.changes import Changes, Watchers
+from pdp.people.client_answers import ClientAnswers
+from pdp.people.consents import Consents
+from pdp.people.declassify import Declassifications
+from pdp.people.delegations import Delegations
+from pdp.people.evidence import Counting
+from pdp.people.expiry import Sweep
+from pdp.people.grants import Grants
+from pdp.people.operator_requests import OperatorRequests, OperatorTerms
+from pdp.people.persons import Persons
+from pdp.people.quarantines import QuarantineLifts
+from pdp.people.visibility import Queue, Visibilities
+from pdp.people.votes import Proofs, Votes
+from pdp.service.approvals.retry import IdempotentCommits
+from pdp.service.commit import Recorder
+from pdp.service.state import ServiceState
+
+DAY_NS = 24 * 3600 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The longest lives of consents and delegations."""
+
+    consent_ns: int = 180 * DAY_NS
+    delegation_ns: int = 30 * DAY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalServices:
+    """The services for approvals, as every surface gets them."""
+
+    directories: Directories
+    persons: Persons
+    queue: Queue
+    votes: Votes
+    client_answers: ClientAnswers
+    watchers: Watchers
+    changes: Changes
+    grants: Grants
+    consents: Consents
+    canaries: Canaries
+    declassifications: Declassifications
+    lifts: QuarantineLifts
+    delegations: Delegations
+    sweep: Sweep
+
+
+def assemble(  # noqa: PLR0913 - what they rest on
+    store: Store,
+    state: ServiceState,
+    counting: Counting,
+    subjects: Subjects,
+    recorder: Recorder,
+    clock: Clock,
+    *,
+    index_key: bytes,
+    tenants: tuple[str, ...],
+    changes: Changes,
+    bounds: Bounds,
+    declassify: OperatorTerms | None = None,
+    lift: OperatorTerms | None = None,
+    valid: Valid | None = None,
+    passkeys: Passkeys | None = None,
+    notifications: Notifications = NO_NOTIFICATIONS,
+    telemetry: Telemetry = SILENT,
+) -> ApprovalServices:
+    """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
+    whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `declassify` says who approves
+    the removal of labels, `lift` the end of a quarantine; `valid` tells whether arguments satisfy a JSON Schema;
+    `notifications` which channels are told of requests; `telemetry` how people decide."""
+    directories = counting.directories
+    visibilities = Visibilities(store, counting)
+    commits = IdempotentCommits(store, recorder, index_key)
+    metrics = ApproverMetrics(telemetry)
+    operators = OperatorRequests(
+        store, state, directories, commits, recorder, clock, index_key, notifications=notifications
+    )
+    declassifications = Declassifications(replace(operators, terms=declassify))
+    lifts = QuarantineLifts(replace(operators, terms=lift))
+    votes = Votes(
+        visibilities,
+        commits,
+        recorder,
+        clock,
+        Proofs(passkeys, store),
+        metrics,
+        declassifications=declassifications,
+        lifts=lifts,
+        valid=valid,
+        notifications=notifications,
+    )
+    return ApprovalServices(
+        directories=directories,
+        persons=Persons(subjects, directories, clock, counting.is_revoked),
+        queue=Queue(visibilities, store, recorder, clock, metrics),
+        votes=votes,
+        client_answers=ClientAnswers(store, directories, visibilities, votes, recorder, metrics),
+        watchers=Watchers(visibilities, store, changes, clock),
+        changes=changes,
+        grants=Grants(visibilities, store, commits, recorder, clock),
+        consents=Consents(visibilities, store, votes, commits, recorder, clock, index_key, bounds.consent_ns),
+        canaries=Canaries(store, state, commits, recorder, clock, index_key, notifications),
+        declassifications=declassifications,
+        lifts=lifts,
+        delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
+        sweep=Sweep(store, state, counting, recorder, tenants, notifications, metrics),
+    )

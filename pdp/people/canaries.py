@@ -1,0 +1,116 @@
+"""Canaries: requests that can never be used, opened to measure whether approvers read before they approve.
+
+A canary copies an earlier request with other arguments, for a call that is never made: its digest is random.
+The log names the canary and its operator from the beginning; approvers are not told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
+from pdp.core.approvals.requirement import Requirement, read
+from pdp.core.approvals.rows import Approval, Shown
+from pdp.core.approvals.states import State
+from pdp.core.approvals.steps import Open
+from pdp.core.bytes.digest import canonical, keyed_index, sha256_hex
+from pdp.core.bytes.strict_json import parse, parse_object
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.ports import Clock, Store
+from pdp.core.record.stored import RecordRef
+from pdp.people.requests import short_code
+from pdp.people.visibility import UNKNOWN
+from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
+from pdp.service.commit import Recorder
+from pdp.service.state import ServiceState
+
+OPERATE = "operate"
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """`ApprovalService.OpenCanary`, for persons with the role `operate`."""
+
+    store: Store
+    running: ServiceState
+    commits: IdempotentCommits
+    recorder: Recorder
+    clock: Clock
+    index_key: bytes
+    notifications: Notifications = NO_NOTIFICATIONS
+
+    async def open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
+        """Open a canary for the approvers of `like`, with other arguments (a JSON object). Returns the request's id.
+
+        Raises Forbidden `person.not_operator`; NotFound; InvalidRequest; Outdated `approval.erased`, where what the
+        earlier request showed is no longer there; Unavailable.
+        """
+        if OPERATE not in person.roles:
+            raise Forbidden("person.not_operator", "Only an operator opens canaries.")
+        value, _ = parse_object(arguments, "arguments_json")
+        return await retry_on_conflict(lambda: self._open(person, like, canonical(value), request_id))
+
+    async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
+        key = self.commits.key("canary", person, request_id, like, sha256_hex(arguments))
+
+        if (answered := await self.store.in_thread(self._answered, key)) is not None:
+            return answered
+        original, requirement, shown = await self.store.in_thread(self._like, person, like)
+        at = self.clock.now_ns()
+        copy = self._made(original, requirement, at)
+        seen = replace(shown, approval_id=copy.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())
+        opened = self.recorder.event(
+            copy.tenant,
+            "approval",
+            lambda stamp: records.opened(stamp, copy, seen),
+            (Open(copy, seen), *self.notifications.opened(copy, at)),
+            at,
+        )
+        asked = self.recorder.event(
+            copy.tenant, "canary", lambda stamp: records.canary(stamp, copy, original.id, person), (), at
+        )
+        return copy.id, await self.commits.commit(key, (opened, asked), (copy.id,), at)
+
+    def _answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
+        """The kept answer to this attempt. In a thread."""
+        kept = self.commits.kept(key, 1)
+        return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
+
+    def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
+        original = self.store.approval(person.tenant, like)
+        if original is None:
+            raise NotFound(*UNKNOWN)
+        element = parse(original.requirement, "requirement").value
+        requirement = read(element) if isinstance(element, dict) else None
+        if requirement is None or requirement.kind != "approval":
+            raise InvalidRequest("like", "is no request for an approval; name one that a group was asked for")
+        shown = self.store.shown(like)
+        if shown is None:
+            raise Outdated("approval.erased", "What this request showed was erased; name another one.")
+        return original, requirement, shown
+
+    def _made(self, original: Approval, requirement: Requirement, at_ns: int) -> Approval:
+        policy = self.running.policy
+        canary_id = self.recorder.new_id(at_ns)
+        return replace(
+            original,
+            id=canary_id,
+            index=keyed_index(self.index_key, "canary", canary_id),
+            state=State.PENDING,
+            version=1,
+            call=replace(original.call, digest=sha256_hex(self.recorder.new_salt())),
+            short_code=short_code(canary_id),
+            decision_id=self.recorder.new_id(at_ns),
+            policy_revision=policy.revision if policy is not None else original.policy_revision,
+            policy_digest=policy.digest if policy is not None else original.policy_digest,
+            opened_ns=at_ns,
+            expires_ns=at_ns + requirement.ttl_ns,
+            changed_ns=at_ns,
+            resolved_ns=0,
+            resolution="",
+            redemption_id="",
+            redeemed_call="",
+            canary=True,
+        )

@@ -1,0 +1,102 @@
+"""Elicited answers: what a caller's client says that its user answered, about confirmations of the call asked again.
+
+Each is a vote of the subject, of the weakest assurance: so policy says by `min_assurance` where an acceptance
+suffices, and a decline is a refusal as by any person. Only callers that `may_assert.client_answers` are heard; what
+cannot count is left out, and the requirement stays open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.rows import Account, Approval
+from pdp.core.approvals.states import OPEN
+from pdp.core.approvals.view import presented
+from pdp.core.approvals.vote import Cast
+from pdp.core.call.request import ClientAnswer
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.outcome.answer import open_requirement
+from pdp.core.ports import Directories, Store
+from pdp.core.record.stored import Commit
+from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.visibility import CLIENT, Visibilities
+from pdp.people.votes import BallotInput, Votes
+from pdp.service.commit import Recorder
+from pdp.service.decision import Decision
+
+ASSURANCE = "client_asserted"
+_CHOICES = {"accept": "approve", "decline": "deny"}  # "cancel", and what is unknown, answers nothing
+_NO_VOTE = (Forbidden, InvalidRequest, NotFound, Outdated)  # what refuses one; faults of the store go on
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAnswers:
+    """Casts them, before the call is evaluated."""
+
+    store: Store
+    directories: Directories
+    visibilities: Visibilities
+    votes: Votes
+    recorder: Recorder
+    metrics: ApproverMetrics
+
+    async def __call__(self, decision: Decision) -> None:
+        """Make the votes of a request durable, and read the call again. Raises Conflict when somebody else has
+        answered meanwhile; Unavailable, Overloaded."""
+        given = _given(decision)
+        if not given:
+            return
+        person = self._person(decision)
+        voted = await self.store.in_thread(self._cast, person, given, decision.at_ns)
+        if not voted:
+            return
+        await self.recorder.commit_all(tuple(entry for _, _, entries in voted for entry in entries))
+        for approval, cast, _ in voted:
+            self.metrics.voted(cast.vote)
+            self.metrics.moved(approval, cast.event)
+        decision.stored = await self.store.for_call(decision.keys)
+
+    def _person(self, decision: Decision) -> Person:
+        """The subject, by the caller's word: it has no role, and belongs to no group."""
+        subject, tenant = decision.identity.subject, decision.caller.tenant
+        account = Account(subject.issuer or "", subject.id or "")
+        human = self.directories.of(tenant).human(account)
+        return Person(tenant, account, human, account.id, ASSURANCE, CLIENT, sign_in=decision.identity.sign_in)
+
+    def _cast(
+        self, person: Person, given: Iterable[tuple[Approval, str]], at_ns: int
+    ) -> list[tuple[Approval, Cast, tuple[Commit, ...]]]:
+        """The votes that count. In a thread: it reads the store."""
+        visibility = self.visibilities.of(person, at_ns)
+        voted = []
+        for approval, choice in given:
+            shown = visibility.store.shown(approval.id)
+            ballot = BallotInput("", choice, presented="" if shown is None else presented(approval, shown))
+            try:
+                cast = self.votes.cast(visibility, approval, ballot)
+            except _NO_VOTE:
+                continue
+            voted.append((approval, cast, self.votes.entries(approval, cast, person, at_ns)))
+        return voted
+
+
+def _given(decision: Decision) -> list[tuple[Approval, str]]:
+    """The choice for each open confirmation of exactly this call that was answered. Both choices are a decline."""
+    stored, answers = decision.stored, decision.ask.client_answers
+    if not answers or stored.row is None or not decision.caller.may_assert.client_answers:
+        return []
+    given = []
+    for approval in stored.approvals:
+        if approval.kind == "confirmation" and approval.state in OPEN and not approval.canary:
+            wanted = open_requirement(json.loads(approval.requirement), stored.row.digest, decision.at_ns).id
+            if choice := _choice(wanted, answers):
+                given.append((approval, choice))
+    return given
+
+
+def _choice(wanted: str, answers: tuple[ClientAnswer, ...]) -> str:
+    choices = {_CHOICES.get(each.answer, "") for each in answers if each.requirement_id == wanted}
+    return "deny" if "deny" in choices else "approve" if "approve" in choices else ""

@@ -1,0 +1,220 @@
+"""The console as one ASGI application: its routes and error pages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from pdp.core.errors import (
+    Conflict,
+    Fault,
+    Forbidden,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    Outdated,
+    OutOfRange,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
+from pdp.people.console import consents, lists, me, records, request_page
+from pdp.people.console.events import Events
+from pdp.people.console.guard import Guard, TooLarge, too_large
+from pdp.people.console.oidc import Provider
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.passkeys import ConsolePasskeys
+from pdp.people.console.session import ConsoleSessions
+from pdp.people.console.signin import HOME, SignIn
+from pdp.people.console.visit import (
+    FOLDER,
+    Console,
+    ConsoleServices,
+    Endpoint,
+    Handler,
+    Pages,
+    act,
+    again_url,
+    page,
+)
+from pdp.people.visibility import ReadLimiter
+
+ExceptionHandler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
+log = logging.getLogger("pdp.console")
+STATUS: Mapping[type[Fault], int] = {
+    InvalidRequest: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Outdated: 409,
+    Gone: 410,
+    Overloaded: 429,
+    Conflict: 503,
+    OutOfRange: 503,  # no checkpoint covers the record yet
+    Unsupported: 501,
+    Unavailable: 503,
+}
+TITLES: Mapping[int, str] = {
+    400: "That could not be read",
+    401: "You are not signed in",
+    403: "That is not allowed",
+    404: "There is no such page",
+    405: "That is not done here",
+    409: "Things have changed meanwhile",
+    410: "This is no longer kept",
+    429: "Too much at once",
+    500: "Something went wrong in the service",
+    501: "That is not switched on here",
+    503: "The service cannot answer now",
+}
+STATIC: Mapping[str, str] = {
+    "console.css": "text/css; charset=utf-8",
+    "console.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_ID_BYTES = 6
+_DRAWN, _WAITING, _WAITING_OF_ONE = 2, 64, 8  # pages of requests at once, and of one session
+
+
+def application(
+    options: ConsoleOptions,
+    services: ConsoleServices,
+    *,
+    key: bytes,
+    providers: Mapping[str, Provider],
+    stopping: asyncio.Event,
+) -> ASGIApp:
+    """The whole of it. `key` seals sessions; replicas share it. Streams end when `stopping` is set."""
+    console = Console(
+        options,
+        services,
+        ConsoleSessions(options, key, services.clock, services.entropy),
+        Pages(services.clock),
+        ConsolePasskeys(options, services.approvals.directories),
+        ReadLimiter(_DRAWN, _WAITING, _WAITING_OF_ONE),
+    )
+    sign_in = SignIn(console, providers, key)
+    events = Events(options.max_streams, options.max_streams_per_person, stopping)
+    shown: Mapping[str, Handler] = {
+        "/queue": lists.queue,
+        "/history": lists.history,
+        "/requests/{id}": request_page.show,
+        "/consents": consents.show,
+        "/consents/{id}": consents.one,
+        "/grants": lists.grants,
+        "/records": records.search,
+        "/records/{index}": records.show,
+        "/records/{index}/record.json": records.download,
+        "/records/{index}/receipt": records.receipt,
+        "/me": me.show,
+        "/events": events.stream,
+    }
+    done: Mapping[str, Handler] = {
+        "/requests/{id}/vote": request_page.vote,
+        "/consents/{id}/agree": consents.agree,
+        "/consents/{id}/refuse": consents.refuse,
+        "/consents/{id}/revoke": consents.revoke,
+        "/grants/{id}/revoke": lists.revoke_grant,
+        "/me/deputies": me.add,
+        "/me/deputies/{id}/end": me.end,
+        "/me/passkeys": me.make,
+    }
+    routes = [
+        Route("/", _home),
+        *(Route(f"/static/{name}", _static(name, kind)) for name, kind in STATIC.items()),
+        Route("/signin", sign_in.choose),
+        Route("/signin/development", sign_in.local, methods=["POST"]),
+        Route("/signin/{provider}", sign_in.begin),
+        Route("/signin/{provider}/callback", sign_in.callback),
+        Route("/signout", sign_in.out, methods=["POST"]),
+        *(Route(path, page(console, handler)) for path, handler in shown.items()),
+        *(Route(path, act(console, handler), methods=["POST"]) for path, handler in done.items()),
+    ]
+    handlers: dict[type[Exception], ExceptionHandler] = {
+        Fault: _fault(console),
+        HTTPException: _http(console),
+        TooLarge: _too_large,
+        Exception: _bug(console),
+    }
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), options)
+
+
+async def _home(_request: Request) -> Response:
+    return RedirectResponse(HOME, 303)
+
+
+def _static(name: str, kind: str) -> Endpoint:
+    content = (FOLDER / "static" / name).read_bytes()
+
+    async def endpoint(_request: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return endpoint
+
+
+def _fault(console: Console) -> ExceptionHandler:
+    async def handle(request: Request, fault: Exception) -> Response:
+        status = next((STATUS[kind] for kind in type(fault).__mro__ if kind in STATUS), None)
+        if not isinstance(fault, Fault) or status is None:
+            return await _bug(console)(request, fault)
+        if status == 503 or fault.code.startswith("console.signin_"):
+            log.warning("%s: %s", fault.code, fault.detail or fault.message)
+        return _problem(console, request, status, fault.message, fault.code)
+
+    return handle
+
+
+def _http(console: Console) -> ExceptionHandler:
+    """Errors of the routes themselves: no such path, no such method."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return _problem(console, request, status, "Nothing is at this address, or not for this kind of request.")
+
+    return handle
+
+
+async def _too_large(_request: Request, _error: Exception) -> Response:
+    return too_large()
+
+
+def _bug(console: Console) -> ExceptionHandler:
+    async def handle(request: Request, error: Exception) -> Response:
+        fault_id = console.services.entropy.bytes(_ID_BYTES).hex()
+        log.error("internal error, id %s", fault_id, exc_info=error)
+        return _problem(console, request, 500, f"The service's log says more under the id {fault_id}.")
+
+    return handle
+
+
+def _problem(console: Console, request: Request, status: int, message: str, code: str = "") -> Response:
+    session = console.sessions.read(request)
+    back = origin_of(request.url.path)
+    return console.pages.show(
+        "problem.html",
+        status,
+        title=TITLES.get(status, "Something went wrong"),
+        message=message,
+        code=code,
+        back=back,
+        signed_in=session is not None,
+        again=again_url(session.provider, back) if session is not None and code == "console.step_up" else "",
+    )
+
+
+def origin_of(path: str) -> str:
+    """The page that a form's path belongs to: where to go back to."""
+    parts = path.split("/")
+    if len(parts) == 4 and parts[1] in {"requests", "consents"}:
+        return "/".join(parts[:3])
+    return f"/{parts[1]}" if parts[1] in {"grants", "me", "consents", "history", "records"} else HOME

@@ -1,0 +1,120 @@
+"""Pages of a person's own consents: open requests, consents in force, and revoking."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from starlette.responses import RedirectResponse, Response
+
+from pdp.core.approvals.queries import Page
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.people.consents import STATES, Agreement, ConsentView
+from pdp.people.console.visit import Visit
+
+PAGE = 50
+_OVER = frozenset({"refused", "expired", "revoked"})
+
+
+async def show(visit: Visit) -> Response:
+    """GET /consents: those asked for and in force; `ended=1`: those that are over."""
+    asked = visit.request.query_params
+    ended = asked.get("ended") == "1"
+    states = _OVER if ended else frozenset(STATES) - _OVER
+    views, after = await visit.approvals.consents.list(
+        visit.person, Page(PAGE, asked.get("after", "")[:64]), states=states
+    )
+    return visit.show("consents.html", views=views, ended=ended, after=after)
+
+
+async def one(visit: Visit) -> Response:
+    """GET /consents/ID: read it, then agree, refuse or take it back."""
+    return await _one(visit)
+
+
+async def agree(visit: Visit) -> Response:
+    """POST /consents/ID/agree: to an open request, until the day given."""
+    agreement = Agreement(
+        request_id=visit.form.get("attempt", ""),
+        what=_id(visit),
+        presented=visit.form.get("presented", ""),
+        expires_ns=_until(visit.form.get("until", "")),
+        passkey=visit.form.get("passkey", "").encode(),
+    )
+    try:
+        await visit.approvals.consents.grant(visit.person, agreement)
+    except (Outdated, InvalidRequest) as fault:
+        return await _one(visit, notice=fault.message, status=409 if isinstance(fault, Outdated) else 400)
+    return RedirectResponse("/consents", 303)
+
+
+async def refuse(visit: Visit) -> Response:
+    """POST /consents/ID/refuse."""
+    await visit.approvals.consents.refuse(visit.person, _id(visit), visit.form.get("attempt", ""))
+    return RedirectResponse("/consents", 303)
+
+
+async def revoke(visit: Visit) -> Response:
+    """POST /consents/ID/revoke: at once, with no page between."""
+    await visit.approvals.consents.revoke(visit.person, _id(visit), visit.form.get("attempt", ""))
+    return RedirectResponse("/consents", 303)
+
+
+async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
+    view = await _find(visit)
+    asked = ""
+    if view.state == "requested":  # what is to be decided is read as any request is, and on record
+        whole = await visit.approvals.queue.get(visit.person, view.id)
+        asked = visit.console.passkeys.asked(visit.person, whole)
+        missing = whole.wanted.min_assurance == "passkey" and not asked
+    else:
+        missing = False
+    entropy = visit.console.services.entropy
+    return visit.show(
+        "consent.html",
+        status,
+        view=view,
+        notice=notice,
+        passkey=asked,
+        missing=missing,
+        fresh=visit.fresh,
+        unproved=not visit.session.authenticated_ns,
+        again=visit.again(f"/consents/{view.id}"),
+        attempt=entropy.bytes(16).hex(),
+        days=_days(visit.console.services.clock.now_ns(), visit.approvals.consents.longest_ns),
+    )
+
+
+_DAYS = (("today", 0), ("a week from now", 7), ("30 days from now", 30), ("90 days from now", 90))
+
+
+def _days(now_ns: int, longest_ns: int) -> tuple[tuple[str, str], ...]:
+    """The days until whose end one may agree: those that a consent may last. The longest is always among them."""
+    today = datetime.fromtimestamp(now_ns // NS, UTC).date()
+    last = max(0, longest_ns // (24 * 3600 * NS) - 1)  # whose end is within, at any time of day
+    offered = [(word, days) for word, days in _DAYS if days <= last]
+    if offered[-1][1] != last and last < _DAYS[-1][1]:
+        offered.append(("the longest allowed", last))
+    return tuple((word, (today + timedelta(days=days)).isoformat()) for word, days in offered)
+
+
+async def _find(visit: Visit) -> ConsentView:
+    views, _ = await visit.approvals.consents.list(
+        visit.person, Page(1), states=frozenset(STATES), consent_id=_id(visit)
+    )
+    if not views:
+        raise NotFound("consent.not_found", "There is no such consent, or it is not yours.")
+    return views[0]
+
+
+def _id(visit: Visit) -> str:
+    return str(visit.request.path_params["id"])
+
+
+def _until(day: str) -> int:
+    """The end of a day, UTC."""
+    try:
+        until = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        return int(until.timestamp()) * NS
+    except (ValueError, OverflowError):
+        raise InvalidRequest("until", "is a day, as in 2026-11-20") from None

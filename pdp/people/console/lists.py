@@ -1,0 +1,242 @@
+"""Pages of lists: the queue, the history and the grants, with their rows and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+from starlette.responses import RedirectResponse, Response
+
+from pdp.core.approvals.directory import Directory
+from pdp.core.approvals.queries import Page
+from pdp.core.approvals.requirement import PEOPLE
+from pdp.core.approvals.rows import Account, Delegation
+from pdp.core.approvals.states import FINAL, OPEN, GrantState, State
+from pdp.core.approvals.view import ApprovalView
+from pdp.core.bytes.digest import INT64_MAX
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest
+from pdp.people.console import wording
+from pdp.people.console.visit import Visit
+from pdp.people.grants import GrantFilter
+from pdp.people.visibility import ApprovalFilter
+
+PAGE = 50
+KINDS = tuple(sorted(PEOPLE))
+OPEN_STATES = ("pending", "approved")
+FINAL_STATES = ("redeemed", "denied", "expired", "cancelled", "revoked")
+_MAX_TEXT = 256
+
+
+async def queue(visit: Visit) -> Response:
+    """GET /queue: what waits, oldest first."""
+    asked = visit.request.query_params
+    states = _states(asked, OPEN) or frozenset({State.PENDING})
+    query = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
+    views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
+    me, delegations = visit.person.human, await visit.approvals.delegations.list(visit.person)
+    told = [each for each in delegations if each.deputy == me or (each.absent == me and each.by)]
+    return _show(visit, "queue.html", views, OPEN_STATES, after, told)
+
+
+async def history(visit: Visit) -> Response:
+    """GET /history: what is decided or over, newest first."""
+    asked = visit.request.query_params
+    query = replace(
+        _wanted(asked),
+        states=_states(asked, FINAL) or FINAL,
+        opened_from_ns=day(asked, "from"),
+        opened_to_ns=day(asked, "to", after=1),
+        newest_first=True,
+    )
+    views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
+    return _show(visit, "history.html", views, FINAL_STATES, after)
+
+
+def _show(
+    visit: Visit,
+    template: str,
+    views: Sequence[ApprovalView],
+    states: tuple[str, ...],
+    after: str,
+    told: Sequence[Delegation] = (),
+) -> Response:
+    directory = visit.approvals.directories.of(visit.person.tenant)
+    asked, now = visit.request.query_params, visit.console.services.clock.now_ns()
+    return visit.show(
+        template,
+        lines=[line(view, directory, now) for view in views],
+        asked=_kept(asked),
+        states=states,
+        kinds=KINDS,
+        next=_next(asked, after),
+        delegations=told,
+    )
+
+
+def _wanted(asked: QueryParams) -> ApprovalFilter:
+    kind = asked.get("kind", "")
+    kinds = frozenset({kind}) & frozenset(KINDS)
+    return ApprovalFilter(
+        kinds=kinds,
+        server=text(asked, "server"),
+        tool=text(asked, "tool"),
+        agent=text(asked, "agent"),
+        code=text(asked, "code"),
+        person=text(asked, "person"),
+    )
+
+
+def _states(asked: QueryParams, among: frozenset[State]) -> frozenset[State]:
+    state = asked.get("state", "")
+    if state == "all":
+        return among
+    return frozenset(each for each in among if each == state)
+
+
+def _page(asked: QueryParams) -> Page:
+    return Page(PAGE, text(asked, "after"))
+
+
+def text(asked: QueryParams, name: str) -> str:
+    """A field of a query, without spaces around it. Raises InvalidRequest."""
+    found = asked.get(name, "").strip()
+    if len(found) > _MAX_TEXT:
+        raise InvalidRequest(name, "is too long")
+    return found
+
+
+def day(asked: QueryParams, name: str, *, after: int = 0) -> int:
+    """The beginning of a day, UTC; 0 when none is asked for."""
+    found = text(asked, name)
+    if not found:
+        return 0
+    try:
+        begins = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
+        return min(max(0, int(begins.timestamp())) * NS, INT64_MAX)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(name, "is a day, as in 2026-11-20") from None
+
+
+def _kept(asked: QueryParams) -> Mapping[str, str]:
+    """The values that the form of filters keeps."""
+    names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to")
+    return {name: asked.get(name, "") for name in names}
+
+
+def _next(asked: QueryParams, after: str) -> str:
+    """The query of the next page; "" on the last."""
+    kept = {name: value for name, value in _kept(asked).items() if value}
+    return urlencode({**kept, "after": after}) if after else ""
+
+
+_MAX_REASON = 2000
+
+
+async def grants(visit: Visit) -> Response:
+    """GET /grants: those in force; `ended=1`: those that are over."""
+    asked = visit.request.query_params
+    ended = asked.get("ended") == "1"
+    states = frozenset(GrantState) - {GrantState.ACTIVE} if ended else frozenset({GrantState.ACTIVE})
+    listed, after = await visit.approvals.grants.list(
+        visit.person, GrantFilter(states=states), Page(PAGE, asked.get("after", "")[:64])
+    )
+    attempt = visit.console.services.entropy.bytes(16).hex()
+    return visit.show("grants.html", grants=listed, ended=ended, after=after, attempt=attempt)
+
+
+async def revoke_grant(visit: Visit) -> Response:
+    """POST /grants/ID/revoke."""
+    grant_id = str(visit.request.path_params["id"])
+    reason = visit.form.get("reason", "")[:_MAX_REASON]
+    await visit.approvals.grants.revoke(visit.person, grant_id, reason, visit.form.get("attempt", ""))
+    return RedirectResponse("/grants", 303)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request. `state` is empty for one that waits."""
+
+    href: str
+    edge: str
+    risk: str
+    state: str
+    state_word: str
+    outcome: str
+    title: str
+    server: str
+    tool: str
+    code: str
+    effect: str
+    subject: str
+    agent: str
+    kind: str
+    rule: str
+    waits: str
+    opened: str
+    left: str
+    left_ms: int
+    expires: str
+    you: str
+    decides: bool
+    voters: tuple[str, ...]
+    ended_ns: int
+    differs: str
+
+
+def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
+    """The line of one request for the person whose view it is."""
+    approval, call = view.approval, view.approval.call
+    page = "consents" if approval.kind == "consent" and approval.state is State.PENDING else "requests"
+    effects = view.shown.effects if view.shown is not None else ()
+    return Line(
+        href=f"/{page}/{approval.id}",
+        edge=wording.risk_class(approval.risk),
+        risk=wording.word(wording.RISKS, approval.risk),
+        state="" if approval.state is State.PENDING else approval.state,
+        state_word=wording.state(approval.state, view.outcome),
+        outcome=view.outcome,
+        title=approval.title or call.tool,
+        server=call.server,
+        tool=call.tool,
+        code=approval.short_code,
+        effect=effects[0] if effects else "",
+        subject=name(call.subject, directory),
+        agent=call.agent,
+        kind=wording.word(wording.KINDS, approval.kind),
+        rule=", ".join(each.wanted.code for each in (view, *view.also)),
+        waits=wording.span(approval.opened_ns, now_ns),
+        opened=wording.instant(approval.opened_ns),
+        left=wording.span(now_ns, approval.expires_ns),
+        left_ms=wording.millis(approval.expires_ns),
+        expires=wording.instant(approval.expires_ns),
+        you=_you(view),
+        decides=view.may_vote and not view.mine,
+        voters=tuple(
+            f"{_human(vote.human, directory)} {wording.word(wording.CHOICES, vote.choice)}" for vote in view.votes
+        ),
+        ended_ns=approval.resolved_ns or approval.changed_ns,
+        differs=", ".join(view.differs),
+    )
+
+
+def name(account: Account, directory: Directory) -> str:
+    """A person's name, or the account's id where the directory has none."""
+    member = directory.members.get(directory.human(account))
+    return member.name if member is not None else account.id
+
+
+def _human(human: str, directory: Directory) -> str:
+    member = directory.members.get(human)
+    return member.name if member is not None else human
+
+
+def _you(view: ApprovalView) -> str:
+    if view.mine:
+        return f"have {wording.word(wording.DONE, view.mine)}"
+    if view.may_vote:
+        return "can decide"
+    return "asked for it" if view.may_not_code == "approval.own_call" else "can look"

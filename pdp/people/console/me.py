@@ -1,0 +1,95 @@
+"""The page of a person's own account: groups, passkeys and deputies."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+from starlette.responses import RedirectResponse, Response
+
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest
+from pdp.people.console.passkeys import text
+from pdp.people.console.visit import Visit
+from pdp.people.delegations import StandIn
+
+_MAX_TEXT = 2000
+
+
+async def show(visit: Visit) -> Response:
+    """GET /me."""
+    return await _show(visit)
+
+
+async def add(visit: Visit) -> Response:
+    """POST /me/deputies: name a deputy, from one day's beginning to another's end (UTC)."""
+    try:
+        stand_in = StandIn(
+            deputy=visit.form.get("deputy", "")[:_MAX_TEXT],
+            from_ns=_day(visit.form.get("from", "")),
+            until_ns=_day(visit.form.get("until", ""), after=1),
+            reason=visit.form.get("reason", "")[:_MAX_TEXT],
+        )
+        await visit.approvals.delegations.add(visit.person, stand_in)
+    except InvalidRequest as fault:
+        return await _show(visit, notice=fault.message, status=400)
+    return RedirectResponse("/me", 303)
+
+
+async def end(visit: Visit) -> Response:
+    """POST /me/deputies/ID/end."""
+    await visit.approvals.delegations.end(visit.person, str(visit.request.path_params["id"]))
+    return RedirectResponse("/me", 303)
+
+
+async def make(visit: Visit) -> Response:
+    """POST /me/passkeys: one was just made. Nothing is kept: the page has the lines for the directory."""
+    challenge = visit.form.get("challenge", "")
+    if not visit.console.sessions.holds(visit.session, _making(challenge), visit.form.get("proof", "")):
+        raise InvalidRequest("challenge", "is not of this page; open it again")
+    challenge_bytes = base64.urlsafe_b64decode(challenge + "=" * (-len(challenge) % 4))
+    try:
+        passkey = visit.console.passkeys.made(challenge_bytes, visit.form.get("credential", ""))
+    except InvalidRequest as fault:
+        return await _show(visit, notice=fault.message, status=400)
+    return visit.show("passkey.html", made=passkey, human=visit.person.human)
+
+
+def _making(challenge: str) -> str:
+    """Names the making of a passkey for which this challenge was given out."""
+    return f"passkey {challenge}"
+
+
+async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
+    services = visit.console.services
+    directory = visit.approvals.directories.of(visit.person.tenant)
+    challenge = services.entropy.bytes(32)
+    others = sorted(
+        (m for m in directory.members.values() if m.active and m.id != visit.person.human), key=lambda m: m.name
+    )
+    return visit.show(
+        "me.html",
+        status,
+        delegations=await visit.approvals.delegations.list(visit.person),
+        others=others,
+        groups=sorted(directory.groups(visit.person.human) | visit.person.claimed),
+        account=visit.session.account,
+        authenticated_ns=visit.session.authenticated_ns,
+        fresh=visit.fresh,
+        again=visit.again("/me"),
+        notice=notice,
+        passkeys=visit.console.passkeys.of(visit.person),
+        challenge=text(challenge),
+        proof=visit.token(_making(text(challenge))),
+        creation=visit.console.passkeys.creation(visit.person, challenge),
+        today=datetime.fromtimestamp(services.clock.now_ns() // NS, UTC).date().isoformat(),
+    )
+
+
+def _day(found: str, *, after: int = 0) -> int:
+    """The beginning of a day, UTC, or of one some days later."""
+    try:
+        day = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
+        return int(day.timestamp()) * NS
+    except (ValueError, OverflowError):
+        raise InvalidRequest("from, until", "are days, as in 2026-11-20") from None

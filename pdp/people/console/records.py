@@ -1,0 +1,147 @@
+"""Pages of records, for auditors: the search, one record, and its receipt. Who reads is recorded before anything is
+shown, as of the RPCs; a person sees the records of its tenant, and those that belong to none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from pdp.core.approvals.rows import Account
+from pdp.core.call.request import ANY_TENANT, Caller
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unsupported
+from pdp.core.record.search import codes, subject_of, value_of
+from pdp.core.record.stored import StoredRecord
+from pdp.people.console import lists
+from pdp.people.console.visit import Visit
+from pdp.proof.records import Records
+from pdp.proof.search import Match, Reader, SearchAsk
+
+AUDIT = "audit"  # a role of the directory
+EFFECTS = ("allow", "deny", "pending")
+_TERMS = ("agent", "server", "tool", "caller", "effect", "code", "rule", "kind", "decision", "approval", "call")
+_PEOPLE = ("subject", "approver", "person")
+_FIELDS = (*_PEOPLE, *_TERMS, "from", "to")
+_MAX_DIGITS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLine:
+    """A record in the list."""
+
+    index: int
+    at_ns: int
+    kind: str
+    effect: str
+    what: str
+    subject: str
+    agent: str
+    codes: str
+
+
+async def search(visit: Visit) -> Response:
+    """GET /records: the form, and with a query what it finds, newest first."""
+    records, auditor, reader = _auditor(visit)
+    asked = visit.request.query_params
+    kept = {name: asked.get(name, "") for name in _FIELDS}
+    found = None
+    lines: tuple[RecordLine, ...] = ()
+    if "find" in asked:
+        found = await records.search(auditor, _ask(asked), lists.PAGE, _number(asked.get("before", "0")), reader)
+        lines = tuple(map(_line, found.matches))
+    more = {name: value for name, value in kept.items() if value}
+    after = urlencode({**more, "find": "1", "before": found.before}) if found is not None and found.before else ""
+    return visit.show("records.html", asked=kept, lines=lines, looked=found is not None, next=after, effects=EFFECTS)
+
+
+async def show(visit: Visit) -> Response:
+    """GET /records/INDEX: one record, whole."""
+    stored = await _stored(visit)
+    fields = json.loads(stored.record)
+    # in ASCII, and spaces of a value are told from those before it: what a caller made up can move no text around
+    texts = json.dumps(fields, indent=1).split("\n")
+    rows = [(len(text) - len(text.lstrip(" ")), text.lstrip(" ")) for text in texts]
+    return visit.show("record.html", line=_line(Match(stored, fields)), rows=rows, leaf=stored.ref.leaf_hash.hex())
+
+
+async def download(visit: Visit) -> Response:
+    """GET /records/INDEX/record.json: the exact bytes."""
+    stored = await _stored(visit)
+    return _file(stored.record, "application/json", f"record-{stored.ref.index}.json")
+
+
+async def receipt(visit: Visit) -> Response:
+    """GET /records/INDEX/receipt: the proof that the record is in the log."""
+    records, auditor, _ = _auditor(visit)
+    index = _number(str(visit.request.path_params["index"]))
+    proof = await records.inclusion(auditor, index, 0)
+    made = visit.console.services.receipt(proof).encode()
+    return _file(made, "text/plain; charset=utf-8", f"record-{index}.tlog-proof")
+
+
+def _file(content: bytes, kind: str, name: str) -> Response:
+    return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+
+
+async def _stored(visit: Visit) -> StoredRecord:
+    records, auditor, reader = _auditor(visit)
+    return await records.get(auditor, index=_number(str(visit.request.path_params["index"])), reader=reader)
+
+
+def _auditor(visit: Visit) -> tuple[Records, Caller, Reader]:
+    """What reads, for whom. Raises Forbidden for everybody who is no auditor of its tenant."""
+    person = visit.person
+    if AUDIT not in person.roles or person.tenant == ANY_TENANT:
+        raise Forbidden("console.auditors", "Records are for auditors: members of a group in `auditors`.")
+    records = visit.console.services.records
+    if records is None:
+        raise Unsupported("search.off", "This server shows no records here.")
+    # no caller of the configuration: its tenant is all that counts
+    return records, Caller("", person.tenant, frozenset(), frozenset()), Reader("", person.account)
+
+
+def _ask(asked: QueryParams) -> SearchAsk:
+    wanted = {name: frozenset({value}) for name in _TERMS if (value := _value(asked, name))}
+    people = {name: _account(value) for name in _PEOPLE if (value := _value(asked, name))}
+    day = {"from": 0, "to": 1}
+    since, until = (lists.day(asked, name, after=after) for name, after in day.items())
+    return SearchAsk(since, until, wanted, people)
+
+
+def _value(asked: QueryParams, name: str) -> str:
+    value = lists.text(asked, name)
+    if name == "effect" and value and value not in EFFECTS:
+        raise InvalidRequest(name, f"is one of {', '.join(EFFECTS)}")
+    return value
+
+
+def _account(value: str) -> Account:
+    """`ID`, or `ISSUER ID`."""
+    issuer, _, name = value.rpartition(" ")
+    return Account(issuer, name)
+
+
+def _number(value: str) -> int:
+    if not value.isascii() or not value.isdecimal() or len(value) > _MAX_DIGITS:
+        raise NotFound("record.unknown", "There is no such record.")
+    return int(value)
+
+
+def _line(match: Match) -> RecordLine:
+    record: Mapping[str, object] = match.fields
+    server, tool = value_of(record, "server"), value_of(record, "tool")
+    at_ns = record.get("time_ns")
+    return RecordLine(
+        match.stored.ref.index,
+        at_ns if isinstance(at_ns, int) else 0,
+        ".".join(filter(None, (str(record.get("kind", "")), str(record.get("event") or "")))),
+        value_of(record, "effect"),
+        "/".join(filter(None, (server, tool))),
+        str(subject_of(record).get("id") or ""),
+        value_of(record, "agent"),
+        ", ".join(list(dict.fromkeys(codes(record)))[:3]),
+    )

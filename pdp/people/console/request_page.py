@@ -1,0 +1,317 @@
+"""The page of one request with its arguments, and the vote. Rights and effects of a vote are the service's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from starlette.responses import RedirectResponse, Response
+
+from pdp.core.approvals.directory import Directory, Person
+from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.requirement import Requirement
+from pdp.core.approvals.rows import Account
+from pdp.core.approvals.states import OPEN
+from pdp.core.approvals.view import ApprovalView, ArgumentRow
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.people.console import wording
+from pdp.people.console.visit import Visit
+from pdp.people.votes import BallotInput
+
+Absent: TypeAlias = tuple[tuple[str, str], ...]  # humans who are away, with their names
+CHOICES = frozenset({"approve", "deny", "cancel"})
+_MAX_REASON = 4000
+_RECENT_NS = 120 * NS  # for so long a page says first what its reader did
+_REDRAWN = "Nothing was recorded: the request is not as it was shown to you. This is how it stands now."
+_UNFOLDED = "Nothing was recorded: parts of this request were cut. Here is everything; decide now."
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalReason:
+    """A reason of the policy for a request, with its rule and control, and who is asked."""
+
+    sentence: str
+    code: str
+    control: str
+    wanted: Requirement
+    seats: tuple[SeatShown, ...]
+    denials: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeatShown:
+    """A seat's group by name, whether the reader is of it, how many it wants and has."""
+
+    group: str
+    mine: bool
+    wanted: int
+    filled: int
+
+
+@dataclass(frozen=True, slots=True)
+class May:
+    """The actions that this page offers to this person."""
+
+    approve: bool
+    deny: bool
+    cancel: bool
+    why_not: str
+
+
+async def show(visit: Visit) -> Response:
+    """GET /requests/ID; `all=N` is the Nth part of everything, with nothing cut, `seen` the proof that those before
+    it were shown. Raises NotFound."""
+    asked = visit.request.query_params
+    part = asked.get("all", "0")
+    if not (part.isascii() and part.isdigit() and len(part) < 6):
+        raise InvalidRequest("all", "is the number of a part")
+    return await _show(visit, part=int(part), seen=asked.get("seen", ""))
+
+
+async def vote(visit: Visit) -> Response:
+    """POST /requests/ID/vote. What cannot be counted as it was meant leads back to the request as it stands."""
+    form, request_id = visit.form, str(visit.request.path_params["id"])
+    choice, presented = form.get("choice", ""), form.get("presented", "")
+    if choice not in CHOICES:
+        raise InvalidRequest("choice", "is approve, deny or cancel")
+    if choice == "approve" and not _saw_everything(visit, presented):
+        return await _show(visit, part=1, notice=_UNFOLDED, status=409)
+    ballot = BallotInput(
+        request_id=form.get("attempt", ""),
+        choice=choice,
+        reason=form.get("reason", "").replace("\r\n", "\n").strip(),
+        presented=presented,
+        behalf=await _behalf(visit, form.get("behalf", "")),
+        grant=_grant(visit) if choice == "approve" else None,
+        passkey=form.get("passkey", "").encode(),
+    )
+    try:
+        await visit.approvals.votes.vote(visit.person, request_id, ballot)
+    except Outdated as fault:
+        return await _show(visit, part=1, notice=f"{_REDRAWN} ({fault.message})", status=409)
+    except InvalidRequest as fault:
+        return await _show(visit, part=1, notice=f"Nothing was recorded. {fault.message}", status=400)
+    return RedirectResponse(f"/requests/{request_id}", 303)
+
+
+async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", status: int = 200) -> Response:
+    view = await visit.approvals.queue.get(visit.person, str(visit.request.path_params["id"]))
+    absent = await _absent(visit)
+    async with visit.console.drawing.of(visit.session.id):
+        return await asyncio.to_thread(_draw, visit, view, absent, part, seen, notice, status)
+
+
+def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
+    visit: Visit, view: ApprovalView, absent: Absent, part: int, seen: str, notice: str, status: int
+) -> Response:
+    """In a thread: a page of values takes longer than a decision."""
+    directory = visit.approvals.directories.of(visit.person.tenant)
+    mine = directory.groups(visit.person.human) | visit.person.claimed
+    rows = arguments(view.rows, part=part)
+    task = fold(view.shown.task if view.shown else "", everything=part > 0)
+    asked = visit.console.passkeys.asked(visit.person, view)
+    place = f"/requests/{view.approval.id}/vote"
+    came = _came(visit, place, view, rows.part, seen) and not rows.cut and not task.hidden
+    return visit.show(
+        "request.html",
+        status,
+        view=view,
+        approval=view.approval,
+        wanted=view.wanted,
+        reasons=[_why(each, directory, mine) for each in (view, *view.also)],
+        reason_required=any(each.wanted.reason_required for each in (view, *view.also)),
+        arguments=rows,
+        task=task,
+        may=_may(view, standing_in=bool(absent), passkey=bool(asked), operator="operate" in visit.person.roles),
+        passkey=asked,
+        absent=absent,
+        place=place,
+        whole=visit.token(_whole(place, view.presented)) if came and view.presented and not rows.more else "",
+        seen=visit.token(_seen(place, view.presented, rows.part)) if came else "",
+        attempt=visit.console.services.entropy.bytes(16).hex(),
+        reason=visit.form.get("reason", "")[:_MAX_REASON],
+        fresh=visit.fresh,
+        unproved=not visit.session.authenticated_ns,
+        again=visit.again(f"/requests/{view.approval.id}"),
+        notice=notice,
+        recorded="" if notice else _recorded(view, visit.person, visit.console.services.clock.now_ns()),
+    )
+
+
+def _recorded(view: ApprovalView, person: Person, now_ns: int) -> str:
+    """The person's last action on the request, by the votes in the store; "" for nothing."""
+    mine = [vote for vote in view.votes if vote.human == person.human]
+    if not mine or now_ns - mine[-1].at_ns >= _RECENT_NS:
+        return ""
+    return mine[-1].choice
+
+
+def _came(visit: Visit, place: str, view: ApprovalView, part: int, seen: str) -> bool:
+    """Whether all before this part was shown in this session, for this state of the request."""
+    before = _seen(place, view.presented, part - 1)
+    return part <= 1 or visit.console.sessions.holds(visit.session, before, seen)
+
+
+def _seen(place: str, presented: str, part: int) -> str:
+    """Names the parts up to one, as they were shown for one state of the request."""
+    return f"{place} seen {part} {presented}"
+
+
+def _whole(place: str, presented: str) -> str:
+    """Names a form that was shown with nothing cut, for one state of the request."""
+    return f"{place} whole {presented}"
+
+
+def _saw_everything(visit: Visit, presented: str) -> bool:
+    form = _whole(visit.request.url.path, presented)
+    return visit.console.sessions.holds(visit.session, form, visit.form.get("whole", ""))
+
+
+def _why(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> ApprovalReason:
+    wanted, control = view.wanted, json.loads(view.approval.requirement).get("control")
+    return ApprovalReason(
+        wording.why_asked(wanted.message, wanted.code),
+        wanted.code,
+        control if isinstance(control, str) else "",
+        wanted,
+        _seats(view, directory, mine),
+        view.tally.denials,
+    )
+
+
+def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tuple[SeatShown, ...]:
+    filled = view.tally.filled or (0,) * len(view.wanted.seats)
+    return tuple(
+        SeatShown(directory.group_names.get(seat.group_id, seat.group_id), seat.group_id in mine, seat.n, count)
+        for seat, count in zip(view.wanted.seats, filled, strict=True)
+    )
+
+
+def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool) -> May:
+    """The actions to offer; a vote is judged where those of all surfaces are."""
+    open_ = view.approval.state in OPEN and view.approval.kind != "consent"
+    code = view.may_not_code
+    votes = view.may_vote or (standing_in and code in {"approval.not_eligible", "approval.voted"})
+    return May(
+        approve=open_ and bool(view.presented) and (votes or (passkey and code == "approval.assurance")),
+        deny=open_ and (votes or code == "approval.assurance"),
+        cancel=open_ and (code == "approval.own_call" or operator),
+        why_not=code,
+    )
+
+
+async def _absent(visit: Visit) -> Absent:
+    """The people for whom this person is a deputy now: human and name."""
+    now = visit.console.services.clock.now_ns()
+    members = visit.approvals.directories.of(visit.person.tenant).members
+    delegations = await visit.approvals.delegations.list(visit.person)
+    current = (d for d in delegations if d.deputy == visit.person.human and d.from_ns <= now < d.until_ns)
+    return tuple((d.absent, members[d.absent].name) for d in current if d.absent in members)
+
+
+async def _behalf(visit: Visit, human: str) -> Account | None:
+    """An account of the absent human; None without one."""
+    if not human:
+        return None
+    if human not in dict(await _absent(visit)):
+        raise NotFound("delegation.unknown", "You do not stand in for that person now.")
+    member = visit.approvals.directories.of(visit.person.tenant).members[human]
+    return member.accounts[0]
+
+
+def _grant(visit: Visit) -> GrantTerms | None:
+    """The grant asked for with an approval: exactly these arguments, within the bounds given."""
+    form = visit.form
+    if form.get("scope", "once") != "grant":
+        return None
+    return GrantTerms(
+        minutes=_count(form.get("minutes", "")),
+        uses=_count(form.get("uses", "")),
+        session=form.get("session", "") == "1",
+    )
+
+
+def _count(text: str) -> int:
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidRequest("grant", "minutes and uses are whole numbers")
+    return int(text or 0)
+
+
+MAX_TEXT = 480  # characters of one value
+MAX_ROWS = 80
+PAGE_ROWS = 400  # where nothing is cut
+_HEAD, _TAIL, _MAX_TAIL = 240, 120, 200
+
+
+@dataclass(frozen=True, slots=True)
+class ClippedText:
+    """A text, or its beginning and its end with how much is left out between."""
+
+    head: str
+    hidden: int = 0
+    tail: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownArgument:
+    """One argument. `folder` and `name` are its JSON Pointer, split before the last segment."""
+
+    folder: str
+    name: str
+    type: str
+    value: ClippedText
+    change: str
+    previous: ClippedText
+    secret: str  # its kind, in place of both texts
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Rows of a page: the first ones, with long values cut, or one part of all, whole. `cut`: something is left out
+    of a value, or rows are of which this is not a part. `part` of `parts` begins at row `begin`; parts count from 1,
+    and do not depend on what is compared."""
+
+    rows: tuple[ShownArgument, ...]
+    total: int
+    begin: int
+    part: int
+    parts: int
+    cut: bool
+    compared: bool
+
+    @property
+    def more(self) -> int:
+        """Rows after these."""
+        return self.total - self.begin - len(self.rows)
+
+
+def arguments(rows: Sequence[ArgumentRow], *, part: int) -> Arguments:
+    """Rows for a page; part 0 is what a page shows at first."""
+    parts = max(1, -(-len(rows) // PAGE_ROWS))
+    part = min(part, parts)
+    begin, size = (PAGE_ROWS * (part - 1), PAGE_ROWS) if part else (0, MAX_ROWS)
+    shown = tuple(_row(row, everything=part > 0) for row in rows[begin : begin + size])
+    cut = not part and (len(rows) > size or any(row.value.hidden or row.previous.hidden for row in shown))
+    return Arguments(shown, len(rows), begin, part, parts, cut, any(row.change != "none" for row in rows))
+
+
+def fold(text: str, *, everything: bool) -> ClippedText:
+    """Cut a long text in the middle. The end begins with the last segment of a path, where that is not too long."""
+    if everything or len(text) <= MAX_TEXT:
+        return ClippedText(text, length=len(text))
+    slash = max(text.rfind("/", -_MAX_TAIL), text.rfind("\\", -_MAX_TAIL))
+    at = min(slash, len(text) - _TAIL) if slash >= 0 else len(text) - _TAIL
+    return ClippedText(text[:_HEAD], at - _HEAD, text[at:], len(text))
+
+
+def _row(row: ArgumentRow, *, everything: bool) -> ShownArgument:
+    folder, slash, name = row.pointer.rpartition("/")
+    texts = (row.value_json, row.previous_json)
+    value, previous = (fold(text, everything=everything or row.secret) for text in texts)
+    secret = str(json.loads(row.value_json or row.previous_json)).strip("⟨⟩") if row.secret else ""
+    return ShownArgument(folder + slash, name or "(all of them)", row.type, value, row.change, previous, secret)

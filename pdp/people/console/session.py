@@ -1,0 +1,186 @@
+"""Browser sessions, sealed in a cookie (AES-256-GCM), so any replica can read them.
+
+A session ends at a fixed instant. Signing out ends it in the browser and, for as long as it would have lasted, in
+this process; the person's rights are read from the directory for every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pdp.core.approvals.rows import Account
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.check import NS
+from pdp.core.ports import Clock, Entropy
+from pdp.people.console.options import ConsoleOptions
+
+_NONCE_BYTES = 12
+_MAX_SEALED = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
+
+
+def derive(key: bytes, purpose: str) -> bytes:
+    """A 32-byte key for one purpose (HKDF-SHA-256, RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"pdp console {purpose}".encode()).derive(key)
+
+
+class Seal:
+    """Seals JSON objects for one purpose (AES-256-GCM). Replicas with the same key open each other's."""
+
+    def __init__(self, key: bytes, purpose: str, entropy: Entropy) -> None:
+        self._aead = AESGCM(derive(key, purpose))
+        self._purpose = purpose.encode()
+        self._entropy = entropy
+
+    def close(self, content: Mapping[str, Json]) -> str | None:
+        """Sealed, base64url; None when a cookie cannot hold it."""
+        nonce = self._entropy.bytes(_NONCE_BYTES)
+        sealed = nonce + self._aead.encrypt(nonce, canonical(content), self._purpose)
+        text = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+        return text if len(text) <= _MAX_SEALED else None
+
+    def open(self, text: str) -> Mapping[str, Any] | None:
+        """The sealed content; None for everything that is not exactly that."""
+        if not text or len(text) > _MAX_SEALED or not text.isascii():
+            return None
+        try:
+            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            content = self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
+        except (ValueError, InvalidTag):
+            return None
+        parsed = json.loads(content)
+        return parsed if isinstance(parsed, dict) else None
+
+
+SameSite: TypeAlias = Literal["lax", "strict"]
+_ID_BYTES = 16
+_SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSession:
+    """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is the instant of the
+    last authentication, 0 when the provider does not say; `names` by what else the sign-in is revoked."""
+
+    id: str
+    tenant: str
+    account: Account
+    name: str
+    groups: tuple[str, ...]
+    provider: str
+    authenticated_ns: int
+    expires_ns: int
+    names: tuple[tuple[str, str], ...] = ()
+
+
+class ConsoleSessions:
+    """Opens, reads and ends sessions."""
+
+    def __init__(self, options: ConsoleOptions, key: bytes, clock: Clock, entropy: Entropy) -> None:
+        self._options = options
+        self._seal = Seal(key, "session 1", entropy)
+        self._form_key = derive(key, "form 1")
+        self._clock = clock
+        self._entropy = entropy
+        self._ended: dict[str, int] = {}
+        self._issuers = {each.name: (each.issuer, each.tenant) for each in options.providers}
+        self._local = {(each.issuer, each.id, each.tenant) for each in options.development_accounts}
+        prefix = "__Host-" if options.https else ""
+        self.cookie = f"{prefix}pdp-session"
+
+    def open(self, response: Response, session: ConsoleSession) -> bool:
+        """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
+        sealed = self._seal.close(
+            {
+                "id": _text(self._entropy.bytes(_ID_BYTES)),
+                "tenant": session.tenant,
+                "issuer": session.account.issuer,
+                "account": session.account.id,
+                "name": session.name,
+                "groups": list(session.groups),
+                "provider": session.provider,
+                "authenticated_ns": session.authenticated_ns,
+                "expires_ns": session.expires_ns,
+                "names": [list(each) for each in session.names],
+            }
+        )
+        if sealed is None:
+            return False
+        self.set_cookie(response, self.cookie, sealed, same_site="strict")
+        return True
+
+    def read(self, request: Request) -> ConsoleSession | None:
+        """The session of a request; None when there is none that holds now."""
+        content = self._seal.open(request.cookies.get(self.cookie, ""))
+        if content is None or not self._lasts(content["id"], content["expires_ns"]):
+            return None
+        if not self._configured(content):
+            return None
+        return ConsoleSession(
+            content["id"],
+            content["tenant"],
+            Account(content["issuer"], content["account"]),
+            content["name"],
+            tuple(content["groups"]),
+            content["provider"],
+            content["authenticated_ns"],
+            content["expires_ns"],
+            tuple((kind, value) for kind, value in content.get("names", ())),
+        )
+
+    def lasts(self, session: ConsoleSession) -> bool:
+        """Whether a session that was read before still holds, as far as this process knows."""
+        return self._lasts(session.id, session.expires_ns)
+
+    def _lasts(self, session_id: str, expires_ns: int) -> bool:
+        return self._clock.now_ns() < expires_ns and session_id not in self._ended
+
+    def _configured(self, content: Mapping[str, Any]) -> bool:
+        """Whether the configuration still says whose people the provider's are, and that this account may sign in."""
+        issuer, tenant = content["issuer"], content["tenant"]
+        if content["provider"]:
+            return self._issuers.get(content["provider"]) == (issuer, tenant)
+        return (issuer, content["account"], tenant) in self._local
+
+    def end(self, response: Response, session: ConsoleSession) -> None:
+        """End it, here and in the browser."""
+        now = self._clock.now_ns()
+        self._ended = {key: until for key, until in self._ended.items() if until > now}
+        if len(self._ended) >= _SIGNED_OUT:
+            del self._ended[min(self._ended, key=self._ended.__getitem__)]
+        self._ended[session.id] = session.expires_ns
+        self.drop_cookie(response, self.cookie)
+
+    def fresh(self, session: ConsoleSession) -> bool:
+        """Whether the last authentication is recent enough to act."""
+        return self._clock.now_ns() - session.authenticated_ns < self._options.step_up_minutes * 60 * NS
+
+    def token(self, session: ConsoleSession, form: str) -> str:
+        """The token of one form of this session. `form` names the form and all that it is about."""
+        return _text(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
+
+    def holds(self, session: ConsoleSession, form: str, token: str) -> bool:
+        """Whether a posted token is that form's."""
+        return hmac.compare_digest(self.token(session, form).encode(), token.encode())
+
+    def set_cookie(self, response: Response, name: str, value: str, *, same_site: SameSite) -> None:
+        response.set_cookie(name, value, path="/", httponly=True, secure=self._options.https, samesite=same_site)
+
+    def drop_cookie(self, response: Response, name: str) -> None:
+        response.delete_cookie(name, path="/", httponly=True, secure=self._options.https)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

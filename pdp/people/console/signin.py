@@ -1,0 +1,159 @@
+"""Signing in and out. What an attempt is bound to lies sealed in a cookie of its own, for ten minutes at most.
+
+The session's cookie is strict: a browser sends it with no navigation that began elsewhere, so from the provider's
+redirect a page of ours leads on (`onward.html`).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from pdp.core.approvals.rows import Account
+from pdp.core.check import NS
+from pdp.core.errors import Forbidden, NotFound, Unauthenticated
+from pdp.people.console.oidc import Provider, Signed, SignInAttempt
+from pdp.people.console.options import LocalAccountOptions
+from pdp.people.console.session import ConsoleSession, Seal
+from pdp.people.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin, read_form
+from pdp.people.persons import SignedIn
+
+HOME = "/queue"
+_ATTEMPT_NS = 600 * NS
+_MAX_NEXT = 1024
+
+
+class SignIn:
+    """The pages before there is a session, and the one that ends it."""
+
+    def __init__(self, console: Console, providers: Mapping[str, Provider], key: bytes) -> None:
+        self._console = console
+        self._providers = providers
+        self._accounts = {account.name: account for account in console.options.development_accounts}
+        self._clock = console.services.clock
+        self._entropy = console.services.entropy
+        self._seal = Seal(key, "sign-in 1", self._entropy)
+        self._cookie = f"{'__Host-' if console.options.https else ''}pdp-signin"
+
+    async def choose(self, request: Request) -> Response:
+        """GET /signin: where to sign in."""
+        return self._console.pages.show(
+            "signin.html",
+            target=onward(request.query_params.get("next", "")),
+            providers=self._console.options.providers,
+            accounts=tuple(self._accounts.values()),
+        )
+
+    async def begin(self, request: Request) -> Response:
+        """GET /signin/NAME: to the provider. Raises NotFound, Unavailable."""
+        provider = self._provider(request)
+        attempt = SignInAttempt(self._random(16), self._random(16), self._random(32))
+        sealed = self._seal.close(
+            {
+                "provider": provider.options.name,
+                "state": attempt.state,
+                "nonce": attempt.nonce,
+                "verifier": attempt.verifier,
+                "next": onward(request.query_params.get("next", "")),
+                "expires_ns": self._clock.now_ns() + _ATTEMPT_NS,
+            }
+        )
+        url = await provider.authorize_url(
+            attempt,
+            max_age=self._console.options.step_up_minutes * 60,
+            again=request.query_params.get("again") == "1",
+        )
+        response = RedirectResponse(url, 303)
+        self._console.sessions.set_cookie(response, self._cookie, sealed or "", same_site="lax")
+        return response
+
+    async def callback(self, request: Request) -> Response:
+        """GET /signin/NAME/callback: back from the provider. Raises Unauthenticated, Forbidden, Unavailable."""
+        provider = self._provider(request)
+        kept, asked = self._kept(request, provider), request.query_params
+        attempt = SignInAttempt(kept["state"], kept["nonce"], kept["verifier"])
+        if "error" in asked:
+            raise Unauthenticated("console.signin_refused", "The provider did not sign you in. Try again.")
+        signed = await provider.exchange(asked.get("code", ""), asked.get("iss", ""), attempt)
+        return await self._open(provider.options.tenant, provider.options.name, signed, kept["next"])
+
+    async def local(self, request: Request) -> Response:
+        """POST /signin/development: a local account. Raises NotFound, Forbidden, InvalidRequest."""
+        own_origin(self._console.options, request)
+        form = await read_form(request)
+        account = self._accounts.get(form.get("account", ""))
+        if account is None:
+            raise NotFound("console.account", "There is no such account.")
+        return await self._open(account.tenant, "", self._signed(account), onward(form.get("next", "")))
+
+    async def out(self, request: Request) -> Response:
+        """POST /signout. Raises Forbidden."""
+        own_origin(self._console.options, request)
+        sessions = self._console.sessions
+        session = sessions.read(request)
+        response: Response = RedirectResponse(SIGN_IN, 303)
+        if session is not None:
+            if not sessions.holds(session, request.url.path, (await read_form(request)).get(TOKEN_FIELD, "")):
+                raise Forbidden("console.csrf", "This form is not of your present sign-in. Open the page again.")
+            sessions.end(response, session)
+        return response
+
+    async def _open(self, tenant: str, provider: str, signed: Signed, target: str) -> Response:
+        """A new session, always with a new id. The groups kept are those that the directory lets claims say."""
+        person = await self._console.services.approvals.persons.signed_in(
+            SignedIn(
+                tenant,
+                signed.account,
+                signed.name,
+                signed.groups,
+                authenticated_ns=signed.authenticated_ns,
+                names=signed.names,
+            )
+        )
+        response = self._console.pages.show("onward.html", target=target)
+        ends = self._clock.now_ns() + self._console.options.session_minutes * 60 * NS
+        groups = tuple(sorted(person.claimed))
+        session = ConsoleSession(
+            "", tenant, signed.account, signed.name, groups, provider, signed.authenticated_ns, ends, signed.names
+        )
+        if not self._console.sessions.open(response, session):
+            raise Forbidden("console.groups", "You are in more groups than a session can hold; ask the operator.")
+        self._console.sessions.drop_cookie(response, self._cookie)
+        return response
+
+    def _kept(self, request: Request, provider: Provider) -> Mapping[str, Any]:
+        """The state of this browser's sign-in attempt. Raises Unauthenticated when the answer is not to it."""
+        kept = self._seal.open(request.cookies.get(self._cookie, ""))
+        fits = (
+            kept is not None
+            and kept["provider"] == provider.options.name
+            and kept["state"] == request.query_params.get("state")
+            and self._clock.now_ns() < kept["expires_ns"]
+        )
+        if kept is None or not fits:
+            raise Unauthenticated(
+                "console.signin_state", "This answer is not to a sign-in that this browser began lately. Try again."
+            )
+        return kept
+
+    def _signed(self, account: LocalAccountOptions) -> Signed:
+        return Signed(Account(account.issuer, account.id), account.label, account.groups, self._clock.now_ns())
+
+    def _provider(self, request: Request) -> Provider:
+        provider = self._providers.get(request.path_params["provider"])
+        if provider is None:
+            raise NotFound("console.provider", "There is no such provider.")
+        return provider
+
+    def _random(self, count: int) -> str:
+        return base64.urlsafe_b64encode(self._entropy.bytes(count)).rstrip(b"=").decode("ascii")
+
+
+def onward(target: str) -> str:
+    """A path of ours to go on to; the queue for everything that is not exactly one."""
+    plain = target.isascii() and target.isprintable() and len(target) <= _MAX_NEXT and "\\" not in target
+    return target if plain and target.startswith("/") and not target.startswith("//") else HOME

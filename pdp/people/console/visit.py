@@ -1,0 +1,255 @@
+"""One visit of a signed-in person: from a request to its handler, and the pages that answer it.
+
+A GET page needs a session; a POST needs, besides, the form's token, our own origin, and a recent sign-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import parse_qsl, quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Undefined
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from pdp.core.approvals.directory import Person
+from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
+from pdp.core.ports import Clock, Entropy
+from pdp.core.record.stored import Proof
+from pdp.core.text.safety import isolated, visible
+from pdp.people.assembly import ApprovalServices
+from pdp.people.console import wording
+from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.passkeys import ConsolePasskeys
+from pdp.people.console.session import ConsoleSession, ConsoleSessions
+from pdp.people.persons import SignedIn
+from pdp.people.visibility import ReadLimiter
+from pdp.proof.records import Records
+
+SIGN_IN = "/signin"
+TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FIELDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    """The services behind the console, from `bootstrap`."""
+
+    approvals: ApprovalServices
+    clock: Clock
+    entropy: Entropy
+    records: Records | None = None  # for auditors
+    receipt: Callable[[Proof], str] = str  # as verifiers read it
+    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by issuer: claims that revoke sign-ins
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The shared dependencies of all pages."""
+
+    options: ConsoleOptions
+    services: ConsoleServices
+    sessions: ConsoleSessions
+    pages: Pages
+    passkeys: ConsolePasskeys
+    drawing: ReadLimiter  # of pages that are drawn in a thread
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request of a signed-in person. `form` is what was posted, one value for each name."""
+
+    console: Console
+    request: Request
+    session: ConsoleSession
+    person: Person
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def approvals(self) -> ApprovalServices:
+        """The approval services."""
+        return self.console.services.approvals
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the person signed in recently enough to act."""
+        return self.console.sessions.fresh(self.session)
+
+    def token(self, form: str) -> str:
+        """The token that a form posted to this path must carry."""
+        return self.console.sessions.token(self.session, form)
+
+    def again(self, back: str = "") -> str:
+        """The URL that authenticates the person again and comes back here."""
+        return again_url(self.session.provider, back or self.request.url.path)
+
+    def show(self, template: str, status: int = 200, **context: object) -> Response:
+        """A page with the frame for a signed-in person."""
+        return self.console.pages.show(
+            template,
+            status,
+            path=self.request.url.path,
+            person=self.person,
+            directory=self.approvals.directories.of(self.person.tenant),
+            token=self.token,
+            session_ends_ns=self.session.expires_ns,
+            **context,
+        )
+
+
+Handler: TypeAlias = Callable[[Visit], Awaitable[Response]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def page(console: Console, handler: Handler) -> Endpoint:
+    """An endpoint that shows something."""
+
+    async def endpoint(request: Request) -> Response:
+        session = console.sessions.read(request)
+        if session is None:
+            return _unknown(console, request)
+        return await handler(Visit(console, request, session, await person_of(console, session)))
+
+    return endpoint
+
+
+def act(console: Console, handler: Handler) -> Endpoint:
+    """An endpoint that changes something. Raises Forbidden (`console.origin`, `console.csrf`, `console.step_up`),
+    Unauthenticated, InvalidRequest."""
+
+    async def endpoint(request: Request) -> Response:
+        own_origin(console.options, request)
+        session = console.sessions.read(request)
+        if session is None:
+            raise Unauthenticated("console.session", "You are not signed in any more. Nothing was changed.")
+        form = await read_form(request)
+        if not console.sessions.holds(session, request.url.path, form.get(TOKEN_FIELD, "")):
+            raise Forbidden(
+                "console.csrf", "This form is not of your present sign-in. Nothing was changed; open the page again."
+            )
+        if not console.sessions.fresh(session):
+            raise Forbidden(
+                "console.step_up", "This needs a recent sign-in. Nothing was changed; sign in again and repeat it."
+            )
+        return await handler(Visit(console, request, session, await person_of(console, session), form))
+
+    return endpoint
+
+
+def own_origin(options: ConsoleOptions, request: Request) -> None:
+    """Raises Forbidden unless a page of ours sent the form."""
+    origin = request.headers.get("origin", "")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if origin != options.public_url or site != "same-origin":
+        raise Forbidden("console.origin", "The form was sent by another site. Nothing was changed.")
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """The posted fields. Raises InvalidRequest for what is no plain form, or names a field twice."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise InvalidRequest("content-type", f"a form is sent as {_FORM}")
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("form", "cannot be read; open the page again") from None
+    if len(dict(pairs)) != len(pairs):
+        raise InvalidRequest("form", "names a field twice; open the page again")
+    return dict(pairs)
+
+
+def again_url(provider: str, back: str) -> str:
+    """The URL that authenticates the person again and goes on to `back`; a local account has no provider."""
+    return f"{SIGN_IN}{f'/{provider}' if provider else ''}?again=1&next={quote(back, safe='')}"
+
+
+async def person_of(console: Console, session: ConsoleSession) -> Person:
+    """The person of a session, as things stand now. Raises Forbidden (`person.inactive`), Unauthenticated
+    (`subject.revoked`)."""
+    sign_in = SignedIn(
+        session.tenant,
+        session.account,
+        session.name,
+        session.groups,
+        authenticated_ns=session.authenticated_ns,
+        names=session.names,
+    )
+    return await console.services.approvals.persons.signed_in(sign_in)
+
+
+def _unknown(console: Console, request: Request) -> Response:
+    """Nobody is signed in, or it does not look so: with a link from elsewhere a browser keeps a strict cookie to
+    itself. A page of ours that goes on to the same address brings it along."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        return console.pages.show("onward.html", target=here)
+    return RedirectResponse(f"{SIGN_IN}?next={quote(here, safe='')}", 303)
+
+
+_SHORT = 128  # characters
+FOLDER = Path(__file__).parent
+
+
+class Pages:
+    """Renders the templates."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._templates = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_inert,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["words"] = wording
+        self._templates.filters["moment"] = moment
+        self._templates.filters["block"] = block
+        self._templates.filters["exact"] = exact
+
+    def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
+        """A page. `now_ns` is the service's own clock, which all times left are counted from."""
+        loaded = self._templates.get_template(template)
+        return HTMLResponse(loaded.render(now_ns=self._clock.now_ns(), **context), status)
+
+
+def moment(at_ns: int) -> Markup:
+    """An instant: UTC to read, and for the page's script to add the reader's own time."""
+    return Markup('<time datetime="{}">{}</time>').format(wording.iso(at_ns), wording.instant(at_ns))
+
+
+def block(text: str) -> Markup:
+    """Text of others that is shown as a block: its line breaks are kept."""
+    return escape(visible(text, lines=True))
+
+
+def exact(text: str) -> Markup:
+    """Text that returns to the console: values of form fields, and typed text. Escaped, and else as it is."""
+    return escape(text)
+
+
+def _inert(value: object) -> object:
+    if isinstance(value, Markup | Undefined):
+        return value
+    text = str(value)
+    return _escaped(text) if len(text) <= _SHORT else escape(isolated(visible(text)))
+
+
+@lru_cache(maxsize=4096)
+def _escaped(text: str) -> Markup:
+    """Lists say the same names and words again and again."""
+    return escape(isolated(visible(text)))

@@ -1,0 +1,177 @@
+"""Declassification: people remove labels of what an agent has read for a subject, by an ordinary request.
+
+An operator asks, the configured groups vote; neither subject nor requester nor agent has a vote. The vote
+that fills the last seat removes exactly the rows that were shown, in its own commit. What puts the label there again
+after the request was opened leaves another row, which stays. Hashed values (`core.atoms`) stay too: a person says
+that what was read may do no harm, not whose each value is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.queries import ApprovalQuery
+from pdp.core.approvals.rows import Account, Approval, Call
+from pdp.core.approvals.steps import RemoveLabels, ShowLabels
+from pdp.core.approvals.vote import Cast
+from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.core.record.stored import Commit, LabelRow, RecordRef
+from pdp.people.operator_requests import OperatorMatter, OperatorRequests
+from pdp.service.approvals.retry import retry_on_conflict
+
+TOOL = "declassify"
+DECLASSIFICATION = OperatorMatter(
+    "declassify",
+    "declassify",
+    "pdp:sessions",
+    "Remove labels of what an agent has read",
+    (
+        "Removes these labels from this subject with this agent, in every session, once all seats are filled.",
+        "Of each label the first call that put it there is shown; later calls may have brought more of the same.",
+        "A call that puts a label there after this request was opened is not undone.",
+        "Values that were read stay known as others' values, and what a memory holds keeps its labels.",
+    ),
+)
+# These say what nobody knows, so nobody can vouch for it; only a context reset ends them.
+_NOT_KNOWN = frozenset({UNOBSERVED, ELSEWHERE})
+
+
+@dataclass(frozen=True, slots=True)
+class DeclassifyAsk:
+    """What an operator wants removed, and why. `caller`: whom it asked through."""
+
+    request_id: str
+    subject: Account
+    agent: str
+    labels: tuple[str, ...]
+    reason: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declassifications:
+    """`ApprovalService.RequestDeclassification`, and what the last vote of such a request does."""
+
+    requests: OperatorRequests
+
+    async def ask(self, person: Person, asked: DeclassifyAsk) -> tuple[str, RecordRef]:
+        """Open a request. Returns its id.
+
+        Raises Forbidden `person.not_operator`; NotFound `declassify.no_label`, where one of the labels is not there;
+        InvalidRequest; Outdated `declassify.not_configured`, `declassify.open` (a request for this subject and agent
+        waits), `approval.unsatisfiable`; Unavailable.
+        """
+        self.requests.admit(person, DECLASSIFICATION)
+        return await retry_on_conflict(lambda: self._ask(person, asked))
+
+    async def _ask(self, person: Person, asked: DeclassifyAsk) -> tuple[str, RecordRef]:
+        requests, store = self.requests, self.requests.store
+        subject = [asked.subject.issuer, asked.subject.id]
+        content: tuple[Json, ...] = (subject, asked.agent, sorted(asked.labels), asked.reason)
+        key = requests.commits.key("declassify", person, asked.request_id, *content)
+        answered = await store.in_thread(requests.answered, key)
+        if answered is not None:
+            return answered
+        at = requests.clock.now_ns()
+        rows = await store.in_thread(self._rows, person.tenant, asked)
+        calls = await store.in_thread(self._calls, rows)
+        approval = requests.request(person, DECLASSIFICATION, self._call(person, asked), (*subject, asked.agent), at)
+        shown = requests.shown(approval, DECLASSIFICATION, {"labels": calls, "reason": asked.reason})
+        fresh = tuple(row for row in rows if not row.shown)
+        told = requests.recorder.event(
+            approval.tenant,
+            "declassification",
+            lambda stamp: records.declassification(stamp, approval, shown, rows, person, "asked"),
+            (ShowLabels(approval.id, fresh),),
+            at,
+        )
+        # a call that was decided before, and found the label there, would not put it there again
+        entries = (requests.opened(approval, shown), replace(told, supersedes=True))
+        return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
+
+    def _call(self, person: Person, asked: DeclassifyAsk) -> Call:
+        """What stands for a call: the requester acts for the subject, so has no vote either."""
+        return Call(
+            digest=sha256_hex(self.requests.recorder.new_salt()),  # of no call: it settles none
+            subject=asked.subject,
+            actors=(person.account,),
+            agent=asked.agent,
+            caller=asked.caller,
+            session="",
+            server=DECLASSIFICATION.server,
+            tool=TOOL,
+            manifest_sha256="",
+        )
+
+    def _rows(self, tenant: str, asked: DeclassifyAsk) -> tuple[LabelRow, ...]:
+        """The labels to remove, the oldest first. In a thread."""
+        unknown = _NOT_KNOWN.intersection(asked.labels)
+        if unknown:
+            raise InvalidRequest(
+                "labels", f"{', '.join(sorted(unknown))}: says what nobody has seen; only a context reset ends it"
+            )
+        self.requests.one_at_a_time(DECLASSIFICATION, ApprovalQuery(tenant, subject=asked.subject, agent=asked.agent))
+        there = self._labels(tenant, asked.subject, asked.agent)
+        missing = sorted(set(asked.labels) - {row.label for row in there})
+        if missing:
+            known = ", ".join(sorted({row.label for row in there} - _NOT_KNOWN)) or "none"
+            raise NotFound(
+                "declassify.no_label",
+                f"This subject with this agent has no label {', '.join(missing)}; there are: {known}.",
+            )
+        return ordered(row for row in there if row.label in asked.labels)
+
+    def _labels(self, tenant: str, subject: Account, agent: str) -> tuple[LabelRow, ...]:
+        requests = self.requests
+        return requests.store.labels(pair_index(requests.index_key, tenant, subject.issuer, subject.id, agent))
+
+    def _calls(self, rows: Iterable[LabelRow]) -> list[Json]:
+        """Each label with the call that put it there, as the log has it. In a thread."""
+        found: list[Json] = []
+        for row in rows:
+            stored = self.requests.store.record(row.decision_id)
+            record = json.loads(stored.record) if stored is not None else {}
+            call = {"server": record["server"]["id"], "name": record["target"]["name"]} if "target" in record else {}
+            instant = datetime.fromtimestamp(row.at_ns // NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            put_by: dict[str, Json] = {**call, "decision_id": row.decision_id, "at": instant, "code": row.code}
+            found.append({"label": row.label, "put_by": put_by})
+        return found
+
+    def removal(self, approval: Approval, accepted: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
+        """What the vote that fills the last seat does besides, in its commit; nothing of any other. In a thread.
+
+        Raises Outdated where the rows are not there as they were shown, or another quorum is configured by now.
+        """
+        if not self.requests.fills(approval, DECLASSIFICATION, accepted):
+            return ()
+        shown = self.requests.store.shown(approval.id)
+        wanted = {
+            (each["label"], each["put_by"]["decision_id"])
+            for each in (json.loads(shown.arguments)["labels"] if shown is not None else ())
+        }
+        there = self._labels(approval.tenant, approval.call.subject, approval.call.agent)
+        rows = tuple(row for row in there if row.shown and (row.label, row.decision_id) in wanted)
+        if shown is None or not wanted or {(row.label, row.decision_id) for row in rows} != wanted:
+            raise Outdated("approval.stale", "These labels are gone, or were put there anew; have it asked anew.")
+        kept = shown
+        done = self.requests.recorder.event(
+            approval.tenant,
+            "declassification",
+            lambda stamp: records.declassification(stamp, approval, kept, rows, person, "removed"),
+            (RemoveLabels(rows),),
+            at_ns,
+        )
+        return done, self.requests.spent(approval, accepted, done, at_ns)
+
+
+def is_declassification(approval: Approval) -> bool:
+    """Whether a request is about labels, and about no call."""
+    return approval.call.server == DECLASSIFICATION.server

@@ -1,0 +1,155 @@
+"""Delegations: deputies of absent approvers, for a bounded time. Recorded, never passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.quorum import deputised
+from pdp.core.approvals.rows import Delegation
+from pdp.core.approvals.steps import Delegate, EndDelegation
+from pdp.core.bytes.digest import keyed_index
+from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from pdp.core.ports import Answers, Clock, Directories
+from pdp.core.record.stored import RecordRef
+from pdp.people.votes import NUL
+from pdp.service.commit import Recorder
+
+MAX_REASON = 1_000
+MAX_DEPUTIES = 10  # of one person, over and to come
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A delegation as it is asked for. `absent` and `deputy` are ids of the directory; `absent` "" is oneself.
+    Instants are Unix nanoseconds."""
+
+    deputy: str
+    from_ns: int
+    until_ns: int
+    reason: str = ""
+    absent: str = ""
+
+
+class Delegations:
+    """The console's page of deputies. `longest_ns` bounds each."""
+
+    def __init__(
+        self,
+        store: Answers,
+        directories: Directories,
+        recorder: Recorder,
+        clock: Clock,
+        index_key: bytes,
+        longest_ns: int,
+    ) -> None:
+        self._store = store
+        self._directories = directories
+        self._recorder = recorder
+        self._clock = clock
+        self._index_key = index_key
+        self._longest_ns = longest_ns
+
+    async def list(self, person: Person) -> tuple[Delegation, ...]:
+        """Current delegations from or to the person; an operator sees all."""
+        lasting = await self._lasting(person.tenant, self._clock.now_ns())
+        return tuple(each for each in lasting if _concerns(person, each))
+
+    async def add(self, person: Person, stand_in: StandIn) -> tuple[Delegation, RecordRef]:
+        """Name a deputy: for oneself, or as an operator for anybody, but no operator and nobody without a group of
+        the absent one's. Raises InvalidRequest (unknown or disabled deputy, oneself, a time that is over, too long);
+        Forbidden `delegation.not_yours`, `delegation.operator`, `delegation.no_seat`."""
+        at, absent = self._clock.now_ns(), stand_in.absent or person.human
+        if absent != person.human:
+            if "operate" not in person.roles:
+                raise Forbidden(
+                    "delegation.not_yours", "You name a deputy for yourself; an operator does so for others."
+                )
+            if stand_in.deputy == person.human or self._operates(person.tenant, stand_in.deputy):
+                raise Forbidden(
+                    "delegation.operator",
+                    "An operator names no operator to vote for others; who is away names its own deputy.",
+                )
+        self._check(person, stand_in, absent, at, await self._lasting(person.tenant, at))
+        delegation = Delegation(
+            id=self._recorder.new_id(at),
+            tenant=person.tenant,
+            absent=absent,
+            deputy=stand_in.deputy,
+            from_ns=max(stand_in.from_ns, at),
+            until_ns=stand_in.until_ns,
+            reason=stand_in.reason,
+            by="" if absent == person.human else person.human,
+        )
+        if delegation.by and not deputised(delegation, self._directories.of(person.tenant)):
+            raise Forbidden(
+                "delegation.no_seat",
+                "An operator names a deputy among those of the same group; who is away names anybody.",
+            )
+        salt = self._recorder.new_salt()
+        index = keyed_index(self._index_key, "human", person.tenant, absent)
+        ref = await self._recorder.commit_event(
+            person.tenant,
+            "delegation",
+            lambda stamp: records.delegated(stamp, delegation, person.human, salt),
+            (Delegate(delegation),),
+            at,
+            values=lambda record_id: records.erasable(
+                record_id, person.tenant, index, salt, reason=delegation.reason
+            ),
+        )
+        return delegation, ref
+
+    async def end(self, person: Person, delegation_id: str) -> RecordRef:
+        """End it at once: the absent, the deputy, or an operator. Raises NotFound."""
+        at = self._clock.now_ns()
+        delegation = next((each for each in await self.list(person) if each.id == delegation_id), None)
+        if delegation is None:
+            raise _unknown()
+        try:
+            return await self._recorder.commit_event(
+                person.tenant,
+                "delegation",
+                lambda stamp: records.delegation_ended(stamp, delegation, person.human, at),
+                (EndDelegation(delegation.id, at),),
+                at,
+            )
+        except Conflict:  # another request has just ended it
+            raise _unknown() from None
+
+    def _operates(self, tenant: str, human: str) -> bool:
+        """Whether the directory makes a human an operator: two operators could name each other."""
+        directory = self._directories.of(tenant)
+        return "operate" in directory.roles_of(directory.groups(human))
+
+    async def _lasting(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
+        """Delegations that are in force or to come."""
+        return await self._store.in_thread(self._store.delegations, tenant, at_ns)
+
+    def _check(
+        self, person: Person, stand_in: StandIn, absent: str, at_ns: int, lasting: tuple[Delegation, ...]
+    ) -> None:
+        members = self._directories.of(person.tenant).members
+        deputy = members.get(stand_in.deputy)
+        if absent not in members:
+            raise InvalidRequest("absent", "is not in the directory; only who is listed there can be stood in for")
+        if deputy is None or not deputy.active or stand_in.deputy == absent:
+            raise InvalidRequest("deputy", "must be an active person of the directory, and somebody else")
+        if not max(stand_in.from_ns, at_ns) < stand_in.until_ns:
+            raise InvalidRequest("until", "must come after the beginning, and be in the future")
+        if stand_in.until_ns - max(stand_in.from_ns, at_ns) > self._longest_ns:
+            days = self._longest_ns // (24 * 3600 * 1_000_000_000)
+            raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
+        if sum(each.absent == absent for each in lasting) >= MAX_DEPUTIES:  # all are looked at with every count
+            raise InvalidRequest("deputy", f"is one too many; there are {MAX_DEPUTIES} for this person already")
+        if len(stand_in.reason) > MAX_REASON or NUL in stand_in.reason:
+            raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters, or holds a NUL")
+
+
+def _concerns(person: Person, delegation: Delegation) -> bool:
+    return person.human in (delegation.absent, delegation.deputy) or "operate" in person.roles
+
+
+def _unknown() -> NotFound:
+    return NotFound("delegation.unknown", "There is no such delegation.")

@@ -1,0 +1,196 @@
+"""Answers by people, for one call: what they said of it, and what they agreed to before.
+
+Everything is counted again for each evaluation, by the directory and the delegations of now: a stored APPROVED is a
+hint, never an answer. What only people can settle is left open here; `opening` asks them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.approvals import binding, consents, grants
+from pdp.core.approvals.call import CallContext, SourcedEvidence
+from pdp.core.approvals.directory import Standing
+from pdp.core.approvals.quorum import binds_of, tally, wanted_by
+from pdp.core.approvals.redeem import evidence_state
+from pdp.core.approvals.requirement import Requirement, read
+from pdp.core.approvals.rows import Approval, Call, Consent, Grant, Vote
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.call.sessions import narrowed
+from pdp.core.check import NS
+from pdp.core.outcome.evidence import answer
+from pdp.core.ports import Directories, EvidenceSource, Store
+from pdp.core.record.stored import StoredCall
+from pdp.people.persons import Revoked, never
+
+GIVEN = ("met", "refused")  # everything else is no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """The directory and people's answers, as of an instant. `is_revoked`: of what somebody signed in with."""
+
+    store: Store
+    directories: Directories
+    claims_max_age_ns: int = 24 * 3600 * NS
+    is_revoked: Revoked = never
+
+    def standing(self, tenant: str, votes: Collection[Vote], at_ns: int) -> Standing:
+        """The directory state that these votes are counted with."""
+        accounts = tuple(sorted({vote.account for vote in votes if vote.claimed}, key=lambda a: (a.issuer, a.id)))
+        return Standing(
+            directory=self.directories.of(tenant),
+            at_ns=at_ns,
+            delegations=self.store.delegations(tenant, at_ns),
+            seen=self.store.seen(tenant, accounts) if accounts else {},
+            claims_max_age_ns=self.claims_max_age_ns,
+            revoked=self.revoked(votes, at_ns),
+        )
+
+    def revoked(self, votes: Iterable[Vote], at_ns: int) -> frozenset[str]:
+        """Ids of the votes whose sign-in was revoked since."""
+        return frozenset(vote.id for vote in votes if self.is_revoked(vote.tenant, vote.sign_in, at_ns))
+
+    def active(self, asked: CallContext) -> bool:
+        """False when the directory has disabled the subject of the call."""
+        directory = self.directories.of(asked.tenant)
+        known = directory.by_account.get(asked.call.subject)
+        return known is None or directory.active(known)
+
+    def stands(self, approval: Approval, call: Call, stored: StoredCall, at_ns: int) -> tuple[str, int]:
+        """The state of a request for a call by its votes, counted now: "met", "refused", "open" or "expired"; and
+        until when."""
+        wanted = wanted_by(approval.requirement)
+        if wanted is None:  # written by a newer release: it must not count
+            return "open", approval.expires_ns
+        directory = self.directories.of(approval.tenant)
+        votes = stored.votes.get(approval.id, ())
+        standing = Standing(
+            directory,
+            at_ns,
+            stored.delegations,
+            stored.seen,
+            self.claims_max_age_ns,
+            self.revoked(votes, at_ns),
+        )
+        return evidence_state(approval, wanted, votes, call, standing)
+
+
+def votes_for(grant: Grant, store: Store) -> tuple[Vote, ...]:
+    """The votes of those who agreed to a grant. In a thread: it reads the store."""
+    return tuple(vote for vote in store.votes(grant.approval_id) if vote.human in grant.issued_by)
+
+
+class Sources:
+    """Several sources of answers as one."""
+
+    def __init__(self, *sources: EvidenceSource) -> None:
+        self._sources = sources
+
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """The known evidence of all sources."""
+        return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
+
+    async def gather(
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """The evidence that all sources can gather now."""
+        return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
+
+
+class ApprovalEvidence:
+    """Implements `ports.EvidenceSource`. `valid` tells whether arguments satisfy a JSON Schema (both as JSON)."""
+
+    def __init__(self, counting: Counting, valid: Callable[[bytes, Mapping[str, Any]], bool]) -> None:
+        self._counting = counting
+        self._store = counting.store
+        self._valid = valid
+
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """People's answers about exactly this call: the latest one for each requirement. Nothing for a
+        subject who is disabled: what is asked in its name is then refused where people would be asked."""
+        if not asked.stored.approvals or not self._counting.active(asked):
+            return ()
+        found: dict[bytes, SourcedEvidence] = {}
+        for approval in asked.stored.approvals:
+            if approval.requirement in found or approval.canary:
+                continue
+            state, until = self._counting.stands(approval, asked.call, asked.stored, at_ns)
+            if state in GIVEN:
+                element = json.loads(approval.requirement)
+                made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)
+                found[approval.requirement] = SourcedEvidence(made, approval)
+        return tuple(found.values())
+
+    async def gather(
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """Standing answers: a consent or a grant that covers this call mints one element for it."""
+        if not self._counting.active(asked) or narrowed(asked.facts.session, asked.keys):
+            return ()
+        return await self._store.read(lambda: self._standing(asked, opened, at_ns))
+
+    def _standing(
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int
+    ) -> tuple[SourcedEvidence, ...]:
+        found = []
+        for element in opened:
+            if element["kind"] == "consent":
+                held = self._agreed(asked, element, at_ns)
+            elif element["kind"] == "approval":
+                held = self._granted(asked, element, at_ns)
+            else:
+                held = None
+            if held is not None:
+                found.append(held)
+        return tuple(found)
+
+    def _agreed(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+        wanted = read(element)
+        if wanted is None:
+            return None
+        for consent in self._store.consents_for(asked.tenant, asked.call.subject, asked.call.agent):
+            if consents.covers(consent, wanted, asked, at_ns) and self._for_this(consent, wanted, asked):
+                return SourcedEvidence(answer(element, asked.call.digest, "met", consent.expires_ns), consent)
+        return None
+
+    def _for_this(self, consent: Consent, wanted: Requirement, asked: CallContext) -> bool:
+        """Whether a consent for a task is for this one, and any other is none for a task."""
+        approval = self._store.approval(asked.tenant, consent.approval_id) if consent.approval_id else None
+        if binds_of(approval) != wanted.binds:
+            return False
+        return not wanted.binds or (approval is not None and self._same_task(approval, asked))
+
+    def _same_task(self, approval: Approval, asked: CallContext) -> bool:
+        return binding.covers(approval, self._store.shown(approval.id), asked)
+
+    def _granted(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+        wanted, call = canonical(element), asked.call
+        for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
+            if (
+                grant.requirement == wanted
+                and grants.covers(grant, asked, at_ns, self._valid)
+                and self._within_task(grant, asked)
+                and self._upheld(grant, asked, at_ns)
+            ):
+                until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
+                return SourcedEvidence(answer(element, call.digest, "met", until), grant)
+        return None
+
+    def _within_task(self, grant: Grant, asked: CallContext) -> bool:
+        """Whether a grant for a session binds more than the tool, whatever schema its approver gave."""
+        if not grant.session:
+            return True
+        approval = self._store.approval(grant.tenant, grant.approval_id)
+        return approval is not None and self._same_task(approval, asked)
+
+    def _upheld(self, grant: Grant, asked: CallContext, at_ns: int) -> bool:
+        """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
+        in a call not for that one."""
+        wanted = wanted_by(grant.requirement)
+        votes = votes_for(grant, self._store)
+        standing = self._counting.standing(asked.tenant, votes, at_ns)
+        return wanted is not None and tally(wanted, votes, asked.call, standing).met

@@ -1,0 +1,117 @@
+"""Grants: listing and revoking standing approvals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.grants import lasts
+from pdp.core.approvals.queries import GrantQuery, Page
+from pdp.core.approvals.rows import Account, Grant
+from pdp.core.approvals.states import GrantState
+from pdp.core.approvals.steps import EndGrant
+from pdp.core.errors import Forbidden, NotFound, Outdated
+from pdp.core.ports import Answers, Clock
+from pdp.core.record.stored import RecordRef
+from pdp.people.visibility import Visibilities, Visibility
+from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.commit import Recorder
+
+_ACTIVE = frozenset({GrantState.ACTIVE})
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFilter:
+    """A filter of grants. Empty fields do not narrow, but for `states`: the active ones."""
+
+    states: frozenset[GrantState] = _ACTIVE
+    server: str = ""
+    tool: str = ""
+    subject: Account | None = None
+
+
+class Grants:
+    """`ApprovalService.ListGrants` and `RevokeGrant`. Subjects see their own, approvers those that they could have
+    voted for, operators and auditors all; auditors only look."""
+
+    def __init__(
+        self, visibilities: Visibilities, store: Answers, commits: IdempotentCommits, recorder: Recorder, clock: Clock
+    ) -> None:
+        self._visibilities = visibilities
+        self._store = store
+        self._commits = commits
+        self._recorder = recorder
+        self._clock = clock
+
+    async def list(self, person: Person, query: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
+        """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
+        expired, even before the store has noted it; a page may be shorter than its size."""
+        return await self._store.in_thread(self._list, person, query, page, self._clock.now_ns())
+
+    def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
+        visibility = self._visibilities.of(person, at_ns)
+        states = wanted.states or _ACTIVE
+        query = GrantQuery(
+            tenant=person.tenant,
+            states=states | (_ACTIVE if GrantState.EXPIRED in states else frozenset()),
+            server=wanted.server,
+            tool=wanted.tool,
+            subject=wanted.subject,
+            groups=None if visibility.sees_all else visibility.groups,
+            involved=visibility.accounts,
+            newest_first=True,
+        )
+        rows = self._store.grants(query, Page(page.size + 1, page.after))
+        shown = (_as_of(row, visibility.at_ns) for row in rows[: page.size])
+        return tuple(row for row in shown if row.state in states), rows[page.size - 1].id if rows[page.size :] else ""
+
+    async def revoke(
+        self, person: Person, grant_id: str, reason: str, request_id: str = ""
+    ) -> tuple[Grant, RecordRef]:
+        """End a grant at once. Raises NotFound, Forbidden `grant.not_yours`, Outdated `grant.ended`."""
+        return await retry_on_conflict(lambda: self._revoke(person, grant_id, reason, request_id))
+
+    async def _revoke(self, person: Person, grant_id: str, reason: str, request_id: str) -> tuple[Grant, RecordRef]:
+        at = self._clock.now_ns()
+        key = self._commits.key("revoke grant", person, request_id, grant_id, reason)
+
+        def read() -> tuple[Visibility, Grant, RecordRef | None]:
+            visibility = self._visibilities.of(person, at)
+            grant, kept = self._own(visibility, grant_id), self._commits.kept(key, 0)
+            return visibility, grant, None if kept is None else self._commits.record(kept[0])
+
+        visibility, grant, answered = await self._store.in_thread(read)
+        if answered is not None:
+            return grant, answered
+        if not lasts(grant, at):
+            raise Outdated("grant.ended", "This grant has ended already.")
+        salt = self._recorder.new_salt()
+        ended = self._recorder.event(
+            person.tenant,
+            "grant",
+            lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, person.human, at, reason, salt),
+            (EndGrant(grant.id, grant.version, GrantState.REVOKED, person.human, at),),
+            at,
+            values=lambda record_id: records.erasable(
+                record_id, person.tenant, grant.subject_index, salt, reason=reason
+            ),
+        )
+        ref = await self._commits.commit(key, (ended,), (), at)
+        return await self._store.in_thread(self._own, visibility, grant_id), ref
+
+    def _own(self, visibility: Visibility, grant_id: str) -> Grant:
+        person = visibility.person
+        grant = self._store.grant(person.tenant, grant_id)
+        if grant is None or not visibility.sees(grant.subject, grant.requirement):
+            raise NotFound("grant.unknown", "There is no such grant.")
+        looks_only = replace(visibility, sees_all="operate" in person.roles)
+        if person.human not in grant.issued_by and not looks_only.sees(grant.subject, grant.requirement):
+            raise Forbidden("grant.not_yours", "The subject, an approver or an operator ends a grant.")
+        return grant
+
+
+def _as_of(grant: Grant, at_ns: int) -> Grant:
+    """The row as it stands."""
+    over = grant.state is GrantState.ACTIVE and not lasts(grant, at_ns)
+    return replace(grant, state=GrantState.EXPIRED) if over else grant

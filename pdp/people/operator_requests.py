@@ -1,0 +1,179 @@
+"""Requests that an operator opens, about no call: people agree to what no operator may do alone.
+
+An operator asks, the configured groups vote, and the vote that fills the last seat does exactly what was shown, in
+its own commit. Another quorum, configured meanwhile, voids a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
+from pdp.core.approvals.queries import ApprovalQuery, Page
+from pdp.core.approvals.quorum import satisfiable, wanted_by
+from pdp.core.approvals.rows import Approval, Call, Shown
+from pdp.core.approvals.states import OPEN, Event, State
+from pdp.core.approvals.steps import Move, Open
+from pdp.core.approvals.vote import Cast
+from pdp.core.bytes.digest import Json, canonical, keyed_index, lasting_index, sha256_hex
+from pdp.core.check import NS
+from pdp.core.errors import Forbidden, Outdated
+from pdp.core.ports import Clock, Directories, Store
+from pdp.core.record.stored import Commit, RecordRef
+from pdp.people.canaries import OPERATE
+from pdp.people.requests import short_code
+from pdp.service.approvals.retry import IdempotentCommits, RequestKey
+from pdp.service.commit import Recorder
+from pdp.service.state import ServiceState
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTerms:
+    """Whom an operator's request needs, and for how long it waits for them."""
+
+    seats: tuple[tuple[str, int], ...]  # group id, how many of it
+    deny_quorum: int
+    ttl_seconds: int
+    min_assurance: str
+    id: str = "declassify"
+    code: str = "session.declassify"
+
+    def element(self) -> bytes:
+        """The requirement, as policy would write it."""
+        seats: list[Json] = [{"group_id": group, "n": n} for group, n in self.seats]
+        return canonical(
+            {
+                "kind": "approval",
+                "id": self.id,
+                "code": self.code,
+                "stage": 1,
+                "ttl_seconds": self.ttl_seconds,
+                "seats": seats,
+                "deny_quorum": self.deny_quorum,
+                "reason_required": True,
+                "min_assurance": self.min_assurance,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorMatter:
+    """What such requests are about. `name` is the operation, the option and the prefix of its codes; `server` no
+    registered server can have, since it has a colon."""
+
+    name: str
+    option: str  # below `approvals`
+    server: str
+    title: str
+    effects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRequests:
+    """Such requests of a process. Without `terms` nobody opens one."""
+
+    store: Store
+    running: ServiceState
+    directories: Directories
+    commits: IdempotentCommits
+    recorder: Recorder
+    clock: Clock
+    index_key: bytes
+    terms: OperatorTerms | None = None
+    notifications: Notifications = NO_NOTIFICATIONS
+
+    def admit(self, person: Person, matter: OperatorMatter) -> None:
+        """Raises Forbidden `person.not_operator`; Outdated `….not_configured`."""
+        if OPERATE not in person.roles:
+            raise Forbidden("person.not_operator", "Only an operator asks for this.")
+        if self.terms is None:
+            said = f"Nobody may agree to this here; approvals.{matter.option} says who may."
+            raise Outdated(f"{matter.name}.not_configured", said)
+
+    def answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
+        """The kept answer to an attempt. In a thread."""
+        kept = self.commits.kept(key, 1)
+        return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
+
+    def one_at_a_time(self, matter: OperatorMatter, query: ApprovalQuery) -> None:
+        """Raises Outdated `….open` where such a request waits. In a thread."""
+        if self.store.approvals(replace(query, states=OPEN, server=matter.server), Page(1)):
+            raise Outdated(f"{matter.name}.open", "A request about this waits already.")
+
+    def request(
+        self, person: Person, matter: OperatorMatter, call: Call, about: Sequence[Json], at_ns: int
+    ) -> Approval:
+        """A new request. `call` says who has no vote, and what stands for the tool; `about` what no two open ones of
+        a tenant are about. Raises Outdated `approval.unsatisfiable`."""
+        assert self.terms is not None  # noqa: S101 - `admit` has looked
+        element, approval_id, policy = self.terms.element(), self.recorder.new_id(at_ns), self.running.policy
+        tenant, subject = person.tenant, call.subject
+        wanted = wanted_by(element)
+        if wanted is None:
+            raise ValueError("the configured approval is none")
+        if not satisfiable(wanted, call, self.directories.of(tenant)):
+            raise Outdated("approval.unsatisfiable", "Nobody in the directory could give the approval that it needs.")
+        return Approval(
+            id=approval_id,
+            tenant=tenant,
+            index=keyed_index(self.index_key, matter.name, tenant, *about),
+            kind="approval",
+            state=State.PENDING,
+            version=1,
+            call=call,
+            requirement=element,
+            title=matter.title,
+            risk="high",
+            short_code=short_code(approval_id),
+            subject_index=lasting_index(self.index_key, "subject", tenant, subject.issuer, subject.id),
+            decision_id=self.recorder.new_id(at_ns),
+            policy_revision=policy.revision if policy is not None else "",
+            policy_digest=policy.digest if policy is not None else sha256_hex(b""),
+            opened_ns=at_ns,
+            expires_ns=at_ns + self.terms.ttl_seconds * NS,
+            changed_ns=at_ns,
+        )
+
+    def shown(self, approval: Approval, matter: OperatorMatter, told: Json) -> Shown:
+        """What people see of a request."""
+        return Shown(
+            approval_id=approval.id,
+            tenant=approval.tenant,
+            subject_index=approval.subject_index,
+            salt=self.recorder.new_salt(),
+            arguments=canonical(told),
+            secrets=(),
+            task="",
+            task_source="none",
+            effects=matter.effects,
+        )
+
+    def opened(self, approval: Approval, shown: Shown) -> Commit:
+        """The commit that opens a request, and tells those who may vote."""
+        return self.recorder.event(
+            approval.tenant,
+            "approval",
+            lambda stamp: records.opened(stamp, approval, shown),
+            (Open(approval, shown), *self.notifications.opened(approval, approval.opened_ns)),
+            approval.opened_ns,
+        )
+
+    def fills(self, approval: Approval, matter: OperatorMatter, accepted: Cast) -> bool:
+        """Whether a vote fills the last seat of a request about this. Raises Outdated `approval.stale`."""
+        if approval.call.server != matter.server or accepted.event is not Event.FILL:
+            return False
+        if self.terms is None or self.terms.element() != approval.requirement:
+            raise Outdated("approval.stale", "Other approvals are configured for this by now; have it asked anew.")
+        return True
+
+    def spent(self, approval: Approval, accepted: Cast, done: Commit, at_ns: int) -> Commit:
+        """The commit that uses up a request whose matter is `done`."""
+        approved = replace(approval, state=State.APPROVED, version=accepted.move.version + 1)
+        spent = records.Spent(done.record_id, self.recorder.new_id(at_ns), "")
+        move = Move(approval.id, approved.version, Event.REDEEM, at_ns, redemption_id=spent.redemption_id)
+        return self.recorder.event(
+            approval.tenant, "approval", lambda stamp: records.moved(stamp, approved, move, spent), (move,), at_ns
+        )

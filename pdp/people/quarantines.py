@@ -1,0 +1,170 @@
+"""Lifting a quarantine: people agree, by an ordinary request, that a tool may be used again.
+
+An operator asks, the configured groups vote; neither the requester has a vote nor the subject of the call in which
+the tool did what it may not do. The vote that fills the last seat lifts exactly the quarantine that was shown, in its
+own commit: where the tool was seen at it again meanwhile, it lifts nothing. What was observed is text of the tool's
+making: people see it as they see arguments, with what cannot be seen made visible.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.queries import ApprovalQuery
+from pdp.core.approvals.rows import Account, Approval, Call
+from pdp.core.approvals.vote import Cast
+from pdp.core.bytes.digest import Json, sha256_hex
+from pdp.core.call.switches import QUARANTINE
+from pdp.core.check import NS
+from pdp.core.errors import NotFound, Outdated
+from pdp.core.record import events
+from pdp.core.record.stored import Commit, RecordRef, SwitchRow
+from pdp.people.operator_requests import OperatorMatter, OperatorRequests
+from pdp.service.approvals.retry import retry_on_conflict
+from pdp.service.quarantine import PATH
+
+LIFT = OperatorMatter(
+    QUARANTINE,
+    "lift_quarantine",
+    "pdp:quarantine",
+    "Lift a tool out of quarantine",
+    (
+        "Lets this tool be called again, by everybody in the tenant whom policy lets, once all seats are filled.",
+        "Its manifest permits what it permitted before; what it did is not permitted for the future.",
+        "A caller that sees it at it again has it quarantined again; a request from before then does nothing.",
+    ),
+)
+MOST_SEEN = 16  # records of one quarantine that people are shown, the newest first
+
+
+@dataclass(frozen=True, slots=True)
+class LiftAsk:
+    """The tool that an operator wants used again, and why. `caller`: whom it asked through."""
+
+    request_id: str
+    server: str
+    tool: str
+    reason: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineLifts:
+    """`ApprovalService.RequestQuarantineLift`, and what the last vote of such a request does."""
+
+    requests: OperatorRequests
+
+    async def ask(self, person: Person, asked: LiftAsk) -> tuple[str, RecordRef]:
+        """Open a request. Returns its id.
+
+        Raises Forbidden `person.not_operator`; NotFound `quarantine.none`; InvalidRequest; Outdated
+        `quarantine.not_configured`, `quarantine.open` (a request for this tool waits), `approval.unsatisfiable`;
+        Unavailable.
+        """
+        self.requests.admit(person, LIFT)
+        return await retry_on_conflict(lambda: self._ask(person, asked))
+
+    async def _ask(self, person: Person, asked: LiftAsk) -> tuple[str, RecordRef]:
+        requests, store = self.requests, self.requests.store
+        key = requests.commits.key("lift", person, asked.request_id, asked.server, asked.tool, asked.reason)
+        answered = await store.in_thread(requests.answered, key)
+        if answered is not None:
+            return answered
+        at = requests.clock.now_ns()
+        row = await store.in_thread(self._row, person.tenant, asked)
+        seen, account = await store.in_thread(self._seen, row)
+        call = self._call(person, asked, account)
+        approval = requests.request(person, LIFT, call, (asked.server, asked.tool), at)
+        told: dict[str, Json] = {"server": asked.server, "tool": asked.tool, "seen": seen, "reason": asked.reason}
+        shown = requests.shown(approval, LIFT, {**told, "quarantine": row.reason})
+        entries = (requests.opened(approval, shown),)
+        return approval.id, await requests.commits.commit(key, entries, (approval.id,), at)
+
+    def _call(self, person: Person, asked: LiftAsk, account: Account | None) -> Call:
+        """What stands for a call: neither the requester has a vote, nor the account for which the tool was called."""
+        return Call(
+            digest=sha256_hex(self.requests.recorder.new_salt()),  # of no call: it settles none
+            subject=person.account,
+            actors=() if account in (None, person.account) else (account,),
+            agent="",
+            caller=asked.caller,
+            session="",
+            server=LIFT.server,
+            tool=_label(asked.server, asked.tool),
+            manifest_sha256="",
+        )
+
+    def _row(self, tenant: str, asked: LiftAsk) -> SwitchRow:
+        """The quarantine, of which no request is open. In a thread."""
+        row = self._quarantine(tenant, asked.server, asked.tool)
+        if row is None:
+            raise NotFound(
+                "quarantine.none", "There is no such tool in quarantine; `pdp status` lists those that are."
+            )
+        self.requests.one_at_a_time(LIFT, ApprovalQuery(tenant, tool=_label(asked.server, asked.tool)))
+        return row
+
+    def _quarantine(self, tenant: str, server: str, tool: str) -> SwitchRow | None:
+        place = (tenant, QUARANTINE, server, tool)
+        rows = (row for row in self.requests.store.switches() if row.engaged)
+        return next((row for row in rows if (row.tenant, row.scope, row.server, row.value) == place), None)
+
+    def _seen(self, row: SwitchRow) -> tuple[list[Json], Account | None]:
+        """What the tool was seen to do, by the records of its quarantine, the newest first; for whom the first of
+        these calls was made, where that is still kept. In a thread."""
+        found: list[Json] = []
+        account, record_id = None, row.reason
+        while record_id and len(found) < MOST_SEEN:
+            record = self._record(record_id)
+            if not record:
+                found.append({"record": record_id, "effects": "cannot be read now"})
+                break
+            value = self.requests.store.value(record_id, PATH)
+            instant = datetime.fromtimestamp(int(record["time_ns"]) // NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            effects = json.loads(value.data) if value is not None and value.data else record["effects"]
+            told = {name: record[name] for name in ("caller", "decision_id", "code")}
+            found.append({"at": instant, **told, "record": record_id, "effects": effects})
+            account = self._subject(record["decision_id"]) or account
+            record_id = record["before"] or ""
+        return found, account
+
+    def _record(self, record_id: str) -> Mapping[str, Any]:
+        stored = self.requests.store.record(record_id)
+        found: Mapping[str, Any] = json.loads(stored.record) if stored is not None and stored.record else {}
+        return found
+
+    def _subject(self, decision_id: str) -> Account | None:
+        """For whom a call was made; None where that was erased."""
+        value = self.requests.store.value(decision_id, "input")
+        subject = json.loads(value.data)["subject"] if value is not None and value.data else {}
+        return Account(subject["issuer"] or "", subject["id"]) if subject.get("id") else None
+
+    def lifting(self, approval: Approval, accepted: Cast, at_ns: int) -> tuple[Commit, ...]:
+        """What the vote that fills the last seat does besides, in its commit; nothing of any other. In a thread.
+
+        Raises Outdated where the tool is not in the quarantine that was shown, or another quorum is configured now.
+        """
+        if not self.requests.fills(approval, LIFT, accepted):
+            return ()
+        shown = self.requests.store.shown(approval.id)
+        told = json.loads(shown.arguments) if shown is not None else {}
+        row = self._quarantine(approval.tenant, told.get("server", ""), told.get("tool", ""))
+        if row is None or row.reason != told["quarantine"]:
+            raise Outdated("approval.stale", "The tool was seen again, or is lifted; have it asked anew.")
+        change = events.Quarantined(
+            "lifted", row.server, row.value, approval.call.caller, before=row.reason, approval=approval.id
+        )
+        done = self.requests.recorder.event(
+            approval.tenant, "quarantine", lambda stamp: events.quarantine(stamp, change, None), (), at_ns
+        )
+        spent = self.requests.spent(approval, accepted, done, at_ns)
+        return replace(done, switch=replace(row, engaged=False, at_ns=at_ns)), spent
+
+
+def _label(server: str, tool: str) -> str:
+    return f"{server}/{tool}"

@@ -1,0 +1,347 @@
+"""A pending call asks people: one request for each requirement without one, and a resume token.
+
+An identical call attaches to what is open. Nothing is written here: the entries go into the decision's own commit.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdp.core.approvals import binding, records
+from pdp.core.approvals.call import CallContext
+from pdp.core.approvals.hourly_limits import (
+    APPROVER,
+    UNREAD,
+    WINDOW_NS,
+    HourlyLimits,
+    Question,
+    Questioned,
+    QuestionsFact,
+    counted,
+    too_many,
+)
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
+from pdp.core.approvals.quorum import binds_of, satisfiable
+from pdp.core.approvals.redeem import Resume
+from pdp.core.approvals.requirement import PEOPLE, Requirement, read
+from pdp.core.approvals.rows import Approval, Shown
+from pdp.core.approvals.states import OPEN, Event, State
+from pdp.core.approvals.steps import Move, Open, Step
+from pdp.core.approvals.turned_down import USUAL, Backoff
+from pdp.core.approvals.view import effects
+from pdp.core.bytes.digest import canonical, digest, keyed_index
+from pdp.core.check import NS
+from pdp.core.errors import Conflict
+from pdp.core.outcome import Outcome, denied
+from pdp.core.outcome.answer import OpenRequirement, PolicyRef, open_requirement
+from pdp.core.ports import Entropy, ResumeTokens
+from pdp.core.record.encoding import RANDOM_BYTES, uuid7
+from pdp.core.record.stored import CallKeys, Commit, StoredCall
+from pdp.core.text.credentials import SECRET_KINDS
+from pdp.people.evidence import GIVEN, Counting
+from pdp.service.commit import Recorder
+from pdp.service.facts import SALT_BYTES
+
+TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller is told the reason
+_CODE_CHARS = 4
+_ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
+
+
+NO_HOURLY_LIMITS = HourlyLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Limits of open requests; beyond, the call is denied, and nothing is dropped."""
+
+    per_subject: int = 20
+    per_tenant: int = 1_000
+    per_group: int = 200  # for each group that has a seat: what people can read in a day has an end
+    hourly: HourlyLimits = NO_HOURLY_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """Counts of open requests; the commit counts again."""
+
+    mine: int  # of the subject
+    everybody: int  # of the tenant
+    by_group: Mapping[str, int]
+    like: bool  # another like call
+    asked: tuple[Question, ...]  # within the hour
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRequests:
+    """The requests of a pending answer, and their commit."""
+
+    requirements: tuple[OpenRequirement, ...]
+    entries: tuple[Commit, ...]
+    resume_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Asks people. `url` is the console's address, "" where there is none; `telling` knows who is told."""
+
+    counting: Counting
+    recorder: Recorder
+    tokens: ResumeTokens
+    entropy: Entropy
+    index_key: bytes
+    caps: Caps
+    url: str = ""
+    notifications: Notifications = NO_NOTIFICATIONS
+    backoff: Backoff = USUAL
+    longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
+
+    def hour(self, keys: CallKeys, stored: StoredCall) -> QuestionsFact:
+        """How often people were asked within the hour, as a fact of a call."""
+        if keys.call is None or stored.questions is None:
+            return UNREAD
+        directory = self.counting.directories.of(keys.tenant)
+        return counted(self.caps.hourly, stored.questions, keys.call.subject, keys.call.agent, directory, keys.at_ns)
+
+    async def __call__(
+        self,
+        asked: CallContext,
+        title: str,
+        wanted: tuple[Mapping[str, Any], ...],
+        policy: PolicyRef,
+        decision_id: str,
+        at_ns: int,
+    ) -> OpenedRequests | Outcome:
+        """Attach to what is open, open the rest; or the denial that this comes to.
+
+        Raises Conflict when people have answered since the evaluation began: it is to be made again.
+        """
+        if never := self._never(asked, wanted):
+            return never
+        known, store = asked.stored.approvals, self.counting.store
+        queue = await store.read(lambda: self._queue(asked, wanted, at_ns))
+        shown: list[OpenRequirement] = []
+        entries: list[Commit] = []
+        waiting: list[Approval] = []
+        judged: list[tuple[str, int]] = []
+        opened = 0
+        for element in wanted:
+            plain = open_requirement(element, asked.call.digest, at_ns)
+            if element["kind"] not in PEOPLE:
+                shown.append(plain)
+                judged.append((digest(element), plain.expires_ns))
+                continue
+            need = read(element)
+            if need is None:
+                return denied("requirement.malformed", "The policy requires something that nobody can answer.")
+            self._unanswered(known, canonical(element), asked, at_ns)
+            approval = _open(known, canonical(element), at_ns)
+            if approval is None:
+                entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
+                if refused := self._refused(need, asked, queue, opened, at_ns):
+                    return refused
+                opened += 1
+                approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
+                entries.append(self._opened(asked, approval, need, at_ns))
+                queue = replace(queue, asked=(*queue.asked, _question(need, asked, at_ns)))
+            elif approval.state is State.APPROVED:  # a voter may have lost the role since
+                entries.append(self._moved(approval, Event.REOPEN, at_ns))
+            waiting.append(approval)
+            shown.append(self._shown(plain, approval))
+        return OpenedRequests(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
+
+    def _never(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
+        if not self.counting.active(asked):
+            return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
+        if any(0 < self.longest_ns < element["ttl_seconds"] * NS for element in wanted):
+            return denied("requirement.too_long", "The requirement lasts longer than the store keeps its call.")
+        return None
+
+    def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: CallContext, at_ns: int) -> None:
+        """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
+        for approval in known:
+            answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
+            if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
+                raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
+
+    def _queue(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> QueueCounts:
+        store, tenant = self.counting.store, asked.tenant
+        needs = [need for element in wanted if element["kind"] in PEOPLE and (need := read(element)) is not None]
+        groups = {seat.group_id for need in needs for seat in need.seats}
+        alone = self.backoff.alone(asked.stored.turned_down)
+        return QueueCounts(
+            *store.open_count(tenant, asked.subject_index),
+            by_group={group: store.open_for(tenant, (group,)) for group in groups},
+            like=alone and store.waiting_like(tenant, asked.call, at_ns),
+            asked=store.asked_since(tenant, at_ns - WINDOW_NS) if self.caps.hourly.any else (),
+        )
+
+    def _refused(  # noqa: PLR0911 - one refusal per line
+        self, need: Requirement, asked: CallContext, queue: QueueCounts, opened: int, at_ns: int
+    ) -> Outcome | None:
+        directory = self.counting.directories.of(asked.tenant)
+        if not satisfiable(need, asked.call, directory):
+            return denied(
+                "approval.unsatisfiable", "Nobody in the directory could give the approval that policy requires."
+            )
+        if asked.facts.identity.subject.kind == "service" and need.kind != "approval":
+            return denied("approval.unsatisfiable", "The subject is a service and cannot confirm or consent.")
+        wait_ns = self.backoff.until(asked.stored.turned_down) - at_ns
+        if wait_ns > 0:
+            minutes = -(-wait_ns // (60 * NS))
+            return denied(
+                "approval.backoff",
+                "People denied calls like this one, or they were withdrawn, several times; "
+                f"ask again in {minutes} minutes.",
+            )
+        if queue.like:
+            return denied(
+                "approval.backoff",
+                "People denied calls like this one, or they were withdrawn, several times, and one waits for them; "
+                "ask again when it is settled.",
+            )
+        if queue.mine + opened >= self.caps.per_subject:
+            return denied("approval.too_many", "Too many calls of this subject wait for people; settle those first.")
+        if queue.everybody + opened >= self.caps.per_tenant:
+            return denied("approval.queue_full", "Too many calls wait for people; ask again when some are settled.")
+        longest = max((queue.by_group[seat.group_id] for seat in need.seats), default=0)
+        if longest + opened >= self.caps.per_group:
+            return denied(
+                "approval.too_many_for_group",
+                "Too many calls wait for the people who could approve this one; ask again when some are settled.",
+            )
+        wanted = Questioned.by(need, asked.call, directory)
+        full = too_many(self.caps.hourly, queue.asked, wanted, at_ns)
+        return _busy(*full, at_ns) if full is not None else None
+
+    def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
+        self,
+        asked: CallContext,
+        title: str,
+        need: Requirement,
+        element: bytes,
+        policy: PolicyRef,
+        decision_id: str,
+        at_ns: int,
+    ) -> Approval:
+        approval_id = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
+        return Approval(
+            id=approval_id,
+            tenant=asked.tenant,
+            index=keyed_index(self.index_key, "approval", asked.tenant, asked.call.digest, element.decode()),
+            kind=need.kind,
+            state=State.PENDING,
+            version=1,
+            call=asked.call,
+            requirement=element,
+            title=title,
+            risk=asked.facts.targets[0].risk,
+            short_code=short_code(approval_id),
+            subject_index=asked.subject_index,
+            decision_id=decision_id,
+            policy_revision=policy.revision,
+            policy_digest=policy.digest,
+            opened_ns=at_ns,
+            expires_ns=at_ns + need.ttl_ns,
+            changed_ns=at_ns,
+        )
+
+    def _opened(self, asked: CallContext, approval: Approval, need: Requirement, at_ns: int) -> Commit:
+        session = asked.facts.session
+        shown = Shown(
+            approval_id=approval.id,
+            tenant=approval.tenant,
+            subject_index=approval.subject_index,
+            salt=self.entropy.bytes(SALT_BYTES),
+            arguments=asked.arguments,
+            secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in SECRET_KINDS})),
+            task=session.task or asked.facts.asserted.task or "",
+            task_source=session.task_source,
+            effects=(*effects(asked.facts.targets[0]), *(binding.sentences(asked) if binds_of(approval) else ())),
+        )
+        caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
+        wanted = Questioned.by(need, asked.call, self.counting.directories.of(asked.tenant))
+        hourly = (caps.hourly, wanted) if caps.hourly.any else None
+        opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone, hourly)
+        steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))
+        return self.recorder.event(
+            approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns
+        )
+
+    def _moved(self, approval: Approval, event: Event, at_ns: int) -> Commit:
+        resolution = "approval.expired" if event is Event.EXPIRE else ""
+        move = Move(approval.id, approval.version, event, at_ns, resolution=resolution)
+        return self.recorder.event(
+            approval.tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, approval, move),
+            (move, *self.notifications.moved(approval, event, at_ns)),
+            at_ns,
+        )
+
+    def _shown(self, plain: OpenRequirement, approval: Approval) -> OpenRequirement:
+        return replace(
+            plain,
+            approval_id=approval.id,
+            expires_ns=approval.expires_ns,
+            short_code=approval.short_code,
+            url=link(self.url, approval),
+        )
+
+    def _token(self, asked: CallContext, waiting: list[Approval], judged: list[tuple[str, int]], at_ns: int) -> str:
+        call, ends = asked.call, [approval.expires_ns for approval in waiting] + [end for _, end in judged]
+        return self.tokens.seal(
+            Resume(
+                tenant=asked.tenant,
+                caller=call.caller,
+                subject=call.subject,
+                server=call.server,
+                digest=call.digest,
+                approvals=tuple(approval.id for approval in waiting),
+                expires_ns=max(ends) + TOKEN_GRACE_NS,
+                judged=tuple(wanted for wanted, _ in judged),
+                asked_ns=at_ns,
+            )
+        )
+
+
+def short_code(approval_id: str) -> str:
+    """A code to compare on the screens of requester and approver: `7F-K2`. It opens nothing."""
+    text = base64.b32encode(hashlib.sha256(approval_id.encode()).digest()).decode()[:_CODE_CHARS]
+    return f"{text[:2]}-{text[2:]}"
+
+
+def _question(need: Requirement, asked: CallContext, at_ns: int) -> Question:
+    groups = frozenset(seat.group_id for seat in need.seats)
+    return Question(at_ns, asked.call.subject, asked.call.agent, groups)
+
+
+def _busy(whose: str, until_ns: int, at_ns: int) -> Outcome:
+    """People are asked too often, or a requester asks too often."""
+    minutes = -(-(until_ns - at_ns) // (60 * NS))
+    if whose == APPROVER:
+        return denied(
+            "approval.busy",
+            "People who could answer this call were asked as often within the hour as they may be; nobody was asked. "
+            f"Ask again in {minutes} minutes.",
+        )
+    return denied(
+        "approval.asked_often",
+        "This agent asked people for this subject as often within the hour as it may; nobody was asked. "
+        f"Ask again in {minutes} minutes.",
+    )
+
+
+def _over(known: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:
+    """Open requests that have expired but are not swept yet: a new one cannot be opened beside them."""
+    return [a for a in known if a.requirement == element and a.state in OPEN and at_ns >= a.expires_ns]
+
+
+def _open(known: tuple[Approval, ...], element: bytes, at_ns: int) -> Approval | None:
+    for approval in known:
+        if approval.requirement == element and approval.state in OPEN and at_ns < approval.expires_ns:
+            return approval
+    return None

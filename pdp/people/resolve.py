@@ -1,0 +1,193 @@
+"""Approvals around an evaluation: before it, the resumed call, by a token or as the repeat of one with a lost answer;
+after it, the requests that a pending answer opens and the answers that an allow spends. Unary calls and
+batches share it.
+
+A token proves nothing. It only says which requests the caller means, so that one that has ended is told as ended and
+is never opened again behind people's backs. Another caller's token is indistinguishable from an unknown one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.call import CallContext
+from pdp.core.approvals.redeem import Resume
+from pdp.core.approvals.rows import Approval
+from pdp.core.approvals.states import OPEN, State
+from pdp.core.call.sessions import since
+from pdp.core.check import NS
+from pdp.core.errors import Conflict
+from pdp.core.outcome import Effect, Outcome, denied, observable
+from pdp.core.outcome.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
+from pdp.core.ports import ResumeTokens, Store
+from pdp.core.record.encoding import RecordTooLargeError
+from pdp.people.client_answers import ClientAnswers
+from pdp.people.redeem import Redeem
+from pdp.people.requests import Opening
+from pdp.service.decision import Decision
+from pdp.service.facts import call_id_of
+from pdp.service.idempotency import Idempotency
+
+REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that spends it only once
+
+_INVALID = ("resume.invalid", "The resume token is not valid here; ask again without one.")
+_OTHER = ("resume.mismatch", "The resume token belongs to another call: what is asked now is not what people saw.")
+_SPENT = ("already_redeemed", "The approval of this call has been used; ask again for another one.")
+_OVER = {
+    State.EXPIRED: ("requirement.expired", "Nobody answered in time; ask again without the token."),
+    State.CANCELLED: ("requirement.cancelled", "The request was withdrawn; ask again without the token."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Brings people in: `decision.Approvals`."""
+
+    store: Store
+    client_answers: ClientAnswers
+    tokens: ResumeTokens
+    opening: Opening
+    redeem: Redeem
+    idempotency: Idempotency
+
+    async def hear(self, decision: Decision) -> None:
+        """See `ClientAnswers`."""
+        await self.client_answers(decision)
+
+    def resume(self, decision: Decision) -> Answer | Outcome | None:
+        """Resume a call: its kept answer, or a denial. None: it is evaluated like any other call. A call
+        that was about to redeem a request and was overtaken hears that it is used, with a token and without."""
+        ask, call = decision.ask, decision.call
+        if call is None:
+            return None
+        named: tuple[str, ...] = ()
+        if ask.resume_token:
+            resume = self.tokens.open(ask.resume_token, decision.at_ns)
+            if resume is None or not _own(resume, call):
+                return denied(*_INVALID)
+            if resume.digest != call.call.digest:
+                return denied(*_OTHER)
+            named = resume.approvals
+        return self._past(decision, call, named)
+
+    async def resolve(self, decision: Decision, terms: Terms) -> None:
+        """The answer to an evaluation, what is kept for repeats, and what is committed with the record.
+
+        Raises Conflict when people have answered meanwhile.
+        """
+        effect, call = decision.outcome.effect, decision.call
+        if decision.caller.observed(decision.target.server, decision.at_ns) and observable(decision.outcome.reasons):
+            # nobody is asked about what may be carried out in any case; and a repeat is evaluated again, since the
+            # observation may be over by then. An allow by an answer is one for every caller, and spends the answer
+            _answer(decision, terms)
+            decision.reply, decision.entries = None, ()
+            if call is not None and effect is Effect.ALLOW and decision.evidence and self._redeemed(decision, call):
+                return
+            ends = (
+                decision.at_ns + terms.allow_seconds * NS,
+                decision.caller.observed_until_ns,
+                decision.facts.identity.subject.expires_ns,
+                decision.answer.valid_until_ns,
+            )
+            until_ns = min(filter(None, ends))
+            decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
+            return
+        if call is not None and effect is Effect.PENDING:
+            await self._open(decision, call, terms)
+        else:
+            _answer(decision, terms)
+            if call is not None and effect is Effect.ALLOW and decision.evidence and self._redeemed(decision, call):
+                return
+        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, decision.at_ns)
+
+    def _past(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
+        """The answer by the state of the named requests, or of those redeemed by this very call."""
+        ask, snapshot, at_ns = decision.ask, decision.snapshot, decision.at_ns
+        approvals, call_id = call.stored.approvals, call_id_of(ask)
+        if not {approval.id for approval in approvals}.issuperset(named):  # so many have come since: it is long over
+            return denied(*_INVALID)
+        for approval in approvals:
+            meant = approval.id in named
+            mine = meant or approval.id in decision.redeeming or (call_id and approval.redeemed_call == call_id)
+            if approval.state is State.REDEEMED and mine:
+                again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
+                return (self.idempotency.redeemed(call, snapshot, at_ns) if again else None) or denied(*_SPENT)
+            state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
+            if meant and state in _OVER:
+                return denied(*_OVER[state])
+        # a grant's use, or a verdict's, for callers that carry out a redemption only once
+        return self.idempotency.redeemed(call, snapshot, at_ns) if ask.call_id else None
+
+    async def _open(self, decision: Decision, call: CallContext, terms: Terms) -> None:
+        call = decision.call = await self._again(call)
+        if self.resume(decision) is not None:
+            raise _settled()  # what it came back for was spent or ended while it was evaluated
+        _answer(decision, terms)
+        answer, requirements = decision.answer, decision.outcome.requirements
+        try:
+            opened = await self.opening(call, _title(call), requirements, answer.policy, decision.id, decision.at_ns)
+        except RecordTooLargeError as fault:
+            opened = denied(fault.code, fault.message)
+        if isinstance(opened, Outcome):
+            decision.outcome = opened
+            _answer(decision, terms)
+            return
+        decision.entries = opened.entries
+        decision.answer = replace(
+            answer,
+            requirements=opened.requirements,
+            resume_token=opened.resume_token,
+            valid_until_ns=min(each.expires_ns for each in opened.requirements),
+        )
+
+    async def _again(self, asked: CallContext) -> CallContext:
+        """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
+        if not asked.repeated:
+            return asked  # the commit of its first row is refused where another one came first
+        stored = await self.store.for_call(asked.keys)
+        if stored.row is None or stored.row.digest != asked.call.digest:
+            raise _settled()
+        return replace(asked, stored=since(stored, asked.facts.session.started_ns))
+
+    def _redeemed(self, decision: Decision, call: CallContext) -> bool:
+        """Whether the allow rests on answers that it spends."""
+        snapshot, at, held = decision.snapshot, decision.at_ns, decision.evidence
+        redemption = self.redeem(
+            call, held, call_id_of(decision.ask), decision.id, snapshot.expected(call.tenant), at
+        )
+        if redemption is None:
+            return False
+        decision.redeeming |= {each.source.id for each in held if isinstance(each.source, Approval)}
+        decision.answer = replace(decision.answer, redemption_id=redemption.id)
+        decision.entries = redemption.entries
+        # told again by its call id only: a repeat of the request id must not spend the same answer twice
+        decision.reply = self.idempotency.redeemed_entry(call, decision.answer, snapshot, at)
+        return True
+
+
+def _answer(decision: Decision, terms: Terms) -> None:
+    """The plain answer of an evaluation."""
+    policy = decision.snapshot.policy
+    ref = PolicyRef(policy.revision, policy.digest, policy.engine.name)
+    decision.answer = answer_of(
+        decision.id, decision.facts, decision.outcome, decision.evidence, ref, terms, decision.at_ns
+    )
+
+
+def _settled() -> Conflict:
+    return Conflict("store.conflict", "the request was settled meanwhile, so nothing was decided; ask again")
+
+
+def _title(asked: CallContext) -> str:
+    title = asked.definition.get("title")
+    return title if isinstance(title, str) else ""
+
+
+def _own(resume: Resume, asked: CallContext) -> bool:
+    call = asked.call
+    return (resume.tenant, resume.caller, resume.subject, resume.server) == (
+        asked.tenant,
+        call.caller,
+        call.subject,
+        call.server,
+    )

@@ -1,0 +1,413 @@
+"""Visibility: the requests that a person may see, and each as that person sees it now. Lists, pages and streams
+of all surfaces are filtered here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Hashable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person, Standing
+from pdp.core.approvals.queries import ApprovalQuery, Page, meant_code
+from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Seen, Shown, Vote
+from pdp.core.approvals.states import OPEN, State
+from pdp.core.approvals.steps import See
+from pdp.core.approvals.turned_down import NEVER, Earlier
+from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view, with_also
+from pdp.core.errors import InvalidRequest, NotFound, Overloaded
+from pdp.core.ports import Answers, Clock
+from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.evidence import Counting
+from pdp.service.commit import Recorder
+
+CLIENT = "client"  # the surface of a person who is known by a caller's word about its client alone
+UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
+SEES_ALL = frozenset({"operate", "audit"})
+_MOST_CALLED = 200  # accounts that one search looks for
+_MOST_COMPARED = 16  # earlier calls looked at for one to compare with
+MAX_VIEWS = 4  # requests made ready to be read at once
+MAX_WAITING = 64
+MAX_WAITING_OF_ONE = 8  # of one person
+_MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next goes on
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFilter:
+    """A filter of requests to list or watch. Fields are combined by and, the values of a set by or; empty ones do not
+    narrow, but for `states`: a list then has the open ones, a stream all. Instants are Unix nanoseconds,
+    `opened_to_ns` is excluded."""
+
+    states: frozenset[State] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    server: str = ""
+    tool: str = ""
+    subject: Account | None = None
+    agent: str = ""
+    code: str = ""  # the short one, in any case
+    person: str = ""  # part of the subject's name in the directory, or a whole id
+    mine: bool = False  # only those on which this person may vote now
+    opened_from_ns: int = 0
+    opened_to_ns: int = 0
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """One person's visibility at one instant. Synchronous: it reads the store, so it is called in a thread.
+
+    `groups` are ids of groups for which the person may act, its own and by delegation; `accounts` all
+    of this human's. `sees_all` is an operator's or auditor's right.
+    """
+
+    person: Person
+    at_ns: int
+    base: Standing  # without anybody's claims
+    groups: frozenset[str]
+    accounts: tuple[Account, ...]
+    sees_all: bool
+    store: Answers
+    counting: Counting
+
+    def query(self, narrowed_by: ApprovalFilter) -> ApprovalQuery:
+        """The filter, narrowed to what the person may see. Raises InvalidRequest where `person` fits too many."""
+        return ApprovalQuery(
+            tenant=self.person.tenant,
+            states=narrowed_by.states,
+            kinds=narrowed_by.kinds,
+            server=narrowed_by.server,
+            tool=narrowed_by.tool,
+            subject=narrowed_by.subject,
+            subjects=self._called(narrowed_by.person) if narrowed_by.person else None,
+            subject_id=narrowed_by.person,
+            agent=narrowed_by.agent,
+            short_code=meant_code(narrowed_by.code),
+            groups=None if self.sees_all else self.groups,
+            involved=self.accounts,
+            opened_from_ns=narrowed_by.opened_from_ns,
+            opened_to_ns=narrowed_by.opened_to_ns,
+            newest_first=narrowed_by.newest_first,
+        )
+
+    def _called(self, text: str) -> tuple[Account, ...]:
+        """Accounts of humans with this text in their name, or with this id, in the directory."""
+        sought, accounts = text.casefold(), list[Account]()
+        for member in self.base.directory.members.values():
+            if sought in member.name.casefold() or text == member.id:
+                accounts += member.accounts
+        if len(accounts) > _MOST_CALLED:
+            raise InvalidRequest("person", "fits too many people; write more of the name")
+        return tuple(accounts)
+
+    def standing(self, votes: tuple[Vote, ...]) -> Standing:
+        """The directory state for counting these votes, and one of this person."""
+        person = self.person
+        claimants = {vote.account for vote in votes if vote.claimed} - {person.account}
+        accounts = tuple(sorted(claimants, key=lambda account: (account.issuer, account.id)))
+        seen = {**self.store.seen(person.tenant, accounts)} if accounts else {}
+        if person.claimed:
+            seen[person.account] = claims_of(person, self.at_ns)
+        return replace(self.base, seen=seen, revoked=self.counting.revoked(votes, self.at_ns))
+
+    def approval(self, approval_id: str) -> Approval:
+        """The row, as it stands. Raises NotFound, in the same words for unknown and not this person's to see."""
+        approval = self.store.approval(self.person.tenant, approval_id)
+        if approval is None or not self._may_see(approval):
+            raise NotFound(*UNKNOWN)
+        return as_of(approval, self.at_ns)
+
+    def listed(self, rows: Iterable[Approval], narrowed_by: ApprovalFilter) -> list[ApprovalView]:
+        """Requests that pass filter and rights, as a list shows them: with effects and the agent's name, without
+        other content. In a few reads, however many there are."""
+        called = frozenset(self._called(narrowed_by.person)) if narrowed_by.person else None
+        rows = [
+            row
+            for row in (as_of(row, self.at_ns) for row in rows)
+            if _matches(narrowed_by, row)
+            and (called is None or row.call.subject in called or row.call.subject.id == narrowed_by.person)
+            and self._may_see(row)
+        ]
+        ids = tuple(row.id for row in rows)
+        votes, shown = (self.store.votes_of(ids), self.store.shown_of(ids)) if ids else ({}, {})
+        standing = self.standing(tuple(vote for each in votes.values() for vote in each))
+        outcomes = self.store.outcomes_of(tuple(row.redemption_id for row in rows if row.redemption_id))
+        brief = (
+            self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing, outcomes.get(row.redemption_id, ""))
+            for row in rows
+        )
+        views = _once([each for each in brief if each is not None and (each.may_vote or not narrowed_by.mine)])
+        apart = told_apart((view.approval, shown.get(view.approval.id)) for view in views)
+        return [replace(view, differs=apart.get(view.approval.id, ())) for view in views]
+
+    def summary(self, approval: Approval) -> ApprovalView | None:
+        """One request as in a list; None when this release cannot read its requirement."""
+        votes = self.store.votes(approval.id)
+        return self._brief(
+            approval, self.store.shown(approval.id), votes, self.standing(votes), self._outcome(approval)
+        )
+
+    def _brief(
+        self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing, outcome: str
+    ) -> ApprovalView | None:
+        # without what is shown whole nothing is committed to: it is no ground for a vote, and costs no hashing
+        summary = view(approval, None, votes, self.person, standing)
+        if summary is None:
+            return None
+        brief = shown and replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none")
+        return replace(summary, shown=brief, outcome=outcome)
+
+    def _outcome(self, approval: Approval) -> str:
+        redemption = approval.redemption_id
+        return self.store.outcomes_of((redemption,)).get(redemption, "") if redemption else ""
+
+    def complete(self, approval: Approval) -> ApprovalView:
+        """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
+        votes, call = self.store.votes(approval.id), approval.call
+        shown, previous = self.store.shown(approval.id), self._previous(approval)
+        complete = view(approval, shown, votes, self.person, self.standing(votes), previous)
+        if complete is None:
+            raise NotFound(*UNKNOWN)
+        advice = advice_in(self.store.answers_of(approval.tenant, call.digest))
+        earlier = self._earlier(approval) if approval.state in OPEN else None
+        complete = with_also(complete, self._also(complete))
+        return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier)
+
+    def _also(self, complete: ApprovalView) -> tuple[ApprovalView, ...]:
+        """What a vote of this person on a request settles besides: open requests about exactly this call that it may
+        approve as it is signed in, with no further proof."""
+        found = []
+        for row in self.others(complete.approval) if complete.answerable else ():
+            votes = self.store.votes(row.id)
+            other = view(row, self.store.shown(row.id), votes, self.person, self.standing(votes))
+            if other is not None and other.answerable and other.may_vote and other.presented:
+                found.append(other)
+        return tuple(found)
+
+    def others(self, approval: Approval) -> tuple[Approval, ...]:
+        """The further open requests about exactly this call, oldest first, but for canaries and consents."""
+        if approval.canary:
+            return ()
+        rows = (as_of(row, self.at_ns) for row in self.store.approvals_of(approval.tenant, approval.call.digest))
+        about = (row for row in rows if row.id != approval.id and row.call == approval.call and row.state in OPEN)
+        others = (row for row in about if row.kind != "consent" and not row.canary)
+        return tuple(sorted(others, key=lambda row: row.id))
+
+    def _earlier(self, approval: Approval) -> Earlier | None:
+        """Like calls that were turned down lately: counts for every approver; the last refusal only for a person that
+        may see its request."""
+        since = self.at_ns - REFUSALS_NS
+        turned_down = self.store.turned_down(approval.tenant, approval.call, since)
+        if turned_down == NEVER:
+            return None
+        last = self.store.last_refused(approval.tenant, approval.call, since) if turned_down.refusals else None
+        votes = self.store.votes(last.id) if last is not None and self._may_see(last) else ()
+        refusal = next((vote for vote in reversed(votes) if vote.choice == "deny"), None)
+        return Earlier(turned_down.refusals, turned_down.withdrawals, refusal)
+
+    def sees(self, subject: Account, requirement: bytes) -> bool:
+        """Whether what concerns this subject and was wanted so is this person's to see."""
+        if self.sees_all or subject in self.accounts:
+            return True
+        parsed = wanted_by(requirement)
+        seats = frozenset(seat.group_id for seat in parsed.seats) if parsed is not None else frozenset[str]()
+        return not seats.isdisjoint(self.groups)
+
+    def _previous(self, approval: Approval) -> Shown | None:
+        """The content of the last call to compare with: one of the same tool, agent and subject that
+        others approved by the same rule, and that is this person's to see. What a subject confirms for itself is no
+        ground for anybody's decision, so only an approval is compared, and only with an approval."""
+        if approval.kind != "approval":
+            return None
+        directory = self.base.directory
+        for row in self.store.redeemed_before(approval.tenant, approval.call, _MOST_COMPARED):
+            if not same_rule(row.requirement, approval.requirement) or not self._may_see(row):
+                continue
+            subject = directory.human(row.call.subject)
+            approved = (vote for vote in self.store.votes(row.id) if vote.choice == "approve")
+            if any(subject in {vote.human, vote.behalf, directory.human(vote.account)} for vote in approved):
+                continue  # linked to the subject since
+            if (shown := self.store.shown(row.id)) is not None:
+                return shown
+        return None
+
+    def _may_see(self, approval: Approval) -> bool:
+        return self.sees(approval.call.subject, approval.requirement)
+
+
+@dataclass(frozen=True, slots=True)
+class Visibilities:
+    """Makes a `Visibility` for a person."""
+
+    store: Answers
+    counting: Counting
+
+    def of(self, person: Person, at_ns: int) -> Visibility:
+        """The person's current rights, by directory and delegations. Who watches for long may have lost a
+        role since it began, be disabled, or have its sign-in revoked: then it sees nothing any more."""
+        base, counting = self.counting.standing(person.tenant, (), at_ns), self.counting
+        directory = base.directory
+        if not directory.active(person.human) or counting.is_revoked(person.tenant, person.sign_in, at_ns):
+            return Visibility(
+                person, at_ns, base, frozenset(), (), sees_all=False, store=self.store, counting=counting
+            )
+        held = directory.groups(person.human) | (person.claimed & directory.claimable)
+        roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
+        for delegation in base.delegations:
+            if delegation.deputy == person.human and delegation.from_ns <= at_ns:
+                held |= deputised(delegation, directory)
+        member = directory.members.get(person.human)
+        linked = member.accounts if member is not None else ()
+        return Visibility(
+            person=person,
+            at_ns=at_ns,
+            base=base,
+            groups=held,
+            accounts=linked if person.account in linked else (*linked, person.account),
+            sees_all=bool(roles & SEES_ALL),
+            store=self.store,
+            counting=counting,
+        )
+
+
+def claims_of(person: Person, at_ns: int) -> Seen:
+    """The person's current claims, as a row."""
+    return Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
+
+
+def claims_step(person: Person, at_ns: int) -> tuple[See, ...]:
+    """To be committed with any action of the person: votes by claimed groups count as long as they are seen. A token
+    that claims nothing any more is seen too, or what it claimed before would go on counting. A client shows none."""
+    return () if person.surface == CLIENT else (See(claims_of(person, at_ns)),)
+
+
+def as_of(approval: Approval, at_ns: int) -> Approval:
+    """The row as it stands: an open request whose time is over has expired, whether or not that was written down."""
+    if approval.state in OPEN and approval.expires_ns <= at_ns:
+        return replace(approval, state=State.EXPIRED, resolved_ns=approval.expires_ns, resolution="approval.expired")
+    return approval
+
+
+def _matches(narrowed_by: ApprovalFilter, approval: Approval) -> bool:
+    call = approval.call
+    sets = ((narrowed_by.states, approval.state), (narrowed_by.kinds, approval.kind))
+    words = ((narrowed_by.server, call.server), (narrowed_by.tool, call.tool), (narrowed_by.agent, call.agent))
+    return (
+        all(not allowed or value in allowed for allowed, value in sets)
+        and all(not word or word == value for word, value in words)
+        and narrowed_by.subject in (None, call.subject)
+        and meant_code(narrowed_by.code) in ("", approval.short_code)
+        and narrowed_by.opened_from_ns <= approval.opened_ns
+        and (not narrowed_by.opened_to_ns or approval.opened_ns < narrowed_by.opened_to_ns)
+    )
+
+
+def _once(views: list[ApprovalView]) -> list[ApprovalView]:
+    """Of the requests about a call that the person may answer the first, or one that asks for a further proof: its
+    vote settles those that ask for none, which are beside it."""
+    leads: dict[str, ApprovalView] = {}
+    for each in views:
+        if each.answerable:
+            lead = leads.setdefault(each.approval.call.digest, each)
+            if lead.may_vote and not each.may_vote:
+                leads[each.approval.call.digest] = each
+    also: dict[str, list[ApprovalView]] = {}
+    for each in views:
+        lead = leads.get(each.approval.call.digest, each)
+        if each.answerable and each.may_vote and lead is not each:
+            also.setdefault(lead.approval.id, []).append(each)
+    settled = {each.approval.id for some in also.values() for each in some}
+    kept = [each for each in views if each.approval.id not in settled]
+    return [replace(each, also=tuple(also.get(each.approval.id, ()))) for each in kept]
+
+
+class ReadLimiter:
+    """Limiter of heavy reads: so many at once, and so many that wait, in all and of each owner."""
+
+    def __init__(self, most: int, waiting: int, waiting_of_one: int) -> None:
+        self._places = asyncio.Semaphore(most)
+        self._bounds = (waiting, waiting_of_one)
+        self._inside: Counter[Hashable] = Counter()  # waiting or at work, by owner
+
+    @asynccontextmanager
+    async def of(self, whose: Hashable) -> AsyncIterator[None]:
+        """Wait for a place. Raises Overloaded where too many wait already, or too many of the same."""
+        if self._inside.total() >= self._bounds[0] or self._inside[whose] >= self._bounds[1]:
+            raise Overloaded("approval.views", "Too many requests are being read at once; try again in a moment.")
+        self._inside[whose] += 1
+        try:
+            async with self._places:
+                yield
+        finally:
+            self._inside[whose] -= 1
+            if not self._inside[whose]:
+                del self._inside[whose]
+
+
+class Queue:
+    """`ApprovalService.ListApprovals` and `GetApproval`, and the console's queue, history and request page."""
+
+    def __init__(
+        self, visibilities: Visibilities, store: Answers, recorder: Recorder, clock: Clock, metrics: ApproverMetrics
+    ) -> None:
+        self._visibilities = visibilities
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._metrics = metrics
+        self._room = ReadLimiter(MAX_VIEWS, MAX_WAITING, MAX_WAITING_OF_ONE)
+
+    async def list(
+        self, person: Person, narrowed_by: ApprovalFilter, page: Page
+    ) -> tuple[tuple[ApprovalView, ...], str]:
+        """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
+        no rows), and the `after` of the next page; "" on the last. A page may be shorter than its size."""
+        return await self._store.in_thread(self._list, person, narrowed_by, page, self._clock.now_ns())
+
+    async def get(self, person: Person, approval_id: str) -> ApprovalView:
+        """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
+        this person's to see; Overloaded where many are being read at once."""
+        at = self._clock.now_ns()
+        async with self._room.of((person.tenant, person.human)):
+            approval, complete = await self._store.in_thread(self._get, person, approval_id, at)
+        await self._recorder.commit_event(
+            person.tenant, "read", lambda stamp: records.read(stamp, person, approval), claims_step(person, at), at
+        )
+        if complete.may_vote:
+            self._metrics.looked(person, approval_id, at)
+        return complete
+
+    def _get(self, person: Person, approval_id: str, at_ns: int) -> tuple[Approval, ApprovalView]:
+        """In a thread: arguments of a quarter of a megabyte take a while."""
+        visibility = self._visibilities.of(person, at_ns)
+        approval = visibility.approval(approval_id)
+        return approval, visibility.complete(approval)
+
+    def _list(
+        self, person: Person, narrowed_by: ApprovalFilter, page: Page, at_ns: int
+    ) -> tuple[tuple[ApprovalView, ...], str]:
+        narrowed_by = replace(narrowed_by, states=narrowed_by.states or OPEN)
+        # what has expired may not have been written down yet
+        asked = replace(
+            narrowed_by, states=narrowed_by.states | (OPEN if State.EXPIRED in narrowed_by.states else frozenset())
+        )
+        visibility = self._visibilities.of(person, at_ns)
+        query = visibility.query(asked)
+        views: list[ApprovalView] = []
+        after, looked = page.after, 0
+        while True:
+            # a list by `mine` leaves out some; all others hardly any
+            size = (2 if narrowed_by.mine else 1) * (page.size + 1 - len(views))
+            rows = self._store.approvals(query, Page(size, after))
+            for each in visibility.listed(rows, narrowed_by):
+                if len(views) == page.size:
+                    return tuple(views), views[-1].approval.id
+                views.append(each)
+            looked += len(rows)
+            if len(rows) < size:
+                return tuple(views), ""
+            after = rows[-1].id
+            if looked >= _MOST_ROWS:
+                return tuple(views), after

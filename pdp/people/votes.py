@@ -1,0 +1,348 @@
+"""Votes: the one way in which a person moves a request, on every surface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.assertion import evidence, fresh, kept, read
+from pdp.core.approvals.directory import Directory, Person
+from pdp.core.approvals.grants import GrantTerms, Valid
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
+from pdp.core.approvals.rows import Account, Approval, Grant, Vote
+from pdp.core.approvals.states import FINAL, GrantState, State
+from pdp.core.approvals.steps import EndGrant, Issue, Sign
+from pdp.core.approvals.view import ApprovalView, presented
+from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
+from pdp.core.bytes.digest import Json, canonical, sha256_hex
+from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
+from pdp.core.ports import Answers, Clock, Passkeys
+from pdp.core.record.stored import Commit, RecordRef
+from pdp.people.approver_metrics import ApproverMetrics
+from pdp.people.declassify import Declassifications
+from pdp.people.quarantines import QuarantineLifts
+from pdp.people.visibility import UNKNOWN, Visibilities, Visibility, claims_step
+from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
+from pdp.service.commit import Recorder
+
+NUL = "\0"
+MAX_VOTES = 256  # on one request, changes of mind included
+_INVALID = {  # by the field that is wrong
+    "approval.choice": "choice",
+    "approval.reason_required": "reason",
+    "approval.reason_too_long": "reason",
+    "approval.passkey": "passkey_assertion_json",
+    "approval.grant": "grant",
+}
+_OUTDATED = frozenset({"approval.too_late", "approval.stale", "approval.erased", "approval.voted"})
+_UNKNOWN = frozenset({"approval.not_found", "approval.unreadable"})
+
+
+@dataclass(frozen=True, slots=True)
+class BallotInput:
+    """A vote as a person casts it. `request_id` names the attempt: the same id with the same content gets the same
+    answer. `behalf` is an account of the absent human; `passkey` the WebAuthn assertion as JSON."""
+
+    request_id: str
+    choice: str  # "approve" | "deny" | "cancel"
+    reason: str = ""
+    presented: str = ""  # of the view that the person saw; mandatory with "approve"
+    behalf: Account | None = None
+    grant: GrantTerms | None = None
+    passkey: bytes = field(default=b"", repr=False)
+
+    def content(self, approval_id: str) -> tuple[Json, ...]:
+        """The content that the request_key covers."""
+        behalf = None if self.behalf is None else [self.behalf.issuer, self.behalf.id]
+        terms = None if self.grant is None else sha256_hex(self.grant.to_bytes())
+        passkey = sha256_hex(self.passkey)
+        return (approval_id, self.choice, self.reason, self.presented, behalf, terms, passkey)
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """A vote that is durable. `view` is the request after it, as in a list."""
+
+    view: ApprovalView
+    record: RecordRef
+    grant_id: str = ""
+
+    @property
+    def approval(self) -> Approval:
+        """The request's row after the vote."""
+        return self.view.approval
+
+
+class Proofs:
+    """Raises a person's assurance by a passkey's assertion over what was shown."""
+
+    def __init__(self, passkeys: Passkeys | None, store: Answers) -> None:
+        self._passkeys = passkeys
+        self._store = store
+
+    def __call__(self, person: Person, view: ApprovalView, assertion: bytes) -> Person:
+        """The person as the assertion proves it to be. Raises Forbidden `person.passkey`."""
+        if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):
+            raise _unproved()
+        signed = read(assertion)
+        if signed is None or not fresh(signed.count, self._store.sign_count(person.tenant, signed.passkey_id)):
+            raise _unproved()  # a clone, or an assertion that was used
+        return replace(person, assurance="passkey")
+
+
+def _unproved() -> Forbidden:
+    return Forbidden("person.passkey", "The passkey's answer does not verify; read the request and sign again.")
+
+
+def _key_of(person: Person, directory: Directory, assertion: bytes) -> bytes:
+    """The public key of the passkey that signed, as the directory lists it; b"" for one that it does not."""
+    member, signed = directory.members.get(person.human), read(assertion)
+    if member is None or signed is None:
+        return b""
+    return next((each.public_key for each in member.passkeys if each.id == signed.passkey_id), b"")
+
+
+def _signature(vote: Vote) -> tuple[Sign, ...]:
+    """Goes into the vote's commit, so that no counter counts twice."""
+    signed = kept(vote.passkey)
+    return () if signed is None else (Sign(vote.tenant, signed.passkey_id, signed.count, vote.at_ns),)
+
+
+def challenge(view: ApprovalView) -> bytes:
+    """The challenge that a passkey signs to approve this request: 32 bytes that commit to the request, its call, all
+    that is shown, and the person's own last vote on it, so that no assertion counts twice; b"" where policy does not
+    ask for one."""
+    if view.wanted.min_assurance != "passkey" or not view.presented:
+        return b""
+    approval = view.approval
+    parts: list[Json] = ["passkey", approval.id, approval.call.digest, "approve", view.presented, view.after]
+    return bytes.fromhex(sha256_hex(canonical(parts)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A vote that may be committed: the row that it rests on, and all that goes into the commit."""
+
+    key: RequestKey | None
+    visibility: Visibility
+    approval: Approval
+    cast: Cast
+    entries: tuple[Commit, ...]
+    after: State
+    also: tuple[tuple[Approval, Cast], ...] = ()
+
+
+class Votes:
+    """`ApprovalService.Vote`. `valid` checks arguments against a JSON Schema; `notifications` makes messages."""
+
+    def __init__(  # noqa: PLR0913 - what it rests on
+        self,
+        visibilities: Visibilities,
+        commits: IdempotentCommits,
+        recorder: Recorder,
+        clock: Clock,
+        proofs: Proofs,
+        metrics: ApproverMetrics,
+        *,
+        declassifications: Declassifications,
+        lifts: QuarantineLifts,
+        valid: Valid | None = None,
+        notifications: Notifications = NO_NOTIFICATIONS,
+    ) -> None:
+        self._visibilities = visibilities
+        self._commits = commits
+        self._recorder = recorder
+        self._clock = clock
+        self._proofs = proofs
+        self._metrics = metrics
+        self._declassifications = declassifications
+        self._lifts = lifts
+        self._valid = valid
+        self._notifications = notifications
+
+    async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
+        """Cast one vote; it, the same on the requests about this call that were shown with it, and everything that
+        follows are one commit. A denial is one of the call, and so is a withdrawal: they count wherever they may.
+
+        Raises NotFound (unknown, or not this person's to see); Forbidden (`approval.own_call`,
+        `approval.not_eligible`, `approval.not_yours`, `approval.assurance`, ...); Outdated (`approval.too_late`,
+        `approval.stale`: read it again); InvalidRequest (a reason is wanted, a grant wider than offered, the
+        request id used for another vote); Unavailable.
+        """
+        return await retry_on_conflict(lambda: self._vote(person, approval_id, given))
+
+    async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
+        at = self._clock.now_ns()
+        vote = await self._visibilities.store.in_thread(self._prepare, person, approval_id, given, at)
+        if isinstance(vote, Voted):
+            return vote
+        cast, grant = vote.cast, vote.cast.grant
+        grant_id = grant.id if grant is not None else ""
+        reply = (grant_id, str(vote.after), at if vote.after in FINAL else 0, cast.move.resolution)
+        ref = await self._commits.commit(vote.key, vote.entries, reply, at)
+        for row, each in ((vote.approval, cast), *vote.also):
+            self._metrics.voted(each.vote)
+            self._metrics.moved(row, each.event)
+        return Voted(
+            await self._visibilities.store.in_thread(self._after, vote.visibility, approval_id), ref, grant_id
+        )
+
+    def _prepare(self, person: Person, approval_id: str, given: BallotInput, at_ns: int) -> _Prepared | Voted:
+        """The vote to be committed, or what was answered to this attempt before. In a thread."""
+        key = self._commits.key("vote", person, given.request_id, *given.content(approval_id))
+        visibility = self._visibilities.of(person, at_ns)
+        approval = visibility.approval(approval_id)
+        kept = self._commits.kept(key, 4)
+        if kept is not None:
+            return self._again(visibility, approval, kept)
+        if approval.kind == "consent":
+            raise Forbidden(
+                "approval.consent", "A consent is the subject's own; it is given on its page of consents."
+            )
+        alone, others = self._together(visibility, approval, given)
+        accepted = self.cast(visibility, approval, alone)
+        also = tuple(self._also(visibility, others, given))
+        removal = self._declassifications.removal(approval, accepted, person, at_ns)
+        removal += self._lifts.lifting(approval, accepted, at_ns)
+        votes = ((approval, accepted), *also)
+        entries = (entry for row, cast in votes for entry in self.entries(row, cast, person, at_ns))
+        ended = (entry for _, cast in votes for entry in self._ended(visibility, cast))
+        after = State.REDEEMED if removal else accepted.after
+        return _Prepared(key, visibility, approval, accepted, (*entries, *ended, *removal), after, also)
+
+    def _together(
+        self, visibility: Visibility, approval: Approval, given: BallotInput
+    ) -> tuple[BallotInput, tuple[Approval, ...]]:
+        """The vote on this request alone, and the others that it is meant for: an approval for those that were shown
+        with it. In a thread."""
+        if given.choice != "approve":
+            return given, visibility.others(approval)
+        shown = visibility.store.shown(approval.id)
+        if shown is None or given.presented == presented(approval, shown):
+            return given, ()
+        seen = visibility.complete(approval)
+        if not seen.also or given.presented != seen.presented:
+            return given, ()  # stale
+        return replace(given, presented=presented(approval, shown)), tuple(each.approval for each in seen.also)
+
+    def _also(
+        self, visibility: Visibility, others: tuple[Approval, ...], given: BallotInput
+    ) -> Iterator[tuple[Approval, Cast]]:
+        """The same vote on others, without what is for one request only: a grant, a passkey's assertion. What does
+        not count is left out, but for an approval in the person's own name: the page has promised it."""
+        for row in others:
+            shown = visibility.store.shown(row.id)
+            seen = presented(row, shown) if given.choice == "approve" and shown is not None else ""
+            try:
+                yield row, self.cast(visibility, row, replace(given, presented=seen, grant=None, passkey=b""))
+            except (Forbidden, InvalidRequest, NotFound, Outdated, Overloaded):
+                if given.choice == "approve" and given.behalf is None:
+                    raise
+
+    def cast(self, visibility: Visibility, approval: Approval, given: BallotInput) -> Cast:
+        """The vote as it counts. Raises the fault of its refusal. In a thread: it reads the store."""
+        if NUL in given.reason:  # no store keeps it
+            raise InvalidRequest("reason", "holds a NUL character")
+        votes, shown = visibility.store.votes(approval.id), visibility.store.shown(approval.id)
+        if len(votes) >= MAX_VOTES:  # each is counted with every evaluation of the call
+            raise Overloaded(
+                "approval.too_many_votes", "There are too many votes on this request; ask for a new one."
+            )
+        person = visibility.person
+        if given.passkey:
+            person = self._proofs(person, visibility.complete(approval), given.passkey)
+        at, directory = visibility.at_ns, visibility.base.directory
+        ballot = Ballot(
+            choice=given.choice,
+            vote_id=self._recorder.new_id(at),
+            at_ns=at,
+            reason=given.reason,
+            presented=given.presented,
+            behalf="" if given.behalf is None else directory.human(given.behalf),
+            grant=given.grant,
+            passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
+        )
+        accepted = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self._valid)
+        if isinstance(accepted, VoteRefusal):
+            raise fault(accepted)
+        return accepted
+
+    def entries(self, approval: Approval, cast: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
+        """The vote, and a grant that comes of it, to be committed together."""
+        salt, tenant, vote = self._recorder.new_salt(), approval.tenant, cast.vote
+        voted = self._recorder.event(
+            tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, approval, cast.move, salt=salt),
+            (
+                cast.move,
+                *_signature(vote),
+                *self._notifications.moved(approval, cast.event, at_ns),
+                *claims_step(person, at_ns),
+            ),
+            at_ns,
+            values=lambda record_id: records.erasable(
+                record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant
+            ),
+        )
+        if (grant := cast.grant) is None:
+            return (voted,)
+        other = self._recorder.new_salt()
+        issued = self._recorder.event(
+            tenant,
+            "grant",
+            lambda stamp: records.grant_issued(stamp, grant, other),
+            (Issue(grant),),
+            at_ns,
+            values=lambda record_id: records.erasable(
+                record_id, tenant, grant.subject_index, other, grant=grant.arguments_schema
+            ),
+        )
+        return voted, issued
+
+    def _ended(self, visibility: Visibility, cast: Cast) -> tuple[Commit, ...]:
+        """The ends of grants of a request that is revoked or withdrawn."""
+        grants = (visibility.store.grant(visibility.person.tenant, grant_id) for grant_id in cast.ends_grants)
+        return tuple(
+            self._end(grant, visibility.person.human, visibility.at_ns)
+            for grant in grants
+            if grant is not None and grant.state is GrantState.ACTIVE
+        )
+
+    def _end(self, grant: Grant, by: str, at_ns: int) -> Commit:
+        return self._recorder.event(
+            grant.tenant,
+            "grant",
+            lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, by, at_ns),
+            (EndGrant(grant.id, grant.version, GrantState.REVOKED, by, at_ns),),
+            at_ns,
+        )
+
+    def _after(self, visibility: Visibility, approval_id: str) -> ApprovalView:
+        approval = visibility.store.approval(visibility.person.tenant, approval_id)
+        view = visibility.summary(approval) if approval is not None else None
+        if view is None:
+            raise NotFound(*UNKNOWN)
+        return view
+
+    def _again(self, visibility: Visibility, approval: Approval, kept: list[str]) -> Voted:
+        """The kept answer: the request as it was then."""
+        record_id, grant_id, state, resolved_ns, resolution = kept
+        then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)
+        view = visibility.summary(then)
+        if view is None:
+            raise NotFound(*UNKNOWN)
+        return Voted(view, self._commits.record(record_id), grant_id)
+
+
+def fault(refused: VoteRefusal) -> Fault:
+    """The fault that a refused vote leaves as."""
+    code, message = refused.code, refused.message
+    if code in _UNKNOWN:
+        return NotFound(*UNKNOWN)
+    if code in _OUTDATED:
+        return Outdated(code, message)
+    if code in _INVALID:
+        return InvalidRequest(_INVALID[code], message, code=code)
+    return Forbidden(code, message)

@@ -1,0 +1,116 @@
+"""WaitDecision: hold a pending call's caller until asking again is worth it. Decides and redeems nothing.
+
+A long poll costs a place of its own, not one of those that decisions are made in, and no look at the store while
+nothing changes (`people/changes`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.quorum import wanted_by
+from pdp.core.approvals.redeem import Resume
+from pdp.core.approvals.rows import Account, Answered, Approval
+from pdp.core.approvals.states import State
+from pdp.core.call.request import Caller, Credential
+from pdp.core.check import NS
+from pdp.core.errors import NotFound
+from pdp.core.outcome.answer import OpenRequirement, open_requirement
+from pdp.core.ports import Clock, ResumeTokens, Store
+from pdp.people.changes import Changes
+from pdp.service.admission import require_server
+from pdp.service.facts import FactBuilder
+from pdp.service.state import ServiceState
+
+MAX_SECONDS = 50.0
+JUDGE_NS = NS // 4  # when a verdict is first looked for, then half as often each time
+JUDGE_SELDOM_NS = 2 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """`again`: ask Decide now. Else `requirements` are what the call still waits for."""
+
+    again: bool
+    requirements: tuple[OpenRequirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`DecisionService.WaitDecision`."""
+
+    store: Store
+    tokens: ResumeTokens
+    facts: FactBuilder
+    state: ServiceState
+    changes: Changes
+    clock: Clock
+
+    async def __call__(self, token: str, credential: Credential, max_seconds: float, caller: Caller) -> Waited:
+        """Wait at most `max_seconds`, and never more than 50.
+
+        Raises NotFound, always in the same words, for a token that does not open, or is another caller's or
+        subject's; Forbidden for a server that the caller no longer fronts.
+        """
+        resume = await self._own(token, credential, caller)
+        ids = frozenset(resume.approvals)
+        loop_ends = self.clock.monotonic_ns() + int(min(max_seconds, MAX_SECONDS) * NS)
+        look = JUDGE_NS
+        async with self.changes.waiting(resume.tenant, ids) as waiter:
+            while True:
+                waiting, answers = await self.store.read(lambda: self._kept(resume))
+                now, left = self.clock.now_ns(), loop_ends - self.clock.monotonic_ns()
+                settled = any(_settled(approval, now) for approval in waiting) or _judged(resume, answers, now)
+                if settled or len(waiting) < len(ids):
+                    return Waited(again=True)
+                if left <= 0:
+                    return Waited(again=False, requirements=tuple(map(_shown, waiting)))
+                ends = [approval.expires_ns - now for approval in waiting]
+                await waiter.wait(min(left, *ends, *((look,) if resume.judged else ())) / NS)
+                look = min(2 * look, JUDGE_SELDOM_NS)
+
+    def _kept(self, resume: Resume) -> tuple[list[Approval], tuple[Answered, ...]]:
+        """The requests that are waited for, and the judge's answers."""
+        found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
+        answers = self.store.answers_of(resume.tenant, resume.digest) if resume.judged else ()
+        return [approval for approval in found if approval is not None], answers
+
+    async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
+        at = self.clock.now_ns()
+        resume = self.tokens.open(token, at)
+        if resume is None or (resume.tenant, resume.caller) != (caller.tenant, caller.name):
+            raise _unknown()
+        require_server(caller, resume.server)
+        registry = self.state.snapshot().registry
+        identity = await self.facts.identity(credential, caller, resume.server, registry, at)
+        subject = identity.subject
+        if not subject.check.ok or Account(subject.issuer or "", subject.id or "") != resume.subject:
+            raise _unknown()
+        return resume
+
+
+def _judged(resume: Resume, answers: tuple[Answered, ...], now_ns: int) -> bool:
+    """Whether a judge that was out has come back. What it said before was not enough, or is used."""
+    return any(
+        each.created_ns >= resume.asked_ns
+        and not each.redemption_id
+        and each.requirement_sha256 in resume.judged
+        and now_ns < each.expires_ns
+        for each in answers
+    )
+
+
+def _unknown() -> NotFound:
+    return NotFound("resume.unknown", "There is no pending call for this token; ask Decide.")
+
+
+def _settled(approval: Approval, now_ns: int) -> bool:
+    """Whether waiting is pointless: it is over, or of a newer release, which this one cannot answer."""
+    over = approval.state is not State.PENDING or now_ns >= approval.expires_ns
+    return over or wanted_by(approval.requirement) is None
+
+
+def _shown(approval: Approval) -> OpenRequirement:
+    plain = open_requirement(json.loads(approval.requirement), approval.call.digest, approval.opened_ns)
+    return replace(plain, approval_id=approval.id, expires_ns=approval.expires_ns, short_code=approval.short_code)
