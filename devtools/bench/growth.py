@@ -15,7 +15,6 @@ from devtools.bench.figures import Figure, Spread
 from devtools.bench.harness import BenchFault
 from devtools.bench.measure import Bench
 from devtools.bench.scenarios import World
-from pdp.adapters.grpc.codec import decisions
 from pdp.config import settings
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
@@ -27,6 +26,7 @@ from pdp.runtime import bootstrap
 from pdp.runtime.process import Process
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import decision_pb2
+from pdp.wire.grpc.codec import decisions
 
 APART_NS = 9 * NS  # between two decisions: 9,600 in the day for which replies are kept
 _TOGETHER = 64  # decisions of a commit

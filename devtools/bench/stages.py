@@ -13,7 +13,6 @@ from typing import Any
 from devtools.bench.figures import StageFigure
 from devtools.bench.harness import cpu_seconds
 from devtools.bench.scenarios import World
-from pdp.adapters.grpc.codec import decisions
 from pdp.config import settings
 from pdp.core.call.facts import Identity
 from pdp.core.call.origins import traced
@@ -25,6 +24,7 @@ from pdp.runtime import bootstrap
 from pdp.runtime.process import Process
 from pdp.service.decision import Decision
 from pdp.v1 import decision_pb2
+from pdp.wire.grpc.codec import decisions
 
 _DEADLINE_SECONDS = 5.0
 _NOWHERE = RecordRef("bench", 1, bytes(32))

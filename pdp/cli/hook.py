@@ -15,9 +15,6 @@ from typing import Any
 import click
 
 from pdp import hook as command
-from pdp.adapters.hooks import agents
-from pdp.adapters.hooks.agents import AGENTS, Agent, NotAnEventError
-from pdp.adapters.hooks.own_tools import OwnTool, own_tools
 from pdp.authoring import local
 from pdp.authoring.installation import CONFIG
 from pdp.authoring.local import Answer, LocalInstallation
@@ -29,6 +26,9 @@ from pdp.core.errors import ConfigurationFault
 from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta
 from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.wire.hooks import agents
+from pdp.wire.hooks.agents import AGENTS, Agent, NotAnEventError
+from pdp.wire.hooks.own_tools import OwnTool, own_tools
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -27,8 +27,6 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from pdp.adapters.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
-from pdp.adapters.hooks.own_tools import own_tool, reaches
 from pdp.authoring import local
 from pdp.authoring.installation import Installation
 from pdp.authoring.local import LocalInstallation
@@ -42,6 +40,8 @@ from pdp.identity.development import SEED_BYTES
 from pdp.registry.manifest import Closed, ServerId, first_problem
 from pdp.runtime.embedded import decision_point
 from pdp.telemetry import logs
+from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
+from pdp.wire.hooks.own_tools import own_tool, reaches
 
 IDLE_SECONDS = 3600.0  # after which a process that nobody asks ends
 LOCK = "serving.lock"

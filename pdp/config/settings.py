@@ -13,10 +13,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 
-from pdp.adapters.authzen.options import AuthzenOptions
-from pdp.adapters.gateways.options import GatewayOptions
-from pdp.adapters.grpc.options import ServerOptions
-from pdp.adapters.hooks.options import HookOptions
 from pdp.config.problems import problems
 from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
@@ -39,6 +35,10 @@ from pdp.secrets.reference import secret
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
 from pdp.telemetry.options import TelemetryOptions
+from pdp.wire.authzen.options import AuthzenOptions
+from pdp.wire.gateways.options import GatewayOptions
+from pdp.wire.grpc.options import ServerOptions
+from pdp.wire.hooks.options import HookOptions
 
 
 def _part(dimension: Dimension) -> Any:

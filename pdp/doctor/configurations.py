@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from pdp.adapters.hooks.agents import AGENTS, Agent
+from pdp.wire.hooks.agents import AGENTS, Agent
 
 # extensions of Envoy, by the ends of their types
 _AUTHZ_TYPE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"

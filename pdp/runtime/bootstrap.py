@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pdp import __version__
-from pdp.adapters.grpc.server import GrpcServer
-from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings, store_password
 from pdp.content import ArgumentContent
 from pdp.core.check import NS
@@ -67,6 +65,8 @@ from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import JUMPED, StoreClock
 from pdp.store.opening import AnyStore, open_store
+from pdp.wire.grpc.server import GrpcServer
+from pdp.wire.grpc.servicer import Services
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while

@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pdp.adapters.authzen.access import AccessRequests
-from pdp.adapters.authzen.rest import AuthzenRest
-from pdp.adapters.grpc.server import ServedBeside
-from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings
 from pdp.core.ports import Clock, Entropy
 from pdp.host.http_api import api_tls
 from pdp.host.http_listener import listener_tls
+from pdp.wire.authzen.access import AccessRequests
+from pdp.wire.authzen.rest import AuthzenRest
+from pdp.wire.grpc.server import ServedBeside
+from pdp.wire.grpc.servicer import Services
 
 if TYPE_CHECKING:
-    from pdp.adapters.hooks.listener import HookListener
+    from pdp.wire.hooks.listener import HookListener
 
 
 def check(settings: Settings) -> None:
@@ -42,7 +42,7 @@ def _access(settings: Settings, services: Services, index_key: bytes) -> Sequenc
     options = settings.authzen
     if options is None or not options.grpc:
         return ()
-    from pdp.adapters.authzen.rpc import AccessServicer  # noqa: PLC0415 - its stubs are loaded only where it is served
+    from pdp.wire.authzen.rpc import AccessServicer  # noqa: PLC0415 - its stubs are loaded only where it is served
 
     return (AccessServicer(AccessRequests(services, options, index_key), services.admission),)
 
@@ -50,9 +50,9 @@ def _access(settings: Settings, services: Services, index_key: bytes) -> Sequenc
 def _gateways(settings: Settings, services: Services, clock: Clock, entropy: Entropy) -> Sequence[ServedBeside]:
     if settings.gateways is None:
         return ()
-    from pdp.adapters.gateways.deciding import Deciding  # noqa: PLC0415 - see above
-    from pdp.adapters.gateways.ext_authz import Authorization  # noqa: PLC0415 - likewise
-    from pdp.adapters.gateways.ext_mcp import ExtMcp  # noqa: PLC0415 - likewise
+    from pdp.wire.gateways.deciding import Deciding  # noqa: PLC0415 - see above
+    from pdp.wire.gateways.ext_authz import Authorization  # noqa: PLC0415 - likewise
+    from pdp.wire.gateways.ext_mcp import ExtMcp  # noqa: PLC0415 - likewise
 
     deciding = Deciding(services, settings.gateways, clock, entropy)
     return Authorization(deciding), ExtMcp(deciding)
@@ -64,7 +64,7 @@ def hooks(
     """The listener of hooks over HTTP, not yet started; None where none is configured. Raises ConfigurationFault."""
     if settings.hooks is None:
         return None
-    from pdp.adapters.hooks.listener import HookListener  # noqa: PLC0415 - see above
+    from pdp.wire.hooks.listener import HookListener  # noqa: PLC0415 - see above
 
     return HookListener(settings.hooks, listener_tls(settings.hooks, "hooks"), services, clock, entropy, answers)
 

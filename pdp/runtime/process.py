@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pdp.adapters.grpc.server import GrpcServer
-from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.ports import Judge
@@ -34,11 +32,13 @@ from pdp.service.shadow import ShadowPolicies
 from pdp.service.state import ServiceState
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
+from pdp.wire.grpc.server import GrpcServer
+from pdp.wire.grpc.servicer import Services
 
 if TYPE_CHECKING:
-    from pdp.adapters.hooks.listener import HookListener
     from pdp.people.console.server import ConsoleServer
     from pdp.sessions.on_redis import RedisSessions
+    from pdp.wire.hooks.listener import HookListener
 
 
 @dataclass(slots=True)

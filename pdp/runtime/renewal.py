@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdp.adapters.grpc.options import TlsOptions
-from pdp.adapters.grpc.server import GrpcServer, ServerTls
 from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.host.http_api import api_tls
@@ -20,6 +18,8 @@ from pdp.registry.keys import load_keys
 from pdp.registry.load import SignedRegistry
 from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.registry.release import SignedReleases
+from pdp.wire.grpc.options import TlsOptions
+from pdp.wire.grpc.server import GrpcServer, ServerTls
 
 if TYPE_CHECKING:
     from pdp.people.console.server import ConsoleServer

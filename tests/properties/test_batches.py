@@ -23,13 +23,13 @@ from support.golden import PEOPLE, SERVERS, policy
 from support.tools import resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
-from pdp.adapters.grpc.codec import batch as codec
 from pdp.core.approvals.call import CallContext
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.outcome.evidence import answer
 from pdp.service.batch import TOGETHER
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.grpc.codec import batch as codec
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

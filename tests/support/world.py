@@ -23,8 +23,6 @@ import grpc.aio
 from support.environment import Stage, StillClock
 from support.tools import GIT, Definition, ServerPlan, resource
 
-from pdp.adapters.grpc import status
-from pdp.adapters.grpc.codec import decisions
 from pdp.authoring import sandbox
 from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
@@ -40,6 +38,8 @@ from pdp.runtime import bootstrap
 from pdp.runtime.environment import Environment
 from pdp.runtime.process import Process
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
+from pdp.wire.grpc import status
+from pdp.wire.grpc.codec import decisions
 
 PROCESS, GRPC = "process", "grpc"
 WAYS = (PROCESS, GRPC)

@@ -14,7 +14,6 @@ from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
-from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
@@ -26,6 +25,7 @@ from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import types_pb2
+from pdp.wire.grpc.codec import decisions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -17,8 +17,8 @@ from support.environment import Stage, StillClock
 from support.records import ACTIVE, ALICE, ARCHIVED, BOB, FIXTURE, READ, WRITE, asks, permitted, plan, sent
 from support.world import WEDNESDAY_NS, World, running
 
-from pdp.adapters.grpc.status import METADATA_KEY
 from pdp.vendored import authzen_access_pb2 as pb
+from pdp.wire.grpc.status import METADATA_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ON = {"grpc": True}

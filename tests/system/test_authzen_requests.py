@@ -32,10 +32,10 @@ from support.records import (
 )
 from support.world import WEDNESDAY_NS, Plan, World, running
 
-from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.authoring.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
 from pdp.vendored import authzen_access_pb2 as pb
+from pdp.wire.authzen.options import AuthzenOptions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 REQUESTS = "/access/v1/requests"

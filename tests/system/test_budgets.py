@@ -14,7 +14,6 @@ from support.approvers import Approvers, waiting
 from support.bank import budget, call, figures, pay, plan, report, stage
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes, create, running, serving
 
-from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.approvals.rows import Account
 from pdp.core.call.request import Role
@@ -25,6 +24,7 @@ from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.proof.check import check
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2
+from pdp.wire.grpc.codec import decisions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

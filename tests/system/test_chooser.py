@@ -33,11 +33,11 @@ from support.warm import warm
 from support.world import WEDNESDAY_NS, running
 from test_hooks_http import AGENT, EVENT
 
-from pdp.adapters.hooks.agents import AGENTS
-from pdp.adapters.hooks.options import HookOptions
-from pdp.adapters.hooks.webhooks import SUBJECT_TOKEN
 from pdp.client.mcp.enforcement import Enforcement, UnsafeServerError, attach
 from pdp.core.bytes.digest import Json
+from pdp.wire.hooks.agents import AGENTS
+from pdp.wire.hooks.options import HookOptions
+from pdp.wire.hooks.webhooks import SUBJECT_TOKEN
 
 pytestmark = pytest.mark.starts_server
 ROOT = Path(__file__).parents[2]

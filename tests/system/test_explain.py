@@ -14,8 +14,6 @@ from support.golden import PEOPLE, SERVERS, policy
 from support.tools import CHANGING, ServerPlan, reviewed, tool
 from support.world import Plan, Refused, World, running
 
-from pdp.adapters.grpc import status
-from pdp.adapters.grpc.codec import explain as codec
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.cli.explain import _changes
 from pdp.core.call.request import Caller, Role
@@ -27,6 +25,8 @@ from pdp.proof.check import check
 from pdp.service.admission import WorkerCrashQuota
 from pdp.service.explain import ExplainRequest
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
+from pdp.wire.grpc import status
+from pdp.wire.grpc.codec import explain as codec
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,6 @@ from mcp_types import INVALID_PARAMS
 from served import ISSUER, SAFE, TEXT, TOOLS, Served, caller_options, make_world, served
 from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
 
-from pdp.adapters.gateways import deciding
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp.tool_search import ToolSearch
@@ -22,6 +21,7 @@ from pdp.core.errors import Unavailable
 from pdp.service.decide import Decide
 from pdp.service.filter import Filter
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
+from pdp.wire.gateways import deciding
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED.value[0]
 WORKLOADS = "spiffe://acme.example"

@@ -11,12 +11,12 @@ from served import TOOLS, Served, caller_options, make_world, served
 from test_ext_mcp import ERRORS, denied, metadata, request, stub
 from test_inspection import TOKEN
 
-from pdp.adapters.gateways.ext_mcp import DECISION
 from pdp.authoring.sandbox import BOB
 from pdp.client.results import WITHHELD
 from pdp.core.errors import Unavailable
 from pdp.service.inspect import Inspect
 from pdp.vendored import ext_mcp_pb2
+from pdp.wire.gateways.ext_mcp import DECISION
 
 LARGEST = 8_192
 COUNTED = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

@@ -13,11 +13,11 @@ from served import ALLOW, Refused, Served, ask, make_world, served, until
 from support.gateways import call, check
 from test_faults_limits import Gate
 
-from pdp.adapters.grpc.status import WAIT_KEY
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.call.shares import Dimension, Rates
 from pdp.v1 import decision_pb2_grpc
 from pdp.vendored import ext_authz_pb2_grpc, ext_mcp_pb2, ext_mcp_pb2_grpc
+from pdp.wire.grpc.status import WAIT_KEY
 
 BURST, PLACES = 10, 16
 FRANK = dataclasses.replace(ALICE, id="frank")

@@ -16,10 +16,10 @@ from test_ext_mcp import ERRORS, checked, denied, metadata, request, stub
 from test_ext_mcp import OVER as MCP
 from test_other_kinds import add_everything
 
-from pdp.adapters.gateways.options import GatewayOptions
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import SandboxPerson
 from pdp.vendored import ext_mcp_pb2
+from pdp.wire.gateways.options import GatewayOptions
 
 both = pytest.mark.parametrize("version", [MODERN, HANDSHAKE])
 STRANGER = SandboxPerson("zoe", ("guests",), ("git:read",))

@@ -23,14 +23,14 @@ from support.resident import end_residents, residents
 from support.terminal import at_terminal
 from support.warm import warm
 
-from pdp.adapters.hooks.agents import AGENTS
-from pdp.adapters.hooks.own_tools import own_tools
 from pdp.authoring import local
 from pdp.authoring.installation import DAY_NS, SIGNERS
 from pdp.core.bytes.digest import digest
 from pdp.hook import SOCKET, START_SECONDS
 from pdp.registry.diff import newest_version
 from pdp.registry.scan.scan import ScannedTool
+from pdp.wire.hooks.agents import AGENTS
+from pdp.wire.hooks.own_tools import own_tools
 
 pytestmark = pytest.mark.starts_server
 SIGN = ("Sign this", "y")

@@ -22,15 +22,15 @@ from support.world import WEDNESDAY_NS, Plan, World, create, serving
 from test_judging import Scripted
 from typing_extensions import override
 
-from pdp.adapters.hooks.listener import HookListener, _hooks
-from pdp.adapters.hooks.own_tools import own_tool
-from pdp.adapters.hooks.webhooks import LATE
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.core.call.shares import Dimension, FairShare, Rates
 from pdp.core.check import NS
 from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
+from pdp.wire.hooks.listener import HookListener, _hooks
+from pdp.wire.hooks.own_tools import own_tool
+from pdp.wire.hooks.webhooks import LATE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENTRA_TENANT = "98e2f7d2-c1d3-4410-b87f-2396f157975f"

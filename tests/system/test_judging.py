@@ -20,7 +20,6 @@ from support.waiting import until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 from test_inspection import inspect, stream, text
 
-from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
@@ -31,6 +30,7 @@ from pdp.host.fair_limiter import FairLimiter
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.v1 import decision_pb2_grpc, types_pb2
+from pdp.wire.grpc.codec import decisions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

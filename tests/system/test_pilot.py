@@ -17,11 +17,11 @@ from support.environment import Stage, StillClock
 from support.waiting import meanwhile
 from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
 
-from pdp.adapters.grpc.codec import admin
 from pdp.authoring.sandbox import ALICE, BOB, CAROL
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.grpc.codec import admin
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 OBSERVED, ENFORCED = types_pb2.ENFORCEMENT_OBSERVED, types_pb2.ENFORCEMENT_ENFORCED

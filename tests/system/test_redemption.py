@@ -20,7 +20,6 @@ from support.stored import entry
 from support.waiting import Held, meanwhile, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.states import State
@@ -32,6 +31,7 @@ from pdp.service.batch import Batch
 from pdp.service.outcomes import OutcomeReport
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import types_pb2
+from pdp.wire.grpc.codec import decisions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

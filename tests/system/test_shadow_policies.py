@@ -22,7 +22,6 @@ from support.watching import Watch
 from support.world import WEDNESDAY_NS, Plan, World, answered, create, running, serving
 from ungated import FOREVER
 
-from pdp.adapters.grpc.codec import admin
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.cli.operations import _shadows
 from pdp.core.call.request import Caller, Role
@@ -34,6 +33,7 @@ from pdp.policy.gate.report import GateReport
 from pdp.proof.check import check
 from pdp.service import shadow
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
+from pdp.wire.grpc.codec import admin
 
 ALLOW = types_pb2.EFFECT_ALLOW
 NAME = "next"

@@ -11,10 +11,10 @@ import grpc
 import pytest
 from served import ALLOW, DENY, Refused, Served, ask, codes, make_world, served
 
-from pdp.adapters.grpc.codec import fields
 from pdp.content.arguments import LISTED, ArgumentContent
 from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.grpc.codec import fields
 
 KIB = 1024
 ARGUMENTS = 256 * KIB

@@ -20,7 +20,6 @@ from support.mcp_servers import MODERN, Called, connected
 from support.tools import READING, ServerPlan, resource, reviewed, tool
 from support.world import Plan, World, answered, codes, running
 
-from pdp.adapters.authzen import obligations
 from pdp.authoring.sandbox import ALICE
 from pdp.authoring.sandbox import definition_bytes as written
 from pdp.client import AsyncClient, Client, Decision, ToolCall
@@ -28,6 +27,7 @@ from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.core.outcome import EXCHANGE, Effect
 from pdp.core.outcome.answer import GRANT_TYPE, Answer, PolicyRef
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.authzen import obligations
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BEHIND = {"audience": "https://mail.acme.example", "scopes": ["mail.read", "mail.search"]}

@@ -12,8 +12,6 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TypeVar
 
-from pdp.adapters.grpc.address import UnixAddress, addresses
-from pdp.adapters.grpc.server import ServerTls
 from pdp.config.certificates import certificate_files, term
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
@@ -42,6 +40,8 @@ from pdp.runtime.policy import wire_releases
 from pdp.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
 from pdp.store.opening import postgres_missing
+from pdp.wire.grpc.address import UnixAddress, addresses
+from pdp.wire.grpc.server import ServerTls
 
 Path = tuple[str, ...]
 _PREFIX = re.compile(r"([a-z_]+)((?:\.[^\s:]+|\[[^\s\]]+\])*): (.+)", re.DOTALL)

@@ -17,9 +17,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pdp.adapters.grpc.options import ServerOptions
-from pdp.adapters.grpc.server import GrpcServer
-from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import validate
 from pdp.content import ArgumentContent
 from pdp.core.call.facts import AgentFact, AgentRegistration, Identity, ServerFact, SubjectFact, TargetFact
@@ -63,6 +60,9 @@ from pdp.v1 import (
     decision_pb2_grpc,
     explain_pb2_grpc,
 )
+from pdp.wire.grpc.options import ServerOptions
+from pdp.wire.grpc.server import GrpcServer
+from pdp.wire.grpc.servicer import Services
 
 AT = 1_800_000_000 * NS
 TOOLS = ("git_log", "git_reset", "git_status")

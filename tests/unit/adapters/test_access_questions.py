@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pdp.adapters.authzen import access_questions as questions
-from pdp.adapters.authzen.options import AuthzenOptions
 from pdp.core.call.methods import operation_of
 from pdp.core.call.request import Ask, AssertedClaims, Caller, GenericTarget, MayAssert, NoCredential
 from pdp.core.errors import InvalidRequest
+from pdp.wire.authzen import access_questions as questions
+from pdp.wire.authzen.options import AuthzenOptions
 
 USERS = "https://id.example"
 _CLOSED = {"type": "object", "additionalProperties": False}

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.adapters.grpc.codec import decisions, fields
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect, Hidden, Reason
 from pdp.core.outcome.answer import Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.record.stored import RecordRef
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc.codec import decisions, fields
 
 AT = 1_800_000_000_123_456_789
 REF = RecordRef("log.example", 7, b"h" * 32)

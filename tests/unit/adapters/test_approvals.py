@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from support.approvals import DIRECTORY, MEMBERS, approval, directory, element, person, standing
 
-from pdp.adapters.grpc.codec import approvals
 from pdp.core.approvals.view import view
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc.codec import approvals
 
 
 def test_an_approver_is_told_the_sentence_of_the_policys_author() -> None:

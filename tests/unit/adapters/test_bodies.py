@@ -8,9 +8,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from pdp.adapters.grpc import interceptors
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc import interceptors
 
 DECIDE = "/pdp.v1.DecisionService/Decide"
 WATCH = "/pdp.v1.ApprovalService/WatchApprovals"

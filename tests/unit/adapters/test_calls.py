@@ -9,7 +9,6 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.adapters.grpc.codec import admin
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
 from pdp.operate.admin import ServiceStatus
@@ -17,6 +16,7 @@ from pdp.operate.reload import Failure, Reloaded
 from pdp.service.fleet import Difference
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc.codec import admin
 
 ROLES = {
     ("decision", decision_pb2): Role.DECIDE,

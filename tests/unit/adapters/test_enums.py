@@ -3,10 +3,10 @@
 import pytest
 from support.for_each import for_each
 
-from pdp.adapters.grpc.codec import enums
-from pdp.adapters.grpc.codec.enums import EnumMap
 from pdp.core.errors import InvalidRequest
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
+from pdp.wire.grpc.codec import enums
+from pdp.wire.grpc.codec.enums import EnumMap
 
 MAPS = {name: each for name, each in vars(enums).items() if isinstance(each, EnumMap)}
 BY_HAND = {"Enforcement", "WaitOutcome"}  # one value of each is chosen by a condition, not by a word

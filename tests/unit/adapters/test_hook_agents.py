@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.adapters.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
-from pdp.adapters.hooks.own_tools import own_tool, own_tools, reaches
 from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.wire.hooks.agents import AGENTS, HookCall, NotAnEventError, installed
+from pdp.wire.hooks.own_tools import own_tool, own_tools, reaches
 
 CLAUDE = {
     "session_id": "abc123",

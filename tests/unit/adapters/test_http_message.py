@@ -7,8 +7,8 @@ import pytest
 from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, call, check, message
 
-from pdp.adapters.gateways.http_message import HttpRequest, Malformed, McpMessage, http_request, mcp_message
 from pdp.vendored import ext_authz_pb2
+from pdp.wire.gateways.http_message import HttpRequest, Malformed, McpMessage, http_request, mcp_message
 
 MAX = 262_144
 

@@ -17,14 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import ValidationError
 
-from pdp.adapters.grpc.address import TcpAddress, UnixAddress, addresses
-from pdp.adapters.grpc.options import ServerOptions, TlsOptions
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc.address import TcpAddress, UnixAddress, addresses
+from pdp.wire.grpc.options import ServerOptions, TlsOptions
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from pdp.adapters.grpc.codec import admin, fields
 from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.record.stored import RecordRef, SwitchRow
 from pdp.operate.admin import SwitchResult
 from pdp.v1 import admin_pb2 as a
+from pdp.wire.grpc.codec import admin, fields
 
 REF = RecordRef("log", 0, b"h" * 32)
 

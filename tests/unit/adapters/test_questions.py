@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.adapters.grpc.codec import decisions, fields
 from pdp.core.call.request import (
     AssertedClaims,
     Bearer,
@@ -22,6 +21,7 @@ from pdp.core.call.request import (
 from pdp.core.errors import InvalidRequest
 from pdp.v1 import decision_pb2 as d
 from pdp.v1 import types_pb2 as t
+from pdp.wire.grpc.codec import decisions, fields
 
 SECRET = "s3cr3t\x00"
 

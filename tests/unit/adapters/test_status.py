@@ -6,8 +6,8 @@ import grpc
 import pytest
 from support.for_each import for_each
 
-from pdp.adapters.grpc.status import INTERNAL_CODE, TABLE, refusal
 from pdp.core.errors import Fault, InvalidRequest
+from pdp.wire.grpc.status import INTERNAL_CODE, TABLE, refusal
 
 
 def tree(root: Any = Fault) -> Any:

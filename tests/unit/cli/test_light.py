@@ -13,11 +13,11 @@ import pytest
 from support.for_each import for_each
 from support.world import World, running
 
-from pdp.adapters.grpc.options import ServerOptions
 from pdp.cli.commands import Commands
 from pdp.cli.health import _listens
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
+from pdp.wire.grpc.options import ServerOptions
 
 _TELL = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
 _PDP = f"import json, sys; from pdp.__main__ import main\ntry: main()\nfinally: {_TELL}"

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from support.for_each import for_each
 
-from pdp.adapters.grpc.codec.results import result_ask
 from pdp.content.results import _TEXT_WINDOW, inspect
 from pdp.core.errors import Overloaded
 from pdp.core.text.credentials import WINDOW
 from pdp.service.inspect import HeldBytes
 from pdp.v1 import decision_pb2
+from pdp.wire.grpc.codec.results import result_ask
 
 FILLER = "The weather was fine all day. "
 # by kind and detail, of every detector

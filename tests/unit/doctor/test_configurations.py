@@ -13,9 +13,9 @@ import yaml
 from click.testing import CliRunner
 from support.for_each import for_each
 
-from pdp.adapters.hooks.agents import AGENTS, installed
 from pdp.cli.doctor import doctor
 from pdp.doctor.configurations import UnknownFileError, examine
+from pdp.wire.hooks.agents import AGENTS, installed
 
 ROOT = Path(__file__).parents[3]
 RECIPE = (ROOT / "deploy/envoy/envoy.yaml").read_text()

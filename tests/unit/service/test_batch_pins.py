@@ -14,12 +14,12 @@ from support.tools import resource
 from support.waiting import Held, meanwhile, until
 from support.world import NS, World, running
 
-from pdp.adapters.grpc.codec import batch as codec
 from pdp.authoring.sandbox import ALICE
 from pdp.service import batch as batches
 from pdp.service.batch import TOGETHER_BYTES
 from pdp.service.facts import FactBuilder
 from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.grpc.codec import batch as codec
 
 ALLOW = types_pb2.EFFECT_ALLOW
 LATE = 4  # DEADLINE_EXCEEDED

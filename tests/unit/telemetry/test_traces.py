@@ -12,8 +12,8 @@ import grpc.aio
 import pytest
 from support.watching import Watch
 
-from pdp.adapters.grpc.interceptors import Faults
-from pdp.adapters.grpc.traces import Traces
+from pdp.wire.grpc.interceptors import Faults
+from pdp.wire.grpc.traces import Traces
 
 NAME = "pdp.v1.TestService/Do"
 STATUS = "rpc.response.status_code"

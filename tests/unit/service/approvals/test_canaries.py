@@ -12,7 +12,6 @@ from support.approval_harness import harness as opened
 from support.approvals import CONFIRMATION, TENANT, asked, constant, element, person
 from support.watching import Watch
 
-from pdp.adapters.grpc.codec import approvals, standing
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.grants import GrantTerms, covers
 from pdp.core.approvals.queries import Page
@@ -23,6 +22,7 @@ from pdp.core.record.stored import StoredCall
 from pdp.people.grants import GrantFilter
 from pdp.people.visibility import ApprovalFilter
 from pdp.people.votes import BallotInput
+from pdp.wire.grpc.codec import approvals, standing
 
 OPERATOR = person("oz", roles=frozenset({"operate"}))
 EVIL = json.dumps({"branch": "main", "hard": True, "force": "everything"}).encode()

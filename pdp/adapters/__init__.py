@@ -1,1 +1,0 @@
-"""The adapters between the service and protocols. Adapters never know one another."""

@@ -1,0 +1,218 @@
+"""Questions of AuthZEN as our own requests. What is malformed is refused by its place, never by its value.
+
+A subject in a body is on its caller's word: it counts where the caller may vouch for the issuer of its type, and else
+the call has none. The properties of subject and resource count where the caller may vouch for them, and the pinned
+schema of the operation declares them; those of the action are checked by that schema as a tool's arguments are.
+Whatever else is said, `context` first, stands among what is only asserted, and can only tighten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from pdp.core.bytes.digest import Json, canonical
+from pdp.core.bytes.strict_json import parse_object
+from pdp.core.call.methods import operation_of
+from pdp.core.call.request import (
+    Ask,
+    AssertedClaims,
+    Caller,
+    Credential,
+    GenericTarget,
+    NoCredential,
+    SessionAsk,
+)
+from pdp.core.errors import InvalidRequest
+from pdp.wire.authzen.options import AuthzenOptions
+from pdp.wire.grpc.codec import fields
+
+Object = Mapping[str, Json]
+SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
+# the pinned schema of an operation's arguments, by server and name; None for an unknown one
+Schema = Callable[[str, str], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A subject or a resource. `id` is "" where it is what is searched for."""
+
+    type: str
+    id: str
+    properties: Object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action. `name` is "" where it is what is searched for."""
+
+    name: str
+    properties: Object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessQuestion:
+    """One question: may this subject do this to that?"""
+
+    subject: Entity
+    action: Action
+    resource: Entity
+    context: Object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessQuestions:
+    """Several questions; what cannot be read stands in its place as its fault."""
+
+    each: tuple[AccessQuestion | InvalidRequest, ...]
+    semantic: str
+
+
+def body(raw: bytes, max_bytes: int) -> Object:
+    """The body of a request. Raises InvalidRequest."""
+    return parse_object(raw, "body", max_bytes=max_bytes)[0]
+
+
+def question(given: Object, *, searched: str = "") -> AccessQuestion:
+    """One question; what is `searched` for ("subject", "action", "resource") needs no id, and has none. Raises
+    InvalidRequest."""
+    subject = _entity(given, "subject", searched=searched == "subject")
+    action = Action("") if searched == "action" else _action(given)
+    resource = _entity(given, "resource", searched=searched == "resource")
+    return AccessQuestion(subject, action, resource, _object(given, "context"))
+
+
+def questions(given: Object, most: int) -> AccessQuestions | None:
+    """Several questions, of which each takes from above what it leaves out; None where there is but the one above.
+    Raises InvalidRequest for what concerns all of them."""
+    listed = given.get("evaluations")
+    semantic = _object(given, "options").get("evaluations_semantic", SEMANTICS[0])
+    if semantic not in SEMANTICS:
+        raise InvalidRequest("options.evaluations_semantic", f"must be one of {', '.join(SEMANTICS)}")
+    if listed is None or listed == []:
+        return None
+    if not isinstance(listed, list):
+        raise InvalidRequest("evaluations", "must be an array")
+    if len(listed) > most:
+        raise InvalidRequest("evaluations", f"has more than {most} items")
+    above = {name: given[name] for name in ("subject", "action", "resource", "context") if name in given}
+    return AccessQuestions(
+        tuple(_item(above, one, f"evaluations[{i}]") for i, one in enumerate(listed)), str(semantic)
+    )
+
+
+def _item(above: Object, one: Json, path: str) -> AccessQuestion | InvalidRequest:
+    if not isinstance(one, Mapping):
+        return InvalidRequest(path, "must be an object")
+    try:
+        return question({**above, **one})
+    except InvalidRequest as fault:
+        return InvalidRequest(f"{path}.{fault.field}", fault.message.removeprefix(f"{fault.field}: "))
+
+
+def _entity(given: Object, name: str, *, searched: bool) -> Entity:
+    found = _mandatory(given, name)
+    kind = _word(found, name, "type")
+    return Entity(kind, "" if searched else _word(found, name, "id"), _object(found, "properties", f"{name}."))
+
+
+def _action(given: Object) -> Action:
+    found = _mandatory(given, "action")
+    return Action(_word(found, "action", "name"), _object(found, "properties", "action."))
+
+
+def _mandatory(given: Object, name: str) -> Object:
+    if given.get(name) is None:
+        raise InvalidRequest(name, "is missing")
+    return _object(given, name)
+
+
+def _object(given: Object, name: str, path: str = "") -> Object:
+    """An object; an empty one where there is none."""
+    found = given.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise InvalidRequest(f"{path}{name}", "must be an object")
+    return found
+
+
+def _word(entity: Object, path: str, name: str) -> str:
+    found = entity.get(name)
+    if not isinstance(found, str | None):
+        raise InvalidRequest(f"{path}.{name}", "must be a string")
+    return fields.name(found or "", f"{path}.{name}", mandatory=True)
+
+
+def ask(asked: AccessQuestion, caller: Caller, options: AuthzenOptions, schema: Schema, until_ns: int) -> Ask:
+    """Our own request for a question. It has no id by which it is repeated: `X-Request-ID` may be anything."""
+    subject, action, resource = asked.subject, asked.action, asked.resource
+    server = options.server_of(resource.type)
+    declared = schema(server, operation_of(resource.type, action.name))
+    vouching = caller.may_assert.properties
+    counts: dict[str, Object] = {}
+    asserted: dict[str, Json] = {}
+    for name, said, known in (
+        ("subject", subject.properties, _declared(declared, "subject") if vouching else ()),
+        ("action", action.properties, _declared(declared, "action") if _closed(declared) else action.properties),
+        ("resource", resource.properties, _declared(declared, "resource") if vouching else ()),
+    ):
+        counts[name] = {key: value for key, value in said.items() if key in known}
+        if rest := {key: value for key, value in said.items() if key not in known}:
+            asserted[name] = {"properties": rest}
+    arguments: Json = {
+        "subject": {"type": subject.type, "properties": counts["subject"]},
+        "action": {"properties": counts["action"]},
+        "resource": {"type": resource.type, "id": resource.id, "properties": counts["resource"]},
+    }
+    extra: dict[str, Json] = {**asserted, **({"context": dict(asked.context)} if asked.context else {})}
+    # the caller itself is the agent: it is what acts for the subject
+    return Ask(
+        request_id="",
+        call_id="",
+        method=action.name,
+        target=GenericTarget(resource.type, resource.id, canonical(arguments), server),
+        credential=credential(subject, caller.name, options),
+        session=SessionAsk(),
+        extra=canonical(extra) if extra else b"",
+        until_ns=until_ns,
+    )
+
+
+def credential(subject: Entity, agent: str, options: AuthzenOptions) -> Credential:
+    """The subject on the caller's word, and who acts for it; "" where nobody is said to."""
+    known = options.subjects.get(subject.type)
+    if known is None:
+        return NoCredential()
+    claims = {name: subject.properties[name] for name in known.claims if name in subject.properties}
+    if agent:
+        claims["client_id"] = agent
+    return AssertedClaims(known.issuer, subject.id, canonical(claims))
+
+
+def _properties(schema: Json, entity: str) -> Object:
+    """What an operation's schema says of the properties of subject, action or resource."""
+    found = schema
+    for step in ("properties", entity, "properties", "properties"):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _declared(schema: Json, entity: str) -> frozenset[str]:
+    found = _properties(schema, entity).get("properties")
+    return frozenset(found) if isinstance(found, Mapping) else frozenset()
+
+
+def _closed(schema: Json) -> bool:
+    """Whether a schema says of every property of the action that it does not declare no more than that it is none."""
+    said = _properties(schema, "action")
+    return said.get("additionalProperties") is False and not {"patternProperties", "allOf", "$ref"} & set(said)
+
+
+def of_candidate(asked: AccessQuestion, searched: str, found: str) -> AccessQuestion:
+    """The question about one candidate of a search."""
+    if searched == "action":
+        return replace(asked, action=Action(found))
+    if searched == "subject":
+        return replace(asked, subject=replace(asked.subject, id=found))
+    return replace(asked, resource=replace(asked.resource, id=found))

@@ -1,0 +1,138 @@
+"""Searches of AuthZEN: who may do this, with what, and what may be done.
+
+Candidates are what is stored: subjects and resources of the organisation's data (`entities`), actions of the signed
+registry. Each is asked about by the same evaluation as a question of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hmac import compare_digest
+
+from pdp.core.bytes.digest import Json, digest, keyed_index
+from pdp.core.call.methods import OPERATION, operation_of
+from pdp.core.call.request import Ask, Caller
+from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.policy import Bundle
+from pdp.service.explain import Explain
+from pdp.service.state import Snapshot
+from pdp.wire.authzen import access_questions as questions
+from pdp.wire.authzen.access_questions import AccessQuestion, Object
+from pdp.wire.supposition import Supposition
+
+ENTITIES = "entities"  # key of the organisation's data: [{type, id, ...}]
+MAX_LIMIT = 1_000
+_TOKEN = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.[0-9a-f]{64}")
+_STALE = "is not of this search, or of this caller, or what is searched has changed; begin with the first page"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """The part of the results that is asked for. `offset` counts candidates; `limit` results, 0 for no bound."""
+
+    offset: int
+    limit: int
+    asked: bool  # whether the request has a page at all
+
+
+class EntitySearch:
+    """The three searches. `index_key` makes page tokens that only their caller can use."""
+
+    def __init__(self, explain: Explain, index_key: bytes, candidates: int) -> None:
+        self._state, self._suppose = explain.state, Supposition(explain)
+        self._key, self._most = index_key, candidates
+        self._entities: tuple[str, Mapping[str, tuple[str, ...]]] = ("", {})
+
+    async def __call__(
+        self,
+        searched: str,
+        given: Object,
+        caller: Caller,
+        server_of: Callable[[str], str],
+        ask: Callable[[AccessQuestion, Caller], Ask],
+    ) -> dict[str, Json]:
+        """The results of one search for a `searched` "subject", "resource" or "action".
+
+        Raises InvalidRequest, and what `Supposition` raises.
+        """
+        asked, snapshot = questions.question(given, searched=searched), self._state.snapshot()
+        server = server_of(asked.resource.type)
+        bound = self._bound(searched, given, caller, snapshot)
+        page = self._page(given.get("page"), bound)
+        found = self._candidates(searched, asked, caller, server, snapshot)[page.offset :]
+        asks = [ask(questions.of_candidate(asked, searched, each), caller) for each in found[: self._most]]
+        target = f"{OPERATION}:{operation_of(asked.resource.type, asked.action.name or '*')}"
+        allowed = await self._suppose(asks, caller, server, target, page.limit or len(asks) + 1)
+        results = [_result(searched, asked, one) for one, yes in zip(found, allowed, strict=False) if yes]
+        ended = len(allowed) == len(found)
+        answer: dict[str, Json] = {"results": results}
+        if page.asked or not ended:
+            token = "" if ended else self._token(page.offset + len(allowed), page.limit, bound)
+            answer = {"page": {"next_token": token, "count": len(results)}, **answer}
+        return answer
+
+    def _candidates(
+        self, searched: str, asked: AccessQuestion, caller: Caller, server: str, snapshot: Snapshot
+    ) -> Sequence[str]:
+        if searched == "action":
+            prefix = operation_of(asked.resource.type, "")
+            names = snapshot.registry.tools(caller.tenant, server, OPERATION)
+            return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        return self._stored(snapshot).get((asked.subject if searched == "subject" else asked.resource).type, ())
+
+    def _stored(self, snapshot: Snapshot) -> Mapping[str, tuple[str, ...]]:
+        """Ids by type, sorted; read once for each policy."""
+        if self._entities[0] != snapshot.policy.digest:
+            listed = json.loads(Bundle.from_bytes(snapshot.policy.artefact).org).get(ENTITIES)
+            found: dict[str, set[str]] = {}
+            for one in listed if isinstance(listed, list) else ():
+                if isinstance(one, dict) and isinstance(one.get("type"), str) and isinstance(one.get("id"), str):
+                    found.setdefault(one["type"], set()).add(one["id"])
+            self._entities = snapshot.policy.digest, {kind: tuple(sorted(ids)) for kind, ids in found.items()}
+        return self._entities[1]
+
+    @staticmethod
+    def _bound(searched: str, given: Object, caller: Caller, snapshot: Snapshot) -> str:
+        """What a page token holds for: the search, its caller, and what its candidates are."""
+        asked: Json = [given.get(name) for name in ("subject", "action", "resource", "context")]
+        pinned = snapshot.registry.pins(caller.tenant).digest
+        return digest([searched, caller.tenant, caller.name, digest(asked), snapshot.policy.digest, pinned])
+
+    def _page(self, page: Json, bound: str) -> SearchPage:
+        """Raises InvalidRequest."""
+        if page is None:
+            return SearchPage(0, 0, asked=False)
+        if not isinstance(page, Mapping):
+            raise InvalidRequest("page", "must be an object")
+        limit, token = _limit(page.get("limit")), page.get("token")
+        if not isinstance(token, str | None):
+            raise InvalidRequest("page.token", "must be a string")
+        if not token:
+            return SearchPage(0, limit or 0, asked=True)
+        told = _TOKEN.fullmatch(token)
+        if told is None or not compare_digest(token, self._token(int(told[1]), int(told[2]), bound)):
+            raise InvalidRequest("page.token", _STALE)
+        if limit not in (None, int(told[2])):
+            raise InvalidRequest("page.limit", "must stay as it was on the first page")
+        return SearchPage(int(told[1]), int(told[2]), asked=True)
+
+    def _token(self, offset: int, limit: int, bound: str) -> str:
+        return f"{offset}.{limit}.{keyed_index(self._key, 'authzen.page', bound, offset, limit)}"
+
+
+def _limit(limit: Json) -> int | None:
+    """The most results of a page; None where that is not said. Raises InvalidRequest."""
+    if limit is None:
+        return None
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InvalidRequest("page.limit", "must be a whole number above 0")
+    return min(limit, MAX_LIMIT)
+
+
+def _result(searched: str, asked: AccessQuestion, found: str) -> dict[str, Json]:
+    if searched == "action":
+        return {"name": found}
+    return {"type": (asked.subject if searched == "subject" else asked.resource).type, "id": found}

@@ -1,0 +1,135 @@
+"""AuthZEN over gRPC, `authzen.access.v1.Access`: the requests of `rest.py` in other bytes.
+
+A message is read as the JSON that it stands for, by the reader of bodies, so both have the same limits. Its numbers
+are doubles, which hold no integer beyond 2^53 exactly: one that may have been rounded is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import grpc.aio
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
+from typing_extensions import override
+
+from pdp.core.bytes.digest import Json
+from pdp.core.call.request import Role
+from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.service.admission import Admission
+from pdp.vendored import authzen_access_pb2 as pb
+from pdp.vendored import authzen_access_pb2_grpc
+from pdp.wire.authzen import access_questions as questions
+from pdp.wire.authzen.access import AccessRequests, Handler, overdue
+from pdp.wire.authzen.access_questions import Object
+from pdp.wire.grpc.interceptors import Context, time_left
+from pdp.wire.grpc.servicer import RpcAdmission
+
+SERVICE = "authzen.access.v1.Access"
+_ROUNDED = 2.0**53  # from here on, a double may stand for several integers
+_M = TypeVar("_M", bound=Message)
+
+
+class AccessServicer(authzen_access_pb2_grpc.AccessServicer):
+    """The service. A denial is an answer with status OK; a fault has the status of `DecisionService`."""
+
+    name = SERVICE
+
+    def __init__(self, access: AccessRequests, admission: Admission) -> None:
+        self._access, self._admission = access, RpcAdmission(admission)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve it."""
+        authzen_access_pb2_grpc.add_AccessServicer_to_server(self, server)
+
+    @override
+    async def Evaluation(self, request: pb.EvaluationRequest, context: Context) -> pb.EvaluationResponse:
+        return await self._asked(self._access.evaluation, "Evaluation", request, pb.EvaluationResponse, context)
+
+    @override
+    async def Evaluations(self, request: pb.EvaluationsRequest, context: Context) -> pb.EvaluationsResponse:
+        return await self._asked(self._evaluations, "Evaluations", request, pb.EvaluationsResponse, context)
+
+    @override
+    async def SubjectSearch(self, request: pb.SubjectSearchRequest, context: Context) -> pb.SubjectSearchResponse:
+        return await self._asked(self._search("subject"), "SubjectSearch", request, pb.SubjectSearchResponse, context)
+
+    @override
+    async def ResourceSearch(self, request: pb.ResourceSearchRequest, context: Context) -> pb.ResourceSearchResponse:
+        return await self._asked(
+            self._search("resource"), "ResourceSearch", request, pb.ResourceSearchResponse, context
+        )
+
+    @override
+    async def ActionSearch(self, request: pb.ActionSearchRequest, context: Context) -> pb.ActionSearchResponse:
+        return await self._asked(self._search("action"), "ActionSearch", request, pb.ActionSearchResponse, context)
+
+    async def _asked(self, handler: Handler, rpc: str, request: Message, answer: type[_M], context: Context) -> _M:
+        """The answer within the budget and the caller's deadline. Raises what the handler raises."""
+        options, left = self._access.options, time_left(context)
+        seconds = min(options.budget_ms / 1000, math.inf if left is None else left)
+        try:
+            async with asyncio.timeout(seconds), self._admission.admit(context, Role.DECIDE, f"authzen.{rpc}") as by:
+                found = await handler(_read(request, options.max_body_bytes), by, seconds)
+                return ParseDict(dict(found), answer())
+        except TimeoutError:
+            raise overdue() from None
+
+    async def _evaluations(self, given: Object, caller: Any, seconds: float) -> Mapping[str, Json]:
+        """As of `AccessRequests`; the answer to a single question is the only one of its list."""
+        found = await self._access.evaluations(given, caller, seconds)
+        return found if "evaluations" in found else {"evaluations": [found]}
+
+    def _search(self, searched: str) -> Handler:
+        return partial(self._access.search, searched) if self._access.options.search_candidates else _no_searches
+
+
+async def _no_searches(_given: Object, _caller: object, _seconds: float) -> Mapping[str, Json]:
+    raise Unsupported("service.unsupported", "There are no searches here; `authzen.search_candidates` permits them.")
+
+
+def _read(request: Message, max_bytes: int) -> Object:
+    """A message as the body that it stands for. Raises InvalidRequest."""
+    if (size := request.ByteSize()) > max_bytes:
+        raise InvalidRequest("request", f"is {size} bytes; at most {max_bytes} are accepted")
+    return questions.body(json.dumps(_json(request), ensure_ascii=False).encode(), max_bytes)
+
+
+def _json(given: Any) -> Json:
+    """What is set of a message, by its fields' names."""
+    if isinstance(given, Struct):
+        return {name: _value(value) for name, value in given.fields.items()}
+    if isinstance(given, Message):
+        return {field.name: _json(value) for field, value in given.ListFields()}
+    if isinstance(given, str | int):
+        return given
+    return [_json(each) for each in given]
+
+
+def _value(value: Value) -> Json:
+    """Raises InvalidRequest for nothing, and for a number that may be another one than was meant."""
+    kind = value.WhichOneof("kind")
+    if kind is None:
+        raise InvalidRequest("request", "has a value of no kind; say which")
+    if kind == "null_value":
+        return None
+    if kind == "struct_value":
+        return _json(value.struct_value)
+    if kind == "list_value":
+        return [_value(each) for each in value.list_value.values]
+    if kind != "number_value":
+        return value.bool_value if kind == "bool_value" else value.string_value
+    return _number(value.number_value)
+
+
+def _number(number: float) -> float:
+    """As it is: a whole one is an integer to policy, for canonical bytes write it as one. Raises InvalidRequest."""
+    if not abs(number) < _ROUNDED:  # NaN neither
+        raise InvalidRequest("request", "has a number of 2^53 or more, which a double may round; send it as a string")
+    return number

@@ -1,0 +1,259 @@
+"""Codec for requests and votes, both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from pdp.core.approvals.directory import Directory
+from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.rows import Account, Vote
+from pdp.core.approvals.states import OPEN, State
+from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
+from pdp.core.call.request import Caller
+from pdp.core.call.sessions import MOST_LABELS
+from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.answer import PolicyRef, open_requirement
+from pdp.people.declassify import DeclassifyAsk
+from pdp.people.quarantines import LiftAsk
+from pdp.people.visibility import ApprovalFilter
+from pdp.people.votes import BallotInput, Voted
+from pdp.v1 import approval_pb2, types_pb2
+from pdp.wire.grpc.codec import decisions, enums, fields
+
+_REQUIREMENT_STATES = {
+    State.PENDING: "open",
+    State.APPROVED: "met",
+    State.REDEEMED: "met",
+    State.DENIED: "refused",
+    State.REVOKED: "refused",
+    State.EXPIRED: "expired",
+    State.CANCELLED: "expired",
+}
+
+
+def approval_filter(message: approval_pb2.ApprovalFilter) -> ApprovalFilter:
+    """A filter. Raises InvalidRequest naming the field."""
+    return ApprovalFilter(
+        states=enums.APPROVAL_STATES.word_set(message.states, "filter.states"),
+        kinds=enums.APPROVAL_KINDS.word_set(message.kinds, "filter.kinds"),
+        server=fields.name(message.server, "filter.server"),
+        tool=fields.name(message.tool, "filter.tool"),
+        subject=account(message.subject, "filter.subject") if message.HasField("subject") else None,
+        agent=fields.name(message.agent, "filter.agent"),
+        code=fields.name(message.short_code, "filter.short_code"),
+        person=fields.name(message.person, "filter.person"),
+        mine=message.mine,
+        opened_from_ns=fields.instant_ns(message.opened_from, "filter.opened_from"),
+        opened_to_ns=fields.instant_ns(message.opened_to, "filter.opened_to"),
+    )
+
+
+def account(message: types_pb2.Principal, field: str) -> Account:
+    """An account: issuer and id, both mandatory. Raises InvalidRequest."""
+    return Account(
+        fields.name(message.issuer, f"{field}.issuer", mandatory=True),
+        fields.name(message.id, f"{field}.id", mandatory=True),
+    )
+
+
+def declassification(request: approval_pb2.RequestDeclassificationRequest, caller: Caller) -> DeclassifyAsk:
+    """Which labels, and why. Raises InvalidRequest naming the field."""
+    if not 1 <= len(request.labels) <= MOST_LABELS:
+        raise InvalidRequest("labels", f"needs 1 to {MOST_LABELS} labels")
+    if not request.reason.strip():
+        raise InvalidRequest("reason", "is missing; those who vote need to know why")
+    return DeclassifyAsk(
+        request_id=fields.request_id(request.request_id),
+        subject=account(request.subject, "subject"),
+        agent=fields.name(request.agent, "agent", mandatory=True),
+        labels=tuple(dict.fromkeys(fields.name(label, "labels", mandatory=True) for label in request.labels)),
+        reason=fields.text(request.reason, "reason", fields.MAX_REASON),
+        caller=caller.name,
+    )
+
+
+def quarantine_lift(request: approval_pb2.RequestQuarantineLiftRequest, caller: Caller) -> LiftAsk:
+    """Which tool, and why. Raises InvalidRequest naming the field."""
+    if not request.reason.strip():
+        raise InvalidRequest("reason", "is missing; those who vote need to know why")
+    return LiftAsk(
+        request_id=fields.request_id(request.request_id),
+        server=fields.name(request.server, "server", mandatory=True),
+        tool=fields.name(request.tool, "tool", mandatory=True),
+        reason=fields.text(request.reason, "reason", fields.MAX_REASON),
+        caller=caller.name,
+    )
+
+
+def ballot(request: approval_pb2.VoteRequest) -> BallotInput:
+    """A vote. Raises InvalidRequest naming the field."""
+    return BallotInput(
+        request_id=fields.request_id(request.request_id),
+        choice=enums.VOTE_CHOICES.word(request.choice, "choice"),
+        reason=fields.text(request.reason, "reason", fields.MAX_REASON),
+        presented=fields.name(request.presented, "presented", limit=fields.MAX_WORD),
+        behalf=account(request.on_behalf_of, "on_behalf_of") if request.HasField("on_behalf_of") else None,
+        grant=_terms(request.grant) if request.HasField("grant") else None,
+        passkey=fields.data(request.passkey_assertion_json, "passkey_assertion_json"),
+    )
+
+
+def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
+    """A request as in a list: without arguments, task, advice and votes."""
+    approval, call, need = view.approval, view.approval.call, view.wanted
+    message = approval_pb2.Approval(
+        approval_id=approval.id,
+        state=enums.APPROVAL_STATES.numbers[approval.state],
+        requirement=_requirement(view),
+        effects=view.shown.effects if view.shown is not None else (),
+        subject=principal(call.subject, directory),
+        actor_chain=(principal(actor, directory) for actor in call.actors),
+        agent=call.agent,
+        caller=call.caller,
+        session=call.session,
+        server=call.server,
+        tool=call.tool,
+        title=approval.title,
+        risk=enums.RISKS.number(approval.risk),
+        call_digest=call.digest,
+        seats=_seats(view, directory),
+        deny_quorum=need.deny_quorum,
+        reason_required=need.reason_required,
+        opened_at=fields.timestamp(approval.opened_ns),
+        expires_at=fields.timestamp(approval.expires_ns),
+        resolution=approval.resolution,
+        policy=decisions.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
+        decision_id=approval.decision_id,
+        outcome=enums.OUTCOMES.number(view.outcome),
+        policy_message=need.message,
+        also=(_joint(each, directory) for each in view.also),
+    )
+    if need.grant is not None:
+        message.grant_offer.CopyFrom(
+            approval_pb2.GrantTerms(minutes=need.grant.minutes, uses=need.grant.uses, session_only=need.grant.session)
+        )
+    if approval.state not in OPEN and approval.resolved_ns:
+        message.resolved_at.CopyFrom(fields.timestamp(approval.resolved_ns))
+    return message
+
+
+def _joint(view: ApprovalView, directory: Directory) -> approval_pb2.JointRequirement:
+    return approval_pb2.JointRequirement(
+        requirement=_requirement(view),
+        policy_message=view.wanted.message,
+        seats=_seats(view, directory),
+        deny_quorum=view.wanted.deny_quorum,
+        reason_required=view.wanted.reason_required,
+    )
+
+
+def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> approval_pb2.GetApprovalResponse:
+    """One request in full, for the person who judges it."""
+    message = listed(view, directory)
+    message.arguments.extend(map(argument_row, view.rows))
+    message.votes.extend(_vote(vote, directory) for vote in view.votes)
+    message.arguments_erased = view.shown is None
+    if (earlier := view.earlier) is not None:
+        message.turned_down.refusals, message.turned_down.withdrawals = earlier.refusals, earlier.withdrawals
+        if earlier.vote is not None:
+            message.turned_down.last_refusal.CopyFrom(_vote(earlier.vote, directory))
+    if view.advice:
+        message.advice.CopyFrom(_advice(view.advice[0]))
+    if view.shown is not None:
+        message.task = view.shown.task
+        message.task_source = view.shown.task_source
+    return approval_pb2.GetApprovalResponse(
+        approval=message,
+        presented=view.presented,
+        may_vote=view.may_vote,
+        may_not_code=view.may_not_code,
+        passkey_challenge=challenge,
+    )
+
+
+def _advice(advice: Advice) -> approval_pb2.JudgeAdvice:
+    return approval_pb2.JudgeAdvice(
+        verdict=enums.JUDGE_VERDICTS.number(advice.verdict or ""),
+        confidence=advice.confidence,
+        violated=advice.violated,
+        rationale=advice.rationale,
+        prompt_digest=advice.prompt_sha256,
+        model=advice.model,
+    )
+
+
+def voted(result: Voted, directory: Directory) -> approval_pb2.VoteResponse:
+    """A vote that is recorded."""
+    return approval_pb2.VoteResponse(
+        approval=listed(result.view, directory),
+        record=decisions.record_ref(result.record),
+        grant_id=result.grant_id,
+    )
+
+
+def principal(named: Account, directory: Directory) -> types_pb2.Principal:
+    """An account, with the name that the directory has for it."""
+    member = directory.members.get(directory.by_account.get(named, ""))
+    return types_pb2.Principal(issuer=named.issuer, id=named.id, name=member.name if member else "")
+
+
+def human(human_id: str, directory: Directory) -> types_pb2.Principal:
+    """A human of the directory, by the first account; a removed one has only the id."""
+    member = directory.members.get(human_id)
+    if member is None or not member.accounts:
+        return types_pb2.Principal(id=human_id, name=member.name if member else "")
+    return principal(member.accounts[0], directory)
+
+
+def _requirement(view: ApprovalView) -> types_pb2.Requirement:
+    approval = view.approval
+    element = json.loads(approval.requirement)
+    shown = open_requirement(element, approval.call.digest, approval.opened_ns)
+    message = decisions.requirement(shown)
+    message.state = enums.REQUIREMENT_STATES.numbers[_REQUIREMENT_STATES[approval.state]]
+    message.short_code, message.approval_id = view.short_code, approval.id
+    if approval.state is not State.PENDING:
+        message.ClearField("expires_at")
+    else:
+        message.expires_at.CopyFrom(fields.timestamp(approval.expires_ns))
+    return message
+
+
+def _seats(view: ApprovalView, directory: Directory) -> Iterable[approval_pb2.Seat]:
+    for seat, filled in zip(view.wanted.seats, view.tally.filled, strict=True):
+        name = directory.group_names.get(seat.group_id, "")
+        yield approval_pb2.Seat(group_id=seat.group_id, group_name=name, needed=seat.n, filled=filled)
+
+
+def argument_row(row: ArgumentRow) -> approval_pb2.ArgumentRow:
+    """One argument as a person is shown it."""
+    return approval_pb2.ArgumentRow(
+        pointer=row.pointer,
+        type=row.type,
+        value_json=_json(row.value_json),
+        change=enums.ARGUMENT_CHANGES.number(row.change),
+        previous_json=_json(row.previous_json),
+    )
+
+
+def _vote(vote: Vote, directory: Directory) -> approval_pb2.VoteEntry:
+    return approval_pb2.VoteEntry(
+        voter=principal(vote.account, directory),
+        on_behalf_of=human(vote.behalf, directory) if vote.behalf else None,
+        choice=enums.VOTE_CHOICES.numbers[vote.choice],
+        reason=vote.reason,
+        assurance=enums.ASSURANCES.numbers[vote.assurance],
+        group_ids=vote.groups,
+        voted_at=fields.timestamp(vote.at_ns),
+    )
+
+
+def _terms(message: approval_pb2.GrantTerms) -> GrantTerms:
+    schema = fields.data(message.arguments_schema_json, "grant.arguments_schema_json")
+    return GrantTerms(message.minutes, message.uses, message.session_only, schema)
+
+
+def _json(text: str) -> bytes:
+    """A value as JSON; the placeholder of a secret becomes a string."""
+    return (json.dumps(text, ensure_ascii=False) if text.startswith("⟨") else text).encode()

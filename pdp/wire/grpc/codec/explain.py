@@ -1,0 +1,98 @@
+"""Codec for Explain, both ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pdp.core.bytes.digest import canonical
+from pdp.core.errors import InvalidRequest
+from pdp.core.outcome.answer import open_requirement
+from pdp.core.outcome.changes import FactChange
+from pdp.core.outcome.explain import Fact, FiredRule, LabelSource, RequirementStory
+from pdp.core.record.stored import RecordRef
+from pdp.service.explain import ExplainRequest, Explanation
+from pdp.v1 import explain_pb2
+from pdp.wire.grpc.codec import decisions, enums, fields
+
+
+def why(request: explain_pb2.ExplainRequest) -> ExplainRequest:
+    """The subject of an explanation. Raises InvalidRequest naming the field."""
+    match request.WhichOneof("what"):
+        case "decision_id":
+            decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)
+            return ExplainRequest(decision_id, request.find_changes)
+        case "request":
+            return ExplainRequest(decisions.ask(request.request), request.find_changes)
+        case _:
+            raise InvalidRequest("what", "is missing; set decision_id or request")
+
+
+def response(found: Explanation, record: RecordRef) -> explain_pb2.ExplainResponse:
+    """The explanation."""
+    made = explain_pb2.ExplainResponse(
+        effect=enums.EFFECTS.numbers[found.outcome.effect],
+        reasons=map(decisions.reason, found.outcome.reasons),
+        facts=map(_fact, found.facts),
+        rules=map(_rule, found.rules),
+        requirements=(_requirement(story, found) for story in found.requirements),
+        policy=decisions.policy_ref(found.policy),
+        evaluated_at=fields.timestamp(found.evaluated_ns),
+        reproduced=bool(found.reproduced),
+        explained=None if found.explained is None else decisions.record_ref(found.explained),
+        record=decisions.record_ref(record),
+        labels=map(_label, found.labels),
+    )
+    if found.changes is not None:
+        made.search_incomplete = found.changes.incomplete
+        made.changes.extend(explain_pb2.ChangeSet(facts=map(_change, changed)) for changed in found.changes.sets)
+    return made
+
+
+def _label(source: LabelSource) -> explain_pb2.LabelSource:
+    return explain_pb2.LabelSource(
+        label=source.label,
+        code=source.code,
+        pack=source.pack,
+        decision_id=source.decision_id,
+        at=fields.timestamp(source.at_ns),
+        server=source.server,
+        target=source.target,
+        arguments_json=source.arguments,
+    )
+
+
+def _fact(fact: Fact) -> explain_pb2.Fact:
+    return explain_pb2.Fact(
+        path=fact.path,
+        value_json=b"" if fact.erased else canonical(fact.value),
+        trust=enums.TRUSTS.numbers[fact.trust],
+        source=fact.source,
+        erased=fact.erased,
+    )
+
+
+def _rule(rule: FiredRule) -> explain_pb2.FiredRule:
+    return explain_pb2.FiredRule(
+        pack=rule.pack,
+        rule=rule.rule,
+        code=rule.code,
+        control=str(rule.element.get("control", "")),
+        file=rule.file,
+        line=rule.line,
+        element_json=canonical(dict(rule.element)),
+        waived_by=rule.waived_by,
+        asserted=rule.asserted,
+    )
+
+
+def _requirement(story: RequirementStory, found: Explanation) -> explain_pb2.ExplainedRequirement:
+    wanted = replace(open_requirement(story.element, found.digest, found.evaluated_ns), state=story.state)
+    return explain_pb2.ExplainedRequirement(
+        requirement=decisions.requirement(wanted), element_json=canonical(dict(story.element)), why=story.why
+    )
+
+
+def _change(change: FactChange) -> explain_pb2.FactChange:
+    return explain_pb2.FactChange(
+        path=change.path, before_json=canonical(change.before), after_json=canonical(change.after)
+    )

@@ -1,0 +1,100 @@
+"""Codec of InspectResult: a stream of start, chunks and end, within a bound, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from pdp.core.call.request import ResultAsk
+from pdp.core.errors import InvalidRequest, Overloaded
+from pdp.core.outcome import Effect
+from pdp.core.outcome.answer import ResultAnswer
+from pdp.core.record.stored import RecordRef
+from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.grpc.codec import fields
+from pdp.wire.grpc.codec.decisions import credential, obligation, policy_ref, reason, record_ref, session
+from pdp.wire.grpc.codec.enums import EFFECTS
+
+MAX_EFFECTS = 64
+MAX_OBJECT = 2_048
+_START = (
+    fields.name_at("decision_id", mandatory=True),
+    fields.name_at("redemption_id"),
+    fields.name_at("content_type", fields.MAX_WORD),
+)
+_ORDER = "is not start, chunks, end in this order"
+
+
+async def result_ask(
+    requests: AsyncIterator[decision_pb2.InspectResultRequest], max_bytes: int, more: Callable[[int], None]
+) -> ResultAsk:
+    """The whole stream; `more` counts the bytes that are held. Raises InvalidRequest naming the field, Overloaded
+    `result.too_large`, and what `more` raises."""
+    start: decision_pb2.ResultStart | None = None
+    end: decision_pb2.ResultEnd | None = None
+    data = bytearray()
+    async for request in requests:
+        part = request.WhichOneof("part")
+        if end is not None or (part == "start") != (start is None):
+            raise InvalidRequest("part", _ORDER)
+        if part == "start":
+            start = request.start
+            _check_start(start)
+        elif part == "chunk":
+            if len(data) + len(request.chunk.data) > max_bytes:
+                raise Overloaded("result.too_large", f"The result is larger than {max_bytes} bytes; withhold it.")
+            more(len(request.chunk.data))
+            data += request.chunk.data
+        elif part == "end":
+            end = request.end
+        else:
+            raise InvalidRequest("part", "is missing")
+    if start is None or end is None:
+        raise InvalidRequest("part", "ends before its end; withhold the result")
+    return ResultAsk(
+        request_id=fields.request_id(start.request_id),
+        decision_id=start.decision_id,
+        redemption_id=start.redemption_id,
+        credential=credential(start.credential),
+        session=session(start.session),
+        content_type=start.content_type,
+        supported_obligations=tuple(start.supported_obligations),
+        data=bytes(data),
+        is_error=end.is_error,
+        effects=_effects(end),
+    )
+
+
+def _check_start(start: decision_pb2.ResultStart) -> None:
+    """Before anything of the result is taken in."""
+    fields.request_id(start.request_id)
+    fields.check(start, _START)
+    fields.words(start.supported_obligations, "supported_obligations", fields.MAX_OBLIGATIONS)
+
+
+def _effects(end: decision_pb2.ResultEnd) -> tuple[tuple[str, str, bytes], ...]:
+    fields.count(end.observed_effects, "end.observed_effects", MAX_EFFECTS)
+    found = []
+    for i, effect in enumerate(end.observed_effects):
+        path = f"end.observed_effects[{i}]"
+        kind = fields.name(effect.kind, f"{path}.kind", mandatory=True)
+        if "." not in kind:
+            raise InvalidRequest(f"{path}.kind", "has no dot; write it like `file.read`")
+        what = fields.text(effect.object, f"{path}.object", MAX_OBJECT)
+        found.append((kind, what, fields.data(effect.detail_json, f"{path}.detail_json")))
+    return tuple(found)
+
+
+def result_response(answer: ResultAnswer, record: RecordRef) -> decision_pb2.InspectResultResponse:
+    """The answer to one InspectResult."""
+    return decision_pb2.InspectResultResponse(
+        decision_id=answer.decision_id,
+        effect=EFFECTS.numbers[answer.effect],
+        reasons=map(reason, answer.reasons),
+        obligations=map(obligation, answer.obligations) if answer.effect is Effect.ALLOW else (),
+        labels=[decision_pb2.Label(label=each.label, code=each.code, pack=each.pack) for each in answer.labels],
+        enforcement=types_pb2.ENFORCEMENT_ENFORCED,
+        policy=policy_ref(answer.policy),
+        record=record_ref(record),
+        safe_message=answer.safe_message,
+        session_handle=answer.session_handle,
+    )

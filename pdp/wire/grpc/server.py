@@ -1,0 +1,268 @@
+"""The grpc.aio server: where it listens, what it bears, how it stops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # grpcio-reflection has no types
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.ports import Entropy
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.host.http_listener import server_tls, trust_clients
+from pdp.v1 import (
+    admin_pb2_grpc,
+    approval_pb2_grpc,
+    audit_pb2_grpc,
+    consent_pb2_grpc,
+    decision_pb2_grpc,
+    explain_pb2_grpc,
+)
+from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
+from pdp.wire.grpc.admin_servicers import AdminServicer, AuditServicer
+from pdp.wire.grpc.approval_servicers import ApprovalServicer, ConsentServicer, ExplainServicer
+from pdp.wire.grpc.health import Health
+from pdp.wire.grpc.interceptors import Bodies, Faults
+from pdp.wire.grpc.options import ServerOptions, TlsOptions
+from pdp.wire.grpc.servicer import DecisionServicer, RpcAdmission, Services
+from pdp.wire.grpc.traces import Traces
+
+SERVICES = tuple(f"pdp.v1.{name}Service" for name in ("Decision", "Explain", "Approval", "Consent", "Audit", "Admin"))
+_MAX_METADATA_BYTES = 64 << 10  # a caller's token fits, a flood does not
+_MIN_PING_MS = 10_000  # a client that pings more often is sent away
+_KEEPALIVE_MS = 60_000  # a dead peer is noticed
+_KEEPALIVE_TIMEOUT_MS = 20_000
+_HANDSHAKE_MS = 10_000
+_MAX_AGE_MS = 600_000  # of a connection by client certificate
+
+
+class ServedBeside(Protocol):
+    """Another service on the same port."""
+
+    @property
+    def name(self) -> str:
+        """Its full name."""
+        ...
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add it to the server."""
+        ...
+
+
+class GrpcServer:
+    """One gRPC server. `start`, then `drain` or `close`; a new one for a new start.
+
+    `answers` is whether the service can answer now (health); `reflection_on` is for development; `more` are services
+    beside the API.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a server is made of
+        self,
+        options: ServerOptions,
+        services: Services,
+        *,
+        answers: Callable[[], bool],
+        entropy: Entropy,
+        reflection_on: bool = False,
+        telemetry: Telemetry = SILENT,
+        more: Sequence[ServedBeside] = (),
+    ) -> None:
+        """Raises ConfigurationFault for addresses or certificates that cannot be served."""
+        self._options = options
+        self._wanted = addresses(options)
+        self._tls = None if options.tls is None else ServerTls(options.tls)
+        names = (*SERVICES, *(service.name for service in more))
+        self._health = Health(answers, names)
+        traces = () if telemetry is SILENT else (Traces(telemetry),)
+        self._server = grpc.aio.server(
+            interceptors=[
+                Bodies(),
+                *traces,
+                Faults(entropy, options.max_call_seconds, RpcAdmission(services.admission).unreadable),
+            ],
+            options=_channel_options(options),
+            maximum_concurrent_rpcs=options.max_concurrent,
+        )
+        self._bound: list[Address] = []
+        self._sockets: dict[Path, tuple[int, int]] = {}
+        by_name: Any = _ByName(self._server)
+        _register(by_name, services, self._health)
+        for service in more:
+            service.register(by_name)
+        if reflection_on:
+            reflection.enable_server_reflection(
+                (*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+            )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The listeners, with the ports that the system chose for port 0; valid as gRPC targets."""
+        return tuple(str(address) for address in self._bound)
+
+    async def start(self) -> None:
+        """Bind and serve. Raises ConfigurationFault when an address cannot be bound; nothing is served then."""
+        try:
+            for i, address in enumerate(self._wanted):
+                self._bound.append(self._bind(address, f"server.listen[{i}]"))
+            await self._server.start()
+        except BaseException:
+            await self.close()
+            raise
+        self._health.set_serving(True)
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """The TLS files that are in force; None without TLS."""
+        return self._tls
+
+    async def drain(self, grace_seconds: float | None = None) -> None:
+        """Say NOT_SERVING, take no more, finish what was begun within the grace, then close."""
+        self._health.set_serving(False)
+        await self._server.stop(self._options.drain_seconds if grace_seconds is None else grace_seconds)
+        self._remove_sockets()
+
+    async def close(self) -> None:
+        """Stop at once."""
+        await self.drain(0)
+
+    async def wait_closed(self) -> None:
+        """Wait until `drain` or `close` is done."""
+        await self._server.wait_for_termination()
+
+    def _bind(self, address: Address, key: str) -> Address:
+        if isinstance(address, UnixAddress):
+            self._bind_unix(address, key)
+            return address
+        try:
+            if self._tls is None:
+                port = self._server.add_insecure_port(str(address))
+            else:
+                port = self._server.add_secure_port(str(address), self._tls.credentials())
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise ConfigurationFault(CODE, f"{key}: cannot be bound; is the address ours and the port free?")
+        return TcpAddress(address.host, port, address.loopback)
+
+    def _bind_unix(self, address: UnixAddress, key: str) -> None:
+        prepare(address)
+        umask = os.umask(0o177)  # so that not even for a moment others may connect
+        try:
+            self._server.add_insecure_port(str(address))
+            address.path.chmod(0o660 if self._options.socket_group else 0o600)
+        except (RuntimeError, OSError):
+            raise ConfigurationFault(CODE, f"{key}: the Unix socket cannot be created in its folder.") from None
+        finally:
+            os.umask(umask)
+        made = address.path.stat()
+        self._sockets[address.path] = (made.st_dev, made.st_ino)
+
+    def _remove_sockets(self) -> None:
+        """Remove our own sockets, not those of a server that has taken the path since."""
+        for path, made in self._sockets.items():
+            with suppress(OSError):
+                found = path.lstat()
+                if (found.st_dev, found.st_ino) == made:
+                    path.unlink()
+        self._sockets.clear()
+
+
+class _ByName:
+    """Adds servicers to a server so that it finds their methods by name alone.
+
+    For a registered method grpc.aio keeps a request of its own open, and waits anew for all of these with each call
+    that comes in: of 30 methods, that is a twelfth of the event loop's time.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
+        """The generic handlers hold them too."""
+
+
+def _register(server: grpc.aio.Server, services: Services, health: Health) -> None:
+    decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(services), server)
+    explain_pb2_grpc.add_ExplainServiceServicer_to_server(ExplainServicer(services), server)
+    approval_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(services), server)
+    consent_pb2_grpc.add_ConsentServiceServicer_to_server(ConsentServicer(services), server)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(services), server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(services), server)
+    health.register(server)
+
+
+def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", -1),  # what we send we have bounded ourselves
+        ("grpc.max_concurrent_streams", options.max_streams),
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.max_connection_idle_ms", options.idle_seconds * 1000),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+        *_ages(options.tls),
+    ]
+
+
+def _ages(tls: TlsOptions | None) -> list[tuple[str, int]]:
+    """Clients connect anew while their certificate is valid, with a newer one if they have it: on a connection whose
+    certificate has expired they are refused. Calls under way are finished."""
+    return [] if tls is None or tls.client_ca_file is None else [("grpc.max_connection_age_ms", _MAX_AGE_MS)]
+
+
+class ServerTls:
+    """Certificate, key and client authorities of the server. A handshake takes those that are in force then."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        """Raises ConfigurationFault `config.tls`."""
+        self._options = options
+        self._force = self.read()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Those of one address. TLS 1.2 or later is all that gRPC speaks."""
+        served = self._force
+
+        def changed() -> grpc.ServerCertificateConfiguration | None:
+            """Called by gRPC at each handshake, in one of its threads; None: as at the one before."""
+            nonlocal served
+            if served is self._force:
+                return None
+            served = self._force
+            return served
+
+        asked = self._options.client_ca_file is not None
+        fetch: Any = changed  # the stubs do not know of None
+        return grpc.dynamic_ssl_server_credentials(served, fetch, require_client_authentication=asked)
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """The files as they are now, tried first: gRPC does not say what is wrong. Raises ConfigurationFault."""
+        tls = self._options
+        certificate, key = _read(tls.certificate_file, "certificate_file"), _read(tls.key_file, "key_file")
+        context = server_tls(tls.certificate_file, tls.key_file, "server.tls: certificate_file and key_file")
+        ca = None
+        if tls.client_ca_file is not None:
+            ca = _read(tls.client_ca_file, "client_ca_file")
+            trust_clients(context, tls.client_ca_file, "server.tls")
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
+
+    def take(self, force: grpc.ServerCertificateConfiguration) -> None:
+        """What `read` returned serves the next handshake."""
+        self._force = force
+
+
+def _read(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationFault("config.tls", f"server.tls.{key}: cannot be read ({error.strerror}).") from None

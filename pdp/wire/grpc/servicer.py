@@ -1,0 +1,241 @@
+"""The admission of every call, and `DecisionService`. A call is admitted for its role first; an unimplemented one is
+refused only then, so that a caller without the role learns nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from typing_extensions import override
+
+from pdp.core.call.request import Caller, Peer, Role
+from pdp.core.check import NS
+from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
+from pdp.core.ports import Clock
+from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record.stored import Proof
+from pdp.host.peers import certified_peer
+from pdp.operate.admin import Admin
+from pdp.operate.erasure import Erasures
+from pdp.operate.reload import Reloads
+from pdp.people.assembly import ApprovalServices
+from pdp.people.wait import Waiting
+from pdp.proof.records import Records
+from pdp.service.admission import Admission
+from pdp.service.batch import Batch
+from pdp.service.decide import Decide
+from pdp.service.explain import Explain
+from pdp.service.filter import Filter
+from pdp.service.inspect import Inspect
+from pdp.service.outcomes import Outcomes
+from pdp.service.sessions import EndSession
+from pdp.v1 import decision_pb2, decision_pb2_grpc
+from pdp.wire.grpc.codec import audit, batch, decisions, results, wait
+from pdp.wire.grpc.interceptors import BODY_SECONDS, Context, time_left
+
+if TYPE_CHECKING:
+    from pdp.client.requests_decide import CallQuestion
+    from pdp.client.values import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services behind the API."""
+
+    admission: Admission
+    decide: Decide
+    batch: Batch
+    filter: Filter
+    admin: Admin
+    reloads: Reloads
+    records: Records
+    erasures: Erasures
+    explain: Explain
+    waiting: Waiting
+    outcomes: Outcomes
+    inspect: Inspect
+    end_session: EndSession
+    approvals: ApprovalServices
+    telemetry: Telemetry = SILENT
+
+    async def decided(self, question: CallQuestion, caller: Caller, seconds: float, clock: Clock) -> Decision:
+        """The decision about a call that another protocol than ours asks about, within `seconds`, read as strictly as
+        our own client reads it. Raises what `Decide` raises."""
+        ask = decisions.ask(question.request(), self.admission.until(seconds))
+        answer, record = await self.decide(ask, caller)
+        return question.read(decisions.response(answer, record), clock.now_ns() / NS)
+
+
+_ROLES = {
+    "pdp.v1.DecisionService": Role.DECIDE,
+    "pdp.v1.ExplainService": Role.EXPLAIN,
+    "pdp.v1.ApprovalService": Role.APPROVE,
+    "pdp.v1.ConsentService": Role.SUBJECT,
+    "pdp.v1.AuditService": Role.AUDIT,
+    "pdp.v1.AdminService": Role.OPERATE,
+    "envoy.service.auth.v3.Authorization": Role.DECIDE,
+    "agentgateway.dev.ext_mcp.ExtMcp": Role.DECIDE,
+    "authzen.access.v1.Access": Role.DECIDE,
+}
+
+
+_AUTHORIZATION = "authorization"
+_SURFACE = "pdp-surface"
+_REST_SECONDS = 0.05  # of a deadline, for the answer to leave
+
+
+def peer_of(context: Context) -> Peer:
+    """The peer of a call. It never raises: a peer that proves nothing is refused, and recorded, at admission.
+
+    Several `authorization` values are joined as HTTP joins them (RFC 9110, 5.2), which no scheme of ours accepts.
+    """
+    proved = context.auth_context()
+    values = []
+    for key, value in context.invocation_metadata() or ():
+        if key == _AUTHORIZATION:
+            values.append(value if isinstance(value, str) else value.decode("latin-1"))
+    authorization = ", ".join(values)
+    if next(iter(proved.get("transport_security_type", ())), b"") != b"ssl":
+        # the server listens in plaintext nowhere else
+        kind = "unix" if context.peer().startswith("unix:") else "loopback"
+        return Peer(kind, (), authorization)
+    if "x509_pem_cert" not in proved:
+        return Peer("tls", (), authorization)
+    return replace(certified_peer(b"".join(proved["x509_pem_cert"])), authorization=authorization)
+
+
+def surface_of(context: Context) -> str:
+    """The user interface that a person acts with, as stated by the client, for the record only."""
+    said = [v for k, v in context.invocation_metadata() or () if k == _SURFACE]
+    return "cli" if said == ["cli"] else "grpc"
+
+
+class RpcAdmission:
+    """Lets calls in, and refuses those that have no body in this release."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def admit(
+        self, context: Context, role: Role, rpc: str, *, waits: bool = False
+    ) -> AbstractAsyncContextManager[Caller]:
+        """See `Admission.admit`."""
+        return self._admission.admit(peer_of(context), role, rpc, context.time_remaining(), waits=waits)
+
+    def until(self, context: Context) -> int:
+        """See `Admission.until`."""
+        return self._admission.until(time_left(context))
+
+    async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
+        """Admit, then refuse `rpc` as not implemented. Raises Unsupported, or the fault of the admission."""
+        async with self.admit(context, role, rpc):
+            raise Unsupported(
+                "service.unsupported", f"{rpc} is part of the API, but this release does not answer it."
+            )
+
+    async def unreadable(self, context: Context, method: str, fault: InvalidRequest) -> NoReturn:
+        """Admit to `method` (`/service/rpc`), then say `fault`, so that bytes which are no message leave a record
+        like every other malformed request. Raises `fault`, or the fault of the admission."""
+        _, service, rpc = method.split("/")
+        role = _ROLES.get(service)
+        if role is None:  # health and reflection have no door
+            raise fault
+        async with self.admit(context, role, rpc):
+            raise fault
+
+
+class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
+    """`DecisionService`, for the role `decide`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = RpcAdmission(services.admission)
+        self._decide = services.decide
+        self._batch = services.batch
+        self._filter = services.filter
+        self._inspect = services.inspect
+        self._waiting = services.waiting
+        self._outcomes = services.outcomes
+        self._end_session = services.end_session
+        self._records = services.records
+        self._answering: Callable[[], AbstractContextManager[object]] = (
+            nullcontext if services.telemetry is SILENT else partial(services.telemetry.stage, "answer")
+        )
+
+    @override
+    async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
+        async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
+            asked = decisions.ask(request, self._admission.until(context))
+            answer, record = await self._decide(asked, caller)
+            receipts = await self._receipts([record.index] if request.wait_receipt else [], context)
+            with self._answering():
+                response = decisions.response(answer, record)
+                audit.attach(receipts, [response])
+                return response
+
+    async def _receipts(self, indexes: Collection[int], context: Context) -> Mapping[int, Proof]:
+        """Receipts, by index, unless the caller's deadline comes first: the answer leaves in time."""
+        return await self._records.receipts(indexes, (time_left(context) or 0.0) - _REST_SECONDS)
+
+    @override
+    async def FilterTools(
+        self, request: decision_pb2.FilterToolsRequest, context: Context
+    ) -> decision_pb2.FilterToolsResponse:
+        async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
+            answer, record = await self._filter(decisions.list_ask(request), caller)
+            with self._answering():
+                return decisions.filter_response(answer, record)
+
+    @override
+    async def DecideBatch(
+        self, request: decision_pb2.DecideBatchRequest, context: Context
+    ) -> decision_pb2.DecideBatchResponse:
+        async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
+            asked = batch.asks(request, self._admission.until(context))
+            response = batch.response(await self._batch(asked, caller))
+            waiting = batch.waiting(request, response)
+            audit.attach(await self._receipts({each.record.index for each in waiting}, context), waiting)
+            return response
+
+    @override
+    async def InspectResult(
+        self, request_iterator: AsyncIterator[decision_pb2.InspectResultRequest], context: Context
+    ) -> decision_pb2.InspectResultResponse:
+        async with self._admission.admit(context, Role.DECIDE, "InspectResult", waits=True) as caller:
+            with self._inspect.held.one() as more:
+                try:
+                    async with asyncio.timeout(BODY_SECONDS):
+                        asked = await results.result_ask(request_iterator, self._inspect.max_bytes, more)
+                except TimeoutError:
+                    raise DeadlineTooShort(
+                        "service.body", "The result did not arrive in time; withhold it."
+                    ) from None
+                answer, record = await self._inspect(asked, caller)
+                return results.result_response(answer, record)
+
+    @override
+    async def WaitDecision(
+        self, request: decision_pb2.WaitDecisionRequest, context: Context
+    ) -> decision_pb2.WaitDecisionResponse:
+        async with self._admission.admit(context, Role.DECIDE, "WaitDecision", waits=True) as caller:
+            token, credential, seconds = wait.wait(request, time_left(context))
+            return wait.waited(await self._waiting(token, credential, seconds, caller))
+
+    @override
+    async def ReportOutcome(
+        self, request: decision_pb2.ReportOutcomeRequest, context: Context
+    ) -> decision_pb2.ReportOutcomeResponse:
+        async with self._admission.admit(context, Role.DECIDE, "ReportOutcome") as caller:
+            record = await self._outcomes(wait.report(request), caller)
+            return decision_pb2.ReportOutcomeResponse(record=decisions.record_ref(record))
+
+    @override
+    async def EndSession(
+        self, request: decision_pb2.EndSessionRequest, context: Context
+    ) -> decision_pb2.EndSessionResponse:
+        async with self._admission.admit(context, Role.DECIDE, "EndSession") as caller:
+            record = await self._end_session(*wait.session_end(request), caller)
+            return decision_pb2.EndSessionResponse(record=decisions.record_ref(record))
