@@ -20,9 +20,9 @@ from pdp.core.call.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.call.task import of_task
 from pdp.core.outcome import conclude, question
 from pdp.core.record.stored import Commit, RecordRef
+from pdp.decide.decision import Decision
 from pdp.runtime import bootstrap
 from pdp.runtime.process import Process
-from pdp.service.decision import Decision
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec import decisions
 
@@ -77,7 +77,7 @@ async def _stages(world: World, times: int) -> tuple[list[StageFigure], bytes]:
 
 
 async def _walk(process: Process, world: World, meter: _Meter) -> bytes:
-    """The path of `service/decide.py`, one stage at a time."""
+    """The path of `decide/decide.py`, one stage at a time."""
     services, peer = process.services, Peer("unix", (), f"Bearer {world.caller_token}")
     decide, encoded = services.decide, world.call()
     at, snapshot = decide.clock.now_ns(), decide.state.snapshot()

@@ -34,9 +34,9 @@ from pdp.core.check import NS, OK, Check, failed
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import LoadedPolicy
+from pdp.decide.replay import reevaluated, under
 from pdp.registry.documents import AgentEntry
 from pdp.registry.view import FileRegistryView
-from pdp.service.replay import reevaluated, under
 
 SCHEMA = "pdp.access-review/1"
 MOST_ASKED = 500  # requesters whom the policy is asked about, the latest

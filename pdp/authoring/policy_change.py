@@ -24,14 +24,8 @@ from pdp.core.outcome.evidence import answer
 from pdp.core.outcome.forecast import asks_people
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Entropy, LoadedPolicy
-from pdp.policy import gate
-from pdp.policy.bundle import named_by_digest
-from pdp.policy.embedded.engine import EngineHost
-from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
-from pdp.policy.opa.options import OpaOptions
-from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
-from pdp.service.evaluate import MAX_ROUNDS
-from pdp.service.replay import (
+from pdp.decide.evaluate import MAX_ROUNDS
+from pdp.decide.replay import (
     NOT_REPLAYABLE,
     ComparedAnswer,
     NotReplayable,
@@ -44,6 +38,12 @@ from pdp.service.replay import (
     reevaluated,
     under,
 )
+from pdp.policy import gate
+from pdp.policy.bundle import named_by_digest
+from pdp.policy.embedded.engine import EngineHost
+from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
+from pdp.policy.opa.options import OpaOptions
+from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
 
 DEADLINE_MS = 30_000
 ENGINES = 3  # that are kept up; each is a process or more

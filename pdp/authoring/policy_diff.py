@@ -22,7 +22,7 @@ from pdp.core.outcome.forecast import (
     seats_of,
 )
 from pdp.core.ports import LoadedPolicy
-from pdp.service.replay import ComparedAnswer, NotReplayable, parsed
+from pdp.decide.replay import ComparedAnswer, NotReplayable, parsed
 
 RUNS = 40  # of the forecast: the chance of each is the same in every forecast
 KINDS = ("decision", "approval")

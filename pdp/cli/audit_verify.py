@@ -18,6 +18,7 @@ from pdp.cli.audit import WRONG, bar
 from pdp.cli.commands import Duration
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
+from pdp.decide.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
 from pdp.policy.source import Host
 from pdp.proof import opened as opened_file
 from pdp.proof import receipt
@@ -27,7 +28,6 @@ from pdp.proof.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.proof.tiles import CHECKPOINT
 from pdp.proof.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.runtime.environment import SystemEntropy
-from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
 from pdp.store.reading import StoreReader
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -28,10 +28,10 @@ from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.policy import Bundle
 from pdp.core.text.safety import visible
+from pdp.decide.replay import NOT_REPLAYABLE, NotReplayable, Opened
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy
-from pdp.service.replay import NOT_REPLAYABLE, NotReplayable, Opened
 from pdp.store.reading import StoreReader
 
 DIFFERS, FAULT = 10, 1

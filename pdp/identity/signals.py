@@ -18,8 +18,8 @@ from pdp.core.ports import Clock, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream, TokenMark
 from pdp.core.record.stored import Commit, ReplyRow, RevocationRow
+from pdp.decide.commit import Recorder
 from pdp.identity.revocations import Revocations
-from pdp.service.commit import Recorder
 
 KIND = "signal"  # of a kept answer
 APART_SECONDS = 0.1  # commits of events

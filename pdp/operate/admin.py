@@ -15,11 +15,11 @@ from pdp.core.call.switches import QUARANTINE, SCOPES, ended
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.core.record.stored import RecordRef, ReplyRow, SwitchRow
+from pdp.decide.commit import Recorder
+from pdp.decide.fleet import Difference
+from pdp.decide.shadow import ShadowStatus
+from pdp.decide.state import ServiceState
 from pdp.operate.reload import Failure, ReleaseStatus, Reloads
-from pdp.service.commit import Recorder
-from pdp.service.fleet import Difference
-from pdp.service.shadow import ShadowStatus
-from pdp.service.state import ServiceState
 
 KIND = "switch"  # of a kept answer
 

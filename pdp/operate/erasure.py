@@ -18,7 +18,7 @@ from pdp.core.ports import Clock, Store
 from pdp.core.record import events
 from pdp.core.record.search import PSEUDONYM
 from pdp.core.record.stored import Commit, PersonRow, RecordRef, ValueRow
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 NOBODY = "(erased)"  # in place of the id of somebody whom no record names
 

@@ -16,7 +16,7 @@ from pdp.core.errors import Conflict
 from pdp.core.ports import Clock, SignedLog, Store
 from pdp.core.record import events
 from pdp.core.record.stored import Cosigning
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 MARK = "witnesses"  # how many of these records there are
 _SINCE = ("witnesses", "")  # of what is in force in the store: since when the quorum is missing, "" while it is not

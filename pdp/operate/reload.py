@@ -18,8 +18,8 @@ from pdp.core.errors import BundleFault, Fault, Overloaded, Unavailable
 from pdp.core.ports import Clock, DirectorySource, PolicySource, Registry, Releases, RenewedSecret, Subjects
 from pdp.core.record import events
 from pdp.core.record.stored import RecordRef
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
+from pdp.decide.commit import Recorder
+from pdp.decide.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
 

@@ -11,7 +11,7 @@ from pdp.core.bytes.digest import Json, canonical, commitment
 from pdp.core.ports import Clock, Store
 from pdp.core.record import events
 from pdp.core.record.stored import Artefact, RecordRef, ValueRow
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 _SETTINGS = ("settings", "")  # what is in force
 PORTION = 100  # counts of one record, whose size is bounded

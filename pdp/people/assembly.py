@@ -9,6 +9,9 @@ from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Directories, Passkeys, Store, Subjects
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.decide.commit import Recorder
+from pdp.decide.retry import IdempotentCommits
+from pdp.decide.state import ServiceState
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.canaries import Canaries
 from pdp.people.changes import Changes, Watchers
@@ -24,9 +27,6 @@ from pdp.people.persons import Persons
 from pdp.people.quarantines import QuarantineLifts
 from pdp.people.visibility import Queue, Visibilities
 from pdp.people.votes import Proofs, Votes
-from pdp.service.approvals.retry import IdempotentCommits
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
 
 DAY_NS = 24 * 3600 * NS
 

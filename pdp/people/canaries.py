@@ -20,11 +20,11 @@ from pdp.core.bytes.strict_json import parse, parse_object
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.ports import Clock, Store
 from pdp.core.record.stored import RecordRef
+from pdp.decide.commit import Recorder
+from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
+from pdp.decide.state import ServiceState
 from pdp.people.requests import short_code
 from pdp.people.visibility import UNKNOWN
-from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
 
 OPERATE = "operate"
 

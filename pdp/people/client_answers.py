@@ -21,11 +21,11 @@ from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.outcome.answer import open_requirement
 from pdp.core.ports import Directories, Store
 from pdp.core.record.stored import Commit
+from pdp.decide.commit import Recorder
+from pdp.decide.decision import Decision
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.visibility import CLIENT, Visibilities
 from pdp.people.votes import BallotInput, Votes
-from pdp.service.commit import Recorder
-from pdp.service.decision import Decision
 
 ASSURANCE = "client_asserted"
 _CHOICES = {"accept": "approve", "decline": "deny"}  # "cancel", and what is unknown, answers nothing

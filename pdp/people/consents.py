@@ -21,10 +21,10 @@ from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.ports import Answers, Clock
 from pdp.core.record.stored import Commit, RecordRef
+from pdp.decide.commit import Recorder
+from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.people.visibility import Visibilities, Visibility, as_of
 from pdp.people.votes import BallotInput, Votes
-from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
-from pdp.service.commit import Recorder
 
 STATES = ("requested", "active", "refused", "expired", "revoked")
 REQUEST_STATES = {

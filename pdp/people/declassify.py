@@ -24,8 +24,8 @@ from pdp.core.call.sessions import ELSEWHERE, UNOBSERVED, ordered, pair_index
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.record.stored import Commit, LabelRow, RecordRef
+from pdp.decide.retry import retry_on_conflict
 from pdp.people.operator_requests import OperatorMatter, OperatorRequests
-from pdp.service.approvals.retry import retry_on_conflict
 
 TOOL = "declassify"
 DECLASSIFICATION = OperatorMatter(

@@ -13,8 +13,8 @@ from pdp.core.bytes.digest import keyed_index
 from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from pdp.core.ports import Answers, Clock, Directories
 from pdp.core.record.stored import RecordRef
+from pdp.decide.commit import Recorder
 from pdp.people.votes import NUL
-from pdp.service.commit import Recorder
 
 MAX_REASON = 1_000
 MAX_DEPUTIES = 10  # of one person, over and to come

@@ -19,10 +19,10 @@ from pdp.core.call.switches import Switches
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.ports import Store
+from pdp.decide.commit import Recorder
+from pdp.decide.state import ServiceState
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.evidence import Counting, votes_for
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
 
 REVOKED = "subject.revoked"
 _TRIES = 50

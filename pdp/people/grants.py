@@ -14,9 +14,9 @@ from pdp.core.approvals.steps import EndGrant
 from pdp.core.errors import Forbidden, NotFound, Outdated
 from pdp.core.ports import Answers, Clock
 from pdp.core.record.stored import RecordRef
+from pdp.decide.commit import Recorder
+from pdp.decide.retry import IdempotentCommits, retry_on_conflict
 from pdp.people.visibility import Visibilities, Visibility
-from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
-from pdp.service.commit import Recorder
 
 _ACTIVE = frozenset({GrantState.ACTIVE})
 

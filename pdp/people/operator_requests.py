@@ -23,11 +23,11 @@ from pdp.core.check import NS
 from pdp.core.errors import Forbidden, Outdated
 from pdp.core.ports import Clock, Directories, Store
 from pdp.core.record.stored import Commit, RecordRef
+from pdp.decide.commit import Recorder
+from pdp.decide.retry import IdempotentCommits, RequestKey
+from pdp.decide.state import ServiceState
 from pdp.people.canaries import OPERATE
 from pdp.people.requests import short_code
-from pdp.service.approvals.retry import IdempotentCommits, RequestKey
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
 
 
 @dataclass(frozen=True, slots=True)

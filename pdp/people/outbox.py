@@ -20,7 +20,7 @@ from pdp.core.approvals.steps import Mark
 from pdp.core.errors import Conflict, Fault
 from pdp.core.ports import Channel, Clock, Directories, Entropy, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 log = logging.getLogger("pdp.notices")
 AT_ONCE = 16

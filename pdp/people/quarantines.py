@@ -24,9 +24,9 @@ from pdp.core.check import NS
 from pdp.core.errors import NotFound, Outdated
 from pdp.core.record import events
 from pdp.core.record.stored import Commit, RecordRef, SwitchRow
+from pdp.decide.quarantine import PATH
+from pdp.decide.retry import retry_on_conflict
 from pdp.people.operator_requests import OperatorMatter, OperatorRequests
-from pdp.service.approvals.retry import retry_on_conflict
-from pdp.service.quarantine import PATH
 
 LIFT = OperatorMatter(
     QUARANTINE,

@@ -18,7 +18,7 @@ from pdp.core.approvals.steps import Expect, Move, Step, TakeAnswer, Use, UseCon
 from pdp.core.ports import Entropy
 from pdp.core.record.encoding import RANDOM_BYTES, Stamp, uuid7
 from pdp.core.record.stored import Commit
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 
 @dataclass(frozen=True, slots=True)

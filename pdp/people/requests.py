@@ -42,9 +42,9 @@ from pdp.core.ports import Entropy, ResumeTokens
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
 from pdp.core.record.stored import CallKeys, Commit, StoredCall
 from pdp.core.text.credentials import SECRET_KINDS
+from pdp.decide.commit import Recorder
+from pdp.decide.facts import SALT_BYTES
 from pdp.people.evidence import GIVEN, Counting
-from pdp.service.commit import Recorder
-from pdp.service.facts import SALT_BYTES
 
 TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller is told the reason
 _CODE_CHARS = 4

@@ -21,12 +21,12 @@ from pdp.core.outcome import Effect, Outcome, denied, observable
 from pdp.core.outcome.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.ports import ResumeTokens, Store
 from pdp.core.record.encoding import RecordTooLargeError
+from pdp.decide.decision import Decision
+from pdp.decide.facts import call_id_of
+from pdp.decide.idempotency import Idempotency
 from pdp.people.client_answers import ClientAnswers
 from pdp.people.redeem import Redeem
 from pdp.people.requests import Opening
-from pdp.service.decision import Decision
-from pdp.service.facts import call_id_of
-from pdp.service.idempotency import Idempotency
 
 REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that spends it only once
 

@@ -14,8 +14,8 @@ from pdp.core.approvals.states import State
 from pdp.core.call.request import Caller
 from pdp.core.errors import NotFound
 from pdp.core.ports import Clock, Store
+from pdp.decide.admission import require_server
 from pdp.people.visibility import as_of
-from pdp.service.admission import require_server
 
 
 class TaskStatus(StrEnum):

@@ -20,9 +20,9 @@ from pdp.core.approvals.turned_down import NEVER, Earlier
 from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view, with_also
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.core.ports import Answers, Clock
+from pdp.decide.commit import Recorder
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.evidence import Counting
-from pdp.service.commit import Recorder
 
 CLIENT = "client"  # the surface of a person who is known by a caller's word about its client alone
 UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see

@@ -19,12 +19,12 @@ from pdp.core.bytes.digest import Json, canonical, sha256_hex
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.ports import Answers, Clock, Passkeys
 from pdp.core.record.stored import Commit, RecordRef
+from pdp.decide.commit import Recorder
+from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.declassify import Declassifications
 from pdp.people.quarantines import QuarantineLifts
 from pdp.people.visibility import UNKNOWN, Visibilities, Visibility, claims_step
-from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
-from pdp.service.commit import Recorder
 
 NUL = "\0"
 MAX_VOTES = 256  # on one request, changes of mind included

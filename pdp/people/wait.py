@@ -18,10 +18,10 @@ from pdp.core.check import NS
 from pdp.core.errors import NotFound
 from pdp.core.outcome.answer import OpenRequirement, open_requirement
 from pdp.core.ports import Clock, ResumeTokens, Store
+from pdp.decide.admission import require_server
+from pdp.decide.facts import FactBuilder
+from pdp.decide.state import ServiceState
 from pdp.people.changes import Changes
-from pdp.service.admission import require_server
-from pdp.service.facts import FactBuilder
-from pdp.service.state import ServiceState
 
 MAX_SECONDS = 50.0
 JUDGE_NS = NS // 4  # when a verdict is first looked for, then half as often each time

@@ -16,8 +16,8 @@ from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Unavailable
 from pdp.core.ports import Archive, Store
 from pdp.core.record import events
+from pdp.decide.commit import Recorder
 from pdp.proof.merkle import Frontier
-from pdp.service.commit import Recorder
 
 BUNDLE = 256  # records of an entry bundle (C2SP tlog-tiles)
 STAYING = 256  # the newest records, whatever their age

@@ -21,7 +21,7 @@ from pdp.core.ports import Clock, RecordIndex, Store
 from pdp.core.record import events
 from pdp.core.record.search import OF_NONE, PSEUDONYM, RecordQuery
 from pdp.core.record.stored import PersonRow, RecordRef, StoredRecord, ValueRow
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 REVIEWED_NS = (
     31 * 86_400 * NS

@@ -16,6 +16,11 @@ from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.decide.commit import Recorder
+from pdp.decide.facts import FactBuilder
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.outcomes import Outcomes
+from pdp.decide.state import ServiceState
 from pdp.host.fair_limiter import FairLimiter
 from pdp.identity.revocations import Revocations
 from pdp.judge.evidence import Absent, Judging
@@ -34,11 +39,6 @@ from pdp.people.resolve import Resolve
 from pdp.people.wait import Waiting
 from pdp.runtime import console
 from pdp.secrets.reference import secret
-from pdp.service.commit import Recorder
-from pdp.service.facts import FactBuilder
-from pdp.service.idempotency import Idempotency
-from pdp.service.outcomes import Outcomes
-from pdp.service.state import ServiceState
 from pdp.store.opening import AnyStore
 from pdp.store.shared import Fingerprints
 

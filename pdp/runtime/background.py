@@ -10,13 +10,13 @@ from typing import Any, NoReturn, Protocol
 from pdp.config.settings import Settings
 from pdp.core.errors import Fault
 from pdp.core.ports import Judge
+from pdp.decide.commit import Recorder
 from pdp.operate.quorum import QuorumRecords
 from pdp.operate.reload import Part, Reloads
 from pdp.operate.runs import Runs
 from pdp.proof.search import Readings
 from pdp.runtime import telemetry
 from pdp.runtime.approvals import WiredApprovals
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 
 log = logging.getLogger("pdp")

@@ -19,6 +19,19 @@ from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
+from pdp.decide.batch import Batch
+from pdp.decide.commit import CLOCK, Recorder
+from pdp.decide.decide import Decide
+from pdp.decide.explain import Explain
+from pdp.decide.facts import FactBuilder
+from pdp.decide.filter import Filter
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.inspect import HeldBytes, Inspect
+from pdp.decide.results import ResultFacts
+from pdp.decide.sessions import EndSession
+from pdp.decide.shares import Shares
+from pdp.decide.state import ServiceState
 from pdp.identity.component import IdentityComponent
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.operate.admin import Admin
@@ -49,19 +62,6 @@ from pdp.runtime.telemetry import (
     wire_telemetry,
 )
 from pdp.secrets.reference import secrets_read
-from pdp.service.admission import Admission, Limits, WorkerCrashQuota
-from pdp.service.batch import Batch
-from pdp.service.commit import CLOCK, Recorder
-from pdp.service.decide import Decide
-from pdp.service.explain import Explain
-from pdp.service.facts import FactBuilder
-from pdp.service.filter import Filter
-from pdp.service.idempotency import Idempotency
-from pdp.service.inspect import HeldBytes, Inspect
-from pdp.service.results import ResultFacts
-from pdp.service.sessions import EndSession
-from pdp.service.shares import Shares
-from pdp.service.state import ServiceState
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import JUMPED, StoreClock
 from pdp.store.opening import AnyStore, open_store

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.ports import Judge
+from pdp.decide.commit import Recorder
+from pdp.decide.shadow import ShadowPolicies
+from pdp.decide.state import ServiceState
 from pdp.host.http_listener import HttpListener
 from pdp.host.log_files import LogFiles
 from pdp.identity.component import IdentityComponent
@@ -27,9 +30,6 @@ from pdp.runtime.renewal import RenewedFiles, signers_keys, tls_files
 from pdp.runtime.security_events import WiredSignals
 from pdp.runtime.signed_log import WiredLog, renewed_key
 from pdp.runtime.telemetry import Levels
-from pdp.service.commit import Recorder
-from pdp.service.shadow import ShadowPolicies
-from pdp.service.state import ServiceState
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 from pdp.wire.grpc.server import GrpcServer

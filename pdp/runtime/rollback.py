@@ -11,12 +11,12 @@ from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.record import events
 from pdp.core.record.stored import ValueRow
+from pdp.decide.commit import CLOCK, Recorder
+from pdp.decide.facts import SALT_BYTES
 from pdp.proof.publisher import Publisher, RolledBack
 from pdp.runtime.approvals import recognised
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.signed_log import PART, signed_log
-from pdp.service.commit import CLOCK, Recorder
-from pdp.service.facts import SALT_BYTES
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 

@@ -8,6 +8,7 @@ from pdp.config.settings import Settings
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Store
 from pdp.core.ports.telemetry import Telemetry
+from pdp.decide.commit import Recorder
 from pdp.host.http_listener import listener_tls
 from pdp.identity.revocations import Revocations
 from pdp.identity.security_events import SignalStreams, marks
@@ -15,7 +16,6 @@ from pdp.identity.signals import Signals
 from pdp.identity.signals_listener import SignalListener
 from pdp.runtime.approvals import WiredApprovals
 from pdp.secrets.reference import secret
-from pdp.service.commit import Recorder
 
 _SLACK_SECONDS = 60  # no skew is larger
 

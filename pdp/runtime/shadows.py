@@ -8,12 +8,12 @@ from dataclasses import replace
 from pdp.config.settings import Settings
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import Telemetry
+from pdp.decide.commit import Recorder
+from pdp.decide.shadow import ShadowPolicies
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import FolderSource
 from pdp.runtime.environment import Environment
-from pdp.service.commit import Recorder
-from pdp.service.shadow import ShadowPolicies
 
 log = logging.getLogger("pdp.policy")
 

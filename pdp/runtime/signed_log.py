@@ -18,6 +18,8 @@ from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault, Unavailable
 from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import Telemetry
+from pdp.decide.commit import Recorder
+from pdp.decide.state import ServiceState
 from pdp.host.durable import make_secret
 from pdp.host.log_files import LogFiles
 from pdp.operate.quorum import QuorumRecords
@@ -34,8 +36,6 @@ from pdp.proof.receivers import Receiver, Selection, receiver
 from pdp.proof.tiles import LogFolder
 from pdp.runtime.renewal import RenewedFiles, Take
 from pdp.secrets.reference import FILE, secret
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.log")
 

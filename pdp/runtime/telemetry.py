@@ -29,12 +29,12 @@ from pdp.core.ports import (
     Subjects,
 )
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.decide.facts import FactBuilder, ObservedFacts
+from pdp.decide.fleet import COMMON, Fleet
 from pdp.operate.reload import Reloads
 from pdp.proof.index import SearchIndex
 from pdp.registry.release import SignedReleases
 from pdp.secrets.reference import secret
-from pdp.service.facts import FactBuilder, ObservedFacts
-from pdp.service.fleet import COMMON, Fleet
 from pdp.store.opening import AnyStore
 from pdp.telemetry.options import distribution_missing
 

@@ -11,11 +11,11 @@ from pdp.core.call.request import Ask, Caller, Credential
 from pdp.core.errors import Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.record.events import Explained
+from pdp.decide.admission import require_server
+from pdp.decide.decision import Decision
+from pdp.decide.explain import Explain
+from pdp.decide.state import Snapshot
 from pdp.host.fair_limiter import OverloadedError
-from pdp.service.admission import require_server
-from pdp.service.decision import Decision
-from pdp.service.explain import Explain
-from pdp.service.state import Snapshot
 
 TOGETHER = 16  # evaluated at once
 

@@ -20,6 +20,7 @@ from pdp.core.approvals.steps import Open
 from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.record.stored import Commit, ValueRow
+from pdp.decide.commit import Recorder
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.archiving import ArchivedRecords
@@ -27,7 +28,6 @@ from pdp.proof.check import check
 from pdp.proof.note import NoteFault
 from pdp.proof.tiles import tile_path
 from pdp.proof.verification import read_checkpoint, verify_folder, verify_records
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions

@@ -22,6 +22,7 @@ from pdp.core.bytes.digest import canonical, leaf_hash
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, Unsupported
 from pdp.core.record.stored import Commit
+from pdp.decide.commit import Recorder
 from pdp.host.log_files import LogFiles
 from pdp.proof import archiving, receipt
 from pdp.proof.archive import ArchiveFolder
@@ -34,7 +35,6 @@ from pdp.proof.search import Search, SearchAsk
 from pdp.proof.tiles import LogFolder, tile_path
 from pdp.proof.witness import MAX_BODY, Witness
 from pdp.proof.witness_listener import WitnessListener
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

@@ -33,12 +33,12 @@ from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest
 from pdp.core.record.encoding import Stamp, encode
 from pdp.core.record.stored import CallRow, SwitchRow, ValueRow
+from pdp.decide.commit import Recorder
 from pdp.operate.erasure import Erasures
 from pdp.proof.index import SearchIndex
 from pdp.proof.publisher import Publisher
 from pdp.proof.search import Search, SearchAsk
 from pdp.proof.tiles import LogFolder
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

@@ -10,8 +10,8 @@ from support.stored import AT, Entropy
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.record.encoding import Stamp, encode
 from pdp.core.record.stored import CallKeys, StoredCall
-from pdp.service.commit import Recorder
-from pdp.service.pseudonyms import ERASURES, Key, Pseudonyms
+from pdp.decide.commit import Recorder
+from pdp.decide.pseudonyms import ERASURES, Key, Pseudonyms
 from pdp.store.opening import AnyStore
 from pdp.store.tables import people
 

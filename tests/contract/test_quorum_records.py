@@ -13,8 +13,8 @@ from support.stored import AT, Entropy
 from support.witnesses import Watching, cosigning, watching
 
 from pdp.core.check import NS
+from pdp.decide.commit import Recorder
 from pdp.operate.quorum import QuorumRecords
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

@@ -22,11 +22,11 @@ from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import Commit, PersonRow
+from pdp.decide.commit import Recorder
 from pdp.proof import index as searching
 from pdp.proof.index import BLOCK, FILE, SearchIndex
 from pdp.proof.records import Records
 from pdp.proof.search import WINDOW_NS, Readings, Search, SearchAsk
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 

@@ -19,12 +19,12 @@ from support.stored import AT, Entropy, an_id
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import NotFound, OutOfRange, Unsupported
 from pdp.core.record.stored import Commit
+from pdp.decide.commit import Recorder
 from pdp.proof.note import Checkpoint, NoteFault
 from pdp.proof.publisher import RolledBack
 from pdp.proof.records import Records
 from pdp.proof.search import Readings
 from pdp.proof.verification import read_checkpoint, verify_folder
-from pdp.service.commit import Recorder
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions

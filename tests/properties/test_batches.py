@@ -27,7 +27,7 @@ from pdp.core.approvals.call import CallContext
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.outcome.evidence import answer
-from pdp.service.batch import TOGETHER
+from pdp.decide.batch import TOGETHER
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch as codec
 

@@ -42,12 +42,12 @@ from pdp.core.call.facts import AgentFact, Identity, SubjectFact
 from pdp.core.call.request import Bearer, Caller, Role
 from pdp.core.check import NS, OK
 from pdp.core.ports.telemetry import SILENT
+from pdp.decide.commit import Recorder
+from pdp.decide.state import ServiceState
 from pdp.people.assembly import ApprovalServices, Bounds, assemble
 from pdp.people.changes import Changes
 from pdp.people.evidence import Counting
 from pdp.people.votes import BallotInput
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 

@@ -10,8 +10,8 @@ from support.tools import CHANGING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered
 
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
+from pdp.decide.outcomes import OutcomeReport
 from pdp.policy.bundle import shipped_rego
-from pdp.service.outcomes import OutcomeReport
 
 BANK = ServerPlan(
     "bank",

@@ -17,13 +17,13 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, cod
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
+from pdp.decide.decision import Decision
+from pdp.decide.facts import FactBuilder
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.outcomes import OutcomeReport
 from pdp.people.evidence import ApprovalEvidence
 from pdp.people.expiry import Sweep
 from pdp.runtime.background import tend
-from pdp.service.decision import Decision
-from pdp.service.facts import FactBuilder
-from pdp.service.idempotency import Idempotency
-from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import types_pb2
 from pdp.wire.grpc.codec import decisions
 

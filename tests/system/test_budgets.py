@@ -20,9 +20,9 @@ from pdp.core.call.request import Role
 from pdp.core.check import NS, WORST_COUNT
 from pdp.core.errors import Conflict, Fault
 from pdp.core.outcome import Effect
+from pdp.decide.explain import ExplainRequest
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.proof.check import check
-from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2
 from pdp.wire.grpc.codec import decisions
 
@@ -149,7 +149,7 @@ async def test_a_record_says_what_is_reserved_and_no_amount_of_an_argument(world
 async def test_what_is_read_is_no_older_than_what_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every read were stale, the commit alone would hold the limit: nothing is allowed beyond it."""
     assert (await pay(world, 300)).effect == ALLOW
-    monkeypatch.setattr("pdp.service.budgets.standing", lambda *_: (0, 0))
+    monkeypatch.setattr("pdp.decide.budgets.standing", lambda *_: (0, 0))
     with pytest.raises(Conflict):
         async with world._admitted("gateway", "Decide") as caller:
             await world.process.services.decide(decisions.ask(call(world, 250)), caller)

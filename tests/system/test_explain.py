@@ -19,11 +19,11 @@ from pdp.cli.explain import _changes
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.outcome import explain as told
+from pdp.decide.admission import WorkerCrashQuota
+from pdp.decide.explain import ExplainRequest
 from pdp.host.fair_limiter import FairQueue
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.proof.check import check
-from pdp.service.admission import WorkerCrashQuota
-from pdp.service.explain import ExplainRequest
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 from pdp.wire.grpc import status
 from pdp.wire.grpc.codec import explain as codec

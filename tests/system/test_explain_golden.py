@@ -16,7 +16,7 @@ from support.world import PROCESS, Refused, World, running
 from test_golden import JudgedFacts, run
 
 from pdp.core.call.request import Caller, Role
-from pdp.service.explain import ExplainRequest
+from pdp.decide.explain import ExplainRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CASES = [case for case in load_cases() if not case.is_list]

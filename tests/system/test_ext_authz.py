@@ -18,8 +18,8 @@ from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp.tool_search import ToolSearch
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
-from pdp.service.decide import Decide
-from pdp.service.filter import Filter
+from pdp.decide.decide import Decide
+from pdp.decide.filter import Filter
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 from pdp.wire.gateways import deciding
 

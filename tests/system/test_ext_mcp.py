@@ -17,8 +17,8 @@ from support.gateways import HANDSHAKE, MODERN, approve, message
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.errors import Overloaded, Unavailable
-from pdp.service.decide import Decide
-from pdp.service.filter import Filter
+from pdp.decide.decide import Decide
+from pdp.decide.filter import Filter
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 
 ERRORS = ext_mcp_pb2.AuthorizationError

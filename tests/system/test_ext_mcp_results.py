@@ -14,7 +14,7 @@ from test_inspection import TOKEN
 from pdp.authoring.sandbox import BOB
 from pdp.client.results import WITHHELD
 from pdp.core.errors import Unavailable
-from pdp.service.inspect import Inspect
+from pdp.decide.inspect import Inspect
 from pdp.vendored import ext_mcp_pb2
 from pdp.wire.gateways.ext_mcp import DECISION
 

@@ -21,8 +21,8 @@ from ungated import ALLOWS, FOREVER, rego
 
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.policy import Module
+from pdp.decide.admission import WINDOW_NS
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.service.admission import WINDOW_NS
 from pdp.v1 import admin_pb2, decision_pb2
 
 

@@ -22,9 +22,9 @@ from typing_extensions import override
 from pdp.core.bytes.digest import canonical, commitment, leaf_hash
 from pdp.core.check import NS
 from pdp.core.outcome.codes import CONTROLS
+from pdp.decide.decision import Decision
+from pdp.decide.facts import FactBuilder
 from pdp.proof.check import check
-from pdp.service.decision import Decision
-from pdp.service.facts import FactBuilder
 from pdp.v1 import types_pb2
 
 CASES = load_cases()

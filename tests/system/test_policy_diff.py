@@ -24,8 +24,8 @@ from pdp.cli.main import cli
 from pdp.cli.store_place import StorePlace
 from pdp.core.bytes.digest import canonical
 from pdp.core.ports import LoadedPolicy
+from pdp.decide.replay import NotReplayable, commitment_of
 from pdp.policy.bundle import named_by_digest
-from pdp.service.replay import NotReplayable, commitment_of
 
 SEED = int(os.environ.get("WEEK", "14"))
 WITHIN = 0.1

@@ -26,9 +26,9 @@ from pdp.core.approvals.states import State
 from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
+from pdp.decide.batch import Batch
+from pdp.decide.outcomes import OutcomeReport
 from pdp.judge.evidence import Judging
-from pdp.service.batch import Batch
-from pdp.service.outcomes import OutcomeReport
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import types_pb2
 from pdp.wire.grpc.codec import decisions

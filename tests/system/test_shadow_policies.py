@@ -28,10 +28,10 @@ from pdp.core.call.request import Caller, Role
 from pdp.core.outcome.policy import Bundle
 from pdp.core.record.search import RecordQuery
 from pdp.core.record.stored import Commit
+from pdp.decide import shadow
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import GateReport
 from pdp.proof.check import check
-from pdp.service import shadow
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc.codec import admin
 

@@ -22,8 +22,8 @@ from pdp.core.errors import (
 )
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer, ListAnswer
+from pdp.decide.batch import MAX_ITEMS, Answered
 from pdp.people.tasks import ApprovalTasks
-from pdp.service.batch import MAX_ITEMS, Answered
 from pdp.wire.authzen import access_questions as questions
 from pdp.wire.authzen import mcp_binding, obligations
 from pdp.wire.authzen.access_questions import AccessQuestion, Object

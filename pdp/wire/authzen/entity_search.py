@@ -17,8 +17,8 @@ from pdp.core.call.methods import OPERATION, operation_of
 from pdp.core.call.request import Ask, Caller
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome.policy import Bundle
-from pdp.service.explain import Explain
-from pdp.service.state import Snapshot
+from pdp.decide.explain import Explain
+from pdp.decide.state import Snapshot
 from pdp.wire.authzen import access_questions as questions
 from pdp.wire.authzen.access_questions import AccessQuestion, Object
 from pdp.wire.supposition import Supposition

@@ -15,9 +15,9 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.ports import Entropy
+from pdp.decide.admission import Admission
 from pdp.host.http_api import HttpApi
 from pdp.host.http_listener import HttpCall, HttpReply
-from pdp.service.admission import Admission
 from pdp.wire.authzen import access_questions as questions
 from pdp.wire.authzen import access_tasks, obligations
 from pdp.wire.authzen.access import AccessRequests, Handler, overdue, status_of

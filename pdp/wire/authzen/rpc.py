@@ -22,7 +22,7 @@ from typing_extensions import override
 from pdp.core.bytes.digest import Json
 from pdp.core.call.request import Role
 from pdp.core.errors import InvalidRequest, Unsupported
-from pdp.service.admission import Admission
+from pdp.decide.admission import Admission
 from pdp.vendored import authzen_access_pb2 as pb
 from pdp.vendored import authzen_access_pb2_grpc
 from pdp.wire.authzen import access_questions as questions

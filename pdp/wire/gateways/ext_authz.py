@@ -24,7 +24,7 @@ from pdp.core.call.request import Caller
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
-from pdp.service.admission import require_server
+from pdp.decide.admission import require_server
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 from pdp.wire.gateways import replies
 from pdp.wire.gateways.deciding import Asked, Deciding, claimed, credential

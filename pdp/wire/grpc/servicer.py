@@ -18,6 +18,14 @@ from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import Proof
+from pdp.decide.admission import Admission
+from pdp.decide.batch import Batch
+from pdp.decide.decide import Decide
+from pdp.decide.explain import Explain
+from pdp.decide.filter import Filter
+from pdp.decide.inspect import Inspect
+from pdp.decide.outcomes import Outcomes
+from pdp.decide.sessions import EndSession
 from pdp.host.peers import certified_peer
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
@@ -25,14 +33,6 @@ from pdp.operate.reload import Reloads
 from pdp.people.assembly import ApprovalServices
 from pdp.people.wait import Waiting
 from pdp.proof.records import Records
-from pdp.service.admission import Admission
-from pdp.service.batch import Batch
-from pdp.service.decide import Decide
-from pdp.service.explain import Explain
-from pdp.service.filter import Filter
-from pdp.service.inspect import Inspect
-from pdp.service.outcomes import Outcomes
-from pdp.service.sessions import EndSession
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 from pdp.wire.grpc.codec import audit, batch, decisions, results, wait
 from pdp.wire.grpc.interceptors import BODY_SECONDS, Context, time_left

@@ -27,6 +27,19 @@ from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
 from pdp.core.outcome.answer import Terms
 from pdp.core.ports import LoadedPolicy, Pack
+from pdp.decide.admission import Admission, Limits, WorkerCrashQuota
+from pdp.decide.batch import Batch
+from pdp.decide.commit import Recorder
+from pdp.decide.decide import Decide
+from pdp.decide.explain import Explain
+from pdp.decide.facts import FactBuilder
+from pdp.decide.filter import Filter
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.inspect import HeldBytes, Inspect
+from pdp.decide.results import ResultFacts
+from pdp.decide.sessions import EndSession
+from pdp.decide.shares import Shares
+from pdp.decide.state import ServiceState
 from pdp.identity.revocations import Revocations
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
@@ -34,19 +47,6 @@ from pdp.operate.reload import Reloads
 from pdp.proof.records import Records
 from pdp.proof.search import Readings
 from pdp.runtime.approvals import wire_approvals
-from pdp.service.admission import Admission, Limits, WorkerCrashQuota
-from pdp.service.batch import Batch
-from pdp.service.commit import Recorder
-from pdp.service.decide import Decide
-from pdp.service.explain import Explain
-from pdp.service.facts import FactBuilder
-from pdp.service.filter import Filter
-from pdp.service.idempotency import Idempotency
-from pdp.service.inspect import HeldBytes, Inspect
-from pdp.service.results import ResultFacts
-from pdp.service.sessions import EndSession
-from pdp.service.shares import Shares
-from pdp.service.state import ServiceState
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock

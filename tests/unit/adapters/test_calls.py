@@ -11,9 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
+from pdp.decide.fleet import Difference
 from pdp.operate.admin import ServiceStatus
 from pdp.operate.reload import Failure, Reloaded
-from pdp.service.fleet import Difference
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
 from pdp.wire.grpc.codec import admin

@@ -11,7 +11,7 @@ from support.for_each import for_each
 from pdp.content.results import _TEXT_WINDOW, inspect
 from pdp.core.errors import Overloaded
 from pdp.core.text.credentials import WINDOW
-from pdp.service.inspect import HeldBytes
+from pdp.decide.inspect import HeldBytes
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec.results import result_ask
 

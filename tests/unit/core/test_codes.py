@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 # what makes a reason of a denial; `Unavailable` while an answer is gathered becomes one
 MAKERS = {"failed", "missing", "denied", "EngineFault", "Reason", "Unavailable"}
 # of these folders only: elsewhere it is the answer to something else than a call
-UNAVAILABLE = ("pdp/service/", "pdp/store/", "pdp/sessions/")
+UNAVAILABLE = ("pdp/decide/", "pdp/store/", "pdp/sessions/")
 ELSEWHERE = {"service.starting", "record.missing"}  # no call is answered at all
 CODE = re.compile(r"[a-z_]+(\.[a-z_]+)?")
 PAIR = re.compile(r'^_?[A-Z_]+ = \("([a-z_]+(?:\.[a-z_]+)?)", "', re.MULTILINE)  # of a code and its words

@@ -23,6 +23,7 @@ from pdp.core.call.request import Role
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.outcome import Effect
 from pdp.core.outcome.policy import Bundle
+from pdp.decide.explain import ExplainRequest
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive, pack
 from pdp.policy.opa.engine import OpaHost
@@ -30,7 +31,6 @@ from pdp.policy.opa.options import OpaOptions
 from pdp.policy.opa.process import ChildOpa, OpaProcess
 from pdp.policy.source import FolderSource
 from pdp.runtime import bootstrap
-from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2
 
 ALICE = SandboxPerson("alice", ("developers",), ("git:read", "git:write"))

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import Commit, RecordRef
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 

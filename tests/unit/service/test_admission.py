@@ -8,9 +8,9 @@ import pytest
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.call.shares import DEFAULTS
 from pdp.core.errors import Overloaded, Unauthenticated
-from pdp.service.admission import Admission, Limits
-from pdp.service.commit import Recorder
-from pdp.service.shares import Shares
+from pdp.decide.admission import Admission, Limits
+from pdp.decide.commit import Recorder
+from pdp.decide.shares import Shares
 from pdp.store.sqlite.store import SqliteStore
 
 

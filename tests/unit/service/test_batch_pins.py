@@ -15,9 +15,9 @@ from support.waiting import Held, meanwhile, until
 from support.world import NS, World, running
 
 from pdp.authoring.sandbox import ALICE
-from pdp.service import batch as batches
-from pdp.service.batch import TOGETHER_BYTES
-from pdp.service.facts import FactBuilder
+from pdp.decide import batch as batches
+from pdp.decide.batch import TOGETHER_BYTES
+from pdp.decide.facts import FactBuilder
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch as codec
 

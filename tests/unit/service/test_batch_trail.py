@@ -10,7 +10,7 @@ from support.for_each import for_each
 
 from pdp.core.call.sessions import Left, after, atoms_after
 from pdp.core.record.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
-from pdp.service.batch import Trail
+from pdp.decide.batch import Trail
 
 PAIRS, SESSIONS, LABELS = ("p", "q", ""), ("s", "t", ""), ("a", "b", "unobserved")
 

@@ -11,8 +11,8 @@ from support.world import running
 
 from pdp.authoring.sandbox import ALICE
 from pdp.core.call.registered import RegistryChange
+from pdp.decide.state import ServiceState
 from pdp.operate.reload import Reloads
-from pdp.service.state import ServiceState
 from pdp.v1 import decision_pb2
 
 REFUSED = RegistryChange("acme", 3, "d" * 64, 1, (), "set.rollback")

@@ -30,9 +30,9 @@ from pdp.core.errors import EngineFault, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.ports import LoadedPolicy
 from pdp.core.record.stored import CallKeys, StoredCall
-from pdp.service.decision import Decision
-from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
-from pdp.service.state import Snapshot
+from pdp.decide.decision import Decision
+from pdp.decide.evaluate import MAX_ROUNDS, evaluate, settle
+from pdp.decide.state import Snapshot
 
 T = 1_800_000_000_000_000_000
 KEY = "tool:git_status"

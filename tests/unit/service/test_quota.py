@@ -5,7 +5,7 @@ import pytest
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Overloaded
 from pdp.core.outcome import Effect, Outcome, Reason, denied
-from pdp.service.admission import WINDOW_NS, WorkerCrashQuota
+from pdp.decide.admission import WINDOW_NS, WorkerCrashQuota
 
 T = 1_800_000_000_000_000_000
 

@@ -11,12 +11,12 @@ import pytest
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unavailable
+from pdp.decide.commit import CLOCK, CLOCK_STEP_NS
+from pdp.decide.state import ServiceState
 from pdp.operate.runs import Runs
 from pdp.proof.check import check
 from pdp.proof.records import Records
 from pdp.proof.search import Readings
-from pdp.service.commit import CLOCK, CLOCK_STEP_NS
-from pdp.service.state import ServiceState
 
 T = 1_800_000_000_000_000_000
 

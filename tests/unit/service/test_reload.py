@@ -12,8 +12,8 @@ from pdp.core.approvals.directory import Directory, DirectoryChange, Member
 from pdp.core.call.registered import RegistryChange
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.ports import LoadedPolicy, Pack
+from pdp.decide.state import ServiceState
 from pdp.operate.reload import Reloads
-from pdp.service.state import ServiceState
 
 
 class Engine:

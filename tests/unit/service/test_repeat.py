@@ -23,7 +23,7 @@ from pdp.core.call.request import (
     ToolTarget,
 )
 from pdp.core.check import OK, failed
-from pdp.service.idempotency import Claim, Idempotency, _encode
+from pdp.decide.idempotency import Claim, Idempotency, _encode
 
 CALLER = Caller("gw", "acme", frozenset({Role.DECIDE}), frozenset({"*"}))
 WHO = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "agent"))

@@ -10,7 +10,7 @@ import pytest
 
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.outcome import Effect, Outcome, Reason
-from pdp.service.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened
+from pdp.decide.replay import ComparedAnswer, NotReplayable, RecordedDecision, by_service, opened
 
 SALT = bytes(range(32))
 DOCUMENT: dict[str, Any] = {

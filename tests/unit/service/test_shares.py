@@ -12,7 +12,7 @@ from pdp.core.call.request import Caller
 from pdp.core.call.shares import Dimension, FairShare
 from pdp.core.check import NS, OK, failed
 from pdp.core.errors import ShareExceeded
-from pdp.service.shares import Shares, Turn
+from pdp.decide.shares import Shares, Turn
 
 GATEWAY, OTHER = (Caller(name, "acme", frozenset(), frozenset({"*"})) for name in ("gateway", "other"))
 SHARES = {

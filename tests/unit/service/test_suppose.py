@@ -16,9 +16,9 @@ from pdp.core.outcome.elements import EngineQuery
 from pdp.core.outcome.explain import FiredRule, RequirementStory
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
-from pdp.service import simulate
-from pdp.service.explain import Explanation, _without_secrets
-from pdp.service.simulate import ExplainedCase, search
+from pdp.decide import simulate
+from pdp.decide.explain import Explanation, _without_secrets
+from pdp.decide.simulate import ExplainedCase, search
 
 TOKEN = "ghp_" + "a" * 36
 OK = {"status": "ok", "code": ""}

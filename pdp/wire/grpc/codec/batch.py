@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pdp.core.errors import Fault, InvalidRequest
-from pdp.service.batch import MAX_ITEMS, Answered, Question
+from pdp.decide.batch import MAX_ITEMS, Answered, Question
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec import decisions, fields
 from pdp.wire.grpc.status import refusal

@@ -6,8 +6,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from pdp.core.call.request import Credential, SessionAsk
 from pdp.core.errors import InvalidRequest
+from pdp.decide.outcomes import OutcomeReport
 from pdp.people.wait import MAX_SECONDS, Waited
-from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.codec.decisions import credential, requirement, session

@@ -19,10 +19,10 @@ from pdp.core.bytes.digest import canonical
 from pdp.core.errors import Fault, Forbidden, NotFound, Outdated
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.record.stored import ValueRow
+from pdp.decide.quarantine import EffectReport, cause_of, quarantine
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.quarantines import LiftAsk
 from pdp.people.votes import BallotInput
-from pdp.service.quarantine import EffectReport, cause_of, quarantine
 
 TERMS = OperatorTerms((("blue", 1), ("red", 1)), 1, 900, "signed_in", "lift_quarantine", "tool.lift_quarantine")
 OPERATOR = person("oz", roles=frozenset({"operate"}))

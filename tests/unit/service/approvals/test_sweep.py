@@ -16,7 +16,7 @@ from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import SwitchRow
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 SCOPES = {
     "everything": ("", "", ""),

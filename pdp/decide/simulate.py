@@ -11,7 +11,7 @@ from pdp.core.errors import EngineFault
 from pdp.core.outcome import Outcome, changes, denied
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import LoadedPolicy
-from pdp.service.replay import evaluated
+from pdp.decide.replay import evaluated
 
 EVALUATIONS = 600  # the most that one search for changes may try
 SEARCH_BYTES = 32 << 20  # of documents, likewise: a search shares workers and event loop with decisions

@@ -25,7 +25,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import ReplyRow
-from pdp.service.state import Snapshot
+from pdp.decide.state import Snapshot
 
 KIND = "decide"
 REDEEMED = "redeemed"

@@ -12,8 +12,8 @@ from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
 from pdp.core.outcome import Outcome
 from pdp.core.ports import Callers, Clock, Store
-from pdp.service.commit import Recorder
-from pdp.service.shares import Shares, callers
+from pdp.decide.commit import Recorder
+from pdp.decide.shares import Shares, callers
 
 WINDOW_NS = 60 * NS
 KILLS = frozenset({"policy.timeout", "policy.crashed"})  # codes of outcomes that cost a policy worker

@@ -26,12 +26,12 @@ from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, Invali
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
-from pdp.service.admission import RECORDED, require_server
-from pdp.service.decide import TRIES, Decide, overtaken
-from pdp.service.decision import Decision
-from pdp.service.evaluate import KnownEvidence, settle
-from pdp.service.shares import Turn
-from pdp.service.state import Snapshot
+from pdp.decide.admission import RECORDED, require_server
+from pdp.decide.decide import TRIES, Decide, overtaken
+from pdp.decide.decision import Decision
+from pdp.decide.evaluate import KnownEvidence, settle
+from pdp.decide.shares import Turn
+from pdp.decide.state import Snapshot
 
 RPC = "DecideBatch"
 MAX_ITEMS = 64

@@ -13,7 +13,7 @@ from pdp.core.bytes.digest import Json, canonical, keyed_index
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.ports import Store
 from pdp.core.record.stored import Commit, RecordRef, ReplyRow
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 TRIES = 5
 KIND = "people"  # of a kept answer

@@ -13,14 +13,14 @@ from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer, Terms
 from pdp.core.ports import Clock, EvidenceSource
 from pdp.core.record.stored import RecordRef
-from pdp.service.admission import WorkerCrashQuota, require_server
-from pdp.service.commit import Recorder
-from pdp.service.decision import Approvals, Decision
-from pdp.service.evaluate import settle
-from pdp.service.facts import FactBuilder
-from pdp.service.idempotency import Idempotency
-from pdp.service.shares import Shares, Turn
-from pdp.service.state import ServiceState
+from pdp.decide.admission import WorkerCrashQuota, require_server
+from pdp.decide.commit import Recorder
+from pdp.decide.decision import Approvals, Decision
+from pdp.decide.evaluate import settle
+from pdp.decide.facts import FactBuilder
+from pdp.decide.idempotency import Idempotency
+from pdp.decide.shares import Shares, Turn
+from pdp.decide.state import ServiceState
 
 TRIES = 5  # evaluations of one request, each overtaken by another commit
 

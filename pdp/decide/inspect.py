@@ -28,18 +28,18 @@ from pdp.core.ports import Clock, Store
 from pdp.core.record.atoms import AtomHashes, Seer, asked, held, keys_of
 from pdp.core.record.inspection import Inspection, carried_out
 from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow
-from pdp.service.admission import WorkerCrashQuota, require_server
-from pdp.service.approvals.retry import retry_on_conflict
-from pdp.service.commit import Recorder
-from pdp.service.decide import overtaken
-from pdp.service.evaluate import evaluate
-from pdp.service.facts import FactBuilder, own_tokens
-from pdp.service.idempotency import Claim, Idempotency, rights_of
-from pdp.service.outcomes import redemption_of
-from pdp.service.results import AllowedCall, ResultFacts, ResultRecording, recorded
-from pdp.service.sessions import away
-from pdp.service.shares import Shares, Turn
-from pdp.service.state import ServiceState, Snapshot
+from pdp.decide.admission import WorkerCrashQuota, require_server
+from pdp.decide.commit import Recorder
+from pdp.decide.decide import overtaken
+from pdp.decide.evaluate import evaluate
+from pdp.decide.facts import FactBuilder, own_tokens
+from pdp.decide.idempotency import Claim, Idempotency, rights_of
+from pdp.decide.outcomes import redemption_of
+from pdp.decide.results import AllowedCall, ResultFacts, ResultRecording, recorded
+from pdp.decide.retry import retry_on_conflict
+from pdp.decide.sessions import away
+from pdp.decide.shares import Shares, Turn
+from pdp.decide.state import ServiceState, Snapshot
 
 KIND = "inspect"
 LATEST_NS = 3_600 * NS  # after its decision; kept answers live at least as long (`store.replies_keep_seconds`)

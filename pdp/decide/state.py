@@ -13,7 +13,7 @@ from pdp.core.call.switches import QUARANTINE, Revocation, Switch, Switches
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.core.ports import LoadedPolicy, RegistryView, Store
-from pdp.service.fleet import Difference, Fleet
+from pdp.decide.fleet import Difference, Fleet
 
 PIN_NS = NS  # a kill switch takes effect within a second
 DRAIN_SECONDS = 5.0  # an engine that was replaced finishes what it was asked

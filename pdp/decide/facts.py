@@ -48,9 +48,9 @@ from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
 from pdp.core.record.atoms import AtomHashes, asked, held, keys_of, origins
 from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.text.credentials import OwnToken
-from pdp.service.budgets import keyed, standing_for
-from pdp.service.decision import Decision
-from pdp.service.state import Snapshot
+from pdp.decide.budgets import keyed, standing_for
+from pdp.decide.decision import Decision
+from pdp.decide.state import Snapshot
 
 SALT_BYTES = 32
 MAX_NAMES_BYTES = 262_144  # of the tools of one list, together

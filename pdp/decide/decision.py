@@ -15,8 +15,8 @@ from pdp.core.outcome import Outcome
 from pdp.core.outcome.answer import Answer, Terms
 from pdp.core.record.atoms import Asked, AtomHashes, Held
 from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
-from pdp.service.idempotency import Claim
-from pdp.service.state import Snapshot
+from pdp.decide.idempotency import Claim
+from pdp.decide.state import Snapshot
 
 
 @dataclass(slots=True)

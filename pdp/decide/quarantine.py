@@ -18,7 +18,7 @@ from pdp.core.outcome import QUARANTINE
 from pdp.core.outcome.elements import SaidElement
 from pdp.core.record import events
 from pdp.core.record.stored import Commit, SwitchRow, ValueRow
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 log = logging.getLogger("pdp.registry")
 CODE = "result.quarantine"  # the baseline's

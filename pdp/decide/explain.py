@@ -30,15 +30,15 @@ from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Clock, EvidenceSource, KeptPolicies, LoadedPolicy, Store
 from pdp.core.record.events import Explained
 from pdp.core.record.stored import RecordRef, StoredRecord
+from pdp.decide.admission import WorkerCrashQuota, require_server
+from pdp.decide.commit import Recorder
+from pdp.decide.decision import Decision
+from pdp.decide.evaluate import KnownEvidence, settle
+from pdp.decide.facts import FactBuilder
+from pdp.decide.replay import ComparedAnswer, RecordedDecision, evaluated, failed
+from pdp.decide.simulate import ExplainedCase, search
+from pdp.decide.state import ServiceState
 from pdp.host.fair_limiter import FairQueue, OverloadedError
-from pdp.service.admission import WorkerCrashQuota, require_server
-from pdp.service.commit import Recorder
-from pdp.service.decision import Decision
-from pdp.service.evaluate import KnownEvidence, settle
-from pdp.service.facts import FactBuilder
-from pdp.service.replay import ComparedAnswer, RecordedDecision, evaluated, failed
-from pdp.service.simulate import ExplainedCase, search
-from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
 

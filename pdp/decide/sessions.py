@@ -17,8 +17,8 @@ from pdp.core.check import OK
 from pdp.core.errors import Conflict, NotFound, Unavailable
 from pdp.core.ports import Clock, Sessions, Store, Subjects
 from pdp.core.record.stored import CallKeys, RecordRef
-from pdp.service.commit import Recorder
-from pdp.service.state import ServiceState
+from pdp.decide.commit import Recorder
+from pdp.decide.state import ServiceState
 
 TRIES = 5  # each overtaken by another commit
 _PAGE = 100

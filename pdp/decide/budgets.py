@@ -14,7 +14,7 @@ from pdp.core.call.methods import label_of
 from pdp.core.call.sessions import session_index
 from pdp.core.check import OK, failed
 from pdp.core.record.stored import CallKeys
-from pdp.service.decision import Decision
+from pdp.decide.decision import Decision
 
 _AMOUNT = failed(
     "budget.amount", "What the call would take from a budget cannot be told exactly; correct the argument."

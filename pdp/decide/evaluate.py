@@ -12,7 +12,7 @@ from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.outcome import Effect, Outcome, conclude, denied, question
 from pdp.core.outcome.evidence import Evidence, well_formed
 from pdp.core.ports import EvidenceSource, LoadedPolicy
-from pdp.service.decision import Decision
+from pdp.decide.decision import Decision
 
 log = logging.getLogger("pdp.policy")
 MAX_ROUNDS = 8  # stages that can be answered at once within one call

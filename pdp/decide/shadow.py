@@ -20,8 +20,8 @@ from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record import events
 from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import Artefact, Commit
-from pdp.service.commit import Recorder
-from pdp.service.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
+from pdp.decide.commit import Recorder
+from pdp.decide.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
 
 log = logging.getLogger("pdp.policy")
 

@@ -18,13 +18,13 @@ from pdp.core.outcome import Hidden, Outcome, denied, observable
 from pdp.core.outcome.answer import OBSERVED, ListAnswer, PolicyRef, Terms
 from pdp.core.ports import Clock
 from pdp.core.record.stored import RecordRef
-from pdp.service.admission import WorkerCrashQuota, require_server
-from pdp.service.commit import ListRecording, Recorder
-from pdp.service.decide import TRIES, overtaken
-from pdp.service.evaluate import evaluate
-from pdp.service.facts import FactBuilder
-from pdp.service.shares import Shares, Turn
-from pdp.service.state import ServiceState, Snapshot
+from pdp.decide.admission import WorkerCrashQuota, require_server
+from pdp.decide.commit import ListRecording, Recorder
+from pdp.decide.decide import TRIES, overtaken
+from pdp.decide.evaluate import evaluate
+from pdp.decide.facts import FactBuilder
+from pdp.decide.shares import Shares, Turn
+from pdp.decide.state import ServiceState, Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pdp.core.errors import Conflict, NotFound, Outdated
 from pdp.core.outcome import Effect
 from pdp.core.ports import Clock, Store
 from pdp.core.record.stored import RecordRef, StoredRecord
-from pdp.service.commit import Recorder
+from pdp.decide.commit import Recorder
 
 OUTCOMES = frozenset({"done", "failed", "unknown"})
 

@@ -36,11 +36,11 @@ from pdp.core.record.stored import (
     SwitchRow,
     ValueRow,
 )
-from pdp.service.budgets import reserved
-from pdp.service.decision import Decision
-from pdp.service.facts import SALT_BYTES, stated_task
-from pdp.service.pseudonyms import Key, Pseudonyms, RecordPeople
-from pdp.service.state import Snapshot
+from pdp.decide.budgets import reserved
+from pdp.decide.decision import Decision
+from pdp.decide.facts import SALT_BYTES, stated_task
+from pdp.decide.pseudonyms import Key, Pseudonyms, RecordPeople
+from pdp.decide.state import Snapshot
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS

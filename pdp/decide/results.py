@@ -34,10 +34,10 @@ from pdp.core.record import encoding as record
 from pdp.core.record.encoding import Sealed
 from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow, SeenText, StoredCall, ValueRow
 from pdp.core.text.verbatim import Scalar
-from pdp.service.commit import Recorder, pins_of, token_of
-from pdp.service.facts import FactBuilder, caller_fact, switch_check
-from pdp.service.quarantine import EffectReport, quarantine
-from pdp.service.state import Snapshot
+from pdp.decide.commit import Recorder, pins_of, token_of
+from pdp.decide.facts import FactBuilder, caller_fact, switch_check
+from pdp.decide.quarantine import EffectReport, quarantine
+from pdp.decide.state import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
