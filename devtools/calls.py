@@ -26,8 +26,8 @@ import grpc
 
 import pdp
 from devtools.bench.scenarios import World, create
-from pdp.config import settings
 from pdp.runtime import bootstrap
+from pdp.runtime.config import settings
 
 WARM = 20
 METHOD = "/pdp.v1.DecisionService/Decide"

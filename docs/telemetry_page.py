@@ -34,7 +34,7 @@ class Drawn:
 
 def page(title: str, text: str) -> str:
     """A page with its marked tables made anew. Raises ValueError when a mark is missing."""
-    from pdp.telemetry.catalogue import tables  # noqa: PLC0415 - found only where the package is installed
+    from pdp.runtime.telemetry.catalogue import tables  # noqa: PLC0415 - found only where the package is installed
 
     for name in PAGES[title]:
         made = tables()[name]
@@ -146,7 +146,7 @@ def _beside(x: float, length: float, y: int, text: str) -> str:
 
 
 def main() -> int:
-    """Make the tables of the pages from `pdp.telemetry.catalogue`; with --picture, trace one Decide and draw
+    """Make the tables of the pages from `pdp.runtime.telemetry.catalogue`; with --picture, trace one Decide and draw
     docs/img/trace.svg; with --check, say whether the tables are fresh."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true")

@@ -15,7 +15,6 @@ from devtools.bench.figures import Figure, Spread
 from devtools.bench.harness import BenchFault
 from devtools.bench.measure import Bench
 from devtools.bench.scenarios import World
-from pdp.config import settings
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.record.encoding import RANDOM_BYTES, uuid7
@@ -23,6 +22,7 @@ from pdp.core.record.stored import Commit
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime import bootstrap
+from pdp.runtime.config import settings
 from pdp.runtime.process import Process
 from pdp.store.sqlite.opening import FILE
 from pdp.v1 import decision_pb2

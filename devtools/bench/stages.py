@@ -13,7 +13,6 @@ from typing import Any
 from devtools.bench.figures import StageFigure
 from devtools.bench.harness import cpu_seconds
 from devtools.bench.scenarios import World
-from pdp.config import settings
 from pdp.core.call.facts import Identity
 from pdp.core.call.origins import traced
 from pdp.core.call.request import Ask, Bearer, Caller, Credential, Peer, Role
@@ -22,6 +21,7 @@ from pdp.core.outcome import conclude, question
 from pdp.core.record.stored import Commit, RecordRef
 from pdp.decide.decision import Decision
 from pdp.runtime import bootstrap
+from pdp.runtime.config import settings
 from pdp.runtime.process import Process
 from pdp.v1 import decision_pb2
 from pdp.wire.grpc.codec import decisions

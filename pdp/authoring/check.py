@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from pdp.authoring import registry_names
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault
 from pdp.core.outcome.policy import Bundle
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle
+from pdp.runtime import registry_names
 
 LoadGate: TypeAlias = Callable[[Bundle], gate.GateReport]
 

@@ -23,9 +23,9 @@ from pdp.core.check import NS
 from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
 from pdp.registry.manifest import render
+from pdp.runtime.telemetry.options import beyond_this_machine
 from pdp.sessions.options import RedisAddress, SessionOptions
 from pdp.store.options import PostgresAddress
-from pdp.telemetry.options import beyond_this_machine
 
 _DAY = 86_400
 _APART = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})

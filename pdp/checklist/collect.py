@@ -18,7 +18,6 @@ from pdp.checklist.evidence import (
     SignedTenant,
     SystemEvidence,
 )
-from pdp.config.settings import Settings, store_password
 from pdp.core.bytes.digest import Json, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
@@ -29,6 +28,7 @@ from pdp.policy.gate import GateReport
 from pdp.policy.gate import check as load_gate
 from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.view import FileRegistryView
+from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.preflight import loading
 from pdp.runtime.preflight.loading import Loaded
 from pdp.runtime.preflight.risks import grant_problems, unfilled

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pdp.config.settings import Settings
 from pdp.core.bytes.digest import Json, digest
 from pdp.core.call.facts import Waiver
 from pdp.registry.documents import VettingEntry
 from pdp.registry.manifest import Manifest
 from pdp.registry.release import SignedRelease
+from pdp.runtime.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

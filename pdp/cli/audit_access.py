@@ -36,13 +36,13 @@ from pdp.cli.commands import Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, archive_option
-from pdp.config import settings
-from pdp.config.settings import Settings
 from pdp.core.call.request import Role
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.load import SignedRegistry
+from pdp.runtime.config import settings
+from pdp.runtime.config.settings import Settings
 from pdp.store.reading import StoreReader
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 

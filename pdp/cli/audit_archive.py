@@ -11,8 +11,8 @@ import click
 
 from pdp.cli.audit import bar
 from pdp.cli.commands import Duration
-from pdp.config import settings
 from pdp.runtime.archive import archive as archive_records
+from pdp.runtime.config import settings
 
 
 @click.command("archive")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import WRONG
-from pdp.config import settings
+from pdp.runtime.config import settings
 from pdp.runtime.rollback import accept_rollback as accept
 
 

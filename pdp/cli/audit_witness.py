@@ -14,7 +14,7 @@ from pdp.host.http_listener import server_tls
 from pdp.proof.note import LogKey, read_private
 from pdp.proof.witness import MAX_BODY, Witness
 from pdp.proof.witness_listener import WitnessListener
-from pdp.telemetry import logs
+from pdp.runtime.telemetry import logs
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

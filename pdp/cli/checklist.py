@@ -18,11 +18,11 @@ from pdp.checklist.items import ITEMS, PHASES
 from pdp.cli.commands import Commands, Duration
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import confirm
-from pdp.config import settings
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry.keys import load_keys, read_private
 from pdp.registry.signed import SigningTerm
+from pdp.runtime.config import settings
 
 FAILS = 1
 _DAYS = 90

@@ -13,13 +13,13 @@ import click
 from pdp.checklist.collect import collect
 from pdp.checklist.materials import materials
 from pdp.cli.commands import Commands
-from pdp.config import settings
-from pdp.config.reference import Setting, example, explain
-from pdp.config.settings import Settings
-from pdp.config.sources import Origins, origins, variables
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime import preflight
+from pdp.runtime.config import settings
+from pdp.runtime.config.reference import Setting, example, explain
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.config.sources import Origins, origins, variables
 from pdp.runtime.preflight import ConfigProblem, ConfigReport, Risk
 
 DENIED = 10

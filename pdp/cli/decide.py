@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pdp.cli.connection import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.client.channel import beside
-from pdp.config.problems import problems
-from pdp.config.sources import read_yaml
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
+from pdp.runtime.config.problems import problems
+from pdp.runtime.config.sources import read_yaml
 
 EXIT = {"allow": 0, "deny": 10, "pending": 11}
 FAULT = 1

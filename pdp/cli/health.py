@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from pdp.cli.commands import PLAINTEXT
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
 from pdp.client.channel import check as check_target
-from pdp.config.sources import overlay, read_yaml, variables
 from pdp.core.errors import ConfigurationFault
+from pdp.runtime.config.sources import overlay, read_yaml, variables
 
 NOT_SERVING = 1
 _UNIX = "unix:"
@@ -67,7 +67,7 @@ def _listens(path: Path) -> str:
     server = content.get("server")
     listen = server.get("listen") if isinstance(server, dict) else None
     if not isinstance(listen, list) or not listen or not all(isinstance(item, str) for item in listen):
-        from pdp.config import settings  # noqa: PLC0415 - slow: the default, or what is wrong, in the words of every start
+        from pdp.runtime.config import settings  # noqa: PLC0415 - slow: the default, or what is wrong, in the words of every start
 
         listen = list(settings.load(path, os.environ).server.listen)
     unix = next((item.removeprefix(_UNIX) for item in listen if item.startswith(_UNIX)), None)

@@ -39,7 +39,7 @@ from pdp.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
 from pdp.identity.development import SEED_BYTES
 from pdp.registry.manifest import Closed, ServerId, first_problem
 from pdp.runtime.embedded import decision_point
-from pdp.telemetry import logs
+from pdp.runtime.telemetry import logs
 from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
 from pdp.wire.hooks.own_tools import own_tool, reaches
 

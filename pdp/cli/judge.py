@@ -13,14 +13,14 @@ from pdp.cli import judge_process
 from pdp.cli.commands import Commands
 from pdp.cli.judge_eval import evaluate
 from pdp.cli.judge_exposure import exposure
-from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
 from pdp.judge.prompt_parser import ERROR, PromptProblem
 from pdp.judge.prompts import PromptFolders, read_prompts, shipped_prompts
 from pdp.judge.serve import bound
 from pdp.people.console.wording import counted
-from pdp.telemetry import logs
+from pdp.runtime.config import settings
+from pdp.runtime.telemetry import logs
 
 DENIED = 10  # problems that keep prompts from being used
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

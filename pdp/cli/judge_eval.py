@@ -22,7 +22,6 @@ from rich.table import Table
 
 from pdp.cli import judge_process
 from pdp.cli.commands import OutFile, publish
-from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
@@ -47,8 +46,9 @@ from pdp.judge_eval.runs import (
     read_results,
 )
 from pdp.registry.review import load_review
+from pdp.runtime.config import settings
 from pdp.runtime.environment import SystemEntropy
-from pdp.secrets.options import VaultOptions
+from pdp.runtime.secrets.options import VaultOptions
 
 _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11

@@ -23,9 +23,9 @@ from pdp.judge.options import JudgeOptions, distribution_missing, key_text
 from pdp.judge.process import READY
 from pdp.judge.serve import JudgeServer
 from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
-from pdp.secrets.options import VaultOptions
-from pdp.secrets.reference import secret
-from pdp.telemetry import logs
+from pdp.runtime.secrets.options import VaultOptions
+from pdp.runtime.secrets.reference import secret
+from pdp.runtime.telemetry import logs
 
 if TYPE_CHECKING:
     from pdp.judge.endpoint import Dial, Endpoint

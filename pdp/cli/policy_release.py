@@ -16,8 +16,6 @@ import click
 from pdp.cli.commands import Commands, Duration
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import NOT_VERIFIED, confirm
-from pdp.config import settings
-from pdp.config.settings import Settings
 from pdp.core.bytes.digest import Json
 from pdp.core.check import NS, Check
 from pdp.core.errors import ConfigurationFault
@@ -25,6 +23,8 @@ from pdp.registry.keys import read_private
 from pdp.registry.options import ReleaseOptions
 from pdp.registry.release import PolicyRelease, SignedRelease, proposed, sign_release
 from pdp.registry.signed import SigningTerm
+from pdp.runtime.config import settings
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.policy import parts_of, wire_releases
 
 _DAYS = 90

@@ -31,7 +31,7 @@ from pdp.core.text.injection.excerpt import visible
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
 from pdp.registry.live import StdioServer
-from pdp.telemetry import logs
+from pdp.runtime.telemetry import logs
 
 _TOKEN_SECONDS = 300.0  # after which another is asked for
 _END_SECONDS = 5.0  # that a server may take to end

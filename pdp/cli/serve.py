@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from pdp.config import settings
 from pdp.runtime import bootstrap
-from pdp.telemetry import logs
+from pdp.runtime.config import settings
+from pdp.runtime.telemetry import logs
 
 
 @click.command()

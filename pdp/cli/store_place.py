@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.proof.archive import ArchiveFolder
+from pdp.runtime.config import settings
 from pdp.store.options import StoreOptions
 from pdp.store.reading import FromArchive, StoreReader, no_archive, reading
 from pdp.store.sqlite.opening import FILE

@@ -21,8 +21,6 @@ from pdp.cli.commands import Duration
 from pdp.cli.confining import confinement_options, listed_by, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, store_options
-from pdp.config import settings
-from pdp.config.settings import Settings
 from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -41,6 +39,8 @@ from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.runtime.config import settings
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.judge import start_judge
 from pdp.store.reading import Having, records_with

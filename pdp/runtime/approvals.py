@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from pdp.config.settings import Settings
-from pdp.config.sources import read_yaml
 from pdp.content.arguments import satisfies
 from pdp.core.approvals.hourly_limits import HourlyLimits
 from pdp.core.approvals.notices import Notifications
@@ -38,7 +36,9 @@ from pdp.people.requests import Caps, Opening
 from pdp.people.resolve import Resolve
 from pdp.people.wait import Waiting
 from pdp.runtime import console
-from pdp.secrets.reference import secret
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.config.sources import read_yaml
+from pdp.runtime.secrets.reference import secret
 from pdp.store.opening import AnyStore
 from pdp.store.shared import Fingerprints
 

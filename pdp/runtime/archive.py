@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from pdp.config.settings import Settings, store_password
 from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.decide.commit import CLOCK, Recorder
@@ -17,6 +16,7 @@ from pdp.proof.archive import ArchiveFolder
 from pdp.proof.archiving import ArchivedRecords
 from pdp.proof.pushes import cursor
 from pdp.runtime.approvals import recognised
+from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, Protocol
 
-from pdp.config.settings import Settings
 from pdp.core.errors import Fault
 from pdp.core.ports import Judge
 from pdp.decide.commit import Recorder
@@ -15,8 +14,9 @@ from pdp.operate.quorum import QuorumRecords
 from pdp.operate.reload import Part, Reloads
 from pdp.operate.runs import Runs
 from pdp.proof.search import Readings
-from pdp.runtime import telemetry
+from pdp.runtime import instruments as telemetry
 from pdp.runtime.approvals import WiredApprovals
+from pdp.runtime.config.settings import Settings
 from pdp.store.clock import StoreClock
 
 log = logging.getLogger("pdp")

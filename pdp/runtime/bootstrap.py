@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pdp import __version__
-from pdp.config.settings import Settings, store_password
 from pdp.content import ArgumentContent
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
@@ -45,14 +44,9 @@ from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, callers, console, security_events
 from pdp.runtime.approvals import recognised, wire_approvals
 from pdp.runtime.archive import keep_archiving
+from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
-from pdp.runtime.judge import begin_judge, wire_judge
-from pdp.runtime.policy import wire_policy, wire_releases
-from pdp.runtime.process import Process
-from pdp.runtime.shadows import shadows
-from pdp.runtime.shared_sessions import shared_sessions
-from pdp.runtime.signed_log import WiredLog, first_seen, pushes, quorum_records, record_key, search_index, signed_log
-from pdp.runtime.telemetry import (
+from pdp.runtime.instruments import (
     Levels,
     Losses,
     Ports,
@@ -61,7 +55,13 @@ from pdp.runtime.telemetry import (
     observed,
     wire_telemetry,
 )
-from pdp.secrets.reference import secrets_read
+from pdp.runtime.judge import begin_judge, wire_judge
+from pdp.runtime.policy import wire_policy, wire_releases
+from pdp.runtime.process import Process
+from pdp.runtime.secrets.reference import secrets_read
+from pdp.runtime.shadows import shadows
+from pdp.runtime.shared_sessions import shared_sessions
+from pdp.runtime.signed_log import WiredLog, first_seen, pushes, quorum_records, record_key, search_index, signed_log
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import JUMPED, StoreClock
 from pdp.store.opening import AnyStore, open_store

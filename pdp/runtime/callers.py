@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pdp.config.settings import Settings
 from pdp.core.ports import Clock, Entropy
 from pdp.host.http_api import api_tls
 from pdp.host.http_listener import listener_tls
+from pdp.runtime.config.settings import Settings
 from pdp.wire.authzen.access import AccessRequests
 from pdp.wire.authzen.rest import AuthzenRest
 from pdp.wire.grpc.server import ServedBeside

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Clock, Directories, Entropy, Passkeys
 from pdp.core.record.stored import Proof
@@ -13,7 +12,8 @@ from pdp.people.assembly import ApprovalServices
 from pdp.people.console.options import ConsoleOptions
 from pdp.proof.receipt import text
 from pdp.proof.records import Records
-from pdp.secrets.reference import secret
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.secrets.reference import secret
 
 if TYPE_CHECKING:
     from pdp.people.console.server import ConsoleServer

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import grpc
 
-from pdp.config import settings
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.runtime import bootstrap
+from pdp.runtime.config import settings
 
 log = logging.getLogger("pdp")
 START_SECONDS = 60.0

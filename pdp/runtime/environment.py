@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pdp.config.settings import Settings
 from pdp.core.bytes.digest import chained
 from pdp.core.errors import ConfigurationFault
 from pdp.core.outcome.policy import Bundle
@@ -16,7 +15,8 @@ from pdp.core.ports.telemetry import Telemetry
 from pdp.host.durable import make_secret
 from pdp.policy.gate import check
 from pdp.policy.gate.report import GateReport
-from pdp.secrets.reference import secret
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.secrets.reference import secret
 
 KEY_BYTES = 32
 

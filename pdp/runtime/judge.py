@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pdp.config.settings import Settings
 from pdp.core.call.registered import Admits
 from pdp.core.check import NS
 from pdp.core.ports import Entropy, Judge
@@ -16,6 +15,7 @@ from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions, distribution_missing
 from pdp.judge.process import ChildJudge, JudgeSupervisor, RemoteJudge, RunningJudge
 from pdp.judge.prompts import LoadedPrompts
+from pdp.runtime.config.settings import Settings
 
 _ENTRY = (
     "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.config.settings import Settings
 from pdp.core.call.registered import Admits
 from pdp.core.ports.telemetry import Telemetry
 from pdp.judge.prompts import PART, read_prompts, shipped_prompts
@@ -14,9 +13,10 @@ from pdp.policy.kept import KeptAnswers
 from pdp.policy.source import FolderSource, Host, deciding_host, released_parts, replaying_host
 from pdp.registry.marks import HighWater
 from pdp.registry.release import SignedReleases
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import Environment
-from pdp.runtime.telemetry import KeptCounts, Losses
-from pdp.secrets.reference import secret
+from pdp.runtime.instruments import KeptCounts, Losses
+from pdp.runtime.secrets.reference import secret
 
 
 @dataclass(frozen=True, slots=True)

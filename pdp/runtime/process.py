@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
 from pdp.core.ports import Judge
 from pdp.decide.commit import Recorder
@@ -26,10 +25,11 @@ from pdp.proof.search import Readings
 from pdp.registry.load import SignedRegistry
 from pdp.runtime.approvals import WiredApprovals
 from pdp.runtime.background import Supervisor
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.instruments import Levels
 from pdp.runtime.renewal import RenewedFiles, signers_keys, tls_files
 from pdp.runtime.security_events import WiredSignals
 from pdp.runtime.signed_log import WiredLog, renewed_key
-from pdp.runtime.telemetry import Levels
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
 from pdp.wire.grpc.server import GrpcServer

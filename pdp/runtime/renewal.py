@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.host.http_api import api_tls
 from pdp.host.http_listener import HttpListener, listener_tls, server_tls
@@ -18,6 +17,7 @@ from pdp.registry.keys import load_keys
 from pdp.registry.load import SignedRegistry
 from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.registry.release import SignedReleases
+from pdp.runtime.config.settings import Settings
 from pdp.wire.grpc.options import TlsOptions
 from pdp.wire.grpc.server import GrpcServer, ServerTls
 

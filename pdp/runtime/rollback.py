@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdp.config.settings import Settings, store_password
 from pdp.core.bytes.digest import canonical, commitment
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.record import events
@@ -15,6 +14,7 @@ from pdp.decide.commit import CLOCK, Recorder
 from pdp.decide.facts import SALT_BYTES
 from pdp.proof.publisher import Publisher, RolledBack
 from pdp.runtime.approvals import recognised
+from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.signed_log import PART, signed_log
 from pdp.store.clock import StoreClock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.config.settings import Settings
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Store
 from pdp.core.ports.telemetry import Telemetry
@@ -15,7 +14,8 @@ from pdp.identity.security_events import SignalStreams, marks
 from pdp.identity.signals import Signals
 from pdp.identity.signals_listener import SignalListener
 from pdp.runtime.approvals import WiredApprovals
-from pdp.secrets.reference import secret
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.secrets.reference import secret
 
 _SLACK_SECONDS = 60  # no skew is larger
 

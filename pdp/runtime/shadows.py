@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from pdp.config.settings import Settings
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import Telemetry
 from pdp.decide.commit import Recorder
@@ -13,6 +12,7 @@ from pdp.decide.shadow import ShadowPolicies
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import FolderSource
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import Environment
 
 log = logging.getLogger("pdp.policy")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pdp.config.settings import Settings
 from pdp.core.bytes.digest import former_keys, keyed_index
 from pdp.core.ports.telemetry import Telemetry
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import Environment
-from pdp.secrets.reference import secret
+from pdp.runtime.secrets.reference import secret
 from pdp.sessions.options import redis_missing
 from pdp.store.opening import AnyStore
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.config.settings import Settings
 from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault, Unavailable
@@ -34,8 +33,9 @@ from pdp.proof.publisher import Publisher, RolledBack
 from pdp.proof.pushes import Push, Pushes
 from pdp.proof.receivers import Receiver, Selection, receiver
 from pdp.proof.tiles import LogFolder
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.renewal import RenewedFiles, Take
-from pdp.secrets.reference import FILE, secret
+from pdp.runtime.secrets.reference import FILE, secret
 
 log = logging.getLogger("pdp.log")
 

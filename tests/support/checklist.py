@@ -25,7 +25,6 @@ from pdp.checklist.assessment import Assessment, assess
 from pdp.checklist.checks import CheckStatus
 from pdp.checklist.collect import collect
 from pdp.checklist.evidence import KeptRecords
-from pdp.config import settings
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import Fault
 from pdp.doctor.answers import CONTROLS, FAULTS
@@ -34,6 +33,7 @@ from pdp.registry import keys
 from pdp.registry.pin import PinnedServer, set_agents
 from pdp.registry.review import Review
 from pdp.registry.vetting import load_vetting, set_vetting
+from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
 
 ROOT = Path(__file__).parents[2]

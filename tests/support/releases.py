@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.authoring.installation import SIGNERS
 from pdp.authoring.sandbox import Sandbox
-from pdp.config import settings
 from pdp.core.check import NS
 from pdp.registry import dsse
 from pdp.registry.keys import read_private
 from pdp.registry.manifest import render
 from pdp.registry.release import PAYLOAD_TYPE, PolicyRelease
+from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
 
 DAY = 86_400 * NS

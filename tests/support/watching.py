@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from pdp.telemetry.provider import OpenTelemetry
+from pdp.runtime.telemetry.provider import OpenTelemetry
 
 Labels = dict[str, Any]
 

@@ -26,7 +26,6 @@ from support.tools import GIT, Definition, ServerPlan, resource
 from pdp.authoring import sandbox
 from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
-from pdp.config.settings import load
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault
@@ -35,6 +34,7 @@ from pdp.identity import development
 from pdp.operate.admin import SwitchAsk
 from pdp.registry.pin import pin
 from pdp.runtime import bootstrap
+from pdp.runtime.config.settings import load
 from pdp.runtime.environment import Environment
 from pdp.runtime.process import Process
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2

@@ -28,7 +28,6 @@ from support.pseudonyms import revealed
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
-from pdp.config import settings
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
 from pdp.operate.reload import PARTS
@@ -37,6 +36,7 @@ from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.runtime import background, bootstrap
+from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2
 

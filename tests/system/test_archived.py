@@ -57,7 +57,7 @@ async def test_decisions_are_archived_and_the_service_goes_on(
     later = Stage(StillClock(WEDNESDAY_NS + DAYS * 24 * 3600 * NS))
     monkeypatch.setattr(archive, "SYSTEM", later.environment())
     seconds = DAYS * 24 * 3600 - 3600
-    from pdp.config.settings import load  # noqa: PLC0415 - of this world
+    from pdp.runtime.config.settings import load  # noqa: PLC0415 - of this world
 
     done = await archive.archive(load(made.config, {}), place, seconds, lambda _: None, later.environment())
     assert (done.first, done.until, done.emptied) == (0, 256, 256)

@@ -30,10 +30,10 @@ from test_origins import TRACED, strangers
 from test_sessions import end, seen, two_subjects
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson
-from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.people.quarantines import LiftAsk
 from pdp.runtime import bootstrap
+from pdp.runtime.config.settings import load
 from pdp.store.options import PostgresAddress
 from pdp.v1 import types_pb2
 

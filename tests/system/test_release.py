@@ -24,10 +24,10 @@ from support.releases import ReleaseFile, key_of, options_of
 from pdp.authoring.installation import SIGNERS
 from pdp.authoring.sandbox import TENANT, Sandbox
 from pdp.cli.main import cli
-from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
+from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.preflight import check as preflight
 from pdp.v1 import admin_pb2

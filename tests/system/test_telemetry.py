@@ -23,8 +23,8 @@ from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
 from pdp.core.record.stored import Cosigning
 from pdp.proof.pushes import EVERY
-from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
-from pdp.telemetry.logs import JsonFormatter
+from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
+from pdp.runtime.telemetry.logs import JsonFormatter
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 DECIDE = "pdp.v1.DecisionService/Decide"

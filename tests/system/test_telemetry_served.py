@@ -30,10 +30,11 @@ from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, create, running, se
 from typing_extensions import override
 
 from pdp.authoring.sandbox import ALICE, BOB
-from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports.telemetry import SILENT
-from pdp.runtime import bootstrap, telemetry
+from pdp.runtime import bootstrap
+from pdp.runtime import instruments as telemetry
+from pdp.runtime.config.settings import load
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 KEY = "the-key-of-the-collector"
@@ -173,7 +174,7 @@ _OFF = """
 import asyncio, sys, threading
 from pathlib import Path
 from pdp.runtime import bootstrap
-from pdp.config.settings import load
+from pdp.runtime.config.settings import load
 
 async def main():
 
@@ -207,8 +208,8 @@ def test_off_imports_nothing_and_starts_no_thread(tmp_path: Path) -> None:
 
 def test_without_the_sdk_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = create(tmp_path / "w", Plan(settings={"telemetry": {"enabled": True, "call_log": True}}), WEDNESDAY_NS)
-    monkeypatch.setitem(sys.modules, "pdp.telemetry.exporting", None)
-    monkeypatch.delattr("pdp.telemetry.exporting", raising=False)  # as it is where nobody has imported it yet
+    monkeypatch.setitem(sys.modules, "pdp.runtime.telemetry.exporting", None)
+    monkeypatch.delattr("pdp.runtime.telemetry.exporting", raising=False)  # as it is where nobody has imported it yet
     with pytest.raises(ConfigurationFault, match="extras server and telemetry"):
         asyncio.run(bootstrap.build(load(made.config, {})))
 

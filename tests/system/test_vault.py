@@ -23,9 +23,9 @@ from vault_server import REAL, Running, imitated, real
 
 from pdp.authoring.sandbox import Sandbox
 from pdp.core.errors import ConfigurationFault
-from pdp.secrets.options import VaultOptions
-from pdp.secrets.reference import secret, secrets_read
-from pdp.secrets.vault import parse
+from pdp.runtime.secrets.options import VaultOptions
+from pdp.runtime.secrets.reference import secret, secrets_read
+from pdp.runtime.secrets.vault import parse
 
 REFERENCE = "vault:secret/data/pdp#index_key"
 WHERE = "service.index_key"

@@ -12,9 +12,6 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TypeVar
 
-from pdp.config.certificates import certificate_files, term
-from pdp.config.settings import Settings
-from pdp.config.sources import read_yaml
 from pdp.core.approvals.directory import Directory
 from pdp.core.bytes.digest import Json
 from pdp.core.call.registered import Admits
@@ -35,9 +32,13 @@ from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
 from pdp.registry.release import SignedReleases
 from pdp.registry.view import FileRegistryView
-from pdp.runtime import approvals, callers, console, judge, security_events, signed_log, telemetry
+from pdp.runtime import approvals, callers, console, judge, security_events, signed_log
+from pdp.runtime import instruments as telemetry
+from pdp.runtime.config.certificates import certificate_files, term
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.config.sources import read_yaml
 from pdp.runtime.policy import wire_releases
-from pdp.secrets.reference import MIN_BYTES, secret
+from pdp.runtime.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
 from pdp.store.opening import postgres_missing
 from pdp.wire.grpc.address import UnixAddress, addresses

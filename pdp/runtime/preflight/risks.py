@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from pdp.authoring import registry_names
-from pdp.config.settings import Settings
 from pdp.core.approvals.directory import Directory
 from pdp.core.call.names import did_you_mean, slip
 from pdp.core.call.request import ANY_TENANT, Role
@@ -17,10 +15,12 @@ from pdp.core.check import NS
 from pdp.core.ports import Pack, RegistryView
 from pdp.core.record.search import OF_NONE
 from pdp.identity.options import LIFETIME_SECONDS
+from pdp.runtime import registry_names
+from pdp.runtime.config.settings import Settings
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
+from pdp.runtime.telemetry.options import beyond_this_machine
 from pdp.sessions.options import RedisAddress
 from pdp.store.options import PostgresAddress
-from pdp.telemetry.options import beyond_this_machine
 
 _MINUTE, _DAY = 60, 86_400
 _BESIDE_DECIDE = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pdp.config.settings import validate
 from pdp.content import ArgumentContent
 from pdp.core.call.facts import AgentFact, AgentRegistration, Identity, ServerFact, SubjectFact, TargetFact
 from pdp.core.call.registered import PinnedTool, RegistryPins
@@ -47,6 +46,7 @@ from pdp.operate.reload import Reloads
 from pdp.proof.records import Records
 from pdp.proof.search import Readings
 from pdp.runtime.approvals import wire_approvals
+from pdp.runtime.config.settings import validate
 from pdp.sessions.options import SessionOptions
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock

@@ -14,13 +14,13 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from support.approvals import AT, approval, make_id
 from support.receiver import Got, receiving
 
-from pdp.config.settings import validate
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.people.reach.channels import channel, routes
 from pdp.people.reach.options import ChannelOptions
+from pdp.runtime.config.settings import validate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 OPTIONS: TypeAdapter[ChannelOptions] = TypeAdapter(ChannelOptions)

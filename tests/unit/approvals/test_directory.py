@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from support.approvals import call
 
-from pdp.config.sources import read_yaml
 from pdp.core.approvals.directory import DirectoryChange
 from pdp.core.approvals.quorum import is_party
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.people.reach.directory import LoadedDirectories
 from pdp.people.reach.options import DirectoryOptions
+from pdp.runtime.config.sources import read_yaml
 
 IDP = "https://id.example"
 ANNA: dict[str, Any] = {

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from support.for_each import for_each
 
-from pdp.config.sources import read_yaml
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import ConfigurationFault
 from pdp.people.reach.directory import LoadedDirectories
 from pdp.people.reach.options import DirectoryOptions
 from pdp.people.reach.scim import read_export
+from pdp.runtime.config.sources import read_yaml
 
 IDP = "https://id.example"
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"

@@ -17,11 +17,11 @@ from support.gate import gate_once
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import Sandbox
 from pdp.cli.config import config
-from pdp.config import settings
-from pdp.config.reference import HIDDEN, explain
-from pdp.config.sources import origins
 from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
+from pdp.runtime.config import settings
+from pdp.runtime.config.reference import HIDDEN, explain
+from pdp.runtime.config.sources import origins
 
 PROVIDER = {"name": "staff", "label": "Staff", "issuer": "https://id.example", "tenant": "acme", "client_id": "pdp"}
 MAIL = {"kind": "smtp", "host": "smtp.example", "sender": "a@acme.example"}

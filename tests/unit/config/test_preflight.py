@@ -17,11 +17,11 @@ from pdp.authoring import sandbox
 from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import Sandbox
 from pdp.cli.config import config
-from pdp.config import settings
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
+from pdp.runtime.config import settings
 
 SERVER = PinnedServer("acme", "git", "https://git.example/mcp", "platform")
 STATUS = {"name": "git_status", "inputSchema": {"type": "object", "properties": {}, "additionalProperties": False}}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.config import settings
-from pdp.config.sources import read_yaml
 from pdp.core.errors import ConfigurationFault
+from pdp.runtime.config import settings
+from pdp.runtime.config.sources import read_yaml
 
 GATEWAY = "identity: {callers: {gw: %s}}"
 

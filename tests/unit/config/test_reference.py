@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 from support.for_each import for_each
 
 from pdp.cli.config import config
-from pdp.config import settings
-from pdp.config.reference import Model, bounds, example, keys, kind, section, shape
-from pdp.config.settings import Settings
-from pdp.config.sources import read_yaml
+from pdp.runtime.config import settings
+from pdp.runtime.config.reference import Model, bounds, example, keys, kind, section, shape
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.config.sources import read_yaml
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs" / "config.example.yaml"

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from pdp.cli.config import config
-from pdp.config import settings
-from pdp.config.settings import RETIRED, Settings
 from pdp.core.bytes.digest import canonical
+from pdp.runtime.config import settings
+from pdp.runtime.config.settings import RETIRED, Settings
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10

@@ -20,9 +20,9 @@ from support.for_each import for_each
 
 from pdp.authoring.check import check_folder
 from pdp.cli.main import cli
-from pdp.config import settings
-from pdp.config.sources import read_yaml
 from pdp.policy.bundle import shipped_rego
+from pdp.runtime.config import settings
+from pdp.runtime.config.sources import read_yaml
 from pdp.store.tables import metadata
 
 ROOT = Path(__file__).parents[3]
@@ -328,7 +328,7 @@ def test_every_code_of_the_load_gate_is_on_its_page() -> None:
     page = (ROOT / "docs/policy-gate.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     told = {code for row in rows for code in re.findall(r"`([a-z]+\.[a-z_*]+)`", row)}
-    sources = [*(ROOT / "pdp/policy/gate").glob("*.py"), ROOT / "pdp/authoring/registry_names.py"]
+    sources = [*(ROOT / "pdp/policy/gate").glob("*.py"), ROOT / "pdp/runtime/registry_names.py"]
     said = {code for path in sources for code in re.findall(r'"([a-z]+\.[a-z_]+)"', path.read_text())}
     codes = {code for code in said if code.split(".")[0] not in NO_CODES} - {"policy.untraced", "registry.missing"}
     assert len(codes) > 60

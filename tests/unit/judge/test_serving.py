@@ -20,11 +20,11 @@ from support.world import WEDNESDAY_NS, Plan, create
 from typing_extensions import override
 
 from pdp.cli.main import cli
-from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.judge.client import JudgeClient
 from pdp.runtime import background, judge, preflight
+from pdp.runtime.config import settings
 from pdp.runtime.environment import SystemEntropy
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pdp.core.errors import ConfigurationFault
-from pdp.secrets.options import VaultOptions
-from pdp.secrets.reference import exposed, secret
+from pdp.runtime.secrets.options import VaultOptions
+from pdp.runtime.secrets.reference import exposed, secret
 
 MARK = "zq87-must-not-be-echoed"
 

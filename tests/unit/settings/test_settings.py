@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pdp.config.settings import PolicyOptions, Settings, load, validate
-from pdp.config.sources import read_yaml
 from pdp.core.errors import ConfigurationFault
+from pdp.runtime.config.settings import PolicyOptions, Settings, load, validate
+from pdp.runtime.config.sources import read_yaml
 
 MARK = "zq87-must-not-be-echoed"
 

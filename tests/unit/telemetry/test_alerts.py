@@ -17,8 +17,8 @@ from support.outside import need
 
 from pdp.doctor import drill
 from pdp.judge_eval.report import METRICS
-from pdp.telemetry.catalogue import INSTRUMENTS
-from pdp.telemetry.provider import OpenTelemetry
+from pdp.runtime.telemetry.catalogue import INSTRUMENTS
+from pdp.runtime.telemetry.provider import OpenTelemetry
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "docs" / "alerts.rules.yaml"

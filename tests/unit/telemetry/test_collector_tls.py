@@ -21,8 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from typing_extensions import override
 
 from pdp.core.errors import ConfigurationFault
-from pdp.telemetry.exporting import collector, exporting
-from pdp.telemetry.options import OtlpOptions, TelemetryOptions
+from pdp.runtime.telemetry.exporting import collector, exporting
+from pdp.runtime.telemetry.options import OtlpOptions, TelemetryOptions
 
 
 def pair() -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ from pdp.core.call.methods import CALLS, LISTS
 from pdp.core.ports.telemetry import TARGET_NAMES
 from pdp.proof.options import OtlpReceiver
 from pdp.proof.receivers import RecordBatch, Row, receiver
-from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS
+from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS
 
 VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "vectors" / "record.json").read_text())
 PUBLISHED = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdp.telemetry.logs import (
+from pdp.runtime.telemetry.logs import (
     CURRENT,
     DECISION_ID,
     FORMATTERS,

@@ -7,10 +7,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import ValidationError
 
-from pdp.config import settings
 from pdp.core.bytes.trace_context import TraceParent
-from pdp.telemetry.exporting import exporting
-from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
+from pdp.runtime.config import settings
+from pdp.runtime.telemetry.exporting import exporting
+from pdp.runtime.telemetry.options import OtlpOptions, TelemetryOptions, listen
 
 
 @pytest.mark.parametrize(("follow", "kept"), [(True, {"asked", "own"}), (False, {"own", "refused"})])

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from pdp.telemetry.catalogue import STAGES
+from pdp.runtime.telemetry.catalogue import STAGES
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,7 +6,7 @@ from support.watching import Watch
 from pdp.core.bytes.trace_context import TraceParent
 from pdp.core.errors import EngineFault
 from pdp.core.ports.telemetry import SEVERAL, SILENT
-from pdp.telemetry.provider import MAX_CODES, OTHER
+from pdp.runtime.telemetry.provider import MAX_CODES, OTHER
 
 
 def test_codes_stay_bounded() -> None:

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from pdp.telemetry import exporting
+from pdp.runtime.telemetry import exporting
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from pdp.core.errors import ConfigurationFault
-from pdp.secrets.options import VaultOptions
+from pdp.runtime.secrets.options import VaultOptions
 
 FILE, VAULT = "file:", "vault:"
 MIN_BYTES = 32
@@ -57,7 +57,7 @@ def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
             "config.secret", "the secret is in Vault, but the section vault (url, token) is missing."
         )
     try:
-        from pdp.secrets.vault import Vault  # noqa: PLC0415 - an extra
+        from pdp.runtime.secrets.vault import Vault  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationFault(
             "vault.distribution",

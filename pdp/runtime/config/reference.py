@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pdp.config.sources import Origins
+from pdp.runtime.config.sources import Origins
 
 Model: TypeAlias = type[BaseModel]
 _WORDS: Mapping[object, str] = {

@@ -13,8 +13,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 
-from pdp.config.problems import problems
-from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
 from pdp.core.call.shares import DEFAULTS, Dimension, FairShare
@@ -30,11 +28,13 @@ from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_wo
 from pdp.policy.opa.options import OpaOptions
 from pdp.proof.options import AuditOptions
 from pdp.registry.options import RegistryOptions, ReleaseOptions
-from pdp.secrets.options import VaultOptions
-from pdp.secrets.reference import secret
+from pdp.runtime.config.problems import problems
+from pdp.runtime.config.sources import Origins, origins, overlay, read_yaml, variables
+from pdp.runtime.secrets.options import VaultOptions
+from pdp.runtime.secrets.reference import secret
+from pdp.runtime.telemetry.options import TelemetryOptions
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
-from pdp.telemetry.options import TelemetryOptions
 from pdp.wire.authzen.options import AuthzenOptions
 from pdp.wire.gateways.options import GatewayOptions
 from pdp.wire.grpc.options import ServerOptions

@@ -10,7 +10,7 @@ import requests
 from hvac import exceptions
 
 from pdp.core.errors import ConfigurationFault
-from pdp.secrets.options import VaultOptions
+from pdp.runtime.secrets.options import VaultOptions
 
 # the path as the API has it, so that the configured path is the requested one
 _REFERENCE = re.compile(r"vault:((?:[\w-]+/)+?data(?:/[\w.-]+)+)#([\w.-]+)", re.ASCII)

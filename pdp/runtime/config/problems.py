@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from pdp.config.reference import Model, keys, shape
-from pdp.config.sources import PREFIX, Origins
 from pdp.core.call.names import nearest
+from pdp.runtime.config.reference import Model, keys, shape
+from pdp.runtime.config.sources import PREFIX, Origins
 
 _Loc: TypeAlias = tuple[int | str, ...]
 _Problem: TypeAlias = tuple[_Loc, str, str]  # where, pydantic's type, its words

@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pdp.config.certificates import terms
-from pdp.config.settings import Settings
 from pdp.core.approvals.hourly_limits import NOT_ASKED, WINDOW_NS, HourlyLimits, groups_asked
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
@@ -34,9 +32,11 @@ from pdp.decide.fleet import COMMON, Fleet
 from pdp.operate.reload import Reloads
 from pdp.proof.index import SearchIndex
 from pdp.registry.release import SignedReleases
-from pdp.secrets.reference import secret
+from pdp.runtime.config.certificates import terms
+from pdp.runtime.config.settings import Settings
+from pdp.runtime.secrets.reference import secret
+from pdp.runtime.telemetry.options import distribution_missing
 from pdp.store.opening import AnyStore
-from pdp.telemetry.options import distribution_missing
 
 log = logging.getLogger("pdp")
 
@@ -72,7 +72,7 @@ def check(settings: Settings) -> None:
 
 def _sdk() -> Any:
     try:
-        from pdp.telemetry import exporting  # noqa: PLC0415 - an extra, and nothing for those who do without
+        from pdp.runtime.telemetry import exporting  # noqa: PLC0415 - an extra, and nothing for those who do without
     except ImportError:
         raise distribution_missing() from None
     return exporting
@@ -89,7 +89,7 @@ def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
     """The ports, instrumented with their stages."""
     if telemetry is SILENT:
         return ports
-    from pdp.telemetry import observed as around  # noqa: PLC0415 - see above
+    from pdp.runtime.telemetry import observed as around  # noqa: PLC0415 - see above
 
     store.observe(lambda entries: telemetry.measure("pdp.commit.batch", entries))
     # what is not observed goes through by __getattr__, which no type checker follows

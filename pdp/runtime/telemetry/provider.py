@@ -24,8 +24,8 @@ from pdp import __version__
 from pdp.core.bytes.trace_context import TraceParent
 from pdp.core.errors import Fault
 from pdp.core.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
-from pdp.telemetry.catalogue import INSTRUMENTS, Instrument
-from pdp.telemetry.logs import CURRENT, Current
+from pdp.runtime.telemetry.catalogue import INSTRUMENTS, Instrument
+from pdp.runtime.telemetry.logs import CURRENT, Current
 
 log = logging.getLogger("pdp.call")
 CODE = "pdp.code"

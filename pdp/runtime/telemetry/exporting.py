@@ -33,8 +33,8 @@ from typing_extensions import override
 from pdp import __version__
 from pdp.core.errors import ConfigurationFault
 from pdp.host.options import header_value
-from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
-from pdp.telemetry.provider import OpenTelemetry
+from pdp.runtime.telemetry.options import OtlpOptions, TelemetryOptions, listen
+from pdp.runtime.telemetry.provider import OpenTelemetry
 
 log = logging.getLogger("pdp")
 MAX_CONNECTIONS = 8  # at once; further ones are closed
