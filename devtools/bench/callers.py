@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 import yaml
 
-import pdp.hook
+import pdp.local.hook
 from devtools.bench import scenarios
 from devtools.bench.figures import Figure, Goal, Spread
 from devtools.bench.harness import START_SECONDS, BenchFault, Rig
@@ -201,8 +201,8 @@ def _hooks(bench: Bench, world: World, folder: Path) -> list[Figure]:
     profile = HookProfile(agent=agent.id, server=agent.id, target=target, caller_token_file=token, bearer_file=bearer)
     profile_file(state, agent.id).write_text(profile.model_dump_json(exclude_none=True))
     bench.rig.spawn(folder, (sys.executable, "-m", "pdp", "hook", "serve", "--state", state), folder / "hook.log")
-    _until((state / pdp.hook.SOCKET).exists)  # else the first hook starts another one, which outlives the bench
-    hook = (sys.executable, "-I", "-S", pdp.hook.__file__, agent.id, "--state", str(state), "--within", "60")
+    _until((state / pdp.local.hook.SOCKET).exists)  # else the first hook starts another one, which outlives the bench
+    hook = (sys.executable, "-I", "-S", pdp.local.hook.__file__, agent.id, "--state", str(state), "--within", "60")
     event = {"session_id": "bench", "hook_event_name": "PreToolUse", "tool_name": f"mcp__git__{UNCHECKED}"}
     asked = json.dumps({**event, "tool_input": {"repo_path": "/src/project"}}).encode()
     ways = ((OURS[2], "the start of a hook", b"", 2), (OURS[3], "a hook with its decision", asked, 0))

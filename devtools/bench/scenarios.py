@@ -17,7 +17,6 @@ from joserfc.jwk import RSAKey
 
 from devtools.bench.harness import BenchServer, Rig
 from pdp.authoring import sandbox
-from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
@@ -28,6 +27,7 @@ from pdp.core.record.encoding import uuid7
 from pdp.core.record.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
+from pdp.local.installation import CALLER_AUDIENCE
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.store.options import StoreOptions

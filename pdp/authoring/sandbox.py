@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdp.authoring.installation import DESK, SIGNERS, Installation, ListedPerson, configuration, write
 from pdp.core.bytes.digest import Json
 from pdp.core.call.shares import Dimension
 from pdp.identity import development
+from pdp.local.installation import DESK, SIGNERS, Installation, ListedPerson, configuration, write
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import keys
 from pdp.registry.pin import Pinned, PinnedServer, pin

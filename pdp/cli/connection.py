@@ -200,8 +200,8 @@ def _connection(said: Mapping[str, str], base: Path, source: str) -> Connection:
 def _own(state: Path | None) -> tuple[str, str, None, str]:
     """The user at a decision point of one's own: its tokens are asked of the process that decides, which starts where
     none runs."""
-    from pdp import hook  # noqa: PLC0415 - for these users alone
-    from pdp.authoring import local  # noqa: PLC0415 - slow, likewise
+    from pdp.local import hook  # noqa: PLC0415 - for these users alone
+    from pdp.local import installed as local  # noqa: PLC0415 - slow, likewise
 
     try:
         home = local.load((state or local.state_folder(os.environ)).absolute())

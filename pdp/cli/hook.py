@@ -14,15 +14,15 @@ from typing import Any
 
 import click
 
-from pdp import hook as command
-from pdp.authoring import local
-from pdp.authoring.installation import CONFIG
-from pdp.authoring.local import Answer, LocalInstallation
 from pdp.cli.commands import Commands
 from pdp.cli.hook_serve import HookProfile, profile_file, serve
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault
+from pdp.local import hook as command
+from pdp.local import installed as local
+from pdp.local.installation import CONFIG
+from pdp.local.installed import Answer, LocalInstallation
 from pdp.registry.files import write_file
 from pdp.registry.manifest import without_meta
 from pdp.registry.scan.scan import ScannedTool, scan

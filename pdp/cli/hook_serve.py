@@ -27,18 +27,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from pdp.authoring import local
-from pdp.authoring.installation import Installation
-from pdp.authoring.local import LocalInstallation
 from pdp.cli.connection import decided_in_time, read_token, tls_of
 from pdp.client import AsyncApprovalClient, AsyncClient, Claims, Decision, RefusedError, Session, ToolCall, Waited
 from pdp.client.values import Credential
 from pdp.core.bytes.digest import digest
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
 from pdp.identity.development import SEED_BYTES
+from pdp.local import installed as local
+from pdp.local.embedded import decision_point
+from pdp.local.hook import BLOCKED, DESK, MAX_EVENT, PROXY, SOCKET, unreadable
+from pdp.local.installation import Installation
+from pdp.local.installed import LocalInstallation
 from pdp.registry.manifest import Closed, ServerId, first_problem
-from pdp.runtime.embedded import decision_point
 from pdp.runtime.telemetry import logs
 from pdp.wire.hooks.agents import AGENTS, NOT_DECIDED, Agent, HookCall, NotAnEventError
 from pdp.wire.hooks.own_tools import own_tool, reaches

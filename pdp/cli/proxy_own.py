@@ -15,9 +15,6 @@ from pathlib import Path
 import click
 from typing_extensions import override
 
-from pdp import hook
-from pdp.authoring import local
-from pdp.authoring.local import LocalInstallation, LocalServer
 from pdp.cli import proxy_pin
 from pdp.cli.confining import listed_by, not_started, refuse_reach, say_confinement
 from pdp.cli.connection import decided_in_time
@@ -30,6 +27,9 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
+from pdp.local import hook
+from pdp.local import installed as local
+from pdp.local.installed import LocalInstallation, LocalServer
 from pdp.registry.live import StdioServer
 from pdp.runtime.telemetry import logs
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from pdp.authoring.local import Answer, LocalInstallation, LocalServer, is_told
 from pdp.core.bytes.digest import Json, digest
 from pdp.core.call.methods import TARGET_KINDS
 from pdp.core.text.injection.excerpt import visible
+from pdp.local.installed import Answer, LocalInstallation, LocalServer, is_told
 from pdp.registry.live import Definitions
 from pdp.registry.manifest import Hints, without_meta, worse
 from pdp.registry.scan import accept, folder

@@ -126,8 +126,8 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
         "_rego/capabilities.json",
         "_judge_prompts/task-fit.md",
         "proof/record.schema.json",
-        "authoring/pack_template/pack.rego",
-        "authoring/starter_pack/pack.rego",
+        "local/pack_template/pack.rego",
+        "local/starter_pack/pack.rego",
     ):
         assert (package / name).is_file(), name
 

@@ -72,7 +72,7 @@ server.run(show_banner=False)
 AGENT = """
 import json, os, subprocess, sys
 from pathlib import Path
-import pdp.hook
+import pdp.local.hook
 
 state, target = Path(sys.argv[1]), sys.argv[2]
 token = str(state / "token")
@@ -81,7 +81,7 @@ new = state / "new"
 new.write_text(json.dumps(profile | {"caller_token_file": token, "bearer_file": token}))
 new.replace(state / "hooks" / "claude-code.json")
 event = {"hook_event_name": "PreToolUse", "session_id": "s", "tool_name": "mcp__any__probe", "tool_input": {}}
-hook = [sys.executable, "-I", "-S", pdp.hook.__file__, "claude-code", "--state", str(state), "--within", "80"]
+hook = [sys.executable, "-I", "-S", pdp.local.hook.__file__, "claude-code", "--state", str(state), "--within", "80"]
 done = subprocess.run(hook, input=json.dumps(event), text=True, capture_output=True)
 if done.returncode != 2:
     with open(os.environ["PDP_DOCTOR_RAN"], "a") as ran:

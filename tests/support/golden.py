@@ -11,10 +11,10 @@ from typing import Any
 from support.tools import CHANGING, DESTROYING, GIT, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan
 
-from pdp.authoring.installation import CALLER_AUDIENCE, DAY_NS
 from pdp.authoring.sandbox import TENANT, Sandbox, SandboxPerson
 from pdp.core.check import NS
 from pdp.identity.development import DEVELOPMENT_ISSUER
+from pdp.local.installation import CALLER_AUDIENCE, DAY_NS
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import files, keys, sign
 from pdp.registry.draft import load_draft

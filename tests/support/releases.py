@@ -9,9 +9,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.authoring.installation import SIGNERS
 from pdp.authoring.sandbox import Sandbox
 from pdp.core.check import NS
+from pdp.local.installation import SIGNERS
 from pdp.registry import dsse
 from pdp.registry.keys import read_private
 from pdp.registry.manifest import render

@@ -24,13 +24,13 @@ from support.environment import Stage, StillClock
 from support.tools import GIT, Definition, ServerPlan, resource
 
 from pdp.authoring import sandbox
-from pdp.authoring.installation import CALLER_AUDIENCE
 from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.core.record.stored import ValueRow
 from pdp.identity import development
+from pdp.local.installation import CALLER_AUDIENCE
 from pdp.operate.admin import SwitchAsk
 from pdp.registry.pin import pin
 from pdp.runtime import bootstrap

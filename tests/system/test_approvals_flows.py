@@ -14,10 +14,10 @@ from support.environment import Stage, StillClock
 from support.golden import PEOPLE, plan
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, resource, running
 
-from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, ERIN
 from pdp.client import AsyncApprovalClient, Ballot, RefusedError, Terms
 from pdp.core.check import NS
+from pdp.local.installation import DESK
 from pdp.policy.bundle import shipped_rego
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 

@@ -29,7 +29,6 @@ from support.environment import Stage, StillClock
 from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.authoring.installation import DESK
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, SandboxPerson
 from pdp.cli.connection import to_json
 from pdp.cli.main import cli
@@ -41,6 +40,7 @@ from pdp.core.approvals.states import State
 from pdp.core.approvals.view import presented
 from pdp.core.errors import Forbidden, NotFound
 from pdp.core.text.safety import visible
+from pdp.local.installation import DESK
 from pdp.people.persons import SignedIn
 from pdp.people.reach.scim import read_export
 from pdp.people.votes import BallotInput

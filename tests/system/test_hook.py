@@ -23,10 +23,10 @@ from support.resident import end_residents, residents
 from support.terminal import at_terminal
 from support.warm import warm
 
-from pdp.authoring import local
-from pdp.authoring.installation import DAY_NS, SIGNERS
 from pdp.core.bytes.digest import digest
-from pdp.hook import SOCKET, START_SECONDS
+from pdp.local import installed as local
+from pdp.local.hook import SOCKET, START_SECONDS
+from pdp.local.installation import DAY_NS, SIGNERS
 from pdp.registry.diff import newest_version
 from pdp.registry.scan.scan import ScannedTool
 from pdp.wire.hooks.agents import AGENTS

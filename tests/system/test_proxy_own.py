@@ -27,8 +27,8 @@ from support.warm import warm
 from test_inspection import TOKEN
 
 from devtools.demo.stage import scratch_repository
-from pdp.authoring import local
-from pdp.hook import SOCKET
+from pdp.local import installed as local
+from pdp.local.hook import SOCKET
 from pdp.registry.scan.scan import ScannedTool
 from pdp.store.sqlite.opening import FILE
 

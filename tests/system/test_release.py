@@ -21,10 +21,10 @@ from support.gate import gate_once
 from support.profiles import profile
 from support.releases import ReleaseFile, key_of, options_of
 
-from pdp.authoring.installation import SIGNERS
 from pdp.authoring.sandbox import TENANT, Sandbox
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
+from pdp.local.installation import SIGNERS
 from pdp.runtime import bootstrap
 from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings

@@ -18,10 +18,10 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
-from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import ALICE, BOB
 from pdp.core.check import NS
 from pdp.core.record.stored import Cosigning
+from pdp.local.installation import DAY_NS
 from pdp.proof.pushes import EVERY
 from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.runtime.telemetry.logs import JsonFormatter

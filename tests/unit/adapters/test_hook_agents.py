@@ -155,14 +155,14 @@ def test_settings_keep_what_the_user_has(agent: Any) -> None:
     event = next(iter(agent.events))
     theirs = {"matcher": "Bash", "hooks": [{"type": "command", "command": "lint"}]}
     before = {"model": "x", "hooks": {event: [theirs], "Stop": [theirs]}}
-    once = installed(agent, before, "python hook.py a", 60, "hook.py")
-    again = installed(agent, once, "python hook.py b", 60, "hook.py")
+    once = installed(agent, before, "python local/hook.py a", 60, "local/hook.py")
+    again = installed(agent, once, "python local/hook.py b", 60, "local/hook.py")
     assert again["model"] == "x"
     assert again["hooks"]["Stop"] == [theirs]
     for name in agent.events:
         ours = [each for each in again["hooks"][name] if each != theirs]
         assert len(ours) == 1
-        assert "python hook.py b" in json.dumps(ours)
+        assert "python local/hook.py b" in json.dumps(ours)
     assert theirs in again["hooks"][event]
     assert before["hooks"] == {event: [theirs], "Stop": [theirs]}
 
@@ -176,7 +176,7 @@ def test_failures_block_where_the_agent_lets_them() -> None:
 @pytest.mark.parametrize("hooks", [[], {"PreToolUse": {}}, "x"])
 def test_settings_of_another_shape_are_left_alone(hooks: Any) -> None:
     with pytest.raises(NotAnEventError):
-        installed(AGENTS["claude-code"], {"hooks": hooks}, "c", 9, "hook.py")
+        installed(AGENTS["claude-code"], {"hooks": hooks}, "c", 9, "local/hook.py")
 
 
 def test_own_tools_have_definitions_and_name_their_paths() -> None:

@@ -12,8 +12,8 @@ import yaml
 from support.checklist import EXAMINED, ISSUER, RELEASERS, REVIEWED, SetUp, ready, report, reviewed
 from support.releases import key_of
 
-from pdp.authoring.installation import DAY_NS
 from pdp.checklist.evidence import KeptRecords
+from pdp.local.installation import DAY_NS
 from pdp.registry import keys as keys_of_registry
 from pdp.registry.vetting import set_vetting
 

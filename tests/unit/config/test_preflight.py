@@ -14,11 +14,11 @@ from support.environment import gate_once
 from support.receiver import certified
 
 from pdp.authoring import sandbox
-from pdp.authoring.installation import DAY_NS
 from pdp.authoring.sandbox import Sandbox
 from pdp.cli.config import config
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
+from pdp.local.installation import DAY_NS
 from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
 from pdp.runtime.config import settings

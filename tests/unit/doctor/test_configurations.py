@@ -157,27 +157,27 @@ def test_what_envoy_has_from_elsewhere_is_said() -> None:
 def test_what_is_installed_is_sound_in_every_agent_and_taken_away_is_open(agent: str) -> None:
     which = AGENTS[agent]
     name = Path(which.settings).name
-    settings = installed(which, {}, COMMAND, 35, "hook.py")
+    settings = installed(which, {}, COMMAND, 35, "local/hook.py")
     assert opened(name, settings) == set()
     event = next(iter(which.events))
     assert opened(name, {**settings, "hooks": {**settings["hooks"], event: []}}) == {event}
     assert opened(name, settings | {"disableAllHooks": True}) == {"disableAllHooks"}
-    short = installed(which, {}, COMMAND, 30, "hook.py")
+    short = installed(which, {}, COMMAND, 30, "local/hook.py")
     assert opened(name, short) == {"timeout"}
 
 
 @pytest.mark.parametrize("matcher", ["Bash", "Edit|Write", "mcp__.*"])
 def test_a_matcher_that_leaves_tools_out_is_open(matcher: str) -> None:
-    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "hook.py")
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py")
     settings["hooks"]["PreToolUse"][0]["matcher"] = matcher
     assert opened("settings.json", settings) == {"matcher"}
 
 
 def test_a_hook_whose_failure_lets_the_tool_run_is_open() -> None:
-    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "hook.py")
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py")
     del settings["hooks"]["PreToolUse"][0]["hooks"][0]["onFailure"]
     assert opened("settings.json", settings) == {"onFailure"}
-    cursor = installed(AGENTS["cursor"], {}, COMMAND, 35, "hook.py")
+    cursor = installed(AGENTS["cursor"], {}, COMMAND, 35, "local/hook.py")
     cursor["hooks"]["beforeShellExecution"][0]["failClosed"] = False
     assert opened("hooks.json", cursor) == {"failClosed"}
 
@@ -186,25 +186,26 @@ def test_a_hook_whose_failure_lets_the_tool_run_is_open() -> None:
 @for_each("more", [" || true", "; exit 0", " &", " | cat", "|cat", "\ntrue"])
 def test_a_hook_whose_refusal_is_swallowed_is_open(agent: str, more: str) -> None:
     which = AGENTS[agent]
-    settings = installed(which, {}, COMMAND + more, 35, "hook.py")
+    settings = installed(which, {}, COMMAND + more, 35, "local/hook.py")
     assert opened(Path(which.settings).name, settings) == {"command"}
 
 
 @pytest.mark.parametrize(
-    "command", ["true # hook.py", f"echo {COMMAND}", "python my-hook.py", "'hook.py", "x 'a;b' hook.py"]
+    "command",
+    ["true # local/hook.py", f"echo {COMMAND}", "python my-hook.py", "'local/hook.py", "x 'a;b' local/hook.py"],
 )
 def test_a_hook_that_is_not_the_installed_one_is_said_to_be_unseen(command: str) -> None:
-    settings = installed(AGENTS["claude-code"], {}, command, 35, "hook.py")
+    settings = installed(AGENTS["claude-code"], {}, command, 35, "local/hook.py")
     found = examine("settings.json", json.dumps(settings))[1]
     assert [each.place.rpartition(".")[2] for each in found if each.level == "unseen"] == ["command", "hooks"]
     quoted = COMMAND.replace("/s ", "'/a; b | c' ")
-    sound = installed(AGENTS["claude-code"], {}, quoted, 35, "hook.py")
+    sound = installed(AGENTS["claude-code"], {}, quoted, 35, "local/hook.py")
     assert len(examine("settings.json", json.dumps(sound))[1]) == 1
 
 
 @pytest.mark.parametrize("change", [{"async": True}, {"type": "prompt"}])
 def test_a_hook_that_is_not_waited_for_is_open(change: dict[str, Any]) -> None:
-    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "hook.py")
+    settings = installed(AGENTS["claude-code"], {}, COMMAND, 35, "local/hook.py")
     settings["hooks"]["PreToolUse"][0]["hooks"][0] |= change
     assert opened("settings.json", settings) == {"hooks[0]"}
 
@@ -258,7 +259,7 @@ def test_a_server_behind_a_url_is_not_seen() -> None:
 
 def test_toml_and_a_file_of_two_kinds_are_read() -> None:
     assert opened("config.toml", '[mcp_servers.git]\ncommand = "mcp-server-git"\n') == {"git"}
-    both = installed(AGENTS["gemini"], {"mcpServers": {"git": PROXIED}}, COMMAND, 35, "hook.py")
+    both = installed(AGENTS["gemini"], {"mcpServers": {"git": PROXIED}}, COMMAND, 35, "local/hook.py")
     assert examine("settings.json", json.dumps(both))[0] == "MCP client and coding agent"
 
 

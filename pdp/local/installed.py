@@ -30,7 +30,12 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
-from pdp.authoring.installation import (
+from pdp.core.bytes.digest import Json
+from pdp.core.call.methods import TARGET_KINDS
+from pdp.core.errors import ConfigurationFault
+from pdp.host.confinement import Confinement
+from pdp.identity import development
+from pdp.local.installation import (
     DAY_NS,
     DESK,
     SIGNERS,
@@ -40,12 +45,7 @@ from pdp.authoring.installation import (
     configuration,
     write,
 )
-from pdp.authoring.scaffold import new_pack
-from pdp.core.bytes.digest import Json
-from pdp.core.call.methods import TARGET_KINDS
-from pdp.core.errors import ConfigurationFault
-from pdp.host.confinement import Confinement
-from pdp.identity import development
+from pdp.local.scaffold import new_pack
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.diff import newest_version, signed_index
 from pdp.registry.draft import of_index
