@@ -11,9 +11,9 @@ from typing import Any
 
 from approval_states import picture
 
-from pdp.checklist.items import ITEMS, PHASES, SOURCES
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.core.outcome.codes import CONTROLS, SERVED, UNSERVED
+from pdp.tools.checklist.items import ITEMS, PHASES, SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {

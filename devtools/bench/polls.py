@@ -13,7 +13,7 @@ import grpc.aio
 
 from devtools.bench.harness import BenchFault, BenchServer
 from devtools.bench.scenarios import World
-from pdp.authoring import sandbox
+from pdp.tools.authoring import sandbox
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 POLLS = 500

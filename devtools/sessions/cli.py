@@ -26,9 +26,9 @@ from devtools.sessions.exposure import (
 from devtools.sessions.replay import ATTACK, ATTACKERS, RecordedSession, SessionFile, read_sessions
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
-from pdp.judge_eval.exposure import AIM, PROFILES
-from pdp.judge_eval.figures import rounded
 from pdp.registry.review import Review, load_review
+from pdp.tools.judge_eval.exposure import AIM, PROFILES
+from pdp.tools.judge_eval.figures import rounded
 
 BEYOND = 10
 _File = click.Path(dir_okay=False, exists=True, path_type=Path)

@@ -25,13 +25,13 @@ from pdp.core.outcome import Effect, Outcome
 from pdp.core.outcome.evidence import Evidence, Verdict, judged
 from pdp.core.ports import LoadedPolicy
 from pdp.decide.evaluate import evaluate
-from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, PROFILES, errs
-from pdp.judge_eval.figures import rounded
-from pdp.judge_eval.organisation import AT_NS
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import loaded_policy
 from pdp.registry.review import Review
+from pdp.tools.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, PROFILES, errs
+from pdp.tools.judge_eval.figures import rounded
+from pdp.tools.judge_eval.organisation import AT_NS
 
 STRICT, BALANCED = PROFILES
 _PROMPT = "0" * 64

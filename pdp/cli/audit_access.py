@@ -17,19 +17,6 @@ from typing import Any
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.authoring.access_review import (
-    MOST_ASKED,
-    SCHEMA,
-    SECTIONS,
-    GrantingSystem,
-    RegisteredAccess,
-    Reviewed,
-    asked_policy,
-)
-from pdp.authoring.access_suggestion import SuggestedPolicy, suggest
-from pdp.authoring.access_usage import USED, AccessUsage
-from pdp.authoring.check import LoadGate, check_folder
-from pdp.authoring.policy_change import Decisions, loaded
 from pdp.cli.audit import WRONG, bar, named
 from pdp.cli.audit_search import Instant
 from pdp.cli.commands import Commands
@@ -44,6 +31,19 @@ from pdp.registry.load import SignedRegistry
 from pdp.runtime.config import settings
 from pdp.runtime.config.settings import Settings
 from pdp.store.reading import StoreReader
+from pdp.tools.authoring.access_review import (
+    MOST_ASKED,
+    SCHEMA,
+    SECTIONS,
+    GrantingSystem,
+    RegisteredAccess,
+    Reviewed,
+    asked_policy,
+)
+from pdp.tools.authoring.access_suggestion import SuggestedPolicy, suggest
+from pdp.tools.authoring.access_usage import USED, AccessUsage
+from pdp.tools.authoring.check import LoadGate, check_folder
+from pdp.tools.authoring.policy_change import Decisions, loaded
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 _EVERY = "*"

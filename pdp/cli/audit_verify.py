@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from pdp.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
 from pdp.cli.audit import WRONG, bar
 from pdp.cli.commands import Duration
 from pdp.cli.store_place import StorePlace, archive_option, store_options
@@ -29,6 +28,7 @@ from pdp.proof.tiles import CHECKPOINT
 from pdp.proof.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
 from pdp.runtime.environment import SystemEntropy
 from pdp.store.reading import StoreReader
+from pdp.tools.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PLACE = click.Path(exists=True, path_type=Path)

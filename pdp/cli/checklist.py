@@ -10,11 +10,6 @@ from pathlib import Path
 
 import click
 
-from pdp.checklist.acceptances import FILE, SignedAcceptances, load
-from pdp.checklist.acceptances import sign as sign_acceptances
-from pdp.checklist.assessment import PROFILES, Assessment, ItemResult, ItemStatus, assess, read_document, stale
-from pdp.checklist.collect import collect, kept_records
-from pdp.checklist.items import ITEMS, PHASES
 from pdp.cli.commands import Commands, Duration
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import confirm
@@ -23,6 +18,11 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry.keys import load_keys, read_private
 from pdp.registry.signed import SigningTerm
 from pdp.runtime.config import settings
+from pdp.tools.checklist.acceptances import FILE, SignedAcceptances, load
+from pdp.tools.checklist.acceptances import sign as sign_acceptances
+from pdp.tools.checklist.assessment import PROFILES, Assessment, ItemResult, ItemStatus, assess, read_document, stale
+from pdp.tools.checklist.collect import collect, kept_records
+from pdp.tools.checklist.items import ITEMS, PHASES
 
 FAILS = 1
 _DAYS = 90

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import click
 
-from pdp.checklist.collect import collect
-from pdp.checklist.materials import materials
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.prompts import LoadedPrompts
@@ -21,6 +19,8 @@ from pdp.runtime.config.reference import Setting, example, explain
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import Origins, origins, variables
 from pdp.runtime.preflight import ConfigProblem, ConfigReport, Risk
+from pdp.tools.checklist.collect import collect
+from pdp.tools.checklist.materials import materials
 
 DENIED = 10
 _SETTING = re.compile(r"([\w.-]+): .*?(?: \((line \d+|PDP_\w+)\))?")

@@ -13,12 +13,12 @@ import click
 from pdp.cli.commands import program_first
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
-from pdp.doctor import configurations
-from pdp.doctor.answers import FAULTS
-from pdp.doctor.authzen_answers import AUTHZEN_FAULTS
-from pdp.doctor.configurations import ConfigurationFinding, UnknownFileError
-from pdp.doctor.examination import Examined, Experiment, examine
-from pdp.doctor.remedies import REMEDIES, remedy
+from pdp.tools.doctor import configurations
+from pdp.tools.doctor.answers import FAULTS
+from pdp.tools.doctor.authzen_answers import AUTHZEN_FAULTS
+from pdp.tools.doctor.configurations import ConfigurationFinding, UnknownFileError
+from pdp.tools.doctor.examination import Examined, Experiment, examine
+from pdp.tools.doctor.remedies import REMEDIES, remedy
 
 UNKNOWN, OPEN = 1, 10
 AUTHZEN = "authzen"
@@ -88,7 +88,7 @@ def doctor(
     every = AUTHZEN_FAULTS if caller == AUTHZEN else tuple(FAULTS)
     if unknown := sorted(set(faults) - set(every)):
         raise click.UsageError(f"An answer of AuthZEN is never {unknown[0]}: it has no end of validity.")
-    answers = "pdp.doctor.authzen_answers" if caller == AUTHZEN else "pdp.doctor.answers"
+    answers = "pdp.tools.doctor.authzen_answers" if caller == AUTHZEN else "pdp.tools.doctor.answers"
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment(command, listen, ran or Path(folder) / "ran", tool, limit, tls, answers)
         try:

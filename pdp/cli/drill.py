@@ -16,7 +16,7 @@ from pdp.cli.commands import Commands, OutFile, publish
 from pdp.cli.connection import open_channel, read_token, tls_of
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
-from pdp.doctor.drill import (
+from pdp.tools.doctor.drill import (
     METRICS,
     Drill,
     DrillPlan,
@@ -28,7 +28,7 @@ from pdp.doctor.drill import (
     load_drill,
     samples,
 )
-from pdp.doctor.planted_server import serve as serve_planted
+from pdp.tools.doctor.planted_server import serve as serve_planted
 from pdp.v1 import explain_pb2, explain_pb2_grpc
 
 UNHEARD, DRIFTED = 1, 10

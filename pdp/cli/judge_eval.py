@@ -26,12 +26,16 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
 from pdp.judge.prompts import LoadedPrompts
-from pdp.judge_eval import report
-from pdp.judge_eval.cases import Cases, read_cases
-from pdp.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
-from pdp.judge_eval.page import page
-from pdp.judge_eval.report import METRICS, EvaluationReport
-from pdp.judge_eval.runs import (
+from pdp.registry.review import load_review
+from pdp.runtime.config import settings
+from pdp.runtime.environment import SystemEntropy
+from pdp.runtime.secrets.options import VaultOptions
+from pdp.tools.judge_eval import report
+from pdp.tools.judge_eval.cases import Cases, read_cases
+from pdp.tools.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
+from pdp.tools.judge_eval.page import page
+from pdp.tools.judge_eval.report import METRICS, EvaluationReport
+from pdp.tools.judge_eval.runs import (
     CaseQuestion,
     CaseResult,
     JudgeUnderTest,
@@ -45,10 +49,6 @@ from pdp.judge_eval.runs import (
     models_of,
     read_results,
 )
-from pdp.registry.review import load_review
-from pdp.runtime.config import settings
-from pdp.runtime.environment import SystemEntropy
-from pdp.runtime.secrets.options import VaultOptions
 
 _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11

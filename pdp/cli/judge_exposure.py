@@ -16,15 +16,15 @@ import click
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.core.call.request import Caller, Peer, Role
-from pdp.judge_eval.cases import Cases, LabelledCase, read_cases
-from pdp.judge_eval.exposure import AIM, PROFILES, WHO, CaseOutcome, Exposure, PermissiveJudge, course
-from pdp.judge_eval.figures import Share
-from pdp.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation, create, definition_of
 from pdp.registry.review import Review, load_review
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.process import Process
+from pdp.tools.judge_eval.cases import Cases, LabelledCase, read_cases
+from pdp.tools.judge_eval.exposure import AIM, PROFILES, WHO, CaseOutcome, Exposure, PermissiveJudge, course
+from pdp.tools.judge_eval.figures import Share
+from pdp.tools.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation, create, definition_of
 
 BEYOND = 10
 PEOPLE, MEDIUM = ("none", "advice", "filter"), ("none", "instead")

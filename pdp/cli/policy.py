@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from pdp.authoring.check import CheckResult, check_folder
-from pdp.authoring.test import TestRun, coverage_lines, element_lines, junit, run_folder
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.local.scaffold import new_pack
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate import ERROR, GateFinding, TestResult
 from pdp.policy.opa.bundle import ROOTS, archive
+from pdp.tools.authoring.check import CheckResult, check_folder
+from pdp.tools.authoring.test import TestRun, coverage_lines, element_lines, junit, run_folder
 
 FAULT = 1
 DENIED = 10  # findings that keep the bundle from becoming active, or failing tests

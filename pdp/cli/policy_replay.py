@@ -19,9 +19,6 @@ from typing import Any
 import click
 
 from pdp import __version__
-from pdp.authoring.check import check_folder
-from pdp.authoring.policy_change import Rows, chosen, decisions, loaded, policies, replayed
-from pdp.authoring.policy_diff import KINDS, ChangedDecision, Comparison, difference
 from pdp.cli.audit import bar, named
 from pdp.cli.commands import Duration
 from pdp.cli.store_place import StorePlace, store_options
@@ -33,6 +30,9 @@ from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import Host
 from pdp.runtime.environment import SystemEntropy
 from pdp.store.reading import StoreReader
+from pdp.tools.authoring.check import check_folder
+from pdp.tools.authoring.policy_change import Rows, chosen, decisions, loaded, policies, replayed
+from pdp.tools.authoring.policy_diff import KINDS, ChangedDecision, Comparison, difference
 
 DIFFERS, FAULT = 10, 1
 RECORDED = "recorded"

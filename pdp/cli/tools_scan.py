@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 from pdp.cli.commands import Duration
 from pdp.cli.confining import confinement_options, listed_by, say_confinement
 from pdp.cli.render.tables import page, table
@@ -32,7 +31,6 @@ from pdp.host.confinement import Confinement
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.judge_eval.definitions import DefinitionAdvice, advise
 from pdp.registry.live import HttpServer, StdioServer
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
@@ -44,6 +42,8 @@ from pdp.runtime.config.settings import Settings
 from pdp.runtime.environment import SystemEntropy
 from pdp.runtime.judge import start_judge
 from pdp.store.reading import Having, records_with
+from pdp.tools.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
+from pdp.tools.judge_eval.definitions import DefinitionAdvice, advise
 
 FINDINGS = 10
 SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer

@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from support.outside import lacking
 
 from pdp.cli.doctor import doctor
-from pdp.doctor import examination
-from pdp.doctor.answers import FAULTS
-from pdp.doctor.examination import Experiment
+from pdp.tools.doctor import examination
+from pdp.tools.doctor.answers import FAULTS
+from pdp.tools.doctor.examination import Experiment
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -109,7 +109,9 @@ def examine(command: Sequence[str], *options: str) -> Mapping[str, str]:
     return verdicts(done.stdout, done.exit_code)
 
 
-def never_asked(command: Sequence[str], folder: Path, answers: str = "pdp.doctor.answers") -> list[tuple[str, str]]:
+def never_asked(
+    command: Sequence[str], folder: Path, answers: str = "pdp.tools.doctor.answers"
+) -> list[tuple[str, str]]:
     """(way, verdict) of each examination, by a clock of which the time for a question is over after one call."""
     clock = itertools.count(step=PATIENCE + 1).__next__
     experiment = Experiment(command, "127.0.0.1:0", folder / "ran", "probe", PATIENCE, answers=answers, clock=clock)

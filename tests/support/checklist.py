@@ -18,16 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support.environment import gate_once
 from support.releases import ReleaseFile, options_of
 
-from pdp.authoring import sandbox
-from pdp.authoring.sandbox import Sandbox
-from pdp.checklist.acceptances import SignedAcceptances
-from pdp.checklist.assessment import Assessment, assess
-from pdp.checklist.checks import CheckStatus
-from pdp.checklist.collect import collect
-from pdp.checklist.evidence import KeptRecords
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import Fault
-from pdp.doctor.answers import CONTROLS, FAULTS
 from pdp.identity import development
 from pdp.registry import keys
 from pdp.registry.pin import PinnedServer, set_agents
@@ -35,6 +27,14 @@ from pdp.registry.review import Review
 from pdp.registry.vetting import load_vetting, set_vetting
 from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
+from pdp.tools.authoring import sandbox
+from pdp.tools.authoring.sandbox import Sandbox
+from pdp.tools.checklist.acceptances import SignedAcceptances
+from pdp.tools.checklist.assessment import Assessment, assess
+from pdp.tools.checklist.checks import CheckStatus
+from pdp.tools.checklist.collect import collect
+from pdp.tools.checklist.evidence import KeptRecords
+from pdp.tools.doctor.answers import CONTROLS, FAULTS
 
 ROOT = Path(__file__).parents[2]
 RULES = [

@@ -26,8 +26,8 @@ from support.frameworks import driver
 from support.resident import end_residents
 from support.warm import warm
 
-from pdp.doctor.answers import CONTROLS, FAULTS, WAYS
-from pdp.doctor.remedies import REMEDIES, remedy
+from pdp.tools.doctor.answers import CONTROLS, FAULTS, WAYS
+from pdp.tools.doctor.remedies import REMEDIES, remedy
 
 # for callers that take seconds to start: what is found in one way is found in the others, as the quick callers show
 FEW = ("--fault", "garbled", "--fault", "away")

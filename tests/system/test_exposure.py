@@ -28,12 +28,21 @@ from pdp.core.outcome import Effect, Reason
 from pdp.core.outcome.answer import Answer, OpenRequirement, PolicyRef
 from pdp.judge.evidence import Judging, Patience
 from pdp.judge.prompts import LoadedPrompts
-from pdp.judge_eval.cases import DENY, Cases, LabelledCase, judge_input_of, read_cases
-from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, CaseOutcome, Exposure, PermissiveJudge, course
-from pdp.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
+from pdp.tools.judge_eval.cases import DENY, Cases, LabelledCase, judge_input_of, read_cases
+from pdp.tools.judge_eval.exposure import (
+    DENIED,
+    JUDGE,
+    NOBODY,
+    PERSON,
+    CaseOutcome,
+    Exposure,
+    PermissiveJudge,
+    course,
+)
+from pdp.tools.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
 
 pytestmark = pytest.mark.starts_server
 ALL = os.environ.get("CASES") == "all"

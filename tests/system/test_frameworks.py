@@ -16,9 +16,9 @@ from support.gateways import approve
 from test_ext_authz import OVER
 from test_inspection import TOKEN
 
-from pdp.authoring.sandbox import ALICE
 from pdp.client.results import WITHHELD
-from pdp.doctor.answers import CONTROLS, FAULTS
+from pdp.tools.authoring.sandbox import ALICE
+from pdp.tools.doctor.answers import CONTROLS, FAULTS
 
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same
 NOT_INSPECTED = {"litellm": "it gives a guardrail nothing by which a result belongs to a call"}

@@ -12,8 +12,8 @@ from served import Served, make_world, served
 from support.confirming import confirming
 from support.mcp_servers import LIMIT, VERSIONS, User, enforced
 
-from pdp.authoring.sandbox import ALICE, BOB
 from pdp.client.mcp.answers import DENIED, MAX_SHOWN
+from pdp.tools.authoring.sandbox import ALICE, BOB
 
 HEARD: dict[str, Any] = {"identity": {"callers": {"gateway": {"may_assert": {"client_answers": True}}}}}
 versions = pytest.mark.parametrize("version", VERSIONS)

@@ -18,10 +18,10 @@ from support.gateways import PATH
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
 from test_ext_authz import OVER
 
-from pdp.authoring.sandbox import BOB
 from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import UnsafeServerError, attach
 from pdp.client.mcp.nested_calls import Entry, Framework
+from pdp.tools.authoring.sandbox import BOB
 
 AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)

@@ -20,11 +20,11 @@ from support.mcp_servers import LIMIT, MODERN, VERSIONS, User, connected, enforc
 from test_ext_authz import OVER
 from test_other_kinds import EVERYTHING, TESTS
 
-from pdp.authoring import sandbox
 from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
+from pdp.tools.authoring import sandbox
 
 AWAY = "unix:/nonexistent/pdp.sock"
 READS: dict[str, Any] = {

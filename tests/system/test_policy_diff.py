@@ -18,14 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 from support.week import DAYS, Week, pass_week, policy
 
-from pdp.authoring.policy_change import decisions, policies, replayed
-from pdp.authoring.policy_diff import Comparison, difference
 from pdp.cli.main import cli
 from pdp.cli.store_place import StorePlace
 from pdp.core.bytes.digest import canonical
 from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import NotReplayable, commitment_of
 from pdp.policy.bundle import named_by_digest
+from pdp.tools.authoring.policy_change import decisions, policies, replayed
+from pdp.tools.authoring.policy_diff import Comparison, difference
 
 SEED = int(os.environ.get("WEEK", "14"))
 WITHIN = 0.1

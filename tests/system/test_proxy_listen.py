@@ -20,8 +20,8 @@ from support.mcp_servers import LIMIT, MODERN
 from support.no_messages import NO_MESSAGES, message
 from test_ext_authz import OVER
 
-from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp.answers import SAFE_MESSAGE
+from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 
 BEHIND = """
 import asyncio, json, os, sys

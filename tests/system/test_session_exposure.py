@@ -26,8 +26,8 @@ from devtools.sessions.exposure import (
 from devtools.sessions.replay import ATTACKERS, Known, RecordedSession, SessionStep, read_sessions, replayed
 from pdp.cli.sessions import sessions
 from pdp.core.errors import ConfigurationFault
-from pdp.judge_eval.exposure import DENIED, JUDGE, MISSES, NOBODY, PERSON, errs
 from pdp.registry.review import load_review
+from pdp.tools.judge_eval.exposure import DENIED, JUDGE, MISSES, NOBODY, PERSON, errs
 
 CORPUS = Path(__file__).parents[1] / "corpora" / "sessions"
 FILE, REVIEW = CORPUS / "sessions_dev.jsonl.gz", CORPUS / "review.yaml"

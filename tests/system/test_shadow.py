@@ -10,9 +10,9 @@ from typing import Any
 from click.testing import CliRunner, Result
 from support.world import Refused, World, running
 
-from pdp.authoring.sandbox import ALICE, BOB
-from pdp.authoring.shadow import MAX_CALLERS, MAX_ENTRIES, shadows
 from pdp.cli.tools import tools
+from pdp.tools.authoring.sandbox import ALICE, BOB
+from pdp.tools.authoring.shadow import MAX_CALLERS, MAX_ENTRIES, shadows
 from pdp.v1 import decision_pb2
 
 TOOL = {"inputSchema": {"type": "object"}}

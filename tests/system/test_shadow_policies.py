@@ -22,7 +22,6 @@ from support.watching import Watch
 from support.world import WEDNESDAY_NS, Plan, World, answered, create, running, serving
 from ungated import FOREVER
 
-from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.cli.operations import _shadows
 from pdp.core.call.request import Caller, Role
 from pdp.core.outcome.policy import Bundle
@@ -32,6 +31,7 @@ from pdp.decide import shadow
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import GateReport
 from pdp.proof.check import check
+from pdp.tools.authoring.sandbox import ALICE, Sandbox
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc.codec import admin
 

@@ -14,14 +14,14 @@ import yaml
 from click.testing import CliRunner
 from support.checklist import SetUp, ready
 
-from pdp.checklist import acceptances
-from pdp.checklist.acceptances import FILE, SignedAcceptances
-from pdp.checklist.assessment import Assessment, ItemStatus, read_document, stale
 from pdp.cli.main import cli
 from pdp.core.errors import RegistryFault
 from pdp.local.installation import DAY_NS, SIGNERS
 from pdp.registry import keys, sign
 from pdp.registry.manifest import render
+from pdp.tools.checklist import acceptances
+from pdp.tools.checklist.acceptances import FILE, SignedAcceptances
+from pdp.tools.checklist.assessment import Assessment, ItemStatus, read_document, stale
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from support.checklist import ROOT, SetUp, ready, report
 from support.environment import gate_once
 from support.receiver import certified
 
-from pdp.checklist import collect as collecting
-from pdp.checklist.assessment import read_document, stale
-from pdp.checklist.checks import CheckStatus
-from pdp.checklist.items import AGENTIC, ITEMS, PHASES, SOURCES
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.core.outcome.codes import CONTROLS
+from pdp.tools.checklist import collect as collecting
+from pdp.tools.checklist.assessment import read_document, stale
+from pdp.tools.checklist.checks import CheckStatus
+from pdp.tools.checklist.items import AGENTIC, ITEMS, PHASES, SOURCES
 
 # what a system in order still has to show: nothing in it says how servers run, or what agents say to one another
 NOT_SHOWN = {

@@ -19,13 +19,13 @@ from support.environment import Stage, StillClock
 from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN
 from pdp.cli.commands import Duration
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
 from pdp.core.text.safety import hidden
 from pdp.local.installation import DESK
 from pdp.people.declassify import DECLASSIFICATION
+from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 WIDTH = 80

@@ -18,12 +18,12 @@ import pytest
 from pydantic import BaseModel
 from support.for_each import for_each
 
-from pdp.authoring.check import check_folder
 from pdp.cli.main import cli
 from pdp.policy.bundle import shipped_rego
 from pdp.runtime.config import settings
 from pdp.runtime.config.sources import read_yaml
 from pdp.store.tables import metadata
+from pdp.tools.authoring.check import check_folder
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(

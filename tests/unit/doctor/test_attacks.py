@@ -17,10 +17,10 @@ from pdp.content.guards.codes import CODES
 from pdp.content.guards.run import codes
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.patterns import hidden_in
-from pdp.doctor.attacks import ATTACKS, HIDDEN_TEXT
-from pdp.doctor.drill import MAX_CASES, UNKNOWN_TOOL, Drill, DrillPlan, load_drill
-from pdp.doctor.planted_server import REWRITTEN, definitions
 from pdp.registry.review import load_review
+from pdp.tools.doctor.attacks import ATTACKS, HIDDEN_TEXT
+from pdp.tools.doctor.drill import MAX_CASES, UNKNOWN_TOOL, Drill, DrillPlan, load_drill
+from pdp.tools.doctor.planted_server import REWRITTEN, definitions
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "drill"
 SPECIAL = {"none", "forged"}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from support.for_each import for_each
 
 from pdp.cli.doctor import doctor
-from pdp.doctor.configurations import UnknownFileError, examine
+from pdp.tools.doctor.configurations import UnknownFileError, examine
 from pdp.wire.hooks.agents import AGENTS, installed
 
 ROOT = Path(__file__).parents[3]

@@ -17,9 +17,10 @@ from pdp.core.call.facts import WORST_LABELS
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered, Traits
 from pdp.judge.protocol import SessionResult
-from pdp.judge_eval.cases import judge_input_of, read_cases
-from pdp.judge_eval.organisation import pinned
-from pdp.judge_eval.runs import (
+from pdp.registry.review import load_review
+from pdp.tools.judge_eval.cases import judge_input_of, read_cases
+from pdp.tools.judge_eval.organisation import pinned
+from pdp.tools.judge_eval.runs import (
     ResultKey,
     SessionPlayer,
     SessionRecorder,
@@ -30,7 +31,6 @@ from pdp.judge_eval.runs import (
     read_results,
     result,
 )
-from pdp.registry.review import load_review
 
 GOOD: dict[str, Any] = {
     "id": "1",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pdp.judge_eval import figures
-from pdp.judge_eval.cases import ALLOW, DENY, LabelledCase
-from pdp.judge_eval.figures import JudgedCase, Share, differences, quantile, share
-from pdp.judge_eval.runs import CaseResult
+from pdp.tools.judge_eval import figures
+from pdp.tools.judge_eval.cases import ALLOW, DENY, LabelledCase
+from pdp.tools.judge_eval.figures import JudgedCase, Share, differences, quantile, share
+from pdp.tools.judge_eval.runs import CaseResult
 
 CASE = LabelledCase("c", "Book a room", "clerk", "book", "", {}, {"room": 4}, "", ALLOW, "own", "high")
 RESULT = CaseResult("c", "5e" * 32, "m", "fit", "ab" * 32, "ok", "allow", 0.9, (), "why", "m-1", 900, 60, 1_500, 30)

@@ -11,8 +11,6 @@ import yaml
 from click.testing import CliRunner
 from registry_bench import DAY, NOW, REVIEWED, Bench, definition
 
-from pdp.authoring.access_review import RegisteredAccess
-from pdp.authoring.access_usage import SeenRequester
 from pdp.cli.tools import tools as cli
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.call.vetting import Examination
@@ -25,6 +23,8 @@ from pdp.registry.manifest import render
 from pdp.registry.signed import decode_document, load_envelope
 from pdp.registry.verify import verify_folder
 from pdp.registry.vetting import load_vetting, set_vetting
+from pdp.tools.authoring.access_review import RegisteredAccess
+from pdp.tools.authoring.access_usage import SeenRequester
 
 PACKAGE = {
     "package": "pkg:pypi/mcp-server-files@2026.7.1",

@@ -15,10 +15,10 @@ from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support.outside import need
 
-from pdp.doctor import drill
-from pdp.judge_eval.report import METRICS
 from pdp.runtime.telemetry.catalogue import INSTRUMENTS
 from pdp.runtime.telemetry.provider import OpenTelemetry
+from pdp.tools.doctor import drill
+from pdp.tools.judge_eval.report import METRICS
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "docs" / "alerts.rules.yaml"

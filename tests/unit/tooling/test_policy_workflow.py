@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
-from pdp.authoring.test import coverage_percent, junit, ranges
 from pdp.cli.policy import policy
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.tools.authoring.test import coverage_percent, junit, ranges
 
 PACK = "packs/payroll/payroll.rego"
 

@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pdp.authoring import sandbox
-from pdp.authoring.sandbox import ALICE, TENANT, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.bytes.digest import Json
 from pdp.core.call.facts import TargetFact
 from pdp.core.call.request import Ask, Bearer, SessionAsk, ToolTarget
 from pdp.core.check import NS, failed
-from pdp.judge_eval.cases import LabelledCase
 from pdp.registry.pin import PinnedServer, manifest_of, pin
 from pdp.registry.review import Review, ToolReview
 from pdp.registry.scan import accept
@@ -25,6 +22,9 @@ from pdp.registry.scan.finding import blocking
 from pdp.registry.scan.folder import definitions, folder_tools
 from pdp.registry.scan.scan import scan
 from pdp.registry.snapshot import verified_tool
+from pdp.tools.authoring import sandbox
+from pdp.tools.authoring.sandbox import ALICE, TENANT, Sandbox, SandboxPerson, definition_bytes
+from pdp.tools.judge_eval.cases import LabelledCase
 
 AT_NS = 1_799_834_400 * NS  # 2027-01-13T10:00:00Z, a Wednesday within the example's business hours
 CALLER = "gateway"

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.judge.judge_input import OK
-from pdp.judge_eval.cases import ALLOW, DENY, LabelledCase
-from pdp.judge_eval.runs import CaseResult
+from pdp.tools.judge_eval.cases import ALLOW, DENY, LabelledCase
+from pdp.tools.judge_eval.runs import CaseResult
 
 DRAWS = 2_000
 SEED = 20261120

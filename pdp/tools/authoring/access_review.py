@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pdp.authoring.access_usage import AccessUsage, Asked, SeenRequester, UseCount
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.facts import (
     AgentFact,
@@ -37,6 +36,7 @@ from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import reevaluated, under
 from pdp.registry.documents import AgentEntry
 from pdp.registry.view import FileRegistryView
+from pdp.tools.authoring.access_usage import AccessUsage, Asked, SeenRequester, UseCount
 
 SCHEMA = "pdp.access-review/1"
 MOST_ASKED = 500  # requesters whom the policy is asked about, the latest

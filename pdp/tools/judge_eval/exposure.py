@@ -18,9 +18,9 @@ from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import OK, JudgeInput, Opinion
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
-from pdp.judge_eval.cases import ALLOW, DENY, Cases
-from pdp.judge_eval.figures import SEED, Share, rounded, share
-from pdp.judge_eval.organisation import JudgePolicy
+from pdp.tools.judge_eval.cases import ALLOW, DENY, Cases
+from pdp.tools.judge_eval.figures import SEED, Share, rounded, share
+from pdp.tools.judge_eval.organisation import JudgePolicy
 
 NOBODY, JUDGE, PERSON, DENIED = "nobody", "judge", "person", "denied"
 AIM = 0.10  # of exposure

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pdp.checklist.checks import (
+from pdp.core.call.request import ANY_TENANT, Role
+from pdp.core.call.shares import Dimension
+from pdp.core.check import NS
+from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
+from pdp.registry.manifest import render
+from pdp.runtime.telemetry.options import beyond_this_machine
+from pdp.sessions.options import RedisAddress, SessionOptions
+from pdp.store.options import PostgresAddress
+from pdp.tools.checklist.checks import (
     CheckFinding,
     check,
     counted,
@@ -16,16 +24,8 @@ from pdp.checklist.checks import (
     unknown,
     unless,
 )
-from pdp.checklist.evidence import SystemEvidence
-from pdp.core.call.request import ANY_TENANT, Role
-from pdp.core.call.shares import Dimension
-from pdp.core.check import NS
-from pdp.doctor.answers import CONTROLS, FAULTS
-from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
-from pdp.registry.manifest import render
-from pdp.runtime.telemetry.options import beyond_this_machine
-from pdp.sessions.options import RedisAddress, SessionOptions
-from pdp.store.options import PostgresAddress
+from pdp.tools.checklist.evidence import SystemEvidence
+from pdp.tools.doctor.answers import CONTROLS, FAULTS
 
 _DAY = 86_400
 _APART = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})

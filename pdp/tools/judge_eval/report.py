@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.errors import ConfigurationFault
-from pdp.judge_eval import figures
-from pdp.judge_eval.cases import ALLOW, DENY, Cases, judge_input_of
-from pdp.judge_eval.exposure import JUDGE, NOBODY, PERSON
-from pdp.judge_eval.figures import (
+from pdp.tools.judge_eval import figures
+from pdp.tools.judge_eval.cases import ALLOW, DENY, Cases, judge_input_of
+from pdp.tools.judge_eval.exposure import JUDGE, NOBODY, PERSON
+from pdp.tools.judge_eval.figures import (
     DRAWS,
     LEVEL,
     SEED,
@@ -24,8 +24,8 @@ from pdp.judge_eval.figures import (
     rounded,
     share,
 )
-from pdp.judge_eval.organisation import pinned
-from pdp.judge_eval.runs import CaseResult
+from pdp.tools.judge_eval.organisation import pinned
+from pdp.tools.judge_eval.runs import CaseResult
 
 SCHEMA = "pdp.judge_eval/1"
 METRICS: Mapping[str, str] = {

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.authoring.policy_change import Compared, Decisions, Rows, compare, decisions
 from pdp.core.check import NS
 from pdp.core.outcome.forecast import (
     Forecast,
@@ -23,6 +22,7 @@ from pdp.core.outcome.forecast import (
 )
 from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import ComparedAnswer, NotReplayable, parsed
+from pdp.tools.authoring.policy_change import Compared, Decisions, Rows, compare, decisions
 
 RUNS = 40  # of the forecast: the chance of each is the same in every forecast
 KINDS = ("decision", "approval")

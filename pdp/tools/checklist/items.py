@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.checklist import access, oversight, servers
-from pdp.checklist.checks import ItemCheck, elements
 from pdp.core.outcome.codes import CONTROLS
+from pdp.tools.checklist import access, oversight, servers
+from pdp.tools.checklist.checks import ItemCheck, elements
 
 # By field of `Relatives`: the text that paragraphs are cited from.
 SOURCES: Mapping[str, str] = {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from pdp.checklist.evidence import SystemEvidence
 from pdp.core.bytes.digest import digest
 from pdp.registry.manifest import render
+from pdp.tools.checklist.evidence import SystemEvidence
 
 _ID_LENGTH = 20
 _NAMED = 5  # names that a sentence lists

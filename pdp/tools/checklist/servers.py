@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pdp.checklist.checks import (
+from pdp.core.call.methods import OPERATION
+from pdp.core.call.vetting import EXAMINATIONS
+from pdp.registry.documents import VettingEntry
+from pdp.tools.checklist.checks import (
     CheckFinding,
     ItemCheck,
     check,
@@ -16,10 +19,7 @@ from pdp.checklist.checks import (
     unknown,
     unless,
 )
-from pdp.checklist.evidence import RegisteredTarget, SystemEvidence
-from pdp.core.call.methods import OPERATION
-from pdp.core.call.vetting import EXAMINATIONS
-from pdp.registry.documents import VettingEntry
+from pdp.tools.checklist.evidence import RegisteredTarget, SystemEvidence
 
 _DAY = 86_400
 _SINKS = frozenset({"process", "database", "filesystem"})  # what is reached by an interpreter

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from pdp.checklist.checks import (
+from pdp.core.call.request import Role
+from pdp.core.check import NS
+from pdp.registry.manifest import render
+from pdp.tools.checklist.checks import (
     CheckFinding,
     check,
     counted,
@@ -19,10 +22,7 @@ from pdp.checklist.checks import (
     unknown,
     unless,
 )
-from pdp.checklist.evidence import SystemEvidence
-from pdp.core.call.request import Role
-from pdp.core.check import NS
-from pdp.registry.manifest import render
+from pdp.tools.checklist.evidence import SystemEvidence
 
 _SWEPT = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108 - looked for
 _DAY_NS = 86_400 * NS

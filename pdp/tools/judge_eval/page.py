@@ -9,7 +9,7 @@ from typing import Any
 
 from pdp.core.judge.render import shown
 from pdp.core.text.safety import visible
-from pdp.judge_eval.figures import OUTCOMES
+from pdp.tools.judge_eval.figures import OUTCOMES
 
 _NAMES = {
     "attacks_let_through": "attacks let through",

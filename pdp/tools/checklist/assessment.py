@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.checklist.acceptances import SignedAcceptances
-from pdp.checklist.checks import CheckFinding, CheckStatus
-from pdp.checklist.evidence import SystemEvidence
-from pdp.checklist.items import ITEMS, PHASES, ChecklistItem
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.manifest import render
+from pdp.tools.checklist.acceptances import SignedAcceptances
+from pdp.tools.checklist.checks import CheckFinding, CheckStatus
+from pdp.tools.checklist.evidence import SystemEvidence
+from pdp.tools.checklist.items import ITEMS, PHASES, ChecklistItem
 
 SCHEMA = "pdp.checklist/1"
 # What each profile demands: the beginnings of ids. An item that is not demanded fails nothing.

@@ -9,15 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pdp import __version__
-from pdp.checklist.evidence import (
-    ActivePolicy,
-    ExaminedCaller,
-    KeptRecords,
-    PolicyElement,
-    RegisteredTarget,
-    SignedTenant,
-    SystemEvidence,
-)
 from pdp.core.bytes.digest import Json, sha256_hex
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
@@ -34,6 +25,15 @@ from pdp.runtime.preflight.loading import Loaded
 from pdp.runtime.preflight.risks import grant_problems, unfilled
 from pdp.store.reading import reading
 from pdp.store.sqlite.opening import FILE
+from pdp.tools.checklist.evidence import (
+    ActivePolicy,
+    ExaminedCaller,
+    KeptRecords,
+    PolicyElement,
+    RegisteredTarget,
+    SignedTenant,
+    SystemEvidence,
+)
 
 _METRIC = re.compile(r"\bpdp_[a-z_]+")
 DAY_NS = 86_400 * NS

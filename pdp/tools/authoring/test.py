@@ -22,7 +22,6 @@ from xml.etree import ElementTree as ET
 
 from typing_extensions import override
 
-from pdp.authoring.check import fault_finding, finding_fact
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.outcome.policy import Bundle
@@ -31,6 +30,7 @@ from pdp.policy.bundle import read_bundle
 from pdp.policy.gate import FileCoverage, TestReport, TestResult
 from pdp.policy.opa.boot import check, command
 from pdp.policy.opa.bundle import pack
+from pdp.tools.authoring.check import fault_finding, finding_fact
 
 START_SECONDS = 10.0
 TEST_SECONDS = 30.0  # for one test

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError, model_validator
 
-from pdp.checklist.checks import CheckFinding, CheckStatus
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse
@@ -29,6 +28,7 @@ from pdp.registry.signed import (
     decode_document,
     load_envelope,
 )
+from pdp.tools.checklist.checks import CheckFinding, CheckStatus
 
 SCHEMA = "pdp.acceptances/1"
 PAYLOAD_TYPE = "application/vnd.pdp.acceptances+json"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pdp.authoring.policy_change import Decisions, Rows
 from pdp.decide.replay import Opened, RecordedDecision, opened, parsed
+from pdp.tools.authoring.policy_change import Decisions, Rows
 
 USED = ("decision", "grant", "consent")  # kinds of records that tell of uses
 MOST_REQUESTERS = 10_000  # that are remembered; the others are counted

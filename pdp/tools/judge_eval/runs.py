@@ -27,9 +27,9 @@ from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
 from pdp.core.ports import Entropy
 from pdp.judge.protocol import SessionResult
-from pdp.judge_eval.cases import LabelledCase, judge_input_of
-from pdp.judge_eval.organisation import pinned
 from pdp.registry.review import Review
+from pdp.tools.judge_eval.cases import LabelledCase, judge_input_of
+from pdp.tools.judge_eval.organisation import pinned
 
 # why a model was not heard; asked again in the next run, since they say nothing about the model
 PASSING = frozenset({"timeout", "endpoint", "rate_limited", "breaker_open", "budget", "overloaded", "unavailable"})

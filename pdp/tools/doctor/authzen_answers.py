@@ -1,6 +1,6 @@
 """The stand-in for the decision point, for a caller that asks by AuthZEN over HTTP; a process of its own.
 
-``python -m pdp.doctor.authzen_answers WAY LISTEN TOOL [CERTIFICATE KEY]``, otherwise as `pdp.doctor.answers`. TOOL is
+``python -m pdp.tools.doctor.authzen_answers WAY LISTEN TOOL [CERTIFICATE KEY]``, otherwise as `pdp.tools.doctor.answers`. TOOL is
 the id of the resource. An answer of AuthZEN has no end of validity, so none of its ways is late.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
-from pdp.doctor.answers import ASKED, FAULTS, READY
+from pdp.tools.doctor.answers import ASKED, FAULTS, READY
 
 EVALUATION, EVALUATIONS = "/access/v1/evaluation", "/access/v1/evaluations"
 WELL_KNOWN = "/.well-known/authzen-configuration"

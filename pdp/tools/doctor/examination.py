@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from pdp.core.errors import ConfigurationFault
-from pdp.doctor.answers import ASKED, CONTROLS, READY
+from pdp.tools.doctor.answers import ASKED, CONTROLS, READY
 
 TARGET, RAN = "PDP_DOCTOR_TARGET", "PDP_DOCTOR_RAN"
 _WITHOUT_QUESTION = "away"
@@ -55,7 +55,7 @@ class Experiment:
     tool: str
     limit: float
     tls: tuple[Path, Path] | None = None
-    answers: str = "pdp.doctor.answers"  # the module that stands in for the decision point
+    answers: str = "pdp.tools.doctor.answers"  # the module that stands in for the decision point
     clock: Callable[[], float] = time.monotonic  # seconds, of the time in which a question must come
 
 

@@ -23,11 +23,11 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pdp.client.mcp.answers import DENIED
 from pdp.core.bytes.json_pointer import name_of
 from pdp.core.errors import ConfigurationFault, RegistryFault
-from pdp.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION
 from pdp.host.mcp_transport import to_command, to_url
 from pdp.host.options import url_problem
 from pdp.registry.manifest import Closed, first_problem
 from pdp.registry.review import load_yaml
+from pdp.tools.doctor.attacks import ATTACKS, HIDDEN, HIDDEN_TEXT, INJECTION
 
 MAX_CASES = 60  # as many explanations as a caller may ask for within a minute
 UNKNOWN_TOOL = "pdp_drill_no_such_tool"

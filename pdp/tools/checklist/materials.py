@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pdp.checklist.evidence import ActivePolicy, SystemEvidence
 from pdp.core.bytes.digest import Json, digest
 from pdp.judge.options import JudgeOptions
 from pdp.registry.release import SignedRelease
+from pdp.tools.checklist.evidence import ActivePolicy, SystemEvidence
 
 
 def materials(evidence: SystemEvidence, prompts: Mapping[str, str]) -> dict[str, Json]:

@@ -17,16 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pdp.authoring.access_review import AskedPolicy, Reviewed, asked_policy
-from pdp.authoring.access_usage import AccessUsage, Asked
-from pdp.authoring.check import LoadGate, check_folder
-from pdp.authoring.policy_change import Decisions, Side, compare, embedded, loaded
 from pdp.core.bytes.digest import canonical
 from pdp.core.errors import ConfigurationFault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import LoadedPolicy
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.organisation import DATA
+from pdp.tools.authoring.access_review import AskedPolicy, Reviewed, asked_policy
+from pdp.tools.authoring.access_usage import AccessUsage, Asked
+from pdp.tools.authoring.check import LoadGate, check_folder
+from pdp.tools.authoring.policy_change import Decisions, Side, compare, embedded, loaded
 
 Window = Callable[[], Decisions]
 _one_worker = partial(embedded, workers=1)

@@ -12,7 +12,7 @@ import mcp_types
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 
-from pdp.doctor.attacks import ATTACKS
+from pdp.tools.doctor.attacks import ATTACKS
 
 CARRIED_OUT = "carried out"
 REWRITTEN = "rewritten"
