@@ -1,1 +1,1 @@
-"""Files that operators write: strict YAML, trusted folders, contradictions between settings."""
+"""The machine below: files that operators write, sockets, confinement, limits. Knows the core alone."""

@@ -1,7 +1,7 @@
 """The isolation of the judge's process: what it cannot do any more once it listens, as it found by trying.
 
 It reads what strangers wrote and holds a key, so it keeps nothing but the connections that its dialler hands it,
-Python's own files and the authorities that it trusts. Landlock and seccomp (`pdp.confinement`) need no right; an
+Python's own files and the authorities that it trusts. Landlock and seccomp (`pdp.host.confinement`) need no right; an
 empty network namespace needs one that containers often withhold. What a kernel does not offer is missing, and is
 said; what it offers and then refuses is a fault.
 """

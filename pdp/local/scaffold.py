@@ -67,7 +67,7 @@ def _check(name: str, server: str, owner: str) -> None:
 
 
 def _text(template: str, file: str, name: str, server: str, owner: str) -> str:
-    text = resources.files("pdp.authoring").joinpath(template, file).read_text(encoding="utf-8")
+    text = resources.files("pdp.local").joinpath(template, file).read_text(encoding="utf-8")
     return text.replace("newpack", name).replace("newserver", server).replace('"newowner"', json.dumps(owner))
 
 

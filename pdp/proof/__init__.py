@@ -1,1 +1,1 @@
-"""Audit of records: the closed schema and the strict check."""
+"""Proof: the log of records, its checkpoints and witnesses, archive, search and verification."""

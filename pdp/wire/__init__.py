@@ -1,0 +1,1 @@
+"""The calls that reach the service: gRPC, gateways, AuthZEN, hooks. No decision is made here."""

@@ -1,0 +1,1 @@
+"""Bytes and their spelling: canonical JSON, digests, pointers, schemas."""

@@ -1,0 +1,1 @@
+"""One call as facts: who asks, for whom, which tool, in which session."""

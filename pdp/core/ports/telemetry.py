@@ -1,7 +1,8 @@
 """The port for telemetry: spans, metrics and logs of decisions. It never decides, and never sees a secret.
 
-Names of stages, attributes and instruments are those of `pdp.runtime.telemetry.catalogue`. Values are what an operator may
-see: codes, digests, counts, names out of signed documents. Never arguments, tokens, subjects or messages.
+Names of stages, attributes and instruments are those of `pdp.runtime.telemetry.catalogue`. Values are what an
+operator may see: codes, digests, counts, names out of signed documents. Never arguments, tokens, subjects or
+messages.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Texts: what hides in them, what speaks to a model, whose words they are."""

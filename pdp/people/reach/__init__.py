@@ -1,1 +1,1 @@
-"""External dependencies of approvals: the directory of people, notifications, passkeys."""
+"""How approvers are reached and known: directory of people, mail, chat, webhooks."""

@@ -1,8 +1,8 @@
 """A stand-in for the decision point that answers in one way, right or wrong; a process of its own.
 
-``python -m pdp.tools.doctor.answers WAY LISTEN TOOL [CERTIFICATE KEY]`` answers every question about TOOL in WAY until its
-standard input closes, and denies everything else. On standard output it prints `ready PORT` once, and `asked` for
-every question about TOOL. It is nobody's decision point: only the harmless probe is ever allowed.
+``python -m pdp.tools.doctor.answers WAY LISTEN TOOL [CERTIFICATE KEY]`` answers every question about TOOL in WAY
+until its standard input closes, and denies everything else. On standard output it prints `ready PORT` once, and
+`asked` for every question about TOOL. It is nobody's decision point: only the harmless probe is ever allowed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The stand-in for the decision point, for a caller that asks by AuthZEN over HTTP; a process of its own.
 
-``python -m pdp.tools.doctor.authzen_answers WAY LISTEN TOOL [CERTIFICATE KEY]``, otherwise as `pdp.tools.doctor.answers`. TOOL is
-the id of the resource. An answer of AuthZEN has no end of validity, so none of its ways is late.
+``python -m pdp.tools.doctor.authzen_answers WAY LISTEN TOOL [CERTIFICATE KEY]``, otherwise as
+`pdp.tools.doctor.answers`. TOOL is the id of the resource. An answer of AuthZEN has no end of validity, so none of
+its ways is late.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ class Rule:
     help: str
 
 
-_TABLES: dict[str, Any] = tomllib.loads(resources.files("pdp.injection").joinpath("rules.toml").read_text("utf-8"))
+_TABLES: dict[str, Any] = tomllib.loads(
+    resources.files("pdp.core.text.injection").joinpath("rules.toml").read_text("utf-8")
+)
 
 SETS: dict[str, str] = _TABLES["sets"]
 CONCEPTS: dict[str, str] = _TABLES["concepts"]
