@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support import approvals as make
 from support.stored import Entropy
 
-from pdp.core.approvals.redeem import redeemable
+from pdp.core.approvals.redeem import evidence_state
 from pdp.core.approvals.rows import Approval, Vote
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
@@ -104,7 +104,7 @@ def entry(number: int, steps: tuple[Step, ...]) -> Commit:
 
 
 def redeem(approval: Approval, votes: tuple[Vote, ...], record: int) -> tuple[Step, ...]:
-    assert redeemable(approval, votes, make.wanted(), make.asked(), make.standing(SOON)) == ""
+    assert evidence_state(approval, make.wanted(), votes, make.asked().call, make.standing(SOON))[0] == "met"
     move = Move(approval.id, approval.version, Event.REDEEM, SOON, redemption_id=make.make_id(record), call_id="c")
     return Expect("before", 0), move
 

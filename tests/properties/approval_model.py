@@ -22,7 +22,7 @@ from support.pseudonyms import person
 from pdp.core.approvals import records
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Person, Standing
-from pdp.core.approvals.redeem import evidence_state, redeemable
+from pdp.core.approvals.redeem import evidence_state
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Approval, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State
@@ -137,14 +137,12 @@ def ask(world: World, name: str, attempt: int = 0) -> Prepared | None:
     for approval in reversed(mine):
         votes = world.store.votes_of(approval.id)
         state, _ = evidence_state(approval, wanted, votes, asked.call, world.standing())
-        code = redeemable(approval, votes, wanted, asked, world.standing())
-        assert (state == "met") == (code == ""), (state, code)
         if state == "met":
             return redeem(world, approval, asked, policy, element)
         if state == "refused":
             return None
         if state == "open":
-            return move(world, approval, Event.REOPEN) if code == "approval.reopened" else None
+            return move(world, approval, Event.REOPEN) if approval.state is State.APPROVED else None
     over = [move(world, approval, Event.EXPIRE) for approval in mine if approval.state in OPEN]
     fresh = new_request(world.at_ns, name, policy, 2 * len(mine) + attempt)
     return Prepared(

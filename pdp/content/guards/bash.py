@@ -61,7 +61,6 @@ class ShellLine:
     """What stands in a line."""
 
     commands: list[ShellCommand] = field(default_factory=list)
-    expansions: int = 0
     redirects: list[str] = field(default_factory=list)  # as written
     substitutions: int = 0
     functions: int = 0
@@ -125,8 +124,6 @@ def _count(line: ShellLine, node: tree_sitter.Node) -> None:
         line.substitutions += 1
     elif kind in ("file_redirect", "heredoc_redirect", "herestring_redirect"):
         line.redirects.append(_written(node))
-    elif kind in ("simple_expansion", "expansion"):
-        line.expansions += 1
     elif kind == "function_definition":
         line.functions += 1
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Standing
-from pdp.core.approvals.quorum import tally, wanted_by
+from pdp.core.approvals.quorum import tally
 from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Account, Approval, Call, Vote
 from pdp.core.approvals.states import State
 
 Standpoint: TypeAlias = Literal["met", "refused", "open", "expired"]
-_OVER = {
-    State.DENIED: "approval.denied",
-    State.REVOKED: "approval.revoked",
-    State.CANCELLED: "approval.cancelled",
-    State.EXPIRED: "approval.expired",
-    State.REDEEMED: "already_redeemed",
-    State.PENDING: "approval.pending",
-}
 
 
 def evidence_state(
@@ -43,41 +34,6 @@ def evidence_state(
         return "refused", approval.expires_ns
     met = approval.state is State.APPROVED and counted.met
     return ("met" if met else "open"), approval.expires_ns
-
-
-def redeemable(  # noqa: PLR0911 - one refusal per line
-    approval: Approval,
-    votes: tuple[Vote, ...],
-    requirement: Requirement,
-    asked: CallContext,
-    standing: Standing,
-) -> str:
-    """The reason why no allow for this call may redeem the request now, as a code; "" when one may.
-
-    `approval.not_found` for a call of another tenant, subject, agent, caller or session: there the id does not exist.
-    `approval.reopened` says that votes were lost: the request goes back to pending (`Event.REOPEN`).
-    """
-    if approval.tenant != asked.tenant or approval.canary:
-        return "approval.not_found"
-    mine, theirs = approval.call, asked.call
-    if _who(mine) != _who(theirs):
-        return "approval.not_found"
-    if mine != theirs:
-        return "approval.other_call"
-    if wanted_by(approval.requirement) != requirement:
-        return "approval.other_requirement"
-    if approval.state is not State.APPROVED:
-        return _OVER[approval.state]
-    if approval.expires_ns <= standing.at_ns:
-        return "approval.expired"
-    counted = tally(requirement, votes, approval.call, standing)
-    if counted.refused:
-        return "approval.denied"
-    return "" if counted.met else "approval.reopened"
-
-
-def _who(call: Call) -> tuple[object, ...]:
-    return call.subject, call.actors, call.agent, call.caller, call.session
 
 
 @dataclass(frozen=True, slots=True)

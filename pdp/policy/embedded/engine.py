@@ -199,7 +199,6 @@ class EmbeddedEngine:
         self.version = zygote.version
         self._bundle = bundle
         self._options = options
-        self._counters = counters
         self._zygote = zygote
         self._idents = itertools.count(1)
         self._worker_needed = asyncio.Event()
@@ -271,7 +270,6 @@ class EmbeddedEngine:
             await self._worker_needed.wait()
 
     async def _restart(self) -> None:
-        self._counters.zygote_restarts += 1
         self._zygote.destroy()
         self._zygote = await ZygoteProcess.start(
             self._bundle, self.bundle_digest, self._options.zygote, self._options.environment

@@ -81,13 +81,7 @@ class EmbeddedOptions:
 
 @dataclass(slots=True)
 class EngineCounters:
-    """The engine's counters, for metrics. `kills` counts workers, by any cause, that ended before `close`."""
+    """Questions and batches that were sent to workers, those sent again too."""
 
     items: int = 0
     batches: int = 0
-    kills: int = 0
-    timeouts: int = 0
-    crashes: int = 0
-    mismatches: int = 0
-    reruns: int = 0
-    zygote_restarts: int = 0

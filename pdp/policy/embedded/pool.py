@@ -302,7 +302,6 @@ class Pool:
 
     def mismatched(self, link: WorkerLink) -> None:
         """A worker cannot be believed; neither can what else it would say about its batch."""
-        self._counters.mismatches += 1
         for item in link.unanswered():
             item.fail(evaluation.MISMATCH)
         link.flight = None
@@ -326,9 +325,6 @@ class Pool:
             if item is not culprit:
                 self._rerun(item)
         link.flight = None
-        self._counters.kills += 1
-        self._counters.timeouts += cause == "timeout"
-        self._counters.crashes += cause == "crashed"
         self._on_kill(cause)
         self._dispatch_now()
 
@@ -407,7 +403,6 @@ class Pool:
         if self.refusing or item.attempts >= self._options.attempts:
             item.fail(evaluation.UNAVAILABLE)
         elif not item.answer.done():
-            self._counters.reruns += 1
             self._reruns.append(item)
 
     # time
