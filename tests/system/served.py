@@ -48,6 +48,18 @@ ISSUER = "urn:pdp:development"
 START_SECONDS = 90.0  # of patience: a start takes one or two
 BUDGET = 60.0  # seconds a test waits for an answer; far more than any takes
 
+# the settings of a world where Carol answers, and whose refusals are all recorded
+CONSOLE: Mapping[str, Any] = {
+    "console": {
+        "listen": "127.0.0.1:0",
+        "public_url": "http://localhost:9",
+        "development_accounts": [
+            {"name": "carol", "label": "Carol", "tenant": sandbox.TENANT, "issuer": ISSUER, "id": "carol"}
+        ],
+    },
+    "store": {"refusals_per_minute": 10_000},
+}
+
 _ids = itertools.count()
 
 

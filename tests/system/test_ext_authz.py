@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from mcp_types import INVALID_PARAMS
-from served import ISSUER, SAFE, TEXT, TOOLS, Served, caller_options, make_world, served
+from served import CONSOLE, SAFE, TEXT, TOOLS, Served, caller_options, make_world, served
 from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
 
 from pdp.client.mcp.tool_search import ToolSearch
@@ -59,14 +59,7 @@ OVER: dict[str, Any] = {
             "reader": caller_options("reader", roles=["audit"]),
         }
     },
-    "console": {
-        "listen": "127.0.0.1:0",
-        "public_url": "http://localhost:9",
-        "development_accounts": [
-            {"name": "carol", "label": "Carol", "tenant": sandbox.TENANT, "issuer": ISSUER, "id": "carol"}
-        ],
-    },
-    "store": {"refusals_per_minute": 10_000},
+    **CONSOLE,
 }
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import SAFE, TOOLS, Served, make_world, served
+from served import CONSOLE, SAFE, TOOLS, Served, make_world, served
 from support.callers import PATIENCE, examine, framework_caller
 from support.frameworks import ENVIRONMENTS, Driven, Ended, driver
 from support.gateways import approve
-from test_ext_authz import OVER
 from test_inspection import TOKEN
 
 from pdp.client.results import WITHHELD
@@ -29,8 +28,7 @@ AWAY = "unix:/nonexistent/pdp.sock"
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    over = {key: value for key, value in OVER.items() if key in ("console", "store")}
-    over["content"] = {"max_result_bytes": 4_096}
+    over = {**CONSOLE, "content": {"max_result_bytes": 4_096}}
     with served(make_world(tmp_path_factory.mktemp("s") / "w", over)) as server:
         yield server
 

@@ -1,7 +1,6 @@
 """A user confirms a call by its own client, where policy lets that suffice: each protocol version, each answer, with
 the SDK's real clients and a PDP that shows no pages."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,8 @@ from support.mcp_servers import LIMIT, VERSIONS, User, enforced
 from pdp.client.mcp.answers import DENIED, MAX_SHOWN
 from pdp.tools.authoring.sandbox import ALICE, BOB
 
+pytestmark = pytest.mark.timeout(LIMIT)
+
 HEARD: dict[str, Any] = {"identity": {"callers": {"gateway": {"may_assert": {"client_answers": True}}}}}
 versions = pytest.mark.parametrize("version", VERSIONS)
 
@@ -24,12 +25,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("s")
     with served(make_world(folder / "w", HEARD, policy=confirming(folder / "policy"))) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 class Confirms(User):

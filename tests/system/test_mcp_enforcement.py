@@ -1,7 +1,6 @@
 """Enforcement in an MCP server, with the SDK's real clients: each protocol version, each answer, calls and lists.
 Each cell has a time limit: no client ever hangs."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,15 +12,15 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
-from served import SAFE, TOOLS, Served, make_world, served
-from support.gateways import PATH
+from served import CONSOLE, SAFE, TOOLS, Served, make_world, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, Called, User, connected, enforced, enforcement
-from test_ext_authz import OVER
 
 from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import UnsafeServerError, attach
 from pdp.client.mcp.nested_calls import Entry, Framework
 from pdp.tools.authoring.sandbox import BOB
+
+pytestmark = pytest.mark.timeout(LIMIT)
 
 AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)
@@ -29,16 +28,8 @@ versions = pytest.mark.parametrize("version", VERSIONS)
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    assert OVER["gateways"]["routes"][0]["path"] == PATH
-    over = {key: value for key, value in OVER.items() if key in ("console", "store")}
-    with served(make_world(tmp_path_factory.mktemp("s") / "w", over)) as server:
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", CONSOLE)) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 @versions

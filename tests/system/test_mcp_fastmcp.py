@@ -25,6 +25,8 @@ from pdp.client.mcp.enforcement import Enforcement, UnsafeServerError, attach
 from pdp.client.mcp.tool_search import ToolSearch
 from pdp.tools.authoring.sandbox import ALICE, BOB
 
+pytestmark = pytest.mark.timeout(LIMIT)
+
 Way = Callable[[Any, FastMCP, str, dict[str, Any]], Awaitable[Any]]
 
 
@@ -136,12 +138,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     world = make_world(tmp_path_factory.mktemp("s") / "w", tools=tools)
     with served(world) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 def test_the_lines_of_the_page_run() -> None:

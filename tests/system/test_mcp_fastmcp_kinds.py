@@ -15,9 +15,8 @@ from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.transforms import PromptsAsTools, ResourcesAsTools
 from mcp.shared.exceptions import MCPError
-from served import SAFE, Served, caller_options, served
+from served import CONSOLE, SAFE, Served, caller_options, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, User, connected, enforcement
-from test_ext_authz import OVER
 from test_other_kinds import EVERYTHING, TESTS
 
 from pdp.client.mcp.answers import DENIED
@@ -25,6 +24,8 @@ from pdp.client.mcp.enforcement import attach
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.tools.authoring import sandbox
+
+pytestmark = pytest.mark.timeout(LIMIT)
 
 AWAY = "unix:/nonexistent/pdp.sock"
 READS: dict[str, Any] = {
@@ -107,12 +108,11 @@ def review(definitions: Mapping[str, list[dict[str, Any]]]) -> Review:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     definitions = asyncio.run(offered(fastmcp(tools=True)[0]))
-    over = {key: value for key, value in OVER.items() if key in ("console", "store")}
     base = {"policy": {"workers": 1}, "identity": {"callers": {"second": caller_options("second")}}}
     world = sandbox.create(
         tmp_path_factory.mktemp("s") / "w",
         PinnedServer(sandbox.TENANT, "git", "https://mcp.acme.example/git", "d@acme.example"),
-        settings=sandbox._merged(base, over),
+        settings=sandbox._merged(base, CONSOLE),
     )
     pack = world.folder / "policy" / "packs" / "everything"
     pack.mkdir(mode=0o755)
@@ -128,12 +128,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     world.waive(waivers, now)
     with served(world) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import mcp_types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from served import PROMPTS, SAFE, Served, make_world, served
+from served import CONSOLE, PROMPTS, SAFE, Served, make_world, served
 from support.mcp_servers import (
     LIMIT,
     MODERN,
@@ -25,11 +25,12 @@ from support.mcp_servers import (
     proxied,
     raw_client,
 )
-from test_ext_authz import OVER
 from test_other_kinds import add_everything
 
 from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
+
+pytestmark = pytest.mark.timeout(LIMIT)
 
 AWAY = "unix:/nonexistent/pdp.sock"
 versions = pytest.mark.parametrize("version", VERSIONS)
@@ -38,17 +39,10 @@ Asking = Callable[[Client], Awaitable[Any]]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    over = {key: value for key, value in OVER.items() if key in ("console", "store")}
-    world = make_world(tmp_path_factory.mktemp("s") / "w", over, others=True)
+    world = make_world(tmp_path_factory.mktemp("s") / "w", CONSOLE, others=True)
     add_everything(world)
     with served(world) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 def get(name: str, **arguments: str) -> Asking:

@@ -21,6 +21,8 @@ from devtools.demo import stage
 from pdp.client.mcp.answers import SAFE_MESSAGE
 from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 
+pytestmark = pytest.mark.timeout(LIMIT)
+
 GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
 
 
@@ -35,12 +37,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made, running = asyncio.run(prepared())
     yield made
     running.stop()
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 def command(made: stage.DemoStage, *more: str, target: str = "") -> list[str]:

@@ -20,6 +20,8 @@ from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
 from pdp.client.results import WITHHELD
 
+pytestmark = pytest.mark.timeout(LIMIT)
+
 OVER = {"content": {"max_result_bytes": 4_096}}
 versions = pytest.mark.parametrize("version", VERSIONS)
 
@@ -28,12 +30,6 @@ versions = pytest.mark.parametrize("version", VERSIONS)
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(make_world(tmp_path_factory.mktemp("s") / "w", OVER, others=True)) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 def saying(text: str) -> Called:

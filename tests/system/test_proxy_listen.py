@@ -14,14 +14,15 @@ from typing import Any
 
 import httpx
 import pytest
-from served import TOOLS, Served, make_world, served
+from served import CONSOLE, TOOLS, Served, make_world, served
 from support.envoy import free_port
 from support.mcp_servers import LIMIT, MODERN
 from support.no_messages import NO_MESSAGES, message
-from test_ext_authz import OVER
 
 from pdp.client.mcp.answers import SAFE_MESSAGE
 from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
+
+pytestmark = pytest.mark.timeout(LIMIT)
 
 BEHIND = """
 import asyncio, json, os, sys
@@ -52,15 +53,8 @@ BOTH = "application/json, text/event-stream"
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    over = {key: value for key, value in OVER.items() if key in ("console", "store")}
-    with served(make_world(tmp_path_factory.mktemp("s") / "w", over)) as server:
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", CONSOLE)) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 @asynccontextmanager

@@ -32,8 +32,7 @@ from pdp.local.hook import SOCKET
 from pdp.registry.scan.scan import ScannedTool
 from pdp.store.sqlite.opening import FILE
 
-pytestmark = pytest.mark.starts_server
-LIMIT = 180.0
+pytestmark = [pytest.mark.starts_server, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
 CHANGING = {"git_commit", "git_add", "git_reset", "git_create_branch", "git_checkout"}
 # the tools of mcp-server-git in the order in which it lists them
@@ -41,12 +40,6 @@ LISTED = (
     "git_status", "git_diff_unstaged", "git_diff_staged", "git_diff", "git_commit", "git_add", "git_reset", "git_log",
     "git_create_branch", "git_checkout", "git_show", "git_branch",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 @pytest.fixture(scope="module")

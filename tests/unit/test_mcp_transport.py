@@ -24,7 +24,7 @@ from support.waiting import until
 
 from pdp.host.mcp_transport import to_command, to_url
 
-LIMIT = 180.0
+pytestmark = pytest.mark.timeout(180)
 FLOODS = """
 import sys
 from mcp.server.mcpserver import MCPServer
@@ -36,12 +36,6 @@ def flood(size: int) -> str:
 
 server.run(transport=sys.argv[1], **({"port": int(sys.argv[2])} if len(sys.argv) > 2 else {}))
 """
-
-
-@pytest.fixture(autouse=True)
-async def limit() -> Any:
-    async with asyncio.timeout(LIMIT):
-        yield
 
 
 @pytest.fixture
