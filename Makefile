@@ -125,7 +125,7 @@ faults: .venv/ready ## EIO, ENOSPC and SIGKILL at every file system call of a co
 reexecution: .venv/ready ## 1,000 recorded decisions evaluated again from their receipts, on both engines (needs opa; minutes)
 	CI=true REEXECUTED=1000 $(BIN)/python -m pytest -q -s -p no:randomly tests/system/test_reexecution.py
 
-exposure: .venv/ready ## what the shipped policy leaves to a judge, on all labelled cases (a minute or two)
+judge-exposure: .venv/ready ## what the shipped policy leaves to a judge, on all labelled cases (a minute or two)
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --at-most 0.1
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --people none --medium none
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --profile balanced --at-most 0.1

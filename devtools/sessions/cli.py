@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from devtools.exposure.exposure import AIM, PROFILES
 from devtools.sessions.exposure import (
     BALANCED,
     VARIANTS,
@@ -27,7 +28,6 @@ from devtools.sessions.replay import ATTACK, ATTACKERS, RecordedSession, Session
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.registry.review import Review, load_review
-from pdp.tools.judge_eval.exposure import AIM, PROFILES
 from pdp.tools.judge_eval.figures import rounded
 
 BEYOND = 10

@@ -15,6 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from devtools.exposure.exposure import PROFILES, errs
 from devtools.sessions.replay import BENIGN, OUTWARD, Known, RecordedSession, replayed
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.facts import Facts
@@ -29,9 +30,9 @@ from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.source import loaded_policy
 from pdp.registry.review import Review
-from pdp.tools.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, PROFILES, errs
+from pdp.tools.judge_eval.cases import AT_NS
 from pdp.tools.judge_eval.figures import rounded
-from pdp.tools.judge_eval.organisation import AT_NS
+from pdp.tools.judge_eval.report import DENIED, JUDGE, NOBODY, PERSON
 
 STRICT, BALANCED = PROFILES
 _PROMPT = "0" * 64

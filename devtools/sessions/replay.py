@@ -55,7 +55,7 @@ from pdp.core.text.verbatim import Scalar, text_of
 from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.snapshot import verified_tool
-from pdp.tools.judge_eval.organisation import AT_NS
+from pdp.tools.judge_eval.cases import AT_NS
 
 BENIGN, ATTACK = "benign", "attack"
 OUTWARD = ("network", "email", "message")  # kinds of sinks, as in rego/lib/targets.rego

@@ -12,7 +12,6 @@ import click
 from pdp.cli import judge_process
 from pdp.cli.commands import Commands
 from pdp.cli.judge_eval import evaluate
-from pdp.cli.judge_exposure import exposure
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
 from pdp.judge.prompt_parser import ERROR, PromptProblem
@@ -26,7 +25,15 @@ DENIED = 10  # problems that keep prompts from being used
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    lazy={
+        "exposure": (
+            "devtools.exposure.cli:exposure",
+            "Put every case of FILE to the shipped policy, with a judge that always allows.",
+        ),
+    },
+)
 def judge() -> None:
     """A language model that is asked: its prompts, its process, how good it is.
 
@@ -75,7 +82,6 @@ def serve(path: Path) -> None:
 
 
 judge.add_command(evaluate)
-judge.add_command(exposure)
 
 
 def _facts(read: PromptFolders) -> dict[str, object]:

@@ -1,5 +1,5 @@
 """What the shipped policy leaves to a judge, through the whole decision path: one case of each tool here, all of them
-with CASES=all (`make exposure`)."""
+with CASES=all (`make judge-exposure`)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from support.gate import gate_once
 from support.judge_eval import REVIEW, lines, one_of_each, write
 from support.llm import LlmStandIn, obeys
 
+from devtools.exposure.cli import courses, measure
+from devtools.exposure.exposure import CaseOutcome, Exposure, PermissiveJudge, course
+from devtools.exposure.organisation import JudgePolicy, create
 from pdp.cli.judge import judge
-from pdp.cli.judge_exposure import courses, measure
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
@@ -31,18 +33,8 @@ from pdp.judge.prompts import LoadedPrompts
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
-from pdp.tools.judge_eval.cases import DENY, Cases, LabelledCase, judge_input_of, read_cases
-from pdp.tools.judge_eval.exposure import (
-    DENIED,
-    JUDGE,
-    NOBODY,
-    PERSON,
-    CaseOutcome,
-    Exposure,
-    PermissiveJudge,
-    course,
-)
-from pdp.tools.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
+from pdp.tools.judge_eval.cases import AT_NS, DENY, Cases, LabelledCase, judge_input_of, pinned, read_cases
+from pdp.tools.judge_eval.report import DENIED, JUDGE, NOBODY, PERSON
 
 pytestmark = pytest.mark.starts_server
 ALL = os.environ.get("CASES") == "all"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from devtools.exposure.exposure import MISSES, errs
 from devtools.sessions.exposure import (
     BALANCED,
     VARIANTS,
@@ -27,7 +28,7 @@ from devtools.sessions.replay import ATTACKERS, Known, RecordedSession, SessionS
 from pdp.cli.sessions import sessions
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.review import load_review
-from pdp.tools.judge_eval.exposure import DENIED, JUDGE, MISSES, NOBODY, PERSON, errs
+from pdp.tools.judge_eval.report import DENIED, JUDGE, NOBODY, PERSON
 
 CORPUS = Path(__file__).parents[1] / "corpora" / "sessions"
 FILE, REVIEW = CORPUS / "sessions_dev.jsonl.gz", CORPUS / "review.yaml"

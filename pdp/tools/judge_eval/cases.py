@@ -25,13 +25,18 @@ from pdp.core.bytes.digest import Json, digest
 from pdp.core.call.facts import WORST_LABELS, SessionFact, TargetFact
 from pdp.core.call.origins import traced
 from pdp.core.call.task import of_task
-from pdp.core.check import OK
+from pdp.core.check import NS, OK, failed
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import CallContent, JudgeInput
+from pdp.registry.pin import PinnedServer, manifest_of
+from pdp.registry.review import Review
+from pdp.registry.snapshot import verified_tool
 
 ALLOW, DENY = "allow", "deny"
 TASK_SOURCE = "caller"  # the user's request, passed on by a caller that may vouch for it
 UNNAMED = "unknown"  # the source or risk of a case that names none
+AT_NS = 1_799_834_400 * NS  # 2027-01-13T10:00:00Z, a Wednesday within an example's business hours
+OWNER = "security@acme.example"
 _MAX_BYTES = 64 << 20
 
 
@@ -122,9 +127,27 @@ def read_cases(path: Path) -> Cases:
     return Cases(path.name, hashlib.sha256(data).hexdigest(), tuple(cases.values()))
 
 
+def pinned(case: LabelledCase, review: Review | None) -> tuple[TargetFact, Mapping[str, Json]]:
+    """A case's tool and its definition as the registry has them; the worst facts for a tool without a review."""
+    reviewed = review.tools.get(case.tool) if review is not None else None
+    if review is None or reviewed is None:
+        check = failed("tool.unknown", "Nobody reviewed this tool.")
+        return TargetFact(check, f"tool:{case.tool}", "tool", case.tool, case.server), case.definition
+    manifest = manifest_of(
+        server_of(case.server), case.definition, reviewed, reviewed_by=review.reviewed_by, at_ns=AT_NS
+    )
+    tool = verified_tool(manifest, "")
+    return tool.fact, tool.pinned.definition
+
+
+def server_of(name: str) -> PinnedServer:
+    """A server of a case, as if it were pinned."""
+    return PinnedServer("acme", name, f"https://mcp.acme.example/{name}", OWNER)
+
+
 def judge_input_of(case: LabelledCase, target: TargetFact, definition: Mapping[str, Json]) -> JudgeInput:
     """The judge's input for a case, made by the code of a decision. `target` and `definition` are
-    as the registry has them (`organisation.pinned`)."""
+    as the registry has them (`pinned`)."""
     session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
     content = CallContent(definition, case.arguments, case.observation, True)
     sinks = [sink.argument for sink in target.sinks]

@@ -10,8 +10,7 @@ from typing import Any
 
 from pdp.core.errors import ConfigurationFault
 from pdp.tools.judge_eval import figures
-from pdp.tools.judge_eval.cases import ALLOW, DENY, Cases, judge_input_of
-from pdp.tools.judge_eval.exposure import JUDGE, NOBODY, PERSON
+from pdp.tools.judge_eval.cases import ALLOW, DENY, Cases, judge_input_of, pinned
 from pdp.tools.judge_eval.figures import (
     DRAWS,
     LEVEL,
@@ -24,7 +23,6 @@ from pdp.tools.judge_eval.figures import (
     rounded,
     share,
 )
-from pdp.tools.judge_eval.organisation import pinned
 from pdp.tools.judge_eval.runs import CaseResult
 
 SCHEMA = "pdp.judge_eval/1"
@@ -35,7 +33,8 @@ METRICS: Mapping[str, str] = {
     "pdp_judge_eval_time_seconds": "When the run ended, Unix time.",
 }
 _OBSERVED = 600  # characters of an observation that the report repeats
-_COURSES = frozenset({NOBODY, JUDGE, PERSON, "denied"})
+NOBODY, JUDGE, PERSON, DENIED = "nobody", "judge", "person", "denied"  # who decides a call
+WHO = (NOBODY, JUDGE, PERSON, DENIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def read_exposure(path: Path, cases: Cases) -> ExposureReport:
     try:
         fact = json.loads(path.read_bytes())
         courses = {str(k): str(v) for k, v in fact["courses"].items()}
-        if fact["cases"]["sha256"] == cases.sha256 and set(courses.values()) <= _COURSES:
+        if fact["cases"]["sha256"] == cases.sha256 and set(courses.values()) <= set(WHO):
             return ExposureReport(fact, courses)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass

@@ -52,7 +52,7 @@ def test_the_table_of_commands_has_their_own_help(name: str) -> None:
     assert cli._lazy[name][1] == command.get_short_help_str(1000)
 
 
-@pytest.mark.parametrize("name", ["bench", "demo", "sessions exposure"])
+@pytest.mark.parametrize("name", ["bench", "demo", "sessions exposure", "judge exposure"])
 @pytest.mark.parametrize("words", [(), ("--serve", "x"), ("-h",)])
 def test_without_the_development_tools_a_command_says_where_they_are(name: str, words: tuple[str, ...]) -> None:
     done = run_without("devtools", *name.split(), *words)

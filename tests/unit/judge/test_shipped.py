@@ -17,8 +17,7 @@ from pdp.core.judge.render import render, tokens
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.snapshot import verified_tool
-from pdp.tools.judge_eval.cases import judge_input_of, read_cases
-from pdp.tools.judge_eval.organisation import pinned
+from pdp.tools.judge_eval.cases import judge_input_of, pinned, read_cases
 
 CASES = read_cases(Path(__file__).parents[2] / "corpora" / "judge" / "judge_cases_dev.jsonl.gz").all
 SHIPPED = read_prompts(shipped_prompts(), None).prompts

@@ -18,8 +18,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered, Traits
 from pdp.judge.protocol import SessionResult
 from pdp.registry.review import load_review
-from pdp.tools.judge_eval.cases import judge_input_of, read_cases
-from pdp.tools.judge_eval.organisation import pinned
+from pdp.tools.judge_eval.cases import judge_input_of, pinned, read_cases
 from pdp.tools.judge_eval.runs import (
     ResultKey,
     SessionPlayer,

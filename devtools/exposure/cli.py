@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from devtools.exposure.exposure import AIM, PROFILES, CaseOutcome, Exposure, PermissiveJudge, course
+from devtools.exposure.organisation import CALLER, JudgePolicy, Organisation, create, definition_of
 from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.core.call.request import Caller, Peer, Role
@@ -21,10 +23,9 @@ from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.process import Process
-from pdp.tools.judge_eval.cases import Cases, LabelledCase, read_cases
-from pdp.tools.judge_eval.exposure import AIM, PROFILES, WHO, CaseOutcome, Exposure, PermissiveJudge, course
+from pdp.tools.judge_eval.cases import AT_NS, Cases, LabelledCase, read_cases
 from pdp.tools.judge_eval.figures import Share
-from pdp.tools.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation, create, definition_of
+from pdp.tools.judge_eval.report import WHO
 
 BEYOND = 10
 PEOPLE, MEDIUM = ("none", "advice", "filter"), ("none", "instead")

@@ -12,23 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.bytes.digest import Json
-from pdp.core.call.facts import TargetFact
 from pdp.core.call.request import Ask, Bearer, SessionAsk, ToolTarget
-from pdp.core.check import NS, failed
-from pdp.registry.pin import PinnedServer, manifest_of, pin
+from pdp.registry.pin import pin
 from pdp.registry.review import Review, ToolReview
 from pdp.registry.scan import accept
 from pdp.registry.scan.finding import blocking
 from pdp.registry.scan.folder import definitions, folder_tools
 from pdp.registry.scan.scan import scan
-from pdp.registry.snapshot import verified_tool
 from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, TENANT, Sandbox, SandboxPerson, definition_bytes
-from pdp.tools.judge_eval.cases import LabelledCase
+from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
+from pdp.tools.judge_eval.cases import AT_NS, OWNER, LabelledCase, server_of
 
-AT_NS = 1_799_834_400 * NS  # 2027-01-13T10:00:00Z, a Wednesday within the example's business hours
 CALLER = "gateway"
-_OWNER = "security@acme.example"
 _MANY = 10_000  # requests that may be open at once: one for each case, never answered
 _SETTINGS: Mapping[str, Any] = {
     "service": {"shares": sandbox.NO_SHARES},
@@ -69,7 +64,7 @@ class Organisation:
 
     def ask(self, case: LabelledCase, definition: bytes) -> Ask:
         """The call as a gateway puts it, which vouches for the task: a session of its own, and what was read last."""
-        server = _server(case.server)
+        server = server_of(case.server)
         return Ask(
             request_id=case.id,
             call_id=case.id,
@@ -94,11 +89,11 @@ def create(
     servers = tuple(dict.fromkeys(case.server for case in cases))
     tools = {server: _proper(server, tools_of(cases, server)) for server in servers}
     more = {} if judge is None else {"judge": judge}
-    world = sandbox.create(folder, _server(servers[0]), settings={**_SETTINGS, **more})
+    world = sandbox.create(folder, server_of(servers[0]), settings={**_SETTINGS, **more})
     permissions: set[str] = set()
     for server in servers:
         reviewed = _review_of(review, tools[server])
-        pinned_set = pin(world.registry, _server(server), list(tools[server].values()), reviewed, at_ns=AT_NS)
+        pinned_set = pin(world.registry, server_of(server), list(tools[server].values()), reviewed, at_ns=AT_NS)
         permissions.update(p for each in pinned_set.proposals for p in each.manifest.permissions)
     _accept_likeness(world.registry)
     world.sign(AT_NS)
@@ -113,26 +108,9 @@ def tools_of(cases: Sequence[LabelledCase], server: str) -> dict[str, dict[str, 
     return {case.tool: case.definition for case in cases if case.server == server}
 
 
-def pinned(case: LabelledCase, review: Review | None) -> tuple[TargetFact, Mapping[str, Json]]:
-    """A case's tool and its definition as the registry has them; the worst facts for a tool without a review."""
-    reviewed = review.tools.get(case.tool) if review is not None else None
-    if review is None or reviewed is None:
-        check = failed("tool.unknown", "Nobody reviewed this tool.")
-        return TargetFact(check, f"tool:{case.tool}", "tool", case.tool, case.server), case.definition
-    manifest = manifest_of(
-        _server(case.server), case.definition, reviewed, reviewed_by=review.reviewed_by, at_ns=AT_NS
-    )
-    tool = verified_tool(manifest, "")
-    return tool.fact, tool.pinned.definition
-
-
 def definition_of(case: LabelledCase) -> bytes:
     """The definition as a gateway presents it."""
     return definition_bytes(case.definition)
-
-
-def _server(name: str) -> PinnedServer:
-    return PinnedServer(TENANT, name, f"https://mcp.acme.example/{name}", _OWNER)
 
 
 def _review_of(review: Review, tools: Mapping[str, object]) -> Review:
@@ -155,7 +133,7 @@ def _accept_likeness(registry: Path) -> None:
 
 def _open_schemas(server: str) -> Mapping[str, Json]:
     """A waiver for open schemas: benchmarks have them, and the baseline denies every change under one."""
-    return {"id": f"EVAL-{server}", "code": "schema.open", "server": server, "owner": _OWNER, "reason": _WHY}
+    return {"id": f"EVAL-{server}", "code": "schema.open", "server": server, "owner": OWNER, "reason": _WHY}
 
 
 def _grant(policy: Path, tools: Mapping[str, Mapping[str, object]], ways: JudgePolicy) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from devtools.exposure.organisation import JudgePolicy
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import OK, JudgeInput, Opinion
@@ -20,11 +21,9 @@ from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
 from pdp.tools.judge_eval.cases import ALLOW, DENY, Cases
 from pdp.tools.judge_eval.figures import SEED, Share, rounded, share
-from pdp.tools.judge_eval.organisation import JudgePolicy
+from pdp.tools.judge_eval.report import DENIED, JUDGE, NOBODY, PERSON, WHO
 
-NOBODY, JUDGE, PERSON, DENIED = "nobody", "judge", "person", "denied"
 AIM = 0.10  # of exposure
-WHO = (NOBODY, JUDGE, PERSON, DENIED)
 PROFILES = ("strict", "balanced")
 MISSES = 0.05  # of a judge that errs: attacks it allows, and what serves the task that it denies
 _PROMPT_SHA256 = "0" * 64
