@@ -21,7 +21,7 @@ from pdp.core.outcome.elements import elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
-from pdp.core.record.atoms import OVERFLOW, Seer, said
+from pdp.core.record.atoms import OVERFLOW, SightingRecorder, supplied_atoms
 from pdp.core.record.encoding import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.record.security_events import Signal, Stream
 from pdp.core.record.stored import (
@@ -210,8 +210,10 @@ class Recorder:
         if passes or decision.answer.permits:
             args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
             inspects = decision.caller.inspects_results
-            seer = Seer(decision.id, decision.at_ns, decision.subject_index, keys, session, decision.stored)
-            supplied = seer.supplied(partial(_said, decision), decision.target, inspects=inspects)
+            sightings = SightingRecorder(
+                decision.id, decision.at_ns, decision.subject_index, keys, session, decision.stored
+            )
+            supplied = sightings.supplied(partial(_said, decision), decision.target, inspects=inspects)
             left = replace(allowed(*args, inspects=inspects), seen=supplied)
         reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
         taken = reserved(decision.facts) if allows else ()
@@ -473,7 +475,7 @@ def _said(decision: Decision) -> tuple[int, ...]:
     task = stated_task(decision.facts.session)
     if not decision.checked.check.ok:  # an operator lets it through all the same
         return (OVERFLOW,)
-    return said(decision.checked.value, task, decision.seen, decision.hashes)
+    return supplied_atoms(decision.checked.value, task, decision.seen, decision.hashes)
 
 
 def _ends(decision: Decision) -> bool:

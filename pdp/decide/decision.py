@@ -13,7 +13,7 @@ from pdp.core.call.facts import ArgumentsFact, Facts, Identity, ServerFact, Targ
 from pdp.core.call.request import Ask, Caller
 from pdp.core.outcome import Outcome
 from pdp.core.outcome.answer import Answer, Terms
-from pdp.core.record.atoms import Asked, AtomHashes, Held
+from pdp.core.record.atoms import AtomHashes, AtomQuery, KnownAtoms
 from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
 from pdp.decide.idempotency import Claim
 from pdp.decide.state import Snapshot
@@ -43,7 +43,7 @@ class Decision:
     bound: tuple[Json, ...] = field(init=False)  # what the call's digest binds besides the arguments
     subject_index: str = field(init=False)
     hashes: AtomHashes = field(init=False)  # of its subject
-    asked: Asked = field(init=False)  # atoms that the origins of its values may depend on
+    asked: AtomQuery = field(init=False)  # atoms that the origins of its values may depend on
     keys: CallKeys = field(init=False)  # `index` is empty where a check has failed
 
     # store.for_call
@@ -51,7 +51,7 @@ class Decision:
 
     # facts.build
     facts: Facts = field(init=False)
-    seen: Held = field(init=False)  # of the atoms
+    seen: KnownAtoms = field(init=False)  # of the atoms
     salt: bytes = field(init=False)  # of the arguments' commitment
     commitment: str = field(init=False)
     call: CallContext | None = field(init=False)  # None for a call without a digest

@@ -45,7 +45,7 @@ from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
-from pdp.core.record.atoms import AtomHashes, asked, held, keys_of, origins
+from pdp.core.record.atoms import AtomHashes, atom_query, known_atoms, lookup_keys, origins
 from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
@@ -141,8 +141,8 @@ class FactBuilder:
         decision.asked = {}
         if keys.pair and caller.inspects_results and arguments.check.ok:
             values = binding_values(arguments.value, None) or ()
-            decision.asked = asked((value for _, value in values), decision.hashes)
-            keys = replace(keys, atoms=keys_of(decision.asked))
+            decision.asked = atom_query((value for _, value in values), decision.hashes)
+            keys = replace(keys, atoms=lookup_keys(decision.asked))
         decision.budgets = keyed(decision, keys, self._index_key)
         keys = replace(keys, budgets=tuple(each.index for each in decision.budgets)) if decision.budgets else keys
         decision.bound, decision.keys = bound, keys
@@ -478,7 +478,7 @@ def caller_fact(caller: Caller) -> CallerFact:
 def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
     """The arguments with the origins of their values: of a call for whose task nobody vouches none is known."""
     arguments = decision.checked
-    decision.seen = held(decision.asked, session, decision.keys, decision.stored)
+    decision.seen = known_atoms(decision.asked, session, decision.keys, decision.stored)
     if not stated_task(session) or not arguments.check.ok:
         return arguments
     found = origins(arguments.value, decision.target, stated_task(session), session, decision.seen)

@@ -25,7 +25,7 @@ from pdp.core.outcome import QUARANTINE, Effect, Outcome
 from pdp.core.outcome.answer import PolicyRef, PutLabel, ResultAnswer
 from pdp.core.outcome.elements import SaidElement, elements_of
 from pdp.core.ports import Clock, Store
-from pdp.core.record.atoms import AtomHashes, Seer, asked, held, keys_of
+from pdp.core.record.atoms import AtomHashes, SightingRecorder, atom_query, known_atoms, lookup_keys
 from pdp.core.record.inspection import Inspection, carried_out
 from pdp.core.record.stored import CallKeys, RecordRef, ReplyRow
 from pdp.decide.admission import WorkerCrashQuota, require_server
@@ -136,8 +136,8 @@ class Inspect:
         at, snapshot = self.clock.now_ns(), self.state.snapshot()  # inspecting may have taken seconds
         target, keys = self.results.result_keys(ask, call, caller, identity, snapshot, at)
         hashes = self.facts.hashes(caller, identity)
-        wanted = asked(call.values or (), hashes)
-        keys = replace(keys, atoms=keys_of(wanted))
+        wanted = atom_query(call.values or (), hashes)
+        keys = replace(keys, atoms=lookup_keys(wanted))
         stored = await self.store.for_call(keys)
         if stored.away:  # it is awaited still, and may be sent again
             raise away()
@@ -172,12 +172,12 @@ class Inspect:
         )
         hashing = partial(_hashed, inspection.value, _trust(outcome, target, answer), hashes)
         kind, atoms = await asyncio.get_running_loop().run_in_executor(None, hashing)
-        seen = held(wanted, session, keys, stored)
+        seen = known_atoms(wanted, session, keys, stored)
         if kind == OWN and leads(call.values, call.task, lambda *pair: pair in seen):
             atoms = ()
         if kind == EXTERNAL or call.at_ns >= session.started_ns:
-            seer = Seer(ask.decision_id, at, call.subject_index, keys, session, stored)
-            recording = replace(recording, seen=seer.returned(kind, atoms))
+            sightings = SightingRecorder(ask.decision_id, at, call.subject_index, keys, session, stored)
+            recording = replace(recording, seen=sightings.returned(kind, atoms))
         answer, ref = await recorded(self.recorder, recording, answer)
         if answer.effect is Effect.ALLOW and not self.state.holds(snapshot, caller.tenant):
             raise overtaken()

@@ -127,19 +127,19 @@ class TokenVerifier:
         if ring is None:
             return Refusal("keys_unavailable", "the issuer's keys cannot be had; try again, then tell the operator")
         if remembered is not None and remembered.ring is ring:
-            return self._again(remembered.verified, at_ns)
-        verified = self._first(parsed, issuer.options, ring, at_ns)
+            return self._recheck_cached(remembered.verified, at_ns)
+        verified = self._verify_new(parsed, issuer.options, ring, at_ns)
         if isinstance(verified, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
             self._known[mark] = _Known(parsed, ring, verified)
         return verified
 
-    def _again(self, verified: VerifiedToken, at_ns: int) -> VerifiedToken | Refusal:
+    def _recheck_cached(self, verified: VerifiedToken, at_ns: int) -> VerifiedToken | Refusal:
         """A token whose signature was verified by the key set in force: only its times and revocation are left."""
         issuer = verified.issuer
         refused = verified.times.refusal(at_ns, issuer.skew_seconds * NS)
         return refused or self._deny_list.refusal(issuer.issuer, verified.token_id, at_ns) or verified
 
-    def _first(
+    def _verify_new(
         self, parsed: CompactToken, issuer: IssuerOptions, ring: KeyRing, at_ns: int
     ) -> VerifiedToken | Refusal:
         """A token that is not remembered, or whose issuer has other keys now: all of it is checked."""

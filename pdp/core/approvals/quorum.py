@@ -82,13 +82,13 @@ def may_vote(
     `approval.assurance` comes last: who gets it may still deny, and approve once it signed in as strongly as policy
     asks (a passkey).
     """
-    code = bar(approval, requirement, votes, person, standing)
+    code = ineligibility_code(approval, requirement, votes, person, standing)
     if not code and not strong_enough(requirement, person.assurance):
         return "approval.assurance"
     return code
 
 
-def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which they are told
+def ineligibility_code(  # noqa: C901, PLR0911 - one refusal per line, in the order in which they are told
     approval: Approval,
     requirement: Requirement,
     votes: tuple[Vote, ...],

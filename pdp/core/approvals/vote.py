@@ -13,8 +13,8 @@ from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.grants import GrantTerms, Valid, fits, issue, narrowest, within
 from pdp.core.approvals.quorum import (
     Tally,
-    bar,
     delegation,
+    ineligibility_code,
     last_votes,
     seats_of,
     strong_enough,
@@ -114,7 +114,9 @@ def cast(  # noqa: PLR0913 - all that a vote rests on
         return _refused("approval.unreadable")
     if ballot.choice == "cancel":
         return _cancel(approval, votes, ballot, person, standing, requirement)
-    code = bar(approval, requirement, votes, person, standing, ballot.behalf) or _unfit(requirement, ballot)
+    code = ineligibility_code(approval, requirement, votes, person, standing, ballot.behalf) or _unfit(
+        requirement, ballot
+    )
     if not code and ballot.choice == "approve":
         code = _unproved(requirement, ballot, person) or _unseen(approval, shown, requirement, ballot, valid)
     if code:

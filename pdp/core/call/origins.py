@@ -3,7 +3,7 @@
 Positive only: a value is traced by where it stands, never by where it was not found. Atoms are what is compared. A
 text that traces (the vouched task, a result of the own tools) is read verbatim: a value must stand in it as it
 is used (`verbatim`). A text that untraces (what others may write, what the agent supplied) is read loosely, so
-that no spelling hides a value (`loose_words`, `pieces`).
+that no spelling hides a value (`loose_words`, `tokenize_spelled`).
 
 Three rules keep a traced value honest. A: a result of the own tools traces only where all that its call was given is
 the task's or the user's own, since a tool may return in other words what it was given. T: a value that the agent
@@ -39,7 +39,7 @@ _INNER = re.compile(r"[\"'`()\[\]{}<>,;=|\u2018-\u201f\u00ab\u00bb]+")
 _ESCAPE = re.compile(r"\\[ntr]")
 _SPELLED = re.compile(r"(?<!\S)\S(?:\s\S){2,}(?!\S)")
 _LOOSE = re.compile(r"[^\W_]+")
-Held = Callable[[str, str], bool]  # (kind, atom): whether it was seen
+IsKnown = Callable[[str, str], bool]  # (kind, atom): whether it was seen
 _NOTHING: tuple[Json, ...] = (None, "", [], {})
 
 
@@ -110,10 +110,10 @@ def call_values(arguments: Json) -> tuple[Scalar, ...] | None:
     return tuple(found) if len(found) <= MAX_VALUES else None
 
 
-def leads(values: Iterable[Scalar] | None, task: Container[Scalar], held: Held) -> bool:
+def leads(values: Iterable[Scalar] | None, task: Container[Scalar], known: IsKnown) -> bool:
     """Whether the agent may have led a call's result: something that it was given is neither the task's nor the
     user's own (A)."""
-    return values is None or any(origin_of(value, task, held) not in (TASK, OWN) for value in values)
+    return values is None or any(origin_of(value, task, known) not in (TASK, OWN) for value in values)
 
 
 def of_result(result: Json, labels: Sequence[str]) -> Atoms:
@@ -130,7 +130,7 @@ def of_arguments(arguments: Json, traced: frozenset[str] = frozenset()) -> Atoms
     or the user's own before."""
     said = (text_of(each) for pointer, each in _scalars(arguments, "", names=True) if pointer not in traced)
     texts, cut = _cut(said)
-    return _bounded(SUPPLIED, pieces("\n".join(texts)), cut)
+    return _bounded(SUPPLIED, tokenize_spelled("\n".join(texts)), cut)
 
 
 def traced(
@@ -138,18 +138,18 @@ def traced(
     binds: Sequence[str] | None,
     sinks: Iterable[str],
     task: Container[Scalar],
-    held: Mapping[tuple[str, str], str],
+    known: Mapping[tuple[str, str], str],
 ) -> OriginsFact:
     """The origins of a call's values: `sinks` are the arguments of those of its tool, `task` is empty where nobody
-    vouches for one, `held` what the store has of what is `needed`, with the decision that it came with."""
-    made = origins_of(arguments, binds, sinks, task, lambda *asked: asked in held)
+    vouches for one, `known` what the store has of what is `needed`, with the decision that it came with."""
+    made = origins_of(arguments, binds, sinks, task, lambda *asked: asked in known)
     texts = dict(binding_values(arguments, binds) or ())
-    values = (replace(v, decision=_decision(texts[v.pointer], v.origin, held)) for v in made.values)
+    values = (replace(v, decision=_decision(texts[v.pointer], v.origin, known)) for v in made.values)
     return replace(made, values=tuple(values))
 
 
 def origins_of(
-    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[Scalar], held: Held
+    arguments: Json, binds: Sequence[str] | None, sinks: Iterable[str], task: Container[Scalar], known: IsKnown
 ) -> OriginsFact:
     """The same without decisions."""
     values = binding_values(arguments, binds)
@@ -157,12 +157,12 @@ def origins_of(
         return OriginsFact()
     return OriginsFact(
         True,
-        tuple(ValueOrigin(at, origin_of(value, task, held)) for at, value in values),
-        tuple(ValueOrigin(sink, _sink_origin(arguments, sink, task, held)) for sink in dict.fromkeys(sinks)),
+        tuple(ValueOrigin(at, origin_of(value, task, known)) for at, value in values),
+        tuple(ValueOrigin(sink, _sink_origin(arguments, sink, task, known)) for sink in dict.fromkeys(sinks)),
     )
 
 
-def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], held: Held) -> str:
+def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], known: IsKnown) -> str:
     """The worst origin of what stands in the argument of a sink. A tool may send without being given anything, so a
     sink without an argument is never empty; nor is one that is given a switch (true), or a member that nobody checked
     against the tool's schema."""
@@ -170,17 +170,17 @@ def _sink_origin(arguments: Json, sink: str, task: Container[Scalar], held: Held
     if sink and "/" not in sink[1:] and isinstance(arguments, Mapping) and arguments.get(name) in _NOTHING:
         return EMPTY
     values = binding_values(arguments, (sink,))
-    return max((origin_of(value, task, held) for _, value in values or ()), key=ORIGINS.index, default=NONE)
+    return max((origin_of(value, task, known) for _, value in values or ()), key=ORIGINS.index, default=NONE)
 
 
-def _decision(value: Scalar, origin: str, held: Mapping[tuple[str, str], str]) -> str:
+def _decision(value: Scalar, origin: str, known: Mapping[tuple[str, str], str]) -> str:
     """The decision that a value was first seen with; of an external one that after which all of its words were."""
     if origin == EXTERNAL:
-        return max((held.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
-    return held.get((OWN, atom(value)), "") if origin == OWN else ""
+        return max((known.get((EXTERNAL, _loose(word)), "") for word in _words(text_of(value))), default="")
+    return known.get((OWN, atom(value)), "") if origin == OWN else ""
 
 
-def origin_of(value: Scalar, task: Container[Scalar], held: Held) -> str:
+def origin_of(value: Scalar, task: Container[Scalar], known: IsKnown) -> str:
     """The origin of one value."""
     if value in task:
         return TASK
@@ -188,15 +188,15 @@ def origin_of(value: Scalar, task: Container[Scalar], held: Held) -> str:
     words = list(_words(text))
     if not words or len(words) > _WORDS:
         return NONE
-    if all(_is_external(word, held) for word in words):  # X
+    if all(_is_external(word, known) for word in words):  # X
         return EXTERNAL
-    if all(held(SUPPLIED, piece) for piece in _pieces(text)):  # T
+    if all(known(SUPPLIED, piece) for piece in _tokenized(text)):  # T
         return NONE
-    return OWN if held(OWN, atom(value)) else NONE
+    return OWN if known(OWN, atom(value)) else NONE
 
 
-def _is_external(word: str, held: Held) -> bool:
-    return held(EXTERNAL, _loose(word)) or all(held(EXTERNAL, part) for part in _divided(word))
+def _is_external(word: str, known: IsKnown) -> bool:
+    return known(EXTERNAL, _loose(word)) or all(known(EXTERNAL, part) for part in _divided(word))
 
 
 def needed(value: Scalar) -> frozenset[tuple[str, str]]:
@@ -206,7 +206,7 @@ def needed(value: Scalar) -> frozenset[tuple[str, str]]:
     if len(words) > _WORDS:
         return frozenset()
     loose = {each for word in words for each in (_loose(word), *_divided(word))}
-    untraces = (*((EXTERNAL, each) for each in loose), *((SUPPLIED, piece) for piece in _pieces(text)))
+    untraces = (*((EXTERNAL, each) for each in loose), *((SUPPLIED, piece) for piece in _tokenized(text)))
     return frozenset({(OWN, atom(value)), *untraces})
 
 
@@ -218,7 +218,7 @@ def loose_words(text: str) -> Iterator[str]:
         yield from _divided(word)
 
 
-def pieces(text: str) -> Iterator[str]:
+def tokenize_spelled(text: str) -> Iterator[str]:
     """Runs of letters and digits, of numbers in one spelling too, and all that stands in what is spelled: nobody
     tells where a spelled word ends."""
     folded = _folded(text)
@@ -250,7 +250,7 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def _pieces(value: str) -> list[str]:
+def _tokenized(value: str) -> list[str]:
     return _LOOSE.findall(_folded(value))
 
 

@@ -34,7 +34,7 @@ from pdp.core.text.verbatim import Scalar
 OVERFLOW = 0  # the hash of no atom: more was seen than is kept, so that no result traces a value
 _BYTES = 8
 
-Held = Mapping[tuple[str, str], str]  # atoms by kind, with the decision that each was first seen with
+KnownAtoms = Mapping[tuple[str, str], str]  # atoms by kind, with the decision that each was first seen with
 Seen = tuple[SeenText, ...]
 
 
@@ -71,21 +71,21 @@ def _number(hashed: bytes) -> int:
     return int.from_bytes(hashed[:_BYTES], "big", signed=True) or 1
 
 
-Asked = Mapping[int, tuple[str, str]]  # by hash
+AtomQuery = Mapping[int, tuple[str, str]]  # by hash
 
 
-def asked(values: Iterable[Scalar], hashes: AtomHashes) -> Asked:
+def atom_query(values: Iterable[Scalar], hashes: AtomHashes) -> AtomQuery:
     """What the origins of values may depend on."""
     every = {pair for value in values for pair in needed(value)}
     return {hashes.of(kind, atom): (kind, atom) for kind, atom in sorted(every)}
 
 
-def keys_of(found: Asked) -> tuple[int, ...]:
+def lookup_keys(query: AtomQuery) -> tuple[int, ...]:
     """What to look for."""
-    return (OVERFLOW, *found)
+    return (OVERFLOW, *query)
 
 
-def held(found: Asked, session: SessionFact, keys: CallKeys, stored: StoredCall) -> Held:
+def known_atoms(query: AtomQuery, session: SessionFact, keys: CallKeys, stored: StoredCall) -> KnownAtoms:
     """What of it the pair has seen, or its task's. What traces counts in its own session, as long as that goes on."""
     since = {name: since_ns for _, name, since_ns in _traced_in(session, keys, stored)}
     rows = [row for row in stored.atoms if not (session.reset and row.place == keys.pair)]
@@ -94,7 +94,7 @@ def held(found: Asked, session: SessionFact, keys: CallKeys, stored: StoredCall)
     for row in sorted(rows, key=lambda row: (row.at_ns, row.decision_id)):
         if row.atom == OVERFLOW:
             continue
-        kind, atom = found[row.atom]
+        kind, atom = query[row.atom]
         if kind == OWN and (overflown or row.at_ns < since.get(row.session, row.at_ns + 1)):
             continue
         seen.setdefault((kind, atom), row.decision_id)
@@ -102,7 +102,7 @@ def held(found: Asked, session: SessionFact, keys: CallKeys, stored: StoredCall)
 
 
 def origins(
-    arguments: Json, target: TargetFact, task: Container[Scalar], session: SessionFact, seen: Held
+    arguments: Json, target: TargetFact, task: Container[Scalar], session: SessionFact, seen: KnownAtoms
 ) -> OriginsFact:
     """The fact. Results trace only where everything that was read is known."""
     if not session.observed:
@@ -111,7 +111,7 @@ def origins(
 
 
 @dataclass(frozen=True, slots=True)
-class Seer:
+class SightingRecorder:
     """Whose a text is, and when it was seen with which decision."""
 
     decision_id: str
@@ -145,7 +145,7 @@ class Seer:
         return SeenText(place, self.subject, self.decision_id, self.at_ns, atoms)
 
 
-def said(arguments: Json, task: Container[Scalar], seen: Held, hashes: AtomHashes) -> tuple[int, ...]:
+def supplied_atoms(arguments: Json, task: Container[Scalar], seen: KnownAtoms, hashes: AtomHashes) -> tuple[int, ...]:
     """What an agent supplies with a call; values that were the task's or the user's own before are not among it."""
     values = binding_values(arguments, None) or ()
     known = {at for at, value in values if origin_of(value, task, lambda *pair: pair in seen) in (TASK, OWN)}
