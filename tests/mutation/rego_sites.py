@@ -37,8 +37,10 @@ def rego_sites(root: Path, file: str) -> list[Site]:
     found = set[Site]()
     for rule in unit.rules:
         for kind, start, end, new in rules.changes(rule.key, rule.value, rule.extra, rule.queries):
-            first, last = (source.count(b"\n", 0, offset) + 1 for offset in (start, end))
-            found.add(Site(file, first, last, start, end, kind, source[start:end].decode(), new))
+            old = source[start:end].decode()
+            begin = start + len(old) - len(old.lstrip(", \n\t"))  # what parts it from the one before may come first
+            first, last = (source.count(b"\n", 0, offset) + 1 for offset in (begin, end))
+            found.add(Site(file, first, last, start, end, kind, old, new))
     return sorted(found, key=lambda site: (site.start, site.end, site.kind, site.new))
 
 
