@@ -13,7 +13,7 @@ from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.queries import ApprovalQuery, Page, meant_code
 from pdp.core.approvals.quorum import deputised, same_rule, wanted_by
-from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Seen, Shown, Vote
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
 from pdp.core.approvals.turned_down import NEVER, Earlier
@@ -272,9 +272,9 @@ class Visibilities:
         )
 
 
-def claims_of(person: Person, at_ns: int) -> Seen:
+def claims_of(person: Person, at_ns: int) -> LastClaims:
     """The person's current claims, as a row."""
-    return Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
+    return LastClaims(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
 
 
 def claims_step(person: Person, at_ns: int) -> tuple[See, ...]:

@@ -12,7 +12,7 @@ from pdp.core.errors import Fault, NotFound, Unsupported
 from pdp.core.ports import SignedLog, Store
 from pdp.core.record.events import AccessReview
 from pdp.core.record.stored import Proof, RecordRef, SignedCheckpoint, StoredRecord
-from pdp.proof.search import ARCHIVED, Found, Reader, Readings, Search, SearchAsk
+from pdp.proof.search import ARCHIVED, Reader, Readings, RecordPage, Search, SearchAsk
 
 RECEIPT_SECONDS = 2.0  # the longest wait for a checkpoint
 
@@ -40,7 +40,7 @@ class Records:
 
     async def search(
         self, caller: Caller, ask: SearchAsk, size: int, before: int = 0, reader: Reader | None = None
-    ) -> Found:
+    ) -> RecordPage:
         """A page of records, newest first; faults as of `Search.find`. `reader` is a person at the console."""
         if self._search is None:
             raise Unsupported(

@@ -55,7 +55,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecordPage:
     """A page, newest first; `before` is the index below which the next one begins, 0 on the last."""
 
     matches: tuple[Match, ...]
@@ -173,7 +173,7 @@ class Search:
 
     async def find(
         self, caller: Caller, ask: SearchAsk, size: int, before: int
-    ) -> tuple[Found, tuple[PersonRow, ...]]:
+    ) -> tuple[RecordPage, tuple[PersonRow, ...]]:
         """At most `size` records below the index `before` (0: from the newest on), and the people who were searched
         for. A page may end early. Raises Unavailable `search.behind`, InvalidRequest."""
         index = self._index
@@ -186,7 +186,7 @@ class Search:
             raise Unsupported(*ARCHIVED)  # a list that lacks records would mislead
         matches = [Match(row, json.loads(row.record)) for row in rows]
         seen = [m for m in matches if query.matches(m.fields, m.stored.record)]  # of its tenant, too
-        return Found(tuple(seen), after), people
+        return RecordPage(tuple(seen), after), people
 
     async def _query(self, caller: Caller, ask: SearchAsk) -> tuple[RecordQuery, tuple[PersonRow, ...]]:
         wanted = dict(ask.wanted)

@@ -25,7 +25,7 @@ from support.stored import (
     shown_of,
 )
 
-from pdp.core.approvals.rows import Account, Delegation, Seen
+from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Agree, Delegate, Issue, Move, Open, See, Step
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
@@ -91,7 +91,7 @@ async def lived(store: AnyStore, who: Account, n: int) -> None:
         Agree(a_consent(n + 5, subject=who, subject_index=mine)),
         Delegate(Delegation(an_id(n + 6), "acme", name, "carol", AT, AT + 9, f"{name} is away")),
         Delegate(Delegation(an_id(n + 7), "acme", "carol", name, AT, AT + 9, "")),
-        See(Seen("acme", who, name, ("ops",), AT)),
+        See(LastClaims("acme", who, name, ("ops",), AT)),
     )
     for at, step in enumerate(steps):
         await store.commit(entry(n + 10 + at, steps=(step,)))

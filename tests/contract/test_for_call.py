@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approval, entry, shown_of
 
-from pdp.core.approvals.rows import Account, Answered, Delegation, ReportedOutcome, Seen
+from pdp.core.approvals.rows import Account, Answered, Delegation, LastClaims, ReportedOutcome
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note, Open, PutAnswer, See, Step
 from pdp.core.approvals.turned_down import TurnedDown
@@ -39,7 +39,7 @@ async def filled(store: AnyStore) -> StoredCall:
     denied = replace(denied, state=State.DENIED, resolution="approval.denied", resolved_ns=AT + 3)
     vote = a_vote(3, asked)
     stands_in = Delegation("d", "acme", "bob", "carol", AT, AT + TTL, "away")
-    known = Seen("acme", BOB, "Bob", ("ops",), AT)
+    known = LastClaims("acme", BOB, "Bob", ("ops",), AT)
     steps: tuple[Step, ...] = (
         Open(asked, shown_of(asked)),
         Open(denied, shown_of(denied)),

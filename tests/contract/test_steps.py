@@ -24,7 +24,7 @@ from support.stored import (
 
 from pdp.core.approvals.hourly_limits import HourlyLimits, Questioned
 from pdp.core.approvals.requirement import Seat
-from pdp.core.approvals.rows import Answered, Delegation, Notice, ReportedOutcome, Seen
+from pdp.core.approvals.rows import Answered, Delegation, LastClaims, Notice, ReportedOutcome
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (
     Activate,
@@ -382,7 +382,7 @@ async def test_a_delegation_ends_once(book: Book) -> None:
 
 
 async def test_an_older_sight_never_replaces_a_newer_one(book: Book) -> None:
-    new, old = Seen("acme", BOB, "Bob", ("ops", "dev"), AT + 2), Seen("acme", BOB, "Robert", (), AT + 1)
+    new, old = LastClaims("acme", BOB, "Bob", ("ops", "dev"), AT + 2), LastClaims("acme", BOB, "Robert", (), AT + 1)
     await book.does(See(new))
     await book.does(See(old))
     assert book.store.seen("acme", (BOB, ALICE)) == {BOB: new}
@@ -466,7 +466,7 @@ async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> N
     await book.does(opening(1), opening(2), Issue(a_grant(3, expires_ns=AT + TTL)), Agree(a_consent(4)))
     await book.does(PutAnswer(answered()), Move(an_id(1), 1, Event.FILL, AT + TTL - 1))
     await book.does(Move(an_id(1), 2, Event.VOTE, AT))  # behind, and nothing expired yet
-    await book.does(See(Seen("acme", BOB, "Bob", (), AT + TTL)))
+    await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
     await book.conflicts(Move(an_id(1), 3, Event.REDEEM, AT))
     await book.conflicts(Move(an_id(2), 1, Event.FILL, AT))
     await book.conflicts(Use(an_id(3), 1, AT))
@@ -479,9 +479,9 @@ async def test_a_clock_that_leapt_and_was_put_right_ends_nothing_for_long(book: 
     """The instants of steps outlive a wrong leap by seconds; the clock's own mark does not follow one at all."""
     year = 365 * 24 * 3600 * 10**9
     await book.does(opening(1), high_water=(("clock", AT),))
-    await book.does(See(Seen("acme", BOB, "Bob", (), AT + year)))
+    await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + year)))
     await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
-    await book.does(See(Seen("acme", BOB, "Bob", (), AT + TTL)), high_water=(("clock", AT + TTL),))
+    await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + TTL)), high_water=(("clock", AT + TTL),))
     await book.conflicts(Move(an_id(1), 2, Event.REDEEM, AT + 2))
 
 
@@ -495,7 +495,7 @@ async def test_when_a_call_ended_is_no_instant_of_ours(book: Book) -> None:
 async def test_the_latest_instant_is_kept(place: Any) -> None:
     store = place.open()
     book = Book(store)
-    await book.does(opening(1), See(Seen("acme", BOB, "Bob", (), AT + TTL)))
+    await book.does(opening(1), See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
     await store.close()
     again = Book(place.open())
     again.count = book.count

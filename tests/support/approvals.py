@@ -14,7 +14,7 @@ from typing import Any
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Call, Delegation, Seen, Shown, Vote
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Call, Delegation, LastClaims, Shown, Vote
 from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
@@ -195,9 +195,9 @@ def standing(at_ns: int = AT + NS, people: Directory = DIRECTORY, **fields: Any)
     return replace(Standing(people, at_ns), **fields)
 
 
-def seen(name: str, *groups: str, at_ns: int = AT + NS) -> Seen:
+def seen(name: str, *groups: str, at_ns: int = AT + NS) -> LastClaims:
     """The last sight of a token's claims."""
-    return Seen(TENANT, account(name), name.title(), groups, at_ns)
+    return LastClaims(TENANT, account(name), name.title(), groups, at_ns)
 
 
 def delegation(absent: str, deputy: str, **fields: Any) -> Delegation:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pdp.core.approvals.rows import Account, Delegation, Seen
+from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.bytes.digest import digest
 from pdp.core.record.security_events import NOT_REVOCABLE, Revocable
 from pdp.core.text.safety import skeleton
@@ -155,6 +155,6 @@ class Standing:
     directory: Directory
     at_ns: int
     delegations: tuple[Delegation, ...] = ()
-    seen: Mapping[Account, Seen] = field(default_factory=dict)
+    seen: Mapping[Account, LastClaims] = field(default_factory=dict)
     claims_max_age_ns: int = 24 * 3600 * 1_000_000_000
     revoked: frozenset[str] = frozenset()

@@ -199,7 +199,7 @@ class Delegation:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LastClaims:
     """Groups that a person's verified token claimed when we last saw it."""
 
     tenant: str

@@ -19,9 +19,9 @@ from pdp.core.approvals.rows import (
     Consent,
     Delegation,
     Grant,
+    LastClaims,
     Notice,
     ReportedOutcome,
-    Seen,
     Shown,
     Vote,
 )
@@ -150,7 +150,7 @@ class EndDelegation:
 class See:
     """Remember what a person's token claimed; an older sight never replaces a newer one."""
 
-    seen: Seen
+    seen: LastClaims
 
 
 @dataclass(frozen=True, slots=True)

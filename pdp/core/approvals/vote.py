@@ -22,7 +22,7 @@ from pdp.core.approvals.quorum import (
     wanted_by,
 )
 from pdp.core.approvals.requirement import Requirement
-from pdp.core.approvals.rows import Approval, Grant, Seen, Shown, Vote
+from pdp.core.approvals.rows import Approval, Grant, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
@@ -288,7 +288,7 @@ def _granted(votes: tuple[Vote, ...]) -> tuple[str, ...]:
 
 def _with_claims(standing: Standing, person: Person, at_ns: int) -> Standing:
     """A vote is itself the latest sight of what the person's token claims."""
-    seen = Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
+    seen = LastClaims(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
     return replace(standing, at_ns=at_ns, seen={**standing.seen, person.account: seen})
 
 

@@ -19,9 +19,9 @@ from pdp.core.approvals.rows import (
     Consent,
     Delegation,
     Grant,
+    LastClaims,
     Notice,
     ReportedOutcome,
-    Seen,
     Shown,
     Vote,
 )
@@ -190,7 +190,7 @@ class Answers(Protocol):
         """Delegations that are neither ended nor expired."""
         ...
 
-    def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]: ...
+    def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, LastClaims]: ...
 
     def outcome(self, decision_id: str) -> ReportedOutcome | None: ...
 

@@ -35,7 +35,7 @@ OVERFLOW = 0  # the hash of no atom: more was seen than is kept, so that no resu
 _BYTES = 8
 
 KnownAtoms = Mapping[tuple[str, str], str]  # atoms by kind, with the decision that each was first seen with
-Seen = tuple[SeenText, ...]
+SeenTexts = tuple[SeenText, ...]
 
 
 class AtomHashes:
@@ -121,7 +121,7 @@ class SightingRecorder:
     session: SessionFact
     stored: StoredCall
 
-    def supplied(self, said: Callable[[], tuple[int, ...]], target: TargetFact, *, inspects: bool) -> Seen:
+    def supplied(self, said: Callable[[], tuple[int, ...]], target: TargetFact, *, inspects: bool) -> SeenTexts:
         """What the agent says with an allowed call, to be kept: where results are inspected, and what goes into a
         memory, of any caller."""
         places = list(places_of(self.keys, self.session)) if inspects else []
@@ -130,7 +130,7 @@ class SightingRecorder:
         atoms = said() if places else ()
         return tuple(self._text(place, atoms) for place in places if atoms)
 
-    def returned(self, kind: str, atoms: tuple[int, ...]) -> Seen:
+    def returned(self, kind: str, atoms: tuple[int, ...]) -> SeenTexts:
         """What an inspected result holds, to be kept."""
         if kind == EXTERNAL:
             return tuple(self._text(place, atoms) for place in places_of(self.keys, self.session) if atoms)

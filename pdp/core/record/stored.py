@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.approvals.hourly_limits import Question
-from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, Seen, Vote
+from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, LastClaims, Vote
 from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
@@ -321,7 +321,7 @@ class StoredCall:
     approvals: tuple[Approval, ...] = ()  # of exactly this call, newest first
     votes: Mapping[str, tuple[Vote, ...]] = field(default_factory=dict)  # by approval, oldest first
     delegations: tuple[Delegation, ...] = ()  # of the tenant, where there are votes
-    seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
+    seen: Mapping[Account, LastClaims] = field(default_factory=dict)  # of voters whose groups only their claims said
     answers: tuple[Answered, ...] = ()  # the judge's
     budgets: tuple[BudgetRow, ...] = ()  # of the keys, for the call's task and for none
     questions: tuple[Question, ...] | None = None  # to people of the tenant, since `CallKeys.asked_ns`; None: unread

@@ -34,9 +34,9 @@ from pdp.core.approvals.rows import (
     Consent,
     Delegation,
     Grant,
+    LastClaims,
     Notice,
     ReportedOutcome,
-    Seen,
     Shown,
     Vote,
 )
@@ -231,9 +231,9 @@ class PeopleReads:
         lasting = select(t.delegations).where(c.tenant == tenant, t.IN_FORCE, c.until_ns > at_ns)
         return self._values(Delegation, lasting.order_by(c.id))
 
-    def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]:
+    def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, LastClaims]:
         theirs = or_(false(), *(and_(*_of(t.seen, "account", account)) for account in accounts))
-        found = self._values(Seen, select(t.seen).where(t.seen.c.tenant == tenant, theirs))
+        found = self._values(LastClaims, select(t.seen).where(t.seen.c.tenant == tenant, theirs))
         return {each.account: each for each in found}
 
     def outcome(self, decision_id: str) -> ReportedOutcome | None:

@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from pdp.core.approvals.rows import Answered, Approval, Delegation, Seen, Vote
+from pdp.core.approvals.rows import Answered, Approval, Delegation, LastClaims, Vote
 from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
@@ -108,7 +108,7 @@ def _answered(stored: StoredCall, rows: Mapping[str, Any]) -> StoredCall:
         approvals=_values(Approval, t.approvals, rows["approvals"]),
         votes=votes,
         delegations=_values(Delegation, t.delegations, rows["delegations"]),
-        seen={each.account: each for each in _values(Seen, t.seen, rows["seen"])},
+        seen={each.account: each for each in _values(LastClaims, t.seen, rows["seen"])},
         answers=_values(Answered, t.evidence, rows["evidence"]),
     )
 

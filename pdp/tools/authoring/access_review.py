@@ -36,7 +36,7 @@ from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import reevaluated, under
 from pdp.registry.documents import AgentEntry
 from pdp.registry.view import FileRegistryView
-from pdp.tools.authoring.access_usage import AccessUsage, Asked, SeenRequester, UseCount
+from pdp.tools.authoring.access_usage import AccessUsage, SeenRequester, TargetKey, UseCount
 
 SCHEMA = "pdp.access-review/1"
 MOST_ASKED = 500  # requesters whom the policy is asked about, the latest
@@ -58,11 +58,11 @@ class RegisteredAccess:
     view: FileRegistryView
     at_ns: int
 
-    def pinned(self) -> frozenset[Asked]:
+    def pinned(self) -> frozenset[TargetKey]:
         """Active targets."""
         return frozenset(self._pinned())
 
-    def _pinned(self) -> Iterator[Asked]:
+    def _pinned(self) -> Iterator[TargetKey]:
         for server in self.view.servers(self.tenant):
             for kind in PINNED_KINDS:
                 for name in self.view.tools(self.tenant, server, kind):
@@ -70,9 +70,9 @@ class RegisteredAccess:
                     if indexed.entry.state == "active" and indexed.verified is not None:
                         yield server, f"{kind}:{name}"
 
-    def permissions(self) -> Mapping[Asked, tuple[str, ...]]:
+    def permissions(self) -> Mapping[TargetKey, tuple[str, ...]]:
         """The scopes that each active target asks for."""
-        found: dict[Asked, tuple[str, ...]] = {}
+        found: dict[TargetKey, tuple[str, ...]] = {}
         for server, key in self.pinned():
             kind, _, name = key.partition(":")
             found[server, key] = self.view.target(
@@ -138,10 +138,10 @@ class RegisteredAccess:
 class AskedPolicy:
     """What a policy grants those requesters that it was asked about, by requester."""
 
-    granted: Mapping[tuple[str, str, str], frozenset[Asked]] = field(default_factory=dict)
+    granted: Mapping[tuple[str, str, str], frozenset[TargetKey]] = field(default_factory=dict)
     failed: int = 0  # lists that could not be evaluated
 
-    def of(self, asked: Asked) -> int:
+    def of(self, asked: TargetKey) -> int:
         """How many of them may use it."""
         return sum(asked in granted for granted in self.granted.values())
 
@@ -152,7 +152,7 @@ async def asked_policy(
     """Ask a policy what it grants the latest of the requesters."""
     latest = sorted(requesters, key=lambda each: -each.at_ns)[:MOST_ASKED]
     lists = [(each, server, made) for each in latest for server, made in registered.lists(each)]
-    granted: dict[tuple[str, str, str], set[Asked]] = {_key(each): set() for each in latest}
+    granted: dict[tuple[str, str, str], set[TargetKey]] = {_key(each): set() for each in latest}
     unanswered = 0
     for start in range(0, len(lists), TOGETHER):
         chunk = lists[start : start + TOGETHER]
@@ -215,7 +215,7 @@ class Reviewed:
             "not_seen": list(NOT_SEEN),
         }
 
-    def unused(self) -> frozenset[Asked]:
+    def unused(self) -> frozenset[TargetKey]:
         """Targets that somebody who was seen may use, and nobody used."""
         return frozenset(
             each

@@ -24,7 +24,7 @@ from pdp.core.ports import LoadedPolicy
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.organisation import DATA
 from pdp.tools.authoring.access_review import AskedPolicy, Reviewed, asked_policy
-from pdp.tools.authoring.access_usage import AccessUsage, Asked
+from pdp.tools.authoring.access_usage import AccessUsage, TargetKey
 from pdp.tools.authoring.check import LoadGate, check_folder
 from pdp.tools.authoring.policy_change import Decisions, Side, compare, embedded, loaded
 
@@ -39,12 +39,12 @@ class SuggestedPolicy:
     any of them."""
 
     from_data: tuple[str, ...] = ()  # role: server/tool
-    hidden: tuple[Asked, ...] = ()
+    hidden: tuple[TargetKey, ...] = ()
     kept: int = 0  # allowed calls of the window that the old policy allows, all allowed by the new one
     others: int = 0  # decisions that were not allowed, or are not any more
     lost: tuple[str, ...] = ()
     wider: tuple[str, ...] = ()
-    gained: tuple[Asked, ...] = ()
+    gained: tuple[TargetKey, ...] = ()
 
     @property
     def narrower(self) -> bool:
@@ -133,7 +133,7 @@ def narrowed_data(org: Mapping[str, Any], usage: AccessUsage) -> tuple[dict[str,
     return {**org, "roles": roles, "temporary_grants": [g for g in temporary if g["tools"]]}, tuple(taken)
 
 
-def pack(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
+def pack(name: str, tenant: str, hidden: Iterable[TargetKey]) -> str:
     """Rego that hides targets of one tenant, as `opa fmt` writes it."""
     return _filled(_PACK, NAME=name) + "".join(
         _filled(
@@ -147,7 +147,7 @@ def pack(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
     )
 
 
-def pack_test(name: str, tenant: str, hidden: Iterable[Asked]) -> str:
+def pack_test(name: str, tenant: str, hidden: Iterable[TargetKey]) -> str:
     """Its tests: what is named is hidden, and nothing else is."""
     return _filled(_TESTS, NAME=name) + "".join(
         _filled(
@@ -167,7 +167,7 @@ def _filled(template: str, **values: str) -> str:
     return _WORDS.sub(lambda word: values[word[0]], template)
 
 
-def _by_server(hidden: Iterable[Asked]) -> Iterator[tuple[str, list[str]]]:
+def _by_server(hidden: Iterable[TargetKey]) -> Iterator[tuple[str, list[str]]]:
     servers: dict[str, list[str]] = {}
     for server, key in sorted(hidden):
         servers.setdefault(server, []).append(key)

@@ -16,9 +16,9 @@ from pdp.tools.authoring.policy_change import Decisions, Rows
 
 USED = ("decision", "grant", "consent")  # kinds of records that tell of uses
 MOST_REQUESTERS = 10_000  # that are remembered; the others are counted
-Asked: TypeAlias = tuple[str, str]  # server, key of a target: what a decision is about
+TargetKey: TypeAlias = tuple[str, str]  # server, key of a target: what a decision is about
 # Allows whose input is not there: erased, or kept no longer. Whose they were is not known, so all count as users.
-UnreadAllows: TypeAlias = Counter[Asked]
+UnreadAllows: TypeAlias = Counter[TargetKey]
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class SeenRequester:
     caller: str
     at_ns: int = 0
     document: Mapping[str, Any] = field(default_factory=dict)
-    used: set[Asked] = field(default_factory=set)
+    used: set[TargetKey] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -60,16 +60,16 @@ class AccessUsage:
     tenant: str
     since_ns: int
     until_ns: int
-    pinned: frozenset[Asked]  # whose denials are counted one by one: anybody may ask for what is not there
+    pinned: frozenset[TargetKey]  # whose denials are counted one by one: anybody may ask for what is not there
     decisions: UseCount = field(default_factory=UseCount)
     unread: UnreadAllows = field(default_factory=Counter)
-    targets: defaultdict[Asked, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
+    targets: defaultdict[TargetKey, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
     agents: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
     callers: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
     carried: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
     needed: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
     answered: defaultdict[str, UseCount] = field(default_factory=lambda: defaultdict(UseCount))
-    groups: defaultdict[Asked, dict[frozenset[str], UseCount]] = field(default_factory=lambda: defaultdict(dict))
+    groups: defaultdict[TargetKey, dict[frozenset[str], UseCount]] = field(default_factory=lambda: defaultdict(dict))
     requesters: dict[tuple[str, str, str], SeenRequester] = field(default_factory=dict)
     overflow: int = 0  # decisions of requesters beyond `MOST_REQUESTERS`
 
@@ -94,7 +94,7 @@ class AccessUsage:
                 self.answered[str(record[f"{record['kind']}_id"])].add("allow", record["time_ns"])
         return self
 
-    def used_by(self, asked: Asked, groups: Iterable[str]) -> UseCount:
+    def used_by(self, asked: TargetKey, groups: Iterable[str]) -> UseCount:
         """How members of any of the groups used it."""
         counted, wanted = UseCount(), frozenset(groups)
         for held, count in self.groups.get(asked, {}).items():
@@ -121,7 +121,7 @@ class AccessUsage:
         if document["subject"]["status"] == "ok":
             self._requester(record, document, asked)
 
-    def _requester(self, record: Mapping[str, Any], document: Mapping[str, Any], asked: Asked) -> None:
+    def _requester(self, record: Mapping[str, Any], document: Mapping[str, Any], asked: TargetKey) -> None:
         effect, at_ns, subject = record["effect"], record["time_ns"], document["subject"]
         allowed = effect == "allow"
         for scope in subject["scopes"]:

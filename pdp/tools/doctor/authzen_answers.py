@@ -30,15 +30,15 @@ _GARBLED = b'\xff{"decision":'
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HttpAnswer:
     """An answer: its status and its body."""
 
     status: int
     body: bytes
 
 
-def _json(value: Any, status: int = 200) -> Told:
-    return Told(status, json.dumps(value).encode())
+def _json(value: Any, status: int = 200) -> HttpAnswer:
+    return HttpAnswer(status, json.dumps(value).encode())
 
 
 def _withheld(_: Callable[[Any], Any]) -> NoReturn:
@@ -52,12 +52,12 @@ def _killed(_: Callable[[Any], Any]) -> NoReturn:
 
 
 # each with how an answer has its decision: alone, or once for every question
-AUTHZEN_WAYS: Mapping[str, Callable[[Callable[[Any], Any]], Told]] = {
+AUTHZEN_WAYS: Mapping[str, Callable[[Callable[[Any], Any]], HttpAnswer]] = {
     "allow": lambda shaped: _json(shaped(True)),
     "deny": lambda shaped: _json(shaped(False)),
     "withheld": _withheld,
     "empty": lambda _: _json({}),
-    "garbled": lambda _: Told(200, _GARBLED),
+    "garbled": lambda _: HttpAnswer(200, _GARBLED),
     "unknown": lambda shaped: _json(shaped("true")),  # which is no boolean
     "error": lambda shaped: _json(shaped(True), 500),  # and its body is no answer
     "killed": _killed,
@@ -80,7 +80,7 @@ class _Call(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The metadata, at the address that was asked."""
         if self.path.partition("?")[0] != WELL_KNOWN:
-            return self._say(Told(404, b'"nothing here"'))
+            return self._say(HttpAnswer(404, b'"nothing here"'))
         scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
         base = f"{scheme}://{self.headers.get('host', '')}"
         found = {"policy_decision_point": base, "access_evaluation_endpoint": base + EVALUATION}
@@ -105,12 +105,12 @@ class _Call(BaseHTTPRequestHandler):
         resource = question.get("resource")
         return isinstance(resource, dict) and resource.get("id") == self.server.tool
 
-    def _say(self, told: Told) -> None:
-        self.send_response(told.status)
+    def _say(self, answer: HttpAnswer) -> None:
+        self.send_response(answer.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(told.body)))
+        self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(told.body)
+        self.wfile.write(answer.body)
 
     @override
     def log_message(self, format: str, *args: Any) -> None:

@@ -35,7 +35,7 @@ _SEARCH = ToolSearch()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GatewayCall:
     """What belongs to a call or a list besides its target."""
 
     server: str
@@ -70,7 +70,7 @@ class Deciding:
         return logged(error, method, self._entropy).code
 
     async def calls(
-        self, asked: Asked, calls: Sequence[CallParameters], caller: Caller, seconds: float
+        self, asked: GatewayCall, calls: Sequence[CallParameters], caller: Caller, seconds: float
     ) -> Decision | None:
         """The decision about requests that pass together or not at all, ready within `seconds`: the last one, or the
         first that is no allow. Where a call of a tool means another tool, about that one first. Of a listener that
@@ -92,7 +92,7 @@ class Deciding:
                     return decision
         return decision
 
-    async def _decided(self, asked: Asked, call: CallParameters, caller: Caller, seconds: float) -> Decision:
+    async def _decided(self, asked: GatewayCall, call: CallParameters, caller: Caller, seconds: float) -> Decision:
         question = CallQuestion(
             self.new_id(),
             ToolCall(
@@ -114,7 +114,7 @@ class Deciding:
         return await self._services.decided(question, caller, seconds, self._clock)
 
     async def listed(
-        self, asked: Asked, method: str, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller
+        self, asked: GatewayCall, method: str, definitions: Sequence[Mapping[str, Json]] | None, caller: Caller
     ) -> ToolList:
         """What the subject may see of what `method` lists: of what the server listed, or without `definitions` of
         what is pinned. Raises what `FilterTools` raises."""
@@ -132,7 +132,7 @@ class Deciding:
         return self._services.inspect.max_bytes
 
     async def inspected(
-        self, asked: Asked, method: str, decision_id: str, result: Mapping[str, Json], caller: Caller
+        self, asked: GatewayCall, method: str, decision_id: str, result: Mapping[str, Json], caller: Caller
     ) -> Inspected:
         """What may be shown of the result of a call that was allowed, and that `method` of this server answered.
         Raises what `InspectResult` raises."""

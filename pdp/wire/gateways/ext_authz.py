@@ -27,7 +27,7 @@ from pdp.core.outcome.answer import SAFE_MESSAGES
 from pdp.decide.admission import require_server
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 from pdp.wire.gateways import replies
-from pdp.wire.gateways.deciding import Asked, Deciding, claimed, credential
+from pdp.wire.gateways.deciding import Deciding, GatewayCall, claimed, credential
 from pdp.wire.gateways.http_message import (
     HttpRequest,
     Malformed,
@@ -134,7 +134,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
                 return self._bodiless(request)
             message = mcp_message(request, self._deciding.options.max_body_bytes)
             exchange.id = message.id
-            asked = Asked(
+            asked = GatewayCall(
                 route.server,
                 self._credential(request, attributes.source.principal),
                 message.version,
@@ -187,7 +187,12 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
         return Reply(405, replies.error(None, METHOD_NOT_FOUND, _SAFE), {"effect": "deny", "code": "gateway.method"})
 
     async def _call(
-        self, asked: Asked, message: McpMessage, called: Sequence[CallParameters], caller: Caller, seconds: float
+        self,
+        asked: GatewayCall,
+        message: McpMessage,
+        called: Sequence[CallParameters],
+        caller: Caller,
+        seconds: float,
     ) -> Reply:
         decision = await self._deciding.calls(asked, called, caller, seconds)
         if decision is None:  # a listener that wants to hear of lists alone
@@ -197,7 +202,7 @@ class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
             noted["observed"] = decision.observed
         return Reply(200, replies.refused(decision, message), noted, passes=decision.allowed)
 
-    async def _list(self, asked: Asked, message: McpMessage, prefix: str, caller: Caller) -> Reply:
+    async def _list(self, asked: GatewayCall, message: McpMessage, prefix: str, caller: Caller) -> Reply:
         """What the server itself would list passes by a request filter: so the list is answered here, from what is
         pinned."""
         if message.id is None or message.params.get("cursor") is not None:

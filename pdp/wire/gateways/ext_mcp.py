@@ -33,7 +33,7 @@ from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
-from pdp.wire.gateways.deciding import Asked, Deciding, claimed, credential
+from pdp.wire.gateways.deciding import Deciding, GatewayCall, claimed, credential
 from pdp.wire.gateways.http_message import MESSAGE_DEPTH, calls
 from pdp.wire.gateways.options import DECIDED
 from pdp.wire.grpc.interceptors import Context
@@ -142,7 +142,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         meta: Any = params.get("_meta", {})
         (server,) = self._servers(request.service_names, 1)
         headers = _headers(request.headers)
-        asked = Asked(
+        asked = GatewayCall(
             server,
             _credential(headers, request.metadata_context),
             _text(meta.get(PROTOCOL_VERSION_META_KEY)) or headers.get(MCP_PROTOCOL_VERSION_HEADER, ""),
@@ -169,7 +169,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
         until = float("inf")
         for service, server in servers.items():
             native = self._native(listed[of.member], of, service, several=len(servers) > 1)
-            asked = Asked(server, given, observe=_observes(response.metadata_context))
+            asked = GatewayCall(server, given, observe=_observes(response.metadata_context))
             found = await self._deciding.listed(asked, response.method, list(native.values()), caller)
             if not found.allowed or found.valid_until is None:
                 return _denied(_Code.PERMISSION_DENIED, found.safe_message, _data(found))
@@ -195,7 +195,7 @@ class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
                 f"has no {DECISION}; have {response.method}: full, and {DECISION}: mcpGuardrails.{DECISION}",
             )
         (server,) = self._servers(response.service_names, 1)
-        asked = Asked(server, _credential({}, response.metadata_context))
+        asked = GatewayCall(server, _credential({}, response.metadata_context))
         result = await asyncio.to_thread(_parsed, response.mcp_response, self._deciding.max_result_bytes)
         found = await self._deciding.inspected(asked, response.method, decision, result, caller)
         if not found.passes:

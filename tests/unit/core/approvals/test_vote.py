@@ -8,7 +8,7 @@ from support import approvals as make
 from support.for_each import for_each
 
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.rows import Account, Seen
+from pdp.core.approvals.rows import Account, LastClaims
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.vote import MAX_REASON, MESSAGES, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import canonical
@@ -141,7 +141,7 @@ class TestClaims:
         people = make.directory(make.member("zoe", "red"), make.member("bob", "red"))
         gone = {
             "people": people,
-            "seen": {make.account("zoe"): Seen(make.TENANT, make.account("zoe"), "", (), make.AT)},
+            "seen": {make.account("zoe"): LastClaims(make.TENANT, make.account("zoe"), "", (), make.AT)},
         }
         found = made("bob", request=two, votes=(old,), standing=gone)
         assert (found.event, found.tally.lost) == (Event.VOTE, (make.make_id(1),))
