@@ -118,9 +118,9 @@ async def _walk(process: Process, world: World, meter: _Meter) -> bytes:
 
     async def record() -> tuple[Commit, ...]:
         decision.id = decide.recorder.new_id(at)
-        await decide.approvals.resolve(decision, decide.terms)
+        await decide.resolve(decision)
         decision.input_salt = decide.recorder.new_salt()
-        return decide.recorder.decided(decision)
+        return decide.entries(decision)
 
     await meter.waits("record", record)
     entries = iter([await record() for _ in range(meter.times)])

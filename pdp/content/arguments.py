@@ -17,7 +17,7 @@ from typing import Self
 import jsonschema_rs
 from cachetools import LRUCache, cached
 
-from pdp.content.argument_workers import ArgumentWorkers, longest_inline
+from pdp.content.argument_workers import INLINE, ArgumentWorkers, longest_inline
 from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.content.steering import steered
 from pdp.content.visits import Visits
@@ -81,7 +81,7 @@ class ArgumentContent:
     ) -> ArgumentsFact:
         """See `ports.Content.checked`."""
         interpreters = tool.interpreters if tool is not None else ()
-        if len(raw) <= longest_inline(interpreters):
+        if len(raw) <= (longest_inline(interpreters) if interpreters else INLINE):
             return self.arguments(raw, tool, own)
         fact = self._parsed(raw, tool)
         found = await self.workers.read(raw, interpreters, own, whose)
@@ -325,7 +325,8 @@ def _of_texts(
 ) -> Iterator[Finding]:
     shells = tuple(each.argument for each in interpreters if each.kind == "shell")
     for path, text in _texts(value):
-        command = any(part in _COMMANDS for part in path) or pointer(path, lambda _: True).startswith(shells or "\0")
+        command = not _COMMANDS.isdisjoint(path)
+        command = command or (shells != () and pointer(path, lambda _: True).startswith(shells))
         for detail in steered(text, command=command):
             yield Finding("steering", pointer(path, harmless), detail)
         if len(text) >= _SHORTEST:

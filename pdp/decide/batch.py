@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pdp.core.call.budgets import rows_after
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller, Credential
-from pdp.core.call.sessions import Left, after, atoms_after
+from pdp.core.call.sessions import SessionEffects, after, atoms_after
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.outcome.answer import Answer
@@ -30,6 +30,7 @@ from pdp.decide.admission import RECORDED, require_server
 from pdp.decide.decide import TRIES, Decide, overtaken
 from pdp.decide.decision import Decision
 from pdp.decide.evaluate import KnownEvidence, settle
+from pdp.decide.sessions import effects_of
 from pdp.decide.shares import Turn
 from pdp.decide.state import Snapshot
 
@@ -63,13 +64,13 @@ class Trail:
     """What answers of a batch leave behind, in order. How far it was followed is remembered for each session, so that
     each of its items meets what one answer more has left, and not what all have."""
 
-    left: list[tuple[CallKeys, Left]] = field(default_factory=list)
+    effects: list[tuple[CallKeys, SessionEffects]] = field(default_factory=list)
     followed: dict[tuple[str, str, str], tuple[StoredCall, int, StoredCall]] = field(default_factory=dict)
     seen: list[frozenset[int] | None] = field(default_factory=list)  # atoms in each that is left; None: it ends some
 
     def copy(self) -> Trail:
         """One that goes on by itself."""
-        return Trail(self.left.copy(), self.followed.copy(), self.seen.copy())
+        return Trail(self.effects.copy(), self.followed.copy(), self.seen.copy())
 
     def after(self, keys: CallKeys, stored: StoredCall) -> StoredCall:
         """What the store will say of a call once this is durable."""
@@ -78,16 +79,16 @@ class Trail:
         begun, count, found = self.followed.get(place, (None, 0, start))
         if begun != start:  # somebody else wrote meanwhile
             count, found = 0, start
-        for others, each in self.left[count:]:
+        for others, each in self.effects[count:]:
             if _related(others, keys):
                 found = after(found, common, each)
-        self.followed[place] = start, len(self.left), found
-        self.seen += [_atoms_of(each) for _, each in self.left[len(self.seen) :]]
+        self.followed[place] = start, len(self.effects), found
+        self.seen += [_atoms_of(each) for _, each in self.effects[len(self.seen) :]]
         atoms, wanted = stored.atoms, frozenset(keys.atoms)  # its own
-        for (others, each), said in zip(self.left if wanted else (), self.seen, strict=False):
+        for (others, each), said in zip(self.effects if wanted else (), self.seen, strict=False):
             if (said is None or not wanted.isdisjoint(said)) and _related(others, keys):
                 atoms = atoms_after(replace(stored, session=found.session, atoms=atoms), keys, each)
-        taken = (part for _, each in self.left for part in each.reserves)
+        taken = (part for _, each in self.effects for part in each.reserves)
         budgets = rows_after(stored.budgets, keys.budgets, taken) if keys.budgets else ()
         return replace(
             stored, session=found.session, labels=found.labels, atoms=atoms, awaited=found.awaited, budgets=budgets
@@ -252,19 +253,20 @@ class Batch:
             decision.answer = cached
             run.results[place] = decision
             return
-        await decide.approvals.hear(decision)
+        if decision.ask.client_answers:
+            await decide.approvals.hear(decision)
         stored, guesses = decision.stored, any(_meets(each.decision.keys, decision.keys) for each in run.waiting)
         ahead = decision.stored = run.ahead.after(decision.keys, stored)
         decide.facts.build(decision)
         run.begun.append(decision)
-        kept = decide.approvals.resume(decision)
+        kept = decide.resumed(decision)
         if isinstance(kept, Answer):
             decision.answer = kept
             run.results[place] = decision
             return
         decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
         run.waiting.append(OpenItem(place, decision, stored, ahead if guesses else None, kept))
-        run.ahead.left.append((decision.keys, decide.recorder.left(decision, passes=True)))
+        run.ahead.effects.append((decision.keys, effects_of(decision, passes=True)))
 
     async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
@@ -314,14 +316,14 @@ class Batch:
         decide, decision = self.decide, each.decision
         decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
         run.outdated = run.outdated or decide.judged_long(decision)
-        await decide.approvals.resolve(decision, decide.terms)
-        entries = decide.recorder.decided(decision)
+        await decide.resolve(decision)
+        entries = decide.entries(decision)
         run.results[each.place], run.entries[each.place] = decision, entries
         if len(entries) > 1:  # what follows sees what this has opened or spent, as single calls would
             run.end = each.place
         if (kept := entries[0].reply) is not None:
             run.replies[kept.key] = kept
-        run.trail.left.append((decision.keys, decide.recorder.left(decision)))
+        run.trail.effects.append((decision.keys, decision.effects))
 
     def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
         """The entries of one item. Only now is a refusal counted: before, it might be found again."""
@@ -371,11 +373,12 @@ def _enough(waiting: Sequence[OpenItem]) -> bool:
     return len(waiting) == TOGETHER or sum(each.decision.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES
 
 
-def _atoms_of(left: Left) -> frozenset[int] | None:
+def _atoms_of(effects: SessionEffects) -> frozenset[int] | None:
     """The atoms that an answer leaves. None where it takes some away."""
-    if any(change.reset for change in left.pairs) or (left.session is not None and left.session.state != "open"):
+    ends = effects.session is not None and effects.session.state != "open"
+    if ends or any(change.reset for change in effects.pairs):
         return None
-    return frozenset(atom for text in left.seen for atom in text.atoms)
+    return frozenset(atom for text in effects.seen for atom in text.atoms)
 
 
 def _meets(keys: CallKeys, others: CallKeys) -> bool:

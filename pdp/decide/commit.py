@@ -12,23 +12,21 @@ from pdp.core.bytes.digest import canonical, commitment, lasting_index
 from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
 from pdp.core.call.request import Caller, ListAsk
-from pdp.core.call.sessions import Left, allowed, ended, narrowed, took_part
+from pdp.core.call.sessions import SessionEffects, narrowed
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
-from pdp.core.outcome import END_SESSION, Effect, Outcome, denied
+from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.outcome.answer import ListAnswer
 from pdp.core.outcome.elements import elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
-from pdp.core.record.atoms import OVERFLOW, SightingRecorder, supplied_atoms
 from pdp.core.record.encoding import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.record.security_events import Signal, Stream
 from pdp.core.record.stored import (
     Artefact,
     CallRow,
     Commit,
-    PairChange,
     RecordRef,
     RefusalCount,
     ReplyRow,
@@ -36,15 +34,14 @@ from pdp.core.record.stored import (
     SwitchRow,
     ValueRow,
 )
-from pdp.decide.budgets import reserved
 from pdp.decide.decision import Decision
-from pdp.decide.facts import SALT_BYTES, stated_task
+from pdp.decide.facts import SALT_BYTES
 from pdp.decide.pseudonyms import Key, Pseudonyms, RecordPeople
 from pdp.decide.state import Snapshot
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS
-_NOTHING_LEFT = Left()
+_NO_EFFECTS = SessionEffects()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +98,6 @@ class Recorder:
         """A salt for one commitment."""
         return self._entropy.bytes(SALT_BYTES)
 
-    async def decision(self, decision: Decision) -> RecordRef:
-        """Commit one decision with everything that belongs to it; its answer may then leave. Raises Conflict."""
-        entries = self.decided(decision)
-        if len(entries) == 1:
-            return await self._commit(entries[0])
-        return (await self.commit_all(entries))[0]
-
     async def for_call(self, decision: Decision) -> StoredCall:
         """The store's data about a call, read so that its people keep their pseudonyms."""
         return await self._people.for_call(decision.keys, _people(decision.caller.tenant, decision.identity))
@@ -117,7 +107,8 @@ class Recorder:
         refs = await self._store.commit_all(entries) if entries else ()
         self._people.durable(entries)
         self.durable(entries)
-        self.changed()
+        if any(entry.steps for entry in entries):
+            self.changed()
         return refs
 
     async def _commit(self, entry: Commit) -> RecordRef:
@@ -127,62 +118,40 @@ class Recorder:
         return ref
 
     def decided(self, decision: Decision) -> tuple[Commit, ...]:
-        """The commit: the decision's own entry and those of its answer, which is sent once they are durable.
-
-        A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
-        """
-        tenant, facts, answer = decision.caller.tenant, decision.facts, decision.answer
-        outcome = decision.outcome
-        stamp, pins = self._stamp(decision.id, decision.at_ns, tenant), pins_of(decision.snapshot, tenant)
+        """The commit: the decision's own entry and those of its answer, which is sent once they are durable. Raises
+        RecordTooLargeError."""
+        tenant, facts, answer, effects = decision.caller.tenant, decision.facts, decision.answer, decision.effects
+        stamp = self._stamp(decision.id, decision.at_ns, tenant)
         sealed, values = self._seal(decision)
-        left = self.left(decision)
-        try:
-            data = record.decision(
-                stamp,
-                facts,
-                outcome,
-                pins,
-                sealed,
-                valid_until_ns=answer.valid_until_ns,
-                evidence=[held.element for held in decision.evidence],
-                elements=elements_of(decision.said, facts.server.id, {target.key for target in facts.targets}),
-                labels=left.said(decision.keys),
-                enforcement=answer.enforcement,
-            )
-        except record.RecordTooLargeError as fault:
-            outcome = denied(fault.code, fault.message)
-            decision.reply, decision.entries = None, ()
-            decision.answer = replace(
-                answer,
-                effect=outcome.effect,
-                enforcement="enforced",
-                reasons=outcome.reasons,
-                obligations=(),
-                requirements=(),
-                valid_until_ns=0,
-                retry_after_ms=0,
-                redemption_id="",
-                resume_token="",
-            )
-            left = self.left(decision)
-            put = left.said(decision.keys)
-            data = record.decision(stamp, facts, outcome, pins, sealed, valid_until_ns=0, labels=put)
+        data = record.decision(
+            stamp,
+            facts,
+            decision.outcome,
+            pins_of(decision.snapshot, tenant),
+            sealed,
+            valid_until_ns=answer.valid_until_ns,
+            evidence=[held.element for held in decision.evidence],
+            elements=elements_of(decision.said, facts.server.id, {target.key for target in facts.targets}),
+            labels=effects.record_labels(decision.keys),
+            enforcement=answer.enforcement,
+        )
         entry = self._entry(
-            stamp, "decision", data, values=values, call=decision.row, reply=decision.reply, left=left
+            stamp, "decision", data, values=values, call=decision.row, reply=decision.reply, effects=effects
         )
         # what was decided before a switch, or a revocation, must not become durable after it; nor what left a label
         # out that is to be set anew
-        binds = decision.answer.effect is Effect.DENY and not decision.answer.permits
+        binds = answer.effect is Effect.DENY and not answer.permits
         harmless = binds and not narrowed(facts.session, decision.keys)
         entry = replace(entry, epoch=None if harmless else decision.snapshot.switches.epoch)
-        return (entry, *self._session_events(decision, left), *decision.entries)
+        return (entry, *self._session_events(decision), *decision.entries)
 
-    def _session_events(self, decision: Decision, left: Left) -> Iterator[Commit]:
+    def _session_events(self, decision: Decision) -> Iterator[Commit]:
         """What the answer does to its session besides counting."""
         caller, at_ns, name = decision.caller, decision.at_ns, decision.ask.session.id
+        effects = decision.effects
         happened = (
-            ("reset", any(change.reset for change in left.pairs)),
-            ("ended", left.session is not None and left.session.state != "open"),
+            ("reset", any(change.reset for change in effects.pairs)),
+            ("ended", effects.session is not None and effects.session.state != "open"),
         )
         for event, true in happened:
             if true:
@@ -193,31 +162,6 @@ class Recorder:
         stamp, index = self._event(at_ns, caller.tenant), self.session_index(caller, session) or ""
         data = events.session(stamp, caller=caller.name, session=index, event=event, by=by, grants=grants)
         return self._entry(stamp, "session", data)
-
-    @staticmethod
-    def left(decision: Decision, *, passes: bool = False) -> Left:
-        """What the answer leaves behind on those who asked; `passes`: what an allow would."""
-        session, row, keys = decision.facts.session, decision.session, decision.keys
-        allows = passes or decision.answer.effect is Effect.ALLOW
-        if not keys.pair or not session.check.ok:
-            return Left()
-        if row is not None and not passes and decision.answer.effect is Effect.DENY:
-            row = replace(row, denials=1)
-        if row is not None and not passes and _ends(decision):
-            row = ended(row, decision.at_ns)
-        there = () if session.reset else decision.stored.labels
-        left = Left(labels=took_part(session, keys, there))
-        if passes or decision.answer.permits:
-            args = (decision.id, decision.at_ns, decision.target, session, keys, decision.stored)
-            inspects = decision.caller.inspects_results
-            sightings = SightingRecorder(
-                decision.id, decision.at_ns, decision.subject_index, keys, session, decision.stored
-            )
-            supplied = sightings.supplied(partial(_said, decision), decision.target, inspects=inspects)
-            left = replace(allowed(*args, inspects=inspects), seen=supplied)
-        reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
-        taken = reserved(decision.facts) if allows else ()
-        return replace(left, session=row, pairs=(*reset, *left.pairs), reserves=taken)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list. Raises
@@ -437,7 +381,7 @@ class Recorder:
         artefacts: tuple[Artefact, ...] = (),
         switch: SwitchRow | None = None,
         high_water: tuple[tuple[str, int], ...] = (),
-        left: Left = _NOTHING_LEFT,
+        effects: SessionEffects = _NO_EFFECTS,
     ) -> Commit:
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
@@ -457,7 +401,7 @@ class Recorder:
             switch=switch,
             high_water=high_water,
             people=tuple(stamp.person.rows.values()),
-            **left.written,
+            **effects.commit_fields,
         )
 
 
@@ -468,20 +412,6 @@ def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
         return ()
     actors = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
     return ("account", tenant, subject.issuer or "", subject.id or ""), *actors
-
-
-def _said(decision: Decision) -> tuple[int, ...]:
-    """What the agent supplies with the call, hashed."""
-    task = stated_task(decision.facts.session)
-    if not decision.checked.check.ok:  # an operator lets it through all the same
-        return (OVERFLOW,)
-    return supplied_atoms(decision.checked.value, task, decision.seen, decision.hashes)
-
-
-def _ends(decision: Decision) -> bool:
-    """Whether the answer is an allow that its session ends with."""
-    obliged = (each["kind"] for each in decision.outcome.obligations)
-    return decision.answer.effect is Effect.ALLOW and END_SESSION in obliged
 
 
 def token_of(salt: bytes, identity: Identity) -> str | None:

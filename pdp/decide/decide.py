@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.call.request import Ask, Caller
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, DeadlineTooShort
-from pdp.core.outcome import Effect
-from pdp.core.outcome.answer import Answer, Terms
+from pdp.core.outcome import Effect, Outcome, denied, observable
+from pdp.core.outcome.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.ports import Clock, EvidenceSource
-from pdp.core.record.stored import RecordRef
+from pdp.core.record.encoding import RecordTooLargeError
+from pdp.core.record.stored import Commit, RecordRef
 from pdp.decide.admission import WorkerCrashQuota, require_server
 from pdp.decide.commit import Recorder
 from pdp.decide.decision import Approvals, Decision
 from pdp.decide.evaluate import settle
 from pdp.decide.facts import FactBuilder
 from pdp.decide.idempotency import Idempotency
+from pdp.decide.sessions import effects_of
 from pdp.decide.shares import Shares, Turn
 from pdp.decide.state import ServiceState
 
@@ -87,10 +89,11 @@ class Decide:
         """The reference to the record of the answer. None when policy, registry or switches changed meanwhile, or a
         judge took long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that
         this one rests on was spent or changed meanwhile."""
-        await self.approvals.hear(decision)
+        if decision.ask.client_answers:
+            await self.approvals.hear(decision)
         self.facts.build(decision)
         try:
-            kept = self.approvals.resume(decision)
+            kept = self.resumed(decision)
             if isinstance(kept, Answer):
                 decision.answer = kept
                 return await self.recorder.locate(kept.decision_id)
@@ -104,12 +107,77 @@ class Decide:
             if again and self.judged_long(decision):
                 return None
             decision.id = self.recorder.new_id(decision.at_ns)
-            await self.approvals.resolve(decision, self.terms)
+            await self.resolve(decision)
             decision.input_salt = self.recorder.new_salt()
-            ref = await self.recorder.decision(decision)
+            return (await self.recorder.commit_all(self.entries(decision)))[0]
         finally:
             self.facts.release(decision)
-        return ref
+
+    def resumed(self, decision: Decision) -> Answer | Outcome | None:
+        """What a call that comes back is told without an evaluation."""
+        call = decision.call
+        if call is None or not (decision.ask.resume_token or call.stored.approvals or call.stored.redeemed):
+            return None
+        return self.approvals.resume(decision, call)
+
+    async def resolve(self, decision: Decision) -> None:
+        """The answer to an evaluation, what is kept for repeats, and what is committed with the record. Raises
+        Conflict when people have answered meanwhile."""
+        call, outcome, caller, at = decision.call, decision.outcome, decision.caller, decision.at_ns
+        decision.reply, decision.entries = None, ()
+        self._answer(decision)
+        # nobody is asked about what may be carried out in any case
+        observed = caller.observed(decision.target.server, at) and observable(outcome.reasons)
+        rests = outcome.effect is Effect.ALLOW and bool(decision.evidence)
+        if call is not None and rests and self.approvals.spend(decision, call):
+            return  # an allow by an answer is one for every caller
+        if call is not None and outcome.effect is Effect.PENDING and not observed:
+            refused = await self.approvals.open(decision, call)
+            if refused is not None:
+                decision.outcome = refused
+                self._answer(decision)
+        if observed:  # a repeat is evaluated again, since the observation may be over by then
+            ends = (
+                at + self.terms.allow_seconds * NS,
+                caller.observed_until_ns,
+                decision.identity.subject.expires_ns,
+                decision.answer.valid_until_ns,
+            )
+            until_ns = min(filter(None, ends))
+            decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
+            return
+        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at)
+
+    def _answer(self, decision: Decision) -> None:
+        """The plain answer of an evaluation."""
+        policy = decision.snapshot.policy
+        ref = PolicyRef(policy.revision, policy.digest, policy.engine.name)
+        facts, outcome, held = decision.facts, decision.outcome, decision.evidence
+        decision.answer = answer_of(decision.id, facts, outcome, held, ref, self.terms, decision.at_ns)
+
+    def entries(self, decision: Decision) -> tuple[Commit, ...]:
+        """The commit of an answer. A record too large for the log turns it into a denial, which always fits, opens
+        and spends nothing."""
+        try:
+            decision.effects = effects_of(decision)
+            return self.recorder.decided(decision)
+        except RecordTooLargeError as fault:
+            decision.outcome, decision.evidence, decision.said = denied(fault.code, fault.message), (), b""
+            decision.reply, decision.entries = None, ()
+            decision.answer = replace(
+                decision.answer,
+                effect=decision.outcome.effect,
+                enforcement="enforced",
+                reasons=decision.outcome.reasons,
+                obligations=(),
+                requirements=(),
+                valid_until_ns=0,
+                retry_after_ms=0,
+                redemption_id="",
+                resume_token="",
+            )
+            decision.effects = effects_of(decision)
+            return self.recorder.decided(decision)
 
     def judged_long(self, decision: Decision) -> bool:
         """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is

@@ -11,8 +11,9 @@ from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetKey
 from pdp.core.call.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
 from pdp.core.call.request import Ask, Caller
+from pdp.core.call.sessions import SessionEffects
 from pdp.core.outcome import Outcome
-from pdp.core.outcome.answer import Answer, Terms
+from pdp.core.outcome.answer import Answer
 from pdp.core.record.atoms import AtomHashes, AtomQuery, KnownAtoms
 from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
 from pdp.decide.idempotency import Claim
@@ -64,13 +65,14 @@ class Decision:
     said: bytes = b""  # empty where no engine answered
     evidence: tuple[SourcedEvidence, ...] = ()
 
-    # approvals.resolve: the answer, what is kept for repeats, and what is committed with the record
+    # resolve: the answer, what is kept for repeats, and what is committed with the record
     id: str = field(init=False)
     answer: Answer = field(init=False)
     reply: ReplyRow | None = None
     entries: tuple[Commit, ...] = ()
 
     # commit
+    effects: SessionEffects = field(init=False)  # of the answer
     input_salt: bytes = field(init=False)  # of the commitment to the input document
 
 
@@ -82,11 +84,15 @@ class Approvals(Protocol):
         Conflict when somebody else has answered meanwhile; Unavailable, Overloaded."""
         ...
 
-    def resume(self, decision: Decision, /) -> Answer | Outcome | None:
+    def resume(self, decision: Decision, call: CallContext, /) -> Answer | Outcome | None:
         """The kept answer of a call that comes back, or its denial. None: it is evaluated like any other."""
         ...
 
-    async def resolve(self, decision: Decision, terms: Terms, /) -> None:
-        """The answer to an evaluation, what is kept for repeats, and what is committed with the record. Raises
+    async def open(self, decision: Decision, call: CallContext, /) -> Outcome | None:
+        """Open the requests that a pending answer needs, and complete it; or the denial that this comes to. Raises
         Conflict when people have answered meanwhile."""
+        ...
+
+    def spend(self, decision: Decision, call: CallContext, /) -> bool:
+        """Whether an allow rests on answers that it spends; completes it then."""
         ...

@@ -107,3 +107,22 @@ def _deny(decision: Decision, code: str, message: str) -> None:
     """Deny what was evaluated; a denial by policy keeps its own reasons."""
     if decision.outcome.effect is not Effect.DENY:
         decision.outcome = denied(code, message)
+
+
+class Sources:
+    """Several sources of answers as one."""
+
+    def __init__(self, *sources: EvidenceSource) -> None:
+        self._sources = sources
+
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """The known evidence of all sources: none, where nobody has answered anything about the call yet."""
+        if not asked.stored.approvals and not asked.stored.answers:
+            return ()
+        return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
+
+    async def gather(
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """The evidence that all sources can gather now."""
+        return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])

@@ -45,7 +45,7 @@ from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
-from pdp.core.record.atoms import AtomHashes, atom_query, known_atoms, lookup_keys, origins
+from pdp.core.record.atoms import AtomHashes, atom_hashes, atom_query, known_atoms, lookup_keys, origins
 from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
@@ -102,7 +102,7 @@ class FactBuilder:
 
     def hashes(self, caller: Caller, identity: Identity) -> AtomHashes:
         """The keyed hashes of a subject's atoms."""
-        return AtomHashes(self._index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
+        return atom_hashes(self._index_key, caller.tenant, identity.subject.issuer, identity.subject.id)
 
     async def prepare(self, decision: Decision) -> None:
         """One Decide as far as it goes without the store.
@@ -137,14 +137,15 @@ class FactBuilder:
             keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
         decision.definition = pinned.definition if pinned is not None else {}
-        decision.hashes = self.hashes(caller, identity)
-        decision.asked = {}
+        decision.hashes, decision.asked = self.hashes(caller, identity), {}
         if keys.pair and caller.inspects_results and arguments.check.ok:
             values = binding_values(arguments.value, None) or ()
             decision.asked = atom_query((value for _, value in values), decision.hashes)
             keys = replace(keys, atoms=lookup_keys(decision.asked))
-        decision.budgets = keyed(decision, keys, self._index_key)
-        keys = replace(keys, budgets=tuple(each.index for each in decision.budgets)) if decision.budgets else keys
+        decision.budgets = ()
+        if decision.snapshot.policy.budgets:
+            decision.budgets = keyed(decision, keys, self._index_key)
+            keys = replace(keys, budgets=tuple(each.index for each in decision.budgets))
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
 
@@ -178,8 +179,8 @@ class FactBuilder:
             session=session,
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
-            budgets=standing_for(decision, session),
-            questions=self.questions(decision.keys, decision.stored),
+            budgets=standing_for(decision, session) if decision.budgets else (),
+            questions=self._asked_within(decision),
         )
         self._bind(decision)
 
@@ -191,9 +192,13 @@ class FactBuilder:
     def again(self, decision: Decision) -> Facts:
         """The facts with what is stored by now of session and values."""
         session, decision.session = self.session(decision)
-        budgets, questions = standing_for(decision, session), self.questions(decision.keys, decision.stored)
+        budgets, questions = standing_for(decision, session), self._asked_within(decision)
         arguments = _traced(decision, session)
         return replace(decision.facts, session=session, arguments=arguments, budgets=budgets, questions=questions)
+
+    def _asked_within(self, decision: Decision) -> QuestionsFact:
+        """How often people were asked, where policy reads that."""
+        return self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD
 
     def list(
         self,
@@ -436,7 +441,7 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
         caller.tenant,
         identity.subject.issuer,
         identity.subject.id,
-        canonical(list(map(Actor.fact, identity.actors))).decode(),
+        canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]",
         identity.agent.id,
         caller.name,
         ask.session.id,
@@ -477,11 +482,12 @@ def caller_fact(caller: Caller) -> CallerFact:
 
 def _traced(decision: Decision, session: SessionFact) -> ArgumentsFact:
     """The arguments with the origins of their values: of a call for whose task nobody vouches none is known."""
-    arguments = decision.checked
-    decision.seen = known_atoms(decision.asked, session, decision.keys, decision.stored)
-    if not stated_task(session) or not arguments.check.ok:
+    arguments, asked_about = decision.checked, decision.asked
+    decision.seen = known_atoms(asked_about, session, decision.keys, decision.stored) if asked_about else {}
+    task = stated_task(session) if session.task else None
+    if not task or not arguments.check.ok:
         return arguments
-    found = origins(arguments.value, decision.target, stated_task(session), session, decision.seen)
+    found = origins(arguments.value, decision.target, task, session, decision.seen)
     return replace(arguments, origins=found)
 
 

@@ -1,8 +1,9 @@
-"""EndSession: what was bound to a session ends with it, in all processes."""
+"""What an answer does to its session; and EndSession: what was bound to a session ends with it, in all processes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pdp.core.approvals import records
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
@@ -12,12 +13,17 @@ from pdp.core.approvals.states import OPEN, Event, GrantState
 from pdp.core.approvals.steps import EndGrant, Move
 from pdp.core.call.facts import Identity, TargetFact
 from pdp.core.call.request import Caller, Credential, SessionAsk
-from pdp.core.call.sessions import ended
+from pdp.core.call.sessions import SessionEffects, allowed, ended, took_part
 from pdp.core.check import OK
 from pdp.core.errors import Conflict, NotFound, Unavailable
+from pdp.core.outcome import END_SESSION, Effect
 from pdp.core.ports import Clock, Sessions, Store, Subjects
-from pdp.core.record.stored import CallKeys, RecordRef
+from pdp.core.record.atoms import OVERFLOW, SightingRecorder, supplied_atoms
+from pdp.core.record.stored import CallKeys, PairChange, RecordRef
+from pdp.decide.budgets import reserved
 from pdp.decide.commit import Recorder
+from pdp.decide.decision import Decision
+from pdp.decide.facts import stated_task
 from pdp.decide.state import ServiceState
 
 TRIES = 5  # each overtaken by another commit
@@ -124,3 +130,36 @@ class EndSession:
             found += (g for g in some if (g.session, g.agent, g.caller) == (ask.id, identity.agent.id, caller.name))
             after = some[-1].id
         return tuple(found)
+
+
+def effects_of(decision: Decision, *, passes: bool = False) -> SessionEffects:
+    """What the answer does to its session, to subject and agent, and to budgets; `passes`: what an allow would."""
+    session, row, keys, stored = decision.facts.session, decision.session, decision.keys, decision.stored
+    if not keys.pair or not session.check.ok:
+        return SessionEffects()
+    allows = passes or decision.answer.effect is Effect.ALLOW
+    if row is not None and not passes:
+        if decision.answer.effect is Effect.DENY:
+            row = replace(row, denials=1)
+        elif allows and any(each["kind"] == END_SESSION for each in decision.outcome.obligations):
+            row = ended(row, decision.at_ns)
+    if passes or decision.answer.permits:
+        inspects, target = decision.caller.inspects_results, decision.target
+        effects = allowed(decision.id, decision.at_ns, target, session, keys, stored, inspects=inspects)
+        if inspects or target.sinks:
+            sightings = SightingRecorder(decision.id, decision.at_ns, decision.subject_index, keys, session, stored)
+            effects = replace(
+                effects, seen=sightings.supplied(partial(_supplied, decision), target, inspects=inspects)
+            )
+    else:
+        effects = SessionEffects(labels=took_part(session, keys, () if session.reset else stored.labels))
+    reset = (PairChange(keys.pair, reset=True),) if session.reset else ()
+    taken = reserved(decision.facts) if allows and decision.facts.budgets else ()
+    return replace(effects, session=row, pairs=(*reset, *effects.pairs), reserves=taken)
+
+
+def _supplied(decision: Decision) -> tuple[int, ...]:
+    """What the agent supplies with the call, hashed."""
+    if not decision.checked.check.ok:  # an operator lets it through all the same
+        return (OVERFLOW,)
+    return supplied_atoms(decision.checked.value, stated_task(decision.facts.session), decision.seen, decision.hashes)

@@ -16,9 +16,8 @@ from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.ports import Clock, Judge, KeptStatus, Registry, Store, Subjects
 from pdp.core.record.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.decide.commit import Recorder
-from pdp.decide.fleet import Difference
 from pdp.decide.shadow import ShadowStatus
-from pdp.decide.state import ServiceState
+from pdp.decide.state import Difference, ServiceState
 from pdp.operate.reload import Failure, ReleaseStatus, Reloads
 
 KIND = "switch"  # of a kept answer

@@ -22,7 +22,7 @@ from pdp.core.bytes.digest import Json, canonical
 from pdp.core.call.sessions import narrowed
 from pdp.core.check import NS
 from pdp.core.outcome.evidence import answer
-from pdp.core.ports import Directories, EvidenceSource, Store
+from pdp.core.ports import Directories, Store
 from pdp.core.record.stored import StoredCall
 from pdp.people.persons import Revoked, never
 
@@ -82,23 +82,6 @@ class Counting:
 def votes_for(grant: Grant, store: Store) -> tuple[Vote, ...]:
     """The votes of those who agreed to a grant. In a thread: it reads the store."""
     return tuple(vote for vote in store.votes(grant.approval_id) if vote.human in grant.issued_by)
-
-
-class Sources:
-    """Several sources of answers as one."""
-
-    def __init__(self, *sources: EvidenceSource) -> None:
-        self._sources = sources
-
-    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
-        """The known evidence of all sources."""
-        return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
-
-    async def gather(
-        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
-    ) -> tuple[SourcedEvidence, ...]:
-        """The evidence that all sources can gather now."""
-        return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
 
 
 class ApprovalEvidence:

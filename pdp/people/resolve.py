@@ -1,6 +1,5 @@
 """Approvals around an evaluation: before it, the resumed call, by a token or as the repeat of one with a lost answer;
-after it, the requests that a pending answer opens and the answers that an allow spends. Unary calls and
-batches share it.
+after it, the requests that a pending answer opens and the answers that an allow spends.
 
 A token proves nothing. It only says which requests the caller means, so that one that has ended is told as ended and
 is never opened again behind people's backs. Another caller's token is indistinguishable from an unknown one.
@@ -17,8 +16,8 @@ from pdp.core.approvals.states import OPEN, State
 from pdp.core.call.sessions import since
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.outcome import Effect, Outcome, denied, observable
-from pdp.core.outcome.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
+from pdp.core.outcome import Outcome, denied
+from pdp.core.outcome.answer import Answer
 from pdp.core.ports import ResumeTokens, Store
 from pdp.core.record.encoding import RecordTooLargeError
 from pdp.decide.decision import Decision
@@ -54,12 +53,10 @@ class Resolve:
         """See `ClientAnswers`."""
         await self.client_answers(decision)
 
-    def resume(self, decision: Decision) -> Answer | Outcome | None:
+    def resume(self, decision: Decision, call: CallContext) -> Answer | Outcome | None:
         """Resume a call: its kept answer, or a denial. None: it is evaluated like any other call. A call
         that was about to redeem a request and was overtaken hears that it is used, with a token and without."""
-        ask, call = decision.ask, decision.call
-        if call is None:
-            return None
+        ask = decision.ask
         named: tuple[str, ...] = ()
         if ask.resume_token:
             resume = self.tokens.open(ask.resume_token, decision.at_ns)
@@ -69,36 +66,6 @@ class Resolve:
                 return denied(*_OTHER)
             named = resume.approvals
         return self._past(decision, call, named)
-
-    async def resolve(self, decision: Decision, terms: Terms) -> None:
-        """The answer to an evaluation, what is kept for repeats, and what is committed with the record.
-
-        Raises Conflict when people have answered meanwhile.
-        """
-        effect, call = decision.outcome.effect, decision.call
-        if decision.caller.observed(decision.target.server, decision.at_ns) and observable(decision.outcome.reasons):
-            # nobody is asked about what may be carried out in any case; and a repeat is evaluated again, since the
-            # observation may be over by then. An allow by an answer is one for every caller, and spends the answer
-            _answer(decision, terms)
-            decision.reply, decision.entries = None, ()
-            if call is not None and effect is Effect.ALLOW and decision.evidence and self._redeemed(decision, call):
-                return
-            ends = (
-                decision.at_ns + terms.allow_seconds * NS,
-                decision.caller.observed_until_ns,
-                decision.facts.identity.subject.expires_ns,
-                decision.answer.valid_until_ns,
-            )
-            until_ns = min(filter(None, ends))
-            decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
-            return
-        if call is not None and effect is Effect.PENDING:
-            await self._open(decision, call, terms)
-        else:
-            _answer(decision, terms)
-            if call is not None and effect is Effect.ALLOW and decision.evidence and self._redeemed(decision, call):
-                return
-        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, decision.at_ns)
 
     def _past(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
         """The answer by the state of the named requests, or of those redeemed by this very call."""
@@ -118,20 +85,18 @@ class Resolve:
         # a grant's use, or a verdict's, for callers that carry out a redemption only once
         return self.idempotency.redeemed(call, snapshot, at_ns) if ask.call_id else None
 
-    async def _open(self, decision: Decision, call: CallContext, terms: Terms) -> None:
-        call = decision.call = await self._again(call)
-        if self.resume(decision) is not None:
+    async def open(self, decision: Decision, asked: CallContext) -> Outcome | None:
+        """See `Approvals`."""
+        call = decision.call = await self._again(asked)
+        if self.resume(decision, call) is not None:
             raise _settled()  # what it came back for was spent or ended while it was evaluated
-        _answer(decision, terms)
         answer, requirements = decision.answer, decision.outcome.requirements
         try:
             opened = await self.opening(call, _title(call), requirements, answer.policy, decision.id, decision.at_ns)
         except RecordTooLargeError as fault:
-            opened = denied(fault.code, fault.message)
+            return denied(fault.code, fault.message)
         if isinstance(opened, Outcome):
-            decision.outcome = opened
-            _answer(decision, terms)
-            return
+            return opened
         decision.entries = opened.entries
         decision.answer = replace(
             answer,
@@ -139,6 +104,7 @@ class Resolve:
             resume_token=opened.resume_token,
             valid_until_ns=min(each.expires_ns for each in opened.requirements),
         )
+        return None
 
     async def _again(self, asked: CallContext) -> CallContext:
         """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
@@ -149,8 +115,8 @@ class Resolve:
             raise _settled()
         return replace(asked, stored=since(stored, asked.facts.session.started_ns))
 
-    def _redeemed(self, decision: Decision, call: CallContext) -> bool:
-        """Whether the allow rests on answers that it spends."""
+    def spend(self, decision: Decision, call: CallContext) -> bool:
+        """See `Approvals`."""
         snapshot, at, held = decision.snapshot, decision.at_ns, decision.evidence
         redemption = self.redeem(
             call, held, call_id_of(decision.ask), decision.id, snapshot.expected(call.tenant), at
@@ -163,15 +129,6 @@ class Resolve:
         # told again by its call id only: a repeat of the request id must not spend the same answer twice
         decision.reply = self.idempotency.redeemed_entry(call, decision.answer, snapshot, at)
         return True
-
-
-def _answer(decision: Decision, terms: Terms) -> None:
-    """The plain answer of an evaluation."""
-    policy = decision.snapshot.policy
-    ref = PolicyRef(policy.revision, policy.digest, policy.engine.name)
-    decision.answer = answer_of(
-        decision.id, decision.facts, decision.outcome, decision.evidence, ref, terms, decision.at_ns
-    )
 
 
 def _settled() -> Conflict:

@@ -107,7 +107,7 @@ class KeptAnswers:
         entropy: Entropy,
         *,
         checked: float = CHECKED,
-        on_find: Callable[[str], None] = lambda _: None,
+        on_find: Callable[[str], None] | None = None,
     ) -> None:
         """`checked` is the share of hits that are evaluated again; `on_find` is told `hit`, `miss` or `differed`."""
         self.on = budget > 0
@@ -129,10 +129,10 @@ class KeptAnswers:
         answer = self._answers.get(key)
         if answer is None:
             self.misses += 1
-            self._on_find("miss")
         else:
             self.hits += 1
-            self._on_find("hit")
+        if self._on_find is not None:
+            self._on_find("miss" if answer is None else "hit")
         return answer
 
     def keep(self, key: bytes, answer: bytes) -> None:
@@ -148,7 +148,8 @@ class KeptAnswers:
         """Keep nothing from now on."""
         self.on, self.differed = False, True
         self._answers.clear()
-        self._on_find("differed")
+        if self._on_find is not None:
+            self._on_find("differed")
 
 
 class KeptEngine:

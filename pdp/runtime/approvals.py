@@ -15,6 +15,7 @@ from pdp.core.check import NS
 from pdp.core.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.decide.commit import Recorder
+from pdp.decide.evaluate import Sources
 from pdp.decide.facts import FactBuilder
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.outcomes import Outcomes
@@ -24,7 +25,7 @@ from pdp.identity.revocations import Revocations
 from pdp.judge.evidence import Absent, Judging
 from pdp.people.assembly import ApprovalServices, Bounds, assemble
 from pdp.people.changes import Changes
-from pdp.people.evidence import ApprovalEvidence, Counting, Sources
+from pdp.people.evidence import ApprovalEvidence, Counting
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.outbox import Outbox
 from pdp.people.reach.channels import channel, routes

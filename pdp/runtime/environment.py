@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from pdp.core.bytes.digest import chained
 from pdp.core.errors import ConfigurationFault
@@ -27,10 +28,9 @@ class SystemEntropy:
     bytes = staticmethod(os.urandom)
 
 
-def elapsed_ns(_clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) -> int:
-    """The monotonic clock, which also counts while the machine is suspended: waking up is no leap of its wall clock.
-    Linux has a clock of its own for that."""
-    return time.clock_gettime_ns(_clock)
+# The monotonic clock, which also counts while the machine is suspended: waking up is no leap of its wall clock. Linux
+# has a clock of its own for that.
+elapsed_ns: Callable[[], int] = partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pdp.core.ports import (
 )
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.decide.facts import FactBuilder, ObservedFacts
-from pdp.decide.fleet import COMMON, Fleet
+from pdp.decide.state import COMMON, Fleet
 from pdp.operate.reload import Reloads
 from pdp.proof.index import SearchIndex
 from pdp.registry.release import SignedReleases

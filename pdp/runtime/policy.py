@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.call.registered import Admits
-from pdp.core.ports.telemetry import Telemetry
+from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.judge.prompts import PART, read_prompts, shipped_prompts
 from pdp.people.reach.directory import files_digest, part_of, read_files
 from pdp.policy.bundle import read_bundle, shipped_rego
@@ -38,7 +38,8 @@ def wire_policy(
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
     # whether an OPA is there, and still holds this bundle, only its answers tell
-    answers = KeptAnswers(0 if opa else options.kept_mb << 20, entropy, on_find=KeptCounts(telemetry))
+    counting = None if telemetry is SILENT else KeptCounts(telemetry)
+    answers = KeptAnswers(0 if opa else options.kept_mb << 20, entropy, on_find=counting)
     folders = (shipped_rego(), options.folder)
     source = FolderSource(host, *folders, environment.gate, options.packs, answers=answers, admits=admits)
     return WiredPolicy(host, replaying_host(host, opa, engines), source, answers)

@@ -26,7 +26,6 @@ from pdp.core.record.stored import (
     SessionRow,
     StoredCall,
 )
-from pdp.store.columns import storable
 from pdp.store.rows import LABELS, SESSIONS
 
 _REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
@@ -103,8 +102,9 @@ def arguments(keys: CallKeys, several: Callable[[Sequence[int | str]], Any]) -> 
         *(keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed),
         *(keys.pair, keys.also, keys.parent, keys.tree),
     )
-    if not storable("".join(texts)):
-        texts = tuple(map(storable, texts))
+    joined = "".join(texts)
+    if not joined.isascii() or "\0" in joined:
+        texts = tuple(map(_storable, texts))
     people = (*keys.people, *(None,) * (PEOPLE_AT_ONCE - len(keys.people))) if keys.people else ()
     return *texts[:4], keys.since_ns, *texts[4:], several(keys.atoms), several(keys.budgets), *people
 
@@ -139,3 +139,8 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
         people={who: name for who, name in zip(keys.people, pseudonyms, strict=False) if name is not None},
     )
     return stored, bool(asked)
+
+
+def _storable(words: str) -> str:
+    """A text to look for; empty where no row can hold it (see `Words`), and no key of a row is empty."""
+    return "" if "\0" in words or (not words.isascii() and words != words.encode(errors="ignore").decode()) else words

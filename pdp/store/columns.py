@@ -71,11 +71,6 @@ class Words(TypeDecorator[str]):
         return value
 
 
-def storable(words: str) -> str:
-    """A text to look for; empty where no row can hold it (see `Words`), and no key of a row is empty."""
-    return "" if "\0" in words or (not words.isascii() and words != words.encode(errors="ignore").decode()) else words
-
-
 class Prose(TypeDecorator[str]):
     """Text that others wrote, as a JSON string in ASCII: PostgreSQL keeps no NUL, and neither database a lone
     surrogate."""

@@ -39,6 +39,7 @@ from pdp.store.firsts import keep
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.shared import Fingerprints, LogWentBack
+from pdp.store.tables import SWITCH_EPOCH
 from pdp.store.threads import closed
 from pdp.store.watch import Watch
 from pdp.store.writer import UNAVAILABLE, Writer, WriterState
@@ -366,7 +367,7 @@ class LogStore(PeopleReads, ABC):
 
     def switch_epoch(self) -> int:
         """Grows with every switch change."""
-        return self._ledger.switch_epoch()
+        return self._ledger.marks.high_water.get(SWITCH_EPOCH, 0)
 
     def shared_epoch(self) -> int:
         """Grows with every change of switches, of marks, and of what is in force anywhere."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.stored import AT, an_id, entry
 
-from pdp.core.call.sessions import Left, after
+from pdp.core.call.sessions import SessionEffects, after
 from pdp.core.record.atoms import OVERFLOW
 from pdp.core.record.stored import AtomRow, CallKeys, PairChange, SeenText, SessionRow
 from pdp.store import atoms as bounds
@@ -108,10 +108,10 @@ async def test_what_a_call_leaves_is_foretold(store: Any) -> None:
     later = SeenText("p", "alice", an_id(2), AT + 1, (2, 3))
     for n, left in enumerate(
         (
-            Left(a_session("s", AT), seen=tuple(texts)),
-            Left(seen=(later,)),
-            Left(pairs=(PairChange("p", reset=True),), seen=(replace(later, atoms=(BIG,)),)),
-            Left(pairs=(PairChange("q", reset=True),)),
+            SessionEffects(a_session("s", AT), seen=tuple(texts)),
+            SessionEffects(seen=(later,)),
+            SessionEffects(pairs=(PairChange("p", reset=True),), seen=(replace(later, atoms=(BIG,)),)),
+            SessionEffects(pairs=(PairChange("q", reset=True),)),
         )
     ):
         await store.commit(entry(n, session=left.session, pairs=left.pairs, seen=left.seen))

@@ -10,7 +10,7 @@ import pytest
 from support.stored import AT, an_id, entry
 
 from pdp.core.approvals.steps import RemoveLabels, ShowLabels
-from pdp.core.call.sessions import Left, after
+from pdp.core.call.sessions import SessionEffects, after
 from pdp.core.errors import Conflict
 from pdp.core.record.stored import CallKeys, LabelRow, PairChange, SessionRow, StoredCall
 
@@ -25,7 +25,7 @@ def sessions(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def drawn(random: Random, n: int, at_ns: int, known: StoredCall) -> Left:
+def drawn(random: Random, n: int, at_ns: int, known: StoredCall) -> SessionEffects:
     """What some call might leave behind."""
     pairs = ("p", "q", "m")
     row = None
@@ -49,7 +49,7 @@ def drawn(random: Random, n: int, at_ns: int, known: StoredCall) -> Left:
     change = PairChange(
         random.choice("pq"), random.random() < 0.1, *(((an_id(n),), ()) if random.random() < 0.5 else ((), ()))
     )
-    return Left(row, labels, (change,))
+    return SessionEffects(row, labels, (change,))
 
 
 @pytest.mark.parametrize("seed", range(3))

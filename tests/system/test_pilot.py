@@ -114,7 +114,7 @@ async def test_a_switch_thrown_meanwhile_binds_what_is_observed(tmp_path: Path, 
     async with running(tmp_path, pilot(), stage()) as world:
         asked = answered(world, world.ask(BOB, "git_commit"))
         off = partial(world.switch, "server", server="git")
-        found = await meanwhile(world.process.recorder, "_store", "commit", asked, off, after=after)
+        found = await meanwhile(world.process.recorder, "_store", "commit_all", asked, off, after=after)
         assert (found.effect, found.enforcement, "switch.server" in codes(found)) == (DENY, ENFORCED, True)
 
 

@@ -391,8 +391,8 @@ async def overtaken(
     [
         ("evidence", "known", False, True),  # it came back, and the answer was used before it was counted
         ("evidence", "known", True, True),
-        ("recorder", "decision", False, True),  # it was counted, and used before this allow was durable
-        ("recorder", "decision", False, False),
+        ("recorder", "commit_all", False, True),  # it was counted, and used before this allow was durable
+        ("recorder", "commit_all", False, False),
         ("recorder", "commit_all", True, True),
         ("recorder", "commit_all", True, False),
     ],

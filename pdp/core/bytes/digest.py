@@ -12,8 +12,9 @@ import hashlib
 import hmac
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from json import encoder
 from typing import Any, TypeAlias
 
@@ -25,24 +26,33 @@ INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 
 
-def text_encoder(options: json.JSONEncoder) -> Callable[[Any], str]:
-    """`options.encode` with its C encoder made once: made anew for each value, as that does, it takes longer than
+def _chunks(options: json.JSONEncoder) -> Callable[[Any, int], Iterable[str]]:
+    """`options.iterencode` with its C encoder made once: made anew for each value, as that does, it takes longer than
     most values. `options` must not indent or check for circles."""
     make: Any = getattr(encoder, "c_make_encoder", None)
     if make is None:  # an interpreter without it
-        return options.encode
+        return lambda value, _: options.iterencode(value)
     escape = encoder.encode_basestring_ascii if options.ensure_ascii else encoder.encode_basestring
     separators = options.key_separator, options.item_separator
     flags = options.sort_keys, options.skipkeys, options.allow_nan
-    chunks = make(None, options.default, escape, None, *separators, *flags)
-    join = "".join
+    made: Callable[[Any, int], Iterable[str]] = make(None, options.default, escape, None, *separators, *flags)
+    return made
+
+
+def text_encoder(options: json.JSONEncoder) -> Callable[[Any], str]:
+    """`options.encode`, quicker; see `_chunks`."""
+    chunks, join = _chunks(options), "".join
     return lambda value: join(chunks(value, 0))
 
 
+def texts_encoder(options: json.JSONEncoder) -> Callable[[Iterable[Any]], Iterator[str]]:
+    """The same of many values."""
+    chunks, join = _chunks(options), "".join
+    return lambda values: map(join, map(chunks, values, repeat(0)))
+
+
 # the C encoder, which writes canonical bytes of what `_is_plain`
-_plain = text_encoder(
-    json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
-)
+_plain = _chunks(json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")))
 _escape = encoder.encode_basestring  # RFC 8785 escapes exactly what this does
 
 
@@ -53,7 +63,7 @@ def canonical(value: Json) -> bytes:
     surrogates, keys that are not strings, values that are not JSON.
     """
     if _is_plain(value):
-        text = _plain(value)
+        text = "".join(_plain(value, 0))
     else:
         out: list[str] = []
         _write(value, out)
@@ -256,7 +266,7 @@ def keyed_hex(key: bytes, data: bytes) -> str:
     first, later = _keyed(key)
     mac = first.copy()
     mac.update(data)
-    return rekeyed(mac.hexdigest(), later)
+    return rekeyed(mac.hexdigest(), later) if later else mac.hexdigest()
 
 
 @lru_cache(16)  # the keys of a process: its own one or two

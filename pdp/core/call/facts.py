@@ -124,6 +124,9 @@ class Identity:
         return replace(self, agent=replace(self.agent, registration=registration))
 
 
+_NOT_VETTED = NOT_VETTED.fact()
+
+
 @dataclass(frozen=True, slots=True)
 class ServerFact:
     """A registered MCP server. `resource` is the audience a subject's token must name (RFC 8707)."""
@@ -140,7 +143,7 @@ class ServerFact:
             "id": self.id,
             "resource": self.resource,
             "owner": self.owner,
-            "vetting": self.vetting.fact(),
+            "vetting": _NOT_VETTED if self.vetting is NOT_VETTED else self.vetting.fact(),
         }
 
 
@@ -250,6 +253,9 @@ class Finding:
         return {"kind": self.kind, "pointer": self.pointer, "detail": self.detail}
 
 
+_UNTRACED = OriginsFact().fact()
+
+
 @dataclass(frozen=True, slots=True)
 class ArgumentsFact:
     """The arguments of a call. `value` reaches policy only when the check passed."""
@@ -268,7 +274,7 @@ class ArgumentsFact:
             "findings": list(map(Finding.fact, self.findings)),
             "size": self.size,
             "depth": self.depth,
-            "origins": (self.origins if self.check.ok else OriginsFact()).fact(),
+            "origins": self.origins.fact() if self.origins.traced and self.check.ok else _UNTRACED,
         }
 
 
@@ -433,7 +439,8 @@ class Facts:
 
 
 SCHEMA = "pdp.input/1"
-_UNREAD = UNREAD.fact()  # for every call that no policy wants it of
+# of most calls
+_UNREAD, _NO_RESULT, _NO_BUDGETS = UNREAD.fact(), NO_RESULT.fact(), standing_of(())
 
 
 def document(
@@ -479,9 +486,9 @@ def document(
         },
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),
-        "budgets": standing_of(facts.budgets),
+        "budgets": standing_of(facts.budgets) if facts.budgets else _NO_BUDGETS,
         "questions": _UNREAD if facts.questions is UNREAD else facts.questions.fact(),
-        "result": facts.result.fact(),
+        "result": _NO_RESULT if facts.result is NO_RESULT else facts.result.fact(),
         "consents": [],
         "grants": [],
         "evidence": list(map(dict, evidence)),

@@ -44,8 +44,8 @@ _UNSEEN = ("session.unobserved", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What an answer leaves behind in the store."""
+class SessionEffects:
+    """What an answer does to its session in the store, and to subject and agent."""
 
     session: SessionRow | None = None
     labels: tuple[LabelRow, ...] = ()
@@ -54,11 +54,11 @@ class Left:
     reserves: tuple[BudgetReservation, ...] = ()
 
     @property
-    def written(self) -> dict[str, Any]:
+    def commit_fields(self) -> dict[str, Any]:
         """Its fields, which those of a `Commit` are named after."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
-    def said(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
+    def record_labels(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
         """Its labels as a record says them: on what, label, code, pack."""
         on = {keys.pair: "agent", keys.also: "memory"}
         return {(on.get(row.pair, "task"), row.label, row.code, row.pack) for row in self.labels}
@@ -94,7 +94,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     stored: StoredCall,
     *,
     inspects: bool,
-) -> Left:
+) -> SessionEffects:
     """New labels and awaited results with an allow, of a call whose session is sound. `inspects`: its caller will
     have the result inspected."""
     places = places_of(keys, session)
@@ -117,7 +117,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
         written += [(label, *_UNSEEN, decision_id, at_ns) for label in session.labels if label not in named]
         labels += _new((keys.also,), written, stored.labels)
     changes = [PairChange(place, awaits=(decision_id,)) for place in places] if inspects else []
-    return Left(labels=tuple(labels), pairs=tuple(changes))
+    return SessionEffects(labels=tuple(labels), pairs=tuple(changes))
 
 
 def took_part(session: SessionFact, keys: CallKeys, there: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
@@ -136,13 +136,13 @@ def inspected(
     keys: CallKeys,
     session: SessionFact,
     stored: StoredCall,
-) -> Left:
+) -> SessionEffects:
     """New labels with the inspected result of an allowed call, which is awaited no longer. `labels`: with code and
     pack."""
     places = places_of(keys, session)
     put = [(label, code, pack, decision_id, at_ns) for label, code, pack in labels]
     changes = tuple(PairChange(place, inspected=(decision_id,)) for place in places)
-    return Left(labels=tuple(_new(places, put, stored.labels)), pairs=changes)
+    return SessionEffects(labels=tuple(_new(places, put, stored.labels)), pairs=changes)
 
 
 def together(first: SessionRow, then: SessionRow) -> SessionRow | None:
@@ -170,37 +170,37 @@ def _joined(session: SessionRow, row: SessionRow) -> SessionRow:
     return replace(found, state=row.state, over_ns=row.over_ns) if session.state == "open" else found
 
 
-def after(stored: StoredCall, keys: CallKeys, left: Left) -> StoredCall:
+def after(stored: StoredCall, keys: CallKeys, effects: SessionEffects) -> StoredCall:
     """What the store would say of a call once something else was committed."""
-    session, row = stored.session, left.session
+    session, row = stored.session, effects.session
     if row is not None and row.index == keys.session:
         over = session is None or session.over_ns <= row.used_ns
         session = row if session is None or over else _joined(session, row)
     pairs = _places(replace(stored, session=session), keys) | ({keys.also} - {""})
     labels, awaited = stored.labels, stored.awaited
-    for change in left.pairs:
+    for change in effects.pairs:
         if change.reset:
             labels = tuple(each for each in labels if each.pair != change.pair)
             awaited = 0 if pairs <= {change.pair, keys.also} else awaited  # whose the others are is not known here
         if change.pair in pairs:
             awaited = max(0, awaited + len(change.awaits) - len(change.inspected))
     there = {(each.pair, each.label, each.shown): each for each in labels}
-    for label in left.labels:
+    for label in effects.labels:
         if label.pair in pairs:
             there.setdefault((label.pair, label.label, label.shown), label)
-    atoms = atoms_after(stored, keys, left) if keys.atoms else stored.atoms
+    atoms = atoms_after(stored, keys, effects) if keys.atoms else stored.atoms
     return replace(stored, session=session, labels=ordered(there.values()), atoms=atoms, awaited=awaited)
 
 
-def atoms_after(stored: StoredCall, keys: CallKeys, left: Left) -> frozenset[AtomRow]:
+def atoms_after(stored: StoredCall, keys: CallKeys, effects: SessionEffects) -> frozenset[AtomRow]:
     """What the store would say of the atoms that the call asks for. What a memory brings back is not known here; only
     results do that."""
     places = _places(stored, keys)
-    over = {left.session.index} if left.session is not None and left.session.state != "open" else set()
-    gone = {change.pair for change in left.pairs if change.reset}
+    over = {effects.session.index} if effects.session is not None and effects.session.state != "open" else set()
+    gone = {change.pair for change in effects.pairs if change.reset}
     rows = (row for row in stored.atoms if row.session not in over and row.place not in gone)
     found = {(row.place, row.session, row.atom): row for row in rows}
-    for text in left.seen:
+    for text in effects.seen:
         for atom in set(text.atoms).intersection(keys.atoms) if text.place in places else ():
             key = (text.place, text.session, atom)
             if key not in found or found[key].at_ns < text.since_ns:

@@ -79,8 +79,9 @@ class Rates:
         for holder in holders:
             dimension = Dimension(holder[0])
             share = self.shares[dimension]
-            full_at = max(self._full_at.get(holder, at_ns), at_ns) + share.interval_ns
-            early = full_at - at_ns - share.burst * share.interval_ns
+            interval_ns = share.interval_ns
+            full_at = max(self._full_at.get(holder, at_ns), at_ns) + interval_ns
+            early = full_at - at_ns - share.burst * interval_ns
             if early > 0:
                 return dimension, early
             after[holder] = full_at

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from pdp.core.approvals.hourly_limits import UNREAD
-from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder
+from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder, texts_encoder
 from pdp.core.call.budgets import standing_of
 from pdp.core.call.facts import NO_RESULT, Asserted
 from pdp.core.errors import EngineFault, InvalidRequest
@@ -33,7 +33,8 @@ _TARGET = ("key", "status", "code", "server", "kind")
 _target = itemgetter(*_TARGET)
 ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what callers assert
 # JSON text. ASCII keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
-encode = text_encoder(json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")))
+_options = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
+encode, encode_all = text_encoder(_options), texts_encoder(_options)
 NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
 SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
 
@@ -67,8 +68,8 @@ class EngineQuery:
         """The query about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
         phase, excerpts = document["phase"], excerpts_of(document)
         try:
-            texts = dict(zip(document, map(encode, document.values()), strict=True))
-            excerpt_texts = dict(zip(excerpts, map(encode, excerpts.values()), strict=True))
+            texts = dict(zip(document, encode_all(document.values()), strict=True))
+            excerpt_texts = dict(zip(excerpts, encode_all(excerpts.values()), strict=True))
         except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
             raise EngineFault("policy.input", "The input document is not JSON.") from None
         composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
@@ -83,7 +84,7 @@ class EngineQuery:
         else:  # what is listed rests on nothing asserted
             shared = {**shared, ASSERTED: _NOTHING_ASSERTED}
             del shared["targets"]
-            varied = list(map(encode, document["targets"]))
+            varied = list(encode_all(document["targets"]))
         payload = SEPARATOR.decode().join((composed, phase, _object(shared), *varied)).encode()
         keys = frozenset(map(itemgetter("key"), document["targets"]))
         return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice, fresh, document, texts)

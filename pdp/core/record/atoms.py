@@ -12,6 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pdp.core.bytes.digest import Json, canonical, secrets_of
 from pdp.core.call.facts import SessionFact, TargetFact
@@ -58,6 +59,12 @@ class AtomHashes:
         """Those of one text, with the mark of one that is cut where that untraces."""
         found = [self.of(atoms.kind, atom) for atom in atoms.atoms]
         return tuple(dict.fromkeys((OVERFLOW, *found) if atoms.overflows else found))
+
+
+@lru_cache(1024)
+def atom_hashes(key: bytes, *subject: str | None) -> AtomHashes:
+    """Those of a subject, which asks again and again."""
+    return AtomHashes(key, *subject)
 
 
 def rekeyed_atom(atom: int, secrets: Iterable[bytes]) -> int:

@@ -170,10 +170,11 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
             asked = decisions.ask(request, self._admission.until(context))
             answer, record = await self._decide(asked, caller)
-            receipts = await self._receipts([record.index] if request.wait_receipt else [], context)
+            receipts = await self._receipts([record.index], context) if request.wait_receipt else {}
             with self._answering():
                 response = decisions.response(answer, record)
-                audit.attach(receipts, [response])
+                if receipts:
+                    audit.attach(receipts, [response])
                 return response
 
     async def _receipts(self, indexes: Collection[int], context: Context) -> Mapping[int, Proof]:

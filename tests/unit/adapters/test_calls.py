@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
-from pdp.decide.fleet import Difference
+from pdp.decide.state import Difference
 from pdp.operate.admin import ServiceStatus
 from pdp.operate.reload import Failure, Reloaded
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2

@@ -75,7 +75,7 @@ async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> N
 
 async def test_a_batch_that_waited_for_a_twin_does_not_get_an_allow_of_the_past(world: World) -> None:
     first, second = questions(world)
-    held = world.process.recorder._store = Held(world.process.store, "commit")
+    held = world.process.recorder._store = Held(world.process.store, "commit_all")
     single = asyncio.create_task(world.decide(first))
     await held.reached.wait()
     waiting = asyncio.create_task(batch(world, first, second))
@@ -149,7 +149,7 @@ async def test_a_refusal_of_a_batch_that_is_decided_again_is_counted_once(world:
 @pytest.mark.parametrize("many", [False, True], ids=["single", "batch"])
 async def test_an_allow_does_not_outlive_its_token_while_it_is_recorded(world: World, *, many: bool) -> None:
     first, _ = questions(world, lifetime=3)
-    held = world.process.recorder._store = Held(world.process.store, "commit_all" if many else "commit")
+    held = world.process.recorder._store = Held(world.process.store, "commit_all")
     asking = asyncio.create_task(batch(world, first) if many else world.decide(first))
     await held.reached.wait()
     world.stage.clock.advance(5)

@@ -8,7 +8,7 @@ from functools import reduce
 
 from support.for_each import for_each
 
-from pdp.core.call.sessions import Left, after, atoms_after
+from pdp.core.call.sessions import SessionEffects, after, atoms_after
 from pdp.core.record.stored import AtomRow, CallKeys, LabelRow, PairChange, SeenText, SessionRow, StoredCall
 from pdp.decide.batch import Trail
 
@@ -30,9 +30,9 @@ def label(drawn: random.Random) -> LabelRow:
     return LabelRow(drawn.choice(("p", "q", "m")), drawn.choice(LABELS), "c", "k", "d", drawn.randrange(9))
 
 
-def left(drawn: random.Random, by: CallKeys) -> Left:
+def left(drawn: random.Random, by: CallKeys) -> SessionEffects:
     changes = [PairChange("p", reset=True), PairChange("q", awaits=("d",)), PairChange("p", inspected=("d",))]
-    return Left(
+    return SessionEffects(
         session=row(drawn, by.session) if by.session else None,
         labels=tuple(label(drawn) for _ in range(drawn.randrange(3))),
         pairs=tuple(drawn.sample(changes, drawn.randrange(3))),
@@ -64,7 +64,7 @@ def test_what_was_left_is_met_once_and_in_order(seed: int) -> None:
             trails.append(trails[which].copy())
             told.append(told[which].copy())
         step = mine, left(drawn, mine)
-        trails[which].left.append(step)
+        trails[which].effects.append(step)
         told[which].append(step)
 
 
@@ -78,10 +78,10 @@ def test_what_was_said_is_met_though_most_of_it_is_passed_over(seed: int) -> Non
         known = StoredCall(atoms=frozenset(rows))
         found = trail.after(mine, known)
         whole = replace(known, session=found.session)
-        for by, each in trail.left:
+        for by, each in trail.effects:
             if by.pair == mine.pair or by.session == mine.session:
                 whole = replace(whole, atoms=atoms_after(whole, mine, each))
         assert found.atoms == whole.atoms
         said = tuple(drawn.sample(range(9), 2))
         text = SeenText(drawn.choice("pq"), "alice", f"d{n}", n, said, drawn.choice(("", "s")))
-        trail.left.append((mine, replace(left(drawn, mine), seen=(text,))))
+        trail.effects.append((mine, replace(left(drawn, mine), seen=(text,))))

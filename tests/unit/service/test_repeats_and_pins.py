@@ -151,7 +151,7 @@ async def test_a_switch_thrown_between_commit_and_answer_is_obeyed(world: World)
     """An allow that is durable, and not yet told."""
     asked = world.decide(world.ask(ALICE, "git_status", ARGUMENTS))
     thrown = partial(world.switch, "server", server="git")
-    found = await meanwhile(world.process.recorder, "_store", "commit", asked, thrown, after=True)
+    found = await meanwhile(world.process.recorder, "_store", "commit_all", asked, thrown, after=True)
     assert [r.code for r in found.reasons] == ["switch.server"]
 
 
@@ -181,7 +181,7 @@ async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> N
 
 
 async def test_a_twin_that_waited_does_not_get_an_allow_of_the_past(world: World) -> None:
-    held = Held(world.process.store, "commit")
+    held = Held(world.process.store, "commit_all")
     world.process.recorder._store = held
     request = world.ask(ALICE, "git_status", ARGUMENTS)
     first = asyncio.create_task(world.decide(request))

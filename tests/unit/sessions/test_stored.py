@@ -13,7 +13,7 @@ from pdp.core.call.sessions import (
     ELSEWHERE,
     MOST_AWAITED,
     MOST_LABELS,
-    Left,
+    SessionEffects,
     after,
     allowed,
     ended,
@@ -50,7 +50,7 @@ class Store:
 
     def __init__(self, **options: Any) -> None:
         self.sessions = StoredSessions(SessionOptions(**options), KEY)
-        self.commits: list[Left] = []
+        self.commits: list[SessionEffects] = []
 
     def read(self, keys: CallKeys) -> StoredCall:
         mine = self._fold(CallKeys("acme", T, 0, session=keys.session), StoredCall()).session
@@ -88,7 +88,7 @@ class Store:
         fact, row, keys, stored = self._look(who, ask, at_ns, caller, to)
         if not fact.check.ok or not keys.pair:
             return fact
-        left = Left(labels=took_part(fact, keys, () if fact.reset else stored.labels))
+        left = SessionEffects(labels=took_part(fact, keys, () if fact.reset else stored.labels))
         if effect == "allow":
             name = f"d{len(self.commits)}"
             left = allowed(name, at_ns, to, fact, keys, stored, inspects=caller.inspects_results)
@@ -103,7 +103,7 @@ class Store:
         awaits = [
             name for left in self.commits for each in left.pairs if each.pair == keys.pair for name in each.awaits
         ]
-        self.commits.append(Left(pairs=(PairChange(keys.pair, inspected=tuple(awaits)),)))
+        self.commits.append(SessionEffects(pairs=(PairChange(keys.pair, inspected=tuple(awaits)),)))
 
 
 def test_a_session_counts_its_calls() -> None:
@@ -252,7 +252,7 @@ def test_sessions_of_older_releases_have_the_worst_counts() -> None:
     store.call()
     (left,) = store.commits
     assert left.session is not None
-    store.commits = [Left(replace(left.session, opened_ns=0, used_ns=0, calls=0))]
+    store.commits = [SessionEffects(replace(left.session, opened_ns=0, used_ns=0, calls=0))]
     for n in range(3):
         found = store.call(at_ns=T + n * S)
         assert (found.check.ok, found.known, found.calls, found.denials) == (True, False, WORST_COUNT, WORST_COUNT)
@@ -377,8 +377,8 @@ def test_a_label_that_people_were_shown_is_written_again_once() -> None:
 def test_the_row_of_a_label_is_its_first() -> None:
     row = LabelRow("p", "untrusted", "c", "", "d1", T)
     keys = CallKeys("acme", T, 0, pair="p")
-    there = after(StoredCall(), keys, Left(labels=(row,)))
-    again = after(there, keys, Left(labels=(replace(row, decision_id="d2", at_ns=T - 1),)))
+    there = after(StoredCall(), keys, SessionEffects(labels=(row,)))
+    again = after(there, keys, SessionEffects(labels=(replace(row, decision_id="d2", at_ns=T - 1),)))
     assert again.labels == (row,)
 
 
@@ -396,7 +396,7 @@ def test_an_ended_session_is_unknown_for_as_long_as_its_row_is_kept() -> None:
     store.call()
     (left,) = store.commits
     assert left.session is not None
-    store.commits = [Left(ended(left.session, T + S))]
+    store.commits = [SessionEffects(ended(left.session, T + S))]
     for at_ns in (T + S, T + HOUR, T + 1000 * HOUR):
         found = store.look(at_ns=at_ns)
         assert (found.check.code, found.check.message) == ("session.unknown", UNKNOWN)
@@ -420,7 +420,7 @@ def test_a_child_shares_the_labels_of_its_task_in_both_directions() -> None:
     grandchild = store.look(identity(agent="third"), child_of(child, "g"), caller=SEEING)
     assert (grandchild.check.ok, grandchild.tree) == (True, mine.tree)
     store.commits.append(
-        Left(pairs=tuple(PairChange(p, inspected=("d2",)) for p in (child.tree, _pair(store, OTHER))))
+        SessionEffects(pairs=tuple(PairChange(p, inspected=("d2",)) for p in (child.tree, _pair(store, OTHER))))
     )
     for who, ask in ((ALICE, ASK), (OTHER, SessionAsk("child"))):
         found = store.look(who, ask, caller=SEEING if who is ALICE else gateway)
@@ -494,7 +494,7 @@ def test_a_child_ends_with_its_parent_and_keeps_it() -> None:
     assert store.look(OTHER, SessionAsk("child")).tree == mine.tree  # without saying it again
     row = store._look(ALICE, ASK, T, CALLER, PLAIN)[1]
     assert row is not None
-    store.commits.append(Left(ended(replace(row, calls=0), T + S)))
+    store.commits.append(SessionEffects(ended(replace(row, calls=0), T + S)))
     for name in ("child", "grandchild"):
         assert store.look(OTHER, SessionAsk(name), at_ns=T + S).check.code == "session.unknown"
     for parent in (mine, child):  # a new one of the same task
@@ -554,5 +554,5 @@ def test_options_refuse_unknown_keys() -> None:
 def test_a_record_says_on_what_labels_were_put() -> None:
     keys = CallKeys("acme", T, 0, pair="mine", also="kept")
     rows = tuple(LabelRow(pair, "untrusted", "c", "p", "d", T) for pair in ("mine", "kept", "parents"))
-    assert {on for on, *_ in Left(labels=rows).said(keys)} == {"agent", "memory", "task"}
-    assert Left(labels=rows[:1]).said(keys) == {("agent", "untrusted", "c", "p")}
+    assert {on for on, *_ in SessionEffects(labels=rows).record_labels(keys)} == {"agent", "memory", "task"}
+    assert SessionEffects(labels=rows[:1]).record_labels(keys) == {("agent", "untrusted", "c", "p")}
