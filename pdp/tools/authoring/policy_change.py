@@ -48,7 +48,7 @@ from pdp.policy.source import OTHER_RELEASE, Host, KeptBundles, deciding_host
 DEADLINE_MS = 30_000
 ENGINES = 3  # that are kept up; each is a process or more
 TOGETHER = 64  # decisions that are evaluated at once
-_ASKED_AGAIN = frozenset({"approval", "confirmation"})
+ASKED_AGAIN = frozenset({"approval", "confirmation"})  # kinds whose evidence is for one call
 _OPA_NEEDED = "--engine opa: there is no such program; give --opa PATH."
 Rows: TypeAlias = Iterable[tuple[bytes, Opened]]
 Decisions: TypeAlias = Iterable[tuple[Mapping[str, Any], RecordedDecision | NotReplayable]]
@@ -138,7 +138,7 @@ async def _side(policy: LoadedPolicy, decision: RecordedDecision, *, people: boo
     side = Side(ComparedAnswer.of(outcome), failed(outcome))
     if not people:
         return side
-    kept = [each for each in document["evidence"] if each["kind"] not in _ASKED_AGAIN]
+    kept = [each for each in document["evidence"] if each["kind"] not in ASKED_AGAIN]
     if len(kept) != len(document["evidence"]):
         outcome = await reevaluated(policy, {**document, "evidence": kept}, decision.supported)
     while outcome.effect is Effect.PENDING and asks_people(outcome.requirements) and len(stages) < MAX_ROUNDS:

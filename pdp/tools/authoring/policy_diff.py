@@ -22,7 +22,7 @@ from pdp.core.outcome.forecast import (
 )
 from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import ComparedAnswer, NotReplayable, parsed
-from pdp.tools.authoring.policy_change import Compared, Decisions, Rows, compare, decisions
+from pdp.tools.authoring.policy_change import ASKED_AGAIN, Compared, Decisions, Rows, compare, decisions
 
 RUNS = 40  # of the forecast: the chance of each is the same in every forecast
 KINDS = ("decision", "approval")
@@ -126,6 +126,7 @@ def _change(record: Mapping[str, Any], before: ComparedAnswer, after: ComparedAn
 
 def _people(compared: Compared) -> dict[str, Mapping[str, Any]]:
     """The requirements of people that a call had, open or answered, by id."""
-    answered = [each["for"] for each in json.loads(compared.document)["evidence"]]
+    evidence = json.loads(compared.document)["evidence"]
+    answered = [each["for"] for each in evidence if each["kind"] in ASKED_AGAIN]
     every = (*compared.record["requirements"], *answered)
     return {str(each["id"]): each for each in every if asks_people((each,))}
