@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import IN_FILE, Commands
 from pdp.cli.connection import (
     Connection,
     approval_id_of,
@@ -195,11 +195,7 @@ def watch(*, connection: Connection, mine: bool, count: int | None) -> None:
 @approvals.command()
 @click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option(
-    "--arguments",
-    "file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON file with the arguments that ought to be denied.",
+    "--arguments", "file", required=True, type=IN_FILE, help="JSON file with the arguments that ought to be denied."
 )
 @connected
 def canary(*, connection: Connection, approval_id: str, file: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import grpc
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import FOLDER, IN_FILE, Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.bytes.digest import commitment
@@ -27,8 +27,6 @@ from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 WRONG = 10
 PATIENCE = 10.0  # seconds for a checkpoint that covers a record
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_PLACE = click.Path(exists=True, path_type=Path)
 _ERASED = "(erased)"
 _OPENED = ("switch", "config", "review")  # kinds of records whose committed values are shown
 
@@ -80,7 +78,7 @@ def audit() -> None:
 
 @audit.command()
 @click.argument("decision_id")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
+@click.option("--out", type=FOLDER, default=Path(), help="Folder for the files.")
 @connected
 def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
     """Get the record of a decision and its receipt, as DECISION_ID.json and DECISION_ID.tlog-proof.
@@ -109,7 +107,7 @@ def prove(*, decision_id: str, out: Path, connection: Connection) -> None:
 
 
 @audit.command()
-@click.argument("key", type=_FILE)
+@click.argument("key", type=IN_FILE)
 @click.argument("origin")
 @click.option("--witness", is_flag=True, help="Of a witness: its key, and its name as ORIGIN.")
 def key(key: Path, origin: str, *, witness: bool) -> None:  # noqa: A002, RUF100 - its name for users

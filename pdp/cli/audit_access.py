@@ -19,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.cli.audit import WRONG, bar, named
 from pdp.cli.audit_search import Instant
-from pdp.cli.commands import Commands
+from pdp.cli.commands import IN_FILE, Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, archive_option
@@ -47,7 +47,6 @@ from pdp.tools.authoring.policy_change import Decisions, loaded
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 _EVERY = "*"
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DECISIONS = {
     "kept": audit_pb2.REVIEW_DECISION_KEPT,
     "narrowed": audit_pb2.REVIEW_DECISION_NARROWED,
@@ -66,7 +65,7 @@ _HIDDEN = frozenset({"last_asked", "issued", "issuer", "used", "configured", "as
 
 
 @click.group(cls=Commands, invoke_without_command=True)
-@click.option("--config", "path", type=_FILE, help="The server's configuration: its store, registry and policy.")
+@click.option("--config", "path", type=IN_FILE, help="The server's configuration: its store, registry and policy.")
 @click.option("--tenant", default="", help="Whose access; needed where there are several tenants.")
 @click.option("--since", type=Instant(), default="90d", show_default=True, help="From: 2026-08-01, or 90d ago.")
 @click.option("--until", type=Instant(), help="To before: as --since; now if left out.")
@@ -128,7 +127,7 @@ def access(
 
 
 @access.command()
-@click.argument("report", type=_FILE)
+@click.argument("report", type=IN_FILE)
 @click.option("--decided", required=True, type=click.Choice(list(_DECISIONS)), help="What is unused stays, or goes.")
 @click.option("--reason", required=True, help="Why, for the record: a ticket, or what is to go.")
 @connected

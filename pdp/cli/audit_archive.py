@@ -10,25 +10,15 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import bar
-from pdp.cli.commands import Duration
+from pdp.cli.commands import FOLDER, IN_FILE, Duration
 from pdp.runtime.archive import archive as archive_records
 from pdp.runtime.config import settings
 
 
 @click.command("archive")
-@click.option(
-    "--config",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The server's configuration, which names its store.",
-)
+@click.option("--config", required=True, type=IN_FILE, help="The server's configuration, which names its store.")
 @click.option("--before", required=True, type=Duration("d", "90d"), help="Records older than so many days, like 90d.")
-@click.option(
-    "--to",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The archive; by default `audit.archive`.",
-)
+@click.option("--to", "folder", type=FOLDER, help="The archive; by default `audit.archive`.")
 def archive(*, config: Path, before: int, folder: Path | None) -> None:
     """Move the oldest records of a store into an archive; receipts and proofs hold as before.
 

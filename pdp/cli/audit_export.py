@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.cli.audit import bar
 from pdp.cli.audit_search import Instant
+from pdp.cli.commands import FILE
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.proof.export import FORMATS, csv_head
 
@@ -23,9 +24,7 @@ from pdp.proof.export import FORMATS, csv_head
 @click.command()
 @store_options
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="jsonl", show_default=True)
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file; by default standard output."
-)
+@click.option("--out", type=FILE, help="A new file; by default standard output.")
 @click.option("--tenant", help="Only records of this tenant, and those of none.")
 @click.option("--kind", "kinds", multiple=True, help="Only records of this kind; several are possible.")
 @click.option("--since", type=Instant(), help="At or after: 2026-11-01T12:00:00Z, or 24h, 7d ago.")

@@ -10,17 +10,13 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import WRONG
+from pdp.cli.commands import IN_FILE
 from pdp.runtime.config import settings
 from pdp.runtime.rollback import accept_rollback as accept
 
 
 @click.command("accept-rollback")
-@click.option(
-    "--config",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The server's configuration, with a new audit.key.",
-)
+@click.option("--config", required=True, type=IN_FILE, help="The server's configuration, with a new audit.key.")
 @click.option("--reason", required=True, help="Why; kept for the record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accept_rollback(*, config: Path, reason: str, yes: bool) -> None:

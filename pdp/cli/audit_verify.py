@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from pdp.cli.audit import WRONG, bar
-from pdp.cli.commands import Duration
+from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, Duration
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
 from pdp.decide.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
@@ -30,24 +30,21 @@ from pdp.runtime.environment import SystemEntropy
 from pdp.store.reading import StoreReader
 from pdp.tools.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_PLACE = click.Path(exists=True, path_type=Path)
-
 
 @click.command()
-@click.argument("place", type=_PLACE, required=False)
-@click.option("--config", type=_FILE, help="Instead of PLACE: the server's configuration, which names its store.")
+@click.argument("place", type=IN_PATH, required=False)
+@click.option("--config", type=IN_FILE, help="Instead of PLACE: the server's configuration, which names its store.")
 @click.option(
     "--key", "keys", multiple=True, help="The log's verifier key, or a file with it; several after a rotation."
 )
-@click.option("--record", type=_FILE, help="The record of a receipt; by default the .json beside it.")
+@click.option("--record", type=IN_FILE, help="The record of a receipt; by default the .json beside it.")
 @click.option(
-    "--checkpoint", "marks", type=_FILE, multiple=True, help="A checkpoint kept earlier, which the log must extend."
+    "--checkpoint", "marks", type=IN_FILE, multiple=True, help="A checkpoint kept earlier, which the log must extend."
 )
 @click.option(
     "--witness-policy",
     "policy",
-    type=_FILE,
+    type=IN_FILE,
     help="The checkpoint must be cosigned by the quorum of this policy file.",
 )
 @click.option(
@@ -57,7 +54,7 @@ _PLACE = click.Path(exists=True, path_type=Path)
     help="With it: cosigned in the last minutes, hours or days, like 1h.",
 )
 @click.option("--execute", "executed", is_flag=True, help="Also evaluate the decisions of receipts again.")
-@click.option("--bundle", type=_PLACE, help="With --execute: the policy bundle, or a folder of bundles.")
+@click.option("--bundle", type=IN_PATH, help="With --execute: the policy bundle, or a folder of bundles.")
 @click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
 @click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
 @archive_option
@@ -194,7 +191,7 @@ def _verify_log(
 @click.option(
     "--since", type=Duration("hd", "7d"), help="Instead: all decisions of the log's last hours or days, like 7d."
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the files.")
+@click.option("--out", type=FOLDER, default=Path(), help="Folder for the files.")
 def open_(
     *,
     store: StorePlace,

@@ -10,19 +10,18 @@ from pathlib import Path
 
 import click
 
+from pdp.cli.commands import FOLDER, IN_FILE
 from pdp.host.http_listener import server_tls
 from pdp.proof.note import LogKey, read_private
 from pdp.proof.witness import MAX_BODY, Witness
 from pdp.proof.witness_listener import WitnessListener
 from pdp.runtime.telemetry import logs
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option("--name", required=True, help="The witness's name, such as witness.example/1; no spaces, no plus.")
-@click.option("--key", "pem", type=_FILE, required=True, help="Its own Ed25519 key (PEM), used for nothing else.")
+@click.option("--key", "pem", type=IN_FILE, required=True, help="Its own Ed25519 key (PEM), used for nothing else.")
 @click.option(
     "--log",
     "logs_",
@@ -31,8 +30,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="The verifier key of a log, or a file with it; may be given again.",
 )
 @click.option("--listen", default="127.0.0.1:8082", show_default=True, help="HOST:PORT for add-checkpoint.")
-@click.option("--tls-certificate", type=_FILE, help="PEM chain to listen with; without it put a TLS proxy before it.")
-@click.option("--tls-key", type=_FILE, help="PEM key of that certificate.")
+@click.option(
+    "--tls-certificate", type=IN_FILE, help="PEM chain to listen with; without it put a TLS proxy before it."
+)
+@click.option("--tls-key", type=IN_FILE, help="PEM key of that certificate.")
 def witness(
     *,
     folder: Path,

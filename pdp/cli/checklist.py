@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands, Duration
+from pdp.cli.commands import IN_FILE, Commands, Duration
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import confirm
 from pdp.core.check import NS
@@ -26,12 +26,11 @@ from pdp.tools.checklist.items import ITEMS, PHASES
 
 FAILS = 1
 _DAYS = 90
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
 
 
 @click.group(cls=Commands, invoke_without_command=True)
-@click.option("--config", "path", type=_FILE, help="The server's configuration; PDP_ variables count.")
+@click.option("--config", "path", type=IN_FILE, help="The server's configuration; PDP_ variables count.")
 @click.option(
     "--profile",
     type=click.Choice(list(PROFILES)),
@@ -39,12 +38,12 @@ _COLOURS = {ItemStatus.FAIL: "red", ItemStatus.ACCEPTED: "yellow"}
     show_default=True,
     help="What must not fail: categories 1 and 2 of the minimum bar, or every item.",
 )
-@click.option("--alerts", type=_FILE, help="The alert rules that your Prometheus has loaded.")
+@click.option("--alerts", type=IN_FILE, help="The alert rules that your Prometheus has loaded.")
 @click.option(
     "--doctor", "reports", multiple=True, metavar="CALLER=FILE", help="What `pdp doctor --json` said of it."
 )
-@click.option("--accepted", type=_FILE, help="What `pdp checklist sign` made: statements that are signed.")
-@click.option("--against", type=_FILE, help="A result kept earlier (--json): say whether it is stale.")
+@click.option("--accepted", type=IN_FILE, help="What `pdp checklist sign` made: statements that are signed.")
+@click.option("--against", type=IN_FILE, help="A result kept earlier (--json): say whether it is stale.")
 @click.option(
     "--item", "shown", metavar="ITEM", type=click.Choice([item.id for item in ITEMS]), help="All about one item."
 )
@@ -91,8 +90,8 @@ def checklist(
 
 
 @checklist.command()
-@click.argument("draft", metavar="FILE", type=_FILE)
-@click.option("--key", required=True, type=_FILE, help="PEM, 0600: an author's or a reviewer's of the registry.")
+@click.argument("draft", metavar="FILE", type=IN_FILE)
+@click.option("--key", required=True, type=IN_FILE, help="PEM, 0600: an author's or a reviewer's of the registry.")
 @click.option(
     "--expires", type=Duration("hd", "30d"), help=f"How long all of it holds; first signature only. [{_DAYS}d]"
 )

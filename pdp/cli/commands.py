@@ -16,6 +16,11 @@ from typing_extensions import override
 
 PLAINTEXT = "beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca, or `ca` in the profile"
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+IN_PATH = click.Path(exists=True, path_type=Path)
+IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+IN_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _WHOLE = 1000  # characters: longer than any first sentence
 
 

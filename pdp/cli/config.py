@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import FILE, IN_FILE, Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime import preflight
@@ -32,7 +32,7 @@ def config() -> None:
 
 
 @config.command("check")
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", metavar="FILE", type=FILE)
 @click.option("--explain", "explaining", is_flag=True, help="Show every setting in force, its origin and meaning.")
 @click.option("--syntax-only", is_flag=True, help="Look at FILE alone, not at the files and services that it names.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -76,7 +76,7 @@ def show_example() -> None:
 
 
 @config.command("bom")
-@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", metavar="FILE", type=IN_FILE)
 def bill_of_materials(path: Path) -> None:
     """Print what decides with FILE, with digests: the judge's model and prompts, policy, registry (CycloneDX 1.6).
 

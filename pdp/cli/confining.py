@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pdp.cli.commands import IN_PATH
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.safety import visible
 from pdp.host.confinement import Confinement
@@ -21,7 +22,6 @@ from pdp.host.confinement import Confinement
 if TYPE_CHECKING:
     from pdp.registry.live import Definitions, HttpServer, StdioServer
 
-_PATH = click.Path(exists=True, path_type=Path)
 _LAST_LINES, _LAST_BYTES, _LAST_WORDS_SECONDS = 20, 4096, 1.0  # of what a server says on standard error
 _MOST_LOOKED_AT, _PEM_BYTES = 200, 16_384
 
@@ -47,8 +47,8 @@ def confinement_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--unconfined", is_flag=True, help="COMMAND runs with all your rights."),
         click.option("--allow-network", is_flag=True, help="COMMAND may use the network."),
-        click.option("--allow-write", multiple=True, type=_PATH, help="COMMAND may read and write below; repeat."),
-        click.option("--allow-read", multiple=True, type=_PATH, help="COMMAND may read below, too; repeat."),
+        click.option("--allow-write", multiple=True, type=IN_PATH, help="COMMAND may read and write below; repeat."),
+        click.option("--allow-read", multiple=True, type=IN_PATH, help="COMMAND may read below, too; repeat."),
     ):
         confined = option(confined)
     return confined

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pdp.cli.commands import IN_FILE
 from pdp.cli.connection import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.client.channel import beside
@@ -53,7 +54,7 @@ class _Content(BaseModel):
 
 
 @click.command()
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.argument("path", metavar="FILE", type=IN_FILE)
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=5.0, show_default=True, help="Seconds.")
 def decide(path: Path, as_json: bool, timeout: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands, Duration
+from pdp.cli.commands import FOLDER, Commands, Duration
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import development
 
@@ -19,7 +19,7 @@ def dev() -> None:
 
 
 @dev.command("keys")
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=FOLDER)
 def make_keys(folder: Path) -> None:
     """Make an Ed25519 key in DIR: key.json (private) and jwks.json (public).
 
@@ -38,9 +38,7 @@ def make_keys(folder: Path) -> None:
 
 
 @dev.command("token")
-@click.option(
-    "--keys", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="From `dev keys`."
-)
+@click.option("--keys", "folder", required=True, type=FOLDER, help="From `dev keys`.")
 @click.option("--sub", required=True, help="Subject: for whom the agent acts, or the caller.")
 @click.option("--aud", required=True, multiple=True, help="Audience: the server's resource, or the caller audience.")
 @click.option("--iss", default=development.DEVELOPMENT_ISSUER, show_default=True, help="Issuer.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import program_first
+from pdp.cli.commands import FILE, IN_FILE, program_first
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
 from pdp.tools.doctor import configurations
@@ -22,7 +22,6 @@ from pdp.tools.doctor.remedies import REMEDIES, remedy
 
 UNKNOWN, OPEN = 1, 10
 AUTHZEN = "authzen"
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WAYS = {"allow": "allows", "deny": "denies", **FAULTS}
 _LEVELS = {"open": "OPEN", "unseen": "unseen"}
 _WORDS = {
@@ -41,7 +40,7 @@ _WORDS = {
     "--listen", default="127.0.0.1:0", show_default=True, help="Where the caller asks: in place of the PDP."
 )
 @click.option("--tool", default="probe", show_default=True, help="The tool's name; nothing else is ever allowed.")
-@click.option("--ran", type=click.Path(dir_okay=False, path_type=Path), help="The file that the tool writes to.")
+@click.option("--ran", type=FILE, help="The file that the tool writes to.")
 @click.option(
     "--caller",
     type=click.Choice(sorted(REMEDIES)),
@@ -52,9 +51,9 @@ _WORDS = {
 @click.option("--fault", "faults", multiple=True, type=click.Choice(list(FAULTS)), help="Only these.")
 @click.option("--limit", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds for one call.")
 @click.option(
-    "--certificate", type=_FILE, help="PEM to prove ourselves with, where the caller speaks TLS; with --key."
+    "--certificate", type=IN_FILE, help="PEM to prove ourselves with, where the caller speaks TLS; with --key."
 )
-@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--key", type=IN_FILE, help="Its private key.")
 @click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
 def doctor(
     command: tuple[str, ...],

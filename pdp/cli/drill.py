@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import grpc
 
-from pdp.cli.commands import Commands, OutFile, publish
+from pdp.cli.commands import IN_FILE, Commands, OutFile, publish
 from pdp.cli.connection import open_channel, read_token, tls_of
 from pdp.core.errors import ConfigurationFault
 from pdp.core.text.injection.excerpt import visible
@@ -32,7 +32,6 @@ from pdp.tools.doctor.planted_server import serve as serve_planted
 from pdp.v1 import explain_pb2, explain_pb2_grpc
 
 UNHEARD, DRIFTED = 1, 10
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WORDS = {
     "well": "well",
     "carried_out": "CARRIED OUT: nobody refused the attack",
@@ -50,7 +49,7 @@ def drill() -> None:
 
 
 @drill.command()
-@click.argument("plan_file", metavar="PLAN", type=_FILE)
+@click.argument("plan_file", metavar="PLAN", type=IN_FILE)
 @click.option(
     "--metrics", "metrics_file", type=OutFile(), help="Write the results to FILE, as node_exporter reads it."
 )

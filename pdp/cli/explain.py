@@ -29,7 +29,6 @@ _TRUSTS = {
 _TOKEN = re.compile(r"[!-~]+")  # what may stand in a header
 _Server = tuple[str, Tls | None, str | None]  # its address, TLS and the token of who asks
 _LIKE_AN_ID = re.compile(r"[0-9A-Fa-f-]{16,}")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()

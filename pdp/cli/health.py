@@ -9,7 +9,7 @@ import click
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # has no types
 
-from pdp.cli.commands import PLAINTEXT
+from pdp.cli.commands import IN_FILE, PLAINTEXT
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
 from pdp.client.channel import check as check_target
 from pdp.core.errors import ConfigurationFault
@@ -17,16 +17,17 @@ from pdp.runtime.config.sources import overlay, read_yaml, variables
 
 NOT_SERVING = 1
 _UNIX = "unix:"
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--target", default=None, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
-@click.option("--config", "path", type=_FILE, help="Instead: the server's configuration; a Unix socket is preferred.")
+@click.option(
+    "--config", "path", type=IN_FILE, help="Instead: the server's configuration; a Unix socket is preferred."
+)
 @click.option("--service", default="", help="One service, such as pdp.v1.DecisionService; else the whole server.")
-@click.option("--ca", type=_FILE, help="PEM of who signs the server's certificate; with it TLS is spoken.")
-@click.option("--certificate", type=_FILE, help="Our certificate, where the server wants one; with --key.")
-@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--ca", type=IN_FILE, help="PEM of who signs the server's certificate; with it TLS is spoken.")
+@click.option("--certificate", type=IN_FILE, help="Our certificate, where the server wants one; with --key.")
+@click.option("--key", type=IN_FILE, help="Its private key.")
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds.")
 def health(
     target: str | None,

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import FILE, FOLDER, IN_FILE, Commands
 from pdp.cli.hook_serve import HookProfile, profile_file, serve
 from pdp.cli.proxy_pin import accept_findings, explained, open_findings
 from pdp.core.bytes.digest import digest
@@ -30,8 +30,6 @@ from pdp.wire.hooks import agents
 from pdp.wire.hooks.agents import AGENTS, Agent, NotAnEventError
 from pdp.wire.hooks.own_tools import OwnTool, own_tools
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 _MARGIN = 90  # seconds that a hook may take longer than the call is held for people: its process may have to start
 _EARLIER = 10  # seconds by which a hook ends itself before its agent ends it
 _APART = "Tools of agents' own: no model is listed those of two agents."
@@ -56,7 +54,7 @@ def _state(given: Path | None) -> Path:
     return (given or local.state_folder(os.environ)).absolute()
 
 
-_state_option = click.option("--state", type=_FOLDER, help="Where everything is kept.  [~/.local/state/pdp]")
+_state_option = click.option("--state", type=FOLDER, help="Where everything is kept.  [~/.local/state/pdp]")
 
 
 @hook.command("serve")
@@ -109,7 +107,7 @@ for _agent in AGENTS.values():
 @hook.command("install")
 @click.argument("agent", type=click.Choice(sorted(AGENTS)))
 @_state_option
-@click.option("--settings", type=click.Path(dir_okay=False, path_type=Path), help="Another file of the agent's.")
+@click.option("--settings", type=FILE, help="Another file of the agent's.")
 @click.option("--proxied", multiple=True, help="MCP server that `pdp proxy` decides, as the agent names it.")
 @click.option(
     "--mcp",
@@ -124,12 +122,12 @@ for _agent in AGENTS.values():
     "--patience", type=click.FloatRange(0, 500), default=25.0, show_default=True, help="Seconds for people."
 )
 @click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
-@click.option("--caller-token-file", type=_FILE, help="The hook's own caller token; read for every question.")
-@click.option("--bearer-file", type=_FILE, help="The user's access token; read for every question.")
+@click.option("--caller-token-file", type=IN_FILE, help="The hook's own caller token; read for every question.")
+@click.option("--bearer-file", type=IN_FILE, help="The user's access token; read for every question.")
 @click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
-@click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
-@click.option("--certificate", type=_FILE, help="The hook's certificate, instead of a caller token; with --key.")
-@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--ca", type=IN_FILE, help="PEM of who signs the decision point's certificate.")
+@click.option("--certificate", type=IN_FILE, help="The hook's certificate, instead of a caller token; with --key.")
+@click.option("--key", type=IN_FILE, help="Its private key.")
 def install(
     *,
     agent: str,

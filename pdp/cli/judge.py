@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pdp.cli import judge_process
-from pdp.cli.commands import Commands
+from pdp.cli.commands import FILE, IN_FOLDER, Commands
 from pdp.cli.judge_eval import evaluate
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
@@ -22,7 +22,6 @@ from pdp.runtime.config import settings
 from pdp.runtime.telemetry import logs
 
 DENIED = 10  # problems that keep prompts from being used
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group(
@@ -42,8 +41,8 @@ def judge() -> None:
 
 
 @judge.command()
-@click.argument("organisation", metavar="[FOLDER]", required=False, type=_FOLDER)
-@click.option("--shipped", type=_FOLDER, default=None, help="Other prompts than those that come with pdp.")
+@click.argument("organisation", metavar="[FOLDER]", required=False, type=IN_FOLDER)
+@click.option("--shipped", type=IN_FOLDER, default=None, help="Other prompts than those that come with pdp.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def lint(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> None:
     """Say whether the prompts of FOLDER, with those that come with pdp, may be used.
@@ -60,11 +59,7 @@ def lint(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> N
 
 @judge.command()
 @click.option(
-    "--config",
-    "path",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="As for `pdp serve`; judge.address says where to listen.",
+    "--config", "path", required=True, type=FILE, help="As for `pdp serve`; judge.address says where to listen."
 )
 def serve(path: Path) -> None:
     """Run the judge's process until SIGTERM. It alone reads the key of the endpoint.

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pdp.cli import judge_process
-from pdp.cli.commands import OutFile, publish
+from pdp.cli.commands import IN_FILE, IN_FOLDER, OutFile, publish
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
@@ -54,15 +54,13 @@ _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11
 _AT_ONCE = 8
 _TAPE_SECONDS = 60.0  # a tape needs none
-_In = click.Path(dir_okay=False, exists=True, path_type=Path)
 _Out = OutFile()
-_Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 _Share = click.FloatRange(0, 1)
 
 
 @click.command("eval")
-@click.argument("file", type=_In)
-@click.option("--config", type=_In, help="Take the endpoint of this configuration's section `judge`.")
+@click.argument("file", type=IN_FILE)
+@click.option("--config", type=IN_FILE, help="Take the endpoint of this configuration's section `judge`.")
 @click.option("--endpoint", type=click.Choice(tuple(PRESETS)), default="compatible", show_default=True)
 @click.option("--base-url", default="", help="Where the API lies.")
 @click.option("--model", default="", help="The model; with --replay only needed for a tape of several.")
@@ -73,15 +71,15 @@ _Share = click.FloatRange(0, 1)
 @click.option("--price-out", type=click.FloatRange(0), default=0.0, help="For a million tokens that are written.")
 @click.option("--concurrency", type=click.IntRange(1, 256), help="Sessions at once; 8, or as the configuration says.")
 @click.option("--prompt", default="task-fit", show_default=True, help="Which prompt.")
-@click.option("--prompts", type=_Folder, help="Your own prompts and sections.")
-@click.option("--shipped", type=_Folder, help="Other prompts than those that come with pdp.")
-@click.option("--review", "review_file", type=_In, help="What a reviewer says of the tools; it chooses sections.")
+@click.option("--prompts", type=IN_FOLDER, help="Your own prompts and sections.")
+@click.option("--shipped", type=IN_FOLDER, help="Other prompts than those that come with pdp.")
+@click.option("--review", "review_file", type=IN_FILE, help="What a reviewer says of the tools; it chooses sections.")
 @click.option("--limit", type=click.IntRange(1), help="Only so many cases, from the top.")
 @click.option("--results", type=_Out, help="Keep results here as they come, and go on from what is there.")
 @click.option("--record", type=_Out, help="Keep what the endpoint answers, for --replay.")
-@click.option("--replay", type=_In, help="Ask this tape instead of an endpoint.")
-@click.option("--compare", type=_In, help="The results file of another run over these cases.")
-@click.option("--exposure", "leaning", type=_In, help="What `pdp judge exposure --json` wrote.")
+@click.option("--replay", type=IN_FILE, help="Ask this tape instead of an endpoint.")
+@click.option("--compare", type=IN_FILE, help="The results file of another run over these cases.")
+@click.option("--exposure", "leaning", type=IN_FILE, help="What `pdp judge exposure --json` wrote.")
 @click.option("--min-confidence", type=_Share, default=MIN_CONFIDENCE, show_default=True, help="Of an allow.")
 @click.option("--worst", type=click.IntRange(0), default=20, show_default=True, help="Worst cases in the report.")
 @click.option("--json", "as_json", type=_Out, help="Write the report to FILE.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import FILE, FOLDER, IN_FOLDER, Commands
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.local.scaffold import new_pack
 from pdp.policy.bundle import shipped_rego
@@ -21,9 +21,10 @@ from pdp.tools.authoring.test import TestRun, coverage_lines, element_lines, jun
 FAULT = 1
 DENIED = 10  # findings that keep the bundle from becoming active, or failing tests
 _GATE_FAULTS = ("gate.died", "gate.time")
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_organisation = click.argument("organisation", metavar="[ORG_FOLDER]", required=False, type=_FOLDER)
-_shipped = click.option("--shipped", type=_FOLDER, default=None, help="Other Rego than the one that comes with pdp.")
+_organisation = click.argument("organisation", metavar="[ORG_FOLDER]", required=False, type=IN_FOLDER)
+_shipped = click.option(
+    "--shipped", type=IN_FOLDER, default=None, help="Other Rego than the one that comes with pdp."
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -54,7 +55,7 @@ def policy() -> None:
 @click.option(
     "--registry",
     "registries",
-    type=_FOLDER,
+    type=IN_FOLDER,
     multiple=True,
     help="A tenant's folder of the registry: warn of servers, tools and arguments that packs name and it has not.",
 )
@@ -84,7 +85,7 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 @click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
 @click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
 @click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
-@click.option("--junit", "junit_file", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
+@click.option("--junit", "junit_file", type=FILE, help="Write JUnit XML.")
 @_as_json
 def run(
     organisation: Path | None,
@@ -121,7 +122,7 @@ def run(
 
 @policy.command("new")
 @click.argument("name")
-@click.argument("organisation", metavar="ORG_FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("organisation", metavar="ORG_FOLDER", type=FOLDER)
 @click.option("--server", default=None, help="The server that the pack is for; NAME if left out.")
 @click.option("--owner", default="security team", show_default=True, help="Who answers for the pack.")
 def new(name: str, organisation: Path, server: str | None, owner: str) -> None:
@@ -141,7 +142,7 @@ def new(name: str, organisation: Path, server: str | None, owner: str) -> None:
 @policy.command()
 @_organisation
 @_shipped
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="policy.tar.gz")
+@click.option("--output", type=FILE, required=True, help="policy.tar.gz")
 def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> None:
     """Write the policy of ORG_FOLDER as a bundle for an OPA that you run (policy.opa.url).
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands, Duration
+from pdp.cli.commands import IN_FILE, Commands, Duration
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import NOT_VERIFIED, confirm
 from pdp.core.bytes.digest import Json
@@ -28,9 +28,8 @@ from pdp.runtime.config.settings import Settings
 from pdp.runtime.policy import parts_of, wire_releases
 
 _DAYS = 90
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _config = click.option(
-    "--config", "path", type=_FILE, required=True, help="The server's configuration; PDP_ variables count."
+    "--config", "path", type=IN_FILE, required=True, help="The server's configuration; PDP_ variables count."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
@@ -45,7 +44,7 @@ def release() -> None:
 
 @release.command()
 @_config
-@click.option("--key", required=True, type=_FILE, help="PEM, 0600: an author's or a reviewer's, of `release.keys`.")
+@click.option("--key", required=True, type=IN_FILE, help="PEM, 0600: an author's or a reviewer's, of `release.keys`.")
 @click.option(
     "--expires",
     type=Duration("hd", "90d"),

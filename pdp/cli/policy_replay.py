@@ -20,7 +20,7 @@ import click
 
 from pdp import __version__
 from pdp.cli.audit import bar, named
-from pdp.cli.commands import Duration
+from pdp.cli.commands import IN_FOLDER, Duration
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.policy import Bundle
@@ -39,7 +39,6 @@ RECORDED = "recorded"
 SHOWN = 40  # lines of changes
 OF_ANOTHER_RELEASE = ("replay.release", "replay.engine", "replay.gate")  # what the release that wrote it may evaluate
 _ROOM = 3  # names of rules on a line
-_PLACE = click.Path(exists=True, file_okay=False, path_type=Path)
 _engine = click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
 _opa = click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -130,7 +129,7 @@ def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str,
 
 @click.command()
 @click.argument("old")
-@click.argument("new", type=_PLACE)
+@click.argument("new", type=IN_FOLDER)
 @store_options
 @click.option(
     "--since", type=Duration("hd", "7d"), default="7d", show_default=True, help="The log's last hours or days."

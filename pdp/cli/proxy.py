@@ -12,13 +12,11 @@ from pathlib import Path
 import click
 
 from pdp import __version__
-from pdp.cli.commands import program_first
+from pdp.cli.commands import FOLDER, IN_FILE, program_first
 from pdp.cli.confining import confinement_options, refuse_reach, say_confinement
 from pdp.host.confinement import Confinement
 from pdp.host.opening import ClientStreams
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 _LOOPBACK = ("127.0.0.1", "::1")
 _UNIX = "unix:"
 
@@ -28,9 +26,11 @@ _UNIX = "unix:"
 @click.option("--server", help="Id of the server in the registry.")
 @click.option("--target", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; without it, one of your own.")
 @click.option("--pin", "pinning", is_flag=True, help="Read the server's tools, say what each may do, and sign.")
-@click.option("--state", type=_FOLDER, help="Where your own decision point keeps everything.  [~/.local/state/pdp]")
-@click.option("--caller-token-file", type=_FILE, help="The proxy's own caller token; read for every question.")
-@click.option("--bearer-file", type=_FILE, help="The user's access token; read for every question. Only over stdio.")
+@click.option("--state", type=FOLDER, help="Where your own decision point keeps everything.  [~/.local/state/pdp]")
+@click.option("--caller-token-file", type=IN_FILE, help="The proxy's own caller token; read for every question.")
+@click.option(
+    "--bearer-file", type=IN_FILE, help="The user's access token; read for every question. Only over stdio."
+)
 @click.option("--url", help="Streamable HTTP endpoint of the server, instead of a command.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
 @click.option("--listen", help="127.0.0.1:PORT: streamable HTTP at /mcp; users bring their tokens.")
@@ -39,9 +39,9 @@ _UNIX = "unix:"
     "--patience", type=click.FloatRange(0, 600), default=25.0, show_default=True, help="Seconds for people."
 )
 @click.option("--observe", is_flag=True, help="Carry out what policy does not bind in a pilot; see docs/pilot.md.")
-@click.option("--ca", type=_FILE, help="PEM of who signs the decision point's certificate.")
-@click.option("--certificate", type=_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
-@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--ca", type=IN_FILE, help="PEM of who signs the decision point's certificate.")
+@click.option("--certificate", type=IN_FILE, help="The proxy's certificate, instead of a caller token; with --key.")
+@click.option("--key", type=IN_FILE, help="Its private key.")
 @confinement_options
 def proxy(
     command: tuple[str, ...],

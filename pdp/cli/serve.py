@@ -8,24 +8,15 @@ from pathlib import Path
 
 import click
 
+from pdp.cli.commands import FILE
 from pdp.runtime import bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.telemetry import logs
 
 
 @click.command()
-@click.option(
-    "--config",
-    "path",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML; `pdp config example` shows one.",
-)
-@click.option(
-    "--ready-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Touched when the first call can be answered.",
-)
+@click.option("--config", "path", required=True, type=FILE, help="YAML; `pdp config example` shows one.")
+@click.option("--ready-file", type=FILE, help="Touched when the first call can be answered.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from pdp.cli.commands import IN_FILE, IN_FOLDER
 from pdp.core.errors import ConfigurationFault
 from pdp.proof.archive import ArchiveFolder
 from pdp.runtime.config import settings
@@ -19,9 +20,7 @@ from pdp.store.options import StoreOptions
 from pdp.store.reading import FromArchive, StoreReader, no_archive, reading
 from pdp.store.sqlite.opening import FILE
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-archive_option = click.option("--archive", type=_FOLDER, help="Where archived records are.")
+archive_option = click.option("--archive", type=IN_FOLDER, help="Where archived records are.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,6 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
         command(store=StorePlace(store, config, archive), **given)
 
     named = click.option(
-        "--config", type=_FILE, help="Instead of STORE: the server's configuration, which names its store."
+        "--config", type=IN_FILE, help="Instead of STORE: the server's configuration, which names its store."
     )
-    return click.argument("store", type=_FOLDER, required=False)(named(archive_option(placed)))
+    return click.argument("store", type=IN_FOLDER, required=False)(named(archive_option(placed)))

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pdp.cli.commands import Commands, Duration
+from pdp.cli.commands import FOLDER, IN_FILE, IN_FOLDER, Commands, Duration
 from pdp.cli.confining import confinement_options, listed_by, refuse_reach, say_confinement
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
@@ -90,11 +90,11 @@ for _command in (agents, diff, prune, quarantine, restore, review, scan_command,
     default=None,
     help="How the server must prove itself to the caller: spiffe://ID, spki:SHA256 or command:SHA256.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tenant's folder.")
+@click.option("--out", required=True, type=FOLDER, help="The tenant's folder.")
 @click.option(
     "--review",
     "review_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=IN_FILE,
     help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, binds, interpreters, effects, "
     "downstream, annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, "
     "resources: {URI: ...}, generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
@@ -103,7 +103,7 @@ for _command in (agents, diff, prune, quarantine, restore, review, scan_command,
 @click.option(
     "--operations",
     "operations_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=IN_FILE,
     help="YAML: {TYPE/ACTION: {description, inputSchema}}, what AuthZEN may ask about; instead of a command.",
 )
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
@@ -160,8 +160,8 @@ def pin(
 
 
 @tools.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM, 0600.")
+@click.argument("folder", type=IN_FOLDER)
+@click.option("--key", required=True, type=IN_FILE, help="PEM, 0600.")
 @click.option(
     "--expires",
     type=Duration("hd", "30d"),
@@ -206,7 +206,7 @@ def sign(
 
 @tools.command()
 @click.argument("name")
-@click.option("--out", default=Path(), type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
+@click.option("--out", default=Path(), type=FOLDER, help="Folder for the files.")
 def keygen(name: str, out: Path) -> None:
     """Make an Ed25519 key: NAME.pem (keep it) and NAME.pub.pem (configure it)."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -238,13 +238,10 @@ def lift_quarantine(*, connection: Connection, server: str, tool: str, reason: s
 
 
 @tools.command()
-@click.argument("plan", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM, 0600.")
+@click.argument("plan", type=IN_FILE)
+@click.option("--key", required=True, type=IN_FILE, help="PEM, 0600.")
 @click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The folder of `registry.watchers`, writable by the watcher alone.",
+    "--out", required=True, type=IN_FOLDER, help="The folder of `registry.watchers`, writable by the watcher alone."
 )
 @click.option("--once", is_flag=True, help="Look once and stop.")
 def watch(plan: Path, key: Path, out: Path, once: bool) -> None:

@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from pdp.cli.commands import FILE, IN_FILE, IN_FOLDER, IN_PATH
 from pdp.cli.render.tables import page, table
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault, RegistryFault
@@ -31,7 +32,6 @@ from pdp.registry.vetting import load_vetting, set_vetting
 
 DIFFERENT = 10
 NOT_VERIFIED = 10
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _STYLES = {"danger": "bold red", "attention": "yellow", "note": ""}
 
 
@@ -42,9 +42,9 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=IN_FOLDER)
 @click.option("--server", required=True, help="Server id, as in `pdp tools pin`.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; the screen without it.")
+@click.option("--out", type=FILE, help="A new file; the screen without it.")
 def review(folder: Path, server: str, out: Path | None) -> None:
     """Write a review to fill in, from what is pinned of a server in FOLDER.
 
@@ -66,7 +66,7 @@ def review(folder: Path, server: str, out: Path | None) -> None:
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=IN_FOLDER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(folder: Path, yes: bool) -> None:
     """Remove what no set needs from FOLDER: manifests and reports of neither the signed one, the draft, nor the one
@@ -87,8 +87,8 @@ def prune(folder: Path, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("old", type=click.Path(path_type=Path, exists=True))
-@click.argument("new", required=False, type=click.Path(path_type=Path, exists=True))
+@click.argument("old", type=IN_PATH)
+@click.argument("new", required=False, type=IN_PATH)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def diff(old: Path, new: Path | None, as_json: bool) -> None:
     """Say in words what changed between two versions, the worst first. Signatures are not checked.
@@ -129,7 +129,11 @@ def show_changes(changes: tuple[Change, ...]) -> None:
 
 def _of_a_tool(function: Callable[[Path, str, str], None]) -> click.Command:
     """A command on TOOL of SERVER in the draft of FOLDER."""
-    for argument in (click.argument("tool"), click.argument("server"), click.argument("folder", type=_FOLDER)):
+    for argument in (
+        click.argument("tool"),
+        click.argument("server"),
+        click.argument("folder", type=IN_FOLDER),
+    ):
         function = argument(function)
     return click.command()(function)
 
@@ -164,10 +168,8 @@ def restore(folder: Path, server: str, tool: str) -> None:
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
-@click.argument(
-    "listed", metavar="[FILE]", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
+@click.argument("folder", type=IN_FOLDER)
+@click.argument("listed", metavar="[FILE]", required=False, type=IN_FILE)
 @click.option("--none", "unlisted", is_flag=True, help="No list any more: no agent is unregistered then.")
 def agents(folder: Path, listed: Path | None, *, unlisted: bool) -> None:
     """Put the agents of FILE, all that the organisation knows, into the draft of FOLDER.
@@ -190,11 +192,9 @@ def agents(folder: Path, listed: Path | None, *, unlisted: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=IN_FOLDER)
 @click.argument("server")
-@click.argument(
-    "vetting", metavar="[FILE]", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
+@click.argument("vetting", metavar="[FILE]", required=False, type=IN_FILE)
 @click.option("--none", "unvetted", is_flag=True, help="Its package is vetted no more.")
 def vet(folder: Path, server: str, vetting: Path | None, *, unvetted: bool) -> None:
     """Put what FILE says of the package that SERVER runs, with the reports it names, into the draft of FOLDER.
@@ -234,7 +234,7 @@ def before_signing(folder: Path, *, renew: bool, shown: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=IN_FOLDER)
 @click.option("--key", "key_specs", multiple=True, required=True, help="author:FILE or reviewer:FILE; repeat.")
 @click.option("--threshold", default=2, show_default=True, type=click.IntRange(2), help="Distinct keys needed.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.cli.commands import Duration
+from pdp.cli.commands import IN_FILE, Duration
 from pdp.cli.confining import confinement_options, listed_by, say_confinement
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, store_options
@@ -72,7 +72,7 @@ _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"
 @click.option(
     "--judge",
     "judge_config",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=IN_FILE,
     help="Ask the judge of this configuration about each definition as well. Advice: it changes no exit code.",
 )
 @click.option("--sarif", "as_sarif", is_flag=True, help="SARIF 2.1.0, for code-scanning views.")
