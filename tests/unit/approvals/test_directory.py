@@ -15,7 +15,7 @@ from pdp.core.approvals.directory import DirectoryChange
 from pdp.core.approvals.quorum import is_party
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
-from pdp.people.reach.directory import LoadedDirectories
+from pdp.people.reach.directory import LoadedDirectories, files_digest
 from pdp.people.reach.options import DirectoryOptions
 from pdp.runtime.config.sources import read_yaml
 
@@ -281,3 +281,8 @@ async def test_nobody_approves_a_call_of_an_account_that_reads_like_ones_own(
     assert is_party(asked, files.directory, "account:x", Account(IDP, "Anna")) == party
     assert not is_party(asked, files.directory, "p-ben")
     assert not is_party(asked, files.directory, "account:x", Account("https://other.example", "Anna"))
+
+
+def test_the_digest_is_of_what_the_files_say_and_of_which_is_which() -> None:
+    digests = [files_digest(raw) for raw in ({"users": b"a"}, {"users": b"b"}, {"groups": b"a"})]
+    assert len(set(digests)) == 3

@@ -14,6 +14,7 @@ import pytest
 from support.for_each import for_each
 
 from pdp.core.bytes.digest import canonical
+from pdp.core.record.search import value_of
 from pdp.proof import export
 
 ROOT = Path(__file__).parents[3]
@@ -62,6 +63,7 @@ def test_an_ocsf_event_has_what_api_activity_requires(name: str) -> None:
     assert found["metadata"]["product"]["name"]
     assert found["api"]["operation"]
     assert found["api"]["request"]["uid"]
+    assert found["api"]["service"]["name"] == (value_of(record, "server") or "pdp")
     assert found["actor"].keys() & {"user", "app_name", "app_uid", "session"}
     assert found["src_endpoint"]["svc_name"]
     controlled = {"action_id", "disposition_id", "policy", "authorizations"}
@@ -188,6 +190,7 @@ def test_an_opa_event_names_bundle_and_answer() -> None:
     found, record = json.loads(made("opa", "decision allow")), json.loads(VECTORS["decision allow"])
     assert found["decision_id"] == record["id"]
     assert found["timestamp"] == record["time"]
+    assert found["labels"] == {"app": "pdp", "id": record["boot"], "version": record["policy"]["engine_version"]}
     assert found["bundles"]["pdp"]["revision"] == record["policy"]["revision"]
     assert found["result"]["effect"] == "allow"
     assert found["result"]["reasons"] == record["reasons"]

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pdp.registry.manifest import render
 from pdp.tools.checklist import acceptances
 from pdp.tools.checklist.acceptances import FILE, SignedAcceptances
 from pdp.tools.checklist.assessment import Assessment, ItemStatus, read_document, stale
+from pdp.tools.checklist.checks import CheckStatus
 
 
 @pytest.fixture
@@ -87,6 +89,16 @@ def test_a_statement_shows_nothing_that_fails(whole: SetUp) -> None:
     whole.set("identity.issuers.0.max_lifetime_seconds", 3600)
     found = assessed(whole, entry(whole, "tokens.lifetime", "shown"))
     assert statuses(found)["MB-1.2"] == "FAIL"
+
+
+def test_a_statement_leaves_alone_what_passes_anyway(whole: SetUp) -> None:
+    stated = loaded(whole, signed(whole, entry(whole, "servers.contained", "accepted")))
+    finding = next(
+        f for result in whole.assess().results for name, f in result.findings if name == "servers.contained"
+    )
+    passing = replace(finding, status=CheckStatus.PASS)
+    assert stated.applied("servers.contained", passing, time.time_ns()) == passing
+    assert stated.applied("servers.contained", finding, time.time_ns()).status == CheckStatus.ACCEPTED
 
 
 def test_a_statement_is_about_one_finding_in_its_words(whole: SetUp) -> None:
