@@ -2,10 +2,9 @@
 them durable.
 
 One snapshot and one instant are pinned for the whole batch. Items go in order: a repeat of an earlier request id
-sees its answer, and a call of the same session the counters that earlier ones left. So that a session's calls can be
-evaluated together all the same, the counters are guessed (each earlier call was answered, and not denied), and an
-item whose guess turns out wrong is evaluated again in its turn. Until the commit nothing outside has changed:
-counters, replies and records of a batch that cannot be made durable are forgotten with its answers.
+sees its answer, and a call of the same session the counters that earlier ones left, so it is evaluated when they are
+answered. Others are evaluated together. Until the commit nothing outside has changed: counters, replies and records
+of a batch that cannot be made durable are forgotten with its answers.
 
 Where people are asked, or an allow spends what they said, a commit ends: what follows is pinned and evaluated anew,
 so that it sees what was opened and spent.
@@ -23,14 +22,13 @@ from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller, Credential
 from pdp.core.call.sessions import SessionEffects, after, atoms_after
 from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
-from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome import Outcome
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import CallKeys, Commit, RecordRef, ReplyRow, StoredCall
 from pdp.decide.admission import RECORDED, require_server
 from pdp.decide.decide import TRIES, Decide, overtaken
 from pdp.decide.decision import Decision
-from pdp.decide.evaluate import KnownEvidence, settle
-from pdp.decide.sessions import effects_of
+from pdp.decide.evaluate import settle
 from pdp.decide.shares import Turn
 from pdp.decide.state import Snapshot
 
@@ -49,13 +47,10 @@ Located = tuple[Decision, RecordRef] | Fault
 
 @dataclass(slots=True)
 class OpenItem:
-    """A decision with its facts, to be evaluated. Its randomness is drawn in the order of the items. `stored` is what
-    the store says without this batch; `guess`, what it would say if answers that are not there yet allowed."""
+    """A decision with its facts, to be evaluated. Its randomness is drawn in the order of the items."""
 
     place: int
     decision: Decision
-    stored: StoredCall
-    guess: StoredCall | None
     denied: Outcome | None = None  # without an evaluation
 
 
@@ -67,10 +62,6 @@ class Trail:
     effects: list[tuple[CallKeys, SessionEffects]] = field(default_factory=list)
     followed: dict[tuple[str, str, str], tuple[StoredCall, int, StoredCall]] = field(default_factory=dict)
     seen: list[frozenset[int] | None] = field(default_factory=list)  # atoms in each that is left; None: it ends some
-
-    def copy(self) -> Trail:
-        """One that goes on by itself."""
-        return Trail(self.effects.copy(), self.followed.copy(), self.seen.copy())
 
     def after(self, keys: CallKeys, stored: StoredCall) -> StoredCall:
         """What the store will say of a call once this is durable."""
@@ -110,7 +101,6 @@ class Run:
     replies: dict[str, ReplyRow] = field(default_factory=dict)
     begun: list[Decision] = field(default_factory=list)
     trail: Trail = field(default_factory=Trail)  # of its answers
-    ahead: Trail = field(default_factory=Trail)  # and as if all that wait were allowed
     waiting: list[OpenItem] = field(default_factory=list)
     outdated: bool = False  # a judge took so long that an allow rests on what is history by now
     end: int | None = None  # the item after which the rest is left to another commit
@@ -237,6 +227,8 @@ class Batch:
                 if isinstance(item, Fault):
                     raise item
                 await self._begin(run, place, item)
+            except Conflict:  # people answered meanwhile: nothing of this is right any more
+                raise
             except _REFUSALS as fault:
                 run.results[place] = fault
         await self._drain(run)
@@ -253,10 +245,14 @@ class Batch:
             decision.answer = cached
             run.results[place] = decision
             return
+        if any(_meets(each.decision.keys, decision.keys) for each in run.waiting):
+            await self._drain(run)
+            if run.end is not None:
+                return
+            decide.crash_quota.check(run.caller, at)
         if decision.ask.client_answers:
             await decide.approvals.hear(decision)
-        stored, guesses = decision.stored, any(_meets(each.decision.keys, decision.keys) for each in run.waiting)
-        ahead = decision.stored = run.ahead.after(decision.keys, stored)
+        decision.stored = run.trail.after(decision.keys, decision.stored)
         decide.facts.build(decision)
         run.begun.append(decision)
         kept = decide.resumed(decision)
@@ -265,8 +261,7 @@ class Batch:
             run.results[place] = decision
             return
         decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
-        run.waiting.append(OpenItem(place, decision, stored, ahead if guesses else None, kept))
-        run.ahead.effects.append((decision.keys, effects_of(decision, passes=True)))
+        run.waiting.append(OpenItem(place, decision, kept))
 
     async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
@@ -274,42 +269,21 @@ class Batch:
         results = await asyncio.gather(*(self._settle(each) for each in opened), return_exceptions=True)
         for each, failure in zip(opened, results, strict=True):
             try:
-                await self._check(run, each, failure)
+                if failure is not None:
+                    raise failure
                 await self._close(run, each)
-            except Conflict:  # people answered meanwhile: nothing of this is right any more
+            except Conflict:  # as above
                 raise
             except _REFUSALS as fault:
                 run.results[each.place] = fault
             if run.end is not None:
                 return
-        run.ahead = run.trail.copy()
 
     async def _settle(self, each: OpenItem) -> None:
-        if each.denied is not None:
+        if each.denied is None:
+            await settle(each.decision, self.decide.evidence)
+        else:
             each.decision.outcome = each.denied
-            return
-        source = self.decide.evidence
-        if each.guess is not None:  # no approval is requested for a guess
-            source = KnownEvidence(source)
-        await settle(each.decision, source)
-
-    async def _check(self, run: Run, each: OpenItem, failure: BaseException | None) -> None:
-        """Evaluate again what does not rest on what has come about by now. Raises what its evaluation failed with."""
-        decision = each.decision
-        if each.guess is not None:
-            found, facts = run.trail.after(decision.keys, each.stored), decision.facts
-            if found != each.guess:
-                decision.stored = found
-                facts = self.decide.facts.again(decision)
-            unsure = failure is not None or decision.outcome.effect is Effect.PENDING
-            if unsure or facts != decision.facts:
-                if failure is None:
-                    self.decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
-                decision.facts, each.guess = facts, None
-                failure = None
-                await self._settle(each)
-        if failure is not None:
-            raise failure
 
     async def _close(self, run: Run, each: OpenItem) -> None:
         """Complete an item: its answer, record, kept reply and counts, for the commit of the batch."""
@@ -383,7 +357,8 @@ def _atoms_of(effects: SessionEffects) -> frozenset[int] | None:
 
 def _meets(keys: CallKeys, others: CallKeys) -> bool:
     """Whether what one call leaves behind, or takes from a budget, may be a fact of the other."""
-    return _related(keys, others) or not set(keys.budgets).isdisjoint(others.budgets)
+    mine = {keys.pair, keys.session, *keys.budgets} - {""}
+    return not mine.isdisjoint((others.pair, others.session, *others.budgets))
 
 
 def _related(keys: CallKeys, others: CallKeys) -> bool:

@@ -189,13 +189,6 @@ class FactBuilder:
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
         return self._sessions.look(caller, identity, ask.session, at_ns, decision.keys, decision.stored)
 
-    def again(self, decision: Decision) -> Facts:
-        """The facts with what is stored by now of session and values."""
-        session, decision.session = self.session(decision)
-        budgets, questions = standing_for(decision, session), self._asked_within(decision)
-        arguments = _traced(decision, session)
-        return replace(decision.facts, session=session, arguments=arguments, budgets=budgets, questions=questions)
-
     def _asked_within(self, decision: Decision) -> QuestionsFact:
         """How often people were asked, where policy reads that."""
         return self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD

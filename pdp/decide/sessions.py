@@ -132,18 +132,18 @@ class EndSession:
         return tuple(found)
 
 
-def effects_of(decision: Decision, *, passes: bool = False) -> SessionEffects:
-    """What the answer does to its session, to subject and agent, and to budgets; `passes`: what an allow would."""
-    session, row, keys, stored = decision.facts.session, decision.session, decision.keys, decision.stored
+def effects_of(decision: Decision) -> SessionEffects:
+    """What the answer does to its session, to subject and agent, and to budgets."""
+    answer, session, row = decision.answer, decision.facts.session, decision.session
+    keys, stored = decision.keys, decision.stored
     if not keys.pair or not session.check.ok:
         return SessionEffects()
-    allows = passes or decision.answer.effect is Effect.ALLOW
-    if row is not None and not passes:
-        if decision.answer.effect is Effect.DENY:
-            row = replace(row, denials=1)
-        elif allows and any(each["kind"] == END_SESSION for each in decision.outcome.obligations):
-            row = ended(row, decision.at_ns)
-    if passes or decision.answer.permits:
+    allows = answer.effect is Effect.ALLOW
+    if row is not None and answer.effect is Effect.DENY:
+        row = replace(row, denials=1)
+    if row is not None and allows and any(each["kind"] == END_SESSION for each in decision.outcome.obligations):
+        row = ended(row, decision.at_ns)
+    if answer.permits:
         inspects, target = decision.caller.inspects_results, decision.target
         effects = allowed(decision.id, decision.at_ns, target, session, keys, stored, inspects=inspects)
         if inspects or target.sinks:
