@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import click
 from pdp.cli.commands import IN_FILE, Commands
 from pdp.cli.connection import (
     Connection,
+    all_pages,
     approval_id_of,
     connected,
     id_or_code_argument,
@@ -24,7 +26,6 @@ from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.text.safety import visible
 from pdp.v1 import approval_pb2
 
-_PAGE = 100
 _STATES = list(numbers(approval_pb2.ApprovalState))
 _KINDS = [kind for kind in KINDS if kind in PEOPLE]
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -45,7 +46,7 @@ def approvals() -> None:
 
     ID is the id of a request or its code, such as YP-Z2.
 
-    Say once where the server is and who you are: PDPCTL_TARGET, PDPCTL_TOKEN_FILE, PDPCTL_CALLER_TOKEN_FILE.
+    --profile, or once PDPCTL_PROFILE, says where the server is and who you are (docs/profiles.md).
     """
 
 
@@ -79,14 +80,8 @@ def list_(
     narrowed = Filter(
         states=states, kinds=kinds, server=server, tool=tool, agent=agent, short_code=code, person=person, mine=mine
     )
-    whole = approval_pb2.ListApprovalsResponse()
     with connection.client() as client:
-        while True:
-            page = client.list_approvals(narrowed, page_size=_PAGE, page_token=whole.next_page_token)
-            whole.approvals.extend(page.approvals)
-            whole.next_page_token = page.next_page_token
-            if not page.next_page_token:
-                break
+        whole = all_pages(partial(client.list_approvals, narrowed))
     if as_json:
         click.echo(to_json(whole))
     elif not whole.approvals:

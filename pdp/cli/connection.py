@@ -51,6 +51,7 @@ _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CODE = re.compile("[0-9A-Za-z]{2}-?[0-9A-Za-z]{2}")
 _CLOSED = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
+_PAGE = 100  # rows of a list that are asked for at once
 _VARIABLES = "PDPCTL_"
 _HOW = f"give --profile NAME, or set {_VARIABLES}TARGET (docs/profiles.md)"
 _KEYS = ("target", "caller_token_file", "token_file", "ca", "certificate", "key", "proxy_state")
@@ -319,6 +320,16 @@ def approval_id_of(client: ApprovalClient, id_or_code: str) -> str:
             return ids[0]
     click.echo(f"approval.unknown: No request that you may see has the code {id_or_code}.", err=True)
     sys.exit(FAULT)
+
+
+def all_pages(list_page: Callable[..., Any]) -> Any:
+    """All pages of a list as one response."""
+    whole = page = list_page(page_size=_PAGE)
+    while page.next_page_token:
+        page = list_page(page_size=_PAGE, page_token=page.next_page_token)
+        whole.MergeFrom(page)
+    whole.next_page_token = ""
+    return whole
 
 
 def numbers(enum: Any) -> dict[str, Any]:

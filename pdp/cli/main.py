@@ -22,7 +22,7 @@ _COMMANDS = {
     ),
     "config": ("pdp.cli.config:config", "Look at a configuration."),
     "consent": (
-        "pdp.cli.consent:consent",
+        "pdp.cli.standing:consent",
         "What you let agents use in your name: yours alone to give, and to take back at once.",
     ),
     "decide": ("pdp.cli.decide:decide", "Ask whether the tool call in FILE (YAML) may be carried out now."),
@@ -44,7 +44,7 @@ _COMMANDS = {
         "Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.",
     ),
     "grants": (
-        "pdp.cli.grants:grants",
+        "pdp.cli.standing:grants",
         "Calls that go through without asking, for a while: see which, and end that.",
     ),
     "health": ("pdp.cli.health:health", "Ask a server whether it serves, as probes do."),

@@ -20,6 +20,7 @@ from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.cli.commands import Duration
+from pdp.cli.connection import all_pages
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
 from pdp.core.text.safety import hidden
@@ -382,3 +383,16 @@ def test_differences_stand_beside_the_values() -> None:
     assert ["/branch", "string", '"main"', "changed"] in lines
     assert ["was", '"dev"'] in lines
     assert ["/gone", "integer", "was", "1", "gone"] in lines
+
+
+def test_a_list_of_several_pages_is_one() -> None:
+    pages = {"": (["a", "b"], "2"), "2": (["c"], "3"), "3": ([], "")}
+
+    def list_page(*, page_size: int, page_token: str = "") -> approval_pb2.ListGrantsResponse:
+        ids, after = pages.pop(page_token)
+        return approval_pb2.ListGrantsResponse(
+            grants=[approval_pb2.Grant(grant_id=each) for each in ids][:page_size], next_page_token=after
+        )
+
+    whole = all_pages(list_page)
+    assert ([each.grant_id for each in whole.grants], whole.next_page_token, pages) == (["a", "b", "c"], "", {})

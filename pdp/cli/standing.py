@@ -1,21 +1,26 @@
-"""`pdp consent`: what you let agents use. Exit: 0 done, 2 usage, 1 refused or fault."""
+"""`pdp consent`, `pdp grants`: what stands for a while without asking. Exit: 0 done, 2 usage, 1 refused or fault."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import click
 
 from pdp.cli.commands import Commands, Duration
-from pdp.cli.connection import Connection, connected, id_argument, numbers, to_json
+from pdp.cli.connection import Connection, all_pages, connected, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.client import Consent
 from pdp.core.text.safety import visible
-from pdp.v1 import consent_pb2
+from pdp.v1 import approval_pb2, consent_pb2
 
-_PAGE = 100
-_STATES = list(numbers(consent_pb2.ConsentState))
+
+def _states(enum: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    words = click.Choice(list(numbers(enum)))
+    return click.option("--state", "states", multiple=True, type=words, help="Only in this state; repeat for more.")
 
 
 @click.group(cls=Commands)
@@ -32,25 +37,15 @@ def consent() -> None:
 
 
 @consent.command("list")
-@click.option(
-    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeat for more."
-)
+@_states(consent_pb2.ConsentState)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @connected
-def list_(*, connection: Connection, states: tuple[str, ...], as_json: bool) -> None:
+def list_consents(*, connection: Connection, states: tuple[str, ...], as_json: bool) -> None:
     """List your consents, and what asks for one."""
-    whole = consent_pb2.ListConsentsResponse()
     with connection.client() as client:
-        while True:
-            page = client.list_consents(states=states, page_size=_PAGE, page_token=whole.next_page_token)
-            whole.consents.extend(page.consents)
-            whole.next_page_token = page.next_page_token
-            if not page.next_page_token:
-                break
-    if as_json:
-        click.echo(to_json(whole))
-    elif not whole.consents:
-        click.echo("No consents, and nothing asks for one.")
+        whole = all_pages(partial(client.list_consents, states=states))
+    if as_json or not whole.consents:
+        click.echo(to_json(whole) if as_json else "No consents, and nothing asks for one.")
     else:
         requests.console().print(standing.consents(whole.consents))
 
@@ -119,10 +114,10 @@ def deny(*, connection: Connection, consent_id: str) -> None:
 consent.add_command(deny, "refuse")  # its first name
 
 
-@consent.command()
+@consent.command("revoke")
 @click.argument("consent_id", metavar="ID", callback=id_argument)
 @connected
-def revoke(*, connection: Connection, consent_id: str) -> None:
+def revoke_consent(*, connection: Connection, consent_id: str) -> None:
     """Take a consent back, at once."""
     _end(connection, consent_id, "revoked")
 
@@ -131,3 +126,35 @@ def _end(connection: Connection, consent_id: str, word: str) -> None:
     with connection.client() as client:
         response = client.revoke_consent(consent_id)
     click.echo(f"{word} ({requests.recorded(response.record)})")
+
+
+@click.group(cls=Commands)
+def grants() -> None:
+    """Calls that go through without asking, for a while: see which, and end that."""
+
+
+@grants.command("list")
+@_states(approval_pb2.GrantState)
+@click.option("--server", default="", help="Of one server.")
+@click.option("--tool", default="", help="Of one tool.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@connected
+def list_grants(*, connection: Connection, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
+    """List the grants that you may see, newest first."""
+    with connection.client() as client:
+        whole = all_pages(partial(client.list_grants, states=states, server=server, tool=tool))
+    if as_json or not whole.grants:
+        click.echo(to_json(whole) if as_json else "No grants.")
+    else:
+        requests.console().print(standing.grants(whole.grants))
+
+
+@grants.command("revoke")
+@click.argument("grant_id", metavar="ID", callback=id_argument)
+@click.option("--reason", default="", help="Why, for the record.")
+@connected
+def revoke_grant(*, connection: Connection, grant_id: str, reason: str) -> None:
+    """End a grant, at once."""
+    with connection.client() as client:
+        response = client.revoke_grant(grant_id, reason)
+    click.echo(f"revoked ({requests.recorded(response.record)})")
