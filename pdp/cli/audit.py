@@ -35,7 +35,7 @@ _OPENED = ("switch", "config", "review")  # kinds of records whose committed val
     cls=Commands,
     lazy={
         "accept-rollback": (
-            "pdp.cli.audit_rollback:accept_rollback",
+            "pdp.cli.audit_store:accept_rollback",
             "Use a store that lacks records of which a checkpoint was signed.",
         ),
         "access": (
@@ -43,7 +43,7 @@ _OPENED = ("switch", "config", "review")  # kinds of records whose committed val
             "Show what is granted and unused: tools, scopes, agents, callers, grants and consents of a tenant.",
         ),
         "archive": (
-            "pdp.cli.audit_archive:archive",
+            "pdp.cli.audit_store:archive",
             "Move the oldest records of a store into an archive; receipts and proofs hold as before.",
         ),
         "erase": (
