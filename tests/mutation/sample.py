@@ -8,7 +8,7 @@ In each they run once, in a copy of the tree, to learn which of them run the lin
 planted in a copy and those tests are tried, fastest first, up to the first that fails. That one must pass again
 without the bug, or it does not count. What survives goes on to the next stage; what survives the last is a missing
 test, unless `equivalent.yaml` says why nothing can notice it. A line that only processes run which tests start is not
-measured: it is tried with the tests that run something else of its folder.
+measured: it is tried at last with the tests that run something else of its folder.
 
 What is learnt is kept in var/mutation until the code or a test changes: a run that was ended goes on where it was.
 """
@@ -217,16 +217,18 @@ def rooms() -> dict[str, list[Site]]:
 
 
 def chosen(count: int, seed: int, areas: Sequence[str] = ()) -> list[Site]:
-    """As many sites of each area, of all if none are named."""
+    """As many sites of each area, of all if none are named, in no order."""
     chance = random.Random(seed)
     every = rooms()
     areas = areas or sorted(every)
     share = [count // len(areas) + (number < count % len(areas)) for number in range(len(areas))]
-    return [
+    found = [
         site
         for area, wanted in zip(areas, share, strict=True)
         for site in chance.sample(every[area], min(wanted, len(every[area])))
     ]
+    chance.shuffle(found)  # a run that was ended says something of all areas
+    return found
 
 
 def kept(todo: Sequence[Site], tree: Path) -> Path:
@@ -384,7 +386,7 @@ class Bench:
     def _tests_for(self, site: Site, stage: Stage) -> list[Test]:
         if running := self._tests.running(site):
             return _within(SECONDS, running)
-        return _within(SECONDS_NEAR, self._tests.near(site)) if stage.name == "near" else []
+        return _within(SECONDS_NEAR, self._tests.near(site)) if stage.name == "system" else []
 
     def _caught_by(self, site: Site, tests: Sequence[Test]) -> str:
         if tests and not hasattr(self._mine, "trials"):
