@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -230,20 +231,7 @@ def _json(held: AcceptanceReview, tools: int) -> dict[str, Json]:
         "tools": tools,
         "open": {severity: sum(one.severity == severity for one in held.open) for severity in SEVERITIES},
         "stale": list(held.stale),
-        "findings": [
-            {
-                "id": one.id,
-                "code": one.code,
-                "severity": one.severity,
-                "server": one.server,
-                "tool": one.tool,
-                "pointer": one.pointer,
-                "excerpt": one.excerpt,
-                "help": one.help,
-                "accepted": reasons.get(one.id),
-            }
-            for one in everything
-        ],
+        "findings": [{**asdict(one), "accepted": reasons.get(one.id)} for one in everything],
     }
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -64,13 +64,7 @@ class PromptProblem:
         return f"{place}: {self.text} [{self.code}]"
 
     def fact(self) -> dict[str, Json]:
-        return {
-            "file": self.file,
-            "line": self.line,
-            "code": self.code,
-            "severity": self.severity,
-            "text": self.text,
-        }
+        return asdict(self)
 
 
 class _ClosedHead(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -33,7 +33,7 @@ class CheckResult:
             "revision": self.bundle.revision if self.bundle else None,
             "digest": self.bundle.digest if self.bundle else None,
             "packs": list(self.bundle.packs) if self.bundle else [],
-            "findings": [finding_fact(f) for f in self.report.findings],
+            "findings": [asdict(each) for each in self.report.findings],
         }
 
 
@@ -63,16 +63,3 @@ def check_folder(
 def fault_finding(fault: BundleFault) -> gate.GateFinding:
     """A fault of reading the folder, as a finding without a place in a file."""
     return gate.GateFinding("", 0, 0, fault.code, gate.ERROR, fault.message, fault.detail)
-
-
-def finding_fact(finding: gate.GateFinding) -> dict[str, Json]:
-    """A finding as JSON."""
-    return {
-        "code": finding.code,
-        "severity": finding.severity,
-        "path": finding.path,
-        "line": finding.line,
-        "column": finding.column,
-        "message": finding.message,
-        "hint": finding.hint,
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pdp.registry.change_summary import plain_name
@@ -31,16 +31,7 @@ class Shadow:
 
     def fact(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "tenant": self.tenant,
-            "server": self.server,
-            "tool": self.tool,
-            "unknown": self.unknown,
-            "count": self.count,
-            "callers": sorted(self.callers),
-            "first": self.first,
-            "last": self.last,
-        }
+        return {**asdict(self), "callers": sorted(self.callers)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from pdp.policy.bundle import read_bundle
 from pdp.policy.gate import FileCoverage, TestReport, TestResult
 from pdp.policy.opa.boot import check, command
 from pdp.policy.opa.bundle import pack
-from pdp.tools.authoring.check import fault_finding, finding_fact
+from pdp.tools.authoring.check import fault_finding
 
 START_SECONDS = 10.0
 TEST_SECONDS = 30.0  # for one test
@@ -56,7 +56,7 @@ class TestRun:
             "passed": sum(r.passed for r in results),
             "failed": sum(not r.passed for r in results),
             "results": [asdict(result) for result in results],
-            "faults": [finding_fact(f) for f in self.report.faults],
+            "faults": [asdict(fault) for fault in self.report.faults],
             "coverage": coverage_fact(self.report.coverage) if self.report.coverage else None,
         }
 
@@ -198,18 +198,7 @@ def coverage_fact(files: Sequence[FileCoverage]) -> dict[str, Json]:
     """`{percent, files: [{path, shipped, covered, missed, elements: [{code, rule, line, reached}]}]}`."""
     return {
         "percent": f"{coverage_percent(files):.1f}",
-        "files": [
-            {
-                "path": file.path,
-                "shipped": file.shipped,
-                "covered": list(file.covered),
-                "missed": list(file.missed),
-                "elements": [
-                    {"code": e.code, "rule": e.rule, "line": e.line, "reached": e.reached} for e in file.elements
-                ],
-            }
-            for file in files
-        ],
+        "files": [asdict(file) for file in files],
     }
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pdp.core.judge.judge_input import OK
@@ -62,14 +62,8 @@ class Share:
         return self.hits / self.total if self.total else None
 
     def fact(self) -> dict[str, Any]:
-        return {
-            "hits": self.hits,
-            "total": self.total,
-            "share": rounded(self.value),
-            "low": rounded(self.low),
-            "high": rounded(self.high),
-            "clusters": self.clusters,
-        }
+        shown = {"share": rounded(self.value), "low": rounded(self.low), "high": rounded(self.high)}
+        return asdict(self) | shown
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:
@@ -259,15 +253,8 @@ class ShareDifference:
         return (self.only_this - self.only_other) / self.total
 
     def fact(self) -> dict[str, Any]:
-        return {
-            "total": self.total,
-            "only_this": self.only_this,
-            "only_other": self.only_other,
-            "difference": rounded(self.difference),
-            "low": rounded(self.low),
-            "high": rounded(self.high),
-            "p": rounded(self.p),
-        }
+        shown = {name: rounded(getattr(self, name)) for name in ("difference", "low", "high", "p")}
+        return asdict(self) | shown
 
 
 def differences(this: Sequence[JudgedCase], other: Sequence[JudgedCase]) -> dict[str, ShareDifference | None]:
