@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
-from pdp.core.outcome import Outcome
+from pdp.core.outcome import Effect, Outcome
 from pdp.core.ports import Callers, Clock, Store
 from pdp.decide.commit import Recorder
 from pdp.decide.shares import Shares, callers
@@ -120,7 +120,9 @@ class WorkerCrashQuota:
 
     def note(self, caller: Caller, outcome: Outcome, at_ns: int) -> None:
         """Count the outcome if it cost a worker."""
-        if any(reason.rule == "service" and reason.code in KILLS for reason in outcome.reasons):
+        if outcome.effect is Effect.DENY and any(
+            reason.rule == "service" and reason.code in KILLS for reason in outcome.reasons
+        ):
             self._kills.setdefault((caller.tenant, caller.name), deque()).append(at_ns)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.steps import Activate, Step
@@ -107,7 +108,7 @@ class Recorder:
         refs = await self._store.commit_all(entries) if entries else ()
         self._people.durable(entries)
         self.durable(entries)
-        if any(entry.steps for entry in entries):
+        if any(map(attrgetter("steps"), entries)):
             self.changed()
         return refs
 
@@ -130,8 +131,8 @@ class Recorder:
             pins_of(decision.snapshot, tenant),
             sealed,
             valid_until_ns=answer.valid_until_ns,
-            evidence=[held.element for held in decision.evidence],
-            elements=elements_of(decision.said, facts.server.id, {target.key for target in facts.targets}),
+            evidence=tuple(map(attrgetter("element"), decision.evidence)),
+            elements=elements_of(decision.said, facts.server.id, frozenset(map(attrgetter("key"), facts.targets))),
             labels=effects.record_labels(decision.keys),
             enforcement=answer.enforcement,
         )
@@ -150,7 +151,7 @@ class Recorder:
         caller, at_ns, name = decision.caller, decision.at_ns, decision.ask.session.id
         effects = decision.effects
         happened = (
-            ("reset", any(change.reset for change in effects.pairs)),
+            ("reset", any(map(attrgetter("reset"), effects.pairs))),
             ("ended", effects.session is not None and effects.session.state != "open"),
         )
         for event, true in happened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from operator import attrgetter
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.bytes.digest import Json
@@ -90,12 +91,12 @@ async def settle(decision: Decision, source: EvidenceSource) -> None:
 
 async def _weigh(decision: Decision, evidence: tuple[SourcedEvidence, ...]) -> None:
     """Evaluate with this evidence; what is none denies."""
-    sound = tuple([each for each in evidence if well_formed(each.element)])
+    sound = tuple([each for each in evidence if well_formed(each.element)]) if evidence else ()
     decision.outcome, decision.document, decision.said = await evaluate(
         decision.snapshot.policy,
         decision.facts,
         decision.at_ns,
-        evidence=tuple([each.element for each in sound]),
+        evidence=tuple(map(attrgetter("element"), sound)),
         supported=frozenset(decision.ask.supported_obligations),
     )
     decision.evidence = sound

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from typing_extensions import override
@@ -130,7 +131,7 @@ class FactBuilder:
         keys = self._sessions.keys(keys, caller, identity, ask.session, target)
         bound: tuple[Json, ...] = ()
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
-        if all(check.ok for check in checks):
+        if all(map(attrgetter("ok"), checks)):
             bound = _bound(ask, caller, identity, target)
             keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
             asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
@@ -452,7 +453,7 @@ def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> C
     return Call(
         digest="",
         subject=Account(subject.issuer or "", subject.id or ""),
-        actors=tuple(Account(actor.issuer or "", actor.id) for actor in identity.actors),
+        actors=tuple([Account(actor.issuer or "", actor.id) for actor in identity.actors]) if identity.actors else (),
         agent=identity.agent.id or "",
         caller=caller.name,
         session=ask.session.id,
@@ -496,5 +497,5 @@ def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:
 
 def switch_check(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
     """The check of the kill switches above a single tool."""
-    agents = frozenset({identity.agent.id or "", *(actor.id for actor in identity.actors)} - {""})
+    agents = frozenset({identity.agent.id or "", *map(attrgetter("id"), identity.actors)} - {""})
     return snapshot.switches.check(caller.tenant, server, agents=agents, subject=identity.subject.id, at_ns=at_ns)

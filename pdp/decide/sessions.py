@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 
 from pdp.core.approvals import records
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
@@ -141,7 +142,8 @@ def effects_of(decision: Decision) -> SessionEffects:
     allows = answer.effect is Effect.ALLOW
     if row is not None and answer.effect is Effect.DENY:
         row = replace(row, denials=1)
-    if row is not None and allows and any(each["kind"] == END_SESSION for each in decision.outcome.obligations):
+    obliged = map(itemgetter("kind"), decision.outcome.obligations)
+    if row is not None and allows and END_SESSION in obliged:
         row = ended(row, decision.at_ns)
     if answer.permits:
         inspects, target = decision.caller.inspects_results, decision.target

@@ -9,9 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pdp.core.call.facts import ServerFact, Waiver
-from pdp.core.call.vetting import EXAMINATIONS, NOT_VETTED, Examination, PackageVetting
-from pdp.core.check import OK
+from pdp.core.call.facts import Waiver
+from pdp.core.call.vetting import EXAMINATIONS, Examination, PackageVetting
 from pdp.registry.manifest import RFC3339, Closed, Digest, Name, Pinnable, ServerId, Word, parse_ns
 from pdp.registry.signed import SignedDocument
 
@@ -108,11 +107,6 @@ class ServerEntry(Closed):
     peer: Word | None = None
     owner: Word
     vetting: VettingEntry | None = None
-
-    def fact(self, at_ns: int) -> ServerFact:
-        """The server, where it has proved itself."""
-        vetting = NOT_VETTED if self.vetting is None else self.vetting.fact(at_ns)
-        return ServerFact(OK, self.id, self.resource, self.owner, vetting)
 
 
 class ToolEntry(Pinnable):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -106,7 +106,7 @@ class Pinnable(Closed):
         """Unique within the server."""
         return label_of(self.target_kind, self.name)
 
-    @property
+    @cached_property
     def target_kind(self) -> str:
         return self.kind or "tool"
 

@@ -13,8 +13,10 @@ from pdp.core.call.facts import AgentFact, AgentRegistration, ServerFact, Target
 from pdp.core.call.methods import label_of
 from pdp.core.call.registered import PinnedTool, RegistryPins
 from pdp.core.call.request import ServerPeer
+from pdp.core.call.vetting import NOT_VETTED
 from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
+from pdp.registry.documents import ServerEntry
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.marks import Floors, HighWater, marks
 from pdp.registry.observation import Observations
@@ -89,7 +91,7 @@ class FileRegistryView:
             return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
         if entry.peer is not None and not (proved := check_peer(entry.peer, peer)).ok:
             return ServerFact(proved, server)
-        return entry.fact(at_ns)
+        return server_fact(entry, at_ns)
 
     def registration(self, tenant: str, agent: AgentFact, server: str, at_ns: int) -> AgentRegistration:
         """The agent in the signed list; `no_list` where a set that may be used has none."""
@@ -260,3 +262,9 @@ def _state(snapshot: TenantSnapshot, kind: str, at_ns: int, max_stale_ns: int) -
     if at_ns >= snapshot.signed.index.expires_ns:
         return failed(f"{kind}.expired", _EXPIRED)
     return OK
+
+
+def server_fact(entry: ServerEntry, at_ns: int) -> ServerFact:
+    """A listed server, where it has proved itself."""
+    vetting = NOT_VETTED if entry.vetting is None else entry.vetting.fact(at_ns)
+    return ServerFact(OK, entry.id, entry.resource, entry.owner, vetting)

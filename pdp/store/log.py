@@ -33,6 +33,7 @@ from pdp.core.record.stored import (
 from pdp.store import tables as t
 from pdp.store.approvals import tables as approvals
 from pdp.store.approvals.answers import PeopleReads
+from pdp.store.clock import MARK
 from pdp.store.cursors import cursor_key, hold, move, position_of
 from pdp.store.erasing import erase, unname
 from pdp.store.firsts import keep
@@ -332,7 +333,7 @@ class LogStore(PeopleReads, ABC):
 
     def _lasting(self, row: tuple[Any, ...] | None) -> SessionRow | None:
         """None for a row whose time is over."""
-        return SessionRow(*row) if row is not None and row[2] >= self._ledger.believed_ns() else None
+        return SessionRow(*row) if row is not None and row[2] >= self.high_water(MARK) else None
 
     def observe(self, on_commit: Callable[[int], None]) -> None:
         """Have `on_commit` called with the number of records of each durable batch, on the writer's thread."""

@@ -8,7 +8,8 @@ agent's session started shares the labels of the first one of its task, in both 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from pdp.core.bytes.digest import every_index, lasting_index
@@ -56,7 +57,13 @@ class SessionEffects:
     @property
     def commit_fields(self) -> dict[str, Any]:
         """Its fields, which those of a `Commit` are named after."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            "session": self.session,
+            "labels": self.labels,
+            "pairs": self.pairs,
+            "seen": self.seen,
+            "reserves": self.reserves,
+        }
 
     def record_labels(self, keys: CallKeys) -> set[tuple[str, str, str, str]]:
         """Its labels as a record says them: on what, label, code, pack."""
@@ -249,7 +256,7 @@ def _unless_older(reply: ReplyRow | None, started_ns: int) -> ReplyRow | None:
 
 def ordered(labels: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
     """The oldest first."""
-    return tuple(sorted(labels, key=lambda each: (each.at_ns, each.label, each.pair)))
+    return tuple(sorted(labels, key=attrgetter("at_ns", "label", "pair")))
 
 
 def places_of(keys: CallKeys, session: SessionFact) -> tuple[str, ...]:

@@ -38,15 +38,14 @@ class FairShare:
     in_flight: float
     per_second: float
     burst: int
+    interval_ns: int = field(init=False, repr=False, compare=False)  # in which one token comes back
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "interval_ns", max(1, round(NS / self.per_second)))
 
     def places(self, all_places: int) -> int:
         """How many of so many places; one at least."""
         return max(1, math.ceil(self.in_flight * all_places - 1e-9))
-
-    @property
-    def interval_ns(self) -> int:
-        """Time in which one token comes back."""
-        return max(1, round(NS / self.per_second))
 
 
 # The process of the bench answers 80 to 400 questions a second, and one that decides nothing 2,000 (docs/bench.md). A
@@ -79,9 +78,8 @@ class Rates:
         for holder in holders:
             dimension = Dimension(holder[0])
             share = self.shares[dimension]
-            interval_ns = share.interval_ns
-            full_at = max(self._full_at.get(holder, at_ns), at_ns) + interval_ns
-            early = full_at - at_ns - share.burst * interval_ns
+            full_at = max(self._full_at.get(holder, at_ns), at_ns) + share.interval_ns
+            early = full_at - at_ns - share.burst * share.interval_ns
             if early > 0:
                 return dimension, early
             after[holder] = full_at

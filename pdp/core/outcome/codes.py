@@ -7,6 +7,7 @@ MCP Top 10 (MCP01 to MCP10). Elements of packs name theirs themselves; gate and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 CONTROLS: Mapping[str, str] = {
     "MB-1.1": "Remote servers take OAuth 2.1 or OIDC: the requester is known",
@@ -110,6 +111,7 @@ def is_service_code(code: str) -> bool:
     return _first_part(code) in SERVICE_CODES
 
 
+@lru_cache(1024)
 def control_of(code: str) -> str:
     """The control that a denial by gate or service serves; empty for a code of a pack."""
     return SERVED.get(code) or SERVED.get(_first_part(code), "")

@@ -13,6 +13,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from typing_extensions import override
 
@@ -214,7 +215,7 @@ class Pool:
     @property
     def up(self) -> int:
         """Workers that answer."""
-        return sum(link.up for link in self._links)
+        return sum(map(attrgetter("up"), self._links))
 
     async def evaluate(self, asked: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision` for the question.

@@ -35,7 +35,7 @@ from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import LoadedPolicy
 from pdp.decide.replay import reevaluated, under
 from pdp.registry.documents import AgentEntry
-from pdp.registry.view import FileRegistryView
+from pdp.registry.view import FileRegistryView, server_fact
 from pdp.tools.authoring.access_usage import AccessUsage, SeenRequester, TargetKey, UseCount
 
 SCHEMA = "pdp.access-review/1"
@@ -111,7 +111,7 @@ class RegisteredAccess:
         found = self.view.server(self.tenant, server, self.at_ns)
         if found.check.ok or self.view.state(self.tenant):
             return found
-        return self.view.tenants[self.tenant].servers[server].fact(self.at_ns)
+        return server_fact(self.view.tenants[self.tenant].servers[server], self.at_ns)
 
     def _as_seen(self, made: dict[str, Any], requester: SeenRequester, server: str) -> dict[str, Json]:
         """The document with who asked as it was then; its token is taken to live on."""
