@@ -27,6 +27,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "\n".join(
         ("a: 1\n---\nb: 2", "line 2: "),
         ("a: !!python/object/apply:os.system [x]", "line 1: could not determine a constructor"),
         ("a: !!int ''", "a tag does not fit its value"),
+        ("a: !!int x", "a tag does not fit its value"),
         ("a: !!binary 7", "line 1: "),
         ("a: \x00", "holds characters"),
         (b"a: \xff", "holds characters"),

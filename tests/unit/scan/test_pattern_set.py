@@ -89,7 +89,7 @@ def test_how_matches_begin(pattern: str, starts: set[str] | None) -> None:
 
 
 def test_what_is_known_of_no_beginning_is_searched_everywhere() -> None:
-    patterns = [compiled(r"\w+ needle"), re.compile("(?i)(?<![a-z0-9])needle"), re.compile("eedle")]
+    patterns = [compiled(r"\w+ needle"), re.compile(compiled("needle").pattern, re.IGNORECASE), re.compile("eedle")]
     together = PatternSet(patterns)
     for text in ("a NEEDLE", "some needle", "needle", ""):
         assert spans(together.first(text)) == alone(patterns, text)

@@ -240,6 +240,17 @@ def test_an_idle_session_is_over_and_use_keeps_it() -> None:
     assert store.look(at_ns=T + 120 * S).calls == 1
 
 
+def test_whose_a_session_is_stays_known_for_its_idle_time_and_is_seldom_written() -> None:
+    store, written = Store(idle_seconds=60), set()
+    for at_ns in range(T, T + 60 * S, 3 * S):
+        store.call(at_ns=at_ns)
+        row = store.commits[-1].session
+        assert row is not None
+        assert row.until_ns >= at_ns + 60 * S
+        written.add(row.until_ns)
+    assert len(written) < 6
+
+
 def test_a_session_is_over_however_much_it_is_used() -> None:
     store = Store(lifetime_seconds=100)
     for n in range(0, 100, 10):
