@@ -471,7 +471,8 @@ def reason_of(site: Site) -> str:
     """Why nothing can notice it, if `equivalent.yaml` says so of this line."""
     line = (ROOT / site.file).read_text().splitlines()[site.line - 1].strip()
     for each in yaml.safe_load(EQUIVALENT.read_text()) or ():
-        if (each["file"], each["kind"], each["old"], each["line"]) == (site.file, site.kind, site.old, line):
+        is_it = (each["file"], each["kind"], each["old"], each["line"]) == (site.file, site.kind, site.old, line)
+        if is_it and each.get("new", site.new) == site.new:
             return str(each["why"])
     return ""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pdp.core.errors import ConfigurationFault
+from pdp.host.options import header_value
 from pdp.runtime.secrets.options import VaultOptions
 from pdp.runtime.secrets.reference import exposed, secret
 
@@ -29,6 +30,7 @@ def secret_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
 def test_a_secret(tmp_path: Path) -> None:
     assert read(secret_file(tmp_path, b"s" * 32 + b"\n")) == b"s" * 32
     assert read(secret_file(tmp_path, b"s" * 31 + b"\n\r\n" + b"t" * 9)) == b"s" * 31 + b"\n\r\n" + b"t" * 9
+    assert read(secret_file(tmp_path, b"s" * 31 + b"\x01\n")) == b"s" * 31 + b"\x01\n"  # raw bytes stay
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610, 0o601, 0o644, 0o666])
@@ -101,3 +103,11 @@ def test_whose_file_it_may_be(owner: int, group: int, mode: int, user: int, prob
     found = exposed(info, user, {7})
     assert problem in found
     assert bool(problem) == bool(found)
+
+
+def test_a_header_is_printable() -> None:
+    assert header_value(b"Bearer x", "a.headers", "x.config") == "Bearer x"
+    for raw in (b"", b"a\r\nhost: b", "é".encode()):
+        with pytest.raises(ConfigurationFault, match="printable") as refused:
+            header_value(raw, "a.headers", "x.config")
+        assert refused.value.code == "x.config"
