@@ -5,6 +5,7 @@ BIN    := .venv/bin
 SEED   ?= 20261120
 # a file's tests run in one worker, which starts what they share once; tests/conftest.py puts what takes long first
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
+NIGHTLY := $(PYTEST) -rs -m "(starts_server or sweep) and not essential"
 # what samples itself unless SWEEPS=all; tests/support/sweeps.py
 SWEPT  := tests/properties/test_composition.py tests/properties/test_kept.py tests/properties/test_looser.py \
   tests/unit/rego/test_profiles.py tests/unit/console/test_queue_cost.py
@@ -15,7 +16,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-part tools quick lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-part durations tools quick quick-tests lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,19 +29,30 @@ serve: .venv/ready .venv-demo/ready ## the demo's server, left running
 
 test: quick proto rego delivery servers docker-steps ## before a change lands: `quick`, and what only a running server shows
 
-quick: lint types layers ## while you work: style, types, layers and the tests that start no server, database or browser and are no sweep
-	$(PYTEST) -m "not starts_server and not sweep"
+quick: ## while you work: style, types, layers and the tests that take no time and start no server, database or browser
+	@$(MAKE) --no-print-directory -j 4 -O lint types layers quick-tests
+
+quick-tests: .venv/ready
+	$(PYTEST) -m "not starts_server and not sweep and not slow"
 
 servers: .venv/ready .venv-demo/ready
-	$(PYTEST) -rs -m essential
+	$(PYTEST) -rs -m "essential or (slow and not starts_server)"
 
-nightly: environments ## every test that `make test` leaves out (half an hour; `make tools examples` first, or it says what it skips)
-	$(PYTEST) -rs -m "(starts_server or sweep) and not essential"
+# what cannot be installed here is skipped, and the end of the run says so
+nightly: .venv/ready ## every test that `make test` leaves out (half an hour, after what it installs); at its end, what it skipped and why
+	-@$(MAKE) --no-print-directory tools
+	-@$(MAKE) --no-print-directory -k -j 2 environments examples
+	$(NIGHTLY)
 	@echo "not run here: make mutation-sample (200 planted bugs, hours; it goes on where it was ended)"
 
 nightly-part: environments ## of these, what the change of the last hours touches and a seventh that changes by the day
 	$(BIN)/python tests/nightly.py > .tools/nightly-part
-	$(PYTEST) -rs -m "(starts_server or sweep) and not essential" @.tools/nightly-part
+	$(NIGHTLY) @.tools/nightly-part
+
+durations: environments ## measure what the rings are chosen by, on a quiet machine (three quarters of an hour)
+	-$(PYTEST) -m "not starts_server and not sweep" -o junit_family=xunit1 --junitxml .tools/quick.xml
+	-$(NIGHTLY) -o junit_family=xunit1 --junitxml .tools/nightly.xml
+	$(BIN)/python tests/durations.py .tools/quick.xml .tools/nightly.xml
 
 tools: ## install the programs that tests use: OPA, PostgreSQL, Redis, Chromium, strace, promtool and others (as root on Debian)
 	@.ci/tools

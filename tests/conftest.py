@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from support.rings import MOST, is_essential
+from support.rings import MOST, is_essential, is_slow
 from support.starts import MARKER, Guard, starts_server
 
 # gRPC's handlers of fork() start its threads again in the child, where Python has closed their descriptors: about one
@@ -43,11 +43,13 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks what starts a server, and what `make test` runs all the same."""
+    """Marks what starts a server, what `make test` runs all the same, and what `make quick` leaves to it."""
     if starts_server(item):
         item.add_marker(MARKER)
         if is_essential(item):
             item.add_marker("essential")
+    elif item.get_closest_marker("sweep") is None and is_slow(item):
+        item.add_marker("slow")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -56,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     yield
     if (count := sum(item.get_closest_marker("essential") is not None for item in items)) > MOST:
         raise pytest.UsageError(f"{count} tests are essential, {MOST} may be: `make test` is to stay quick")
-    items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in (MARKER, "sweep")])
+    items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in (MARKER, "sweep", "slow")])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -4,8 +4,8 @@
 
 A file is touched if it changed, if something of the tests that it imports did, or if a module of the product did
 that one of these imports. The most touched come first, until NIGHTLY_SECONDS of tests are together;
-`tests/durations.json` has the seconds of each file's nightly tests, of one run; what is not there is new. CHANGE_BASE
-names the commit before the change; without it, it is the commits of four hours.
+`tests/durations.json` has the seconds of each file's nightly tests (`make durations`); what is not there is new.
+CHANGE_BASE names the commit before the change; without it, it is the commits of four hours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DAYS = 7
 
 def main() -> None:
     """Print the files, one a line."""
-    known: dict[str, float] = json.loads(DURATIONS.read_text())
+    known: dict[str, float] = json.loads(DURATIONS.read_text())["nightly"]
     files = [file for file in _git("ls-files", "tests").splitlines() if Path(file).name.startswith("test_")]
     seconds = {file: known.get(file, 0.0) for file in files}
     changed, today = change(), int(time.time() // 86400) % DAYS

@@ -6,6 +6,7 @@ is what the functions below read; anything else fails the load, so a misspelt ex
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,13 +98,14 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(item)
 
 
-def load_cases(folder: Path = CASES) -> list[Case]:
+@functools.cache
+def load_cases(folder: Path = CASES) -> Sequence[Case]:
     """All cases of the folder's YAML files."""
     return [case for path in sorted(folder.glob("*.yaml")) for case in _of_file(path)]
 
 
 def _of_file(path: Path) -> Iterator[Case]:
-    for raw in yaml.safe_load(path.read_text()):
+    for raw in yaml.load(path.read_text(), yaml.CSafeLoader):
         where = f"{path.name}: {raw.get('name')}"
         _closed("case", raw, where)
         for request in (raw["request"], *raw.get("before", ())):

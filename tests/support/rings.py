@@ -1,8 +1,14 @@
-"""The few tests with servers that `make test` runs: those of `essential.yaml`."""
+"""The rings of the tests, by what each takes and proves.
+
+- `make quick`: no server, no sweep, and not `slow`: what one quiet run of `make durations` found to take long.
+- `make test`: also what is slow, and of the tests with servers those of `essential.yaml`.
+- `make nightly`: the others.
+"""
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +26,18 @@ def essential() -> Mapping[str, re.Pattern[str]]:
     groups: Mapping[str, Sequence[str]] = yaml.safe_load((TESTS / "essential.yaml").read_text())
     entries = [entry for group in groups.values() for entry in group]
     return {entry: re.compile(re.escape(entry).replace(r"\*", ".*")) for entry in entries}
+
+
+@functools.cache
+def slow() -> frozenset[str]:
+    """File and function of each test without a server that takes long."""
+    return frozenset(json.loads((TESTS / "durations.json").read_text())["slow"])
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether this test was found to take long."""
+    file, _, name = item.nodeid.partition("::")
+    return f"{file}::{name.partition('[')[0].rpartition('::')[2]}" in slow()
 
 
 def is_essential(item: pytest.Item) -> bool:
