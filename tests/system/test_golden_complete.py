@@ -154,7 +154,7 @@ def rule_codes() -> frozenset[str]:
 def check_codes() -> frozenset[str]:
     """Codes with which a check of a request can fail, read from the source."""
     found = {f"switch.{scope}" for scope in SCOPES} | {"tool.unsigned", "tool.corrupt", "obligation.unsupported"}
-    for folder in ("identity", "registry", "content", "sessions", "service"):
+    for folder in ("identity", "registry", "content", "sessions", "decide"):
         for path in (ROOT / "pdp" / folder).rglob("*.py"):
             found |= set(_codes_of(ast.parse(path.read_text())))
     return frozenset(found)
