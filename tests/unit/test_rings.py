@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
@@ -18,12 +17,8 @@ ROOT = TESTS.parent
 @for_each("entry", essential())
 def test_an_essential_test_is_there(entry: str) -> None:
     file, _, name = entry.partition("::")
-    functions = {node.name for node in ast.walk(ast.parse((TESTS / file).read_bytes())) if _is_test(node)}
-    assert name == "*" or name.partition("[")[0].rstrip("*") in functions
-
-
-def _is_test(node: ast.AST) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+    wanted = re.escape(name.partition("[")[0]).replace(r"\*", r"\w*")
+    assert re.search(rf"^(async )?def {wanted}\(", (TESTS / file).read_text(), re.MULTILINE)
 
 
 def chosen(base: str, seconds: int) -> list[str]:
