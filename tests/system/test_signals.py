@@ -597,7 +597,7 @@ async def test_a_grant_ends_with_the_sign_in_that_gave_it(world: World) -> None:
 
 
 async def test_who_watches_sees_nothing_after_the_event(world: World) -> None:
-    """On every surface: the console's stream ends besides (tests/unit/console)."""
+    """On every surface: the console's stream ends besides (tests/unit/people/console)."""
     approvers = Approvers(world)
     carol, dave = await approvers.person(CAROL), await approvers.person(DAVE)
     streams = [approvers.services.watchers.watch(who, ApprovalFilter(), "") for who in (carol, dave)]

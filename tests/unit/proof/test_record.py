@@ -1,6 +1,6 @@
 """Records: golden bytes for every kind, the closed schema, and what never gets in.
 
-After a deliberate change of the format: `PDP_WRITE_VECTORS=1 pytest tests/unit/audit`, and an ADR.
+After a deliberate change of the format: `PDP_WRITE_VECTORS=1 pytest tests/unit/proof`, and an ADR.
 """
 
 import json
