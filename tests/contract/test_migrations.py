@@ -80,9 +80,11 @@ def test_the_last_revision_is_the_version() -> None:
 
 # What stores out there were made by. A table changes by a new revision; a changed one would leave them as they are.
 RELEASED = {
-    "r0001_log.py": "1b36602ff4b7b358e28ac2b42d0afe8dea1d058f135bf6f2281a186fc213d8b4",
-    "r0002_people.py": "e1001aafef0136f6e18e93d4d35dd13654cbcd50f7e0ef90ac722b49b278f8f3",
-    "r0003_signatures.py": "bb2f90155b478ce92831ff54fd2dbfe054d70b696843d4a0950e9a4b14683219",
+    "r0001_log.sql": "d1ccaeb469f9c5eb6f3c178bbcd1cc685bebc8cade629f194825315d54cd5eea",
+    "r0001_log.sqlite.sql": "36cea9021e38841a169d5a707da8e41645e34114f65149fb5b61b1e9a93fb228",
+    "r0001_log.postgresql.sql": "cac2885a29e233dddfc6613f8d3fc723620dfeee24f9941708ea7390ee860808",
+    "r0002_people.sql": "eefa577c757e912ff76e7da79998e172fcac46e28185dbea3891a5af1bc4aae6",
+    "r0003_signatures.sql": "4b9c51e084db18f93dacff55fc123ed8f96b749fcb67a6f87b829dd48107b72d",
     "r0004_ages.py": "093df8f4f0d9d4186df0be4fba63d33201fc16183a8e04d4ac0d547da45eaff3",
 }
 

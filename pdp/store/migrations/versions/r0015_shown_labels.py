@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from alembic import op
-
-from pdp.store.migrations.ddl import statements
+from pdp.store.migrations.statements import apply
 
 revision = "0015"
 down_revision = "0014"
 
-TABLES = """
-ALTER TABLE labels RENAME TO labels_before
-
-CREATE TABLE labels (
-  pair TEXT NOT NULL, -- a keyed index
-  label TEXT NOT NULL,
-  shown TEXT NOT NULL DEFAULT '', -- the request that showed it to people
-  code TEXT NOT NULL,
-  pack TEXT NOT NULL,
-  decision_id TEXT NOT NULL,
-  at_ns {number} NOT NULL,
-  PRIMARY KEY (pair, label, shown)
-) {keyed}
-
-INSERT INTO labels (pair, label, code, pack, decision_id, at_ns)
-SELECT pair, label, code, pack, decision_id, at_ns FROM labels_before
-
-DROP TABLE labels_before
-"""
-
 
 def upgrade() -> None:
     """Make the table anew, with its rows."""
-    for statement in statements(TABLES, op.get_bind().dialect.name):
-        op.execute(statement)
+    apply(__file__)

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from alembic import op
-
-from pdp.store.migrations.ddl import statements
+from pdp.store.migrations.statements import apply
 
 revision = "0017"
 down_revision = "0016"
 
-TABLES = """
-CREATE TABLE budgets (
-  idx TEXT NOT NULL, -- a keyed index: a budget, whose it is, and its window
-  task TEXT NOT NULL, -- of the first session, where tasks have budgets of their own
-  used {number} NOT NULL,
-  in_flight {number} NOT NULL,
-  until_ns {number} NOT NULL,
-  PRIMARY KEY (idx, task)
-) {keyed}
-
-CREATE INDEX budgets_by_age ON budgets (until_ns)
-
-CREATE TABLE reservations (
-  decision_id TEXT NOT NULL,
-  idx TEXT NOT NULL,
-  task TEXT NOT NULL,
-  amount {number} NOT NULL,
-  until_ns {number} NOT NULL,
-  PRIMARY KEY (decision_id, idx, task)
-) {keyed}
-
-CREATE INDEX reservations_by_age ON reservations (until_ns)
-"""
-
 
 def upgrade() -> None:
     """Make the tables."""
-    for statement in statements(TABLES, op.get_bind().dialect.name):
-        op.execute(statement)
+    apply(__file__)

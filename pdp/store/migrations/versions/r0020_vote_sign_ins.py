@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from alembic import op
-
-from pdp.store.migrations.ddl import statements
+from pdp.store.migrations.statements import apply
 
 revision = "0020"
 down_revision = "0019"
 
-TABLES = """
-ALTER TABLE votes ADD COLUMN signed_in_ns {number} NOT NULL DEFAULT 0
-"""
-
 
 def upgrade() -> None:
     """Add the column; what was voted before does not say, so any revocation reaches it."""
-    for statement in statements(TABLES, op.get_bind().dialect.name):
-        op.execute(statement)
+    apply(__file__)

@@ -1,0 +1,11 @@
+ALTER TABLE evidence ADD COLUMN basis TEXT NOT NULL DEFAULT ''
+
+ALTER TABLE evidence ADD COLUMN asker TEXT NOT NULL DEFAULT ''
+
+ALTER TABLE evidence ADD COLUMN refused {number} NOT NULL DEFAULT 0
+
+ALTER TABLE evidence ADD COLUMN subject_index TEXT NOT NULL DEFAULT ''
+
+ALTER TABLE evidence ADD COLUMN opinion {bytes} NOT NULL DEFAULT {nothing}
+
+CREATE INDEX evidence_of_asker ON evidence (tenant, asker, created_ns)

@@ -1,0 +1,7 @@
+DROP TRIGGER records_stay_as_written
+
+CREATE TRIGGER records_stay_as_written BEFORE UPDATE ON records
+  WHEN length(NEW.bytes) > 0 OR NEW.idx <> OLD.idx OR NEW.id <> OLD.id OR NEW.kind <> OLD.kind
+    OR NEW.tenant <> OLD.tenant OR NEW.time_ns <> OLD.time_ns OR NEW.leaf <> OLD.leaf
+    OR OLD.idx >= coalesce((SELECT value FROM high_water WHERE name = 'archived'), 0)
+  BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;

@@ -1,0 +1,1 @@
+ALTER TABLE delegations ADD COLUMN "by" TEXT NOT NULL DEFAULT ''
