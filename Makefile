@@ -61,7 +61,6 @@ lint: .venv/ready ## style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/python -m devtools.sync_client --check
 
 types: .venv/ready ## mypy, strict
 	$(BIN)/mypy
@@ -170,8 +169,7 @@ calls: .venv/ready ## the Python calls and files of ours that one warm allow pas
 screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a minute and a half)
 	$(BIN)/python -W ignore devtools/screenshots.py
 
-generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration, the client for threads
-	$(BIN)/python -m devtools.sync_client
+generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
 	$(BIN)/python docs/generate.py
 	$(BIN)/pdp config example > docs/config.example.yaml
 

@@ -1,18 +1,17 @@
-"""The clients for asyncio, and the source of those for threads.
+"""The clients for asyncio. sync.py runs the same code for threads.
 
-sync.py is generated from this file by `devtools/sync_client.py` (`make generated`), which drops `async` and `await`
-and takes `Client` for `AsyncClient`, `connect` for `async_connect`, and so on. What cannot be the same code for both
-stands in channel.py. What they do without I/O is in requests_decide.py, requests_approvals.py and responses.py.
+What differs between the two stands in channel.py. What they do without I/O is in requests_decide.py,
+requests_approvals.py and responses.py.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import grpc
 
@@ -65,6 +64,8 @@ class AsyncClient:
     may be a coroutine function, and a task that is cancelled during a call is cancelled.
     """
 
+    _transport: ClassVar = channel.LOOP
+
     def __init__(  # noqa: PLR0913 - how to ask
         self,
         target: str,
@@ -80,8 +81,8 @@ class AsyncClient:
         self._timeout = timeout
         self._obligations = frozenset(obligations)
         self._observe = observe
-        self._calls = channel.AsyncConnection(target, tls, max_calls)
-        self._waits = channel.AsyncConnection(target, tls, max_calls)
+        self._calls = channel.Connection(self._transport, target, tls, max_calls)
+        self._waits = channel.Connection(self._transport, target, tls, max_calls)
 
     async def decide(
         self,
@@ -224,8 +225,8 @@ class AsyncClient:
     async def _ask(
         self,
         question: Question[Answer],
-        connection: channel.AsyncConnection,
-        send: channel.AsyncSend[Any],
+        connection: channel.Connection,
+        send: channel.Send[Any],
         timeout: float | None,
     ) -> Answer:
         try:
@@ -234,7 +235,7 @@ class AsyncClient:
             attempt = 0
             while True:
                 attempt += 1
-                if not await connection.enter(plan.timeout(time.monotonic())):
+                if not await connection.slots.enter(plan.timeout(time.monotonic())):
                     return requests_decide.overloaded(question)
                 try:
                     metadata = await self._metadata()
@@ -249,15 +250,15 @@ class AsyncClient:
                 else:
                     return question.read(response, time.time())
                 finally:
-                    connection.leave()
-                await channel.async_sleep(pause)
+                    connection.slots.release()
+                await self._transport.sleep(pause)
         except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
             return requests_decide.fault(question, error)
 
     async def _metadata(self) -> tuple[tuple[str, str], ...]:
         if self._token is None:
             return ()
-        token = await channel.async_token_text(self._token)
+        token = await channel.token_text(self._token)
         return (("authorization", f"Bearer {token}"),)
 
 
@@ -267,6 +268,8 @@ class AsyncApprovalClient:
     `person` is the person's own token, made for this caller: never an agent's. `target`, `tls` and `token` are as for
     `Client`; `surface` names the program in which the person acts, for the record. Every call raises RefusedError.
     """
+
+    _transport: ClassVar = channel.LOOP
 
     def __init__(
         self,
@@ -282,7 +285,7 @@ class AsyncApprovalClient:
         self._token = token
         self._timeout = timeout
         self._surface = surface
-        self._channel = channel.async_connect(target, tls)
+        self._channel = self._transport.connect(target, tls)
         self._approvals = approval_pb2_grpc.ApprovalServiceStub(self._channel)
         self._consents = consent_pb2_grpc.ConsentServiceStub(self._channel)
 
@@ -314,7 +317,7 @@ class AsyncApprovalClient:
 
     async def watch(
         self, wanted: Filter | None = None, cursor: str = ""
-    ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
+    ) -> AsyncGenerator[approval_pb2.WatchApprovalsResponse, None]:
         """Each change of a request that the person may see, until the iterator is closed. A message without
         `approval` is a sign of life."""
         request = approval_pb2.WatchApprovalsRequest(
@@ -455,13 +458,13 @@ class AsyncApprovalClient:
         await self.close()
 
     async def _person(self) -> types_pb2.Credential:
-        return types_pb2.Credential(bearer=await channel.async_token_text(self._person_token))
+        return types_pb2.Credential(bearer=await channel.token_text(self._person_token))
 
     async def _metadata(self) -> tuple[tuple[str, str], ...]:
-        caller = None if self._token is None else await channel.async_token_text(self._token)
+        caller = None if self._token is None else await channel.token_text(self._token)
         return requests_approvals.metadata(caller, self._surface)
 
-    async def _ask(self, send: channel.AsyncSend[Answer], request: Any) -> Answer:
+    async def _ask(self, send: channel.Send[Answer], request: Any) -> Answer:
         attempt = 0
         while True:
             attempt += 1
@@ -471,4 +474,4 @@ class AsyncApprovalClient:
                 pause = requests_approvals.pause(attempt, error)
                 if pause is None:
                     raise requests_approvals.refused(error) from None
-            await channel.async_sleep(pause)
+            await self._transport.sleep(pause)

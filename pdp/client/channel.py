@@ -1,7 +1,7 @@
 """Connections of both kinds, for threads and for asyncio: where they may lead, and what differs between the two.
 
-Plaintext never leaves the machine. Each `async_x` and `AsyncX` here has a twin `x` and `X` for threads.
-aio.py uses the former; sync.py, which is generated from it, the latter.
+Plaintext never leaves the machine. The clients are written for asyncio (aio.py). `THREADS` is a transport whose
+coroutines block and so never suspend: sync.py runs the same code on it, without a loop.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -36,13 +36,9 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
 
 
 Answer = TypeVar("Answer")
-Send: TypeAlias = Callable[..., Answer]
-AsyncSend: TypeAlias = Callable[..., Awaitable[Answer]]
+Send: TypeAlias = Callable[..., Awaitable[Answer]]
 Token: TypeAlias = str | Callable[[], str]
 AsyncToken: TypeAlias = str | Callable[[], str | Awaitable[str]]
-
-sleep = time.sleep
-async_sleep = asyncio.sleep
 
 
 class PlaintextRefusedError(ValueError):
@@ -76,59 +72,77 @@ class Tls:
         return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
 
 
-class Connection:
-    """An HTTP/2 connection to `DecisionService` with at most `max_calls` calls on it at once."""
-
-    def __init__(self, target: str, tls: Tls | None, max_calls: int) -> None:
-        self.channel = connect(target, tls)
-        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
-        self._slots = threading.BoundedSemaphore(_checked(max_calls))
-
-    def enter(self, seconds: float) -> bool:
-        """Take a slot for one call, to be given back by `leave`; False when none is free within `seconds`."""
-        return self._slots.acquire(timeout=seconds)
-
-    def leave(self) -> None:
-        """Give back the slot of one call."""
-        self._slots.release()
-
-
-class AsyncConnection:
-    """As `Connection`, for the running loop."""
-
-    def __init__(self, target: str, tls: Tls | None, max_calls: int) -> None:
-        self.channel = async_connect(target, tls)
-        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
-        self._slots = asyncio.Semaphore(_checked(max_calls))
+class Slots(Protocol):
+    """Slots for calls at once."""
 
     async def enter(self, seconds: float) -> bool:
-        """As `Connection.enter`."""
+        """Take a slot for one call, to be given back by `release`; False when none is free within `seconds`."""
+        ...
+
+    def release(self) -> None:
+        """Give back the slot of one call."""
+        ...
+
+
+class _LoopSlots(asyncio.Semaphore):
+    async def enter(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                return await self._slots.acquire()
+                return await self.acquire()
         except TimeoutError:
             return False
 
-    def leave(self) -> None:
-        """As `Connection.leave`."""
-        self._slots.release()
+
+class _ThreadSlots(threading.BoundedSemaphore):
+    async def enter(self, seconds: float) -> bool:
+        return self.acquire(timeout=seconds)
 
 
-def _checked(max_calls: int) -> int:
-    if max_calls < 1:
-        raise ValueError("max_calls: must be 1 or more")
-    return max_calls
+class _BlockingChannel:
+    """What the stubs and the clients use of an asyncio channel, on one for threads."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, *method: Any, **options: Any) -> Send[Any]:
+        return _blocking(self._channel.unary_unary(*method, **options))
+
+    def stream_unary(self, *method: Any, **options: Any) -> Send[Any]:
+        return _blocking(self._channel.stream_unary(*method, **options))
+
+    def unary_stream(self, *method: Any, **options: Any) -> Callable[..., _BlockingStream]:
+        send = self._channel.unary_stream(*method, **options)
+        return lambda *request, **how: _BlockingStream(send(*request, **how))
+
+    async def close(self) -> None:
+        self._channel.close()
 
 
-def token_text(token: Token) -> str:
-    """A token, or what its function returns now."""
-    return token if isinstance(token, str) else token()
+class _BlockingStream:
+    """What the clients use of an asyncio call, on one for threads."""
+
+    def __init__(self, call: Any) -> None:
+        self.cancel: Callable[[], object] = call.cancel
+        self._answers: Iterator[Any] = call
+
+    def __aiter__(self) -> _BlockingStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        for answer in self._answers:
+            return answer
+        raise StopAsyncIteration
 
 
-async def async_token_text(token: AsyncToken) -> str:
-    """As `token_text`; the function may be a coroutine function."""
-    text = token if isinstance(token, str) else token()
-    return text if isinstance(text, str) else await text
+def _blocking(send: Callable[..., Answer]) -> Send[Answer]:
+    async def call(*request: Any, **how: Any) -> Answer:
+        return send(*request, **how)
+
+    return call
+
+
+async def _block(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - of a thread, which has no loop
 
 
 def connect(target: str, tls: Tls | None) -> grpc.Channel:
@@ -139,12 +153,49 @@ def connect(target: str, tls: Tls | None) -> grpc.Channel:
     return grpc.secure_channel(_fixed(target), tls.credentials(), list(OPTIONS))
 
 
-def async_connect(target: str, tls: Tls | None) -> grpc.aio.Channel:
-    """A channel for the running loop. Raises PlaintextRefusedError."""
+def _connect_loop(target: str, tls: Tls | None) -> grpc.aio.Channel:
     check(target, tls)
     if tls is None:
         return grpc.aio.insecure_channel(_fixed(target), list(OPTIONS))
     return grpc.aio.secure_channel(_fixed(target), tls.credentials(), list(OPTIONS))
+
+
+def _connect_thread(target: str, tls: Tls | None) -> grpc.aio.Channel:
+    return cast("grpc.aio.Channel", _BlockingChannel(connect(target, tls)))
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What differs between the running loop and threads. `connect` raises PlaintextRefusedError."""
+
+    connect: Callable[[str, Tls | None], grpc.aio.Channel]
+    slots: Callable[[int], Slots]
+    sleep: Callable[[float], Awaitable[None]]
+
+
+LOOP = Transport(_connect_loop, _LoopSlots, asyncio.sleep)
+THREADS = Transport(_connect_thread, _ThreadSlots, _block)
+
+
+class Connection:
+    """An HTTP/2 connection to `DecisionService` with at most `max_calls` calls on it at once."""
+
+    def __init__(self, transport: Transport, target: str, tls: Tls | None, max_calls: int) -> None:
+        self.channel = transport.connect(target, tls)
+        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
+        self.slots = transport.slots(_checked(max_calls))
+
+
+def _checked(max_calls: int) -> int:
+    if max_calls < 1:
+        raise ValueError("max_calls: must be 1 or more")
+    return max_calls
+
+
+async def token_text(token: AsyncToken) -> str:
+    """A token, or what its function, which may be a coroutine function, returns now."""
+    text = token if isinstance(token, str) else token()
+    return text if isinstance(text, str) else await text
 
 
 def check(target: str, tls: Tls | None) -> None:

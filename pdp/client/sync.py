@@ -1,64 +1,75 @@
-"""The clients for threads. Generated from aio.py by devtools/sync_client.py: edit that file, not this one."""
+"""The clients for threads: those for asyncio, on connections that block.
+
+A coroutine of theirs then never suspends, so that one step runs it to its end, without a loop.
+"""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from functools import wraps
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-import grpc
+from pdp.client import channel
+from pdp.client.aio import AsyncApprovalClient, AsyncClient
 
-from pdp.client import channel, requests_approvals, requests_decide, results
-from pdp.client.requests_approvals import Ballot, Consent, Filter
-from pdp.client.requests_decide import (
-    BatchQuestion,
-    CallQuestion,
-    EndQuestion,
-    ListQuestion,
-    OutcomeQuestion,
-    Plan,
-    Question,
-    WaitQuestion,
-)
-from pdp.client.values import (
-    Credential,
-    Decision,
-    Inspected,
-    Listing,
-    Outcome,
-    Reported,
-    Session,
-    ToolCall,
-    ToolList,
-    Waited,
-)
-from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, consent_pb2_grpc, types_pb2
-
+P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
 
+def _run(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+    try:
+        coroutine.send(None)
+        coroutine.throw(TypeError("token: a client for threads takes a function that is no coroutine function"))
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    raise AssertionError("a client for threads was to wait for a loop")
+
+
+def _call(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Answer]],
+) -> Callable[Concatenate[Any, P], Answer]:
+    """A method for threads, by the one for asyncio."""
+
+    @wraps(method)
+    def call(self: Client | ApprovalClient, /, *args: P.args, **kwargs: P.kwargs) -> Answer:
+        return _run(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _stream(
+    method: Callable[Concatenate[Any, P], AsyncGenerator[Answer, None]],
+) -> Callable[Concatenate[Any, P], Iterator[Answer]]:
+    """An iterator for threads, by the one for asyncio."""
+
+    @wraps(method)
+    def stream(self: Client | ApprovalClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Answer]:
+        answers = method(self._client, *args, **kwargs)
+        try:
+            while True:
+                try:
+                    answer = _run(answers.__anext__())
+                except StopAsyncIteration:
+                    return
+                yield answer
+        finally:
+            _run(answers.aclose())
+
+    return stream
+
+
+class _Client(AsyncClient):
+    _transport = channel.THREADS
+
+
+class _ApprovalClient(AsyncApprovalClient):
+    _transport = channel.THREADS
+
+
 class Client:
-    """A client of `DecisionService`.
-
-    `target` is `unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`; anything but a Unix socket or a literal
-    loopback address needs `tls`, else PlaintextRefusedError. `token` is this caller's own token, sent as
-    `authorization`, or a function that returns it, called for every attempt; it is never the subject's.
-    `timeout` in seconds is for a whole question, its one retry included. `obligations` are the kinds that
-    this caller honours.
-
-    `observe` is for a pilot: where an operator lets policy not bind this caller, for as long as that holds, what it
-    denies or holds is an allow here, whose `Decision.observed` says what it would have been; a list has what policy
-    alone hides.
-
-    Waits have a connection of their own. `max_calls` bounds the calls on each: more wait for their turn within their
-    time, then are denied, `client.overloaded`. A server refuses what is beyond its `server.max_streams`.
-
-    `Client` is safe to share between threads. An `AsyncClient` is made and used within one running loop; its `token`
-    may be a coroutine function, and a task that is cancelled during a call is cancelled.
-    """
+    """A client of `DecisionService` for threads, which may share it. All of it is as `AsyncClient` says."""
 
     def __init__(  # noqa: PLR0913 - how to ask
         self,
@@ -71,142 +82,24 @@ class Client:
         observe: bool = False,
         max_calls: int = channel.MAX_CALLS,
     ) -> None:
-        self._token = token
-        self._timeout = timeout
-        self._obligations = frozenset(obligations)
-        self._observe = observe
-        self._calls = channel.Connection(target, tls, max_calls)
-        self._waits = channel.Connection(target, tls, max_calls)
-
-    def decide(
-        self,
-        call: ToolCall,
-        credential: Credential = None,
-        *,
-        session: Session | None = None,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Decision:
-        """May `call` be carried out now, for the subject of `credential` (its access token, or Claims)?
-
-        Never raises: what goes wrong is a denial with a code `client.*`. `request_id` is made when none is given;
-        give the one of a lost answer to ask for it again.
-        """
-        question = CallQuestion(
-            requests_decide.new_id(request_id), call, credential, session, self._obligations, self._observe
+        self._client = _Client(
+            target,
+            tls=tls,
+            token=token,
+            timeout=timeout,
+            obligations=obligations,
+            observe=observe,
+            max_calls=max_calls,
         )
-        return self._ask(question, self._calls, self._calls.stub.Decide, timeout)
 
-    def decide_batch(
-        self,
-        calls: Sequence[ToolCall],
-        credential: Credential = None,
-        *,
-        session: Session | None = None,
-        request_ids: Sequence[str] | None = None,
-        timeout: float | None = None,
-    ) -> tuple[Decision, ...]:
-        """May `calls` be carried out now, in this order, for one subject? One decision for each call.
-
-        Never raises. `request_ids` are as many as calls, or none: then they are made.
-        """
-        question = BatchQuestion.of(
-            requests_decide.new_ids(request_ids, calls),
-            calls,
-            credential,
-            session,
-            self._obligations,
-            observe=self._observe,
-        )
-        return self._ask(question, self._calls, self._calls.stub.DecideBatch, timeout)
-
-    def filter_tools(
-        self,
-        listing: Listing,
-        credential: Credential = None,
-        *,
-        session: Session | None = None,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> ToolList:
-        """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
-        question = ListQuestion(requests_decide.new_id(request_id), listing, credential, session, self._observe)
-        return self._ask(question, self._calls, self._calls.stub.FilterTools, timeout)
-
-    def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:
-        """Wait until it is worth asking a pending call again, `max_wait` seconds at most (the service allows 50).
-
-        `credential` is that of the call. Never raises, and permits nothing: ask with `decide` for the answer.
-        """
-        question = WaitQuestion(resume_token, credential, max_wait)
-        patience = question.patience(self._timeout)
-        return self._ask(question, self._waits, self._waits.stub.WaitDecision, patience)
-
-    def report_outcome(
-        self,
-        decision_id: str,
-        outcome: Outcome,
-        *,
-        redemption_id: str = "",
-        finished_at: datetime | None = None,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Reported:
-        """Say what became of an allowed call: "done", "failed" (without effect), or "unknown", which one of these
-        may follow. `redemption_id` is the answer's, where it had one. Never raises; the same report again is safe.
-        """
-        question = OutcomeQuestion(
-            requests_decide.new_id(request_id), decision_id, outcome, redemption_id, finished_at
-        )
-        return self._ask(question, self._calls, self._calls.stub.ReportOutcome, timeout)
-
-    def inspect_result(  # noqa: PLR0913 - what a result is judged by
-        self,
-        decision: Decision,
-        result: Mapping[str, Any],
-        credential: Credential = None,
-        *,
-        session: Session | None = None,
-        effects: Sequence[tuple[str, str]] = (),
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Inspected:
-        """May the result of the call that `decision` allowed be passed on, and what of it?
-
-        `result` is an MCP `result` object, `credential` and `session` are those of the call, `effects` what the tool
-        was seen to do, as kind and object: `("network.connect", "api.example.org:443")`. Never raises: whatever goes
-        wrong withholds the result. The same result again, under the same `request_id`, is safe.
-        """
-        question = results.ResultQuestion(
-            requests_decide.new_id(request_id),
-            decision.decision_id,
-            decision.redemption_id,
-            result,
-            credential,
-            session,
-            effects,
-        )
-        send = results.streamed(self._calls.stub.InspectResult)
-        return self._ask(question, self._calls, send, timeout)
-
-    def end_session(
-        self,
-        session: Session,
-        credential: Credential = None,
-        *,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Reported:
-        """End a session: later calls under its id are denied, and what was bound to it ends. Never raises. One that
-        has ended already is not found (`server_code` "session.unknown").
-        """
-        question = EndQuestion(requests_decide.new_id(request_id), session, credential)
-        return self._ask(question, self._calls, self._calls.stub.EndSession, timeout)
-
-    def close(self) -> None:
-        """Close the connections; questions after that are denied."""
-        self._calls.channel.close()
-        self._waits.channel.close()
+    decide = _call(AsyncClient.decide)
+    decide_batch = _call(AsyncClient.decide_batch)
+    filter_tools = _call(AsyncClient.filter_tools)
+    wait = _call(AsyncClient.wait)
+    report_outcome = _call(AsyncClient.report_outcome)
+    inspect_result = _call(AsyncClient.inspect_result)
+    end_session = _call(AsyncClient.end_session)
+    close = _call(AsyncClient.close)
 
     def __enter__(self) -> Self:
         return self
@@ -216,52 +109,9 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(
-        self,
-        question: Question[Answer],
-        connection: channel.Connection,
-        send: channel.Send[Any],
-        timeout: float | None,
-    ) -> Answer:
-        try:
-            request = question.request()
-            plan = Plan(time.monotonic() + (self._timeout if timeout is None else timeout))
-            attempt = 0
-            while True:
-                attempt += 1
-                if not connection.enter(plan.timeout(time.monotonic())):
-                    return requests_decide.overloaded(question)
-                try:
-                    metadata = self._metadata()
-                    left = plan.timeout(time.monotonic())
-                    if left <= 0:  # gRPC would take it for no deadline at all
-                        return requests_decide.too_late(question)
-                    response = send(request, timeout=left, metadata=metadata)
-                except grpc.RpcError as error:
-                    pause, denial = requests_decide.failed(question, plan, attempt, error, time.monotonic())
-                    if pause is None:
-                        return denial
-                else:
-                    return question.read(response, time.time())
-                finally:
-                    connection.leave()
-                channel.sleep(pause)
-        except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
-            return requests_decide.fault(question, error)
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        if self._token is None:
-            return ()
-        token = channel.token_text(self._token)
-        return (("authorization", f"Bearer {token}"),)
-
 
 class ApprovalClient:
-    """A client of `ApprovalService` and `ConsentService`, for one person: requests, votes, grants, consents.
-
-    `person` is the person's own token, made for this caller: never an agent's. `target`, `tls` and `token` are as for
-    `Client`; `surface` names the program in which the person acts, for the record. Every call raises RefusedError.
-    """
+    """A client of `ApprovalService` and `ConsentService` for threads, as `AsyncApprovalClient`."""
 
     def __init__(
         self,
@@ -273,165 +123,21 @@ class ApprovalClient:
         timeout: float = 10.0,
         surface: str = "",
     ) -> None:
-        self._person_token = person
-        self._token = token
-        self._timeout = timeout
-        self._surface = surface
-        self._channel = channel.connect(target, tls)
-        self._approvals = approval_pb2_grpc.ApprovalServiceStub(self._channel)
-        self._consents = consent_pb2_grpc.ConsentServiceStub(self._channel)
+        self._client = _ApprovalClient(target, person, tls=tls, token=token, timeout=timeout, surface=surface)
 
-    def list_approvals(
-        self, wanted: Filter | None = None, *, page_size: int = 0, page_token: str = ""
-    ) -> approval_pb2.ListApprovalsResponse:
-        """A page of the requests that the person may see, oldest first; the open ones unless told otherwise."""
-        request = approval_pb2.ListApprovalsRequest(
-            credential=self._person(),
-            filter=requests_approvals.filter_of(wanted),
-            page_size=page_size,
-            page_token=page_token,
-        )
-        return self._ask(self._approvals.ListApprovals, request)
-
-    def get_approval(self, approval_id: str) -> approval_pb2.GetApprovalResponse:
-        """One request as the person is to judge it. The read is recorded."""
-        request = approval_pb2.GetApprovalRequest(credential=self._person(), approval_id=approval_id)
-        return self._ask(self._approvals.GetApproval, request)
-
-    def vote(self, approval_id: str, ballot: Ballot, *, request_id: str | None = None) -> approval_pb2.VoteResponse:
-        """Approve, deny or take back one request. Give the `request_id` of a lost answer to ask for it again."""
-        request = requests_approvals.vote(self._person(), approval_id, ballot, requests_approvals.new_id(request_id))
-        return self._ask(self._approvals.Vote, request)
-
-    def watch(self, wanted: Filter | None = None, cursor: str = "") -> Iterator[approval_pb2.WatchApprovalsResponse]:
-        """Each change of a request that the person may see, until the iterator is closed. A message without
-        `approval` is a sign of life."""
-        request = approval_pb2.WatchApprovalsRequest(
-            credential=self._person(), filter=requests_approvals.filter_of(wanted), cursor=cursor
-        )
-        stream = self._approvals.WatchApprovals(request, metadata=self._metadata())
-        try:
-            for change in stream:
-                yield change
-        except grpc.RpcError as error:
-            raise requests_approvals.refused(error) from None
-        finally:
-            stream.cancel()
-
-    def open_canary(
-        self, like: str, arguments: Mapping[str, Any], *, request_id: str | None = None
-    ) -> approval_pb2.OpenCanaryResponse:
-        """Open a request that looks like an earlier one and can never be used. For operators."""
-        request = approval_pb2.OpenCanaryRequest(
-            request_id=requests_approvals.new_id(request_id),
-            credential=self._person(),
-            like=like,
-            arguments_json=json.dumps(arguments).encode(),
-        )
-        return self._ask(self._approvals.OpenCanary, request)
-
-    def request_declassification(
-        self,
-        subject: tuple[str, str],
-        agent: str,
-        labels: Iterable[str],
-        reason: str,
-        *,
-        request_id: str | None = None,
-    ) -> approval_pb2.RequestDeclassificationResponse:
-        """Ask that labels be removed of what an agent has read for a subject (issuer, id). For operators."""
-        request = approval_pb2.RequestDeclassificationRequest(
-            request_id=requests_approvals.new_id(request_id),
-            credential=self._person(),
-            subject=types_pb2.Principal(issuer=subject[0], id=subject[1]),
-            agent=agent,
-            labels=labels,
-            reason=reason,
-        )
-        return self._ask(self._approvals.RequestDeclassification, request)
-
-    def request_quarantine_lift(
-        self, server: str, tool: str, reason: str, *, request_id: str | None = None
-    ) -> approval_pb2.RequestQuarantineLiftResponse:
-        """Ask that a tool be lifted out of quarantine. For operators."""
-        request = approval_pb2.RequestQuarantineLiftRequest(
-            request_id=requests_approvals.new_id(request_id),
-            credential=self._person(),
-            server=server,
-            tool=tool,
-            reason=reason,
-        )
-        return self._ask(self._approvals.RequestQuarantineLift, request)
-
-    def list_grants(
-        self,
-        *,
-        states: tuple[str, ...] = (),
-        server: str = "",
-        tool: str = "",
-        page_size: int = 0,
-        page_token: str = "",
-    ) -> approval_pb2.ListGrantsResponse:
-        """A page of the grants that the person may see, newest first; the active ones unless told otherwise."""
-        request = approval_pb2.ListGrantsRequest(
-            credential=self._person(),
-            states=requests_approvals.numbers(approval_pb2.GrantState, states),
-            server=server,
-            tool=tool,
-            page_size=page_size,
-            page_token=page_token,
-        )
-        return self._ask(self._approvals.ListGrants, request)
-
-    def revoke_grant(
-        self, grant_id: str, reason: str = "", *, request_id: str | None = None
-    ) -> approval_pb2.RevokeGrantResponse:
-        """End a grant at once."""
-        request = approval_pb2.RevokeGrantRequest(
-            request_id=requests_approvals.new_id(request_id),
-            credential=self._person(),
-            grant_id=grant_id,
-            reason=reason,
-        )
-        return self._ask(self._approvals.RevokeGrant, request)
-
-    def list_consents(
-        self, *, states: tuple[str, ...] = (), consent_id: str = "", page_size: int = 0, page_token: str = ""
-    ) -> consent_pb2.ListConsentsResponse:
-        """A page of the person's own consents and of what asks for them."""
-        request = consent_pb2.ListConsentsRequest(
-            credential=self._person(),
-            states=requests_approvals.numbers(consent_pb2.ConsentState, states),
-            consent_id=consent_id,
-            page_size=page_size,
-            page_token=page_token,
-        )
-        return self._ask(self._consents.ListConsents, request)
-
-    def grant_consent(
-        self,
-        what: str | Consent,
-        *,
-        presented: str = "",
-        expires: datetime | None = None,
-        request_id: str | None = None,
-    ) -> consent_pb2.GrantConsentResponse:
-        """Agree to an open request (its id), or to terms of one's own."""
-        request = requests_approvals.agree(
-            self._person(), what, presented, expires, requests_approvals.new_id(request_id)
-        )
-        return self._ask(self._consents.GrantConsent, request)
-
-    def revoke_consent(self, consent_id: str, *, request_id: str | None = None) -> consent_pb2.RevokeConsentResponse:
-        """End a consent at once, or refuse what asks for one."""
-        request = consent_pb2.RevokeConsentRequest(
-            request_id=requests_approvals.new_id(request_id), credential=self._person(), consent_id=consent_id
-        )
-        return self._ask(self._consents.RevokeConsent, request)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
+    list_approvals = _call(AsyncApprovalClient.list_approvals)
+    get_approval = _call(AsyncApprovalClient.get_approval)
+    vote = _call(AsyncApprovalClient.vote)
+    watch = _stream(AsyncApprovalClient.watch)
+    open_canary = _call(AsyncApprovalClient.open_canary)
+    request_declassification = _call(AsyncApprovalClient.request_declassification)
+    request_quarantine_lift = _call(AsyncApprovalClient.request_quarantine_lift)
+    list_grants = _call(AsyncApprovalClient.list_grants)
+    revoke_grant = _call(AsyncApprovalClient.revoke_grant)
+    list_consents = _call(AsyncApprovalClient.list_consents)
+    grant_consent = _call(AsyncApprovalClient.grant_consent)
+    revoke_consent = _call(AsyncApprovalClient.revoke_consent)
+    close = _call(AsyncApprovalClient.close)
 
     def __enter__(self) -> Self:
         return self
@@ -440,22 +146,3 @@ class ApprovalClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _person(self) -> types_pb2.Credential:
-        return types_pb2.Credential(bearer=channel.token_text(self._person_token))
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        caller = None if self._token is None else channel.token_text(self._token)
-        return requests_approvals.metadata(caller, self._surface)
-
-    def _ask(self, send: channel.Send[Answer], request: Any) -> Answer:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return send(request, timeout=self._timeout, metadata=self._metadata())
-            except grpc.RpcError as error:
-                pause = requests_approvals.pause(attempt, error)
-                if pause is None:
-                    raise requests_approvals.refused(error) from None
-            channel.sleep(pause)
