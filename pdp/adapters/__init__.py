@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 
 from typing_extensions import override
@@ -27,11 +28,11 @@ class _Moved(MetaPathFinder, Loader):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         moved = fullname in _MOVED or fullname.startswith(tuple(f"{name}." for name in _MOVED))
-        return ModuleSpec(fullname, self) if moved else None
+        return ModuleSpec(fullname, self) if moved and find_spec(_now(fullname)) is not None else None
 
     @override
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        name = spec.name.replace("pdp.adapters.", "pdp.client.", 1)
+        name = _now(spec.name)
         warnings.warn(f"{spec.name} is {name} now", DeprecationWarning, stacklevel=2)
         module = import_module(name)
         spec.loader_state = module.__spec__
@@ -43,4 +44,9 @@ class _Moved(MetaPathFinder, Loader):
             module.__spec__ = module.__spec__.loader_state  # its own again
 
 
-sys.meta_path.append(_Moved())
+def _now(name: str) -> str:
+    return name.replace("pdp.adapters.", "pdp.client.", 1)
+
+
+# first: by its package's path, Python would find the file of a moved module and make a second one of it
+sys.meta_path.insert(0, _Moved())

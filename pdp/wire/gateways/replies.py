@@ -1,4 +1,4 @@
-"""JSON-RPC answers to a client whose request does not pass, as bytes; `adapters.mcp.answers` says what they hold."""
+"""JSON-RPC answers to a client whose request is not passed on, as bytes; `pdp.client.mcp.answers` has the content."""
 
 from __future__ import annotations
 
