@@ -8,9 +8,11 @@ their own run. `pdp.core.text.credentials` searches for them.
 from __future__ import annotations
 
 import re
+import tomllib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]*")
 _NOTHING = re.compile("")
 
 
-def _secret(name: str, hints: str, body: str, *, ended: bool = False) -> Pattern:
-    return Pattern("secret", name, tuple(hints.split()), re.compile(body), _WORD, until="" if ended else None)
+def _secret(name: str, hints: str, text: str, *, ended: bool = False) -> Pattern:
+    return Pattern("secret", name, tuple(hints.split()), re.compile(text), _WORD, until="" if ended else None)
 
 
 def _bearer(name: str, lead: str, body: str) -> Pattern:
@@ -79,105 +81,9 @@ _BEARER = r"(?i:bearer)[ \t]{0,8}(?=[A-Za-z._~+/=-]{0,63}\d)[A-Za-z0-9._~+/-]{16
 # a password that stands for one: a template, asterisks, the word itself
 _NO_VALUE = r"(?!(?:[<{$*%\[/]|[xX]{3,}|\.\.\.|(?i:your|pass(?:word|wd)?|pwd|secret|redacted)(?![A-Za-z0-9])))"
 
-# names say the service; a format is what its maker documents, most of them also rules of gitleaks
+_FORMATS = tomllib.loads(Path(__file__).with_name("credentials.toml").read_text(encoding="utf-8"))["formats"]
 PATTERNS = (
-    _secret(PRIVATE_KEY, "PRIVATE", r"-----BEGIN[ A-Z0-9]{0,52}PRIVATE ?KEY(?: ?BLOCK)?-----"),
-    _secret("age_key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[02-9A-Z]{58}"),
-    _secret("airtable_token", "pat", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}", ended=True),
-    _secret("alibaba_access_key", "LTAI", r"LTAI[A-Za-z0-9]{20}", ended=True),
-    _secret("anthropic_key", "sk-ant-", r"sk-ant-[a-z0-9]{3,8}-[A-Za-z0-9_-]{40}"),
-    _secret("artifactory_key", "AKCp cmVmd", r"(?:AKCp[A-Za-z0-9]{69}|cmVmd[A-Za-z0-9]{59})", ended=True),
-    _secret("aws_access_key", "AKIA ASIA ABIA ACCA", r"A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}", ended=True),
-    _secret("aws_bedrock_key", "ABSK bedrock-api-key-", r"(?:ABSK|bedrock-api-key-)[A-Za-z0-9+/]{100}"),
-    _secret(
-        "azure_client_secret",
-        " ".join(f"{n}Q~" for n in range(10)),
-        r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}",
-        ended=True,
-    ),
-    _secret("clojars_token", "CLOJARS_", r"CLOJARS_[a-z0-9]{60}"),
-    _secret("cloudflare_key", "v1.0-", r"v1\.0-[a-f0-9]{24}-[a-f0-9]{146}"),
-    _secret("databricks_token", "dapi", r"dapi[a-f0-9]{32}(?:-\d)?", ended=True),
-    _secret("digitalocean_token", "doo_v1_ dop_v1_ dor_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
-    _secret("discord_webhook", "discord", r"https://discord(?:app)?\.com/api/webhooks/\d{17,20}/[\w-]{60}"),
-    _secret("docker_token", "dckr_", r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{27}"),
-    _secret("doppler_token", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40}"),
-    _secret("duffel_token", "duffel_", r"duffel_(?:test|live)_[A-Za-z0-9_=-]{43}"),
-    _secret("dynatrace_token", "dt0", r"dt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{64}"),
-    _secret("easypost_key", "EZAK EZTK", r"EZ[AT]K[A-Za-z0-9]{54}"),
-    _secret("facebook_token", "EAAM EAAC", r"EAA[MC][A-Za-z0-9]{100}"),
-    _secret("figma_token", "figd_", r"figd_[A-Za-z0-9_-]{40}"),
-    _secret("flutterwave_key", "FLWSECK", r"FLWSECK(?:_TEST)?-[a-h0-9]{12,32}(?:-X)?", ended=True),
-    _secret("fly_token", "fo1_ fm1a_ fm1r_ fm2_", r"(?:fo1_[\w-]{43}|fm(?:1[ar]|2)_[A-Za-z0-9+/]{100})"),
-    _secret("frameio_token", "fio-u-", r"fio-u-[A-Za-z0-9_=-]{64}"),
-    _secret("github_token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36}"),
-    _secret("github_token", "github_pat_", r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
-    _secret(
-        "gitlab_token",
-        "glpat- gldt- glft- glrt- glcbt- glsoat- glimt- glptt- glffct- glagent- gloas-",
-        r"gl(?:pat|dt|ft|rt|cbt|soat|imt|ptt|ffct|agent|oas)-[A-Za-z0-9_-]{20}",
-    ),
-    _secret("gitlab_token", "GR1348941", r"GR1348941[A-Za-z0-9_-]{20}"),
-    _secret("google_api_key", "AIza", r"AIza[0-9A-Za-z_-]{35}", ended=True),
-    _secret("google_client_secret", "GOCSPX-", r"GOCSPX-[A-Za-z0-9_-]{28}"),
-    _secret("grafana_token", "glsa_ glc_", r"(?:glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}|glc_[A-Za-z0-9+/]{32})"),
-    _secret("groq_key", "gsk_", r"gsk_[A-Za-z0-9]{52}", ended=True),
-    _secret("harness_key", "pat. sat.", r"[ps]at\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}"),
-    _secret("heroku_key", "HRKU-AA", r"HRKU-AA[0-9A-Za-z_-]{58}"),
-    _secret("huggingface_token", "hf_ api_org_", r"(?:hf|api_org)_[A-Za-z]{34}", ended=True),
-    _secret("infracost_key", "ico-", r"ico-[A-Za-z0-9]{32}", ended=True),
-    _secret("linear_key", "lin_api_", r"lin_api_[A-Za-z0-9]{40}"),
-    _secret("mailchimp_key", "-us", r"[a-f0-9]{32}-us\d{1,2}", ended=True),
-    _secret("netlify_token", "nfp_", r"nfp_[A-Za-z0-9_]{36}"),
-    _secret("notion_token", "ntn_", r"ntn_\d{11}[A-Za-z0-9]{35}"),
-    _secret("npm_token", "npm_", r"npm_[A-Za-z0-9]{36}"),
-    _secret("nuget_key", "oy2", r"oy2[a-z0-9]{43}", ended=True),
-    _secret("octopus_key", "API-", r"API-[A-Z0-9]{26}", ended=True),
-    _secret(
-        "onepassword_token", "ops_eyJ A3-", r"(?:ops_eyJ[A-Za-z0-9+/]{250}|A3-[A-Z0-9]{6}(?:-[A-Z0-9]{5,11}){4,5})"
-    ),
-    _secret("openai_key", "sk-", r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40}"),
-    _secret("openai_key", "T3BlbkFJ", r"sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
-    _secret("openshift_token", "sha256~", r"sha256~[\w-]{43}"),
-    _secret("perplexity_key", "pplx-", r"pplx-[A-Za-z0-9]{48}"),
-    _secret("planetscale_token", "pscale_", r"pscale_(?:tkn|oauth|pw)_[A-Za-z0-9_=.-]{32}"),
-    _secret("postman_key", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
-    _secret("prefect_key", "pnu_", r"pnu_[A-Za-z0-9]{36}", ended=True),
-    _secret("pulumi_token", "pul-", r"pul-[a-f0-9]{40}"),
-    _secret("pypi_token", "pypi-", r"pypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)[A-Za-z0-9_-]{50}"),
-    _secret("readme_key", "rdme_", r"rdme_[a-z0-9]{70}"),
-    _secret("replicate_token", "r8_", r"r8_[A-Za-z0-9]{37}", ended=True),
-    _secret("rubygems_key", "rubygems_", r"rubygems_[a-f0-9]{48}"),
-    _secret("scalingo_token", "tk-us-", r"tk-us-[\w-]{48}"),
-    _secret("sendgrid_key", "SG.", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
-    _secret("sendinblue_key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
-    _secret("sentry_token", "sntrys_eyJ sntryu_", r"(?:sntrys_eyJ[A-Za-z0-9+/=_]{60}|sntryu_[a-f0-9]{64})"),
-    _secret("settlemint_token", "sm_", r"sm_[aps]at_[A-Za-z0-9]{16}", ended=True),
-    _secret("shippo_token", "shippo_", r"shippo_(?:live|test)_[a-fA-F0-9]{40}"),
-    _secret("shopify_token", "shpat_ shpca_ shppa_ shpss_", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
-    _secret("slack_token", "xox", r"xox[abeoprs]-[A-Za-z0-9-]{10}"),
-    _secret("slack_token", "xoxe.xox", r"xoxe\.xox[bp]-\d-[A-Za-z0-9]{100}"),
-    _secret("slack_token", "xapp-", r"xapp-\d-[A-Z0-9]{8,16}-\d{6,20}-[a-f0-9]{16}"),
-    _secret(
-        "slack_webhook",
-        "hooks.slack",
-        r"https://hooks\.slack\.com/(?:services/T[A-Z0-9]{6,16}/B[A-Z0-9]{6,16}/[A-Za-z0-9]{16}"
-        r"|(?:workflows|triggers)/[A-Za-z0-9/]{40})",
-    ),
-    _secret("sourcegraph_token", "sgp_", r"sgp_(?:(?:[a-fA-F0-9]{16}|local)_)?[a-fA-F0-9]{40}"),
-    _secret("square_token", "sq0atp- sq0csp- EAAA", r"(?:sq0(?:atp-[\w-]{22}|csp-[\w-]{43})|EAAA[\w-]{60})"),
-    _secret("stripe_key", "k_live_ k_prod_", r"[rs]k_(?:live|prod)_[A-Za-z0-9]{24}"),
-    _secret("supabase_token", "sbp_", r"sbp_[a-f0-9]{40}"),
-    _secret("tailscale_key", "tskey-", r"tskey-[a-z]{3,10}-[A-Za-z0-9]{8,20}-[A-Za-z0-9]{20}"),
-    _secret(
-        "teams_webhook", "webhook.office", r"https://[a-z0-9-]{1,63}\.webhook\.office\.com/webhookb2/[a-z0-9-]{36}@"
-    ),
-    _secret("telegram_token", " ".join(f"{n}:A" for n in range(10)), r"\d{8,10}:A[A-Za-z0-9_-]{34}", ended=True),
-    _secret("terraform_token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60}"),
-    _secret("twilio_key", " ".join(f"SK{c}" for c in "0123456789abcdef"), r"SK[0-9a-f]{32}", ended=True),
-    _secret("vault_token", "hvs. hvb.", r"hv[sb]\.[\w-]{90}"),
-    _secret("vercel_token", "vcp_ vci_ vca_", r"vc[pia]_[A-Za-z0-9]{24}"),
-    _secret("xai_key", "xai-", r"xai-[A-Za-z0-9]{70}"),
+    *(_secret(**row) for row in _FORMATS),
     _bearer("google_oauth", "ya29.", r"ya29\.[A-Za-z0-9_-]{20}"),
     _bearer("jwt", "eyJ", _JWT),
     _bearer("jwe", "eyJ", _ENCRYPTED),

@@ -28,7 +28,7 @@ from pdp.core.errors import (
     Unavailable,
     Unsupported,
 )
-from pdp.people.console import consents, lists, me, records, request_page
+from pdp.people.console import consents, lists, me, records, request_page, wording
 from pdp.people.console.events import Events
 from pdp.people.console.guard import Guard, TooLarge, too_large
 from pdp.people.console.oidc import Provider
@@ -63,19 +63,6 @@ STATUS: Mapping[type[Fault], int] = {
     OutOfRange: 503,  # no checkpoint covers the record yet
     Unsupported: 501,
     Unavailable: 503,
-}
-TITLES: Mapping[int, str] = {
-    400: "That could not be read",
-    401: "You are not signed in",
-    403: "That is not allowed",
-    404: "There is no such page",
-    405: "That is not done here",
-    409: "Things have changed meanwhile",
-    410: "This is no longer kept",
-    429: "Too much at once",
-    500: "Something went wrong in the service",
-    501: "That is not switched on here",
-    503: "The service cannot answer now",
 }
 STATIC: Mapping[str, str] = {
     "console.css": "text/css; charset=utf-8",
@@ -203,7 +190,7 @@ def _problem(console: Console, request: Request, status: int, message: str, code
     return console.pages.show(
         "problem.html",
         status,
-        title=TITLES.get(status, "Something went wrong"),
+        title=wording.TITLES.get(str(status), "Something went wrong"),
         message=message,
         code=code,
         back=back,

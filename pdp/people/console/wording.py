@@ -2,87 +2,28 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pdp.core.approvals.requirement import PEOPLE, GrantOffer
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 
-RISKS: Mapping[str, str] = {
-    "low": "Low risk",
-    "medium": "Medium risk",
-    "high": "High risk",
-    "critical": "Critical risk",
-}
-STATES: Mapping[str, str] = {
-    "pending": "Waiting",
-    "approved": "Approved",
-    "denied": "Denied",
-    "expired": "Expired",
-    "cancelled": "Withdrawn",
-    "revoked": "Approval taken back",
-    "redeemed": "Approved and let through",
-    "active": "In force",
-    "exhausted": "Used up",
-    "requested": "Asked for",
-    "refused": "Denied",
-}
-OUTCOMES: Mapping[str, str] = {  # of a redeemed request, as the caller reported it
-    "done": "Approved and carried out",
-    "failed": "Approved, but failed",
-    "unknown": "Approved, outcome unknown",
-}
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+RISKS: Mapping[str, str] = _TABLES["risks"]
+STATES: Mapping[str, str] = _TABLES["states"]
+OUTCOMES: Mapping[str, str] = _TABLES["outcomes"]
 KINDS: Mapping[str, str] = {kind: kind.capitalize() for kind in sorted(PEOPLE)}
-CHOICES: Mapping[str, str] = {"approve": "approved", "deny": "denied", "cancel": "withdrew"}
+CHOICES: Mapping[str, str] = _TABLES["choices"]
 DONE: Mapping[str, str] = {**CHOICES, "cancel": "withdrawn"}  # "you have …"
-ASSURANCES: Mapping[str, str] = {
-    "client_asserted": "as their client said",
-    "signed_in": "signed in",
-    "passkey": "with a passkey",
-}
-SURFACES: Mapping[str, str] = {
-    "grpc": "the API",
-    "cli": "the command line",
-    "console": "this console",
-    "client": "a client's word",
-}
-TASK_SOURCES: Mapping[str, str] = {
-    "subject_signed": "signed by the person",
-    "caller": "passed on by the gateway, not verified",
-    "agent": "the agent's own words, not verified",
-}
-# why the shipped baseline asks people; an organisation's own rules speak by their code and message
-REASONS: Mapping[str, str] = {
-    "agent.unattended": "An agent acts here with nobody at the keyboard, so its group has to agree.",
-    "annotations.destructive": "The tool can destroy what it works on, so somebody else has to agree.",
-    "arguments.suspect": "A part of this could give orders to the program that reads it, so you have to confirm it.",
-    "arguments.suspect_unattended": "A part of this could give orders to the program that reads it, and nobody is at "
-    "the keyboard, so the agent's group has to agree.",
-    "files.steering": "Agents, shells or pipelines do later what is written into this file, without a question, so "
-    "you have to confirm it.",
-    "flow.exfiltration": "The agent has read private data and text that others wrote, and this would send something "
-    "out, so you have to confirm that you want it.",
-    "judge.high.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
-    "judge.origins.confirm": "A judge could not tell whether the task wants this, so you have to confirm it.",
-    "judge.medium.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
-    "memory.tainted": "Agents would remember this in later sessions, and this one has read what others wrote.",
-    "risk.critical": "The tool is of critical risk, so two people have to agree.",
-    "risk.high": "The tool is of high risk, so you have to confirm that you want this.",
-    "risk.medium": "The tool changes something, so you have to confirm that you want this.",
-    "session.declassify": "An agent would be limited no more by what it has read, so people have to agree.",
-    "tool.lift_quarantine": "The tool did what it may not do, so people have to agree that it is used again.",
-    "sink.tainted": "This would send something out of a session that has seen private data, or untrusted content.",
-}
-WHY_NOT: Mapping[str, str] = {
-    "approval.own_call": "This call is made for you, so somebody else has to decide. You can withdraw it.",
-    "approval.not_eligible": "You are in none of the groups whose agreement is wanted here.",
-    "approval.not_yours": "Only the person for whom the agent acts can confirm this.",
-    "approval.voted": "You have voted.",
-    "approval.too_late": "This is decided, or its time is over.",
-    "approval.assurance": "This vote needs a passkey. Sign in with one to vote.",
-    "person.inactive": "Your account is disabled.",
-}
+ASSURANCES: Mapping[str, str] = _TABLES["assurances"]
+SURFACES: Mapping[str, str] = _TABLES["surfaces"]
+TASK_SOURCES: Mapping[str, str] = _TABLES["task_sources"]
+REASONS: Mapping[str, str] = _TABLES["reasons"]
+WHY_NOT: Mapping[str, str] = _TABLES["why_not"]
+TITLES: Mapping[str, str] = _TABLES["titles"]
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
