@@ -1,193 +1,34 @@
-"""Codes of guards: for each kind of interpreter what can be found in a text, and what that means. Stable: rules name
-them. Which of them denies is the baseline's to say (`rego/lib/guards.rego`)."""
+"""Codes of guards (`codes.toml`), and the signs by which some are told (`signs.toml`): data that reviewers read, not
+code. Which code denies is the baseline's to say (`rego/lib/guards.rego`)."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 UNPARSED = "unparsed"
-_UNPARSED = {UNPARSED: "too long, too deep, or nothing that the parser takes: it was not judged"}
-_MARKUP = {
-    "script": "a script",
-    "handler": "an event handler",
-    "script_url": "an address that is code, or a document of its own (`javascript:`, `data:`)",
-    "embedding": "another document, plug-in or style sheet, shown within",
-    "redirect": "leads the page elsewhere, or changes what its addresses are relative to",
-    "style_code": "a style that runs or imports something",
-    "style_load": "a style that loads something",
-    "directive": "an instruction to what puts the page together: SSI, PHP, an XML entity",
-    "form": "a form or a field, which asks people for something",
-    "foreign": "SVG or MathML, in which markup is read otherwise",
-    "hidden_markup": "markup that runs, in an attribute, a comment or raw text: some parsers read it there",
-    "beacon": "an image or media from another host, with data or a place for data in its address",
-    "scheme": "an address of another scheme than the web, mail or a telephone",
-    "unlisted": "an image, media or a link to a host that the organisation does not list (`content.listed_hosts`)",
-    "remote": "an image or media from another host",
-    "data_link": "a link to another host, with data or a place for data in its address",
-    "markup": "a tag of HTML",
-}
-_CODE = {
-    "execution": "runs or unpacks a text as code",
-    "process": "starts a program",
-    "introspection": "reaches from a value to its type's other types, its frames or its built-in names",
-    "obfuscated": "code whose names or texts are encoded, or spelled with look-alikes",
-    "host_access": "files, the environment, the network, or the page in which it runs",
-    "reflection": "reaches what its name is told for only when it runs: `getattr`, `__class__`, `Reflect`",
-    "module": "imports what reaches the host or runs code",
-    "unbounded": "a loop without a condition, or a very large power or repetition",
-}
-_MAIL = {
-    "header_injection": "a line break, written, encoded or folded: another header or the body begins",
-    "encoded_word": "an encoded word (`=?utf-8?q?...?=`), which says something else once it is decoded",
-    "invisible": "a control character, or one that is not seen",
-}
 
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+SIGNS = _read("signs.toml")
+_TABLES = _read("codes.toml")
+_GROUPS: Mapping[str, Mapping[str, str]] = _TABLES["groups"]
+_KINDS: Mapping[str, dict[str, Any]] = _TABLES["kinds"]
+
+# what can be found in a text of each kind, and what that means
 CODES: Mapping[str, Mapping[str, str]] = {
-    "shell": {
-        **_UNPARSED,
-        "remote_code": "runs what it downloads",
-        "reverse_shell": "connects a shell or an interpreter to the network",
-        "obfuscated": "a command whose name or text is encoded, cut apart or put together",
-        "destructive": "deletes or overwrites a root, a home or a device, or starts without end",
-        "credential_file": "reads or writes keys, passwords or tokens",
-        "persistence": "leaves something that runs later: schedules, profiles, authorized keys, services",
-        "exfiltration": "sends a file or the output of a command to a host",
-        "upload": "hands a file or output to a host by a program made for that: copies, mails, stores",
-        "evasion": "switches off logs, history, firewalls or mandatory access control",
-        "privilege": "acts as another user or changes who may do what",
-        "dynamic_command": "the name of a command is an expansion",
-        "attack_tool": "a program made for attacks: scans, guessing of passwords, exploits, tunnels",
-        "capture": "records traffic, keys, the screen, sound or the clipboard",
-        "halt": "stops the machine or all processes",
-    },
-    "shell_word": {
-        **_UNPARSED,
-        "breakout": "more than a word: unquoted, or between quotes, another command of that shell runs",
-        "substitution": "a command, process or parameter is put in its place",
-        "redirection": "a file is read or written",
-        "operator": "a control operator, which ends the command where the tool does not quote",
-        "option": "begins with `-`: an option, not a value",
-        "control": "a line break or another control character",
-    },
-    "path": {
-        **_UNPARSED,
-        "traversal": "leads out of where it begins, by `..`, encoded or not",
-        "nul": "a NUL, written or encoded: others read the path as ended there",
-        "encoded": "percent-encoded dots or separators, once or more often",
-        "look_alike": "characters that other programs read as dots or separators",
-        "scheme": "a URL or a stream wrapper where a path is expected",
-        "device": "a device or a namespace (`CON`, `\\\\.\\`, `/dev/tcp`), not a file",
-        "network_share": "a path to another host (UNC)",
-        "stream": "an alternate data stream",
-        "sensitive": "a well-known file of keys, passwords, processes or boot",
-        "expansion": "a home, a variable or a command that a shell would put in its place",
-        "control": "a line break or another control character",
-        "absolute": "begins at a root or a drive",
-        "ambiguous": "ends in blanks or dots, or mixes separators: systems disagree on its name",
-    },
-    "sql": {
-        **_UNPARSED,
-        "stacked": "more than one statement",
-        "tautology": "a condition that holds whatever the row",
-        "union_probe": "joins a row of constants or NULLs, to find out what is there",
-        "time_delay": "waits, so that an answer is told by time",
-        "host_access": "files, programs, other hosts or the server itself by way of the database",
-        "error_probe": "makes an error that tells data",
-        "cut_off": "ends in a comment that cuts off what follows",
-        "schema_probe": "asks for tables, columns, users or the version of the database",
-        "destructive": "drops, truncates or alters, or changes every row of a table",
-        "privilege": "changes users, roles or grants",
-        "command": "is no query or change of rows: a definition, a setting, a procedure, or a table made of a query",
-        "function": "calls a function that is not known",
-    },
-    "sql_value": {
-        **_UNPARSED,
-        "breakout": "ends the value and goes on as a statement",
-        "union_probe": "joins another query",
-        "time_delay": "waits, so that an answer is told by time",
-        "host_access": "files, programs, other hosts or the server itself by way of the database",
-        "error_probe": "makes an error that tells data",
-        "schema_probe": "asks for tables, columns, users or the version of the database",
-        "privilege": "changes users, roles or grants",
-        "boundary": "what may end a value, as in a quoted word before `and`, `;` or `#`",
-        "quote": "holds a quote or a backslash, which a tool that does not bind values would trip over",
-    },
-    "url": {
-        **_UNPARSED,
-        "scheme": "another scheme than http, https, ws, wss",
-        "metadata_host": "the metadata service of a cloud",
-        "internal_host": "a loopback, private, link-local or reserved address, or a name that leads to one",
-        "odd_address": "an address in a spelling that hides it: decimal, octal, hexadecimal, mapped",
-        "userinfo": "something that reads like a host before the `@`, or an authority that programs end elsewhere",
-        "backslash": "a backslash where programs disagree whether it is a slash",
-        "odd_slashes": "more or fewer slashes than two: programs disagree where the host begins",
-        "encoded_host": "percent-encoding within the host",
-        "look_alike": "letters that look like others, or become others",
-        "control": "a control character or a line break, encoded or not, or a blank",
-        "invalid_host": "no host, or none that could be one",
-        "embedded_domain": "a well-known ending in the middle of the name, as in `bank.com.example.net`",
-        "internal_name": "a name without a public suffix",
-        "nested_internal": "an internal address or name within its path or query, for a host that forwards",
-        "service_port": "a port of databases, mail, remote shells or control planes",
-        "user": "a user name before the host",
-        "address": "an address instead of a name",
-    },
-    "html": {
-        **_UNPARSED,
-        **_MARKUP,
-        "breakout": "ends the attribute that it is put into and begins an event handler",
-        "encoded": "is markup that runs or loads something once it is decoded again",
-    },
-    "markdown": {**_UNPARSED, **_MARKUP},
-    "code": {
-        **_UNPARSED,
-        **_CODE,
-        "statement": "is more than an expression: assignments, loops, definitions",
-    },
-    "code_value": {
-        **_UNPARSED,
-        **_CODE,
-        "breakout": "ends the quotes in which it stands and goes on as code",
-        "template": "a template expression that computes, or hands out an engine's own objects",
-        "field": "a template expression that names a field",
-        "call": "is code that calls something",
-    },
-    "email": {
-        **_UNPARSED,
-        **_MAIL,
-        "hidden_recipient": "another address in a quoted part, or behind what some programs separate addresses by",
-        "display_name": "a shown name with another address than the one that gets the mail",
-        "route": "an address by way of other hosts: `<@a:b@c>`, `b%c@a`, `c!b`",
-        "parameters": "parameters of a `mailto:` link, recipients among them",
-        "option": "a name that a mail program reads as an option",
-        "delivery": "a name that a mail program reads as a program or file to deliver to",
-        "look_alike": "letters that look like others, or become others",
-        "invalid_host": "a domain that can be none",
-        "internal_host": "a domain that leads to a loopback, private or reserved address",
-        "comment": "a comment",
-        "quoted": "a quoted name, which programs read differently",
-        "odd_local": "a name with signs that shells, templates or pages read",
-        "internal_name": "a domain without a public suffix",
-        "embedded_domain": "a well-known ending in the middle of the domain",
-        "address": "an address of a host instead of a domain",
-        "local": "no domain: a user of the host that sends",
-        "several": "more than one recipient, or a group",
-    },
-    "email_header": {**_UNPARSED, **_MAIL},
+    name: {UNPARSED: _TABLES[UNPARSED], **_GROUPS.get(kind.get("shares", ""), {}), **kind.get("codes", {})}
+    for name, kind in _KINDS.items()
 }
+MAX_BYTES: Mapping[str, int] = {name: kind["max_bytes"] for name, kind in _KINDS.items()}
 
-# the longest text of each kind that is read; pathological ones of this length take tens of milliseconds
-MAX_BYTES: Mapping[str, int] = {
-    "shell": 8_192,
-    "shell_word": 2_048,
-    "path": 4_096,
-    "sql": 4_096,
-    "sql_value": 1_024,
-    "url": 2_048,
-    "html": 16_384,
-    "markdown": 8_192,
-    "code": 8_192,
-    "code_value": 1_024,
-    "email": 512,
-    "email_header": 1_024,
-}
+
+def signs(table: str, flags: int = 0) -> dict[str, re.Pattern[str]]:
+    """The expressions of a table, by code or program."""
+    return {name: re.compile(pattern, flags) for name, pattern in SIGNS[table].items()}

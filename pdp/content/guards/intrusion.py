@@ -9,131 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from pdp.content.guards.codes import SIGNS, signs
+
 Judge = Callable[[str, Sequence[str], str], bool]  # name, arguments without quotes, the command as written
-_X = re.VERBOSE
 
 # by what is written, wherever it stands in the line
-TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (code, re.compile(pattern, _X))
-    for code, pattern in (
-        (
-            "credential_file",
-            r"""\.(?:zsh|mysql|psql|python|sh|ash|fish)_history\b | /etc/(?:security/)?opasswd\b | \.config/gcloud\b
-            | /\.azure/ | \.vault-token\b | \.npmrc\b | \.pypirc\b | \.my\.cnf\b | \.password-store\b | \.s3cfg\b
-            | \.terraform\.d/credentials | /etc/kubernetes/\S{0,64}\.conf\b | /var/lib/kubelet | /etc/krb5\.
-            | /tmp/krb5cc | \bcookies\.sqlite\b | \bDPAPI\b | /Library/Keychains | key(?:chain|ring)-db\b
-            | /etc/(?:ssl/private|wireguard|openvpn|NetworkManager/system-connections|wpa_supplicant)\b""",
-        ),
-        (
-            "persistence",
-            r"""(?:/etc|/lib|/usr/lib|\.config)/systemd/(?:system|user)/ | /etc/(?:xdg/autostart|udev/rules\.d|
-            modules\b|modules-load\.d|apt/apt\.conf\.d|dnf/plugins|NetworkManager/dispatcher\.d|environment\b|inittab\b|xinetd|
-            ld\.so\.conf) | /usr/lib/udev/rules\.d | \.git/hooks/ | (?:tee|sed\s+-i)\b[^|;&\n]{0,200}
-            \.(?:bashrc|bash_profile|bash_aliases|profile|zshrc|zprofile|cshrc|config/fish)
-            | (?:user|site)customize\.py | \balias\s+(?:sudo|su|ssh)=""",
-        ),
-        (
-            "privilege",
-            r"""(?:>>?|\btee\b(?:\s+-a)?)\s*/etc/(?:passwd|group|sudoers|sudoers\.d|security|doas\.conf|ssh)\b
-            | /var/run/docker\.sock | /run/containerd | \bnotify_on_release\b | \brelease_agent\b
-            | \bcore_pattern\b | \bNOPASSWD\b""",
-        ),
-        ("exfiltration", r"""\b(?:nc|ncat|netcat)\s[^|;&\n<]{0,200}<\s*[/~.\w]"""),
-        (
-            "evasion",
-            r"""(?:>|(?<![\w-])(?:rm|shred|truncate|unlink|srm|wipe)\b[^|;&\n]{0,200}[\s/])\s*/var/(?:log|run/utmp|adm)
-            | /dev/null\s+(?:>\s{0,4})?(?:/var/log|[~/]\S{0,64}_history) | \bunset\s+(?:-v\s+)?HIST | \bexport\s+HIST
-            | /selinux/enforce | /etc/selinux/config | \bSystemMaxUse= | com\.apple\.quarantine
-            | \bexec\s+-a\b | \bkernel\.randomize_va_space | \bsysrq-trigger\b""",
-        ),
-    )
-)
+TEXTS = signs("intrusion", re.VERBOSE)
 
-_TOOLS = frozenset(
-    {
-        *("nmap", "masscan", "zmap", "rustscan", "nikto", "gobuster", "ffuf", "dirb", "wfuzz", "amass", "subfinder"),
-        *(
-            "hydra",
-            "medusa",
-            "ncrack",
-            "john",
-            "hashcat",
-            "unshadow",
-            "sqlmap",
-            "msfconsole",
-            "msfvenom",
-            "searchsploit",
-        ),
-        *("responder", "crackmapexec", "nxc", "evil-winrm", "impacket-secretsdump", "secretsdump.py", "kerbrute"),
-        *(
-            "mimipenguin",
-            "lazagne",
-            "laZagne.py",
-            "linpeas",
-            "linpeas.sh",
-            "LinEnum.sh",
-            "pspy",
-            "pspy64",
-            "enum4linux",
-        ),
-        *(
-            "chisel",
-            "proxychains",
-            "proxychains4",
-            "ligolo",
-            "frpc",
-            "ngrok",
-            "iodine",
-            "dnscat2",
-            "sliver",
-            "merlin",
-        ),
-        *(
-            "rpcclient",
-            "smbmap",
-            "ldapdomaindump",
-            "bloodhound",
-            "onesixtyone",
-            "snmpwalk",
-            "xmrig",
-            "slowloris",
-            "hping3",
-        ),
-    }
-)
-_CAPTURES = frozenset(
-    {
-        *(
-            "tcpdump",
-            "tshark",
-            "dumpcap",
-            "ettercap",
-            "bettercap",
-            "arpspoof",
-            "dsniff",
-            "ngrep",
-            "tcpflow",
-            "logkeys",
-        ),
-        *("screencapture", "scrot", "gnome-screenshot", "xwd", "arecord", "parecord", "mitmproxy", "mitmdump"),
-    }
-)
-_STORES = {
-    "security": re.compile(r"find-(?:generic|internet)-password|dump-keychain|export\b|find-certificate"),
-    "secret-tool": re.compile(r"\b(?:search|lookup)\b"),
-    "gcore": re.compile(r""),
-    "procdump": re.compile(r""),
-    "pass": re.compile(r"^show\b"),
-    "gcloud": re.compile(r"auth print-(?:access|identity)-token"),
-    "gh": re.compile(r"auth token"),
-    "az": re.compile(r"account get-access-token"),
-    "kubectl": re.compile(r"\b(?:get|describe)\s+secrets?\b|create token"),
-    "aws": re.compile(r"secretsmanager get-secret-value|ssm get-parameters?\b.*--with-decryption|get-session-token"),
-    "vault": re.compile(r"^(?:kv\s+)?(?:get|read)\b"),
-    "gpg": re.compile(r"--export-secret"),
-    "klist": re.compile(r""),
-    "ssh-add": re.compile(r"-L"),
-}
+_TOOLS = frozenset(SIGNS["programs"]["attack"])
+_CAPTURES = frozenset(SIGNS["programs"]["capture"])
+_STORES = signs("secret_stores")
 _SECRET_WORD = re.compile(r"(?i)passw|secret|api[_-]?key|private[ _]key|credential|\btoken")
 _SECRET_FILE = re.compile(
     r"(?i)id_rsa|\.pem\b|\.key\b|\.p12\b|\.pfx\b|\.kdbx?\b|\.ppk\b|passw|credential|\.ovpn\b|wallet\.dat"

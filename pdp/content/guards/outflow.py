@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pdp.content.guards.bash import CARRIED, LINE, UNKNOWN, ShellCommand
+from pdp.content.guards.codes import signs
 
 _I = re.IGNORECASE
 # programs that send their input as it is, and those that are made to hand over files
@@ -43,22 +44,7 @@ _CODE_READS = re.compile(
     r"|getenv|stdin|\bcat\b|check_output|popen|execSync",
     _I,
 )
-_STORES = {  # programs of stores and forges: which of their commands hand over a file
-    "aws": re.compile(r"\bs3\s+(?:cp|mv|sync)\b(?!\s+s3://).*\ss3://|s3api put-object"),
-    "gsutil": re.compile(r"\b(?:cp|mv|rsync)\b(?!.*gs://\S+\s+(?!gs://)\S+$).*gs://"),
-    "gcloud": re.compile(r"storage (?:cp|mv|rsync)\b(?!.*gs://\S+\s+(?!gs://)\S+$).*gs://"),
-    "az": re.compile(r"blob upload"),
-    "azcopy": re.compile(r"\b(?:copy|cp|sync)\b"),
-    "rclone": re.compile(r"\b(?:copy|copyto|move|moveto|sync|rcat)\b"),
-    "s3cmd": re.compile(r"\bput\b"),
-    "mc": re.compile(r"\b(?:cp|mirror|pipe)\b"),
-    "gh": re.compile(r"gist create|release upload"),
-    "glab": re.compile(r"snippet create"),
-    "git": re.compile(r"^push\s.*(?:https?|ssh|git)://|^remote\s+(?:add|set-url)\s.*://\S*@"),
-    "transfer": re.compile(r""),
-    "croc": re.compile(r"\bsend\b"),
-    "wormhole": re.compile(r"\bsend\b"),
-}
+_STORES = signs("file_stores")
 
 
 def says_content(command: ShellCommand) -> bool:

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
+from pdp.content.guards.codes import signs
+
 MAX_DECODED = 4  # times; what still changes then is `encoded` all the same
 _I, _X = re.IGNORECASE, re.IGNORECASE | re.VERBOSE
 _PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
@@ -47,53 +49,7 @@ _EXPANSION = re.compile(
     r"| \$\{ | \$\( | ` | \$[A-Z_]\w*[/\\] | ^\$[A-Z_]{2,} | %[A-Z_][A-Z0-9_()]{2,30}% | \$env:",
     _X,
 )
-# files that tell secrets, accounts, processes or how a machine starts, and the folders that hold them
-_SENSITIVE = re.compile(
-    r"""(?:^|[/\\])(?:
-    etc[/\\]+(?:
-        passwd | shadow | gshadow | group | sudoers | master\.passwd | security | ssh | ssl | cron | at\.
-        | hosts?(?=$|[/\\]|\.(?:allow|deny|equiv)) | fstab
-        | issue | motd | mysql | my\.cnf | apache | httpd | nginx | lighttpd | php | proftpd | vsftpd | wu-ftpd
-        | pure-ftpd
-        | samba | ldap | krb5 | kubernetes | pam\.d | rc\. | init | profile | bash | csh | exports | environment
-        | redis
-        | postgresql | openvpn | wpa_supplicant | network | resolv\.conf | logrotate | aliases | ftp
-        | chrootusers | resin
-        | tomcat | inetd | xinetd | r?syslog | [a-z]+-release | mtab | login\.defs | modules | printcap | snmp
-        | squid
-        | termcap | updatedb | vhcs | webmin | ca-certificates | hostname | debian | release )
-    | proc[/\\]+(?: \d+ | self | sys | version | cmdline | mounts | net | cpuinfo | meminfo | sched_debug | stat
-    | swaps
-        | filesystems | ioports | interrupts | modules | partitions | loadavg | config | kcore )
-    | root[/\\] | boot\.ini | win\.ini | system\.ini | autoexec\.bat | windows[/\\] | winnt[/\\] | inetpub[/\\]
-    | boot[/\\]grub
-    | var[/\\]+(?: log | run | spool | mail | adm | apache2? | backups | lib[/\\]+(?:mysql|pgsql|postgresql) )
-    | usr[/\\]+local[/\\]+(?: etc | apache | php | cpanel | mysql | pgsql | zeus | psa | nginx )
-    | usr[/\\]+(?: etc | pkgsrc | lib[/\\]+(?:cron|security) )
-    | opt[/\\]+(?: lampp | xampp | apache | httpd | nginx | tomcat | jboss | mysql )
-    | private[/\\]+etc | library[/\\]+(?: keychains | webserver | preferences )
-    | \.ssh(?:[/\\]|$) | \.aws(?:[/\\]|$) | \.kube(?:[/\\]|$) | \.gnupg | \.docker[/\\]config | \.netrc | \.pgpass
-    | \.git-credentials | \.azure[/\\] | \.config[/\\](?: gcloud | gh[/\\]hosts | rclone ) | \.vault-token
-    | \.password-store | \.s3cfg | \.cargo[/\\]credentials | \.terraform\.d[/\\]credentials | \.m2[/\\]settings
-    | \.local[/\\]state[/\\]pdp | credentials\.json$ | service-account[\w-]*\.json$
-    | [^/\\]+\.(?:pem|p12|pfx|jks|kdbx)$
-    | logins\.json$ | key[34]\.db$ | cookies\.sqlite | login\sdata$ | wallet\.dat$
-    | \.my\.cnf | \.npmrc | \.pypirc | \.(?:bash|mysql|psql|zsh|sh|python)_history | \.history | \.bash_profile
-    | \.bashrc
-    | \.profile | \.htpasswd | \.htaccess | id_(?:rsa|dsa|ecdsa|ed25519)(?!\.pub) | authorized_keys
-    | known_hosts | sam$
-    | ntds\.dit
-    | unattend\.xml | web\.config | wp-config\.php | (?:var[/\\])?run[/\\]secrets | docker\.sock
-    | \.env(?:\.(?!example|sample|template|dist|test)\w+){0,2}$
-    | (?:WEB|META)-INF[/\\]
-    | (?: apache2? | php5? | xampp | mysql | program\sfiles[^/\\]* )[/\\]+
-        (?: logs? | conf | php\.ini | bin | data | my\. | apache | mysql | filezilla | xampp )
-    | php\.ini | httpd\.conf | my\.(?:cnf|ini) | access[._]log | error[._]log | pagefile\.sys | ntuser
-    | (?:config|repair)[/\\]+(?: sam | system | security | software | appevent | default )
-        (?=$|[/\\]|\.(?:sav|old|evt|log)) | \$recycle\.bin
-    | sysprep )""",
-    _X,
-)
+_SENSITIVE = signs("path", _X)["sensitive"]
 
 
 def whole(text: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from pdp.content.guards.bash import CARRIED, LINE, UNKNOWN, ShellCommand, ShellLine, read_line
-from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.codes import SIGNS, UNPARSED, signs
 from pdp.content.guards.intrusion import JUDGES, TEXTS, Judge
 from pdp.content.guards.outflow import handed_out, says_content
 from pdp.content.guards.path import plain
@@ -123,25 +123,7 @@ _DECODERS = re.compile(
     | \brev\b | \bb64decode\b | \bunhexlify\b | \bgunzip\b | \bzcat\b | \btr\b\s+\S*[a-z]-""",
     _X,
 )
-_PREFIXES = frozenset(
-    {
-        *(
-            "sudo",
-            "doas",
-            "env",
-            "nohup",
-            "exec",
-            "command",
-            "builtin",
-            "time",
-            "nice",
-            "ionice",
-            "timeout",
-            "setsid",
-        ),
-        *("stdbuf", "xargs", "busybox", "chroot", "unbuffer", "script", "watch", "parallel", "strace", "runuser"),
-    }
-)
+_PREFIXES = frozenset(SIGNS["programs"]["prefixes"])
 _SOCKETS = re.compile(
     r"socket|fsockopen|IO::Socket|net\.connect|pty\.spawn|SOCK_STREAM|createConnection|/inet/|child_process|popen2?\(",
     _I,
@@ -195,52 +177,15 @@ def _scripts(command: ShellCommand) -> Iterator[str]:
 
 
 def _of_text(text: str) -> Iterator[str]:
-    for code, pattern in (*_TEXTS, *TEXTS):
+    for code, pattern in _TEXTS:
         if pattern.search(text):
             yield code
 
 
-_TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (code, re.compile(pattern, _X))
-    for code, pattern in (
-        (
-            "reverse_shell",
-            r"""/dev/(?:tcp|udp)/ | \bbash\ -i\s*[>&]
-            | \bmk(?:fifo|nod)\b[^\n]{0,200}\b(?:nc|ncat|telnet|openssl|socat)\b""",
-        ),
-        (
-            "obfuscated",
-            r"""\$\{?IFS\b | \$'(?:\\x?[0-7a-fA-F]{2,3}){3} | (?:\\x[0-9a-fA-F]{2}){4}[^\n]*\|\s*(?:ba)?sh
-            | \$\{(?:PATH|HOME|SHELL|PWD):\d | \$\{[!@]""",
-        ),
-        (
-            "destructive",
-            r""":\s*\(\)\s*\{[^}]{0,40}\|[^}]{0,40}&[^}]{0,8}\} | >\s*/dev/(?:[sh]d[a-z]|nvme|vd[a-z]|mmcblk)""",
-        ),
-        (
-            "credential_file",
-            r"""/etc/(?:shadow|gshadow|sudoers|master\.passwd|krb5\.keytab)\b | \.ssh/(?:id_|authorized|\*)
-            | \bid_(?:rsa|ed25519|ecdsa|dsa)\b | \.aws/credentials | \.netrc\b | \.pgpass\b | \.git-credentials
-            | \.docker/config\.json | \.kube/config | /proc/(?:self|\d+|\*)/(?:environ|mem|maps) | \.gnupg\b
-            | login\.keychain | Login\ Data\b | logins\.json | key[34]\.db | 169\.254\.169\.254 | /run/secrets""",
-        ),
-        (
-            "persistence",
-            r"""/etc/(?:cron|rc\.local|profile\b|profile\.d|init\.d|ld\.so\.preload|systemd|update-motd|pam\.d|at\.)
-            | /var/spool/cron | authorized_keys | \bLD_PRELOAD= | LaunchAgents | LaunchDaemons | /etc/emond
-            | >>?\s*~?\S{0,256}\.(?:bashrc|bash_profile|profile|zshrc|zshenv|zprofile|bash_login|bash_logout|xprofile)
-            | \.config/autostart | StartupItems""",
-        ),
-        (
-            "evasion",
-            r"""\bHIST(?:FILE|SIZE|FILESIZE|CONTROL)\b | \bhistory\s+-[cwd] | \.bash_history | \bset\ \+o\ history
-            | \bsetenforce\s+0 | \bSELINUX= | DYLD_INSERT""",
-        ),
-    )
-)
+_TEXTS = (*signs("shell", _X).items(), *TEXTS.items())
 
 
-_SECRETS = tuple(pattern for code, pattern in (*_TEXTS, *TEXTS) if code == "credential_file")
+_SECRETS = tuple(pattern for code, pattern in _TEXTS if code == "credential_file")
 
 
 def _of_line(line: ShellLine) -> Iterator[str]:

@@ -17,7 +17,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.codes import SIGNS, UNPARSED, signs
 
 MAX_NODES = 4_096
 MAX_STEPS = 16_384  # of the parser, for one text: where words can be read in two ways it goes back, and back again
@@ -78,7 +78,7 @@ def value(text: str) -> Iterator[str]:
     for spelled in dict.fromkeys((text, unquote(text), unquote(text.replace("+", " ")))):
         plain = _without_comments(spelled)
         yield from _of_text(plain)
-        yield from (code for code, pattern in _PROBES if pattern.search(plain))
+        yield from (code for code, pattern in _PROBES.items() if pattern.search(plain))
         yield from filter(None, (_broken(reading, *context) for context in _contexts(spelled)))
     if re.search(r"['\"`\\]", text):
         yield "quote"
@@ -135,173 +135,7 @@ _REACHING = re.compile(
     _I,
 )
 _A_FILE = re.compile(r"[/\\:*]|\.(?:csv|tsv|json|jsonl|parquet|xlsx?|txt|gz|db|sqlite3?|duckdb|log)$", _I)
-# what sqlglot gives no name of its own
-_KNOWN = frozenset(
-    {
-        *(
-            "now",
-            "version",
-            "getdate",
-            "sysdate",
-            "curdate",
-            "curtime",
-            "date_part",
-            "date_format",
-            "to_date",
-            "to_timestamp",
-        ),
-        *(
-            "age",
-            "make_date",
-            "strftime",
-            "julianday",
-            "datediff",
-            "dateadd",
-            "datepart",
-            "datename",
-            "isnull",
-            "nvl",
-            "ifnull",
-        ),
-        *(
-            "to_json",
-            "to_jsonb",
-            "row_to_json",
-            "jsonb_build_object",
-            "json_build_object",
-            "json_agg",
-            "jsonb_agg",
-            "instr",
-        ),
-        *(
-            "jsonb_array_elements",
-            "json_array_elements",
-            "jsonb_set",
-            "json_each",
-            "json_valid",
-            "json_group_array",
-            "btrim",
-        ),
-        *(
-            "array_remove",
-            "array_upper",
-            "cardinality",
-            "regexp_matches",
-            "regexp_split_to_table",
-            "position",
-            "locate",
-            "ltrim",
-        ),
-        *(
-            "rtrim",
-            "lpad",
-            "rpad",
-            "mod",
-            "div",
-            "sign",
-            "log2",
-            "log10",
-            "trunc",
-            "total",
-            "printf",
-            "quote",
-            "group_concat",
-        ),
-        *(
-            "string_agg",
-            "every",
-            "grouping_sets",
-            "setseed",
-            "gen_random_uuid",
-            "newid",
-            "last_insert_id",
-            "last_insert_rowid",
-        ),
-        *(
-            "changes",
-            "found_rows",
-            "row_count",
-            "scope_identity",
-            "nextval",
-            "currval",
-            "lastval",
-            "to_tsvector",
-            "to_tsquery",
-        ),
-        *(
-            "plainto_tsquery",
-            "websearch_to_tsquery",
-            "ts_rank",
-            "ts_headline",
-            "similarity",
-            "word_similarity",
-            "unaccent",
-        ),
-        *(
-            "field",
-            "find_in_set",
-            "ucase",
-            "lcase",
-            "format",
-            "concat",
-            "if",
-            "iif",
-            "choose",
-            "try_convert",
-            "parse",
-            "len",
-        ),
-        *(
-            "date",
-            "time",
-            "datetime",
-            "timestamp",
-            "year",
-            "month",
-            "day",
-            "week",
-            "weekday",
-            "hour",
-            "minute",
-            "second",
-            "extract",
-        ),
-        *(
-            "st_distance",
-            "st_within",
-            "st_contains",
-            "st_intersects",
-            "st_dwithin",
-            "st_astext",
-            "st_asgeojson",
-            "st_makepoint",
-        ),
-        *(
-            "st_setsrid",
-            "st_buffer",
-            "st_area",
-            "st_length",
-            "st_x",
-            "st_y",
-            "st_transform",
-            "earth_distance",
-            "ll_to_earth",
-        ),
-        *(
-            "percentile",
-            "approx_percentile",
-            "bool_and",
-            "bool_or",
-            "bit_and",
-            "bit_or",
-            "corr",
-            "rowid",
-            "typeof",
-            "hex",
-            "unhex",
-        ),
-    }
-)
+_KNOWN = frozenset(SIGNS["sql_functions"]["known"])
 
 
 def _of_statement(statement: exp.Expression) -> Iterator[str]:
@@ -380,110 +214,18 @@ def _is_probe(select: exp.Expr | None) -> bool:
 # text
 
 _CUT_OFF = re.compile(r"(?:--[\s+-]*|\#\s*|/\*\s*|;\s*%00)$")
-_TEXTS = tuple(
-    (code, re.compile(pattern, _X))
-    for code, pattern in (
-        (
-            "time_delay",
-            r"""\b(?:pg_)?sleep\s*\(\s*[\d.'"(\[] | \bbenchmark\s*\(\s*\d | \bwaitfor\s+(?:delay|time)\b
-            | \bdbms_(?:pipe|lock|session)\s*\.\s*\w+ | \brandomblob\s*\(\s*\d{5} | \bpg_sleep_(?:for|until)
-            | \bsleep\s*\(__TIME__
-            | \bgenerate_series\s*\(\s*1\s*,\s*\d{6} | \(\s*select\s*\(?\s*sleep""",
-        ),
-        (
-            "host_access",
-            r"""\bload_file\s*\( | \binto\s+(?:out|dump)file\b | \bxp_\w+
-            | \bsp_(?:oacreate|executesql|password|configure|addlogin
-            |makewebtask|prepare|execute)\b | \butl_(?:http|inaddr|file|smtp|tcp)\b
-            | \bdbms_(?:ldap|java|scheduler|xmlgen|export)\b
-            | \bpg_(?:read_file|ls_dir|read_binary_file|stat_file)\b | \blo_(?:import|export)\b
-            | \bopen(?:rowset|datasource|query)\s*\(
-            | \bload_extension\s*\( | \bcopy\b.{1,200}\b(?:from|to)\s+(?:program\b|')
-            | \bload\s+data\b.{0,20}\binfile\b | \bbulk\s+insert\b
-            | \bsys_(?:exec|eval)\b | \bhttpuritype\b | \bshutdown\b\s*(?:;|--|$|with) | \bmaster\s*\.\.""",
-        ),
-        (
-            "error_probe",
-            r"""\bextractvalue\s*\( | \bupdatexml\s*\( | \bname_const\s*\( | \bgtid_sub\w+\s*\( | \bexp\s*\(\s*~
-            | \bctxsys\s*\.
-            | \bfloor\s*\(\s*rand\s*\( | \bconvert\s*\(\s*int\s*,\s*(?:\(|@@|db_name|user|char) | \bxmltype\s*\(
-            | \bjson_keys\s*\(\s*\(
-            | \bcast\s*\(\s*\(\s*select | \b(?:multi)?(?:polygon|point|linestring)\s*\(\s*\(
-            | \bprocedure\s+analyse\b | \bordsys\s*\.
-            | \belt\s*\(\s*\d+\s*=\s*\d | \bmake_set\s*\( | \brow\s*\(\s*\d+\s*,\s*\d+\s*\)\s*> """,
-        ),
-        (
-            "schema_probe",
-            r"""\binformation_schema\b | \bsqlite_(?:temp_)?(?:master|schema)\b
-            | \bpg_(?:catalog|tables|shadow|user|database|class|attribute)\b
-            | \bsys\s*\.\s*(?:tables|columns|objects|databases|schemas|user|all_)
-            | \bsys(?:objects|columns|users|databases|logins)\b
-            | \b(?:all|user|dba)_(?:tables|tab_columns|objects|users|db_links|col_comments)\b
-            | \bmysql\s*\.\s*(?:user|db|innodb|proc)\b
-            | @@\s*\w+ | \bv\$\w+ | \bmsys(?:objects|aces|queries)\b | \bsyscat\s*\. | \bsysibm\s*\.
-            | \bv\$version""",
-        ),
-        ("privilege", r"\b(?:create|alter|drop)\s+(?:user|role|login)\b|\bset\s+(?:session\s+authorization|role)\b"),
-    )
-)
+_TEXTS = signs("sql", _X)
 
 
 def _of_text(text: str) -> Iterator[str]:
-    for code, pattern in _TEXTS:
+    for code, pattern in _TEXTS.items():
         if pattern.search(text):
             yield code
 
 
 # values
 
-# what no value of a person or a program looks like, wherever it stands
-_PROBES = tuple(
-    (code, re.compile(pattern, _X))
-    for code, pattern in (
-        ("union_probe", r"\bunion\b[\s(]*(?:all|distinct|distinctrow)?[\s(]*\bselect\b | \bunion\s*\("),
-        (
-            "breakout",
-            r""";\s*(?: drop\s+(?:table|database|view|index|user|schema|procedure|function|trigger|login|role)\b
-            | shutdown\b
-                | exec(?:ute)?\s*(?:\(|'|@|master|xp_|sp_|immediate|\w+\s*'|\w+\s*$) | insert\s+into\b
-                | update\s+\w+\s+set\b
-                | delete\s+from\b | declare\s+@
-                | (?:create|alter)\s+(?:table|user|login|or|function|procedure|view|role|database)\b
-                | truncate\s+table\b | select\s*[\w(@*'"]+\s*(?:\(|,|from\b|$|--|;|'|@) | waitfor\b
-                | grant\s+\w+\s+(?:on|to)\b | copy\s+\w+\s+from
-                | set\s+@ | begin\s+(?:declare|dbms) | if\s*\( | call\s+\w+\( | handler\s+\w+\s+open | load\s+data
-                | backup\s+(?:database|log) )
-            | ['"`)\d]\s*\)*\s*(?:or|and|xor|\|\||&&|having|like|rlike|regexp|between|where)[\s(]*(?:not\s+|!\s*){0,4}
-                ['"`(\d@~!+-]?\s*[\w'"`@]+[\s)'"`]*(?:=|<|>|like\b|rlike\b|regexp\b|in\s*\(|between\b|is\s+(?:not\s+)?null)
-            | ['"`]\s*\)*\s*(?:--|\#|/\*)[\s+-]*$
-            | ['"`]\s*\)*\s*(?:(?:or|and|union|having)\b|\|\||&&).{0,128}(?:--|\#|/\*)[\s+-]*$
-            | ['"`)]\s*\)*\s*(?:or|and|xor|\|\||&&)\s*\(?\s*['"]?\s*(?:\d+|true|false|null)\b[\s)'"]*(?:\#|--|$)
-            | (?:^|['"`)\d\s])(?:order|group)\s+by\s+\d+\s*(?:,|--|\#|$)
-            | \bselect\b.{1,256}?\bfrom\b\s*[\w(`"\[]+\s*(?:--|\#|where|limit|\)|;|$)
-            | \bhaving\s+['"]?\d+['"]?\s*[=<>]
-            | \bselect\s+(?:\*|@@|\d+\s*[,)]|null\b|count\s*\(|char\s*\(|case\s|\(|'[^']*'\s*[,)|])
-            | \b(?:or|and)\s+['"]?\d+['"]?\s*=\s*['"]?\d+
-            | \b(?:or|and)\s+(['"])[^'"]{0,32}\1?\s*(?:=|like)\s*\(?\1? | \(\s*select\b
-            | \bcase\s+when\b.{1,128}\bthen\b | \b(?:insert\s+into|delete\s+from|drop\s+(?:table|database))\s+\w
-            | \bupdate\s+\w+\s+set\s
-            | \bexec(?:ute)?\s*(?:\(\s*['@]|immediate|master|sp_|xp_|@) | \bgroup_concat\s*\(
-            | \bconcat(?:_ws)?\s*\(.*(?:0x|char\s*\(|,)
-            | \b(?:char|chr|ascii|substring|substr|mid|ord|hex|unhex)\s*\(\s*[\d(@'"s]
-            | \b(?:database|version|user|current_user|system_user|session_user|schema|db_name
-                |user_name|suser_name)\s*\(\s*\)
-            | =\s*['"]\s*(?:or|and)\b | '\s*=\s*' | "\s*=\s*" | '\s*\|\|\s*' | \blike\s*['"]%""",
-        ),
-        (
-            "boundary",
-            r"""['"`)]\s*\)*\s*(?:--|\#|/\*|;) | \d\s*(?:;|--|\#|/\*)
-            | ['"`)]\s*\)*\s*(?:or|and|xor|\|\||&&|having|union|like|limit)\b
-            | ^\s*['"`)]+\s*[=;+|-] | ;\s*(?:drop|exec|shutdown|select|delete|insert|update)\b
-            | \bunion\b.{1,64}\bselect\b | '\s*\+\s*'
-            | \bis\s+(?:not\s+)?null\s*$
-            | \d\s*(?:or|and|\|\||&&)\s*\(?\s*(?:not\s*|!)?['"]?\w+['"]?\s*(?:--|\#|\+|-|\*)""",
-        ),
-    )
-)
+_PROBES = signs("sql_value", _X)
 _TEMPLATES = (
     "SELECT a FROM t WHERE b = {} AND c = 1",
     "SELECT a FROM t WHERE b = '{}' AND c = 1",
