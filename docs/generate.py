@@ -11,7 +11,7 @@ from typing import Any
 
 from approval_states import picture
 
-from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
+from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED, Code
 from pdp.core.outcome.codes import CONTROLS, SERVED, UNSERVED
 from pdp.tools.checklist.items import ITEMS, PHASES, SOURCES
 
@@ -74,23 +74,35 @@ def rules() -> str:
 
 def guards() -> str:
     """What guards find, one line per code, with what the baseline does."""
-    listed = re.findall(r'^\t"(\w+)": \{(.*)\},$', GUARDS.read_text(), re.MULTILINE)
-    answers: dict[tuple[str, str], str] = {}
-    for at, (kind, named) in enumerate(listed):
-        for code in re.findall(r'"(\w+)"', named):
-            answers[kind, code] = "denies" if at < len(listed) // 2 else "asks"
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    rows: dict[tuple[str, Code], list[str]] = {}
     for kind, known in CODES.items():
-        for code, meaning in known.items():
-            answer = "denies" if code == UNPARSED else answers.get((kind, code), "")
-            rows.setdefault((code, answer, meaning), []).append(f"`{kind}`")
+        for code, row in known.items():
+            rows.setdefault((code, row), []).append(f"`{kind}`")
     by_kinds: dict[str, list[str]] = {}
-    for (code, answer, meaning), kinds in rows.items():
+    for (code, (baseline, means)), kinds in rows.items():
         readers = "all of them" if len(kinds) == len(CODES) else ", ".join(kinds)
-        by_kinds.setdefault(readers, []).append(f"- `{code}`{answer and f' ({answer})'}: {meaning}")
+        by_kinds.setdefault(readers, []).append(
+            f"- `{code}`{'' if baseline == 'tells' else f' ({baseline})'}: {means}"
+        )
     lines = [line for readers, found in by_kinds.items() for line in (f"**{readers}**", "", *found, "")]
     lengths = ", ".join(f"`{kind}` {length:,}" for kind, length in MAX_BYTES.items())
     return "\n".join([*lines, f"Longest text that is read, in bytes: {lengths}."])
+
+
+def guards_rego() -> str:
+    """The baseline's library of guards, with the two tables that are made of the rows of codes."""
+    text = GUARDS.read_text()
+    for table, baseline in (("severe", "denies"), ("doubtful", "asks")):
+        rows = [f"{table} := {{"]
+        for kind, known in CODES.items():
+            named = sorted(code for code, row in known.items() if row.baseline == baseline and code != UNPARSED)
+            rows.append(f'\t"{kind}": {{{", ".join(map(json.dumps, named))}}},')
+        text, made = re.subn(
+            rf"^{table} := \{{\n.*?^\}}", "\n".join([*rows, "}"]), text, flags=re.DOTALL | re.MULTILINE
+        )
+        if made != 1:
+            raise ValueError(f"{GUARDS.name}: the table '{table}' is missing; put it back")
+    return text
 
 
 def guard_figures() -> str:
@@ -301,8 +313,9 @@ def _type(node: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write the tables of facts and of the baseline from rego/, the table of controls and the picture of a request's
-    states from the core, the figures from docs/bench.json and of sessions; with --check, report stale ones."""
+    """Write the tables of facts and of the baseline from rego/, the tables of guards, the table of controls and the
+    picture of a request's states from the core, the figures from docs/bench.json and of sessions; with --check,
+    report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
@@ -317,7 +330,8 @@ def main() -> int:
         "bench": bench(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),
     }
-    fresh = {PAGES[name]: page(name, table) for name, table in tables.items()} | {PICTURE: picture()}
+    fresh = {PAGES[name]: page(name, table) for name, table in tables.items()}
+    fresh |= {PICTURE: picture(), GUARDS: guards_rego()}
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():
         if checking:

@@ -1,5 +1,5 @@
 """Codes of guards (`codes.toml`), and the signs by which some are told (`signs.toml`): data that reviewers read, not
-code. Which code denies is the baseline's to say (`rego/lib/guards.rego`)."""
+code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 UNPARSED = "unparsed"
+
+
+class Code(NamedTuple):
+    """What the baseline does about a code (`denies`, `asks`, or `tells`: nothing by itself), and what it means."""
+
+    baseline: str
+    means: str
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -18,13 +25,14 @@ def _read(name: str) -> dict[str, Any]:
 
 SIGNS = _read("signs.toml")
 _TABLES = _read("codes.toml")
-_GROUPS: Mapping[str, Mapping[str, str]] = _TABLES["groups"]
+_GROUPS: Mapping[str, Mapping[str, Any]] = _TABLES["groups"]
 _KINDS: Mapping[str, dict[str, Any]] = _TABLES["kinds"]
 
 # what can be found in a text of each kind, and what that means
-CODES: Mapping[str, Mapping[str, str]] = {
-    name: {UNPARSED: _TABLES[UNPARSED], **_GROUPS.get(kind.get("shares", ""), {}), **kind.get("codes", {})}
+CODES: Mapping[str, Mapping[str, Code]] = {
+    name: {code: Code(*row) for code, rows in found.items() for row in rows.items()}
     for name, kind in _KINDS.items()
+    for found in [{UNPARSED: _TABLES[UNPARSED], **_GROUPS.get(kind.get("shares", ""), {}), **kind.get("codes", {})}]
 }
 MAX_BYTES: Mapping[str, int] = {name: kind["max_bytes"] for name, kind in _KINDS.items()}
 

@@ -11,13 +11,12 @@ there keeps its figures of an earlier run, and says so. At the end it prints wha
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.codes import CODES
 from pdp.content.guards.run import codes
 
 HERE = Path(__file__).parent
@@ -41,10 +40,8 @@ TUNED_FOR = {("shell_word", "PyPI"), ("shell", "NL2Bash")}
 
 def baseline() -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """(interpreter, code) that the baseline denies, and that it has somebody asked about."""
-    listed = re.findall(r'^\t"(\w+)": \{(.*)\},$', (ROOT / "rego/lib/guards.rego").read_text(), re.MULTILINE)
-    pairs = [{(kind, code) for code in re.findall(r'"(\w+)"', named)} for kind, named in listed]
-    half = len(pairs) // 2
-    return set().union(*pairs[:half]), set().union(*pairs[half:])
+    pairs = [((kind, code), row.baseline) for kind, known in CODES.items() for code, row in known.items()]
+    return {pair for pair, does in pairs if does == "denies"}, {pair for pair, does in pairs if does == "asks"}
 
 
 def figures(cases: Mapping[str, Any]) -> dict[str, dict[str, int | str]]:
@@ -72,7 +69,7 @@ def answers(kind: str, texts: Sequence[str]) -> dict[str, str]:
 
 def _answer(kind: str, text: str, denies: set[tuple[str, str]], asks: set[tuple[str, str]]) -> str:
     found = {(kind, code) for code in codes(kind, text)}
-    if found & (denies | {(kind, UNPARSED)}):
+    if found & denies:
         return "denied"
     return "asked" if found & asks else ""
 
