@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from devtools import sandbox
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
+from devtools.sandbox import ALICE, TENANT, Sandbox
 from pdp.registry.live import StdioServer, read_tools
 from pdp.registry.review import load_review
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, TENANT, Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 GIT_SERVER = ROOT / ".venv-demo" / "bin" / "mcp-server-git"

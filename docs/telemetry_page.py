@@ -55,8 +55,8 @@ async def capture(folder: Path) -> list[Drawn]:
     from support.watching import Watch  # noqa: PLC0415 - see above
     from support.world import GRPC, Plan, create, serving  # noqa: PLC0415 - see above
 
+    from devtools.sandbox import ALICE  # noqa: PLC0415 - see above
     from pdp.runtime.environment import Environment  # noqa: PLC0415 - see above
-    from pdp.tools.authoring.sandbox import ALICE  # noqa: PLC0415 - see above
 
     plan, watch = Plan(), Watch()
     stage = Stage(StillClock(time.time_ns()))

@@ -16,13 +16,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from devtools import sandbox
 from devtools.bench import scenarios
 from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.scenarios import TOOL, World
 from pdp.client.requests_decide import CallQuestion
 from pdp.client.values import Session, ToolCall
 from pdp.core.bytes.digest import Json
-from pdp.tools.authoring import sandbox
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 CALLS = 500

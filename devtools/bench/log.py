@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from devtools import sandbox
 from devtools.bench import scenarios
 from devtools.bench.figures import Figure, Goal, Spread, percentile
 from devtools.bench.harness import BenchFault
@@ -23,7 +24,6 @@ from pdp.proof.verification import read_checkpoint, verify_folder
 from pdp.runtime.environment import SystemEntropy
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
-from pdp.tools.authoring import sandbox
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 VERIFIED, DELAYED, SEARCHED = Goal(4.0, 3.0), Goal(1.0, 0.5), Goal(20.0, 5.0)

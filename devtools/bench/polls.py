@@ -11,9 +11,9 @@ from threading import Event, Thread
 import grpc
 import grpc.aio
 
+from devtools import sandbox
 from devtools.bench.harness import BenchFault, BenchServer
 from devtools.bench.scenarios import World
-from pdp.tools.authoring import sandbox
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 POLLS = 500

@@ -15,7 +15,9 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from devtools import sandbox
 from devtools.bench.harness import BenchServer, Rig
+from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
 from pdp.core.bytes.digest import Json
@@ -31,8 +33,6 @@ from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.opening import FILE
 from pdp.store.sqlite.store import SqliteStore
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.v1 import decision_pb2
 
 TOOL: Mapping[str, Json] = {

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from devtools.bench.scenarios import READS, World
+from devtools.sandbox import ALICE
 from pdp.core.bytes.digest import Json
-from pdp.tools.authoring.sandbox import ALICE
 
 WARM, COLD = "warm", "cold"
 SESSIONS = 16

@@ -18,8 +18,8 @@ from mcp.client.client import Client
 from devtools.demo.scenes import Scene, SceneRow, row_of
 from devtools.demo.stage import FETCH, INSPECTING, SERVER, DemoStage, client_of, explain_command
 from devtools.demo.web import GUIDE, POISONED, Web, served_web
+from devtools.sandbox import ALICE, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
-from pdp.tools.authoring.sandbox import ALICE, definition_bytes
 
 TASK = "Stage the change of greeting.txt, if it is as the guide wants it"
 FLOW = "flow.exfiltration"

@@ -12,8 +12,8 @@ from mcp.client.client import Client
 
 from devtools.demo.scenes import ACT, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, people_command
+from devtools.sandbox import ALICE, CAROL, ERIN, SandboxPerson, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
-from pdp.tools.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson, definition_bytes
 
 RESET = "git_reset"
 ROUNDS = 3  # stages of approval that the demo's policy may want one after the other

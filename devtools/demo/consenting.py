@@ -10,8 +10,8 @@ from mcp.client.client import Client
 from devtools.demo.approving import run
 from devtools.demo.scenes import ACT, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, people_command
+from devtools.sandbox import ALICE, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
-from pdp.tools.authoring.sandbox import ALICE, definition_bytes
 
 BRANCH = "git_create_branch"
 TASK = "Put the greeting on a branch friendly, and the rest on a branch tidy."

@@ -15,9 +15,9 @@ from devtools.demo.consenting import consent
 from devtools.demo.proxied import proxied
 from devtools.demo.scenes import CALLS, LISTS, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, client_of, switch_command, tampered
+from devtools.sandbox import ALICE, SandboxPerson, definition_bytes
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall
 from pdp.core.check import NS
-from pdp.tools.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
 
 SWITCH_SECONDS = 1.0  # what the product promises
 HOUR_NS = 3600 * NS

@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 
 from devtools.demo.scenes import SceneRow, call_of
 from devtools.demo.stage import DemoStage, client_of, proxy_command
-from pdp.tools.authoring.sandbox import ALICE
+from devtools.sandbox import ALICE
 
 # what the client calls, and what is to become of it
 CALLS: tuple[tuple[str, str, dict[str, Any], str], ...] = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client import Decision, Reason
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from mcp import StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
+from devtools import sandbox
+from devtools.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, definition_bytes
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
@@ -33,8 +35,6 @@ from pdp.registry.review import load_review
 from pdp.registry.scan import accept
 from pdp.registry.scan.folder import folder_tools
 from pdp.registry.scan.scan import scan
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, definition_bytes
 
 SERVER = PinnedServer(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 FETCH = PinnedServer(sandbox.TENANT, "fetch", "https://mcp.acme.example/fetch", "devtools@acme.example")

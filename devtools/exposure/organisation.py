@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from devtools import sandbox
+from devtools.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.bytes.digest import Json
 from pdp.core.call.request import Ask, Bearer, SessionAsk, ToolTarget
 from pdp.registry.pin import pin
@@ -19,8 +21,6 @@ from pdp.registry.scan import accept
 from pdp.registry.scan.finding import blocking
 from pdp.registry.scan.folder import definitions, folder_tools
 from pdp.registry.scan.scan import scan
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.tools.judge_eval.cases import AT_NS, OWNER, LabelledCase, server_of
 
 CALLER = "gateway"

@@ -17,9 +17,9 @@ from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
 from support.waiting import until
 
+from devtools.sandbox import TENANT
 from pdp.core.approvals.states import State
 from pdp.proof.receipt import verify
-from pdp.tools.authoring.sandbox import TENANT
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING
 
 pytestmark = [

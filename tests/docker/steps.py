@@ -11,8 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from dockerfile import DOCKERFILE, ROOT, Scratch, Stage, read
 
+from devtools import sandbox
 from pdp.registry.pin import PinnedServer
-from pdp.tools.authoring import sandbox
 
 
 def serve(scratch: Scratch, final: Stage) -> None:

@@ -24,10 +24,10 @@ from support.judge_eval import few, live
 from support.llm import LlmStandIn, obeys, says
 from support.outside import lacking, need
 
+from devtools import sandbox
 from pdp.cli.drill import run
 from pdp.cli.judge_eval import evaluate
 from pdp.registry.pin import PinnedServer
-from pdp.tools.authoring import sandbox
 
 DEPLOY = ROOT / "deploy"
 KUSTOMIZATIONS = sorted((DEPLOY / "kubernetes").rglob("kustomization.yaml"))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from support.bank import budget, call, plan, report, stage
 from support.world import DecideAnswer, World, answered, running
 
+from devtools.sandbox import ALICE, BOB
 from pdp.core.check import NS
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch as codec
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from support.world import World
 
+from devtools.sandbox import SandboxPerson
 from pdp.core.approvals.directory import Person as Actor
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.call.request import Bearer, Role
 from pdp.people.votes import BallotInput, Voted
-from pdp.tools.authoring.sandbox import SandboxPerson
 from pdp.v1 import decision_pb2
 
 

@@ -9,9 +9,9 @@ from support.environment import Stage, StillClock
 from support.tools import CHANGING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered
 
+from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.decide.outcomes import OutcomeReport
 from pdp.policy.bundle import shipped_rego
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 
 BANK = ServerPlan(
     "bank",

@@ -27,11 +27,11 @@ from support.environment import SeededEntropy, Stage, StillClock
 from support.tools import READING, ServerPlan, tool
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, serving
 
+from devtools.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.approvals.grants import GrantTerms
 from pdp.people.consents import Agreement
 from pdp.policy.bundle import shipped_rego
 from pdp.store.sqlite.opening import FILE
-from pdp.tools.authoring.sandbox import ALICE, CAROL, Sandbox
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LATER_NS = 60 * 1_000_000_000  # this release begins a minute after the other one ended

@@ -18,10 +18,10 @@ from support.golden import CASES, INSTANTS, PEOPLE, REVOKED_JTI, audience
 from support.world import METHOD, World
 
 from devtools.demo.stage import tampered
+from devtools.sandbox import definition_bytes
 from pdp.core.check import NS
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER, DevelopmentKey
-from pdp.tools.authoring.sandbox import definition_bytes
 from pdp.v1 import decision_pb2, types_pb2
 
 _KEYS = {

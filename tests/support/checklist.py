@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support.environment import gate_once
 from support.releases import ReleaseFile, options_of
 
+from devtools import sandbox
+from devtools.sandbox import Sandbox
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import Fault
 from pdp.identity import development
@@ -27,8 +29,6 @@ from pdp.registry.review import Review
 from pdp.registry.vetting import load_vetting, set_vetting
 from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import Sandbox
 from pdp.tools.checklist.acceptances import SignedAcceptances
 from pdp.tools.checklist.assessment import Assessment, assess
 from pdp.tools.checklist.checks import CheckStatus

@@ -30,9 +30,9 @@ from support.gate import gate_once
 from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
 
+from devtools.sandbox import ALICE, PEOPLE, TENANT, Sandbox
 from pdp.policy.bundle import shipped_rego
 from pdp.runtime.environment import Environment
-from pdp.tools.authoring.sandbox import ALICE, PEOPLE, TENANT, Sandbox
 
 with warnings.catch_warnings():
     import authlib.deprecate  # noqa: F401 - it has its warnings always shown, so it comes before what ignores them

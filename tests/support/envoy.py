@@ -17,11 +17,11 @@ from mcp import Client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from support.outside import lacking
 
+from devtools import sandbox
 from devtools.demo.stage import REVIEW, SERVER, WAIVERS, scratch_repository
+from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.registry.live import StdioServer, read_tools
 from pdp.registry.review import load_review
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 
 ROOT = Path(__file__).parents[2]
 ENVOY = ROOT / ".venv-envoy" / "bin" / "envoy"

@@ -11,8 +11,8 @@ from typing import Any
 from mcp.shared.inbound import NAME_BEARING_METHODS
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 
+from devtools.sandbox import CAROL, ERIN, Sandbox
 from pdp.client import ApprovalClient, Ballot, RefusedError
-from pdp.tools.authoring.sandbox import CAROL, ERIN, Sandbox
 from pdp.vendored import ext_authz_pb2
 
 MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"

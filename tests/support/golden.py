@@ -11,6 +11,7 @@ from typing import Any
 from support.tools import CHANGING, DESTROYING, GIT, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan
 
+from devtools.sandbox import TENANT, Sandbox, SandboxPerson
 from pdp.core.check import NS
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.local.installation import CALLER_AUDIENCE, DAY_NS
@@ -19,7 +20,6 @@ from pdp.registry import files, keys, sign
 from pdp.registry.draft import load_draft
 from pdp.registry.manifest import render
 from pdp.registry.pin import pin
-from pdp.tools.authoring.sandbox import TENANT, Sandbox, SandboxPerson
 
 CASES = Path(__file__).parents[1] / "cases"
 # A Saturday after the shipped pack's temporary grant has ended: 2027-04-03T10:00:00Z.

@@ -21,10 +21,10 @@ from mcp.shared.message import SessionMessage
 from served import PROMPTS, RESOURCES, TOOLS, Served
 from support.gateways import approve
 
+from devtools.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client import AsyncClient
 from pdp.client.mcp.enforcement import Context, Enforcement, EnforcementOptions, attach
 from pdp.client.mcp.proxy import proxy
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 
 VERSIONS = ("2025-06-18", "2025-11-25", "2026-07-28")
 MODERN = VERSIONS[-1]

@@ -12,11 +12,11 @@ import yaml
 from support.tools import ServerPlan
 from support.world import Plan, World
 
+from devtools.sandbox import Sandbox
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.policy.bundle import shipped_rego
 from pdp.registry.pin import pin
 from pdp.registry.review import load_operations, load_review
-from pdp.tools.authoring.sandbox import Sandbox
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "authzen"
 RECORDS = ServerPlan("records", (), {})

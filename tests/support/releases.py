@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from devtools.sandbox import Sandbox
 from pdp.core.check import NS
 from pdp.local.installation import SIGNERS
 from pdp.registry import dsse
@@ -17,7 +18,6 @@ from pdp.registry.manifest import render
 from pdp.registry.release import PAYLOAD_TYPE, PolicyRelease
 from pdp.runtime.config import settings
 from pdp.runtime.policy import parts_of
-from pdp.tools.authoring.sandbox import Sandbox
 
 DAY = 86_400 * NS
 NAME = "test"

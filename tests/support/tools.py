@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from devtools.sandbox import TENANT
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
-from pdp.tools.authoring.sandbox import TENANT
 
 Definition = dict[str, Any]
 

@@ -20,10 +20,10 @@ from support.environment import Stage, StillClock
 from support.tools import CHANGING, ServerPlan, tool
 from support.world import Plan, Refused, World, running
 
+from devtools.sandbox import CAROL, DAVE, SandboxPerson
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.tools.authoring.sandbox import CAROL, DAVE, SandboxPerson
 from pdp.v1 import decision_pb2, types_pb2
 
 MONDAY_NS = 1_799_625_600 * NS  # 2027-01-11T00:00:00Z

@@ -23,6 +23,8 @@ import grpc.aio
 from support.environment import Stage, StillClock
 from support.tools import GIT, Definition, ServerPlan, resource
 
+from devtools import sandbox
+from devtools.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.core.call.request import Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault
@@ -35,8 +37,6 @@ from pdp.runtime import bootstrap
 from pdp.runtime.config.settings import load
 from pdp.runtime.environment import Environment
 from pdp.runtime.process import Process
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc import status
 from pdp.wire.grpc.codec import decisions

@@ -26,6 +26,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.gate import PDP, gate_once
 from support.pseudonyms import revealed
 
+from devtools import sandbox
+from devtools.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
 from pdp.operate.reload import PARTS
@@ -36,8 +38,6 @@ from pdp.registry.review import Review
 from pdp.runtime import background, bootstrap
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -24,6 +24,7 @@ from support.gate import gate_once
 from support.outside import need
 from support.profiles import profile
 
+from devtools.sandbox import SandboxPerson
 from pdp.cli.audit_access import _cell
 from pdp.cli.main import cli
 from pdp.core.bytes.digest import canonical
@@ -31,7 +32,6 @@ from pdp.core.check import NS
 from pdp.local.installation import DESK
 from pdp.proof.check import check
 from pdp.tools.authoring.access_suggestion import pack, pack_test
-from pdp.tools.authoring.sandbox import SandboxPerson
 from pdp.v1 import consent_pb2, consent_pb2_grpc, types_pb2
 
 UNUSED, USAGE, FAULT = 10, 2, 1

@@ -12,9 +12,9 @@ import yaml
 from support.tools import READING, ServerPlan, tool
 from support.world import NS, WEDNESDAY_NS, Plan, World, answered, codes, running
 
+from devtools.sandbox import ALICE
 from pdp.registry.manifest import render
 from pdp.registry.pin import set_agents
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import decision_pb2
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY
 

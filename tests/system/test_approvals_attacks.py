@@ -14,6 +14,7 @@ from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
+from devtools.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
 from pdp.decide.decision import Decision
@@ -23,7 +24,6 @@ from pdp.decide.outcomes import OutcomeReport
 from pdp.people.evidence import ApprovalEvidence
 from pdp.people.expiry import Sweep
 from pdp.runtime.background import tend
-from pdp.tools.authoring.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
 from pdp.wire.grpc.codec import decisions
 

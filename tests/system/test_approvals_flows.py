@@ -14,11 +14,11 @@ from support.environment import Stage, StillClock
 from support.golden import PEOPLE, plan
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, resource, running
 
+from devtools.sandbox import ALICE, CAROL, DAVE, ERIN
 from pdp.client import AsyncApprovalClient, Ballot, RefusedError, Terms
 from pdp.core.check import NS
 from pdp.local.installation import DESK
 from pdp.policy.bundle import shipped_rego
-from pdp.tools.authoring.sandbox import ALICE, CAROL, DAVE, ERIN
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 LEE, LOU = PEOPLE["lee"], PEOPLE["lou"]

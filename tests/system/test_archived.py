@@ -17,13 +17,13 @@ from click.testing import CliRunner
 from support.environment import Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, World, answered, create, serving
 
+from devtools.sandbox import ALICE
 from pdp.cli.main import cli
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unsupported
 from pdp.proof.search import SearchAsk
 from pdp.runtime import archive
-from pdp.tools.authoring.sandbox import ALICE
 
 AUDITOR = Caller("auditor", "acme", frozenset({Role.AUDIT}), frozenset())
 DAYS = 30

@@ -35,9 +35,9 @@ from support.records import (
 )
 from support.world import WEDNESDAY_NS, World, running
 
+from devtools.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
 from pdp.core.call.shares import Dimension, FairShare, Rates
-from pdp.tools.authoring.sandbox import ERIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 _CONTEXT = {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"}

@@ -16,8 +16,8 @@ from support.records import EVALUATION, EVALUATIONS, USERS, asks, post
 from support.tools import CHANGING, GIT, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan, World, running
 
+from devtools.sandbox import Sandbox
 from pdp.identity.development import DEVELOPMENT_ISSUER
-from pdp.tools.authoring.sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNSHOWN = {name: {**said, "definition_check": "none"} for name, said in GIT.reviews.items()}

@@ -32,8 +32,8 @@ from support.records import (
 )
 from support.world import WEDNESDAY_NS, Plan, World, running
 
+from devtools.sandbox import ERIN
 from pdp.client import AsyncApprovalClient, Ballot
-from pdp.tools.authoring.sandbox import ERIN
 from pdp.vendored import authzen_access_pb2 as pb
 from pdp.wire.authzen.options import AuthzenOptions
 

@@ -17,11 +17,11 @@ from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, answered, codes, running, serving
 from test_inspection import inspect, stream, text
 
+from devtools.sandbox import ALICE, CAROL, DAVE, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.bytes.digest import commitment
 from pdp.core.errors import InvalidRequest
 from pdp.local.installation import DESK as DESK_AUDIENCE
-from pdp.tools.authoring.sandbox import ALICE, CAROL, DAVE, ERIN, SandboxPerson
 from pdp.v1 import decision_pb2, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,6 +14,7 @@ from support.approvers import Approvers, waiting
 from support.bank import budget, call, figures, pay, plan, report, stage
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes, create, running, serving
 
+from devtools.sandbox import ALICE, BOB
 from pdp.core.approvals.rows import Account
 from pdp.core.call.request import Role
 from pdp.core.check import NS, WORST_COUNT
@@ -22,7 +23,6 @@ from pdp.core.outcome import Effect
 from pdp.decide.explain import ExplainRequest
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.proof.check import check
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import types_pb2
 from pdp.wire.grpc.codec import decisions
 

@@ -14,8 +14,8 @@ from support.approvers import Approvers, waiting
 from support.environment import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
+from devtools.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.errors import Unavailable
-from pdp.tools.authoring.sandbox import ALICE, CAROL, Sandbox
 from pdp.v1 import types_pb2
 
 FILE = "pdp.sqlite3"

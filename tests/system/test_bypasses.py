@@ -29,6 +29,7 @@ from support.environment import Stage, StillClock
 from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
+from devtools.sandbox import ALICE, CAROL, DAVE, SandboxPerson
 from pdp.cli.connection import to_json
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
@@ -45,7 +46,6 @@ from pdp.people.reach.scim import read_export
 from pdp.people.votes import BallotInput
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.tools.authoring.sandbox import ALICE, CAROL, DAVE, SandboxPerson
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, decision_pb2, types_pb2
 from pdp.wire.grpc.codec import approvals
 

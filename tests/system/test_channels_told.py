@@ -11,7 +11,7 @@ from support.environment import Stage, StillClock
 from support.receiver import receiving
 from support.world import WEDNESDAY_NS, Plan, running
 
-from pdp.tools.authoring.sandbox import ALICE, CAROL
+from devtools.sandbox import ALICE, CAROL
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OBLIGATIONS = ("log", "notify", "redact_result")

@@ -12,9 +12,9 @@ from support.environment import Stage, StillClock
 from support.tools import resource
 from support.world import WEDNESDAY_NS, World, running
 
+from devtools.sandbox import ALICE, CAROL
+from devtools.sandbox import definition_bytes as written
 from pdp.client import AsyncClient, Client, ToolCall
-from pdp.tools.authoring.sandbox import ALICE, CAROL
-from pdp.tools.authoring.sandbox import definition_bytes as written
 
 OBLIGES = ("log", "notify", "redact_result")
 

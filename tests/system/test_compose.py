@@ -15,7 +15,7 @@ from support.envoy import RECIPE, ROOT, GitEnvoy, endpoint, envoy_or_skip, free_
 from support.gateways import MODERN
 
 from devtools import compose
-from pdp.tools.authoring.sandbox import Sandbox
+from devtools.sandbox import Sandbox
 
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 REFUSED = "refused"

@@ -15,10 +15,10 @@ from support.profiles import profile
 from support.world import WEDNESDAY_NS, Plan, World, running
 from test_origins import DESK, NOTES, SETTINGS, Agent, _opened
 
+from devtools.sandbox import ALICE, CAROL, DAVE, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.call.origins import EXTERNAL
 from pdp.local.installation import DESK as DESK_AUDIENCE
-from pdp.tools.authoring.sandbox import ALICE, CAROL, DAVE, ERIN, SandboxPerson
 
 PLAN = Plan(
     servers=(NOTES, DESK),

@@ -28,7 +28,7 @@ SECONDS = 240  # of patience: it takes twenty
 WITH_POLICY = """
 import functools, pathlib, sys
 from pdp.cli.main import main
-from pdp.tools.authoring import sandbox
+from devtools import sandbox
 sandbox.create = functools.partial(sandbox.create, policy=pathlib.Path(sys.argv.pop(1)))
 main()
 """

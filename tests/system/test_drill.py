@@ -19,11 +19,11 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 from served import Served
 
+from devtools import sandbox
+from devtools.sandbox import Sandbox, SandboxPerson
 from pdp.cli.drill import drill
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import load_review
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import Sandbox, SandboxPerson
 from pdp.tools.doctor.drill import METRICS, forged
 from pdp.tools.doctor.planted_server import definitions
 

@@ -19,8 +19,8 @@ from served import ISSUER, SAFE, Spawned, until
 from support.envoy import RECIPE, ROOT, GitEnvoy, envoy_or_skip, ext_authz, git_world
 from support.gateways import HANDSHAKE, MODERN, approve, call
 
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import BOB
+from devtools import sandbox
+from devtools.sandbox import BOB
 
 README = ROOT / "README.md"
 LIMIT = 180.0  # seconds for one test's client; a hanging one fails

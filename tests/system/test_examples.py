@@ -18,7 +18,7 @@ from support.outside import need_environment
 from test_authzen_tls import certified
 
 from devtools.demo.stage import DemoStage, RunningServer, prepare
-from pdp.tools.authoring.sandbox import TENANT, definition_bytes
+from devtools.sandbox import TENANT, definition_bytes
 
 ROOT = EXAMPLES.parent
 COMMANDS = re.findall(r"^    ((?:\.tools/|node ).*)$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)

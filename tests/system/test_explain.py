@@ -14,6 +14,7 @@ from support.golden import PEOPLE, SERVERS, policy
 from support.tools import CHANGING, ServerPlan, reviewed, tool
 from support.world import Plan, Refused, World, running
 
+from devtools.sandbox import ALICE, BOB
 from pdp.cli.explain import _changes
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import EngineFault, Fault, NotFound
@@ -23,7 +24,6 @@ from pdp.decide.explain import ExplainRequest
 from pdp.host.fair_limiter import FairQueue
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.proof.check import check
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 from pdp.wire.grpc import status
 from pdp.wire.grpc.codec import explain as codec

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from support.profiles import profile
 from support.world import World, running
 
+from devtools.sandbox import ALICE, SandboxPerson, definition_bytes
 from pdp.cli.main import cli
 from pdp.policy.bundle import shipped_rego
-from pdp.tools.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECRET = "ghp_" + "b" * 36

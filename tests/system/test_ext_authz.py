@@ -13,13 +13,13 @@ from mcp_types import INVALID_PARAMS
 from served import CONSOLE, SAFE, TEXT, TOOLS, Served, caller_options, make_world, served
 from support.gateways import HANDSHAKE, MODERN, PATH, approve, call, check, message
 
+from devtools import sandbox
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp.tool_search import ToolSearch
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.decide.decide import Decide
 from pdp.decide.filter import Filter
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.vendored import ext_authz_pb2, ext_authz_pb2_grpc
 from pdp.wire.gateways import deciding
 

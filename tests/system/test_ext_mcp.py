@@ -14,11 +14,11 @@ from served import ISSUER, SAFE, TOOLS, Served, caller_options, make_world, serv
 from support.for_each import for_each
 from support.gateways import HANDSHAKE, MODERN, approve, message
 
+from devtools import sandbox
+from devtools.sandbox import ALICE, BOB
 from pdp.core.errors import Overloaded, Unavailable
 from pdp.decide.decide import Decide
 from pdp.decide.filter import Filter
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.vendored import ext_mcp_pb2, ext_mcp_pb2_grpc
 
 ERRORS = ext_mcp_pb2.AuthorizationError

@@ -11,10 +11,10 @@ from served import TOOLS, Served, caller_options, make_world, served
 from test_ext_mcp import ERRORS, denied, metadata, request, stub
 from test_inspection import TOKEN
 
+from devtools.sandbox import BOB
 from pdp.client.results import WITHHELD
 from pdp.core.errors import Unavailable
 from pdp.decide.inspect import Inspect
-from pdp.tools.authoring.sandbox import BOB
 from pdp.vendored import ext_mcp_pb2
 from pdp.wire.gateways.ext_mcp import DECISION
 

@@ -13,8 +13,8 @@ from served import ALLOW, Refused, Served, ask, make_world, served, until
 from support.gateways import call, check
 from test_faults_limits import Gate
 
+from devtools.sandbox import ALICE, BOB
 from pdp.core.call.shares import Dimension, Rates
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import decision_pb2_grpc
 from pdp.vendored import ext_authz_pb2_grpc, ext_mcp_pb2, ext_mcp_pb2_grpc
 from pdp.wire.grpc.status import WAIT_KEY

@@ -17,13 +17,13 @@ from support.profiles import profile
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
 
+from devtools.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import State
 from pdp.local.installation import DESK
 from pdp.people.visibility import ApprovalFilter
 from pdp.policy.bundle import shipped_rego
-from pdp.tools.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson
 from pdp.v1 import decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")

@@ -14,7 +14,7 @@ import strace_order
 from served import ALLOW, Asking, Refused, Spawned, ask, make_world, served, spawned, store_file, stored, until
 from ungated import ALLOWS, rego
 
-from pdp.tools.authoring.sandbox import Sandbox
+from devtools.sandbox import Sandbox
 from pdp.v1 import admin_pb2
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

@@ -26,10 +26,10 @@ from served import (
 from shifting import Shifting
 
 from devtools.demo.stage import tampered
+from devtools.sandbox import BOB, Sandbox
 from pdp.registry import files
 from pdp.registry.pin import pin
 from pdp.registry.review import Review
-from pdp.tools.authoring.sandbox import BOB, Sandbox
 from pdp.v1 import decision_pb2, types_pb2
 
 MARK = "zq82-must-not-be-echoed"

@@ -13,10 +13,10 @@ import pytest
 from served import Refused, Served, ask, caller_options, definition_bytes, make_world, pdp, served, stored, until
 from support.for_each import for_each
 
+from devtools.sandbox import ALICE
 from pdp.core.bytes.strict_json import MAX_BYTES, MAX_DEPTH
 from pdp.identity import development
 from pdp.local.installation import CALLER_AUDIENCE
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED

@@ -13,9 +13,9 @@ from served import ALLOW, DENY, ISSUER, SAFE, Refused, Served, ask, codes, make_
 from shifting import Shifting
 from support.for_each import for_each
 
+from devtools.sandbox import ALICE, BOB, Sandbox
 from pdp.identity import development
 from pdp.local.installation import CALLER_AUDIENCE
-from pdp.tools.authoring.sandbox import ALICE, BOB, Sandbox
 from pdp.v1 import decision_pb2, types_pb2
 
 MINUTE = 60 * 10**9

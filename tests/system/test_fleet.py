@@ -29,12 +29,12 @@ from test_behaviour import EVIL, events, reported, told
 from test_origins import TRACED, strangers
 from test_sessions import end, seen, two_subjects
 
+from devtools.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.people.quarantines import LiftAsk
 from pdp.runtime import bootstrap
 from pdp.runtime.config.settings import load
 from pdp.store.options import PostgresAddress
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson
 from pdp.v1 import types_pb2
 
 ROUNDS = int(os.environ.get("RACES", "10"))

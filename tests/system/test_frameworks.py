@@ -15,8 +15,8 @@ from support.frameworks import ENVIRONMENTS, Driven, Ended, driver
 from support.gateways import approve
 from test_inspection import TOKEN
 
+from devtools.sandbox import ALICE
 from pdp.client.results import WITHHELD
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.tools.doctor.answers import CONTROLS, FAULTS
 
 # what a framework cannot do, and so what holds there instead; docs/frameworks.md says the same

@@ -16,8 +16,8 @@ from test_ext_mcp import ERRORS, checked, denied, metadata, request, stub
 from test_ext_mcp import OVER as MCP
 from test_other_kinds import add_everything
 
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import SandboxPerson
+from devtools import sandbox
+from devtools.sandbox import SandboxPerson
 from pdp.vendored import ext_mcp_pb2
 from pdp.wire.gateways.options import GatewayOptions
 

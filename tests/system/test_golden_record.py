@@ -13,9 +13,9 @@ from pathlib import Path
 from support.environment import Stage, StillClock
 from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, running
 
+from devtools.sandbox import ALICE, Sandbox
 from pdp.core.bytes.digest import commitment
 from pdp.proof.check import check
-from pdp.tools.authoring.sandbox import ALICE, Sandbox
 
 VECTOR = Path(__file__).parents[1] / "vectors" / "golden_record.json"
 

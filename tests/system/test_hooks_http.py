@@ -22,12 +22,12 @@ from support.world import WEDNESDAY_NS, Plan, World, create, serving
 from test_judging import Scripted
 from typing_extensions import override
 
+from devtools.sandbox import ALICE, Sandbox
 from pdp.core.call.shares import Dimension, FairShare, Rates
 from pdp.core.check import NS
 from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
-from pdp.tools.authoring.sandbox import ALICE, Sandbox
 from pdp.wire.hooks.listener import HookListener, _hooks
 from pdp.wire.hooks.own_tools import own_tool
 from pdp.wire.hooks.webhooks import LATE

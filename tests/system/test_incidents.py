@@ -22,8 +22,8 @@ from support.profiles import profile
 from test_authzen_tls import certified
 from test_renewal import write_key
 
+from devtools.sandbox import ALICE, Sandbox
 from pdp.cli.main import cli
-from pdp.tools.authoring.sandbox import ALICE, Sandbox
 
 PAGE = (Path(__file__).parents[2] / "docs/incidents.md").read_text()
 COMMANDS = re.findall(r"^    \$ (.*)$", PAGE, re.MULTILINE)

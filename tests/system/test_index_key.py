@@ -15,8 +15,8 @@ from support.bank import budget, call, figures, plan, stage
 from support.world import WEDNESDAY_NS, World, answered, codes, create, serving
 from test_inspection import inspect, stream, text
 
+from devtools.sandbox import ALICE, BOB, Sandbox
 from pdp.core.errors import ConfigurationFault
-from pdp.tools.authoring.sandbox import ALICE, BOB, Sandbox
 from pdp.v1 import types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

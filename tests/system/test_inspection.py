@@ -15,9 +15,9 @@ from support.tools import READING, ServerPlan, reviewed, tool
 from support.waiting import meanwhile
 from support.world import METADATA_KEY, Plan, Refused, World, answered, codes, running
 
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.bytes.digest import canonical, commitment, sha256_hex
 from pdp.core.call.request import Caller, Role
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc.codec import admin
 

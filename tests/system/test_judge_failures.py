@@ -16,7 +16,7 @@ from support.llm import LlmStandIn
 from support.tools import GIT
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
-from pdp.tools.authoring.sandbox import ALICE, Sandbox
+from devtools.sandbox import ALICE, Sandbox
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -16,9 +16,9 @@ from support.llm import KEY, LlmStandIn
 from support.tools import GIT, resource
 from support.world import Plan, create
 
+from devtools.sandbox import ALICE, Sandbox, definition_bytes
 from pdp.cli.operations import _lines
 from pdp.judge.isolation import PARTS
-from pdp.tools.authoring.sandbox import ALICE, Sandbox, definition_bytes
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 _REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r[w-])")

@@ -20,6 +20,7 @@ from support.waiting import until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 from test_inspection import inspect, stream, text
 
+from devtools.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
@@ -28,7 +29,6 @@ from pdp.core.record.stored import StoredCall
 from pdp.host.fair_limiter import FairLimiter
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.tools.authoring.sandbox import ALICE, CAROL
 from pdp.v1 import decision_pb2_grpc, types_pb2
 from pdp.wire.grpc.codec import decisions
 

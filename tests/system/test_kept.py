@@ -10,10 +10,10 @@ import pytest
 from support.environment import SeededEntropy
 from support.world import Plan, World, answered, running
 
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.call.request import Role
 from pdp.operate.admin import ServiceStatus
 from pdp.policy.kept import KeptAnswers, KeptEngine
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.v1 import explain_pb2, types_pb2
 from pdp.wire.grpc.codec import explain as codec
 

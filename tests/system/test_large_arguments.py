@@ -11,8 +11,8 @@ from support.tools import GIT
 from support.waiting import until
 from support.world import GRPC, Plan, World, answered, codes, running
 
+from devtools.sandbox import ALICE, BOB
 from pdp.content.argument_workers import ArgumentWorkers
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -33,9 +33,9 @@ from served import (
 from shifting import Shifting
 from test_faults_limits import Gate
 
+from devtools.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
-from pdp.tools.authoring.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.v1 import admin_pb2, admin_pb2_grpc
 
 pytestmark = pytest.mark.starts_server  # refused starts are starts too

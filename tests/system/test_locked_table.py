@@ -21,10 +21,10 @@ from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, running
 from support.world import METADATA_KEY, WEDNESDAY_NS, Plan, World, create, serving
 
+from devtools.sandbox import ALICE, CAROL
 from pdp.local.installation import DESK
 from pdp.store import tables
 from pdp.store.threads import THREADS
-from pdp.tools.authoring.sandbox import ALICE, CAROL
 from pdp.v1 import (
     admin_pb2,
     admin_pb2_grpc,

@@ -11,8 +11,8 @@ from served import Served, make_world, served
 from support.confirming import confirming
 from support.mcp_servers import LIMIT, VERSIONS, User, enforced
 
+from devtools.sandbox import ALICE, BOB
 from pdp.client.mcp.answers import DENIED, MAX_SHOWN
-from pdp.tools.authoring.sandbox import ALICE, BOB
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

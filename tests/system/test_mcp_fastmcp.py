@@ -21,9 +21,9 @@ from mcp.shared.exceptions import MCPError
 from served import SAFE, Served, make_world, served
 from support.mcp_servers import LIMIT, enforcement, over_http, proxied
 
+from devtools.sandbox import ALICE, BOB
 from pdp.client.mcp.enforcement import Enforcement, UnsafeServerError, attach
 from pdp.client.mcp.tool_search import ToolSearch
-from pdp.tools.authoring.sandbox import ALICE, BOB
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -19,11 +19,11 @@ from served import CONSOLE, SAFE, Served, caller_options, served
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, User, connected, enforcement
 from test_other_kinds import EVERYTHING, TESTS
 
+from devtools import sandbox
 from pdp.client.mcp.answers import DENIED
 from pdp.client.mcp.enforcement import attach
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
-from pdp.tools.authoring import sandbox
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -18,8 +18,8 @@ from mcp.shared.exceptions import MCPError
 from support.mcp_servers import LIMIT, MODERN, VERSIONS, connected
 
 from devtools.demo import stage
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp.answers import SAFE_MESSAGE
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -21,11 +21,11 @@ from support.world import Plan, World, answered, codes, running
 from test_inspection import TOKEN, inspect, stream, text
 from test_sessions import end
 
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.rows import Account
 from pdp.core.call.origins import EXTERNAL, NONE, OWN, TASK
 from pdp.core.call.request import Caller, Role
 from pdp.core.record.atoms import OVERFLOW, AtomHashes
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY

@@ -11,7 +11,7 @@ import pytest
 from served import OTHERS, PROMPTS, RESOURCES, TOOLS, Refused, Served, make_world, served
 from support.for_each import for_each
 
-from pdp.tools.authoring.sandbox import ALICE, BOB, Sandbox
+from devtools.sandbox import ALICE, BOB, Sandbox
 from pdp.v1 import admin_pb2, decision_pb2, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -17,9 +17,9 @@ from support.environment import Stage, StillClock
 from support.waiting import meanwhile
 from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
 
+from devtools.sandbox import ALICE, BOB, CAROL
 from pdp.core.call.request import Caller, Role
 from pdp.core.check import NS
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import admin
 

@@ -22,9 +22,9 @@ from test_ext_authz import OVER, asked
 from test_ext_mcp import checked, request
 from test_hook import Hooked, blocked, own, python  # noqa: F401 - fixtures
 
+from devtools.sandbox import BOB
 from pdp.client import Client, Listing, Session, ToolCall
 from pdp.client.frameworks.tool_guard import FrameworkCall, RunIdentity, ToolGuard
-from pdp.tools.authoring.sandbox import BOB
 
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 DENIED, HELD = {"max_count": 10_000}, {"repo_path": "/src"}  # of git_log by a pack, of git_reset by people

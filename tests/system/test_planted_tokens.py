@@ -26,10 +26,10 @@ from test_inspection import inspect, stream, text
 from test_judging import ALLOW, DENY, PENDING, SETTINGS, Scripted, _asks_the_judge
 from test_origins import database
 
+from devtools.sandbox import ALICE, BOB, CAROL
 from pdp.client.results import redacted
 from pdp.core.judge.render import render
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL
 from pdp.v1 import types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

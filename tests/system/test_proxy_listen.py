@@ -19,8 +19,8 @@ from support.envoy import free_port
 from support.mcp_servers import LIMIT, MODERN
 from support.no_messages import NO_MESSAGES, message
 
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client.mcp.answers import SAFE_MESSAGE
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -20,6 +20,7 @@ from support.stored import entry
 from support.waiting import Held, meanwhile, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
+from devtools.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.states import State
 from pdp.core.approvals.steps import PutAnswer
@@ -29,7 +30,6 @@ from pdp.decide.batch import Batch
 from pdp.decide.outcomes import OutcomeReport
 from pdp.judge.evidence import Judging
 from pdp.store.sqlite.opening import FILE
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.v1 import types_pb2
 from pdp.wire.grpc.codec import decisions
 

@@ -21,6 +21,7 @@ from support.gate import gate_once
 from support.profiles import profile
 from support.releases import ReleaseFile, key_of, options_of
 
+from devtools.sandbox import TENANT, Sandbox
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.local.installation import SIGNERS
@@ -29,7 +30,6 @@ from pdp.runtime.bootstrap import Process
 from pdp.runtime.config import settings
 from pdp.runtime.environment import Environment
 from pdp.runtime.preflight import check as preflight
-from pdp.tools.authoring.sandbox import TENANT, Sandbox
 from pdp.v1 import admin_pb2
 
 SECRETS = admin_pb2.RELOAD_PART_SECRETS

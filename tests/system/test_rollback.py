@@ -15,7 +15,7 @@ import pytest
 from served import ALLOW, make_world, pdp, spawned, store_file, stored, until
 from support import c2sp
 
-from pdp.tools.authoring.sandbox import Sandbox
+from devtools.sandbox import Sandbox
 
 PAGE = (Path(__file__).parents[2] / "docs/store.md").read_text()
 

@@ -24,8 +24,8 @@ from served import (
     until,
 )
 
+from devtools.sandbox import BOB, Sandbox
 from pdp.core.bytes.digest import leaf_hash
-from pdp.tools.authoring.sandbox import BOB, Sandbox
 
 # Takes the sync away in the process that is started with this folder on its path: the control of the order check.
 UNSYNCED = """

@@ -20,13 +20,13 @@ from support.stored import a_grant, an_id, entry
 from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import WAYS, Plan, World, answered, codes, resource, running
 
+from devtools.sandbox import ALICE, BOB, SandboxPerson
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.approvals.steps import Issue
 from pdp.core.call.facts import WORST_LABELS
 from pdp.policy.bundle import shipped_rego
-from pdp.tools.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.v1 import decision_pb2, types_pb2
 
 ALL = ApprovalQuery("acme")

@@ -10,8 +10,8 @@ from typing import Any
 from click.testing import CliRunner, Result
 from support.world import Refused, World, running
 
+from devtools.sandbox import ALICE, BOB
 from pdp.cli.tools import tools
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.tools.authoring.shadow import MAX_CALLERS, MAX_ENTRIES, shadows
 from pdp.v1 import decision_pb2
 

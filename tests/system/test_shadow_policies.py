@@ -22,6 +22,7 @@ from support.watching import Watch
 from support.world import WEDNESDAY_NS, Plan, World, answered, create, running, serving
 from ungated import FOREVER
 
+from devtools.sandbox import ALICE, Sandbox
 from pdp.cli.operations import _shadows
 from pdp.core.call.request import Caller, Role
 from pdp.core.outcome.policy import Bundle
@@ -31,7 +32,6 @@ from pdp.decide import shadow
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate.report import GateReport
 from pdp.proof.check import check
-from pdp.tools.authoring.sandbox import ALICE, Sandbox
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 from pdp.wire.grpc.codec import admin
 

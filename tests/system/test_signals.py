@@ -26,6 +26,8 @@ from support.stored import a_grant, a_vote, an_approval, entry, shown_of
 from support.waiting import until
 from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, running, serving
 
+from devtools.sandbox import ALICE, BOB, CAROL, DAVE
+from devtools.sandbox import SandboxPerson as Person
 from pdp.core.approvals.queries import GrantQuery, Page
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import Event, GrantState
@@ -39,8 +41,6 @@ from pdp.people.persons import SignedIn
 from pdp.people.visibility import ApprovalFilter
 from pdp.people.votes import BallotInput
 from pdp.proof.check import check
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE
-from pdp.tools.authoring.sandbox import SandboxPerson as Person
 from pdp.v1 import types_pb2
 
 RACES = int(os.environ.get("RACES", "20"))

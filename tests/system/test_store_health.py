@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.world import GRPC, Refused, World, running
 
-from pdp.tools.authoring.sandbox import ALICE
+from devtools.sandbox import ALICE
 from pdp.v1 import admin_pb2, admin_pb2_grpc, types_pb2
 
 _SERVING = {health_pb2.HealthCheckResponse.SERVING: True, health_pb2.HealthCheckResponse.NOT_SERVING: False}

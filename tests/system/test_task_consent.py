@@ -14,12 +14,12 @@ from support.environment import SeededEntropy, Stage, StillClock
 from support.tools import READING, ServerPlan, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, serving
 
+from devtools.sandbox import ALICE
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Account
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.people.consents import Agreement, ConsentView
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import types_pb2
 
 ALLOW, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_PENDING

@@ -18,13 +18,13 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
+from devtools.sandbox import ALICE, BOB
 from pdp.core.check import NS
 from pdp.core.record.stored import Cosigning
 from pdp.local.installation import DAY_NS
 from pdp.proof.pushes import EVERY
 from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.runtime.telemetry.logs import JsonFormatter
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 DECIDE = "pdp.v1.DecisionService/Decide"

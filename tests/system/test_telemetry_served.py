@@ -29,12 +29,12 @@ from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, create, running, serving
 from typing_extensions import override
 
+from devtools.sandbox import ALICE, BOB
 from pdp.core.errors import ConfigurationFault
 from pdp.core.ports.telemetry import SILENT
 from pdp.runtime import bootstrap
 from pdp.runtime import instruments as telemetry
 from pdp.runtime.config.settings import load
-from pdp.tools.authoring.sandbox import ALICE, BOB
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 KEY = "the-key-of-the-collector"

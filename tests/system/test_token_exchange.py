@@ -20,12 +20,12 @@ from support.mcp_servers import MODERN, Called, connected
 from support.tools import READING, ServerPlan, resource, reviewed, tool
 from support.world import Plan, World, answered, codes, running
 
+from devtools.sandbox import ALICE
+from devtools.sandbox import definition_bytes as written
 from pdp.client import AsyncClient, Client, Decision, ToolCall
 from pdp.client.mcp.enforcement import Enforcement, EnforcementOptions, attach
 from pdp.core.outcome import EXCHANGE, Effect
 from pdp.core.outcome.answer import GRANT_TYPE, Answer, PolicyRef
-from pdp.tools.authoring.sandbox import ALICE
-from pdp.tools.authoring.sandbox import definition_bytes as written
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.authzen import obligations
 

@@ -14,8 +14,8 @@ from support.approvers import Approvers, waiting
 from support.environment import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, running, serving
 
+from devtools.sandbox import ALICE, BOB, CAROL, DAVE, SandboxPerson
 from pdp.core.check import WORST_COUNT
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE, SandboxPerson
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -21,11 +21,11 @@ from pydantic import ValidationError
 from served import ALLOW, make_world, pdp, spawned
 from vault_server import REAL, Running, imitated, real
 
+from devtools.sandbox import Sandbox
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime.secrets.options import VaultOptions
 from pdp.runtime.secrets.reference import secret, secrets_read
 from pdp.runtime.secrets.vault import parse
-from pdp.tools.authoring.sandbox import Sandbox
 
 REFERENCE = "vault:secret/data/pdp#index_key"
 WHERE = "service.index_key"

@@ -11,9 +11,9 @@ from support.gateways import check
 from support.tools import GIT, ServerPlan, resource, reviewed
 from support.world import GRPC, Plan, Refused, World, running
 
+from devtools.sandbox import ALICE
 from pdp.registry.keys import generate, read_private
 from pdp.registry.observation import file_of, observation_of, seal
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.vendored import ext_authz_pb2_grpc, ext_mcp_pb2, ext_mcp_pb2_grpc
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.world import GRPC, WAYS, Refused, running
 
-from pdp.tools.authoring.sandbox import ALICE, BOB
+from devtools.sandbox import ALICE, BOB
 from pdp.v1 import types_pb2
 
 

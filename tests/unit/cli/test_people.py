@@ -19,6 +19,7 @@ from support.environment import Stage, StillClock
 from support.profiles import profile
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
+from devtools.sandbox import ALICE, BOB, CAROL, DAVE, ERIN
 from pdp.cli.commands import Duration
 from pdp.cli.connection import all_pages
 from pdp.cli.main import cli
@@ -26,7 +27,6 @@ from pdp.cli.render import requests, standing
 from pdp.core.text.safety import hidden
 from pdp.local.installation import DESK
 from pdp.people.declassify import DECLASSIFICATION
-from pdp.tools.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 WIDTH = 80

@@ -14,10 +14,10 @@ from support.tools import resource
 from support.waiting import Held, meanwhile, until
 from support.world import NS, World, running
 
+from devtools.sandbox import ALICE
 from pdp.decide import batch as batches
 from pdp.decide.batch import TOGETHER_BYTES
 from pdp.decide.facts import FactBuilder
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import decision_pb2, types_pb2
 from pdp.wire.grpc.codec import batch as codec
 

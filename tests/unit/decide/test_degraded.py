@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from support.world import running
 
+from devtools.sandbox import ALICE
 from pdp.core.call.registered import RegistryChange
 from pdp.decide.state import ServiceState
 from pdp.operate.reload import Reloads
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import decision_pb2
 
 REFUSED = RegistryChange("acme", 3, "d" * 64, 1, (), "set.rollback")

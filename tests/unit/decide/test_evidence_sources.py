@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import pytest
 from support.world import World, running
 
+from devtools.sandbox import ALICE
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.core.outcome.evidence import answer
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import types_pb2
 
 ARGUMENTS = {"repo_path": "/r"}

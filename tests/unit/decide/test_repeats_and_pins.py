@@ -12,9 +12,9 @@ from support.tools import resource
 from support.waiting import Held, meanwhile, until
 from support.world import NS, Role, World, running
 
+from devtools.sandbox import ALICE
 from pdp.core.errors import Unavailable
 from pdp.operate.admin import SwitchAsk
-from pdp.tools.authoring.sandbox import ALICE
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY

@@ -17,6 +17,7 @@ from support.environment import SeededEntropy
 from support.outside import need
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, running
 
+from devtools.sandbox import SandboxPerson
 from pdp.core.call.request import Role
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.outcome import Effect
@@ -30,7 +31,6 @@ from pdp.policy.opa.process import ChildOpa, OpaProcess
 from pdp.policy.source import FolderSource
 from pdp.runtime import bootstrap
 from pdp.runtime.config.settings import load, validate
-from pdp.tools.authoring.sandbox import SandboxPerson
 from pdp.v1 import types_pb2
 
 ALICE = SandboxPerson("alice", ("developers",), ("git:read", "git:write"))

@@ -14,14 +14,14 @@ import yaml
 from click.testing import CliRunner, Result
 from support.gate import gate_once
 
+from devtools import sandbox
+from devtools.sandbox import Sandbox
 from pdp.cli.config import config
 from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
 from pdp.runtime.config.reference import HIDDEN, explain
 from pdp.runtime.config.sources import origins
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import Sandbox
 
 PROVIDER = {"name": "staff", "label": "Staff", "issuer": "https://id.example", "tenant": "acme", "client_id": "pdp"}
 MAIL = {"kind": "smtp", "host": "smtp.example", "sender": "a@acme.example"}

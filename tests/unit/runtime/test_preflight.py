@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from support.environment import gate_once
 from support.receiver import certified
 
+from devtools import sandbox
+from devtools.sandbox import Sandbox
 from pdp.cli.config import config
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -20,8 +22,6 @@ from pdp.local.installation import DAY_NS
 from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
-from pdp.tools.authoring import sandbox
-from pdp.tools.authoring.sandbox import Sandbox
 
 SERVER = PinnedServer("acme", "git", "https://git.example/mcp", "platform")
 STATUS = {"name": "git_status", "inputSchema": {"type": "object", "properties": {}, "additionalProperties": False}}

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.judge_eval import MODEL, PAGE, REPORT, REVIEW, TAPE, evaluate, few, live, moody, replay
 from support.llm import LlmStandIn, echoes, fails, obeys, says
 
+from devtools import sandbox
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.pin import PinnedServer
-from pdp.tools.authoring import sandbox
 from pdp.tools.judge_eval.page import page
 from pdp.tools.judge_eval.report import METRICS
 

@@ -15,12 +15,12 @@ from support.environment import SeededEntropy
 from support.stored import an_id
 from support.world import Plan, World, running
 
+from devtools.sandbox import ALICE, TENANT
 from pdp.core.record.stored import Commit
 from pdp.people.console.app import application
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.visit import ConsoleServices
 from pdp.proof.receipt import text, verify
-from pdp.tools.authoring.sandbox import ALICE, TENANT
 
 ISSUER = "urn:pdp:development"
 ACCOUNTS = [
