@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
 
+PLAIN = "plain http; any process of this machine may listen there"
 _NO_POST_URL = "must be a URL with a host, without user, query and fragment"
 
 
@@ -19,6 +20,11 @@ class Options(BaseModel):
     """A section of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def choices(self) -> Iterator[tuple[str, str]]:
+        """Warnings of `pdp config check`: settings of this section that loosen something or lead nowhere, each a key
+        and a reason."""
+        yield from ()
 
 
 # YAML 1.1 reads an unquoted `off` as false

@@ -19,19 +19,21 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from typing_extensions import override
 
-from pdp.core.call.request import Caller, MayAssert, Role
+from pdp.core.call.request import ANY_TENANT, Caller, MayAssert, Role
 from pdp.core.check import NS
 from pdp.host.contradictions import Contradiction, refuse
-from pdp.host.options import Options, url_problem
+from pdp.host.options import PLAIN, Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[
     "EdDSA", "Ed25519", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
 ]  # asymmetric only: with `none` or HS* every verifier could also sign
 
-
 LIFETIME_SECONDS = 900  # a token that lives for longer is a stolen one for longer
+_MINUTE, _DAY = 60, 86_400
+_BESIDE_DECIDE = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
 
 
 class SubjectKindOptions(Options):
@@ -115,6 +117,23 @@ class IssuerOptions(Options):
         if self.jwks is not None and (url_problem(self.issuer) or "?" in self.issuer):
             raise ValueError("`jwks: discover` needs an `issuer` that is an https URL without query and fragment")
         return self
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.development:
+            yield "development", "its private key lies beside its public one"
+        if self.jwks_url is not None and self.jwks_url.startswith("http:"):
+            yield "jwks_url", PLAIN
+        if self.max_lifetime_seconds > LIFETIME_SECONDS:
+            minutes, usual = self.max_lifetime_seconds // _MINUTE, LIFETIME_SECONDS // _MINUTE
+            yield (
+                "max_lifetime_seconds",
+                f"a stolen token may be good for {minutes} minutes; {usual} are the default",
+            )
+        if self.max_stale_seconds > _DAY:
+            yield "max_stale_seconds", "a withdrawn key is accepted for more than a day"
+        if self.subject_kind.otherwise == "human":
+            yield "subject_kind.otherwise", "tokens without a mark count as those of a person"
 
 
 class SanMatch(Options):
@@ -276,6 +295,54 @@ class CallerOptions(Options):
             observed_servers=self.observe.servers if self.observe else frozenset(),
         )
 
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        beside = ", ".join(sorted(self.roles & _BESIDE_DECIDE)) if Role.DECIDE in self.roles else ""
+        asks = self.roles & {Role.DECIDE, Role.EXPLAIN}
+        looser = (
+            ("*" in self.servers, "servers", '"*": it may ask about every server of its tenant'),
+            (bool(asks) and not self.servers, "servers", "none: it may ask about no server"),
+            (self.tenant == ANY_TENANT, "tenant", '"*": it acts for every tenant'),
+            (
+                bool(self.roles & {Role.APPROVE, Role.SUBJECT}) and not self.person_clients,
+                "person_clients",
+                "not set: every token that names a client is refused here; list those that people sign in with",
+            ),
+            (not self.roles, "roles", "none: it may do nothing"),
+            (
+                bool(beside),
+                "roles",
+                f"decide together with {beside}: keep callers for decisions apart from those that rule on them",
+            ),
+            (
+                bool(self.may_assert.claims),
+                "may_assert.claims",
+                "it may say who the subject is, without a token",
+            ),
+            (
+                self.may_assert.groups,
+                "may_assert.groups",
+                "it may say which groups a subject is in, and groups grant",
+            ),
+            (
+                self.may_assert.client_answers,
+                "may_assert.client_answers",
+                "an agent's client may confirm calls for its user, where policy lets client_asserted suffice",
+            ),
+            (
+                self.may_assert.effects,
+                "may_assert.effects",
+                "it may have any tool that it may call quarantined for the whole tenant, by what it says was seen",
+            ),
+            (self.observe is not None, "observe", self.observe.said if self.observe is not None else ""),
+            (
+                Role.DECIDE in self.roles and not self.inspects_results,
+                "inspects_results",
+                "false: once it let a call through, subject and agent stay at the worst labels, with every caller",
+            ),
+        )
+        yield from ((key, why) for holds, key, why in looser if holds)
+
 
 class IdentityOptions(Options):
     """Everything identity needs to know."""
@@ -293,6 +360,13 @@ class IdentityOptions(Options):
     revoked_jti_file: Path | None = Field(
         None, description="Revoked tokens, one per line: JTI, or ISSUER JTI.", examples=["revoked.txt"]
     )
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if not self.callers:
+            yield "callers", "none: nobody may ask, every call is refused"
+        if self.issuers and self.revoked_jti_file is None:
+            yield "revoked_jti_file", "not set: no token of any issuer can be revoked before it ends"
 
     @property
     def caller_audiences(self) -> frozenset[str]:

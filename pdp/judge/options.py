@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
@@ -200,6 +201,14 @@ class JudgeOptions(Options):
     def socket(self) -> Path | None:
         """The socket of a judge's process that the operator runs."""
         return Path(self.address.removeprefix(UNIX)) if self.address else None
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.plain_http:
+            yield (
+                "plain_http",
+                "true: an attacker on the network reads the prompts of the judge and forges its verdicts",
+            )
 
 
 def _check_url(name: str, url: str, *, plain: bool) -> None:

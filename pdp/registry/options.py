@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pdp.host.options import Options
 
@@ -85,6 +87,13 @@ class RegistryOptions(Options):
             return self  # nothing to verify: every server is unknown
         _enough(self.keys, self.threshold)
         return self
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if not self.sets:
+            yield "sets", "empty: every server is unknown, every call is denied"
+        if self.max_stale_seconds > 24 * 3600:
+            yield "max_stale_seconds", "a withdrawal may take more than a day to be noticed"
 
 
 class ReleaseOptions(Options):

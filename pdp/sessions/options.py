@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from pdp.core.errors import ConfigurationFault
 from pdp.host.options import Options, TlsMode
@@ -46,6 +48,13 @@ class RedisOptions(Options):
     def _a_server(cls, url: str) -> str:
         RedisAddress.read(url)
         return url
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.tls == "off" and not RedisAddress.read(self.url).socket:
+            yield "tls", "off: an attacker on the network changes what is known of sessions"
+        if not self.password:
+            yield "password", "none: an attacker who reaches Redis changes what is known of sessions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from pdp.host.options import Options, TlsMode
 
@@ -106,6 +108,13 @@ class StoreOptions(Options):
         if self.url is None and self.password:
             raise ValueError("password is set without url: SQLite has none")
         return self
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.url is None and str(self.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")):  # noqa: S108 - a warning
+            yield "path", "a temporary directory: records may be swept away"
+        if self.url is not None and self.tls == "off" and not PostgresAddress.read(self.url).socket:
+            yield "tls", "off: an attacker on the network reads and changes records"
 
 
 @dataclass(frozen=True, slots=True)

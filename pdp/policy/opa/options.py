@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
-from pdp.host.options import Options, url_problem
+from pdp.host.options import PLAIN, Options, url_problem
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -52,6 +54,11 @@ class OpaOptions(Options):
             if self.ca_file and not self.url.startswith("https:"):
                 raise ValueError("ca_file goes with an https url")
         return self
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.url.startswith("http:"):
+            yield "url", PLAIN
 
 
 def address(url: str) -> tuple[bool, str, int]:

@@ -9,22 +9,17 @@ from datetime import UTC, datetime
 
 from pdp.core.approvals.directory import Directory
 from pdp.core.call.names import did_you_mean, slip
-from pdp.core.call.request import ANY_TENANT, Role
+from pdp.core.call.request import ANY_TENANT
 from pdp.core.call.term import Term
 from pdp.core.check import NS
 from pdp.core.ports import Pack, RegistryView
 from pdp.core.record.search import OF_NONE
-from pdp.identity.options import LIFETIME_SECONDS
+from pdp.host.options import Options
 from pdp.runtime import registry_names
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
-from pdp.runtime.telemetry.options import beyond_this_machine
-from pdp.sessions.options import RedisAddress
-from pdp.store.options import PostgresAddress
 
-_MINUTE, _DAY = 60, 86_400
-_BESIDE_DECIDE = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
-_PLAIN = "plain http; any process of this machine may listen there"
+_MINUTE = 60
 
 
 def choices(settings: Settings) -> Iterator[Risk]:
@@ -32,25 +27,16 @@ def choices(settings: Settings) -> Iterator[Risk]:
     for section, key in settings.retired:
         yield Risk((section, key), "has no effect: what it set is fixed; take it out of the configuration")
     yield from _process(settings)
-    yield from _callers(settings)
-    yield from _issuers(settings)
+    yield from _below(settings)
     yield from _tenants(settings)
     yield from _accounts(settings)
 
 
 def _process(settings: Settings) -> Iterator[Risk]:
-    tls, opa, vault, told = settings.server.tls, settings.policy.opa, settings.vault, settings.telemetry
-    redis = settings.sessions.redis
-    judge, console = settings.judge, settings.console
+    console = settings.console
     clear = "plain http in production: an attacker on the network reads and changes pages and answers"
     looser = (
         (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
-        (settings.server.socket_group, "server.socket_group", "the whole group may connect to the Unix socket"),
-        (
-            tls is not None and tls.client_ca_file is None,
-            "server.tls.client_ca_file",
-            "not set: callers are known by their tokens alone",
-        ),
         (
             settings.service.allow_seconds > _MINUTE,
             "service.allow_seconds",
@@ -72,131 +58,31 @@ def _process(settings: Settings) -> Iterator[Risk]:
             "audit.key",
             "not set: no checkpoint of the log is signed, so nobody can tell that a record was changed or taken out",
         ),
-        (not settings.registry.sets, "registry.sets", "empty: every server is unknown, every call is denied"),
-        (
-            settings.registry.max_stale_seconds > _DAY,
-            "registry.max_stale_seconds",
-            "a withdrawal may take more than a day to be noticed",
-        ),
-        (not settings.identity.callers, "identity.callers", "none: nobody may ask, every call is refused"),
-        (
-            bool(settings.identity.issuers) and settings.identity.revoked_jti_file is None,
-            "identity.revoked_jti_file",
-            "not set: no token of any issuer can be revoked before it ends",
-        ),
         (
             not settings.directory.tenants,
             "directory.tenants",
             "none: nobody can answer where policy wants an approval",
         ),
-        (opa is not None and opa.url.startswith("http:"), "policy.opa.url", _PLAIN),
-        (vault is not None and vault.url.startswith("http:"), "vault.url", _PLAIN),
         (settings.production and console is not None and not console.https, "console.public_url", clear),
         (
             settings.production and settings.approvals.console_url.startswith("http:"),
             "approvals.console_url",
             clear,
         ),
-        (
-            judge is not None and judge.plain_http,
-            "judge.plain_http",
-            "true: an attacker on the network reads the prompts of the judge and forges its verdicts",
-        ),
-        (
-            told.enabled and told.prometheus is not None and beyond_this_machine(told.prometheus),
-            "telemetry.prometheus",
-            "plain HTTP without authentication, beyond this machine; it names tenants and issuers",
-        ),
-        (
-            settings.store.url is None and str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")),  # noqa: S108 - a warning
-            "store.path",
-            "a temporary directory: records may be swept away",
-        ),
-        (
-            settings.store.url is not None
-            and settings.store.tls == "off"
-            and not PostgresAddress.read(settings.store.url).socket,
-            "store.tls",
-            "off: an attacker on the network reads and changes records",
-        ),
-        (
-            redis is not None and redis.tls == "off" and not RedisAddress.read(redis.url).socket,
-            "sessions.redis.tls",
-            "off: an attacker on the network changes what is known of sessions",
-        ),
-        (
-            redis is not None and not redis.password,
-            "sessions.redis.password",
-            "none: an attacker who reaches Redis changes what is known of sessions",
-        ),
     )
     yield from (Risk(tuple(path.split(".")), why) for holds, path, why in looser if holds)
 
 
-def _callers(settings: Settings) -> Iterator[Risk]:
-    for name, caller in settings.identity.callers.items():
-        beside = ", ".join(sorted(caller.roles & _BESIDE_DECIDE)) if Role.DECIDE in caller.roles else ""
-        asks = caller.roles & {Role.DECIDE, Role.EXPLAIN}
-        looser = (
-            ("*" in caller.servers, "servers", '"*": it may ask about every server of its tenant'),
-            (bool(asks) and not caller.servers, "servers", "none: it may ask about no server"),
-            (caller.tenant == ANY_TENANT, "tenant", '"*": it acts for every tenant'),
-            (
-                bool(caller.roles & {Role.APPROVE, Role.SUBJECT}) and not caller.person_clients,
-                "person_clients",
-                "not set: every token that names a client is refused here; list those that people sign in with",
-            ),
-            (not caller.roles, "roles", "none: it may do nothing"),
-            (
-                bool(beside),
-                "roles",
-                f"decide together with {beside}: keep callers for decisions apart from those that rule on them",
-            ),
-            (
-                bool(caller.may_assert.claims),
-                "may_assert.claims",
-                "it may say who the subject is, without a token",
-            ),
-            (
-                caller.may_assert.groups,
-                "may_assert.groups",
-                "it may say which groups a subject is in, and groups grant",
-            ),
-            (
-                caller.may_assert.client_answers,
-                "may_assert.client_answers",
-                "an agent's client may confirm calls for its user, where policy lets client_asserted suffice",
-            ),
-            (
-                caller.may_assert.effects,
-                "may_assert.effects",
-                "it may have any tool that it may call quarantined for the whole tenant, by what it says was seen",
-            ),
-            (caller.observe is not None, "observe", caller.observe.said if caller.observe is not None else ""),
-            (
-                Role.DECIDE in caller.roles and not caller.inspects_results,
-                "inspects_results",
-                "false: once it let a call through, subject and agent stay at the worst labels, with every caller",
-            ),
-        )
-        yield from (Risk(("identity", "callers", name, *key.split(".")), why) for holds, key, why in looser if holds)
-
-
-def _issuers(settings: Settings) -> Iterator[Risk]:
-    for i, issuer in enumerate(settings.identity.issuers):
-        path = ("identity", "issuers", str(i))
-        if issuer.development:
-            yield Risk((*path, "development"), "its private key lies beside its public one")
-        if issuer.jwks_url is not None and issuer.jwks_url.startswith("http:"):
-            yield Risk((*path, "jwks_url"), _PLAIN)
-        if issuer.max_lifetime_seconds > LIFETIME_SECONDS:
-            minutes, usual = issuer.max_lifetime_seconds // _MINUTE, LIFETIME_SECONDS // _MINUTE
-            why = f"a stolen token may be good for {minutes} minutes; {usual} are the default"
-            yield Risk((*path, "max_lifetime_seconds"), why)
-        if issuer.max_stale_seconds > _DAY:
-            yield Risk((*path, "max_stale_seconds"), "a withdrawn key is accepted for more than a day")
-        if issuer.subject_kind.otherwise == "human":
-            yield Risk((*path, "subject_kind", "otherwise"), "tokens without a mark count as those of a person")
+def _below(found: object, path: Path = ()) -> Iterator[Risk]:
+    """What each section says of its own settings."""
+    if isinstance(found, Options):
+        yield from (Risk((*path, *key.split(".")), why) for key, why in found.choices())
+        found = {name: getattr(found, name) for name in type(found).model_fields}
+    if isinstance(found, (tuple, list)):
+        found = dict(enumerate(found))
+    if isinstance(found, Mapping):
+        for name, inner in found.items():
+            yield from _below(inner, (*path, str(name)))
 
 
 def _tenants(settings: Settings) -> Iterator[Risk]:

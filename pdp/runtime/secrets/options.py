@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
-from pdp.host.options import Options, url_problem
+from pdp.host.options import PLAIN, Options, url_problem
 
 
 class VaultOptions(Options):
@@ -50,3 +52,8 @@ class VaultOptions(Options):
         if self.ca_file is not None and not self.url.startswith("https:"):
             raise ValueError("ca_file goes with an https url")
         return self
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.url.startswith("http:"):
+            yield "url", PLAIN

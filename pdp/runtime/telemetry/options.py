@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
@@ -94,6 +95,14 @@ class TelemetryOptions(Options):
         if self.enabled and self.otlp is None and self.prometheus is None and not self.call_log:
             raise ValueError("telemetry.enabled needs an exporter: otlp, prometheus or call_log")
         return self
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.enabled and self.prometheus is not None and beyond_this_machine(self.prometheus):
+            yield (
+                "prometheus",
+                "plain HTTP without authentication, beyond this machine; it names tenants and issuers",
+            )
 
 
 def listen(address: str) -> tuple[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
+from typing_extensions import override
 
 from pdp.host.options import Options
 
@@ -21,6 +23,11 @@ class TlsOptions(Options):
     client_ca_file: Path | None = Field(
         None, description="Who signs callers' certificates. With it every TLS caller must show one (mTLS)."
     )
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.client_ca_file is None:
+            yield "client_ca_file", "not set: callers are known by their tokens alone"
 
 
 class ServerOptions(Options):
@@ -56,3 +63,8 @@ class ServerOptions(Options):
     )
     idle_seconds: int = Field(300, ge=10, le=86_400, description="A connection without calls is closed.")
     drain_seconds: float = Field(10.0, ge=0, le=300, description="For calls under way when the service stops.")
+
+    @override
+    def choices(self) -> Iterator[tuple[str, str]]:
+        if self.socket_group:
+            yield "socket_group", "the whole group may connect to the Unix socket"
