@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -18,6 +18,7 @@ from pdp.client.values import (
     Claims,
     Credential,
     Decision,
+    Elicited,
     JsonObject,
     Listing,
     Outcome,
@@ -38,14 +39,10 @@ _PAUSE = 0.05  # seconds between the attempts
 _MAX_WAIT = 86_400  # seconds
 _GONE = responses.CODES[grpc.StatusCode.NOT_FOUND]
 _OUTCOMES: Mapping[str, decision_pb2.Outcome.ValueType] = {
-    "done": decision_pb2.OUTCOME_DONE,
-    "failed": decision_pb2.OUTCOME_FAILED,
-    "unknown": decision_pb2.OUTCOME_UNKNOWN,
+    word: decision_pb2.Outcome.Value(f"OUTCOME_{word.upper()}") for word in get_args(Outcome)
 }
 _ANSWERS: Mapping[str, decision_pb2.Answer.ValueType] = {
-    "accept": decision_pb2.ANSWER_ACCEPT,
-    "decline": decision_pb2.ANSWER_DECLINE,
-    "cancel": decision_pb2.ANSWER_CANCEL,
+    word: decision_pb2.Answer.Value(f"ANSWER_{word.upper()}") for word in get_args(Elicited)
 }
 
 Answer_co = TypeVar("Answer_co", covariant=True)

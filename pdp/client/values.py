@@ -115,6 +115,18 @@ class Reason:
     pack: str = ""
 
 
+class _Answer:
+    """What all answers have."""
+
+    __slots__ = ()
+    reasons: tuple[Reason, ...]
+
+    @property
+    def code(self) -> str:
+        """The first reason's code; "" where there is none."""
+        return self.reasons[0].code if self.reasons else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Obligation:
     """A duty of the caller that carries the call out. `parameters` is a JSON object as bytes."""
@@ -158,7 +170,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(_Answer):
     """One answer. Act only if `allowed`, honouring every obligation, before `valid_until`.
 
     `effect` is what holds for this caller: an allow that this client cannot vouch for is a "deny" here, and its
@@ -185,11 +197,6 @@ class Decision:
     session_handle: str = field(default="", repr=False)  # for a sub-agent's `Session.parent`
     observed: Effect | None = None  # what policy says, where it does not bind: of a client with `observe` alone
 
-    @property
-    def code(self) -> str:
-        """The first reason's code; "" for an allow."""
-        return self.reasons[0].code if self.reasons else ""
-
     def holds(self, at: float) -> bool:
         """True while the call may still be carried out at `at`, Unix seconds: for callers that wait in between."""
         return self.allowed and self.valid_until is not None and at < self.valid_until
@@ -205,7 +212,7 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolList:
+class ToolList(_Answer):
     """A filtered list. Not `allowed`: it could not be decided, and `tools` is empty."""
 
     allowed: bool
@@ -219,14 +226,9 @@ class ToolList:
     record: Record | None = None
     server_code: str = ""
 
-    @property
-    def code(self) -> str:
-        """The first reason's code; "" for a list."""
-        return self.reasons[0].code if self.reasons else ""
-
 
 @dataclass(frozen=True, slots=True)
-class Waited:
+class Waited(_Answer):
     """The result of a wait. `again`: ask the same call again now, with its `resume_token`; that permits nothing.
 
     Not `again` and no `reasons`: it still waits for `requirements`, so wait again. With reasons the wait failed, and
@@ -239,14 +241,9 @@ class Waited:
     server_code: str = ""
     gone: bool = False
 
-    @property
-    def code(self) -> str:
-        """The first reason's code; "" without one."""
-        return self.reasons[0].code if self.reasons else ""
-
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(_Answer):
     """Whether an outcome is `noted`, durably. If not, the reasons say why; report the same again."""
 
     noted: bool
@@ -254,14 +251,9 @@ class Reported:
     reasons: tuple[Reason, ...] = ()
     server_code: str = ""
 
-    @property
-    def code(self) -> str:
-        """The first reason's code; "" for an outcome that is noted."""
-        return self.reasons[0].code if self.reasons else ""
-
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(_Answer):
     """The answer about one result. Pass on `result`, which is a copy with everything cut out that has to be, and only
     if it `passes`; in its place `safe_message`. `labels` are what the result put on its session."""
 
@@ -274,8 +266,3 @@ class Inspected:
     labels: tuple[str, ...] = ()
     record: Record | None = None
     server_code: str = ""
-
-    @property
-    def code(self) -> str:
-        """The first reason's code; "" where there is none."""
-        return self.reasons[0].code if self.reasons else ""

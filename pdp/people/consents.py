@@ -103,36 +103,26 @@ class _Prepared:
     reply: tuple[Json, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Consents:
     """`ConsentService`, and the console's page of one's own consents. `longest_ns` bounds each."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what they rest on
-        self,
-        visibilities: Visibilities,
-        store: Answers,
-        votes: Votes,
-        commits: IdempotentCommits,
-        recorder: Recorder,
-        clock: Clock,
-        index_key: bytes,
-        longest_ns: int,
-    ) -> None:
-        self._visibilities = visibilities
-        self._store = store
-        self._votes = votes
-        self._commits = commits
-        self._recorder = recorder
-        self._clock = clock
-        self._index_key = index_key
-        self.longest_ns = longest_ns  # that a consent may last
-        self._one_at_a_time = asyncio.Lock()
+    visibilities: Visibilities
+    store: Answers
+    votes: Votes
+    commits: IdempotentCommits
+    recorder: Recorder
+    clock: Clock
+    index_key: bytes = field(repr=False)
+    longest_ns: int
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
 
     async def list(
         self, person: Person, page: Page, *, states: frozenset[str] = frozenset(), consent_id: str = ""
     ) -> tuple[tuple[ConsentView, ...], str]:
         """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
         empty: requested and active ones."""
-        views = await self._store.in_thread(self._all, person, states or DEFAULT_STATES, self._clock.now_ns())
+        views = await self.store.in_thread(self._all, person, states or DEFAULT_STATES, self.clock.now_ns())
         listed = [each for each in views if consent_id in ("", each.id)]
         rest = listed
         if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
@@ -153,13 +143,13 @@ class Consents:
 
     async def refuse(self, person: Person, approval_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
         """Refuse an open request. As `revoke`, for a request only."""
-        if await self._store.in_thread(self._store.consent, person.tenant, approval_id) is not None:
+        if await self.store.in_thread(self.store.consent, person.tenant, approval_id) is not None:
             raise _unknown()
         return await self.revoke(person, approval_id, request_id)
 
     async def _grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
-        key = self._commits.key("consent", person, given.request_id, *given.content())
-        prepared = await self._store.in_thread(self._prepare_grant, person, given, key, self._clock.now_ns())
+        key = self.commits.key("consent", person, given.request_id, *given.content())
+        prepared = await self.store.in_thread(self._prepare_grant, person, given, key, self.clock.now_ns())
         return await self._commit(key, prepared)
 
     async def _commit(
@@ -168,27 +158,27 @@ class Consents:
         """Commit what was prepared, unless it was answered before. Raises Conflict."""
         if not isinstance(prepared, _Prepared):
             return prepared
-        ref = await self._commits.commit(key, prepared.entries, prepared.reply, prepared.visibility.at_ns)
-        return await self._store.in_thread(self._shown, prepared.visibility, prepared.consent_id), ref
+        ref = await self.commits.commit(key, prepared.entries, prepared.reply, prepared.visibility.at_ns)
+        return await self.store.in_thread(self._shown, prepared.visibility, prepared.consent_id), ref
 
     def _prepare_grant(
         self, person: Person, given: Agreement, key: RequestKey | None, at_ns: int
     ) -> _Prepared | tuple[ConsentView, RecordRef]:
         """The consent to be committed, or what was answered before. In a thread."""
-        visibility = self._visibilities.of(person, at_ns)
-        if (kept := self._commits.kept(key, 1)) is not None:
-            return self._shown(visibility, str(kept[1])), self._commits.record(kept[0])
+        visibility = self.visibilities.of(person, at_ns)
+        if (kept := self.commits.kept(key, 1)) is not None:
+            return self._shown(visibility, str(kept[1])), self.commits.record(kept[0])
         until = self._until(given, visibility.at_ns)
         if isinstance(given.what, str):
             consent, entries = self._agreed(visibility, given.what, given, until)
         else:
             consent = self._own_terms(visibility, given.what, until)
             entries = ()
-        existing = self._store.consents_for(person.tenant, consent.subject, consent.agent)
+        existing = self.store.consents_for(person.tenant, consent.subject, consent.agent)
         same = [each for each in existing if self._gives_way(each, consent, visibility.at_ns)]
         if len(existing) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
             raise InvalidRequest("terms", f"this agent has {MAX_PER_AGENT} consents of yours already; revoke some")
-        agreed = self._recorder.event(
+        agreed = self.recorder.event(
             person.tenant,
             "consent",
             lambda stamp: records.consent_granted(stamp, consent),
@@ -206,7 +196,7 @@ class Consents:
 
     def _for_task(self, consent: Consent) -> Approval | None:
         """The request that a consent for a task answered; None for any other."""
-        approval = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
+        approval = self.store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
         return approval if binds_of(approval) else None
 
     def _agreed(
@@ -215,7 +205,7 @@ class Consents:
         """The consent that answers a request, and the entries that settle the request."""
         approval = self._request(visibility, approval_id)
         ballot = BallotInput("", "approve", presented=given.presented, passkey=given.passkey)
-        cast = self._votes.cast(visibility, approval, ballot)
+        cast = self.votes.cast(visibility, approval, ballot)
         view = visibility.summary(approval)
         if cast.event is not Event.FILL or view is None:
             raise Outdated("approval.too_late", "This request is no longer open.")
@@ -227,16 +217,16 @@ class Consents:
             assurance=cast.vote.assurance,
             at_ns=visibility.at_ns,
         )
-        return consent, self._votes.entries(approval, cast, visibility.person, visibility.at_ns)
+        return consent, self.votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _own_terms(self, visibility: Visibility, terms: ConsentTerms, until_ns: int) -> Consent:
         person = visibility.person
         for name in ("agent", "server", "scope", "purpose"):
             if not getattr(terms, name):
                 raise InvalidRequest(f"terms.{name}", "is missing")
-        index = keyed_index(self._index_key, "subject", person.tenant, person.account.issuer, person.account.id)
+        index = keyed_index(self.index_key, "subject", person.tenant, person.account.issuer, person.account.id)
         return Consent(
-            id=self._recorder.new_id(visibility.at_ns),
+            id=self.recorder.new_id(visibility.at_ns),
             tenant=person.tenant,
             version=1,
             subject=person.account,
@@ -261,18 +251,18 @@ class Consents:
         return until
 
     async def _end(self, person: Person, consent_id: str, request_id: str) -> tuple[ConsentView, RecordRef]:
-        key = self._commits.key("end consent", person, request_id, consent_id)
-        prepared = await self._store.in_thread(self._prepare_end, person, consent_id, key, self._clock.now_ns())
+        key = self.commits.key("end consent", person, request_id, consent_id)
+        prepared = await self.store.in_thread(self._prepare_end, person, consent_id, key, self.clock.now_ns())
         return await self._commit(key, prepared)
 
     def _prepare_end(
         self, person: Person, consent_id: str, key: RequestKey | None, at_ns: int
     ) -> _Prepared | tuple[ConsentView, RecordRef]:
         """The end of a consent or request, or what was answered before. In a thread."""
-        visibility = self._visibilities.of(person, at_ns)
-        if (kept := self._commits.kept(key, 0)) is not None:
-            return self._shown(visibility, consent_id), self._commits.record(kept[0])
-        consent = self._store.consent(person.tenant, consent_id)
+        visibility = self.visibilities.of(person, at_ns)
+        if (kept := self.commits.kept(key, 0)) is not None:
+            return self._shown(visibility, consent_id), self.commits.record(kept[0])
+        consent = self.store.consent(person.tenant, consent_id)
         if consent is None:
             approval = self._request(visibility, consent_id)
             entries = self._refused(visibility, approval)
@@ -287,20 +277,20 @@ class Consents:
     def _refused(self, visibility: Visibility, approval: Approval) -> tuple[Commit, ...]:
         if approval.state is not State.PENDING:
             raise Outdated("consent.ended", _OVER)
-        cast = self._votes.cast(visibility, approval, BallotInput("", "deny"))
-        return self._votes.entries(approval, cast, visibility.person, visibility.at_ns)
+        cast = self.votes.cast(visibility, approval, BallotInput("", "deny"))
+        return self.votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _unredeemed(self, visibility: Visibility, consent: Consent) -> tuple[Commit, ...]:
         """The request that the consent answered may not have been used yet: it must not outlive the consent."""
-        approval = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
+        approval = self.store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
         if approval is None or as_of(approval, visibility.at_ns).state not in OPEN:
             return ()
-        cast = self._votes.cast(visibility, approval, BallotInput("", "deny"))
-        return self._votes.entries(approval, cast, visibility.person, visibility.at_ns)
+        cast = self.votes.cast(visibility, approval, BallotInput("", "deny"))
+        return self.votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _ended(self, visibility: Visibility, consent: Consent) -> Commit:
         at = visibility.at_ns
-        return self._recorder.event(
+        return self.recorder.event(
             consent.tenant,
             "consent",
             lambda stamp: records.consent_ended(stamp, consent, visibility.person.human, at),
@@ -310,14 +300,14 @@ class Consents:
 
     def _request(self, visibility: Visibility, approval_id: str) -> Approval:
         """A request for a consent of this person. Raises NotFound, with one message for every reason."""
-        approval = self._store.approval(visibility.person.tenant, approval_id)
+        approval = self.store.approval(visibility.person.tenant, approval_id)
         if approval is None or approval.kind != "consent" or approval.call.subject not in visibility.accounts:
             raise _unknown()
         return as_of(approval, visibility.at_ns)
 
     def _shown(self, visibility: Visibility, consent_id: str) -> ConsentView:
         """As it is now. Raises NotFound."""
-        consent = self._store.consent(visibility.person.tenant, consent_id)
+        consent = self.store.consent(visibility.person.tenant, consent_id)
         if consent is not None and consent.subject in visibility.accounts:
             return self._of_consent(consent, visibility.at_ns)
         view = _of_request(visibility.complete(self._request(visibility, consent_id)))
@@ -327,7 +317,7 @@ class Consents:
 
     def _all(self, person: Person, states: frozenset[str], at_ns: int) -> tuple[ConsentView, ...]:
         """Requests and consents of one human, in the order of a list. In a thread."""
-        visibility = self._visibilities.of(person, at_ns)
+        visibility = self.visibilities.of(person, at_ns)
         tenant, accounts = visibility.person.tenant, visibility.accounts
         asked = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
         query = ApprovalQuery(
@@ -338,17 +328,17 @@ class Consents:
             involved=accounts,
             newest_first=True,
         )
-        requests = self._store.approvals(query, Page(_MOST)) if asked else ()
+        requests = self.store.approvals(query, Page(_MOST)) if asked else ()
         views = (visibility.complete(as_of(row, visibility.at_ns)) for row in requests)
         listed = [view for view in map(_of_request, views) if view is not None]
-        given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
+        given = self.store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
         listed += [self._of_consent(row, visibility.at_ns) for row in reversed(given)]
         listed = [each for each in listed if each.state in states]
         return tuple(sorted(listed, key=lambda each: each.state != "requested"))
 
     def _of_consent(self, row: Consent, at_ns: int) -> ConsentView:
         """A row as it stands; with what was agreed to, where that is for a task alone."""
-        shown = self._store.shown(row.approval_id) if self._for_task(row) is not None else None
+        shown = self.store.shown(row.approval_id) if self._for_task(row) is not None else None
         view = _of_consent(row, at_ns)
         return view if shown is None else replace(view, effects=shown.effects, rows=argument_rows(shown, None))
 

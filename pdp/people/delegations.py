@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
@@ -32,35 +32,27 @@ class StandIn:
     absent: str = ""
 
 
+@dataclass(frozen=True, slots=True)
 class Delegations:
     """The console's page of deputies. `longest_ns` bounds each."""
 
-    def __init__(
-        self,
-        store: Answers,
-        directories: Directories,
-        recorder: Recorder,
-        clock: Clock,
-        index_key: bytes,
-        longest_ns: int,
-    ) -> None:
-        self._store = store
-        self._directories = directories
-        self._recorder = recorder
-        self._clock = clock
-        self._index_key = index_key
-        self._longest_ns = longest_ns
+    store: Answers
+    directories: Directories
+    recorder: Recorder
+    clock: Clock
+    index_key: bytes = field(repr=False)
+    longest_ns: int
 
     async def list(self, person: Person) -> tuple[Delegation, ...]:
         """Current delegations from or to the person; an operator sees all."""
-        lasting = await self._lasting(person.tenant, self._clock.now_ns())
+        lasting = await self._lasting(person.tenant, self.clock.now_ns())
         return tuple(each for each in lasting if _concerns(person, each))
 
     async def add(self, person: Person, stand_in: StandIn) -> tuple[Delegation, RecordRef]:
         """Name a deputy: for oneself, or as an operator for anybody, but no operator and nobody without a group of
         the absent one's. Raises InvalidRequest (unknown or disabled deputy, oneself, a time that is over, too long);
         Forbidden `delegation.not_yours`, `delegation.operator`, `delegation.no_seat`."""
-        at, absent = self._clock.now_ns(), stand_in.absent or person.human
+        at, absent = self.clock.now_ns(), stand_in.absent or person.human
         if absent != person.human:
             if "operate" not in person.roles:
                 raise Forbidden(
@@ -73,7 +65,7 @@ class Delegations:
                 )
         self._check(person, stand_in, absent, at, await self._lasting(person.tenant, at))
         delegation = Delegation(
-            id=self._recorder.new_id(at),
+            id=self.recorder.new_id(at),
             tenant=person.tenant,
             absent=absent,
             deputy=stand_in.deputy,
@@ -82,14 +74,14 @@ class Delegations:
             reason=stand_in.reason,
             by="" if absent == person.human else person.human,
         )
-        if delegation.by and not deputised(delegation, self._directories.of(person.tenant)):
+        if delegation.by and not deputised(delegation, self.directories.of(person.tenant)):
             raise Forbidden(
                 "delegation.no_seat",
                 "An operator names a deputy among those of the same group; who is away names anybody.",
             )
-        salt = self._recorder.new_salt()
-        index = keyed_index(self._index_key, "human", person.tenant, absent)
-        ref = await self._recorder.commit_event(
+        salt = self.recorder.new_salt()
+        index = keyed_index(self.index_key, "human", person.tenant, absent)
+        ref = await self.recorder.commit_event(
             person.tenant,
             "delegation",
             lambda stamp: records.delegated(stamp, delegation, person.human, salt),
@@ -103,12 +95,12 @@ class Delegations:
 
     async def end(self, person: Person, delegation_id: str) -> RecordRef:
         """End it at once: the absent, the deputy, or an operator. Raises NotFound."""
-        at = self._clock.now_ns()
+        at = self.clock.now_ns()
         delegation = next((each for each in await self.list(person) if each.id == delegation_id), None)
         if delegation is None:
             raise _unknown()
         try:
-            return await self._recorder.commit_event(
+            return await self.recorder.commit_event(
                 person.tenant,
                 "delegation",
                 lambda stamp: records.delegation_ended(stamp, delegation, person.human, at),
@@ -120,17 +112,17 @@ class Delegations:
 
     def _operates(self, tenant: str, human: str) -> bool:
         """Whether the directory makes a human an operator: two operators could name each other."""
-        directory = self._directories.of(tenant)
+        directory = self.directories.of(tenant)
         return "operate" in directory.roles_of(directory.groups(human))
 
     async def _lasting(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
         """Delegations that are in force or to come."""
-        return await self._store.in_thread(self._store.delegations, tenant, at_ns)
+        return await self.store.in_thread(self.store.delegations, tenant, at_ns)
 
     def _check(
         self, person: Person, stand_in: StandIn, absent: str, at_ns: int, lasting: tuple[Delegation, ...]
     ) -> None:
-        members = self._directories.of(person.tenant).members
+        members = self.directories.of(person.tenant).members
         deputy = members.get(stand_in.deputy)
         if absent not in members:
             raise InvalidRequest("absent", "is not in the directory; only who is listed there can be stood in for")
@@ -138,8 +130,8 @@ class Delegations:
             raise InvalidRequest("deputy", "must be an active person of the directory, and somebody else")
         if not max(stand_in.from_ns, at_ns) < stand_in.until_ns:
             raise InvalidRequest("until", "must come after the beginning, and be in the future")
-        if stand_in.until_ns - max(stand_in.from_ns, at_ns) > self._longest_ns:
-            days = self._longest_ns // (24 * 3600 * 1_000_000_000)
+        if stand_in.until_ns - max(stand_in.from_ns, at_ns) > self.longest_ns:
+            days = self.longest_ns // (24 * 3600 * 1_000_000_000)
             raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
         if sum(each.absent == absent for each in lasting) >= MAX_DEPUTIES:  # all are looked at with every count
             raise InvalidRequest("deputy", f"is one too many; there are {MAX_DEPUTIES} for this person already")

@@ -31,26 +31,24 @@ class GrantFilter:
     subject: Account | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Grants:
     """`ApprovalService.ListGrants` and `RevokeGrant`. Subjects see their own, approvers those that they could have
     voted for, operators and auditors all; auditors only look."""
 
-    def __init__(
-        self, visibilities: Visibilities, store: Answers, commits: IdempotentCommits, recorder: Recorder, clock: Clock
-    ) -> None:
-        self._visibilities = visibilities
-        self._store = store
-        self._commits = commits
-        self._recorder = recorder
-        self._clock = clock
+    visibilities: Visibilities
+    store: Answers
+    commits: IdempotentCommits
+    recorder: Recorder
+    clock: Clock
 
     async def list(self, person: Person, query: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
         """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
         expired, even before the store has noted it; a page may be shorter than its size."""
-        return await self._store.in_thread(self._list, person, query, page, self._clock.now_ns())
+        return await self.store.in_thread(self._list, person, query, page, self.clock.now_ns())
 
     def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
-        visibility = self._visibilities.of(person, at_ns)
+        visibility = self.visibilities.of(person, at_ns)
         states = wanted.states or _ACTIVE
         query = GrantQuery(
             tenant=person.tenant,
@@ -62,7 +60,7 @@ class Grants:
             involved=visibility.accounts,
             newest_first=True,
         )
-        rows = self._store.grants(query, Page(page.size + 1, page.after))
+        rows = self.store.grants(query, Page(page.size + 1, page.after))
         shown = (_as_of(row, visibility.at_ns) for row in rows[: page.size])
         return tuple(row for row in shown if row.state in states), rows[page.size - 1].id if rows[page.size :] else ""
 
@@ -73,21 +71,21 @@ class Grants:
         return await retry_on_conflict(lambda: self._revoke(person, grant_id, reason, request_id))
 
     async def _revoke(self, person: Person, grant_id: str, reason: str, request_id: str) -> tuple[Grant, RecordRef]:
-        at = self._clock.now_ns()
-        key = self._commits.key("revoke grant", person, request_id, grant_id, reason)
+        at = self.clock.now_ns()
+        key = self.commits.key("revoke grant", person, request_id, grant_id, reason)
 
         def read() -> tuple[Visibility, Grant, RecordRef | None]:
-            visibility = self._visibilities.of(person, at)
-            grant, kept = self._own(visibility, grant_id), self._commits.kept(key, 0)
-            return visibility, grant, None if kept is None else self._commits.record(kept[0])
+            visibility = self.visibilities.of(person, at)
+            grant, kept = self._own(visibility, grant_id), self.commits.kept(key, 0)
+            return visibility, grant, None if kept is None else self.commits.record(kept[0])
 
-        visibility, grant, answered = await self._store.in_thread(read)
+        visibility, grant, answered = await self.store.in_thread(read)
         if answered is not None:
             return grant, answered
         if not lasts(grant, at):
             raise Outdated("grant.ended", "This grant has ended already.")
-        salt = self._recorder.new_salt()
-        ended = self._recorder.event(
+        salt = self.recorder.new_salt()
+        ended = self.recorder.event(
             person.tenant,
             "grant",
             lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, person.human, at, reason, salt),
@@ -97,12 +95,12 @@ class Grants:
                 record_id, person.tenant, grant.subject_index, salt, reason=reason
             ),
         )
-        ref = await self._commits.commit(key, (ended,), (), at)
-        return await self._store.in_thread(self._own, visibility, grant_id), ref
+        ref = await self.commits.commit(key, (ended,), (), at)
+        return await self.store.in_thread(self._own, visibility, grant_id), ref
 
     def _own(self, visibility: Visibility, grant_id: str) -> Grant:
         person = visibility.person
-        grant = self._store.grant(person.tenant, grant_id)
+        grant = self.store.grant(person.tenant, grant_id)
         if grant is None or not visibility.sees(grant.subject, grant.requirement):
             raise NotFound("grant.unknown", "There is no such grant.")
         looks_only = replace(visibility, sees_all="operate" in person.roles)

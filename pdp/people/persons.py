@@ -40,20 +40,14 @@ class SignedIn:
     names: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Persons:
     """Makes persons. Groups come from the directory; from claims only those that the directory says may."""
 
-    def __init__(
-        self,
-        subjects: Subjects,
-        directories: Directories,
-        clock: Clock,
-        revoked: Revoked = never,
-    ) -> None:
-        self._revoked = revoked
-        self._subjects = subjects
-        self._directories = directories
-        self._clock = clock
+    subjects: Subjects
+    directories: Directories
+    clock: Clock
+    revoked: Revoked = never
 
     async def identify(self, caller: Caller, credential: Credential, surface: str) -> Person:
         """The person behind a credential that was made for this caller (`resources` of its configuration).
@@ -62,8 +56,8 @@ class Persons:
         `person.not_human` (it is no human's, as far as can be told), `person.client` (made for a client with which
         nobody acts here), `person.inactive` (disabled in the directory).
         """
-        identity = await self._subjects.identify(
-            credential, caller=caller, audiences=caller.resources, at_ns=self._clock.now_ns()
+        identity = await self.subjects.identify(
+            credential, caller=caller, audiences=caller.resources, at_ns=self.clock.now_ns()
         )
         subject = identity.subject
         if not subject.check.ok:
@@ -77,7 +71,7 @@ class Persons:
             authenticated_ns=subject.authenticated_ns,
             assurance=_ASSURANCE[subject.source],
         )
-        listed = sign_in.account in self._directories.of(caller.tenant).by_account
+        listed = sign_in.account in self.directories.of(caller.tenant).by_account
         if subject.kind != "human" and not (subject.kind == "unknown" and listed):
             raise Forbidden(
                 "person.not_human", "The token is not known to be a person's; sign in yourself, or be listed."
@@ -94,12 +88,12 @@ class Persons:
         person's tokens were revoked since."""
         account = sign_in.account
         by = Revocable(account.issuer, account.id, sign_in.authenticated_ns, sign_in.names)
-        if self._revoked(sign_in.tenant, by, self._clock.now_ns()):
+        if self.revoked(sign_in.tenant, by, self.clock.now_ns()):
             raise Unauthenticated("subject.revoked", "Your sign-in was revoked. Nothing was changed; sign in again.")
         return self._person(sign_in, "console", by)
 
     def _person(self, sign_in: SignedIn, surface: str, by: Revocable) -> Person:
-        directory = self._directories.of(sign_in.tenant)
+        directory = self.directories.of(sign_in.tenant)
         human = directory.human(sign_in.account)
         if not directory.active(human):
             raise Forbidden("person.inactive", "This person is disabled in the directory.")

@@ -133,33 +133,20 @@ class _Prepared:
     also: tuple[tuple[Approval, Cast], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Votes:
     """`ApprovalService.Vote`. `valid` checks arguments against a JSON Schema; `notifications` makes messages."""
 
-    def __init__(  # noqa: PLR0913 - what it rests on
-        self,
-        visibilities: Visibilities,
-        commits: IdempotentCommits,
-        recorder: Recorder,
-        clock: Clock,
-        proofs: Proofs,
-        metrics: ApproverMetrics,
-        *,
-        declassifications: Declassifications,
-        lifts: QuarantineLifts,
-        valid: Valid | None = None,
-        notifications: Notifications = NO_NOTIFICATIONS,
-    ) -> None:
-        self._visibilities = visibilities
-        self._commits = commits
-        self._recorder = recorder
-        self._clock = clock
-        self._proofs = proofs
-        self._metrics = metrics
-        self._declassifications = declassifications
-        self._lifts = lifts
-        self._valid = valid
-        self._notifications = notifications
+    visibilities: Visibilities
+    commits: IdempotentCommits
+    recorder: Recorder
+    clock: Clock
+    proofs: Proofs
+    metrics: ApproverMetrics
+    declassifications: Declassifications
+    lifts: QuarantineLifts
+    valid: Valid | None = None
+    notifications: Notifications = NO_NOTIFICATIONS
 
     async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
         """Cast one vote; it, the same on the requests about this call that were shown with it, and everything that
@@ -173,27 +160,27 @@ class Votes:
         return await retry_on_conflict(lambda: self._vote(person, approval_id, given))
 
     async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
-        at = self._clock.now_ns()
-        vote = await self._visibilities.store.in_thread(self._prepare, person, approval_id, given, at)
+        at = self.clock.now_ns()
+        vote = await self.visibilities.store.in_thread(self._prepare, person, approval_id, given, at)
         if isinstance(vote, Voted):
             return vote
         cast, grant = vote.cast, vote.cast.grant
         grant_id = grant.id if grant is not None else ""
         reply = (grant_id, str(vote.after), at if vote.after in FINAL else 0, cast.move.resolution)
-        ref = await self._commits.commit(vote.key, vote.entries, reply, at)
+        ref = await self.commits.commit(vote.key, vote.entries, reply, at)
         for row, each in ((vote.approval, cast), *vote.also):
-            self._metrics.voted(each.vote)
-            self._metrics.moved(row, each.event)
+            self.metrics.voted(each.vote)
+            self.metrics.moved(row, each.event)
         return Voted(
-            await self._visibilities.store.in_thread(self._after, vote.visibility, approval_id), ref, grant_id
+            await self.visibilities.store.in_thread(self._after, vote.visibility, approval_id), ref, grant_id
         )
 
     def _prepare(self, person: Person, approval_id: str, given: BallotInput, at_ns: int) -> _Prepared | Voted:
         """The vote to be committed, or what was answered to this attempt before. In a thread."""
-        key = self._commits.key("vote", person, given.request_id, *given.content(approval_id))
-        visibility = self._visibilities.of(person, at_ns)
+        key = self.commits.key("vote", person, given.request_id, *given.content(approval_id))
+        visibility = self.visibilities.of(person, at_ns)
         approval = visibility.approval(approval_id)
-        kept = self._commits.kept(key, 4)
+        kept = self.commits.kept(key, 4)
         if kept is not None:
             return self._again(visibility, approval, kept)
         if approval.kind == "consent":
@@ -203,8 +190,8 @@ class Votes:
         alone, others = self._together(visibility, approval, given)
         accepted = self.cast(visibility, approval, alone)
         also = tuple(self._also(visibility, others, given))
-        removal = self._declassifications.removal(approval, accepted, person, at_ns)
-        removal += self._lifts.lifting(approval, accepted, at_ns)
+        removal = self.declassifications.removal(approval, accepted, person, at_ns)
+        removal += self.lifts.lifting(approval, accepted, at_ns)
         votes = ((approval, accepted), *also)
         entries = (entry for row, cast in votes for entry in self.entries(row, cast, person, at_ns))
         ended = (entry for _, cast in votes for entry in self._ended(visibility, cast))
@@ -251,11 +238,11 @@ class Votes:
             )
         person = visibility.person
         if given.passkey:
-            person = self._proofs(person, visibility.complete(approval), given.passkey)
+            person = self.proofs(person, visibility.complete(approval), given.passkey)
         at, directory = visibility.at_ns, visibility.base.directory
         ballot = Ballot(
             choice=given.choice,
-            vote_id=self._recorder.new_id(at),
+            vote_id=self.recorder.new_id(at),
             at_ns=at,
             reason=given.reason,
             presented=given.presented,
@@ -263,22 +250,22 @@ class Votes:
             grant=given.grant,
             passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
         )
-        accepted = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self._valid)
+        accepted = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self.valid)
         if isinstance(accepted, VoteRefusal):
             raise fault(accepted)
         return accepted
 
     def entries(self, approval: Approval, cast: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
         """The vote, and a grant that comes of it, to be committed together."""
-        salt, tenant, vote = self._recorder.new_salt(), approval.tenant, cast.vote
-        voted = self._recorder.event(
+        salt, tenant, vote = self.recorder.new_salt(), approval.tenant, cast.vote
+        voted = self.recorder.event(
             tenant,
             "approval",
             lambda stamp: records.moved(stamp, approval, cast.move, salt=salt),
             (
                 cast.move,
                 *_signature(vote),
-                *self._notifications.moved(approval, cast.event, at_ns),
+                *self.notifications.moved(approval, cast.event, at_ns),
                 *claims_step(person, at_ns),
             ),
             at_ns,
@@ -288,8 +275,8 @@ class Votes:
         )
         if (grant := cast.grant) is None:
             return (voted,)
-        other = self._recorder.new_salt()
-        issued = self._recorder.event(
+        other = self.recorder.new_salt()
+        issued = self.recorder.event(
             tenant,
             "grant",
             lambda stamp: records.grant_issued(stamp, grant, other),
@@ -311,7 +298,7 @@ class Votes:
         )
 
     def _end(self, grant: Grant, by: str, at_ns: int) -> Commit:
-        return self._recorder.event(
+        return self.recorder.event(
             grant.tenant,
             "grant",
             lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, by, at_ns),
@@ -333,7 +320,7 @@ class Votes:
         view = visibility.summary(then)
         if view is None:
             raise NotFound(*UNKNOWN)
-        return Voted(view, self._commits.record(record_id), grant_id)
+        return Voted(view, self.commits.record(record_id), grant_id)
 
 
 def fault(refused: VoteRefusal) -> Fault:

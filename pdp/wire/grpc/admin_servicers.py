@@ -16,26 +16,24 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     """`AdminService`, for the role `operate`."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._admission = RpcAdmission(services.admission)
-        self._admin = services.admin
-        self._reloads = services.reloads
-        self._erasures = services.erasures
 
     @override
     async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
         async with self._admission.admit(context, Role.OPERATE, "GetStatus") as caller:
-            return admin.status_response(await self._admin.status(), caller)
+            return admin.status_response(await self._services.admin.status(), caller)
 
     @override
     async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
         async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
-            results, record = await self._reloads(admin.parts(request), caller.name)
+            results, record = await self._services.reloads(admin.parts(request), caller.name)
             return admin.reload_response(results, record, caller)
 
     @override
     async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
         async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
-            return admin.switch_response(await self._admin.set_switch(admin.switch_ask(request), caller))
+            return admin.switch_response(await self._services.admin.set_switch(admin.switch_ask(request), caller))
 
     @override
     async def EraseSubject(
@@ -43,30 +41,32 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.EraseSubjectResponse:
         async with self._admission.admit(context, Role.OPERATE, "EraseSubject") as caller:
             who, reason = admin.erase_ask(request)
-            return admin.erase_response(await self._erasures.erase(caller, who, reason))
+            return admin.erase_response(await self._services.erasures.erase(caller, who, reason))
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     """`AuditService`, for the role `audit`."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._admission = RpcAdmission(services.admission)
-        self._records = services.records
 
     @override
     async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
         async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
             decision_id, index = admin.record_key(request)
-            return admin.record_response(await self._records.get(caller, decision_id=decision_id, index=index))
+            return admin.record_response(
+                await self._services.records.get(caller, decision_id=decision_id, index=index)
+            )
 
     @override
     async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:
         async with self._admission.admit(context, Role.AUDIT, "GetProof") as caller:
             what, number, size = audit.asked(request)
             if what == "index":
-                proof = await self._records.inclusion(caller, number, size)
+                proof = await self._services.records.inclusion(caller, number, size)
                 return audit_pb2.GetProofResponse(inclusion=audit.inclusion(proof))
-            proof = await self._records.consistency(number, size)
+            proof = await self._services.records.consistency(number, size)
             return audit_pb2.GetProofResponse(consistency=audit.consistency(proof))
 
     @override
@@ -74,7 +74,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.GetCheckpointRequest, context: Context
     ) -> audit_pb2.GetCheckpointResponse:
         async with self._admission.admit(context, Role.AUDIT, "GetCheckpoint"):
-            return audit.checkpoint(self._records.checkpoint())
+            return audit.checkpoint(self._services.records.checkpoint())
 
     @override
     async def SearchRecords(
@@ -82,7 +82,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.SearchRecordsResponse:
         async with self._admission.admit(context, Role.AUDIT, "SearchRecords") as caller:
             ask, size, before = audit.search_ask(request)
-            found = await self._records.search(caller, ask, size, before)
+            found = await self._services.records.search(caller, ask, size, before)
             return audit_pb2.SearchRecordsResponse(
                 records=(audit.match(each, whole=request.with_records) for each in found.matches),
                 next_page_token=pages.token(str(found.before), request) if found.before else "",
@@ -94,5 +94,5 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.RecordReviewResponse:
         async with self._admission.admit(context, Role.AUDIT, "RecordReview") as caller:
             found, reason = audit.review_ask(request)
-            ref = await self._records.review(caller, found, reason)
+            ref = await self._services.records.review(caller, found, reason)
             return audit_pb2.RecordReviewResponse(record=record_ref(ref))

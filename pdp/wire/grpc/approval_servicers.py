@@ -30,13 +30,13 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
     """`ExplainService`, for the role `explain`."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._admission = RpcAdmission(services.admission)
-        self._explain = services.explain
 
     @override
     async def Explain(self, request: explain_pb2.ExplainRequest, context: Context) -> explain_pb2.ExplainResponse:
         async with self._admission.admit(context, Role.EXPLAIN, "Explain") as caller:
-            explanation, record = await self._explain(explain.why(request), caller)
+            explanation, record = await self._services.explain(explain.why(request), caller)
             return await asyncio.to_thread(
                 explain.response, explanation, record
             )  # it may hold some ten thousand facts
@@ -46,6 +46,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     """`ApprovalService`, for the role `approve`. Every call identifies its person anew."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._admission = RpcAdmission(services.admission)
         self._approvals = services.approvals
 
@@ -165,6 +166,7 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """`ConsentService`, for the role `subject`. Every call identifies its person anew."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._admission = RpcAdmission(services.admission)
         self._approvals = services.approvals
 

@@ -152,15 +152,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     """`DecisionService`, for the role `decide`."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._admission = RpcAdmission(services.admission)
-        self._decide = services.decide
-        self._batch = services.batch
-        self._filter = services.filter
-        self._inspect = services.inspect
-        self._waiting = services.waiting
-        self._outcomes = services.outcomes
-        self._end_session = services.end_session
-        self._records = services.records
         self._answering: Callable[[], AbstractContextManager[object]] = (
             nullcontext if services.telemetry is SILENT else partial(services.telemetry.stage, "answer")
         )
@@ -169,7 +162,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
             asked = decisions.ask(request, self._admission.until(context))
-            answer, record = await self._decide(asked, caller)
+            answer, record = await self._services.decide(asked, caller)
             receipts = await self._receipts([record.index], context) if request.wait_receipt else {}
             with self._answering():
                 response = decisions.response(answer, record)
@@ -179,14 +172,14 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
 
     async def _receipts(self, indexes: Collection[int], context: Context) -> Mapping[int, Proof]:
         """Receipts, by index, unless the caller's deadline comes first: the answer leaves in time."""
-        return await self._records.receipts(indexes, (time_left(context) or 0.0) - _REST_SECONDS)
+        return await self._services.records.receipts(indexes, (time_left(context) or 0.0) - _REST_SECONDS)
 
     @override
     async def FilterTools(
         self, request: decision_pb2.FilterToolsRequest, context: Context
     ) -> decision_pb2.FilterToolsResponse:
         async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
-            answer, record = await self._filter(decisions.list_ask(request), caller)
+            answer, record = await self._services.filter(decisions.list_ask(request), caller)
             with self._answering():
                 return decisions.filter_response(answer, record)
 
@@ -196,7 +189,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.DecideBatchResponse:
         async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
             asked = batch.asks(request, self._admission.until(context))
-            response = batch.response(await self._batch(asked, caller))
+            response = batch.response(await self._services.batch(asked, caller))
             waiting = batch.waiting(request, response)
             audit.attach(await self._receipts({each.record.index for each in waiting}, context), waiting)
             return response
@@ -206,15 +199,15 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request_iterator: AsyncIterator[decision_pb2.InspectResultRequest], context: Context
     ) -> decision_pb2.InspectResultResponse:
         async with self._admission.admit(context, Role.DECIDE, "InspectResult", waits=True) as caller:
-            with self._inspect.held.one() as more:
+            with self._services.inspect.held.one() as more:
                 try:
                     async with asyncio.timeout(BODY_SECONDS):
-                        asked = await results.result_ask(request_iterator, self._inspect.max_bytes, more)
+                        asked = await results.result_ask(request_iterator, self._services.inspect.max_bytes, more)
                 except TimeoutError:
                     raise DeadlineTooShort(
                         "service.body", "The result did not arrive in time; withhold it."
                     ) from None
-                answer, record = await self._inspect(asked, caller)
+                answer, record = await self._services.inspect(asked, caller)
                 return results.result_response(answer, record)
 
     @override
@@ -223,14 +216,14 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.WaitDecisionResponse:
         async with self._admission.admit(context, Role.DECIDE, "WaitDecision", waits=True) as caller:
             token, credential, seconds = wait.wait(request, time_left(context))
-            return wait.waited(await self._waiting(token, credential, seconds, caller))
+            return wait.waited(await self._services.waiting(token, credential, seconds, caller))
 
     @override
     async def ReportOutcome(
         self, request: decision_pb2.ReportOutcomeRequest, context: Context
     ) -> decision_pb2.ReportOutcomeResponse:
         async with self._admission.admit(context, Role.DECIDE, "ReportOutcome") as caller:
-            record = await self._outcomes(wait.report(request), caller)
+            record = await self._services.outcomes(wait.report(request), caller)
             return decision_pb2.ReportOutcomeResponse(record=decisions.record_ref(record))
 
     @override
@@ -238,5 +231,5 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.EndSessionRequest, context: Context
     ) -> decision_pb2.EndSessionResponse:
         async with self._admission.admit(context, Role.DECIDE, "EndSession") as caller:
-            record = await self._end_session(*wait.session_end(request), caller)
+            record = await self._services.end_session(*wait.session_end(request), caller)
             return decision_pb2.EndSessionResponse(record=decisions.record_ref(record))

@@ -414,7 +414,7 @@ async def test_a_vote_that_another_release_answered_in_another_shape_is_not_told
 ) -> None:
     asked, who = await harness.open(element()), person("bob")
     given = BallotInput("again", "deny")
-    attempt = harness.services.votes._commits.key("vote", who, "again", *given.content(asked.id))
+    attempt = harness.services.votes.commits.key("vote", who, "again", *given.content(asked.id))
     assert attempt is not None
     for number, kept in enumerate((b"{}", b'["id"]', b'["id","","denied",1,"approval.denied","more"]'), 1):
         row = ReplyRow(attempt.key, attempt.content, "people", "", kept, "", 0, harness.clock.at)
