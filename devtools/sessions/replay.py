@@ -37,8 +37,8 @@ from pdp.core.call.facts import (
 from pdp.core.call.origins import (
     OWN,
     TASK,
+    Atoms,
     OriginsFact,
-    SeenAtoms,
     binding_values,
     call_values,
     leads,
@@ -61,6 +61,21 @@ BENIGN, ATTACK = "benign", "attack"
 OUTWARD = ("network", "email", "message")  # kinds of sinks, as in rego/lib/targets.rego
 _MAX_BYTES = 64 << 20
 _TENANT, _OWNER = "acme", "security@acme.example"
+
+
+@dataclass(slots=True)
+class SeenAtoms:
+    """What a (subject, agent) has seen, in memory: for replays of sessions. A decision keeps keyed hashes instead."""
+
+    atoms: dict[str, set[str]] = field(default_factory=dict)
+    overflown: bool = False  # something that untraces was too long to keep, so no own result traces
+
+    def add(self, seen: Atoms) -> None:
+        self.atoms.setdefault(seen.kind, set()).update(seen.atoms)
+        self.overflown |= seen.overflows
+
+    def held(self, kind: str, atom: str) -> bool:
+        return atom in self.atoms.get(kind, ()) and not (kind == OWN and self.overflown)
 
 
 @dataclass(frozen=True, slots=True)

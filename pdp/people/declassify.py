@@ -170,8 +170,3 @@ class Declassifications:
             at_ns,
         )
         return done, self.requests.spent(approval, accepted, done, at_ns)
-
-
-def is_declassification(approval: Approval) -> bool:
-    """Whether a request is about labels, and about no call."""
-    return approval.call.server == DECLASSIFICATION.server

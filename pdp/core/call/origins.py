@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 
@@ -229,21 +229,6 @@ def tokenize_spelled(text: str) -> Iterator[str]:
         spelled = _loose(run)
         for start in range(len(spelled)):
             yield from (spelled[start:end] for end in range(start + 2, len(spelled) + 1))
-
-
-@dataclass(slots=True)
-class SeenAtoms:
-    """What a (subject, agent) has seen, in memory: for replays of sessions. A decision keeps keyed hashes instead."""
-
-    atoms: dict[str, set[str]] = field(default_factory=dict)
-    overflown: bool = False  # something that untraces was too long to keep, so no own result traces
-
-    def add(self, seen: Atoms) -> None:
-        self.atoms.setdefault(seen.kind, set()).update(seen.atoms)
-        self.overflown |= seen.overflows
-
-    def held(self, kind: str, atom: str) -> bool:
-        return atom in self.atoms.get(kind, ()) and not (kind == OWN and self.overflown)
 
 
 def _folded(text: str) -> str:

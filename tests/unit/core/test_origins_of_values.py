@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
+from devtools.sessions.replay import SeenAtoms
 from pdp.core.call.origins import (
     EMPTY,
     EXTERNAL,
@@ -21,7 +22,6 @@ from pdp.core.call.origins import (
     SUPPLIED,
     TASK,
     OriginsFact,
-    SeenAtoms,
     binding_values,
     call_values,
     leads,

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.for_each import for_each
 
-from pdp.core.call.origins import EXTERNAL, NONE, OWN, TASK, SeenAtoms, of_arguments, of_result, origin_of
+from devtools.sessions.replay import SeenAtoms
+from pdp.core.call.origins import EXTERNAL, NONE, OWN, TASK, of_arguments, of_result, origin_of
 from pdp.core.call.task import of_task
 from pdp.core.text.verbatim import Wording
 
