@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -23,7 +23,6 @@ from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.encoding import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
-from pdp.core.record.security_events import Signal, Stream
 from pdp.core.record.stored import (
     Artefact,
     CallRow,
@@ -269,12 +268,6 @@ class Recorder:
             # nothing stops a switch that it can do without: the reason then stands with the switch alone
             return await self._commit(replace(entry, values=()))
 
-    async def signal(self, stream: Stream, signal: Signal, index: str, at_ns: int) -> Commit:
-        """The entry of a pushed security event."""
-        await self._people.find([("account", stream.tenant, *each) for each in signal.subjects])
-        stamp = self._event(at_ns, stream.tenant)
-        return self._entry(stamp, "signal", events.signal(stamp, stream, signal, index))
-
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
         """Commit the record of an explanation."""
         stamp = self._event(at_ns, tenant)
@@ -291,6 +284,10 @@ class Recorder:
         stamp = self._event(at_ns, tenant)
         entry = self._entry(stamp, "refusals", events.refusals(stamp, counts))
         return await self._commit(replace(entry, refusals=counts))
+
+    async def find_accounts(self, tenant: str, accounts: Iterable[tuple[str, str]]) -> None:
+        """Look for accounts (issuer, id) that the next `event` names, so that they keep their pseudonyms."""
+        await self._people.find([("account", tenant, *each) for each in accounts])
 
     def event(  # noqa: PLR0913 - the parts of one entry
         self,

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from pdp.core.approvals.steps import Expect
 from pdp.core.bytes.digest import digest
-from pdp.core.call.switches import QUARANTINE, Revocation, Switch, Switches
+from pdp.core.call.revocation import Revocation
+from pdp.core.call.switches import QUARANTINE, Switch, Switches
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.core.ports import LoadedPolicy, RegistryView, Store

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pdp.core.bytes.digest import Json, keyed_index
 from pdp.core.call.facts import AgentFact, Identity, SubjectFact
 from pdp.core.call.request import Caller, Credential
-from pdp.core.call.switches import Switches
+from pdp.core.call.revocation import Revocable, Revocation, TokenMark, revokes
 from pdp.core.check import failed, missing
 from pdp.core.ports import Subjects
-from pdp.core.record.security_events import Revocable, TokenMark
 
 _REVOKED = failed("subject.revoked", "the token was revoked; sign in again")
 _NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
@@ -19,9 +18,9 @@ _NO_AGENT = missing("agent.missing", "without an accepted subject there is no ag
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """The revocations among the durable switches. Marks are found by keyed index: the store holds no ids."""
+    """The durable revocations, found by the keyed index of a mark: the store holds no ids."""
 
-    switches: Callable[[], Switches]
+    in_force: Callable[[], Mapping[str, Revocation]]
     index_key: bytes
 
     def index(self, tenant: str, mark: TokenMark) -> str:
@@ -30,11 +29,11 @@ class Revocations:
 
     def __call__(self, tenant: str, sign_in: Revocable, at_ns: int) -> bool:
         """Whether what somebody signed in with is dead: a token, or a sign-in at the console."""
-        switches = self.switches()
-        if not switches.revoked:
+        revoked = self.in_force()
+        if not revoked:
             return False
         indexes = (self.index(tenant, mark) for mark in sign_in.marks())
-        return switches.revokes(indexes, sign_in.issued_ns, at_ns)
+        return revokes(revoked, indexes, sign_in.issued_ns, at_ns)
 
 
 @dataclass(frozen=True, slots=True)

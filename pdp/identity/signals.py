@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.call.request import Caller
+from pdp.core.call.revocation import TokenMark
 from pdp.core.errors import Fault, InvalidRequest, Overloaded
 from pdp.core.ports import Clock, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
-from pdp.core.record.security_events import Signal, SignalRefusal, Stream, TokenMark
+from pdp.core.record import events
+from pdp.core.record.security_events import Signal, SignalRefusal, Stream
 from pdp.core.record.stored import Commit, ReplyRow, RevocationRow
 from pdp.decide.commit import Recorder
 from pdp.identity.revocations import Revocations
 
-KIND = "signal"  # of a kept answer
+KIND = "signal"  # of a record, and of a kept answer
 APART_SECONDS = 0.1  # commits of events
 MOST = 20_000  # revocations of a tenant in force at once
 TOGETHER = 200  # entries that share one
@@ -82,7 +85,9 @@ class Signals:
             if self._full(stream.tenant, rows):
                 raise Overloaded("signal.full", "Too many revocations are in force; send it again later.")
             reply = ReplyRow(key, content, KIND, "", signal.event.encode(), "", 0, at_ns)
-            entry = await self.recorder.signal(stream, signal, key, at_ns)
+            await self.recorder.find_accounts(stream.tenant, signal.subjects)
+            made = partial(events.signal, stream=stream, signalled=signal, index=key)
+            entry = self.recorder.event(stream.tenant, KIND, made, (), at_ns)
             try:
                 await self._durable(replace(entry, revoked=rows, reply=reply))
             except InvalidRequest:  # the id came with other content at the same time
@@ -97,7 +102,7 @@ class Signals:
 
     def _full(self, tenant: str, rows: tuple[RevocationRow, ...]) -> bool:
         """Whether there is no room for these among the tenant's own. What is in force already takes none."""
-        known = self.revocations.switches().revoked
+        known = self.revocations.in_force()
         more = sum(row.index not in known for row in rows)
         return more > 0 and more + sum(row.tenant == tenant for row in self.store.revocations()) > MOST
 

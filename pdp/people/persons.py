@@ -12,9 +12,9 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import Account
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Caller, Credential
+from pdp.core.call.revocation import Revocable
 from pdp.core.errors import Forbidden, Unauthenticated
 from pdp.core.ports import Clock, Directories, Subjects
-from pdp.core.record.security_events import Revocable
 
 Revoked = Callable[[str, Revocable, int], bool]  # tenant, and now
 _NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it

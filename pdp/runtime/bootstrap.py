@@ -9,7 +9,6 @@ import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def _build(
     marks = security_events.claims(settings)
     identity = IdentityComponent(settings.identity, production=settings.production, marks=marks)
     state = ServiceState(store)
-    revocations = Revocations(partial(getattr, state, "switches"), index_key)
+    revocations = Revocations(lambda: state.switches.revoked, index_key)
     subjects = UnrevokedSubjects(identity.subjects, revocations)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.bytes.digest import digest
-from pdp.core.record.security_events import NOT_REVOCABLE, Revocable
+from pdp.core.call.revocation import NOT_REVOCABLE, Revocable
 from pdp.core.text.safety import skeleton
 
 UNLISTED = "account:"  # begins the id of a human whom the directory does not know

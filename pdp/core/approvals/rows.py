@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.call.revocation import Revocable
 from pdp.core.check import NS
-from pdp.core.record.security_events import Revocable
 
 
 @dataclass(frozen=True, slots=True)

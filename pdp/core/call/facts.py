@@ -15,9 +15,9 @@ from pdp.core.approvals.hourly_limits import UNREAD, QuestionsFact
 from pdp.core.bytes.digest import Json
 from pdp.core.call.budgets import BudgetFact, standing_of
 from pdp.core.call.origins import OriginsFact
+from pdp.core.call.revocation import Revocable
 from pdp.core.call.vetting import NOT_VETTED, PackageVetting
 from pdp.core.check import NS, WORST_COUNT, Check, missing
-from pdp.core.record.security_events import Revocable
 from pdp.core.record.stored import LabelRow
 
 

@@ -1,10 +1,11 @@
-"""Kill switches and revocations: which of the engaged ones applies to a request. Pure."""
+"""Kill switches: which of the engaged ones applies to a request. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from pdp.core.call.revocation import Revocation
 from pdp.core.check import OK, Check, failed
 
 QUARANTINE = "quarantine"  # the scope of what no operator sets: of a tool that did what it may not do
@@ -48,29 +49,12 @@ _QUARANTINED = failed(
 
 
 @dataclass(frozen=True, slots=True)
-class Revocation:
-    """Tokens with one mark are dead that were issued until `until_issued_ns`; it is over at `until_ns`, when the last
-    of them has expired."""
-
-    until_issued_ns: int
-    until_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Switches:
     """All engaged switches, and all revocations by keyed index, at one epoch."""
 
     engaged: tuple[Switch, ...] = ()
     epoch: int = 0
     revoked: Mapping[str, Revocation] = field(default_factory=dict)
-
-    def revokes(self, indexes: Iterable[str], issued_ns: int, at_ns: int) -> bool:
-        """Whether a token with marks of these indexes is dead. One that does not say when it was issued (0) is."""
-        found = (self.revoked.get(index) for index in indexes)
-        return any(
-            each is not None and issued_ns <= each.until_issued_ns and not ended(each.until_ns, at_ns)
-            for each in found
-        )
 
     def check(self, tenant: str, server: str, *, agents: frozenset[str], subject: str | None, at_ns: int) -> Check:
         """The check for everything that is wider than one tool. `agents` is the agent and its actor chain."""

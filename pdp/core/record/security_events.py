@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pdp.core.call.revocation import TokenMark, normal
 from pdp.core.check import NS
 
 _CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
@@ -50,37 +51,6 @@ class SignalRefusal:
     err: str
     code: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class TokenMark:
-    """By what a token is revoked: the kind of mark (`subject`, `sessionless` for tokens of a subject that name no
-    session, `session`, `token`, `email`, `opaque`), and its value at an issuer."""
-
-    kind: str
-    issuer: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Revocable:
-    """What somebody signed in with, as it is revoked: the subject at its issuer, when it was issued (Unix
-    nanoseconds; 0: it does not say), and what else it names, by kind of mark."""
-
-    issuer: str
-    subject: str
-    issued_ns: int = 0
-    names: tuple[tuple[str, str], ...] = ()
-
-    def marks(self) -> Iterator[TokenMark]:
-        """The marks by which it is revoked."""
-        yield TokenMark("subject", self.issuer, self.subject)
-        if all(kind != "session" for kind, _ in self.names):
-            yield TokenMark("sessionless", self.issuer, self.subject)
-        yield from (TokenMark(kind, self.issuer, normal(kind, value)) for kind, value in self.names)
-
-
-NOT_REVOCABLE = Revocable("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +179,6 @@ def _mapped(kind: str, value: str, stream: Stream) -> Iterator[TokenMark]:
     if claim is not None:
         named, value = ("subject", value) if claim == "sub" else (kind, normal(kind, value))
         yield from (TokenMark(named, issuer, value) for issuer in sorted(stream.issuers))
-
-
-def normal(kind: str, value: str) -> str:
-    """The value as it is compared: an address of mail in whatever case."""
-    return value.casefold() if kind == "email" else value
 
 
 def _issuer(identified: Mapping[str, Any], stream: Stream) -> str:

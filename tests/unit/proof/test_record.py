@@ -34,6 +34,7 @@ from pdp.core.call.facts import (
     TargetFact,
 )
 from pdp.core.call.registered import ReleaseChange
+from pdp.core.call.revocation import TokenMark
 from pdp.core.check import OK, failed, missing
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.judge.judge_input import Opinion
@@ -43,7 +44,7 @@ from pdp.core.outcome.evidence import Verdict, answer, judged
 from pdp.core.record import encoding as record
 from pdp.core.record import events
 from pdp.core.record.encoding import uuid7
-from pdp.core.record.security_events import Signal, Stream, TokenMark
+from pdp.core.record.security_events import Signal, Stream
 from pdp.judge import records as judge_records
 from pdp.proof.check import check
 

@@ -271,7 +271,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     options = validate({"mode": "development", "registry": {}}, tmp_path)
     wired = wire_approvals(
         options, store, state, subjects, establish, recorder, repeats, clock,
-        entropy=entropy, index_key=key, revocations=Revocations(lambda: state.switches, key),
+        entropy=entropy, index_key=key, revocations=Revocations(lambda: state.switches.revoked, key),
     )  # fmt: skip
     source, resolve = wired.evidence, wired.resolve
     shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
