@@ -1,4 +1,4 @@
-"""Configuration of the content component."""
+"""Configuration of what is looked for in content."""
 
 from __future__ import annotations
 

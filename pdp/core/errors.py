@@ -80,7 +80,7 @@ class OutOfRange(Fault):
 class EngineFault(Fault):
     """The policy engine did not answer properly (`policy.timeout`, `policy.crashed`, `policy.error`, ...).
 
-    The service turns it into DENY with this code; it never escapes to a caller.
+    `decide` turns it into DENY with this code; it never escapes to a caller.
     """
 
 

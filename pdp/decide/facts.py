@@ -58,9 +58,9 @@ MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 
 
 class FactBuilder:
-    """Composes the components that look at one request. Order matters: identity first, then what it may see."""
+    """Asks everything that looks at one request. Order matters: identity first, then what it may see."""
 
-    def __init__(  # noqa: PLR0913 - the components
+    def __init__(  # noqa: PLR0913 - the ports
         self,
         subjects: Subjects,
         content: Content,

@@ -2,7 +2,7 @@
 
 It is a switch that no operator sets or releases, in the commit of the result that told of it, so it reaches every
 process as a switch does, and nothing that was allowed before becomes durable after it. Policy says whether: a pack
-obliges to it by `{kind: "quarantine"}`. People lift it (`approvals.quarantines`).
+obliges to it by `{kind: "quarantine"}`. People lift it (`people.quarantines`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _MAX_ITEMS = 1000
 
 
 class MalformedClaim(Exception):
-    """A claim is present in a shape it may not have. Raised and caught inside this component only."""
+    """A claim is present in a shape it may not have. Raised and caught inside this room only."""
 
     def __init__(self, claim: str, must: str) -> None:
         super().__init__(claim)

@@ -2,8 +2,8 @@
 
 An operator asks, the configured groups vote; neither subject nor requester nor agent has a vote. The vote
 that fills the last seat removes exactly the rows that were shown, in its own commit. What puts the label there again
-after the request was opened leaves another row, which stays. Hashed values (`core.atoms`) stay too: a person says
-that what was read may do no harm, not whose each value is.
+after the request was opened leaves another row, which stays. Hashed values (`core.record.atoms`) stay too: a person
+says that what was read may do no harm, not whose each value is.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It is made of the log by a task behind it, so no commit waits for it, and a folder that is lost is made again. Terms
 are keyed hashes of 64 bits, so the file tells nothing that the log does not. A block is written when it is full; the
-open one is in memory. What the index names is looked at again by its reader (`core.record_search`).
+open one is in memory. What the index names is looked at again by its reader (`core.record.search`).
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class InterpreterEntry(Closed):
 
 
 class EffectEntry(Closed):
-    """What a tool may do beside its answer, and to what; see `core.effects.PermittedEffect`."""
+    """What a tool may do beside its answer, and to what; see `core.call.effects.PermittedEffect`."""
 
     kind: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")]
     object: Annotated[str, Field(min_length=1, max_length=MAX_OBJECT)]

@@ -147,7 +147,7 @@ class SignedReleases:
         self._reported = (change.digest, change.problem)
 
     def admits(self, part: str, sha256: str) -> Check:
-        """Whether what was read of a part may be used. It is `core.registered.Admits`."""
+        """Whether what was read of a part may be used. It is `core.call.registered.Admits`."""
         if part.partition(".")[0] not in self._options.demand:
             return OK
         signed = self._current

@@ -27,7 +27,7 @@ class StoreClock:
     no instant to decide by, and nothing to mark, until both agree again; `anomaly` says so. A restart believes the
     wall clock.
 
-    The service puts `("clock", mark())` into `Commit.high_water` every few seconds (5 is plenty): after a crash
+    The recorder puts `("clock", mark())` into `Commit.high_water` every few seconds (5 is plenty): after a crash
     the clock can fall back by no more than that. May be read from any thread.
     """
 

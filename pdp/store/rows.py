@@ -1,6 +1,7 @@
 """Rows of the log's tables that a commit writes and deletes: one text of SQL for either database.
 
-Steps, which people's and the judge's answers make, are SQLAlchemy's (`approvals.steps`), on the same connection.
+Steps, which people's and the judge's answers make, are SQLAlchemy's (`store.approvals.steps`), on the same
+connection.
 """
 
 from __future__ import annotations

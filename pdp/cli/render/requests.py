@@ -1,4 +1,4 @@
-"""Requests on a terminal. All of their text is others': it passes `text_safety.visible`, and what reads
+"""Requests on a terminal. All of their text is others': it passes `core.text.safety.visible`, and what reads
 from right to left is kept from turning its surroundings around."""
 
 from __future__ import annotations

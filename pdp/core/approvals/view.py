@@ -1,6 +1,6 @@
 """One request as a person is to judge it: facts in rows, effects, secrets by kind, the commitment to all of it. Pure.
 
-Texts are as they came: a display passes them through `text_safety.visible`.
+Texts are as they came: a display passes them through `core.text.safety.visible`.
 """
 
 from __future__ import annotations

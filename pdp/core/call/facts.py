@@ -431,7 +431,7 @@ class Facts:
     judge_prompts: Mapping[str, str] = field(default_factory=dict)
     judge_refusals: int = 0
     unknown_outcomes: int = 0  # identical calls with outcome "unknown"
-    people_refusals: int = WORST_COUNT  # of like calls within a day (`approvals.earlier`)
+    people_refusals: int = WORST_COUNT  # of like calls within a day (`core.approvals.turned_down`)
     people_withdrawals: int = WORST_COUNT
     result: ResultFact = NO_RESULT
     budgets: tuple[BudgetFact, ...] = ()  # that count the call

@@ -12,7 +12,7 @@ the base text with the sections that apply to the tool. The user message is data
 A block ends where the next line with the nonce begins. The author of the data cannot know the
 nonce; should it stand in data nevertheless, it is spelled out. So nothing in data can close a block
 or open one. Likewise a cut is shown with the nonce. Characters without a shape of their own are
-spelled out (`approvals.text_safety`), and so are control tokens of chat templates
+spelled out (`core.text.safety`), and so are control tokens of chat templates
 (`control_tokens`), by which an endpoint would end the message itself.
 
 Token estimates: every provider cuts text in its own way, and their vocabularies are large files.

@@ -1,7 +1,7 @@
 """One evaluation, sans I/O: the question that an engine is asked, and the outcome that its answer comes to.
 
 First ask, re-evaluation with evidence, lists, replay and explain all pass through here. `question` turns facts into
-what an engine is asked, `conclude` turns the engine's answer into an outcome. Between the two the service carries the
+what an engine is asked, `conclude` turns the engine's answer into an outcome. Between the two `decide` carries the
 bytes; nothing else may happen there.
 
 `read` is the only place where an effect is born from Rego's answer; anything that is not exactly a decision
@@ -101,7 +101,7 @@ def question(
     valid: Callable[[Mapping[str, Json]], bool],
 ) -> EngineQuery:
     """Build the question. `valid` checks the document against its JSON Schema; a document that is not total is a
-    fault of ours and raises EngineFault (`policy.input`), which the service answers with DENY."""
+    fault of ours and raises EngineFault (`policy.input`), which `decide` answers with DENY."""
     doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
     if not valid(doc):
         raise EngineFault("policy.input", "The input document does not match its schema.")

@@ -1,6 +1,6 @@
 """The parts of an explanation: facts with their trust, and requirements with their state. Pure.
 
-Everything is read from the input document that was evaluated; the service decides who may see an explanation.
+Everything is read from the input document that was evaluated; `decide` says who may see an explanation.
 """
 
 from __future__ import annotations

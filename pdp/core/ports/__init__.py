@@ -1,4 +1,4 @@
-"""The ports of the service. Components implement these protocols; `bootstrap` wires them.
+"""The ports. Rooms implement these protocols; `runtime.bootstrap` hands them to those that use them.
 
 Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 """

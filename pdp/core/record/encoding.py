@@ -37,7 +37,7 @@ Pseudonyms = Callable[[str, str, str], str]
 
 
 class RecordTooLargeError(Fault):
-    """The record would pass 60,000 bytes (`record.too_large`). The service answers `denied("record.too_large")`,
+    """The record would pass 60,000 bytes (`record.too_large`). `decide` answers `denied("record.too_large")`,
     whose record carries nothing that policy made and always fits."""
 
     def __init__(self) -> None:

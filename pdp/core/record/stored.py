@@ -99,8 +99,8 @@ class PairChange:
 
 @dataclass(frozen=True, slots=True)
 class AtomRow:
-    """A hashed atom (`core.atoms`) of what a pair, or a memory, has seen (`place`, a keyed index), with the decision
-    that it first came with. `session`: the one that it traces a value in; "" for what untraces."""
+    """A hashed atom (`core.record.atoms`) of what a pair, or a memory, has seen (`place`, a keyed index), with the
+    decision that it first came with. `session`: the one that it traces a value in; "" for what untraces."""
 
     place: str
     session: str
@@ -133,7 +133,7 @@ class ReplyRow:
     content: str
     kind: str  # "decide" | "list"
     effect: str
-    reply: bytes  # opaque to the store; the service's own encoding
+    reply: bytes  # opaque to the store; in the encoding of its writer
     epochs: str  # policy digest, registry digest, switch epoch
     valid_until_ns: int
     created_ns: int

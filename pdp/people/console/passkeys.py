@@ -2,7 +2,7 @@
 
 A passkey counts when the directory lists it. A signed-in person can make one, and gets the lines that an operator
 adds: so a sign-in alone, stolen or forged, never becomes the stronger proof that policy asks for. What a vote's
-assertion signs commits to the request and to all that was shown (`service.approvals.votes.challenge`).
+assertion signs commits to the request and to all that was shown (`people.votes.challenge`).
 """
 
 from __future__ import annotations

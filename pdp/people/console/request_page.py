@@ -1,4 +1,4 @@
-"""The page of one request with its arguments, and the vote. Rights and effects of a vote are the service's."""
+"""The page of one request with its arguments, and the vote. Rights and effects of a vote are of `people.votes`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of one call on PostgreSQL, by prepared statements on the loop of the service."""
+"""Reads of one call on PostgreSQL, by prepared statements on the event loop."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Codec of decisions: requests about calls and lists, and their answers.
 
-Of a request only presence and shape are looked at; whether what is said is true is for the service to find out.
+Of a request only presence and shape are looked at; whether what is said is true is for `decide` to find out.
 Fields that the contract marks as reserved are left out, which never loosens an answer.
 """
 
