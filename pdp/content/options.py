@@ -15,56 +15,28 @@ MAX_NESTING = 60  # of what stands in an input document, which itself may nest t
 class ContentOptions(Options):
     """`content:` in the configuration."""
 
-    max_arguments_bytes: int = Field(
-        default=MAX_BYTES,
-        ge=2,
-        le=4 * MAX_BYTES,
-        description="Of a call's arguments; more is INVALID_ARGUMENT. With observation, task, extra and client "
-        "capabilities: twice that, and 524288 at least.",
-    )
-    max_result_bytes: int = Field(
-        default=1 << 20,
-        ge=1 << 10,
-        le=16 << 20,
-        description="Of one result (`InspectResult`); more is RESOURCE_EXHAUSTED.",
-    )
-    max_inspections: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Results inspected at once; each takes up to 64 times its size in memory. More wait.",
-    )
-    max_results_bytes: int = Field(
-        default=64 << 20,
-        ge=1 << 10,
-        le=4 << 30,
-        description="Of all results that arrive, wait or are inspected, together, at least `max_result_bytes`; more "
-        "is RESOURCE_EXHAUSTED.",
-    )
-    argument_workers: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Processes that read large arguments and SQL, started when needed; one caller has at most three "
-        "quarters of them. More wait.",
-    )
-    argument_seconds: float = Field(
-        default=5.0,
-        ge=0.1,
-        le=60,
-        description="For which such arguments wait, and are read, each; what takes longer is denied "
-        "(`arguments.unread`).",
-    )
-    listed_hosts: tuple[str, ...] = Field(
-        default=(),
-        max_length=1_024,
-        description="Hosts to which images and links in `html` and `markdown` may lead without a question; "
-        "`.example.com` also names those below it.",
-    )
-    max_values: int = Field(
-        default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
-    )
-    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=MAX_NESTING, description="Of nesting in arguments.")
+    max_arguments_bytes: int = Field(default=MAX_BYTES, ge=2, le=4 * MAX_BYTES)
+    """Of a call's arguments; more is INVALID_ARGUMENT. With observation, task, extra and client capabilities:
+    twice that, and 524288 at least."""
+    max_result_bytes: int = Field(default=1 << 20, ge=1 << 10, le=16 << 20)
+    """Of one result (`InspectResult`); more is RESOURCE_EXHAUSTED."""
+    max_inspections: int = Field(default=4, ge=1, le=64)
+    """Results inspected at once; each takes up to 64 times its size in memory. More wait."""
+    max_results_bytes: int = Field(default=64 << 20, ge=1 << 10, le=4 << 30)
+    """Of all results that arrive, wait or are inspected, together, at least `max_result_bytes`; more is
+    RESOURCE_EXHAUSTED."""
+    argument_workers: int = Field(default=4, ge=1, le=64)
+    """Processes that read large arguments and SQL, started when needed; one caller has at most three quarters of
+    them. More wait."""
+    argument_seconds: float = Field(default=5.0, ge=0.1, le=60)
+    """For which such arguments wait, and are read, each; what takes longer is denied (`arguments.unread`)."""
+    listed_hosts: tuple[str, ...] = Field(default=(), max_length=1_024)
+    """Hosts to which images and links in `html` and `markdown` may lead without a question; `.example.com` also
+    names those below it."""
+    max_values: int = Field(default=16_384, ge=1, le=1_048_576)
+    """Members of all objects and arrays of a call together."""
+    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=MAX_NESTING)
+    """Of nesting in arguments."""
 
     @model_validator(mode="after")
     def _holds_one(self) -> Self:

@@ -17,7 +17,8 @@ _NO_POST_URL = "must be a URL with a host, without user, query and fragment"
 
 
 class Options(BaseModel):
-    """A section of the configuration: unknown keys are refused, values never change."""
+    """A section of the configuration: unknown keys are refused, values never change. The text below a key describes
+    it, in the reference and in the example too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,13 +35,14 @@ TlsMode = Annotated[Literal["verify", "off"], BeforeValidator(lambda given: "off
 class ListenerOptions(Options):
     """A section that opens an HTTP listener of its own."""
 
-    listen: str = Field(description="HOST:PORT of its own listener.", examples=["127.0.0.1:8082"])
-    certificate_file: Path | None = Field(None, description="Its TLS certificate, with the chain, PEM.")
-    key_file: Path | None = Field(None, description="The certificate's private key.")
-    behind_proxy: bool = Field(
-        default=False,
-        description="A proxy speaks TLS, and nobody else reaches the address; else plaintext is for loopback only.",
-    )
+    listen: str = Field(examples=["127.0.0.1:8082"])
+    """HOST:PORT of its own listener."""
+    certificate_file: Path | None = None
+    """Its TLS certificate, with the chain, PEM."""
+    key_file: Path | None = None
+    """The certificate's private key."""
+    behind_proxy: bool = False
+    """A proxy speaks TLS, and nobody else reaches the address; else plaintext is for loopback only."""
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

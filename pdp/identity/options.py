@@ -40,14 +40,14 @@ class SubjectKindOptions(Options):
     """The claim that tells people from services in this issuer's tokens, beyond the standard ones (see
     `claims.kind`)."""
 
-    claim: Name | None = Field(None, description="The claim that tells them apart.", examples=["idtyp"])
-    service: tuple[str, ...] = Field((), description="Its values that mean a service.", examples=[["app"]])
-    human: tuple[str, ...] = Field(
-        (), description="Its values that mean a person; then other tokens never do.", examples=[["user"]]
-    )
-    otherwise: Literal["unknown", "human"] = Field(
-        "unknown", description="What tokens without a telling value are; human only for issuers of people alone."
-    )
+    claim: Name | None = Field(None, examples=["idtyp"])
+    """The claim that tells them apart."""
+    service: tuple[str, ...] = Field((), examples=[["app"]])
+    """Its values that mean a service."""
+    human: tuple[str, ...] = Field((), examples=[["user"]])
+    """Its values that mean a person; then other tokens never do."""
+    otherwise: Literal["unknown", "human"] = "unknown"
+    """What tokens without a telling value are; human only for issuers of people alone."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -61,43 +61,36 @@ class SubjectKindOptions(Options):
 class IssuerOptions(Options):
     """One trusted issuer of tokens and where its public keys (JWKS, RFC 7517) come from."""
 
-    issuer: Name = Field(description="Its name, compared with `iss` exactly.", examples=["https://id.acme.example"])
-    tenant: Name = Field(description="The tenant of everybody it vouches for.", examples=["acme"])
-    jwks_file: Path | None = Field(
-        None, description="Its public keys, read again when the file changes.", examples=["keys/issuer.jwks.json"]
-    )
-    jwks_url: str | None = Field(
-        None, description="Or: where it publishes them; https, plain http for loopback only."
-    )
-    jwks: Literal["discover"] | None = Field(
-        None, description="Or: `discover`, by the issuer's metadata (RFC 8414); it must be an https URL."
-    )
-    jwks_ca_file: Path | None = Field(
-        None, description="PEM of who signs that URL's certificate; the system's authorities without it."
-    )
-    algorithms: tuple[Algorithm, ...] = Field(
-        ("EdDSA", "Ed25519", "ES256", "RS256", "PS256"),
-        min_length=1,
-        description="Signatures that are accepted; asymmetric ones only.",
-    )
-    max_lifetime_seconds: int = Field(
-        LIFETIME_SECONDS, ge=1, le=7 * 86400, description="A token made for longer is refused."
-    )
-    skew_seconds: int = Field(30, ge=0, le=60, description="How far its clock and ours may differ.")
-    subject_kind: SubjectKindOptions = Field(
-        SubjectKindOptions(), description="How its tokens tell people from services."
-    )
-    groups_claim: Name = Field("groups", description="The claim that lists a subject's groups.")
-    refresh_seconds: int = Field(
-        300, ge=1, le=86400, description="How old keys from a URL grow before they are fetched again."
-    )
-    retry_seconds: int = Field(30, ge=1, le=3600, description="Minimum time between two fetches.")
-    max_stale_seconds: int = Field(
-        3600, ge=1, le=7 * 86400, description="How long the last good keys serve when new ones cannot be had."
-    )
-    development: bool = Field(
-        default=False, description="Its keys were made by `pdp dev keys`; refused in production."
-    )
+    issuer: Name = Field(examples=["https://id.acme.example"])
+    """Its name, compared with `iss` exactly."""
+    tenant: Name = Field(examples=["acme"])
+    """The tenant of everybody it vouches for."""
+    jwks_file: Path | None = Field(None, examples=["keys/issuer.jwks.json"])
+    """Its public keys, read again when the file changes."""
+    jwks_url: str | None = None
+    """Or: where it publishes them; https, plain http for loopback only."""
+    jwks: Literal["discover"] | None = None
+    """Or: `discover`, by the issuer's metadata (RFC 8414); it must be an https URL."""
+    jwks_ca_file: Path | None = None
+    """PEM of who signs that URL's certificate; the system's authorities without it."""
+    algorithms: tuple[Algorithm, ...] = Field(("EdDSA", "Ed25519", "ES256", "RS256", "PS256"), min_length=1)
+    """Signatures that are accepted; asymmetric ones only."""
+    max_lifetime_seconds: int = Field(LIFETIME_SECONDS, ge=1, le=7 * 86400)
+    """A token made for longer is refused."""
+    skew_seconds: int = Field(30, ge=0, le=60)
+    """How far its clock and ours may differ."""
+    subject_kind: SubjectKindOptions = SubjectKindOptions()
+    """How its tokens tell people from services."""
+    groups_claim: Name = "groups"
+    """The claim that lists a subject's groups."""
+    refresh_seconds: int = Field(300, ge=1, le=86400)
+    """How old keys from a URL grow before they are fetched again."""
+    retry_seconds: int = Field(30, ge=1, le=3600)
+    """Minimum time between two fetches."""
+    max_stale_seconds: int = Field(3600, ge=1, le=7 * 86400)
+    """How long the last good keys serve when new ones cannot be had."""
+    development: bool = False
+    """Its keys were made by `pdp dev keys`; refused in production."""
 
     @field_validator("jwks_url")
     @classmethod
@@ -139,11 +132,8 @@ class IssuerOptions(Options):
 class SanMatch(Options):
     """A caller known by its mTLS certificate: any of these SANs, compared exactly, no wildcards."""
 
-    sans: tuple[Name, ...] = Field(
-        min_length=1,
-        description="Names of its mTLS certificate, uri: or dns:, compared exactly; any of them matches.",
-        examples=[["uri:spiffe://acme.example/gateway"]],
-    )
+    sans: tuple[Name, ...] = Field(min_length=1, examples=[["uri:spiffe://acme.example/gateway"]])
+    """Names of its mTLS certificate, uri: or dns:, compared exactly; any of them matches."""
 
     @field_validator("sans")
     @classmethod
@@ -165,64 +155,50 @@ def normal_san(san: str) -> str:
 class TokenMatch(Options):
     """A caller known by a token of its own in `authorization` metadata."""
 
-    issuer: Name = Field(
-        description="Who made its token: one of the issuers, of the same tenant.",
-        examples=["https://id.acme.example"],
-    )
-    subject: Name = Field(description="The token's `sub`.", examples=["operator"])
-    audience: Name | None = Field(
-        None,
-        description="The only `aud` of its tokens, where its issuer makes none for `identity.caller_audience`. No "
-        "subject's token may name it.",
-        examples=["https://hooks.acme.example"],
-    )
-    client: Name | None = Field(
-        None,
-        description="The client that its tokens must have been made for: `azp`, `appid` or `client_id`.",
-        examples=["11112222-bbbb-3333-cccc-4444dddd5555"],
-    )
+    issuer: Name = Field(examples=["https://id.acme.example"])
+    """Who made its token: one of the issuers, of the same tenant."""
+    subject: Name = Field(examples=["operator"])
+    """The token's `sub`."""
+    audience: Name | None = Field(None, examples=["https://hooks.acme.example"])
+    """The only `aud` of its tokens, where its issuer makes none for `identity.caller_audience`. No subject's
+    token may name it."""
+    client: Name | None = Field(None, examples=["11112222-bbbb-3333-cccc-4444dddd5555"])
+    """The client that its tokens must have been made for: `azp`, `appid` or `client_id`."""
 
 
 class MayAssertOptions(Options):
     """The statements that a caller may vouch for. Nothing by default."""
 
-    claims: tuple[Name, ...] = Field(
-        (), description="Issuers whose claims it may state without a token.", examples=[["https://id.acme.example"]]
-    )
-    task: bool = Field(default=False, description="The task that a session is about.")
-    context_reset: bool = Field(default=False, description="That an agent's context was emptied.")
-    groups: bool = Field(default=False, description="Groups of a subject whose claims it states.")
-    server_peer: bool = Field(
-        default=False, description="How an MCP server proved itself to it, where the registry pins that."
-    )
-    observation: bool = Field(
-        default=False,
-        description="The observation: that the agent was shown it, and did not make it up. Without it the judge may "
-        "refuse a call with an observation, and unlocks none.",
-    )
-    client_answers: bool = Field(
-        default=False,
-        description="What its client's user answered to confirmations. An acceptance counts where policy's "
-        "`min_assurance` is `client_asserted`, a decline refuses.",
-    )
-    properties: bool = Field(
-        default=False,
-        description="Properties of subjects and resources that it sends (AuthZEN). Without it they only tighten.",
-    )
-    effects: bool = Field(
-        default=False,
-        description="What a tool was seen to do (`observed_effects`), by a sandbox or gateway that watches it. One "
-        "that did what its manifest does not permit is quarantined for the tenant.",
-    )
+    claims: tuple[Name, ...] = Field((), examples=[["https://id.acme.example"]])
+    """Issuers whose claims it may state without a token."""
+    task: bool = False
+    """The task that a session is about."""
+    context_reset: bool = False
+    """That an agent's context was emptied."""
+    groups: bool = False
+    """Groups of a subject whose claims it states."""
+    server_peer: bool = False
+    """How an MCP server proved itself to it, where the registry pins that."""
+    observation: bool = False
+    """The observation: that the agent was shown it, and did not make it up. Without it the judge may refuse a
+    call with an observation, and unlocks none."""
+    client_answers: bool = False
+    """What its client's user answered to confirmations. An acceptance counts where policy's `min_assurance` is
+    `client_asserted`, a decline refuses."""
+    properties: bool = False
+    """Properties of subjects and resources that it sends (AuthZEN). Without it they only tighten."""
+    effects: bool = False
+    """What a tool was seen to do (`observed_effects`), by a sandbox or gateway that watches it. One that did what
+    its manifest does not permit is quarantined for the tenant."""
 
 
 class ObserveOptions(Options):
     """Observation of a caller: what policy answers is recorded and told, and does not bind it."""
 
-    until: AwareDatetime = Field(
-        description="When it ends by itself; from then on every answer binds.", examples=["2027-03-01T00:00:00Z"]
-    )
-    servers: frozenset[Name] = Field(frozenset({"*"}), description='Servers that it is about; "*" is every one.')
+    until: AwareDatetime = Field(examples=["2027-03-01T00:00:00Z"])
+    """When it ends by itself; from then on every answer binds."""
+    servers: frozenset[Name] = frozenset({"*"})
+    """Servers that it is about; "*" is every one."""
 
     @property
     def said(self) -> str:
@@ -233,39 +209,31 @@ class ObserveOptions(Options):
 class CallerOptions(Options):
     """One caller (`callers.<name>`). Roles, servers and vouching are nothing by default."""
 
-    match: SanMatch | TokenMatch = Field(description="How it is known: by a certificate, or by a token of its own.")
-    tenant: Name = Field(description='Its tenant; "*" is for operators of every tenant.', examples=["acme"])
-    roles: frozenset[Role] = Field(frozenset(), description="What it may do.", examples=[["decide"]])
-    servers: frozenset[Name] = Field(
-        frozenset(), description='Servers it may ask about; "*" is every one.', examples=[["git"]]
-    )
-    resources: tuple[Name, ...] = Field(
-        (),
-        description="Audiences of tokens made for the caller itself, when it fronts servers.",
-        examples=[["https://gateway.acme.example"]],
-    )
-    person_clients: frozenset[Name] = Field(
-        frozenset(),
-        description="Clients (client_id, azp) of the tokens that people act with here, with the roles approve and "
-        "subject. Tokens of any other client, such as an agent's, are refused there.",
-    )
-    may_assert: MayAssertOptions = Field(MayAssertOptions(), description="What it may vouch for.")
-    dedupes_redemptions: bool = Field(
-        default=False, description="It promises to carry out an allow that it gets twice only once."
-    )
-    inspects_results: bool = Field(
-        default=False,
-        description="It has every result inspected (`InspectResult`) before an agent sees it. Without this, the "
-        "agents that it asks for count as having seen the worst.",
-    )
-    max_worker_kills_per_minute: int = Field(
-        6, ge=0, le=1000, description="Lost policy workers, after which its calls are denied for a while."
-    )
-    observe: ObserveOptions | None = Field(
-        None,
-        description="For a pilot: its answers say ENFORCEMENT_OBSERVED, and it may proceed whatever policy says. "
-        "What fails a check of the gate, and what the service denies, binds it all the same.",
-    )
+    match: SanMatch | TokenMatch
+    """How it is known: by a certificate, or by a token of its own."""
+    tenant: Name = Field(examples=["acme"])
+    """Its tenant; "*" is for operators of every tenant."""
+    roles: frozenset[Role] = Field(frozenset(), examples=[["decide"]])
+    """What it may do."""
+    servers: frozenset[Name] = Field(frozenset(), examples=[["git"]])
+    """Servers it may ask about; "*" is every one."""
+    resources: tuple[Name, ...] = Field((), examples=[["https://gateway.acme.example"]])
+    """Audiences of tokens made for the caller itself, when it fronts servers."""
+    person_clients: frozenset[Name] = frozenset()
+    """Clients (client_id, azp) of the tokens that people act with here, with the roles approve and subject.
+    Tokens of any other client, such as an agent's, are refused there."""
+    may_assert: MayAssertOptions = MayAssertOptions()
+    """What it may vouch for."""
+    dedupes_redemptions: bool = False
+    """It promises to carry out an allow that it gets twice only once."""
+    inspects_results: bool = False
+    """It has every result inspected (`InspectResult`) before an agent sees it. Without this, the agents that it
+    asks for count as having seen the worst."""
+    max_worker_kills_per_minute: int = Field(6, ge=0, le=1000)
+    """Lost policy workers, after which its calls are denied for a while."""
+    observe: ObserveOptions | None = None
+    """For a pilot: its answers say ENFORCEMENT_OBSERVED, and it may proceed whatever policy says. What fails a
+    check of the gate, and what the service denies, binds it all the same."""
 
     def caller(self, name: str) -> Caller:
         """The core's value for this caller."""
@@ -347,19 +315,16 @@ class CallerOptions(Options):
 class IdentityOptions(Options):
     """Everything identity needs to know."""
 
-    issuers: tuple[IssuerOptions, ...] = Field((), description="Who may make tokens, of subjects and of callers.")
-    callers: dict[Name, CallerOptions] = Field(
-        default_factory=dict, description="Who may ask, by a name of your choice.", examples=["gateway"]
-    )
-    caller_audience: Name | None = Field(
-        None,
-        description="`aud` of callers' own tokens; never that of a subject's.",
-        examples=["https://pdp.acme.example"],
-    )
-    max_actor_depth: int = Field(4, ge=0, le=16, description="Longest chain of who acts for whom in a token.")
-    revoked_jti_file: Path | None = Field(
-        None, description="Revoked tokens, one per line: JTI, or ISSUER JTI.", examples=["revoked.txt"]
-    )
+    issuers: tuple[IssuerOptions, ...] = ()
+    """Who may make tokens, of subjects and of callers."""
+    callers: dict[Name, CallerOptions] = Field(default_factory=dict, examples=["gateway"])
+    """Who may ask, by a name of your choice."""
+    caller_audience: Name | None = Field(None, examples=["https://pdp.acme.example"])
+    """`aud` of callers' own tokens; never that of a subject's."""
+    max_actor_depth: int = Field(4, ge=0, le=16)
+    """Longest chain of who acts for whom in a token."""
+    revoked_jti_file: Path | None = Field(None, examples=["revoked.txt"])
+    """Revoked tokens, one per line: JTI, or ISSUER JTI."""
 
     @override
     def choices(self) -> Iterator[tuple[str, str]]:

@@ -41,39 +41,30 @@ _UNAUTHORIZED = SignalRefusal(
 class StreamOptions(Options):
     """A transmitter of security events (Shared Signals), and whose tokens it may revoke."""
 
-    transmitter: Name = Field(
-        description="Its name, compared with `iss` of its events exactly.", examples=["https://id.acme.example"]
-    )
-    audience: Name = Field(
-        description="`aud` that its events must name.", examples=["https://pdp.acme.example/signals"]
-    )
-    issuers: tuple[Name, ...] = Field(
-        min_length=1,
-        description="Issuers of identity.issuers whose tokens it may revoke; all of one tenant.",
-        examples=[["https://id.acme.example"]],
-    )
-    jwks_file: Path | None = Field(
-        None, description="Its public keys. Without this and the next: those of the issuer of its name."
-    )
-    jwks_url: str | None = Field(None, description="Or: where it publishes them; https.")
-    jwks_ca_file: Path | None = Field(None, description="PEM of who signs that URL's certificate.")
-    authorization: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of what its `Authorization` header must be, whole.",
-        examples=["file:secrets/signals"],
-        json_schema_extra={"secret": True},
-    )
-    session_claim: Name = Field("sid", description="The claim of tokens that names the session they belong to.")
-    email_claim: Name | None = Field(
-        None, description="The claim of tokens that events name by `email`; absent: such events revoke nothing."
-    )
-    opaque_claim: Name | None = Field(None, description="The same of events that name by `opaque`, as in `sub`.")
-    max_age_seconds: int = Field(
-        3600, ge=10, le=86_400, description="An event that was issued longer ago is refused."
-    )
-    development: bool = Field(
-        default=False, description="Its keys were made by `pdp dev keys`; refused in production."
-    )
+    transmitter: Name = Field(examples=["https://id.acme.example"])
+    """Its name, compared with `iss` of its events exactly."""
+    audience: Name = Field(examples=["https://pdp.acme.example/signals"])
+    """`aud` that its events must name."""
+    issuers: tuple[Name, ...] = Field(min_length=1, examples=[["https://id.acme.example"]])
+    """Issuers of identity.issuers whose tokens it may revoke; all of one tenant."""
+    jwks_file: Path | None = None
+    """Its public keys. Without this and the next: those of the issuer of its name."""
+    jwks_url: str | None = None
+    """Or: where it publishes them; https."""
+    jwks_ca_file: Path | None = None
+    """PEM of who signs that URL's certificate."""
+    authorization: str = Field("", examples=["file:secrets/signals"], json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY of what its `Authorization` header must be, whole."""
+    session_claim: Name = "sid"
+    """The claim of tokens that names the session they belong to."""
+    email_claim: Name | None = None
+    """The claim of tokens that events name by `email`; absent: such events revoke nothing."""
+    opaque_claim: Name | None = None
+    """The same of events that name by `opaque`, as in `sub`."""
+    max_age_seconds: int = Field(3600, ge=10, le=86_400)
+    """An event that was issued longer ago is refused."""
+    development: bool = False
+    """Its keys were made by `pdp dev keys`; refused in production."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -91,8 +82,10 @@ class StreamOptions(Options):
 class SignalOptions(ListenerOptions):
     """The receiver of pushed security events (RFC 8935)."""
 
-    path: str = Field("/signals", pattern=r"^/[!-~]{0,255}$", description="Where transmitters push to.")
-    streams: tuple[StreamOptions, ...] = Field(min_length=1, description="Who may push, and about whom.")
+    path: str = Field("/signals", pattern=r"^/[!-~]{0,255}$")
+    """Where transmitters push to."""
+    streams: tuple[StreamOptions, ...] = Field(min_length=1)
+    """Who may push, and about whom."""
 
 
 def contradictions(options: SignalOptions, identity: IdentityOptions) -> Iterator[Contradiction]:

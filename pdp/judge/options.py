@@ -44,28 +44,31 @@ PRESETS: Mapping[str, Preset] = {
 class JudgeBudget(Options):
     """The budget of a tenant for a day (UTC). Kept in memory: it begins anew with the judge's process."""
 
-    tokens_per_day: int | None = Field(None, ge=0, description="Of input and output; no bound if unset.")
-    cost_per_day: float | None = Field(None, ge=0, description="In the currency of judge.prices; no bound if unset.")
+    tokens_per_day: int | None = Field(None, ge=0)
+    """Of input and output; no bound if unset."""
+    cost_per_day: float | None = Field(None, ge=0)
+    """In the currency of judge.prices; no bound if unset."""
 
 
 class Prices(Options):
     """The prices of the endpoint, in one currency."""
 
-    input_per_million: float = Field(0.0, ge=0, description="For a million tokens that are read.")
-    output_per_million: float = Field(0.0, ge=0, description="For a million tokens that are written.")
+    input_per_million: float = Field(0.0, ge=0)
+    """For a million tokens that are read."""
+    output_per_million: float = Field(0.0, ge=0)
+    """For a million tokens that are written."""
 
 
 class AllowedData(Options):
     """The calls that may be shown to this endpoint. For any other there is no verdict (`withheld`), so its
     requirement fails."""
 
-    tenants: tuple[str, ...] = Field(("*",), description="Patterns of tenants.")
-    servers: tuple[str, ...] = Field(("*",), description="Patterns of MCP servers.")
-    never_labels: tuple[str, ...] = Field(
-        (),
-        description="Patterns of labels, of session or tool, of which none may leave.",
-        examples=[["confidential*", "pii"]],
-    )
+    tenants: tuple[str, ...] = ("*",)
+    """Patterns of tenants."""
+    servers: tuple[str, ...] = ("*",)
+    """Patterns of MCP servers."""
+    never_labels: tuple[str, ...] = Field((), examples=[["confidential*", "pii"]])
+    """Patterns of labels, of session or tool, of which none may leave."""
 
     def permits(self, tenant: str, judge_input: JudgeInput) -> bool:
         """Whether this call may be shown."""
@@ -83,79 +86,58 @@ def _matches(value: str, patterns: tuple[str, ...]) -> bool:
 class JudgeOptions(Options):
     """The judge. Its key is read by its own process (`pdp judge serve`) and by no other."""
 
-    endpoint: Literal["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"] = Field(
-        description="Whose API it is; what is left out below follows from it.", examples=["openai"]
-    )
-    base_url: str = Field(
-        "",
-        description="Where the API lies. Mandatory for azure (https://NAME.openai.azure.com/openai/v1) and "
-        "compatible.",
-        examples=["https://api.openai.com/v1"],
-    )
-    api: Literal["chat", "responses"] = Field("chat", description="Chat Completions or the Responses API.")
-    model: str = Field(
-        min_length=1,
-        max_length=200,
-        description="The model; with azure the name of its deployment.",
-        examples=["gpt-5-mini"],
-    )
-    answering_model: str = Field(
-        "",
-        max_length=200,
-        description="How the endpoint names the model in its answers, with or without a date, if that is not model: "
-        "azure says the model behind the deployment, others what an alias stands for. Other answers are no verdicts.",
-        examples=["gpt-5-mini"],
-    )
-    answers: Answers | None = Field(
-        None,
-        description="How the endpoint is held to the form of an answer: a strict schema where it knows structured "
-        "outputs (every preset but compatible), or any JSON object, or not at all.",
-    )
-    api_key: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of the key. Optional for endpoints that you run yourself.",
-        examples=["file:secrets/judge.key"],
-        json_schema_extra={"secret": True},
-    )
-    ca_file: Path | None = Field(None, description="PEM of the authority that the endpoint's name rests on.")
-    proxy: str = Field(
-        "",
-        description="The egress proxy, as http://host:port. The environment's proxies are never used.",
-        examples=["http://egress.internal:3128"],
-    )
-    plain_http: bool = Field(
-        default=False, description="Allow http:// beyond this machine. An attacker on the network reads, and answers."
-    )
-    attempt_seconds: float = Field(20.0, ge=0.1, le=600, description="For one request to the endpoint.")
-    verdict_seconds: float = Field(
-        60.0, ge=0.1, le=3600, description="For one verdict: waiting for a place, and all attempts."
-    )
-    retries: int = Field(2, ge=0, le=10, description="After a failure that may pass, each later than the one before.")
-    max_concurrent: int = Field(16, ge=1, le=1024, description="Requests to the endpoint at once.")
-    max_queued: int = Field(1000, ge=1, le=100_000, description="Calls that wait for one; beyond, `overloaded`.")
-    tenant_share: float = Field(
-        0.75, gt=0, le=1, description="The part of both that one tenant may take. Who waits takes turns by tenant."
-    )
-    breaker_failures: int = Field(
-        5, ge=1, le=1000, description="In a row, for one tenant; then its requests leave the endpoint alone."
-    )
-    breaker_seconds: float = Field(30.0, ge=0.1, le=3600, description="How long, until one request tries it again.")
+    endpoint: Literal["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"] = Field(examples=["openai"])
+    """Whose API it is; what is left out below follows from it."""
+    base_url: str = Field("", examples=["https://api.openai.com/v1"])
+    """Where the API lies. Mandatory for azure (https://NAME.openai.azure.com/openai/v1) and compatible."""
+    api: Literal["chat", "responses"] = "chat"
+    """Chat Completions or the Responses API."""
+    model: str = Field(min_length=1, max_length=200, examples=["gpt-5-mini"])
+    """The model; with azure the name of its deployment."""
+    answering_model: str = Field("", max_length=200, examples=["gpt-5-mini"])
+    """How the endpoint names the model in its answers, with or without a date, if that is not model: azure says
+    the model behind the deployment, others what an alias stands for. Other answers are no verdicts."""
+    answers: Answers | None = None
+    """How the endpoint is held to the form of an answer: a strict schema where it knows structured outputs (every
+    preset but compatible), or any JSON object, or not at all."""
+    api_key: str = Field("", examples=["file:secrets/judge.key"], json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY of the key. Optional for endpoints that you run yourself."""
+    ca_file: Path | None = None
+    """PEM of the authority that the endpoint's name rests on."""
+    proxy: str = Field("", examples=["http://egress.internal:3128"])
+    """The egress proxy, as http://host:port. The environment's proxies are never used."""
+    plain_http: bool = False
+    """Allow http:// beyond this machine. An attacker on the network reads, and answers."""
+    attempt_seconds: float = Field(20.0, ge=0.1, le=600)
+    """For one request to the endpoint."""
+    verdict_seconds: float = Field(60.0, ge=0.1, le=3600)
+    """For one verdict: waiting for a place, and all attempts."""
+    retries: int = Field(2, ge=0, le=10)
+    """After a failure that may pass, each later than the one before."""
+    max_concurrent: int = Field(16, ge=1, le=1024)
+    """Requests to the endpoint at once."""
+    max_queued: int = Field(1000, ge=1, le=100_000)
+    """Calls that wait for one; beyond, `overloaded`."""
+    tenant_share: float = Field(0.75, gt=0, le=1)
+    """The part of both that one tenant may take. Who waits takes turns by tenant."""
+    breaker_failures: int = Field(5, ge=1, le=1000)
+    """In a row, for one tenant; then its requests leave the endpoint alone."""
+    breaker_seconds: float = Field(30.0, ge=0.1, le=3600)
+    """How long, until one request tries it again."""
     prices: Prices = Field(default_factory=Prices)
-    budget: JudgeBudget = Field(default_factory=JudgeBudget, description="Of every tenant without one of its own.")
-    tenant_budgets: dict[str, JudgeBudget] = Field(default_factory=dict, description="By tenant.")
-    cache_seconds: float = Field(
-        300.0, ge=0, le=86_400, description="How long a verdict stands for the same matter; 0 asks each time."
-    )
-    cache_entries: int = Field(10_000, ge=1, le=1_000_000, description="Verdicts kept, all tenants together.")
+    budget: JudgeBudget = Field(default_factory=JudgeBudget)
+    """Of every tenant without one of its own."""
+    tenant_budgets: dict[str, JudgeBudget] = Field(default_factory=dict)
+    """By tenant."""
+    cache_seconds: float = Field(300.0, ge=0, le=86_400)
+    """How long a verdict stands for the same matter; 0 asks each time."""
+    cache_entries: int = Field(10_000, ge=1, le=1_000_000)
+    """Verdicts kept, all tenants together."""
     allowed_data: AllowedData = Field(default_factory=AllowedData)
-    prompts_folder: Path | None = Field(
-        None, description="Your own prompts and sections, beside those that come with pdp.", examples=["judge"]
-    )
-    address: str = Field(
-        "",
-        description="unix:PATH of a `pdp judge serve` that you run; without it the server starts one.",
-        examples=["unix:/run/pdp-judge/judge.sock"],
-    )
+    prompts_folder: Path | None = Field(None, examples=["judge"])
+    """Your own prompts and sections, beside those that come with pdp."""
+    address: str = Field("", examples=["unix:/run/pdp-judge/judge.sock"])
+    """unix:PATH of a `pdp judge serve` that you run; without it the server starts one."""
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

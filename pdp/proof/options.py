@@ -20,35 +20,26 @@ _SECRET: dict[str, Any] = {"secret": True}
 class _Receiver(Options):
     """Options common to all receivers of records."""
 
-    url: str = Field(description="Where to. It holds no secret.", examples=["https://siem.acme.example/pdp"])
-    format: Literal["record", "ocsf"] = Field(
-        "record", description="`record`: the exact record with its index and leaf hash; `ocsf`: an OCSF event."
-    )
-    tenants: tuple[Tenant, ...] = Field(
-        (),
-        description="Only records of these tenants; `*` is what belongs to none. Absent: all.",
-        examples=[["acme"]],
-    )
-    kinds: tuple[str, ...] = Field(
-        (), description="Only records of these kinds. Absent: all.", examples=[["decision", "approval"]]
-    )
-    from_start: bool = Field(
-        False, description="A receiver that is new gets the whole log, instead of what comes from now on."
-    )
-    max_records: int = Field(100, ge=1, le=250, description="Records of one push, of at most 1 MiB together.")
+    url: str = Field(examples=["https://siem.acme.example/pdp"])
+    """Where to. It holds no secret."""
+    format: Literal["record", "ocsf"] = "record"
+    """`record`: the exact record with its index and leaf hash; `ocsf`: an OCSF event."""
+    tenants: tuple[Tenant, ...] = Field((), examples=[["acme"]])
+    """Only records of these tenants; `*` is what belongs to none. Absent: all."""
+    kinds: tuple[str, ...] = Field((), examples=[["decision", "approval"]])
+    """Only records of these kinds. Absent: all."""
+    from_start: bool = False
+    """A receiver that is new gets the whole log, instead of what comes from now on."""
+    max_records: int = Field(100, ge=1, le=250)
+    """Records of one push, of at most 1 MiB together."""
     headers: Mapping[str, str] = Field(
-        default_factory=dict,
-        description="Name of a header to file:PATH or vault:PATH#KEY of its value.",
-        examples=[{"authorization": "file:secrets/siem.token"}],
-        json_schema_extra=_SECRET,
+        default_factory=dict, examples=[{"authorization": "file:secrets/siem.token"}], json_schema_extra=_SECRET
     )
-    allow_internal: bool = Field(
-        False,
-        description="The host may have a private or loopback address. A link-local one is refused all the same.",
-    )
-    ca_file: Path | None = Field(
-        None, description="PEM bundle that the host's certificate must verify with, instead of the system's."
-    )
+    """Name of a header to file:PATH or vault:PATH#KEY of its value."""
+    allow_internal: bool = False
+    """The host may have a private or loopback address. A link-local one is refused all the same."""
+    ca_file: Path | None = None
+    """PEM bundle that the host's certificate must verify with, instead of the system's."""
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:
@@ -70,21 +61,20 @@ class _Receiver(Options):
 class WebhookReceiver(_Receiver):
     """POSTs that are signed as Standard Webhooks says."""
 
-    kind: Literal["webhook"] = Field("webhook", description="What the receiver is.")
+    kind: Literal["webhook"] = "webhook"
+    """What the receiver is."""
     secrets: tuple[str, ...] = Field(
-        min_length=1,
-        max_length=2,
-        description="file:PATH or vault:PATH#KEY of signing secrets: whsec_ and 24 to 64 bytes as base64. Each push "
-        "is signed with all of them, so that a secret can be replaced.",
-        examples=[["file:secrets/siem.key"]],
-        json_schema_extra=_SECRET,
+        min_length=1, max_length=2, examples=[["file:secrets/siem.key"]], json_schema_extra=_SECRET
     )
+    """file:PATH or vault:PATH#KEY of signing secrets: whsec_ and 24 to 64 bytes as base64. Each push is signed
+    with all of them, so that a secret can be replaced."""
 
 
 class OtlpReceiver(_Receiver):
     """Log records by OTLP over HTTP, as JSON."""
 
-    kind: Literal["otlp"] = Field(description="What the receiver is.", examples=["otlp"])
+    kind: Literal["otlp"] = Field(examples=["otlp"])
+    """What the receiver is."""
 
 
 ReceiverOptions = Annotated[WebhookReceiver | OtlpReceiver, Field(discriminator="kind")]
@@ -93,71 +83,38 @@ ReceiverOptions = Annotated[WebhookReceiver | OtlpReceiver, Field(discriminator=
 class AuditOptions(Options):
     """The signed tree over the records, and their index."""
 
-    folder: Path | None = Field(
-        None,
-        description="Where this process writes tiles and checkpoints; each process has its own. In development "
-        "beside the store.",
-        examples=["log"],
-    )
-    key: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of the log's Ed25519 key (PEM); all processes of a store share it. "
-        "Without it no checkpoint is signed. Made for you in development.",
-        examples=["file:secrets/log.pem"],
-        json_schema_extra={"secret": True},
-    )
-    witnesses: Path | None = Field(
-        None,
-        description="Policy (C2SP tlog-policy) with the witnesses that are asked to cosign each checkpoint, and "
-        "with the quorum that auditors want.",
-        examples=["witnesses.policy"],
-    )
-    witness_seconds: int = Field(
-        3600, ge=10, description="How long a cosignature counts; it is renewed after half of that."
-    )
-    witness_ca_file: Path | None = Field(
-        None, description="PEM of the authority that the witnesses' names rest on; the system's if unset."
-    )
-    listen: str = Field(
-        "",
-        description="HOST:PORT where the folder is served, on a literal loopback address only: its readers see "
-        "the records of every tenant.",
-        examples=["127.0.0.1:8081"],
-    )
+    folder: Path | None = Field(None, examples=["log"])
+    """Where this process writes tiles and checkpoints; each process has its own. In development beside the
+    store."""
+    key: str = Field("", examples=["file:secrets/log.pem"], json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY of the log's Ed25519 key (PEM); all processes of a store share it. Without it
+    no checkpoint is signed. Made for you in development."""
+    witnesses: Path | None = Field(None, examples=["witnesses.policy"])
+    """Policy (C2SP tlog-policy) with the witnesses that are asked to cosign each checkpoint, and with the quorum
+    that auditors want."""
+    witness_seconds: int = Field(3600, ge=10)
+    """How long a cosignature counts; it is renewed after half of that."""
+    witness_ca_file: Path | None = None
+    """PEM of the authority that the witnesses' names rest on; the system's if unset."""
+    listen: str = Field("", examples=["127.0.0.1:8081"])
+    """HOST:PORT where the folder is served, on a literal loopback address only: its readers see the records of
+    every tenant."""
 
-    index: Path | None = Field(
-        None,
-        description="Folder for the index that `SearchRecords` and `pdp audit search` need; each process has its "
-        "own, and makes it again where it is lost. Absent: beside the store where that is a folder, else no search.",
-        examples=["index"],
-    )
+    index: Path | None = Field(None, examples=["index"])
+    """Folder for the index that `SearchRecords` and `pdp audit search` need; each process has its own, and makes
+    it again where it is lost. Absent: beside the store where that is a folder, else no search."""
 
-    archive: Path | None = Field(
-        None,
-        description="Folder where archived records are read, and written by `archive_after_days`. Processes of a "
-        "store share it, or have copies.",
-        examples=["archive"],
-    )
-    archive_after_days: int | None = Field(
-        None,
-        ge=1,
-        le=36_500,
-        description="Move older records into `archive`, once an hour. Absent: only `pdp audit archive` moves any.",
-    )
+    archive: Path | None = Field(None, examples=["archive"])
+    """Folder where archived records are read, and written by `archive_after_days`. Processes of a store share it,
+    or have copies."""
+    archive_after_days: int | None = Field(None, ge=1, le=36_500)
+    """Move older records into `archive`, once an hour. Absent: only `pdp audit archive` moves any."""
 
-    review_days: int = Field(
-        100,
-        ge=1,
-        le=36_500,
-        description="For how many days `pdp checklist` takes a recorded review of access (`pdp audit access`) for "
-        "current.",
-    )
+    review_days: int = Field(100, ge=1, le=36_500)
+    """For how many days `pdp checklist` takes a recorded review of access (`pdp audit access`) for current."""
 
-    push: dict[Name, ReceiverOptions] = Field(
-        default_factory=dict,
-        description="Who gets records, by a name of yours. Under that name the store keeps how far each is.",
-        examples=["siem"],
-    )
+    push: dict[Name, ReceiverOptions] = Field(default_factory=dict, examples=["siem"])
+    """Who gets records, by a name of yours. Under that name the store keeps how far each is."""
 
     @field_validator("listen")
     @classmethod

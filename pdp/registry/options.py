@@ -18,35 +18,34 @@ ReleasedPart = Literal["policy", "org", "prompts", "directory"]
 class KeyOptions(Options):
     """One public key that may sign. Its role is decided here, never by the signed content."""
 
-    id: str = Field(min_length=1, max_length=128, description="The key's name in signatures.", examples=["ann"])
-    role: SignerRole = Field(
-        description="What its holder is: a set is signed by an author and by a reviewer.", examples=["author"]
-    )
-    public_key_file: Path = Field(description="PEM, Ed25519.", examples=["keys/ann.pub.pem"])
+    id: str = Field(min_length=1, max_length=128, examples=["ann"])
+    """The key's name in signatures."""
+    role: SignerRole = Field(examples=["author"])
+    """What its holder is: a set is signed by an author and by a reviewer."""
+    public_key_file: Path = Field(examples=["keys/ann.pub.pem"])
+    """PEM, Ed25519."""
 
 
 class WatcherOptions(Options):
     """One trusted `pdp tools watch` of one tenant."""
 
-    id: str = Field(min_length=1, max_length=128, description="A name of your choice.", examples=["watcher-1"])
-    tenant: str = Field(min_length=1, max_length=128, description="Whose servers it watches.", examples=["acme"])
-    folder: Path = Field(description="Where it writes what it saw.", examples=["watched/acme"])
-    public_key_file: Path = Field(
-        description="PEM, Ed25519: a key of its own, which signs nothing else.", examples=["keys/watcher.pub.pem"]
-    )
+    id: str = Field(min_length=1, max_length=128, examples=["watcher-1"])
+    """A name of your choice."""
+    tenant: str = Field(min_length=1, max_length=128, examples=["acme"])
+    """Whose servers it watches."""
+    folder: Path = Field(examples=["watched/acme"])
+    """Where it writes what it saw."""
+    public_key_file: Path = Field(examples=["keys/watcher.pub.pem"])
+    """PEM, Ed25519: a key of its own, which signs nothing else."""
 
 
 class RegistryOptions(Options):
     """`registry:` in the configuration."""
 
-    sets: dict[str, Path] = Field(
-        default_factory=dict,
-        description="Folder of signed manifests, by tenant.",
-        examples=[{"acme": "registry/acme"}],
-    )
+    sets: dict[str, Path] = Field(default_factory=dict, examples=[{"acme": "registry/acme"}])
+    """Folder of signed manifests, by tenant."""
     keys: tuple[KeyOptions, ...] = Field(
         (),
-        description="Who may sign; at least one author and one reviewer.",
         examples=[
             [
                 {"id": "ann", "role": "author", "public_key_file": "keys/ann.pub.pem"},
@@ -54,13 +53,13 @@ class RegistryOptions(Options):
             ]
         ],
     )
-    threshold: int = Field(default=2, ge=2, description="Distinct keys that must have signed; both roles always.")
-    max_stale_seconds: int = Field(
-        default=3600, ge=0, description="How long the last good set serves when a new one does not verify."
-    )
+    """Who may sign; at least one author and one reviewer."""
+    threshold: int = Field(default=2, ge=2)
+    """Distinct keys that must have signed; both roles always."""
+    max_stale_seconds: int = Field(default=3600, ge=0)
+    """How long the last good set serves when a new one does not verify."""
     watchers: tuple[WatcherOptions, ...] = Field(
         (),
-        description="Who looks at servers for tools that callers cannot show (`definition_check: watched`).",
         examples=[
             [
                 {
@@ -72,9 +71,9 @@ class RegistryOptions(Options):
             ]
         ],
     )
-    watch_max_age_seconds: int = Field(
-        default=300, ge=10, le=3600, description="How long what a watcher saw counts; a few of its intervals."
-    )
+    """Who looks at servers for tools that callers cannot show (`definition_check: watched`)."""
+    watch_max_age_seconds: int = Field(default=300, ge=10, le=3600)
+    """How long what a watcher saw counts; a few of its intervals."""
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
@@ -99,28 +98,24 @@ class RegistryOptions(Options):
 class ReleaseOptions(Options):
     """`release:` in the configuration."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_./:@-]{1,128}$",
-        description="The installation that releases are for: one that was signed for another is refused.",
-        examples=["acme-production"],
-    )
-    file: Path = Field(Path("release.dsse.json"), description="Where `pdp policy release sign` puts signatures.")
+    name: str = Field(pattern=r"^[A-Za-z0-9_./:@-]{1,128}$", examples=["acme-production"])
+    """The installation that releases are for: one that was signed for another is refused."""
+    file: Path = Path("release.dsse.json")
+    """Where `pdp policy release sign` puts signatures."""
     keys: tuple[KeyOptions, ...] = Field(
-        description="Who may sign; at least one author and one reviewer. They need not be those of the registry.",
         examples=[
             [
                 {"id": "ann", "role": "author", "public_key_file": "keys/ann.pub.pem"},
                 {"id": "ben", "role": "reviewer", "public_key_file": "keys/ben.pub.pem"},
             ]
-        ],
+        ]
     )
-    threshold: int = Field(default=2, ge=2, description="Distinct keys that must have signed; both roles always.")
-    demand: tuple[ReleasedPart, ...] = Field(
-        ("policy", "org", "prompts", "directory"),
-        min_length=1,
-        description="What is used only as it was released: all Rego of the bundle, the organisation's data, the "
-        "judge's prompts, the files of the directories.",
-    )
+    """Who may sign; at least one author and one reviewer. They need not be those of the registry."""
+    threshold: int = Field(default=2, ge=2)
+    """Distinct keys that must have signed; both roles always."""
+    demand: tuple[ReleasedPart, ...] = Field(("policy", "org", "prompts", "directory"), min_length=1)
+    """What is used only as it was released: all Rego of the bundle, the organisation's data, the judge's prompts,
+    the files of the directories."""
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:

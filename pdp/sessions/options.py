@@ -20,28 +20,20 @@ DAY = 24 * 3600
 class RedisOptions(Options):
     """The Redis server that has the state of sessions, for all processes of a store."""
 
-    url: str = Field(
-        description="redis://USER@HOST:PORT/DATABASE without a password, user and database if any; unix:///PATH of a "
-        "Unix socket.",
-        examples=["redis://pdp@redis.example.org:6379/0"],
-    )
-    password: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of the password at `url`.",
-        json_schema_extra={"secret": True},
-    )
-    tls: TlsMode = Field(
-        "verify",
-        description="To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. "
-        "A Unix socket has none.",
-    )
-    ca_file: Path | None = Field(
-        None, description="Who may have signed the certificate at `url`; the system's authorities if unset."
-    )
-    prefix: str = Field("pdp", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="How the names of all keys begin.")
-    timeout_ms: int = Field(
-        250, ge=10, le=10_000, description="For each answer of Redis; later, calls of sessions are denied."
-    )
+    url: str = Field(examples=["redis://pdp@redis.example.org:6379/0"])
+    """redis://USER@HOST:PORT/DATABASE without a password, user and database if any; unix:///PATH of a Unix
+    socket."""
+    password: str = Field("", json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY of the password at `url`."""
+    tls: TlsMode = "verify"
+    """To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. A Unix
+    socket has none."""
+    ca_file: Path | None = None
+    """Who may have signed the certificate at `url`; the system's authorities if unset."""
+    prefix: str = Field("pdp", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """How the names of all keys begin."""
+    timeout_ms: int = Field(250, ge=10, le=10_000)
+    """For each answer of Redis; later, calls of sessions are denied."""
 
     @field_validator("url")
     @classmethod
@@ -88,20 +80,14 @@ class RedisAddress:
 class SessionOptions(Options):
     """When a session is over. The next call under its id then begins another one."""
 
-    store: Literal["store", "redis"] = Field(
-        "store",
-        description="Where sessions and awaited results lie: in the store, or on Redis, for several machines.",
-    )
-    redis: RedisOptions | None = Field(None, description="With store: redis, which Redis.")
-    idle_seconds: int = Field(
-        default=8 * 3600,
-        ge=1,
-        le=30 * DAY,
-        description="A session without calls is over after this, and its id may then be another person's.",
-    )
-    lifetime_seconds: int = Field(
-        default=7 * DAY, ge=1, le=365 * DAY, description="A session is over after this, however much it is used."
-    )
+    store: Literal["store", "redis"] = "store"
+    """Where sessions and awaited results lie: in the store, or on Redis, for several machines."""
+    redis: RedisOptions | None = None
+    """With store: redis, which Redis."""
+    idle_seconds: int = Field(default=8 * 3600, ge=1, le=30 * DAY)
+    """A session without calls is over after this, and its id may then be another person's."""
+    lifetime_seconds: int = Field(default=7 * DAY, ge=1, le=365 * DAY)
+    """A session is over after this, however much it is used."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -17,69 +17,41 @@ from pdp.host.options import Options, TlsMode
 class StoreOptions(Options):
     """The database of the log, and the grouping of commits."""
 
-    path: Path = Field(
-        Path("var/store"),
-        description="For SQLite: a directory of its own on a local disk; created with mode 0700. Not with `url`.",
-    )
-    url: str | None = Field(
-        default=None,
-        description="For PostgreSQL, which processes share: postgresql://USER@HOST:PORT/DATABASE without a password; "
-        "postgresql://USER@/DATABASE?host=/DIRECTORY for a Unix socket. Not with `path`.",
-    )
-    password: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of the password at `url`.",
-        json_schema_extra={"secret": True},
-    )
-    tls: TlsMode = Field(
-        "verify",
-        description="To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. "
-        "A Unix socket has none.",
-    )
-    ca_file: Path | None = Field(
-        None, description="Who may have signed the certificate at `url`; the system's authorities if unset."
-    )
+    path: Path = Path("var/store")
+    """For SQLite: a directory of its own on a local disk; created with mode 0700. Not with `url`."""
+    url: str | None = None
+    """For PostgreSQL, which processes share: postgresql://USER@HOST:PORT/DATABASE without a password;
+    postgresql://USER@/DATABASE?host=/DIRECTORY for a Unix socket. Not with `path`."""
+    password: str = Field("", json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY of the password at `url`."""
+    tls: TlsMode = "verify"
+    """To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. A Unix
+    socket has none."""
+    ca_file: Path | None = None
+    """Who may have signed the certificate at `url`; the system's authorities if unset."""
     origin: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}$",  # C2SP: no spaces, no plus
         description="The log's name in checkpoints; chosen at random without one, and fixed at the first start.",
         examples=["acme.example/pdp"],
     )
-    linger_ms: float = Field(
-        default=1.0, ge=0, le=2, description="Under load, how long a commit waits for others; idle ones never wait."
-    )
-    max_queue: int = Field(
-        default=4096, ge=64, le=65536, description="Entries that wait for a commit; beyond, RESOURCE_EXHAUSTED."
-    )
-    probe_seconds: float = Field(
-        default=1.0,
-        ge=0.05,
-        le=60,
-        description="After a full disk, how often it is asked whether there is room again.",
-    )
-    replies_keep_seconds: int = Field(
-        default=24 * 3600, ge=60, le=30 * 24 * 3600, description="How long a request can be repeated."
-    )
-    calls_keep_seconds: int = Field(
-        default=7 * 24 * 3600,
-        ge=60,
-        le=366 * 24 * 3600,
-        description="How long asking again gives the same digest, by which refusals are found; delivered messages "
-        "and the judge's old answers are kept as long (its refusals for a day at least). No requirement may last "
-        "longer than two fifths of it.",
-    )
-    values_keep_seconds: int | None = Field(
-        default=None,
-        ge=3600,
-        description="How long the values behind records can be opened and replayed, and what people saw of a request "
-        "that is over; for good if unset.",
-    )
-    refusals_per_minute: int = Field(
-        default=30,
-        ge=0,
-        le=10_000,
-        description="Refusals with a record each, per tenant, caller and code; more are counted in one.",
-    )
+    linger_ms: float = Field(default=1.0, ge=0, le=2)
+    """Under load, how long a commit waits for others; idle ones never wait."""
+    max_queue: int = Field(default=4096, ge=64, le=65536)
+    """Entries that wait for a commit; beyond, RESOURCE_EXHAUSTED."""
+    probe_seconds: float = Field(default=1.0, ge=0.05, le=60)
+    """After a full disk, how often it is asked whether there is room again."""
+    replies_keep_seconds: int = Field(default=24 * 3600, ge=60, le=30 * 24 * 3600)
+    """How long a request can be repeated."""
+    calls_keep_seconds: int = Field(default=7 * 24 * 3600, ge=60, le=366 * 24 * 3600)
+    """How long asking again gives the same digest, by which refusals are found; delivered messages and the
+    judge's old answers are kept as long (its refusals for a day at least). No requirement may last longer than
+    two fifths of it."""
+    values_keep_seconds: int | None = Field(default=None, ge=3600)
+    """How long the values behind records can be opened and replayed, and what people saw of a request that is
+    over; for good if unset."""
+    refusals_per_minute: int = Field(default=30, ge=0, le=10_000)
+    """Refusals with a record each, per tenant, caller and code; more are counted in one."""
 
     @property
     def longest_ttl_seconds(self) -> int:

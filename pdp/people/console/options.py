@@ -17,31 +17,34 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 class ConsoleTlsOptions(Options):
     """Certificate of the console's own listener, PEM. Read at start."""
 
-    certificate_file: Path = Field(description="Its certificate, with the chain.", examples=["tls/console.pem"])
-    key_file: Path = Field(description="Its private key.", examples=["tls/console.key"])
+    certificate_file: Path = Field(examples=["tls/console.pem"])
+    """Its certificate, with the chain."""
+    key_file: Path = Field(examples=["tls/console.key"])
+    """Its private key."""
 
 
 class ProviderOptions(Options):
     """An OpenID provider at which people sign in. Its people belong to `tenant`; no token or request changes that."""
 
-    name: Slug = Field(description="Part of its callback, /signin/NAME/callback.", examples=["staff"])
-    label: Name = Field(description="What the sign-in page calls it.", examples=["Acme staff"])
-    issuer: Name = Field(
-        description="Compared exactly with `iss`; its metadata lies below it. The same issuer as in identity.issuers "
-        "makes one account of the person who asks and the person who signs in.",
-        examples=["https://id.acme.example"],
-    )
-    tenant: Name = Field(description="Whose people they are.", examples=["acme"])
-    client_id: Name = Field(description="Our name there.", examples=["pdp-console"])
-    client_secret: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY; without it we are a public client (PKCE is always used).",
-        examples=["file:secrets/console-client"],
-        json_schema_extra={"secret": True},
-    )
-    groups_claim: Name = Field("groups", description="The claim that lists a person's groups.")
-    scopes: tuple[Name, ...] = Field(("profile",), description="Asked for besides `openid`.")
-    ca_file: Path | None = Field(None, description="Who signs its certificate, if that is none of the system's.")
+    name: Slug = Field(examples=["staff"])
+    """Part of its callback, /signin/NAME/callback."""
+    label: Name = Field(examples=["Acme staff"])
+    """What the sign-in page calls it."""
+    issuer: Name = Field(examples=["https://id.acme.example"])
+    """Compared exactly with `iss`; its metadata lies below it. The same issuer as in identity.issuers makes one
+    account of the person who asks and the person who signs in."""
+    tenant: Name = Field(examples=["acme"])
+    """Whose people they are."""
+    client_id: Name = Field(examples=["pdp-console"])
+    """Our name there."""
+    client_secret: str = Field("", examples=["file:secrets/console-client"], json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY; without it we are a public client (PKCE is always used)."""
+    groups_claim: Name = "groups"
+    """The claim that lists a person's groups."""
+    scopes: tuple[Name, ...] = ("profile",)
+    """Asked for besides `openid`."""
+    ca_file: Path | None = None
+    """Who signs its certificate, if that is none of the system's."""
 
     @field_validator("issuer")
     @classmethod
@@ -54,46 +57,50 @@ class ProviderOptions(Options):
 class LocalAccountOptions(Options):
     """An account that signs in by a click, in development only."""
 
-    name: Slug = Field(description="What one clicks on.", examples=["bob"])
-    label: Name = Field(description="Name shown.", examples=["Bob Example"])
-    tenant: Name = Field(description="Its tenant.", examples=["acme"])
-    issuer: Name = Field(description="Issuer of the account.", examples=["https://development.pdp.invalid"])
-    id: Name = Field(description="Its id at the issuer, a token's `sub`.", examples=["bob"])
-    groups: tuple[Name, ...] = Field((), description="Groups, as if a token claimed them.", examples=[["auditors"]])
+    name: Slug = Field(examples=["bob"])
+    """What one clicks on."""
+    label: Name = Field(examples=["Bob Example"])
+    """Name shown."""
+    tenant: Name = Field(examples=["acme"])
+    """Its tenant."""
+    issuer: Name = Field(examples=["https://development.pdp.invalid"])
+    """Issuer of the account."""
+    id: Name = Field(examples=["bob"])
+    """Its id at the issuer, a token's `sub`."""
+    groups: tuple[Name, ...] = Field((), examples=[["auditors"]])
+    """Groups, as if a token claimed them."""
 
 
 class ConsoleOptions(Options):
     """The approval console."""
 
-    listen: str = Field(
-        "127.0.0.1:8443", description="HOST:PORT or [IPV6]:PORT. Plaintext on a literal loopback address only."
-    )
-    public_url: str = Field(
-        description="Where browsers find it: scheme and host, nothing else. Other hosts are refused.",
-        examples=["https://approvals.acme.example"],
-    )
-    tls: ConsoleTlsOptions | None = Field(None, description="Without it a proxy before the console speaks TLS.")
-    behind_proxy: bool = Field(
-        default=False,
-        description="A proxy speaks TLS and only it can reach `listen`: then plaintext may be served on any address. "
-        "No forwarding header is believed, with or without it.",
-        examples=[True],
-    )
-    providers: tuple[ProviderOptions, ...] = Field((), description="Where people sign in.")
-    development_accounts: tuple[LocalAccountOptions, ...] = Field(
-        (), description="Accounts without password; refused in production."
-    )
-    session_minutes: int = Field(60, ge=1, le=720, description="How long a sign-in lasts, also while it is in use.")
-    step_up_minutes: int = Field(
-        15, ge=1, le=720, description="To vote, agree or delegate, one has signed in this recently."
-    )
-    max_body_bytes: int = Field(64 << 10, ge=4 << 10, le=1 << 20, description="Of a form.")
-    max_connections: int = Field(
-        512, ge=8, le=65_536, description="At once; beyond, the one that is silent for longest makes room."
-    )
-    max_streams: int = Field(256, ge=0, le=65_536, description="Pages that are told of changes at once.")
-    max_streams_per_person: int = Field(16, ge=0, le=65_536, description="Of them, of one person.")
-    drain_seconds: float = Field(5.0, ge=0, le=300, description="For answers under way when the service stops.")
+    listen: str = "127.0.0.1:8443"
+    """HOST:PORT or [IPV6]:PORT. Plaintext on a literal loopback address only."""
+    public_url: str = Field(examples=["https://approvals.acme.example"])
+    """Where browsers find it: scheme and host, nothing else. Other hosts are refused."""
+    tls: ConsoleTlsOptions | None = None
+    """Without it a proxy before the console speaks TLS."""
+    behind_proxy: bool = Field(default=False, examples=[True])
+    """A proxy speaks TLS and only it can reach `listen`: then plaintext may be served on any address. No
+    forwarding header is believed, with or without it."""
+    providers: tuple[ProviderOptions, ...] = ()
+    """Where people sign in."""
+    development_accounts: tuple[LocalAccountOptions, ...] = ()
+    """Accounts without password; refused in production."""
+    session_minutes: int = Field(60, ge=1, le=720)
+    """How long a sign-in lasts, also while it is in use."""
+    step_up_minutes: int = Field(15, ge=1, le=720)
+    """To vote, agree or delegate, one has signed in this recently."""
+    max_body_bytes: int = Field(64 << 10, ge=4 << 10, le=1 << 20)
+    """Of a form."""
+    max_connections: int = Field(512, ge=8, le=65_536)
+    """At once; beyond, the one that is silent for longest makes room."""
+    max_streams: int = Field(256, ge=0, le=65_536)
+    """Pages that are told of changes at once."""
+    max_streams_per_person: int = Field(16, ge=0, le=65_536)
+    """Of them, of one person."""
+    drain_seconds: float = Field(5.0, ge=0, le=300)
+    """For answers under way when the service stops."""
 
     @field_validator("public_url")
     @classmethod

@@ -19,30 +19,27 @@ _SECRET: dict[str, Any] = {"secret": True}
 class _Channel(Options):
     """Options common to all channels."""
 
-    tenants: tuple[Name, ...] = Field((), description="Only requests of these tenants.", examples=[["acme"]])
-    events: tuple[Literal["opened", "resolved"], ...] = Field(
-        ("opened",), min_length=1, description="Told when a request waits, or also when it is settled."
-    )
-    kinds: tuple[ApprovalKind, ...] = Field(get_args(ApprovalKind), min_length=1, description="Of which requests.")
-    allow_internal: bool = Field(
-        False,
-        description="The host may have a private or loopback address. A link-local one is refused all the same.",
-    )
-    ca_file: Path | None = Field(
-        None, description="PEM bundle that the host's certificate must verify with, instead of the system's."
-    )
+    tenants: tuple[Name, ...] = Field((), examples=[["acme"]])
+    """Only requests of these tenants."""
+    events: tuple[Literal["opened", "resolved"], ...] = Field(("opened",), min_length=1)
+    """Told when a request waits, or also when it is settled."""
+    kinds: tuple[ApprovalKind, ...] = Field(get_args(ApprovalKind), min_length=1)
+    """Of which requests."""
+    allow_internal: bool = False
+    """The host may have a private or loopback address. A link-local one is refused all the same."""
+    ca_file: Path | None = None
+    """PEM bundle that the host's certificate must verify with, instead of the system's."""
 
 
 class WebhookOptions(_Channel):
     """A POST that is signed as Standard Webhooks says."""
 
-    kind: Literal["webhook"] = Field("webhook", description="What the channel is.")
-    url: str = Field(description="Where to. It holds no secret.", examples=["https://hooks.acme.example/approvals"])
-    secret: str = Field(
-        description="file:PATH or vault:PATH#KEY of the signing secret: whsec_ and 24 to 64 bytes as base64.",
-        examples=["file:secrets/webhook.key"],
-        json_schema_extra=_SECRET,
-    )
+    kind: Literal["webhook"] = "webhook"
+    """What the channel is."""
+    url: str = Field(examples=["https://hooks.acme.example/approvals"])
+    """Where to. It holds no secret."""
+    secret: str = Field(examples=["file:secrets/webhook.key"], json_schema_extra=_SECRET)
+    """file:PATH or vault:PATH#KEY of the signing secret: whsec_ and 24 to 64 bytes as base64."""
 
     @model_validator(mode="after")
     def _is_a_url(self) -> Self:
@@ -54,34 +51,31 @@ class WebhookOptions(_Channel):
 class ChatOptions(_Channel):
     """An incoming webhook of Slack or Microsoft Teams. Its URL is a secret: it alone permits posting."""
 
-    kind: Literal["slack", "teams"] = Field(description="What the channel is.", examples=["slack"])
-    host: Name = Field(description="The URL's host, and its port if it is not 443.", examples=["hooks.slack.com"])
-    url: str = Field(
-        description="file:PATH or vault:PATH#KEY of the URL.",
-        examples=["file:secrets/slack.url"],
-        json_schema_extra=_SECRET,
-    )
+    kind: Literal["slack", "teams"] = Field(examples=["slack"])
+    """What the channel is."""
+    host: Name = Field(examples=["hooks.slack.com"])
+    """The URL's host, and its port if it is not 443."""
+    url: str = Field(examples=["file:secrets/slack.url"], json_schema_extra=_SECRET)
+    """file:PATH or vault:PATH#KEY of the URL."""
 
 
 class MailOptions(_Channel):
     """Mail to the eligible approvers with an address in the directory, or to the subject for a confirmation."""
 
-    kind: Literal["smtp"] = Field("smtp", description="What the channel is.")
-    host: Name = Field(description="The mail server.", examples=["smtp.acme.example"])
-    port: int = Field(587, ge=1, le=65_535, description="Its port.")
-    security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="`none` sends in clear: without user, and only with allow_internal."
-    )
-    sender: Address = Field(description="Whom it is from.", examples=["approvals@acme.example"])
-    user: str = Field(
-        "", max_length=256, description="User name for SMTP authentication; none when empty.", examples=["approvals"]
-    )
-    password: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of the password, with user.",
-        examples=["file:secrets/smtp.password"],
-        json_schema_extra=_SECRET,
-    )
+    kind: Literal["smtp"] = "smtp"
+    """What the channel is."""
+    host: Name = Field(examples=["smtp.acme.example"])
+    """The mail server."""
+    port: int = Field(587, ge=1, le=65_535)
+    """Its port."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` sends in clear: without user, and only with allow_internal."""
+    sender: Address = Field(examples=["approvals@acme.example"])
+    """Whom it is from."""
+    user: str = Field("", max_length=256, examples=["approvals"])
+    """User name for SMTP authentication; none when empty."""
+    password: str = Field("", examples=["file:secrets/smtp.password"], json_schema_extra=_SECRET)
+    """file:PATH or vault:PATH#KEY of the password, with user."""
 
     @model_validator(mode="after")
     def _keeps_its_password(self) -> Self:
@@ -98,41 +92,38 @@ ChannelOptions = Annotated[WebhookOptions | ChatOptions | MailOptions, Field(dis
 class ScimOptions(Options):
     """An export of an identity provider by SCIM 2.0 (RFC 7644): the list responses of two resources."""
 
-    users_file: Path = Field(description="The list response of `Users`, JSON.", examples=["scim/users.json"])
-    groups_file: Path = Field(description="The list response of `Groups`, JSON.", examples=["scim/groups.json"])
-    issuer: Name = Field(description="The issuer of these people's tokens.", examples=["https://id.acme.example"])
-    account: Literal["userName", "externalId", "id"] = Field(
-        "externalId", description="Which attribute is the `sub` of their tokens."
-    )
+    users_file: Path = Field(examples=["scim/users.json"])
+    """The list response of `Users`, JSON."""
+    groups_file: Path = Field(examples=["scim/groups.json"])
+    """The list response of `Groups`, JSON."""
+    issuer: Name = Field(examples=["https://id.acme.example"])
+    """The issuer of these people's tokens."""
+    account: Literal["userName", "externalId", "id"] = "externalId"
+    """Which attribute is the `sub` of their tokens."""
 
 
 class ClaimsOptions(Options):
     """Groups that a person's own verified token may name."""
 
-    issuer: Name = Field(description="Whose tokens.", examples=["https://id.acme.example"])
-    groups: tuple[Name, ...] = Field(
-        min_length=1, description="Ids of these groups, exactly as the claim has them.", examples=[["team-release"]]
-    )
+    issuer: Name = Field(examples=["https://id.acme.example"])
+    """Whose tokens."""
+    groups: tuple[Name, ...] = Field(min_length=1, examples=[["team-release"]])
+    """Ids of these groups, exactly as the claim has them."""
 
 
 class TenantDirectoryOptions(Options):
     """People and groups of one tenant. File and SCIM import may be used together; no account may stand in both."""
 
-    file: Path | None = Field(
-        None, description="YAML or JSON, read again when it changes.", examples=["directory/acme.yaml"]
-    )
-    scim: ScimOptions | None = Field(None, description="An import from an identity provider.")
-    claims: tuple[ClaimsOptions, ...] = Field(
-        (), description="Groups that count from a token's claims. No others do."
-    )
-    operators: tuple[Name, ...] = Field(
-        (),
-        description="Groups whose members see every request, may cancel it, and end grants and delegations.",
-        examples=[["g-operators"]],
-    )
-    auditors: tuple[Name, ...] = Field(
-        (), description="Groups whose members see every request, grant and record.", examples=[["g-audit"]]
-    )
+    file: Path | None = Field(None, examples=["directory/acme.yaml"])
+    """YAML or JSON, read again when it changes."""
+    scim: ScimOptions | None = None
+    """An import from an identity provider."""
+    claims: tuple[ClaimsOptions, ...] = ()
+    """Groups that count from a token's claims. No others do."""
+    operators: tuple[Name, ...] = Field((), examples=[["g-operators"]])
+    """Groups whose members see every request, may cancel it, and end grants and delegations."""
+    auditors: tuple[Name, ...] = Field((), examples=[["g-audit"]])
+    """Groups whose members see every request, grant and record."""
 
     @model_validator(mode="after")
     def _one_entry_per_issuer(self) -> Self:
@@ -144,36 +135,26 @@ class TenantDirectoryOptions(Options):
 class DirectoryOptions(Options):
     """The directory of people and groups, by tenant."""
 
-    tenants: dict[Name, TenantDirectoryOptions] = Field(
-        default_factory=dict,
-        description="By tenant. A tenant without one has no approvers.",
-        examples=["acme"],
-    )
-    max_stale_seconds: int = Field(
-        24 * 3600,
-        ge=0,
-        le=30 * 86_400,
-        description="How long the last good directory serves when its files can no longer be read; then nobody "
-        "may vote.",
-    )
-    claims_max_age_seconds: int = Field(
-        24 * 3600,
-        ge=60,
-        le=30 * 86_400,
-        description="How long a group that only a token named counts after the token was last seen.",
-    )
+    tenants: dict[Name, TenantDirectoryOptions] = Field(default_factory=dict, examples=["acme"])
+    """By tenant. A tenant without one has no approvers."""
+    max_stale_seconds: int = Field(24 * 3600, ge=0, le=30 * 86_400)
+    """How long the last good directory serves when its files can no longer be read; then nobody may vote."""
+    claims_max_age_seconds: int = Field(24 * 3600, ge=60, le=30 * 86_400)
+    """How long a group that only a token named counts after the token was last seen."""
 
 
 class DeclassifyOptions(Options):
     """Who may remove labels of what an agent has read for a subject: an operator asks, these approve. Never the
     subject, nor the requester."""
 
-    seats: dict[Name, int] = Field(
-        min_length=1, description="How many people, by group.", examples=[{"g-security": 2}]
-    )
-    deny_quorum: int = Field(1, ge=1, le=100, description="So many denials end the request.")
-    ttl_seconds: int = Field(3600, ge=60, le=7 * 86_400, description="How long a request waits.")
-    min_assurance: Literal["signed_in", "passkey"] = Field("signed_in", description="How voters prove who they are.")
+    seats: dict[Name, int] = Field(min_length=1, examples=[{"g-security": 2}])
+    """How many people, by group."""
+    deny_quorum: int = Field(1, ge=1, le=100)
+    """So many denials end the request."""
+    ttl_seconds: int = Field(3600, ge=60, le=7 * 86_400)
+    """How long a request waits."""
+    min_assurance: Literal["signed_in", "passkey"] = "signed_in"
+    """How voters prove who they are."""
 
     @field_validator("seats")
     @classmethod
@@ -191,63 +172,40 @@ class LiftOptions(DeclassifyOptions):
 class ApprovalOptions(Options):
     """Requests for people."""
 
-    console_url: str = Field(
-        "",
-        description="Where people answer, as they reach it; links in answers and messages begin with it.",
-        examples=["https://approvals.acme.example"],
-    )
-    open_per_subject: int = Field(20, ge=1, le=10_000, description="Open requests of one subject; beyond, DENY.")
-    open_per_tenant: int = Field(1_000, ge=1, le=1_000_000, description="Open requests of a tenant; beyond, DENY.")
-    open_per_group: int = Field(
-        200, ge=1, le=1_000_000, description="Open requests that one group has seats for; beyond, DENY."
-    )
-    hourly_per_approver: int = Field(
-        60,
-        ge=0,
-        le=100_000,
-        description="Requests within an hour that one person is counted on for; DENY where too few others have room. "
-        "0: no limit.",
-    )
-    hourly_per_requester: int = Field(
-        30,
-        ge=0,
-        le=100_000,
-        description="Requests within an hour by one agent for one subject; beyond, DENY. 0: no limit.",
-    )
-    backoff_after: int = Field(
-        2,
-        ge=0,
-        le=1_000,
-        description="So many like calls (subject, agent, server, tool) may be denied or withdrawn within a day "
-        "before people are asked about the next one only after a wait; until then DENY.",
-    )
-    backoff_seconds: int = Field(
-        300,
-        ge=0,
-        le=14_400,
-        description="The first wait; each further denial doubles it, up to four hours. 0: no wait.",
-    )
+    console_url: str = Field("", examples=["https://approvals.acme.example"])
+    """Where people answer, as they reach it; links in answers and messages begin with it."""
+    open_per_subject: int = Field(20, ge=1, le=10_000)
+    """Open requests of one subject; beyond, DENY."""
+    open_per_tenant: int = Field(1_000, ge=1, le=1_000_000)
+    """Open requests of a tenant; beyond, DENY."""
+    open_per_group: int = Field(200, ge=1, le=1_000_000)
+    """Open requests that one group has seats for; beyond, DENY."""
+    hourly_per_approver: int = Field(60, ge=0, le=100_000)
+    """Requests within an hour that one person is counted on for; DENY where too few others have room. 0: no
+    limit."""
+    hourly_per_requester: int = Field(30, ge=0, le=100_000)
+    """Requests within an hour by one agent for one subject; beyond, DENY. 0: no limit."""
+    backoff_after: int = Field(2, ge=0, le=1_000)
+    """So many like calls (subject, agent, server, tool) may be denied or withdrawn within a day before people are
+    asked about the next one only after a wait; until then DENY."""
+    backoff_seconds: int = Field(300, ge=0, le=14_400)
+    """The first wait; each further denial doubles it, up to four hours. 0: no wait."""
     resume_keys: tuple[str, ...] = Field(
-        (),
-        description="file:PATH or vault:PATH#KEY of 32 random bytes or more each, newest first; replicas share them. "
-        "Without any, tokens are sealed with service.index_key.",
-        examples=[["file:secrets/resume.key"]],
-        json_schema_extra={"secret": True},
+        (), examples=[["file:secrets/resume.key"]], json_schema_extra={"secret": True}
     )
-    consent_max_days: int = Field(180, ge=1, le=3660, description="How long a consent holds at most.")
-    delegation_max_days: int = Field(30, ge=1, le=366, description="Maximum duration of a delegation.")
-    declassify: DeclassifyOptions | None = Field(
-        None, description="Removal of labels by people. Without it nobody removes any."
-    )
-    lift_quarantine: LiftOptions | None = Field(
-        None, description="Lifting tools out of quarantine by people. Without it nobody lifts any."
-    )
-    channels: dict[Name, ChannelOptions] = Field(
-        default_factory=dict,
-        description="Who is told of requests, by a name of yours. Messages hold a link, never an argument. Each "
-        "channel reaches the host that it names and no other.",
-        examples=["release-team"],
-    )
+    """file:PATH or vault:PATH#KEY of 32 random bytes or more each, newest first; replicas share them. Without
+    any, tokens are sealed with service.index_key."""
+    consent_max_days: int = Field(180, ge=1, le=3660)
+    """How long a consent holds at most."""
+    delegation_max_days: int = Field(30, ge=1, le=366)
+    """Maximum duration of a delegation."""
+    declassify: DeclassifyOptions | None = None
+    """Removal of labels by people. Without it nobody removes any."""
+    lift_quarantine: LiftOptions | None = None
+    """Lifting tools out of quarantine by people. Without it nobody lifts any."""
+    channels: dict[Name, ChannelOptions] = Field(default_factory=dict, examples=["release-team"])
+    """Who is told of requests, by a name of yours. Messages hold a link, never an argument. Each channel reaches
+    the host that it names and no other."""
 
     @field_validator("console_url")
     @classmethod

@@ -19,25 +19,18 @@ class OpaOptions(Options):
     """The OPA that decides: a child process of the PDP, or a server of the operator with the bundle that
     `pdp policy bundle` writes."""
 
-    binary: Path | None = Field(
-        None, description="The `opa` to start, one private process per bundle.", examples=["/usr/local/bin/opa"]
-    )
-    url: str = Field("", description="Or: where an OPA that you run listens, as https://host:port.")
-    token: str = Field(
-        "",
-        description="With url: file:PATH or vault:PATH#KEY of the bearer token that OPA expects.",
-        json_schema_extra={"secret": True},
-    )
-    ca_file: Path | None = Field(
-        None, description="With an https url: PEM of the authority that OPA's name rests on."
-    )
-    deadline_ms: int = Field(
-        250,
-        ge=1,
-        le=60_000,
-        description="For one answer, all waiting included; lists of over 100 tools have up to six times it.",
-    )
-    connections: int = Field(32, ge=1, le=1024, description="Questions that OPA is asked at once; others wait.")
+    binary: Path | None = Field(None, examples=["/usr/local/bin/opa"])
+    """The `opa` to start, one private process per bundle."""
+    url: str = ""
+    """Or: where an OPA that you run listens, as https://host:port."""
+    token: str = Field("", json_schema_extra={"secret": True})
+    """With url: file:PATH or vault:PATH#KEY of the bearer token that OPA expects."""
+    ca_file: Path | None = None
+    """With an https url: PEM of the authority that OPA's name rests on."""
+    deadline_ms: int = Field(250, ge=1, le=60_000)
+    """For one answer, all waiting included; lists of over 100 tools have up to six times it."""
+    connections: int = Field(32, ge=1, le=1024)
+    """Questions that OPA is asked at once; others wait."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from pdp.core.call.names import nearest
-from pdp.runtime.config.reference import Model, keys, shape
+from pdp.runtime.config.reference import Model, shape
 from pdp.runtime.config.sources import PREFIX, Origins
 
 _Loc: TypeAlias = tuple[int | str, ...]
@@ -69,7 +69,7 @@ def _near(name: str, names: list[str], quoted: str = "'{}'") -> str:
 def _variables(model: Model, above: str = PREFIX) -> list[str]:
     """The variables that set one setting each; below names of one's own there are none."""
     names = []
-    for name, field in keys(model):
+    for name, field in model.model_fields.items():
         inner = shape(field.annotation)
         if inner.holds == "section":
             names += [each for below in inner.models for each in _variables(below, f"{above}{name.upper()}__")]

@@ -7,13 +7,18 @@ never shown.
 
 from __future__ import annotations
 
+import ast
 import enum
+import inspect
 import json
 import textwrap
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -46,8 +51,27 @@ class Shape:
 
 
 def keys(model: Model) -> Iterator[tuple[str, FieldInfo]]:
-    """The keys of a section, as declared."""
-    yield from model.model_fields.items()
+    """The keys of a section, as declared, each described by the text below it."""
+    texts = _texts(model)
+    for name, declared in model.model_fields.items():
+        field = copy(declared)
+        field.description = texts.get(name, declared.description)
+        yield name, field
+
+
+@lru_cache
+def _texts(model: Model) -> Mapping[str, str]:
+    """Read from the source, when the reference is asked for: at each start it would take a tenth of a second."""
+    found: dict[str, str] = {}
+    for each in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
+        (section,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        for key, text in pairwise(section.body if isinstance(section, ast.ClassDef) else ()):
+            match key, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    found[name] = " ".join(words.split())
+                case _:
+                    pass
+    return found
 
 
 def shape(annotation: Any) -> Shape:

@@ -101,77 +101,55 @@ class SharesOptions(Options):
 class ServiceOptions(Options):
     """Limits and terms of answers."""
 
-    max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
-    shares: SharesOptions = Field(
-        default_factory=SharesOptions, description="What one tenant, caller, subject or session may have of them."
-    )
-    max_waiting: int = Field(
-        200,
-        ge=1,
-        le=100_000,
-        description="Long polls and watchers at once, of one tenant three quarters; beyond, RESOURCE_EXHAUSTED.",
-    )
-    min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
-    allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")
-    list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
-    watch_seconds: float = Field(
-        1.0, ge=0.1, le=60, description="How often policy, registry and keys are looked at for changes."
-    )
-    index_key: str = Field(
-        "",
-        description="file:PATH or vault:PATH#KEY of 32 random bytes or more; replicas share it. Mandatory in "
-        "production, made for you in development.",
-        examples=["file:secrets/index.key"],
-        json_schema_extra={"secret": True},
-    )
+    max_in_flight: int = Field(256, ge=1, le=100_000)
+    """Calls at once; beyond, RESOURCE_EXHAUSTED."""
+    shares: SharesOptions = Field(default_factory=SharesOptions)
+    """What one tenant, caller, subject or session may have of them."""
+    max_waiting: int = Field(200, ge=1, le=100_000)
+    """Long polls and watchers at once, of one tenant three quarters; beyond, RESOURCE_EXHAUSTED."""
+    min_budget_ms: int = Field(10, ge=1, le=10_000)
+    """A nearer deadline is refused at once."""
+    allow_seconds: int = Field(10, ge=1, le=300)
+    """How long an allow may be used."""
+    list_seconds: int = Field(60, ge=1, le=3600)
+    """How long a filtered list may be shown."""
+    watch_seconds: float = Field(1.0, ge=0.1, le=60)
+    """How often policy, registry and keys are looked at for changes."""
+    index_key: str = Field("", examples=["file:secrets/index.key"], json_schema_extra={"secret": True})
+    """file:PATH or vault:PATH#KEY of 32 random bytes or more; replicas share it. Mandatory in production, made
+    for you in development."""
     index_key_before: tuple[str, ...] = Field(
-        (),
-        description="Index keys that the store had before, newest first: keep every one. A key that replaces them is "
-        "taken at a start, while no other process has the store open.",
-        examples=[["file:secrets/index.1.key"]],
-        json_schema_extra={"secret": True},
+        (), examples=[["file:secrets/index.1.key"]], json_schema_extra={"secret": True}
     )
+    """Index keys that the store had before, newest first: keep every one. A key that replaces them is taken at a
+    start, while no other process has the store open."""
 
 
 class PolicyOptions(Options):
     """Source of the policy, and its engine."""
 
-    folder: Path | None = Field(
-        None,
-        description="The organisation's folder: packs/, data/. Without it nothing is granted.",
-        examples=["policy"],
-    )
-    packs: tuple[str, ...] = Field(
-        (),
-        description="Packs that the folder must have, at a start as well: without one of them nothing new becomes "
-        "active. Others may lie beside them.",
-        examples=[["acme"]],
-    )
-    workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
-    deadline_ms: int = Field(
-        250,
-        ge=1,
-        le=60_000,
-        description="For one call; lists of over 100 tools have up to six times it. Later is DENY policy.timeout.",
-    )
-    memory_mb: int = Field(1024, ge=128, le=65_536, description="Address space of one worker.")
-    kept_mb: int = Field(
-        32,
-        ge=0,
-        le=65_536,
-        description="Memory for exact results of the embedded engine, found again by what policy reads; 0: none.",
-    )
-    engine: Literal["embedded", "opa"] = Field(
-        "embedded", description="Which engine answers; `opa` needs policy.opa."
-    )
-    opa: OpaOptions | None = Field(None, description="With engine: opa, which OPA.")
+    folder: Path | None = Field(None, examples=["policy"])
+    """The organisation's folder: packs/, data/. Without it nothing is granted."""
+    packs: tuple[str, ...] = Field((), examples=[["acme"]])
+    """Packs that the folder must have, at a start as well: without one of them nothing new becomes active. Others
+    may lie beside them."""
+    workers: int | None = Field(None, ge=1, le=256)
+    """Policy workers; one per spare core if unset."""
+    deadline_ms: int = Field(250, ge=1, le=60_000)
+    """For one call; lists of over 100 tools have up to six times it. Later is DENY policy.timeout."""
+    memory_mb: int = Field(1024, ge=128, le=65_536)
+    """Address space of one worker."""
+    kept_mb: int = Field(32, ge=0, le=65_536)
+    """Memory for exact results of the embedded engine, found again by what policy reads; 0: none."""
+    engine: Literal["embedded", "opa"] = "embedded"
+    """Which engine answers; `opa` needs policy.opa."""
+    opa: OpaOptions | None = None
+    """With engine: opa, which OPA."""
     shadow: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], Path] = Field(
-        default_factory=dict,
-        max_length=4,
-        description="Folders like `folder`, by a name of yours: evaluated beside it on recorded decisions, never for "
-        "an answer. What they say otherwise is recorded (docs/policy-change.md).",
-        examples=[{"next": "policy.next"}],
+        default_factory=dict, max_length=4, examples=[{"next": "policy.next"}]
     )
+    """Folders like `folder`, by a name of yours: evaluated beside it on recorded decisions, never for an answer.
+    What they say otherwise is recorded (docs/policy-change.md)."""
 
     def embedded(self) -> EmbeddedOptions:
         """Options of the embedded engine."""
@@ -203,40 +181,35 @@ class Settings(Options):
 
     _retired: tuple[tuple[str, str], ...] = ()
 
-    mode: Literal["production", "development"] = Field(
-        "production", description="Development allows development keys and gRPC reflection, and says so."
-    )
+    mode: Literal["production", "development"] = "production"
+    """Development allows development keys and gRPC reflection, and says so."""
     server: ServerOptions = Field(default_factory=ServerOptions)
     service: ServiceOptions = Field(default_factory=ServiceOptions)
     policy: PolicyOptions = Field(default_factory=PolicyOptions)
     content: ContentOptions = Field(default_factory=ContentOptions)
     registry: RegistryOptions
-    release: ReleaseOptions | None = Field(
-        None, description="Demands signatures of policy, prompts and directories; absent: files are believed."
-    )
+    release: ReleaseOptions | None = None
+    """Demands signatures of policy, prompts and directories; absent: files are believed."""
     identity: IdentityOptions = Field(default_factory=IdentityOptions)
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
     approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
-    console: ConsoleOptions | None = Field(None, description="Where people answer in a browser; absent: nowhere.")
-    gateways: GatewayOptions | None = Field(
-        None, description="Lets gateways ask by their own calls, on the same port; absent: they may not."
-    )
-    hooks: HookOptions | None = Field(
-        None, description="Lets agents ask by HTTP hooks, on a listener of its own; absent: they may not."
-    )
-    authzen: AuthzenOptions | None = Field(
-        None, description="Lets callers ask by OpenID AuthZEN, on a listener of its own; absent: they may not."
-    )
-    signals: SignalOptions | None = Field(
-        None, description="Receives pushed security events that revoke tokens; absent: nothing is received."
-    )
-    judge: JudgeOptions | None = Field(
-        None, description="Who gives verdicts. Without it there are none, and what requires one fails."
-    )
+    console: ConsoleOptions | None = None
+    """Where people answer in a browser; absent: nowhere."""
+    gateways: GatewayOptions | None = None
+    """Lets gateways ask by their own calls, on the same port; absent: they may not."""
+    hooks: HookOptions | None = None
+    """Lets agents ask by HTTP hooks, on a listener of its own; absent: they may not."""
+    authzen: AuthzenOptions | None = None
+    """Lets callers ask by OpenID AuthZEN, on a listener of its own; absent: they may not."""
+    signals: SignalOptions | None = None
+    """Receives pushed security events that revoke tokens; absent: nothing is received."""
+    judge: JudgeOptions | None = None
+    """Who gives verdicts. Without it there are none, and what requires one fails."""
     store: StoreOptions = Field(default_factory=StoreOptions)
     audit: AuditOptions = Field(default_factory=AuditOptions)
-    vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
+    vault: VaultOptions | None = None
+    """Where secrets given as vault:PATH#KEY are looked up."""
     telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)
 
     @model_validator(mode="after")

@@ -15,23 +15,16 @@ from pdp.host.options import PLAIN, Options, url_problem
 class VaultOptions(Options):
     """The Vault in which `vault:PATH#KEY` is looked up, at start only."""
 
-    url: str = Field(
-        description="Where Vault listens: https://host:port, plain http for loopback only.",
-        examples=["https://vault.acme.example:8200"],
-    )
-    token: str = Field(
-        description="file:PATH of the token, as Vault's agent writes it; mode 0600.",
-        examples=["file:secrets/vault.token"],
-        json_schema_extra={"secret": True},
-    )
-    ca_file: Path | None = Field(
-        None,
-        description="PEM of who signs Vault's certificate; Mozilla's authorities (certifi) without it.",
-    )
-    namespace: str = Field("", max_length=256, pattern=r"^[!-~]*$", description="Of Vault Enterprise or OpenBao.")
-    timeout_seconds: float = Field(
-        5.0, ge=0.1, le=60, description="Without a word from Vault for so long, start-up fails."
-    )
+    url: str = Field(examples=["https://vault.acme.example:8200"])
+    """Where Vault listens: https://host:port, plain http for loopback only."""
+    token: str = Field(examples=["file:secrets/vault.token"], json_schema_extra={"secret": True})
+    """file:PATH of the token, as Vault's agent writes it; mode 0600."""
+    ca_file: Path | None = None
+    """PEM of who signs Vault's certificate; Mozilla's authorities (certifi) without it."""
+    namespace: str = Field("", max_length=256, pattern=r"^[!-~]*$")
+    """Of Vault Enterprise or OpenBao."""
+    timeout_seconds: float = Field(5.0, ge=0.1, le=60)
+    """Without a word from Vault for so long, start-up fails."""
 
     @field_validator("url")
     @classmethod

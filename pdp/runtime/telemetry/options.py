@@ -21,20 +21,16 @@ _MAX_PORT = 65_535
 class OtlpOptions(Options):
     """A collector that is sent traces and metrics, by OTLP over gRPC."""
 
-    endpoint: str = Field(
-        description="https://host:port of the collector; plain http for a literal loopback address only.",
-        examples=["https://collector.acme.example:4317"],
-    )
-    ca_file: Path | None = Field(
-        None, description="PEM of who signs its certificate; Mozilla's authorities (gRPC's) without it."
-    )
-    headers: Mapping[str, str] = Field(
-        default_factory=dict,
-        description="Name of a header to file:PATH or vault:PATH#KEY of its value.",
-        json_schema_extra={"secret": True},
-    )
-    metrics_seconds: float = Field(60.0, ge=1, le=3600, description="How often metrics are sent.")
-    timeout_seconds: float = Field(5.0, ge=0.1, le=60, description="For one sending; what is late is dropped.")
+    endpoint: str = Field(examples=["https://collector.acme.example:4317"])
+    """https://host:port of the collector; plain http for a literal loopback address only."""
+    ca_file: Path | None = None
+    """PEM of who signs its certificate; Mozilla's authorities (gRPC's) without it."""
+    headers: Mapping[str, str] = Field(default_factory=dict, json_schema_extra={"secret": True})
+    """Name of a header to file:PATH or vault:PATH#KEY of its value."""
+    metrics_seconds: float = Field(60.0, ge=1, le=3600)
+    """How often metrics are sent."""
+    timeout_seconds: float = Field(5.0, ge=0.1, le=60)
+    """For one sending; what is late is dropped."""
 
     @field_validator("endpoint")
     @classmethod
@@ -59,23 +55,21 @@ class OtlpOptions(Options):
 class TelemetryOptions(Options):
     """Exporters of telemetry. None by default."""
 
-    enabled: bool = Field(False, description="Traces and metrics; needs otlp, prometheus or call_log.")
-    service_name: str = Field("pdp", min_length=1, max_length=128, pattern=r"^[!-~]*$", description="Our own name.")
-    sample_ratio: float = Field(
-        1.0, ge=0, le=1, description="Share of calls that are traced where the caller says nothing; metrics see all."
-    )
-    follow_callers: bool = Field(
-        default=True,
-        description="Whether a trace that a caller brings is kept or not as the caller says. That is read before the "
-        "caller is authenticated, so false where strangers can connect: then sample_ratio counts for all.",
-    )
-    otlp: OtlpOptions | None = Field(None, description="Where traces and metrics are sent.")
-    prometheus: str | None = Field(
-        None,
-        description="IP:PORT where metrics can be fetched, by plain HTTP; without an IP, the port of 127.0.0.1.",
-        examples=["127.0.0.1:9464"],
-    )
-    call_log: bool = Field(False, description="One log line per call: method, status, effect, code, ids, duration.")
+    enabled: bool = False
+    """Traces and metrics; needs otlp, prometheus or call_log."""
+    service_name: str = Field("pdp", min_length=1, max_length=128, pattern=r"^[!-~]*$")
+    """Our own name."""
+    sample_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of calls that are traced where the caller says nothing; metrics see all."""
+    follow_callers: bool = True
+    """Whether a trace that a caller brings is kept or not as the caller says. That is read before the caller is
+    authenticated, so false where strangers can connect: then sample_ratio counts for all."""
+    otlp: OtlpOptions | None = None
+    """Where traces and metrics are sent."""
+    prometheus: str | None = Field(None, examples=["127.0.0.1:9464"])
+    """IP:PORT where metrics can be fetched, by plain HTTP; without an IP, the port of 127.0.0.1."""
+    call_log: bool = False
+    """One log line per call: method, status, effect, code, ids, duration."""
 
     @field_validator("prometheus", mode="before")
     @classmethod

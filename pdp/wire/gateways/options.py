@@ -21,29 +21,23 @@ PASSES = ("initialize", "server/discover", "ping", "notifications/initialized", 
 class RouteOptions(Options):
     """The registered server that answers at one address of a gateway, for gateways that do not say it themselves."""
 
-    path: Path = Field(description="The request's path, exactly, without query.", examples=["/git/mcp"])
-    host: Name | None = Field(
-        None, description="The host without port; any without it.", examples=["mcp.acme.example"]
-    )
-    server: Name = Field(description="Id of the server in the registry.", examples=["git"])
-    queries: tuple[Query, ...] = Field(
-        (),
-        description="Queries with which a request may come, each exactly, without its question mark. A request with "
-        "another one is refused: the server would read what nobody decided.",
-        examples=[["tenant=acme"]],
-    )
-    tool_prefix: Name | Literal[""] = Field(
-        "",
-        description="What the gateway puts before the server's own names of tools and prompts. Of a route with it no "
-        "resource is available: gateways spell URIs each in its own way.",
-        examples=["git__"],
-    )
+    path: Path = Field(examples=["/git/mcp"])
+    """The request's path, exactly, without query."""
+    host: Name | None = Field(None, examples=["mcp.acme.example"])
+    """The host without port; any without it."""
+    server: Name = Field(examples=["git"])
+    """Id of the server in the registry."""
+    queries: tuple[Query, ...] = Field((), examples=[["tenant=acme"]])
+    """Queries with which a request may come, each exactly, without its question mark. A request with another one
+    is refused: the server would read what nobody decided."""
+    tool_prefix: Name | Literal[""] = Field("", examples=["git__"])
+    """What the gateway puts before the server's own names of tools and prompts. Of a route with it no resource is
+    available: gateways spell URIs each in its own way."""
     resource_metadata: Url | None = Field(
-        None,
-        description="Where the server's protected resource metadata (RFC 9728) is. With it, a call or list without a "
-        "token, or with an expired one, is answered 401 with `WWW-Authenticate`, so that clients sign in.",
-        examples=["https://mcp.acme.example/.well-known/oauth-protected-resource/git/mcp"],
+        None, examples=["https://mcp.acme.example/.well-known/oauth-protected-resource/git/mcp"]
     )
+    """Where the server's protected resource metadata (RFC 9728) is. With it, a call or list without a token, or
+    with an expired one, is answered 401 with `WWW-Authenticate`, so that clients sign in."""
 
     @field_validator("host")
     @classmethod
@@ -54,39 +48,27 @@ class RouteOptions(Options):
 class GatewayOptions(Options):
     """What gateways may ask by their own calls, `Check` of Envoy and `CheckRequest` of agentgateway."""
 
-    routes: tuple[RouteOptions, ...] = Field(
-        (), description="Servers by host and path, for routes without `pdp_server` in their context_extensions."
-    )
-    backends: dict[Name, Name] = Field(
-        default_factory=dict,
-        description="Servers by the names that agentgateway has for its backends; others are server ids themselves.",
-        examples=[{"git-backend": "git"}],
-    )
-    prefix_mode: Literal["conditional", "always", "never"] = Field(
-        "conditional", description="agentgateway's own prefixMode: how it names the tools of its backends in a list."
-    )
-    passes: tuple[Name, ...] = Field(
-        PASSES,
-        description="MCP methods that pass without a decision. A list among them (tools/list) passes unfiltered; "
-        "without it, external authorization answers with what is pinned and the subject may see. Methods of which no "
-        "decision is made are denied.",
-    )
-    principals_issuer: Name | None = Field(
-        None,
-        description="Issuer of the principals that Envoy has verified by client certificates, listed in "
-        "`may_assert.claims` of the gateway. They count for requests without `authorization`; without it never.",
-        examples=["spiffe://acme.example"],
-    )
-    streams: bool = Field(
-        False, description="Whether HTTP GET and DELETE pass: sessions of clients before 2026-07-28."
-    )
-    client_responses: bool = Field(
-        False, description="Whether answers of a client to requests of its server pass, before 2026-07-28."
-    )
-    max_body_bytes: int = Field(262_144, ge=1 << 10, le=4 << 20, description="Of a request that is decided.")
-    budget_ms: int = Field(
-        5_000, ge=20, le=50_000, description="Answered within this, and within the gateway's own deadline."
-    )
+    routes: tuple[RouteOptions, ...] = ()
+    """Servers by host and path, for routes without `pdp_server` in their context_extensions."""
+    backends: dict[Name, Name] = Field(default_factory=dict, examples=[{"git-backend": "git"}])
+    """Servers by the names that agentgateway has for its backends; others are server ids themselves."""
+    prefix_mode: Literal["conditional", "always", "never"] = "conditional"
+    """agentgateway's own prefixMode: how it names the tools of its backends in a list."""
+    passes: tuple[Name, ...] = PASSES
+    """MCP methods that pass without a decision. A list among them (tools/list) passes unfiltered; without it,
+    external authorization answers with what is pinned and the subject may see. Methods of which no decision is
+    made are denied."""
+    principals_issuer: Name | None = Field(None, examples=["spiffe://acme.example"])
+    """Issuer of the principals that Envoy has verified by client certificates, listed in `may_assert.claims` of
+    the gateway. They count for requests without `authorization`; without it never."""
+    streams: bool = False
+    """Whether HTTP GET and DELETE pass: sessions of clients before 2026-07-28."""
+    client_responses: bool = False
+    """Whether answers of a client to requests of its server pass, before 2026-07-28."""
+    max_body_bytes: int = Field(262_144, ge=1 << 10, le=4 << 20)
+    """Of a request that is decided."""
+    budget_ms: int = Field(5_000, ge=20, le=50_000)
+    """Answered within this, and within the gateway's own deadline."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

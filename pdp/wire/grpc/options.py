@@ -16,13 +16,12 @@ UNIX = "unix:"
 class TlsOptions(Options):
     """Certificates of the server, PEM. They are read at start."""
 
-    certificate_file: Path = Field(
-        description="The server's certificate, with its chain.", examples=["tls/server.pem"]
-    )
-    key_file: Path = Field(description="Its private key.", examples=["tls/server.key"])
-    client_ca_file: Path | None = Field(
-        None, description="Who signs callers' certificates. With it every TLS caller must show one (mTLS)."
-    )
+    certificate_file: Path = Field(examples=["tls/server.pem"])
+    """The server's certificate, with its chain."""
+    key_file: Path = Field(examples=["tls/server.key"])
+    """Its private key."""
+    client_ca_file: Path | None = None
+    """Who signs callers' certificates. With it every TLS caller must show one (mTLS)."""
 
     @override
     def choices(self) -> Iterator[tuple[str, str]]:
@@ -37,32 +36,26 @@ class ServerOptions(Options):
     loopback address is accepted; with it, every TCP address speaks TLS 1.2 or later.
     """
 
-    listen: tuple[str, ...] = Field(
-        ("127.0.0.1:50051",),
-        min_length=1,
-        max_length=16,
-        description="unix:PATH, HOST:PORT or [IPV6]:PORT; plaintext on unix: and literal loopback addresses only.",
-    )
-    tls: TlsOptions | None = Field(None, description="For every TCP address: TLS 1.2 or later.")
-    socket_group: bool = Field(False, description="Lets the group of a Unix socket connect too (0660, else 0600).")
-    max_message_bytes: int = Field(4 << 20, ge=1 << 10, le=64 << 20, description="Of a request.")
-    max_concurrent: int = Field(
-        512,
-        ge=1,
-        le=100_000,
-        description="Calls at once over all connections, known or not; above service.max_in_flight and"
-        " service.max_waiting together. Each may hold three times max_message_bytes.",
-    )
-    max_streams: int = Field(256, ge=1, le=100_000, description="Calls at once on one connection.")
-    max_call_seconds: float = Field(
-        55.0,
-        ge=1,
-        le=300,
-        description="A call that takes longer is given up; what waits for a judge or for people is answered pending "
-        "before that.",
-    )
-    idle_seconds: int = Field(300, ge=10, le=86_400, description="A connection without calls is closed.")
-    drain_seconds: float = Field(10.0, ge=0, le=300, description="For calls under way when the service stops.")
+    listen: tuple[str, ...] = Field(("127.0.0.1:50051",), min_length=1, max_length=16)
+    """unix:PATH, HOST:PORT or [IPV6]:PORT; plaintext on unix: and literal loopback addresses only."""
+    tls: TlsOptions | None = None
+    """For every TCP address: TLS 1.2 or later."""
+    socket_group: bool = False
+    """Lets the group of a Unix socket connect too (0660, else 0600)."""
+    max_message_bytes: int = Field(4 << 20, ge=1 << 10, le=64 << 20)
+    """Of a request."""
+    max_concurrent: int = Field(512, ge=1, le=100_000)
+    """Calls at once over all connections, known or not; above service.max_in_flight and service.max_waiting
+    together. Each may hold three times max_message_bytes."""
+    max_streams: int = Field(256, ge=1, le=100_000)
+    """Calls at once on one connection."""
+    max_call_seconds: float = Field(55.0, ge=1, le=300)
+    """A call that takes longer is given up; what waits for a judge or for people is answered pending before
+    that."""
+    idle_seconds: int = Field(300, ge=10, le=86_400)
+    """A connection without calls is closed."""
+    drain_seconds: float = Field(10.0, ge=0, le=300)
+    """For calls under way when the service stops."""
 
     @override
     def choices(self) -> Iterator[tuple[str, str]]:
