@@ -210,7 +210,7 @@ def test_typical_changes_touch_at_most_five_files_that_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text[text.index("<!-- changes:") : text.index("<!-- end of changes -->")]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if re.match(r"\| an? ", line)]
-    assert len(rows) == 10
+    assert len(rows) >= 10
     for change, files, *_, held_by in rows:
         paths = re.findall(r"`([\w./-]+)`", re.sub(r"\[`[^`]+`\]", "", files))
         assert 1 <= len(paths) <= 5, change
