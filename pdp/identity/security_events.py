@@ -14,8 +14,8 @@ from pdp.core.check import NS
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream, signal
 from pdp.host.contradictions import Contradiction
 from pdp.host.options import ListenerOptions, Options
+from pdp.identity.authentication import issuer_keys
 from pdp.identity.compact import CompactToken, Refusal, parse
-from pdp.identity.component import issuer_keys
 from pdp.identity.keys import KeyRing
 from pdp.identity.options import IdentityOptions, IssuerOptions, Name
 from pdp.identity.sources import Fetch, KeySource

@@ -31,7 +31,7 @@ from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
@@ -110,7 +110,7 @@ def _build(
     entropy = environment.entropy
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
     marks = security_events.claims(settings)
-    identity = IdentityComponent(settings.identity, production=settings.production, marks=marks)
+    identity = Authentication(settings.identity, production=settings.production, marks=marks)
     state = ServiceState(store)
     revocations = Revocations(lambda: state.switches.revoked, index_key)
     subjects = UnrevokedSubjects(identity.subjects, revocations)

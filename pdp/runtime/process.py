@@ -13,7 +13,7 @@ from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.state import ServiceState
 from pdp.host.http_listener import HttpListener
 from pdp.host.log_files import LogFiles
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.operate.admin import Admin
 from pdp.operate.quorum import QuorumRecords
 from pdp.operate.reload import Reloads
@@ -49,7 +49,7 @@ class Process:
     state: ServiceState
     store: AnyStore
     clock: StoreClock
-    identity: IdentityComponent
+    identity: Authentication
     registry: SignedRegistry
     host: Host
     recorder: Recorder

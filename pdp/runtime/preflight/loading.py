@@ -19,7 +19,7 @@ from pdp.core.call.term import Term
 from pdp.core.errors import Fault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Pack
-from pdp.identity.component import issuer_keys
+from pdp.identity.authentication import issuer_keys
 from pdp.identity.sources import DenyList
 from pdp.judge.options import key_text
 from pdp.people.reach.directory import LoadedDirectories

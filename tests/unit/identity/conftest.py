@@ -20,7 +20,7 @@ from joserfc.jwk import JWKRegistry, Key
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Bearer, Caller, Credential, MayAssert, Role
 from pdp.core.check import NS
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.options import IdentityOptions
 
 NOW = 1_800_000_000
@@ -67,20 +67,18 @@ def make_signer(algorithm: str, kid: str) -> Signer:
 
 @dataclass
 class World:
-    """One issuer with a key file, and the component that trusts it."""
+    """One issuer with a key file, and the authentication that trusts it."""
 
     folder: Path
     signer: Signer
     options: dict[str, Any]
     production: bool = True
-    _identity: IdentityComponent | None = None
+    _identity: Authentication | None = None
 
     @property
-    def identity(self) -> IdentityComponent:
+    def identity(self) -> Authentication:
         if self._identity is None:
-            self._identity = IdentityComponent(
-                IdentityOptions.model_validate(self.options), production=self.production
-            )
+            self._identity = Authentication(IdentityOptions.model_validate(self.options), production=self.production)
         return self._identity
 
     @property

@@ -9,7 +9,7 @@ import pytest
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.options import IdentityOptions
 
 NOW = 1_800_000_000
@@ -240,7 +240,7 @@ async def test_no_token_is_both_a_caller_token_and_a_credential(callers: Any, au
 
 async def test_a_caller_token_is_verified_each_time(callers: Any) -> None:
     authorization = f"Bearer {callers.signer.token(caller_claims(callers))}"
-    identity = IdentityComponent(IdentityOptions.model_validate(callers.options), production=True)
+    identity = Authentication(IdentityOptions.model_validate(callers.options), production=True)
     peer = Peer("unix", (), authorization)
     assert (await identity.callers.authenticate(peer, NOW * NS)).name == "agent"
     with pytest.raises(Unauthenticated, match="expired"):

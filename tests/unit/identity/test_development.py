@@ -17,26 +17,26 @@ from pdp.core.call.request import Bearer, Caller
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import development
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.options import IdentityOptions
 
 NOW = 1_800_000_000
 SEED = bytes(range(32))
 
 
-def identity(folder: Path, *, production: bool = False, marked: bool = True) -> IdentityComponent:
+def identity(folder: Path, *, production: bool = False, marked: bool = True) -> Authentication:
     issuer = {
         "issuer": development.DEVELOPMENT_ISSUER,
         "tenant": "acme",
         "jwks_file": folder / development.JWKS_FILE,
         "development": marked,
     }
-    return IdentityComponent(IdentityOptions.model_validate({"issuers": [issuer]}), production=production)
+    return Authentication(IdentityOptions.model_validate({"issuers": [issuer]}), production=production)
 
 
-async def identify(component: IdentityComponent, token: str, at_ns: int) -> Identity:
+async def identify(authentication: Authentication, token: str, at_ns: int) -> Identity:
     caller = Caller("gateway", "acme", frozenset(), frozenset())
-    return await component.subjects.identify(
+    return await authentication.subjects.identify(
         Bearer(token), caller=caller, audiences=("https://git.example",), at_ns=at_ns
     )
 

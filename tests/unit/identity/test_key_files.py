@@ -16,7 +16,7 @@ from support.for_each import for_each
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import keys
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.options import IdentityOptions
 from pdp.identity.sources import WatchedFile
 
@@ -25,9 +25,9 @@ ISSUER = "https://issuer.example"
 
 
 def start(world: Any) -> str:
-    """The code with which the component refuses to start, or empty."""
+    """The code with which it refuses to start, or empty."""
     try:
-        IdentityComponent(IdentityOptions.model_validate(world.options), production=True)
+        Authentication(IdentityOptions.model_validate(world.options), production=True)
     except ConfigurationFault as caught:
         fault = caught
     else:

@@ -10,7 +10,7 @@ import pytest
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.keys import MAX_DOCUMENT
 from pdp.identity.options import IdentityOptions
 from pdp.identity.sources import HttpFetch
@@ -153,7 +153,7 @@ async def test_what_is_not_a_key_set_gives_no_keys(remote: Any, key_server: Any,
 async def test_a_server_that_hangs_or_is_gone(remote: Any, key_server: Any) -> None:
     key_server.hang = True
     options = IdentityOptions.model_validate(remote.options)
-    remote._identity = IdentityComponent(options, production=True, fetch=HttpFetch(timeout_seconds=0.2))
+    remote._identity = Authentication(options, production=True, fetch=HttpFetch(timeout_seconds=0.2))
     assert await remote.code(remote.token()) == "subject.keys_unavailable"
     assert problem(remote) == "keys.unreachable"
     remote.issuer["jwks_url"] = "http://127.0.0.1:9/jwks"
@@ -168,7 +168,7 @@ async def test_a_server_that_hangs_or_is_gone(remote: Any, key_server: Any) -> N
 async def test_a_server_that_drips_is_not_waited_for(remote: Any, key_server: Any) -> None:
     key_server.drip, key_server.body = True, b" " * MAX_DOCUMENT
     options = IdentityOptions.model_validate(remote.options)
-    remote._identity = IdentityComponent(options, production=True, fetch=HttpFetch(timeout_seconds=0.2))
+    remote._identity = Authentication(options, production=True, fetch=HttpFetch(timeout_seconds=0.2))
     assert await remote.code(remote.token()) == "subject.keys_unavailable"
     assert problem(remote) == "keys.unreachable"
 
@@ -214,5 +214,5 @@ def test_an_unusable_ca_file_is_refused_at_start(world: Any, tmp_path: Any) -> N
     for path in (tmp_path / "ca.pem", tmp_path / "absent.pem"):
         world.issuer.update(jwks_file=None, jwks_url="https://issuer.example/jwks", jwks_ca_file=path)
         with pytest.raises(ConfigurationFault) as caught:
-            IdentityComponent(IdentityOptions.model_validate(world.options), production=True)
+            Authentication(IdentityOptions.model_validate(world.options), production=True)
         assert caught.value.code == "keys.ca_unreadable"

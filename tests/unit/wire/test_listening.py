@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.component import IdentityComponent
+from pdp.identity.authentication import Authentication
 from pdp.identity.options import IdentityOptions
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
@@ -384,7 +384,7 @@ def configured(edges: Any) -> Any:
         "gateway": {"match": {"sans": ["uri:spiffe://acme/gateway"]}, "tenant": "acme", "roles": ["decide"]},
         "key": {"match": {"sans": ["dns:key.acme.example"]}, "tenant": "acme", "roles": ["decide"], "servers": ["*"]},
     }
-    identity = IdentityComponent(IdentityOptions.model_validate({"callers": match}), production=True)
+    identity = Authentication(IdentityOptions.model_validate({"callers": match}), production=True)
     ahead = [0]
     edges.callers.authenticate = lambda peer, _at_ns: identity.callers.authenticate(
         peer, time.time_ns() + ahead[0] * NS

@@ -1,4 +1,4 @@
-"""The identity component: one set of keys and one verifier behind the ports `Callers` and `Subjects`."""
+"""Authentication of callers and subjects: one set of keys and one verifier behind the ports of both."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pdp.identity.sources import DenyList, Fetch, KeySource, source
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer
 
 
-class IdentityComponent:
-    """The identity component.
+class Authentication:
+    """Authentication in a process: implements `ports.Callers` by `callers`, and `ports.Subjects` by `subjects`.
 
     Reads `jwks_file` and `revoked_jti_file` at once, and raises ConfigurationFault (`keys.*`, `revocations.*`) for
     what cannot serve; URLs are first fetched by `refresh` or by the first token. `production` refuses issuers
