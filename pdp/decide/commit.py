@@ -132,7 +132,7 @@ class Recorder:
             valid_until_ns=answer.valid_until_ns,
             evidence=tuple(map(attrgetter("element"), decision.evidence)),
             elements=elements_of(decision.said, facts.server.id, frozenset(map(attrgetter("key"), facts.targets))),
-            labels=effects.record_labels(decision.keys),
+            labels=effects.record_labels(decision.keys) if effects.labels else (),
             enforcement=answer.enforcement,
         )
         entry = self._entry(
@@ -348,9 +348,9 @@ class Recorder:
             input=commitment(salt, "input", document),
             token=token_of(salt, decision.identity),
         )
-        rows = (("arguments", decision.salt, decision.arguments), ("input", salt, document))
-        owner = decision.subject_index
-        return sealed, tuple([ValueRow(decision.id, tenant, owner, path, key, data) for path, key, data in rows])
+        whose = decision.id, tenant, decision.subject_index
+        arguments = ValueRow(*whose, "arguments", decision.salt, decision.arguments)
+        return sealed, (arguments, ValueRow(*whose, "input", salt, document))
 
     def session_index(self, caller: Caller, session: str) -> str | None:
         """The keyed index of a session in records."""

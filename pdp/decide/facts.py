@@ -181,7 +181,7 @@ class FactBuilder:
             asserted=self._asserted(ask, caller),
             waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
             budgets=standing_for(decision, session) if decision.budgets else (),
-            questions=self._asked_within(decision),
+            questions=self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD,
         )
         self._bind(decision)
 
@@ -189,10 +189,6 @@ class FactBuilder:
         """The session of a request, and its row with this call; see the port."""
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
         return self._sessions.look(caller, identity, ask.session, at_ns, decision.keys, decision.stored)
-
-    def _asked_within(self, decision: Decision) -> QuestionsFact:
-        """How often people were asked, where policy reads that."""
-        return self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD
 
     def list(
         self,

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache, partial
+from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.call import CallContext
-from pdp.core.bytes.digest import Json, digest, keyed_hex, keyed_index, sha256_hex, text_encoder
+from pdp.core.bytes.digest import Json, digest, keyed_hex, keyed_index, text_encoder
 from pdp.core.bytes.trace_context import without_context
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller
@@ -156,11 +158,12 @@ def rights_of(identity: Identity) -> str:
 
 
 _NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns"})
+_asked = attrgetter(*[field.name for field in fields(Ask) if field.name not in _NOT_CONTENT])
 
 
-def _content(ask: Ask) -> list[object]:
+def _content(ask: Ask) -> Sequence[object]:
     """Everything that was asked, without credential, id and trace context."""
-    values = [getattr(ask, name) for name in _members(Ask) if name not in _NOT_CONTENT]
+    values = _asked(ask)
     meta = without_context(ask.meta) if ask.meta else b""
     return [*values, meta] if meta else values  # replies that were kept before there was any know nothing of it
 
@@ -169,7 +172,7 @@ def _encodable(value: object) -> Json:
     """Bytes by hash; a dataclass as its name and fields, positional, so that no field can be forgotten. Raises
     TypeError for any other type."""
     if isinstance(value, bytes):
-        return sha256_hex(value)
+        return sha256(value).hexdigest()
     kind: Any = type(value)
     return [kind.__name__, *map(partial(getattr, value), _members(kind))]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from itertools import filterfalse
 
 from typing_extensions import override
 
@@ -38,6 +39,7 @@ class Shares:
         telemetry: Telemetry = SILENT,
     ) -> None:
         self._places = SlotCounts({dimension: share.places(max_in_flight) for dimension, share in shares.items()})
+        self.leave = self._places.leave
         self._rates = Rates(shares)
         self._clock = clock
         self._telemetry = telemetry
@@ -64,10 +66,6 @@ class Shares:
         exceeded = self._places.take(holders)
         if exceeded is not None:
             raise self._exceeded(exceeded, "in_flight", BUSY_NS)
-
-    def leave(self, holders: tuple[Holder, ...]) -> None:
-        """Give them back."""
-        self._places.leave(holders)
 
     def spend(self, holders: tuple[Holder, ...]) -> None:
         """One question of each. Raises ShareExceeded."""
@@ -101,7 +99,7 @@ class Turn(AbstractContextManager["Turn"]):
         if number in self._asked:
             return
         wide, narrow = callers(caller), _subjects(caller, identity, session)
-        entering = tuple(holder for holder in narrow if holder not in self._held)
+        entering = tuple(filterfalse(self._held.__contains__, narrow))
         self._shares.enter(entering)
         self._held.update(entering)
         self._shares.spend((*wide, *narrow))

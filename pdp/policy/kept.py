@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -43,7 +43,7 @@ class AnswerKey:
         self._start = hashlib.blake2b(encode([engine, bundle.digest]).encode(), key=secret, digest_size=_KEY_BYTES)
         self._all = () in reads.paths
         self._instants = reads.instants
-        self._ranges = reads.ranges
+        self._ranged, self._bounds = [path for path, _ in reads.ranges], [bounds for _, bounds in reads.ranges]
         self._asserted = bundle.reads_asserted
         paths = {*reads.paths, *COMPOSED_PATHS, ("caller", "tenant")}
         if any(path[0] in ("subject", "actors") for path in reads.paths if path):
@@ -65,8 +65,8 @@ class AnswerKey:
             return None
         rest: list[Any] = [
             members,
-            [_at(document, path) for path in self._paths],
-            [_among(_at(document, path), bounds) for path, bounds in self._ranges],
+            _at(document, self._paths),
+            list(map(_among, _at(document, self._ranged), self._bounds)),
             [
                 (bisect_left(among, instant[name]), bisect_right(among, instant[name]))
                 for name, among in self._instants
@@ -79,15 +79,22 @@ class AnswerKey:
         return key.digest()
 
 
-def _at(value: Any, path: tuple[str, ...]) -> list[Any]:
-    """What is there, in a form that differs from that of nothing, and of what has no members."""
-    for depth, name in enumerate(path):
-        if not isinstance(value, dict):
-            return [depth, value]
-        if name not in value:
-            return []
-        value = value[name]
-    return [value]
+def _at(document: Any, paths: Iterable[tuple[str, ...]]) -> list[list[Any]]:
+    """What is at each path, in a form that differs from that of nothing, and of what has no members."""
+    found: list[list[Any]] = []
+    for path in paths:
+        value = document
+        for depth, name in enumerate(path):
+            if not isinstance(value, dict):
+                found.append([depth, value])
+                break
+            if name not in value:
+                found.append([])
+                break
+            value = value[name]
+        else:
+            found.append([value])
+    return found
 
 
 def _among(found: list[Any], bounds: Sequence[float]) -> list[Any]:

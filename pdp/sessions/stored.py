@@ -14,6 +14,7 @@ import json
 from base64 import b64decode, urlsafe_b64encode
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -80,7 +81,7 @@ class StoredSessions:
         """With those of the session, and of subject and agent; as they are where these were not verified."""
         if not _verified(identity):
             return keys
-        parent = self._opened(caller, identity, ask.parent)
+        parent = self._opened(caller, identity, ask.parent) if ask.parent else None
         return replace(
             keys,
             parent=parent.first if parent is not None else "",
@@ -111,31 +112,44 @@ class StoredSessions:
         if not ask.id:
             return self._labelled(worst, caller, ask, keys, stored, keys.pair), None
         owner = self._owner_index(caller, identity, ask.id)
-        row = self._row(caller, ask, at_ns, keys, owner)
+        begun_for = ""
+        if source == "caller":
+            index = session_index(first_secret(self._key), caller, ask.id)
+            begun_for = keyed_index(self._key, "task of session", index, task)
         known = stored.session
-        problem = self._problem(known, row, ask, keys, stored, at_ns)
+        going = known if known is not None and known.over_ns > at_ns else None
+        problem = self._problem(known, going, owner, begun_for, ask, keys, stored, at_ns)
         if not problem.ok:
             return replace(worst, check=problem), None
-        if known is not None and known.over_ns > at_ns:
-            row = self._continued(known, row, at_ns)
-        else:
-            known, row = None, replace(row, parent=keys.parent, tree=keys.tree or row.tree)
+        row = self._row(going, at_ns, keys, owner, begun_for)
         told: dict[str, Any] = {"started_ns": row.opened_ns, "handle": self._handle(caller, identity, ask, row)}
-        if known is None:
+        if going is None:
             told |= {"calls": 0, "denials": 0}
-        elif known.opened_ns:
-            told |= {"known": True, "calls": known.calls, "denials": known.denials}
+        elif going.opened_ns:
+            told |= {"known": True, "calls": going.calls, "denials": going.denials}
         return self._labelled(worst, caller, ask, keys, stored, row.tree, **told), row
 
-    def _continued(self, known: SessionRow, row: SessionRow, at_ns: int) -> SessionRow:
-        """An open session with one call more."""
-        return replace(
-            row,
-            opened_ns=known.opened_ns,
-            over_ns=self._over_ns(known.opened_ns or at_ns, at_ns),
-            until_ns=max(known.until_ns, self._until_ns(known.until_ns, at_ns)),
-            tree=known.tree or row.tree,
-            parent=known.parent,
+    def _row(self, going: SessionRow | None, at_ns: int, keys: CallKeys, owner: str, task: str) -> SessionRow:
+        """An open session with one call more; without one, one that begins with this call.
+
+        Whose it is stays known, for each use, as long as it is open, though that is renewed only when a fifth of its
+        time is over."""
+        opened_ns, until_ns, parent, tree = at_ns, 0, keys.parent, keys.tree
+        if going is not None:
+            opened_ns, until_ns, parent, tree = going.opened_ns, going.until_ns, going.parent, going.tree
+        if until_ns - at_ns < self._idle_ns:
+            until_ns = max(until_ns, at_ns + self._idle_ns + self._idle_ns // 4)
+        return SessionRow(
+            keys.session,
+            owner,
+            until_ns,
+            opened_ns=opened_ns,
+            used_ns=at_ns,
+            over_ns=min(at_ns + self._idle_ns, (opened_ns or at_ns) + self._life_ns),
+            calls=1,
+            tree=tree or keys.pair,
+            task=task,
+            parent=parent,
         )
 
     def _labelled(
@@ -149,14 +163,16 @@ class StoredSessions:
         **told: Any,
     ) -> SessionFact:
         """The fact with what is `told` besides, and what is known of its labels."""
-        rows, awaited = tuple(row for row in stored.labels if row.pair != keys.also), stored.awaited
+        rows, awaited = stored.labels, stored.awaited
+        rows = tuple([row for row in rows if row.pair != keys.also]) if rows else ()
         reset = ask.context_reset and caller.may_assert.context_reset
         if reset:
             rows = tuple(row for row in rows if row.pair != keys.pair)
             awaited = awaited if tree != keys.pair else 0
         complete = bool(ask.id) and caller.inspects_results and observed(rows, awaited)
-        names = sorted({row.label for row in rows} - {UNOBSERVED, ELSEWHERE, *WORST_LABELS})
-        worst = tuple(label for label in WORST_LABELS if not complete or any(row.label == label for row in rows))
+        labels = set(map(attrgetter("label"), rows))
+        names = sorted(labels - {UNOBSERVED, ELSEWHERE, *WORST_LABELS})
+        worst = filter(labels.__contains__, WORST_LABELS) if complete else WORST_LABELS
         return replace(
             fact,
             observed=complete,
@@ -167,57 +183,41 @@ class StoredSessions:
             **told,
         )
 
-    def _row(self, caller: Caller, ask: SessionAsk, at_ns: int, keys: CallKeys, owner: str) -> SessionRow:
-        """A session that begins with this call."""
-        task, source = _task(caller, ask)
-        named = session_index(first_secret(self._key), caller, ask.id)
-        return SessionRow(
-            keys.session,
-            owner,
-            self._until_ns(0, at_ns),
-            opened_ns=at_ns,
-            used_ns=at_ns,
-            over_ns=self._over_ns(at_ns, at_ns),
-            calls=1,
-            tree=keys.pair,
-            task=keyed_index(self._key, "task of session", named, task) if source == "caller" else "",
-        )
-
     @staticmethod
-    def _problem(
-        known: SessionRow | None, row: SessionRow, ask: SessionAsk, keys: CallKeys, stored: StoredCall, at_ns: int
+    def _problem(  # noqa: PLR0913, PLR0917 - what a session is known by
+        known: SessionRow | None,
+        going: SessionRow | None,
+        owner: str,
+        task: str,
+        ask: SessionAsk,
+        keys: CallKeys,
+        stored: StoredCall,
+        at_ns: int,
     ) -> Check:
-        """Why the call is none of the session's; `row` is that of one that begins with it."""
-        if known is not None and known.owner != row.owner:
+        """Why the call is none of the session's; `going` is the one that is `known` while it is open, `owner` and
+        `task` are the call's."""
+        if known is not None and known.owner != owner:
             return failed("session.identity_mismatch", UNKNOWN)
         if known is not None and known.state != "open":
             return _UNKNOWN
-        going = known if known is not None and known.over_ns > at_ns else None
         if going is not None and keys.parent not in ("", going.parent):
             return _PARENT
         first, tree = (keys.parent, keys.tree) if going is None else (going.parent, going.tree)
         garbled = bool(ask.parent) and not keys.parent
         if garbled or (first and not _open(stored.parent, first, tree, at_ns)):
             return _UNKNOWN
-        changed = going is not None and going.task and row.task and going.task != row.task
+        changed = going is not None and going.task and task and going.task != task
         return _TASK if changed else OK
-
-    def _over_ns(self, opened_ns: int, at_ns: int) -> int:
-        return min(at_ns + self._idle_ns, opened_ns + self._life_ns)
-
-    def _until_ns(self, until_ns: int, at_ns: int) -> int:
-        """How long whose it is stays known: for each use as long as it is open, though the row is renewed only when
-        a fifth of its time is over."""
-        return until_ns if until_ns - at_ns >= self._idle_ns else at_ns + self._idle_ns + self._idle_ns // 4
 
     def _handle(self, caller: Caller, identity: Identity, ask: SessionAsk, row: SessionRow) -> str:
         """What names a session, and the first one of its task, to its subject's agents and to nobody else."""
-        return self._sealed(
-            _Handle(caller.name, ask.id, row.parent or row.index, row.tree), _holder(caller, identity)
-        )
+        subject = identity.subject
+        told = _Handle(caller.name, ask.id, row.parent or row.index, row.tree)
+        return self._sealed(told, caller.tenant, subject.issuer, subject.id)
 
-    def _seal_handle(self, told: _Handle, holder: bytes) -> str:
-        return HANDLE + urlsafe_b64encode(self._seal.encrypt(canonical(list(told)), [holder])).decode().rstrip("=")
+    def _seal_handle(self, told: _Handle, *holder: str | None) -> str:
+        sealed = self._seal.encrypt(canonical(list(told)), [canonical(holder)])  # as `_holder`
+        return HANDLE + urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def _opened(self, caller: Caller, identity: Identity, handle: str) -> _Handle | None:
         """What a handle names; None where it is not one that was issued to this subject."""

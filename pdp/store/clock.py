@@ -39,7 +39,7 @@ class StoreClock:
         limit_ns: int = LIMIT_NS,
     ) -> None:
         self._wall = wall
-        self._monotonic = monotonic
+        self.monotonic_ns = monotonic  # for durations and records
         self._limit = limit_ns
         self._behind = wall() < high_water_ns
         self._jumped = False
@@ -66,7 +66,7 @@ class StoreClock:
             return self._read()
 
     def _read(self) -> int:
-        wall, monotonic = self._wall(), self._monotonic()
+        wall, monotonic = self._wall(), self.monotonic_ns()
         passed = max(0, monotonic - self._read_at)
         paced = self._now + passed
         self._jumped = wall - paced > self._limit
@@ -79,10 +79,6 @@ class StoreClock:
             self._now = wall if wall >= self._now else paced
         self._read_at = monotonic
         return self._now
-
-    def monotonic_ns(self) -> int:
-        """The monotonic clock, for durations and records."""
-        return self._monotonic()
 
     def wall_ns(self) -> int:
         """What the wall clock says, believed or not; for records of its anomalies."""

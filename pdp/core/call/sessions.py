@@ -38,6 +38,7 @@ HANDLE = "s1."  # how handles of sessions begin
 UNOBSERVED = "unobserved"  # a result that nobody inspects or will: the labels may be incomplete
 # The pair has results that are awaited outside the store: where these are not known, that is as good as unobserved.
 ELSEWHERE = "awaited_elsewhere"
+_UNKNOWING = frozenset({UNOBSERVED, ELSEWHERE})
 MEMORY = "memory"  # the kind of sink that brings back what it was given
 
 _PUT = ("manifest.labels", "")  # code and pack of what manifests say
@@ -89,7 +90,7 @@ def indexes_in_records(key: bytes, tenant: str, caller: str, session: str) -> tu
 def observed(labels: Iterable[LabelRow], awaited: int) -> bool:
     """Whether the labels are all there may be."""
     rows = tuple(labels)
-    return not awaited and len(rows) <= MOST_LABELS and all(row.label not in (UNOBSERVED, ELSEWHERE) for row in rows)
+    return not awaited and len(rows) <= MOST_LABELS and not _UNKNOWING.intersection(map(attrgetter("label"), rows))
 
 
 def allowed(  # noqa: PLR0913 - the parts of one allow
@@ -107,7 +108,7 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     places = places_of(keys, session)
     there = () if session.reset else stored.labels
     put = [(label, *_PUT, decision_id, at_ns) for label in target.labels]
-    if keys.also:  # of a memory: what went in comes out
+    if keys.also and stored.labels:  # of a memory: what went in comes out
         put += [
             (row.label, row.code, row.pack, row.decision_id, row.at_ns)
             for row in stored.labels
@@ -116,9 +117,9 @@ def allowed(  # noqa: PLR0913 - the parts of one allow
     inspects = inspects and stored.awaited < MOST_AWAITED
     if not inspects:
         put.append((UNOBSERVED, *_UNSEEN, decision_id, at_ns))
-    labels = list(_new(places, put, there))
+    labels = list(_new(places, put, there)) if put else []
     labels += took_part(session, keys, (*there, *labels))
-    if keys.also and any(sink.kind == MEMORY for sink in target.sinks):
+    if keys.also and target.sinks and any(sink.kind == MEMORY for sink in target.sinks):
         written = [(row.label, row.code, row.pack, row.decision_id, row.at_ns) for row in session.label_sources]
         named = {label for label, *_ in written}
         written += [(label, *_UNSEEN, decision_id, at_ns) for label in session.labels if label not in named]

@@ -106,7 +106,6 @@ class SlotCounts:
         for holder in holders:
             dimension = Dimension(holder[0])
             if self._taken[holder] >= self.most[dimension]:
-                self._forget(holders)
                 return dimension
         self._taken.update(holders)
         return None
@@ -114,9 +113,6 @@ class SlotCounts:
     def leave(self, holders: Sequence[Holder]) -> None:
         """Give them back."""
         self._taken.subtract(holders)
-        self._forget(holders)
-
-    def _forget(self, holders: Sequence[Holder]) -> None:
         for holder in holders:
             if not self._taken[holder]:
                 del self._taken[holder]

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from operator import itemgetter
 from typing import TypeVar, cast
 
@@ -23,7 +24,7 @@ from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.call.facts import Facts, document
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.codes import control_of
-from pdp.core.outcome.elements import EngineQuery, decision_of
+from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, decision_of
 from pdp.core.outcome.evidence import Evidence
 
 T = TypeVar("T")
@@ -125,7 +126,8 @@ _EFFECTS = {"call": frozenset(Effect), "result": frozenset({Effect.ALLOW, Effect
 
 def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
     """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
-    outcome = read(decision_of(answer))
+    decision = decision_of(answer)
+    outcome = (_read_again if len(decision) <= SHORT else read)(decision)
     if asked.advice:
         outcome = _advised(outcome, asked.advice)
     if len(outcome.reasons) > 1:  # Rego's sets know no order
@@ -205,6 +207,7 @@ def read(answer: bytes) -> Outcome:
         return denied("policy.not_a_decision", "The policy did not return a decision.")
 
 
+_read_again = lru_cache(REMEMBERED)(read)
 _KEYS = {"effect", "reasons", "requirements", "obligations", "visible", "hidden", "waived"}
 _lists = itemgetter("reasons", "requirements", "obligations", "visible", "hidden", "waived")
 _reason_texts = itemgetter("code", "message", "rule", "control")

@@ -131,20 +131,20 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
     at_ns: int,
 ) -> Answer:
     """The answer that an outcome comes to, before anything is opened or redeemed."""
-    requirements = tuple(open_requirement(r, facts.call_digest, at_ns) for r in outcome.requirements)
+    requirements, obligations, target = outcome.requirements, outcome.obligations, facts.targets[0]
+    wanted = tuple([open_requirement(r, facts.call_digest, at_ns) for r in requirements]) if requirements else ()
+    ours = obligations and tuple([completed(each, target) for each in obligations if each["kind"] != END_SESSION])
     return Answer(
         decision_id=decision_id,
         effect=outcome.effect,
         reasons=outcome.reasons,
-        obligations=tuple(
-            completed(each, facts.targets[0]) for each in outcome.obligations if each["kind"] != END_SESSION
-        ),
-        risk=facts.targets[0].risk,
+        obligations=ours,
+        risk=target.risk,
         valid_until_ns=_valid_until(facts, outcome, evidence, at_ns + terms.allow_seconds * NS),
         call_digest=facts.call_digest,
         policy=policy,
-        requirements=requirements,
-        retry_after_ms=terms.retry_after_ms if requirements else 0,
+        requirements=wanted,
+        retry_after_ms=terms.retry_after_ms if wanted else 0,
         session_handle=facts.session.handle,
     )
 

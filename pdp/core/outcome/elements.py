@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -36,6 +37,7 @@ ABOUT_ONE = frozenset({"call", "result"})  # phases about one target, with what 
 _options = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
 encode, encode_all = text_encoder(_options), texts_encoder(_options)
 NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
+SHORT, REMEMBERED = 4_096, 256  # bytes of an answer, and so many of these: what they say is read once
 SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
 
 
@@ -185,6 +187,10 @@ class SaidElement:
 def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[SaidElement, ...]:
     """The elements in an engine's answer about a call, in order of pack and kind: those that say something of these
     target keys, and of grants those that count on the server. Of an answer that is none, nothing."""
+    return (_elements_again if len(answer) <= SHORT else _elements_of)(answer, server, frozenset(keys))
+
+
+def _elements_of(answer: bytes, server: str, keys: frozenset[str]) -> tuple[SaidElement, ...]:
     try:
         told = [_said(json.loads(part), server, keys) for part in answer.split(SEPARATOR)[1:]]
     except (ValueError, RecursionError):
@@ -195,6 +201,9 @@ def elements_of(answer: bytes, server: str, keys: Collection[str]) -> tuple[Said
     found = [replace(each, asserted="" if key in asserted else "without") for key, each in plain.items()]
     found += [replace(each, asserted="with") for key, each in asserted.items() if key not in plain]
     return tuple(sorted(found, key=lambda each: (each.pack, KINDS["call"].index(each.kind), each.code)))
+
+
+_elements_again = lru_cache(REMEMBERED)(_elements_of)
 
 
 def _said(elements: Json, server: str, keys: Collection[str]) -> dict[bytes, SaidElement]:

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import attrgetter
 
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
 from pdp.core.call.budgets import BudgetFact
@@ -160,7 +162,7 @@ def decision(  # noqa: PLR0913 - what an answer is made of
             **arguments.check.as_json,
             "commitment": sealed.arguments,
             "size": arguments.size,
-            "findings": dict(Counter(f.kind for f in arguments.findings)),
+            "findings": dict(Counter(map(attrgetter("kind"), arguments.findings))),
         },
         "requirements": list(outcome.requirements),
         "obligations": list(outcome.obligations),
@@ -256,7 +258,7 @@ def _answer(  # noqa: PLR0913, PLR0917 - what an answer is made of
         "caller": facts.caller.name,
         "method": cut(facts.method),
         "subject": _subject(stamp, identity.subject, sealed.token),
-        "actors": [_actor(stamp, actor) for actor in identity.actors] if identity.subject.check.ok else [],
+        "actors": list(map(partial(_actor, stamp), identity.actors)) if identity.subject.check.ok else [],
         "agent": _agent(identity.agent),
         "session": {**facts.session.check.as_json, "index": sealed.session, "known": facts.session.known},
         "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),

@@ -125,8 +125,8 @@ def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
         extra=context.extra_json,
         meta=context.meta_json,
         resume_token=request.resume_token,
-        client_answers=_client_answers(request.client_answers),
-        server_peer=_server_peer(request.server_peer),
+        client_answers=_client_answers(request.client_answers) if request.client_answers else (),
+        server_peer=_server_peer(request.server_peer) if request.HasField("server_peer") else ServerPeer(),
         until_ns=until_ns,
     )
 

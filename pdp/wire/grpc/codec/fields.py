@@ -117,6 +117,8 @@ def data(value: bytes, field: str, limit: int = MAX_JSON_BYTES) -> bytes:
 
 def words(values: Collection[str], field: str, most: int) -> tuple[str, ...]:
     """A list of at most `most` words, none of them empty."""
+    if not values:
+        return ()
     count(values, field, most)
     for i, value in enumerate(values):
         name(value, f"{field}[{i}]", limit=MAX_WORD, mandatory=True)

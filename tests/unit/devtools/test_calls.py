@@ -1,0 +1,16 @@
+from pathlib import Path
+
+import pytest
+
+from devtools.bench.scenarios import create
+from devtools.calls import profiled
+
+CALLS, FILES = 400, 45  # at most; what is saved is taken off
+
+
+@pytest.mark.starts_server
+@pytest.mark.essential
+def test_a_warm_allow_passes_through_few_functions_and_files(tmp_path: Path) -> None:
+    profile = profiled(create(tmp_path))
+    assert profile.calls.total() <= CALLS, profile.files
+    assert len(profile.files) <= FILES, profile.files
