@@ -9,6 +9,8 @@ import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,7 @@ def _build(
     marks = security_events.claims(settings)
     identity = Authentication(settings.identity, production=settings.production, marks=marks)
     state = ServiceState(store)
-    revocations = Revocations(lambda: state.switches.revoked, index_key)
+    revocations = Revocations(partial(attrgetter("switches.revoked"), state), index_key)
     subjects = UnrevokedSubjects(identity.subjects, revocations)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
