@@ -54,7 +54,7 @@ class _Plain(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key = self.construct_object(key_node)
             if not isinstance(key, Hashable):
                 raise _problem("a key is a list or mapping; use text", key_node)
             if key in seen:

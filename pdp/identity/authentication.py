@@ -51,7 +51,7 @@ class Authentication:
         self._deny_list.refresh(at_ns)
         await asyncio.gather(*(issuer.keys.refresh(at_ns) for issuer in self._issuers.values()))
 
-    def key_status(self, at_ns: int) -> Mapping[str, Json]:
+    def key_status(self, at_ns: int) -> Mapping[str, Mapping[str, Json]]:
         """As `subjects.key_status`."""
         return self.subjects.key_status(at_ns)
 

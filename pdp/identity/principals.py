@@ -178,11 +178,11 @@ class VerifiedSubjects:
         """Digest of the deny list that is in force; "" without one."""
         return self._deny_list.digest()
 
-    def key_status(self, at_ns: int) -> Mapping[str, Json]:
+    def key_status(self, at_ns: int) -> Mapping[str, Mapping[str, Json]]:
         """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}, and `cause`, why
         keys could not be fetched. A deny list that cannot be read is every issuer's problem: sooner or later none of
         their tokens passes."""
-        by_issuer: dict[str, Json] = {}
+        by_issuer: dict[str, Mapping[str, Json]] = {}
         for name, issuer in self._issuers.items():
             status = {"tenant": issuer.options.tenant, **issuer.keys.status(at_ns)}
             by_issuer[name] = {**status, "problem": status["problem"] or self._deny_list.problem}

@@ -56,6 +56,6 @@ class UnrevokedSubjects:
         """Digest of the deny list that is in force; pushed revocations are the store's."""
         return self.subjects.revocations()
 
-    def key_status(self, at_ns: int) -> Mapping[str, Json]:
+    def key_status(self, at_ns: int) -> Mapping[str, Mapping[str, Json]]:
         """See `ports.Subjects.key_status`."""
         return self.subjects.key_status(at_ns)

@@ -226,7 +226,7 @@ class Admin:
     def _known_tenant(self, tenant: str) -> None:
         """Tenants are those of the configuration. Raises InvalidRequest."""
         at = self.clock.now_ns()
-        issuers = (entry for entry in self.subjects.key_status(at).values() if isinstance(entry, Mapping))
+        issuers = self.subjects.key_status(at).values()
         known = {*self.registry.status(at), *(str(entry["tenant"]) for entry in issuers)}
         if tenant not in known:
             raise InvalidRequest("switch.value", _unknown("tenant of that name", tenant, known))

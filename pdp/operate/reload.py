@@ -211,12 +211,11 @@ class Reloads:
         await self.reload_keys(at)
         self.state.fleet.note("revocations", {"": self.subjects.revocations()})
         found = self.subjects.key_status(at)
-        entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
-        self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
+        troubled = {name: entry for name, entry in found.items() if entry["problem"]}
+        self.state.degrade("keys", {str(entry["tenant"]): "keys.stale" for entry in troubled.values() if entry["keys"]})
         failures = {
             str(entry["tenant"]): Failure(str(entry["problem"]), _unread(name, entry), at)
-            for name, entry in found.items()
-            if isinstance(entry, Mapping) and entry["problem"]
+            for name, entry in troubled.items()
         }
         return Reloaded("keys", False, {"": f"{len(found)} issuers"}, failures)
 

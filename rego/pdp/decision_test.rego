@@ -83,6 +83,7 @@ test_good_list_shows_what_is_granted_and_says_why_the_rest_is_hidden if {
 test_call_of_two_targets_is_denied if {
 	decision := decide({}, call({"targets": [testing.tool({}), testing.tool({})]}))
 	denied_for(decision, "policy.targets")
+	{"code": "policy.targets", "rule": "pdp.gate", "control": ""} in {object.remove(r, ["message"]) | some r in decision.reasons}
 }
 
 test_call_of_nothing_is_denied if denied_for(decide({}, call({"targets": []})), "policy.targets")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +25,14 @@ class Watch:
 
     exporter: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
     reader: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
+    monotonic: Callable[[], int] = time.monotonic_ns
     telemetry: OpenTelemetry = field(init=False)
 
     def __post_init__(self) -> None:
         tracers = TracerProvider(shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
         meters = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.telemetry = OpenTelemetry(tracers, meters, monotonic=time.monotonic_ns, call_log=True)
+        self.telemetry = OpenTelemetry(tracers, meters, monotonic=self.monotonic, call_log=True)
 
     async def settled(self) -> None:
         """Wait for calls under way: a caller hears of its error a moment before its call has ended."""

@@ -217,7 +217,7 @@ class Subjects(Protocol):
         """Digest of the deny list that is in force; "" without one."""
         ...
 
-    def key_status(self, at_ns: int) -> Mapping[str, Json]:
+    def key_status(self, at_ns: int) -> Mapping[str, Mapping[str, Json]]:
         """Per issuer: its tenant, source kind, number of keys, age in seconds; for GetStatus."""
         ...
 

@@ -166,9 +166,8 @@ def _untagged(text: str) -> str:
             begins.setdefault(tag["name"], tag.start())
     kept, at = list[str](), 0
     for name, begin in begins.items():  # in their order
-        if begin >= at and ends.get(name, 0) > begin:
-            kept.append(text[at:begin])
         if ends.get(name, 0) > begin:
+            kept.append(text[at:begin])
             at = max(at, ends[name])
     return _GAP.join((*kept, text[at:]))
 

@@ -342,7 +342,7 @@ def _shared(value: object, name: str = "") -> Json:
         return items if isinstance(value, (list, tuple)) else sorted(items, key=str)
     if isinstance(value, Path) or (isinstance(value, str) and value.startswith(_PLACES)):
         return None
-    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
+    return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
 def _stated(found: object, named: object, name: str = "") -> Iterator[tuple[str, Json]]:
@@ -372,7 +372,7 @@ def _told(value: object) -> Json:
     if isinstance(value, (list, tuple, set, frozenset)):
         items = list(map(_told, value))
         return items if isinstance(value, (list, tuple)) else sorted(items, key=str)
-    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
+    return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
 def store_password(settings: Settings) -> bytes:

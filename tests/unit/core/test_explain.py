@@ -59,6 +59,7 @@ def test_each_fact_has_its_trust_and_source() -> None:
 
 def test_a_part_that_no_schema_describes_is_anybodys_word() -> None:
     assert by_path(new={"x": 1})["/new/x"].trust == "asserted"
+    assert by_path(new={})["/new"].value == {}
     (fact,) = explain.facts({"new": {"x": 1}}, {"properties": {"new": {"x-pdp-trust": "surely"}}})
     assert fact.trust == "asserted"
 

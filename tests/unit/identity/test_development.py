@@ -72,10 +72,13 @@ def test_production_refuses_them_however_they_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationFault) as caught:
             identity(tmp_path, production=production, marked=marked)
         assert caught.value.code == "keys.development"
-    (tmp_path / development.JWKS_FILE).write_text(json.dumps({"keys": [key.public]}))  # the mark taken off
-    with pytest.raises(ConfigurationFault) as caught:
-        identity(tmp_path, production=True, marked=False)
-    assert caught.value.code == "keys.development"
+    file = tmp_path / development.JWKS_FILE
+    renamed = {**json.loads(file.read_text()), "keys": [{**key.public, "kid": "another"}]}
+    for content in ({"keys": [key.public]}, renamed):  # the mark taken off the set, or off its key
+        file.write_text(json.dumps(content))
+        with pytest.raises(ConfigurationFault) as caught:
+            identity(tmp_path, production=True, marked=False)
+        assert caught.value.code == "keys.development"
 
 
 def test_keys_are_private_and_never_replaced(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from typing_extensions import override
 
+from pdp import __version__
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime.telemetry.exporting import collector, exporting
 from pdp.runtime.telemetry.options import OtlpOptions, TelemetryOptions
@@ -53,9 +54,11 @@ class Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.spans: list[str] = []
         self.metadata: set[str] = set()
+        self.resource: dict[str, str] = {}
 
     @override
     def Export(self, request: Any, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
+        self.resource |= {a.key: a.value.string_value for r in request.resource_spans for a in r.resource.attributes}
         self.metadata |= {key for key, _ in context.invocation_metadata()}
         self.spans += [s.name for r in request.resource_spans for scope in r.scope_spans for s in scope.spans]
         return ExportTraceServiceResponse()
@@ -113,6 +116,8 @@ def test_variables_of_the_sdk_have_no_effect(
         monkeypatch.setenv(name, value)
     told(port, tmp_path / "ca.pem")
     assert traces.spans == ["m"]
+    ours = {"service.name": "pdp", "service.version": __version__, "service.instance.id": "i"}
+    assert traces.resource == traces.resource | ours
     assert "x-from" not in traces.metadata
     assert set(variables) <= set(caplog.messages[0].replace(",", "").split())
     assert "environment" not in caplog.text

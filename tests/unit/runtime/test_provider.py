@@ -48,6 +48,13 @@ def test_stage_outside_a_call_is_measured_and_no_span() -> None:
     assert watch.points("pdp.stage.duration") == [({"pdp.stage": "commit"}, 1)]
 
 
+def test_a_call_tells_how_long_it_took(caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch(monotonic=iter((5_000_000_000, 7_000_000_000)).__next__)
+    with caplog.at_level("INFO"), watch.telemetry.call("m", None):
+        pass
+    assert caplog.records[-1].__dict__["event"]["ms"] == 2_000
+
+
 def test_call_does_not_see_the_call_before() -> None:
     watch = Watch()
     parent = TraceParent("1" * 32, "2" * 16, sampled=False)

@@ -241,7 +241,7 @@ def test_yaml_keys_that_are_equal_only_in_yaml() -> None:
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, over: Any, words: str) -> None:
-    with pytest.raises(ConfigurationFault, match=words):
+    with pytest.raises(ConfigurationFault, match=rf"server\.\w+: must be above {words}"):
         validate({"registry": {}, **over}, tmp_path)
 
 

@@ -12,6 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from support.checklist import SetUp, ready
 
+from pdp import __version__
 from pdp.cli.main import cli
 from pdp.judge.prompts import LoadedPrompts
 
@@ -45,7 +46,9 @@ def test_it_is_cyclonedx_and_names_what_decides(whole: SetUp) -> None:
     assert {"policy/bundle", "policy/org", "policy/release", "registry/acme", "configuration/pdp.yaml"} <= hashes(
         document
     ).keys()
-    assert sorted(each["bom-ref"] for each in document["components"]) == document["dependencies"][0]["dependsOn"]
+    ours, whose = document["metadata"]["component"], document["dependencies"][0]
+    assert (ours["bom-ref"], ours["version"]) == (whose["ref"], __version__)
+    assert sorted(each["bom-ref"] for each in document["components"]) == whose["dependsOn"]
     assert str(whole.world.folder) not in json.dumps(document)
 
 
