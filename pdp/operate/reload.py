@@ -212,7 +212,7 @@ class Reloads:
         self.state.fleet.note("revocations", {"": self.subjects.revocations()})
         found = self.subjects.key_status(at)
         troubled = {name: entry for name, entry in found.items() if entry["problem"]}
-        self.state.degrade("keys", {str(entry["tenant"]): "keys.stale" for entry in troubled.values() if entry["keys"]})
+        self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in troubled.values() if e["keys"]})
         failures = {
             str(entry["tenant"]): Failure(str(entry["problem"]), _unread(name, entry), at)
             for name, entry in troubled.items()

@@ -490,14 +490,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pdp-sample-") as folder:
         sample = chosen(options.sites, options.seed, options.areas)
+        counted = [site for site in sample if not reason_of(site)]  # before anybody edits this tree meanwhile
         trees = Trees(Path(folder))
         into = kept(sample, trees.first)
         trees.compile()
         verdicts = Verdicts(into / "verdicts.json")
         for stage in stages(sample)[: options.stages]:
-            left = [site for site in sample if not verdicts.caught(site)]
-            todo = [site for site in left if options.only in str(site) and not reason_of(site)]
-            todo = [site for site in todo if not verdicts.tried(site, stage)]
+            left = [site for site in counted if not verdicts.caught(site)]
+            todo = [site for site in left if options.only in str(site) and not verdicts.tried(site, stage)]
             if todo:
                 tests = measured(trees, stage, left, into, options.jobs)
                 _say(f"{stage.name}: {len(tests.files)} test files ({time.monotonic() - began:.0f} s)")
@@ -505,7 +505,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     verdicts.note(site, stage, by)
                     why = by or f"{len(tests.running(site))} tests run it"
                     _say(f"{stage.name} {'caught' if by else 'SURVIVED':<8} {site} | {why}")
-    counted = [site for site in sample if not reason_of(site)]
     todo = [site for site in counted if not verdicts.caught(site)]
     for site in todo:
         _say(f"SURVIVED {site}")
