@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import grpc
+from google.protobuf.message import Message
 
 from pdp.cli.connection import Connection, connected, open_channel, word
 from pdp.cli.decide import EXIT, FAULT, read
@@ -26,6 +27,7 @@ _TRUSTS = {
     explain_pb2.TRUST_OBSERVED: "observed",
     explain_pb2.TRUST_VOUCHED: "vouched",
 }  # all others are asserted
+_RULE = ("pack", "rule", "code", "control", "file", "line", "waived_by", "asserted")
 _TOKEN = re.compile(r"[!-~]+")  # what may stand in a header
 _Server = tuple[str, Tls | None, str | None]  # its address, TLS and the token of who asks
 _LIKE_AN_ID = re.compile(r"[0-9A-Fa-f-]{16,}")
@@ -109,75 +111,52 @@ def _is_id(what: str) -> bool:
 
 def _plain(response: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
     """Everything, with JSON values as such."""
+    policy, explained = response.policy, response.HasField("explained")
     return {
         "effect": _EFFECTS.get(response.effect, "deny"),
-        "reasons": [
-            {"code": r.code, "message": r.message, "rule": r.rule, "control": r.control} for r in response.reasons
-        ],
-        "rules": [
-            {
-                "pack": r.pack,
-                "rule": r.rule,
-                "code": r.code,
-                "control": r.control,
-                "file": r.file,
-                "line": r.line,
-                "waived_by": r.waived_by,
-                "asserted": r.asserted,
-                "element": json.loads(r.element_json),
-            }
-            for r in response.rules
-        ],
+        "reasons": [_fields(r, "code", "message", "rule", "control") for r in response.reasons],
+        "rules": [_fields(r, *_RULE, element=json.loads(r.element_json)) for r in response.rules],
         "requirements": [
             {
                 "code": r.requirement.code,
                 "state": _state(r.requirement),
-                "why": r.why,
-                "element": json.loads(r.element_json),
+                **_fields(r, "why", element=json.loads(r.element_json)),
             }
             for r in response.requirements
         ],
         "changes": [
-            [
-                {"path": c.path, "before": json.loads(c.before_json), "after": json.loads(c.after_json)}
-                for c in s.facts
-            ]
-            for s in response.changes
+            [_fields(c, "path", before=json.loads(c.before_json), after=json.loads(c.after_json)) for c in each.facts]
+            for each in response.changes
         ],
         "search_incomplete": response.search_incomplete,
         "labels": [
-            {
-                "label": each.label,
-                "code": each.code,
-                "pack": each.pack,
-                "decision_id": each.decision_id,
-                "at": each.at.ToJsonString(),
-                "server": each.server,
-                "target": each.target,
-                "arguments": json.loads(each.arguments_json) if each.arguments_json else None,
-            }
+            _fields(
+                each,
+                *("label", "code", "pack", "decision_id", "server", "target"),
+                at=each.at.ToJsonString(),
+                arguments=json.loads(each.arguments_json or b"null"),
+            )
             for each in response.labels
         ],
         "facts": [
-            {
-                "path": f.path,
-                "value": None if f.erased else json.loads(f.value_json),
-                "trust": _TRUSTS.get(f.trust, "asserted"),
-                "source": f.source,
-                "erased": f.erased,
-            }
+            _fields(
+                f,
+                *("path", "source", "erased"),
+                value=None if f.erased else json.loads(f.value_json),
+                trust=_TRUSTS.get(f.trust, "asserted"),
+            )
             for f in response.facts
         ],
-        "policy": {
-            "revision": response.policy.revision,
-            "digest": response.policy.digest,
-            "engine": response.policy.engine,
-        },
+        "policy": _fields(policy, "revision", "digest", "engine"),
         "evaluated_at": response.evaluated_at.ToJsonString(),
-        "reproduced": response.reproduced if response.HasField("explained") else None,
-        "explained": response.explained.index if response.HasField("explained") else None,
+        "reproduced": response.reproduced if explained else None,
+        "explained": response.explained.index if explained else None,
         "record": response.record.index,
     }
+
+
+def _fields(message: Message, *names: str, **others: Any) -> dict[str, Any]:
+    return {**{name: getattr(message, name) for name in names}, **others}
 
 
 def _state(requirement: types_pb2.Requirement) -> str:

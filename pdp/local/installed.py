@@ -47,8 +47,8 @@ from pdp.local.installation import (
 )
 from pdp.local.scaffold import new_pack
 from pdp.policy.bundle import shipped_rego
-from pdp.registry.diff import newest_version, signed_index
-from pdp.registry.draft import of_index
+from pdp.registry.diff import newest_version
+from pdp.registry.draft import of_index, signed_index
 from pdp.registry.files import write_file
 from pdp.registry.keys import public_pem
 from pdp.registry.manifest import Closed, ServerId, first_problem, name_of, render, without_meta

@@ -11,12 +11,12 @@ from pdp.core.call.vetting import EXAMINATIONS
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse, files
 from pdp.registry.change_summary import SEVERITIES, Change, Difference, acts, quoted, tool_changes
-from pdp.registry.documents import AgentEntry, ReportEntry, ServerEntry, SetIndex, ToolEntry, VettingEntry
-from pdp.registry.draft import Draft, load_draft, of_index
+from pdp.registry.documents import AgentEntry, ReportEntry, ServerEntry, ToolEntry, VettingEntry
+from pdp.registry.draft import Draft, load_draft, of_index, signed_index
 from pdp.registry.files import write_file
 from pdp.registry.manifest import Manifest
 from pdp.registry.sign import load_manifest
-from pdp.registry.signed import decode_document, load_envelope
+from pdp.registry.signed import load_envelope
 
 BEFORE_FILE = "set.before.dsse.json"
 """The set that was signed before the one at hand, kept so that a reviewer, who signs second, sees the difference."""
@@ -55,12 +55,6 @@ def signed_version(folder: Path, name: str = files.SET_FILE) -> Version:
     """The set signed in `folder`, fully or partly. Raises RegistryFault for a file that is no set."""
     index = signed_index(folder, name)
     return Version(of_index(index) if index is not None else None, folder)
-
-
-def signed_index(folder: Path, name: str = files.SET_FILE) -> SetIndex | None:
-    """The same with its dates; None where nothing is signed."""
-    envelope = load_envelope(folder, name)
-    return decode_document(envelope.payload, SetIndex, "set") if envelope is not None else None
 
 
 def newest_version(folder: Path) -> Version:

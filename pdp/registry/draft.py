@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from pdp.core.bytes.strict_json import parse_object
-from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.errors import RegistryFault
 from pdp.registry import files
 from pdp.registry.documents import (
     SET_SCHEMA,
@@ -22,7 +21,7 @@ from pdp.registry.documents import (
     set_schema,
 )
 from pdp.registry.manifest import Closed, Name, first_problem, render
-from pdp.registry.signed import MAX_BYTES, decode_document, load_envelope
+from pdp.registry.signed import decode_document, load_envelope
 
 
 class Draft(Closed):
@@ -86,25 +85,20 @@ def load_draft(folder: Path) -> Draft | None:
     raw = files.read_optional(folder / files.DRAFT_FILE)
     if raw is None:
         return None
-    try:
-        value, _ = parse_object(raw, files.DRAFT_FILE, max_bytes=MAX_BYTES)
-        return Draft.model_validate(value)
-    except InvalidRequest as error:
-        raise RegistryFault("registry.malformed", f"{error.message}; pin again") from None
-    except ValidationError as error:
-        raise RegistryFault("registry.malformed", f"{files.DRAFT_FILE}: {first_problem(error)}; pin again") from None
+    return decode_document(raw, Draft, files.DRAFT_FILE, "pin again")
 
 
 def latest(folder: Path) -> Draft | None:
     """The draft at hand if it is newer than what is signed, else what is signed, unverified. Raises RegistryFault."""
-    draft, signed = load_draft(folder), _signed(folder)
+    draft, signed = load_draft(folder), signed_index(folder)
     if signed is not None and (draft is None or draft.serial <= signed.serial):
         return of_index(signed)
     return draft
 
 
-def _signed(folder: Path) -> SetIndex | None:
-    envelope = load_envelope(folder, files.SET_FILE)
+def signed_index(folder: Path, name: str = files.SET_FILE) -> SetIndex | None:
+    """What is signed in `folder`, fully or partly, unverified; None where nothing is. Raises RegistryFault."""
+    envelope = load_envelope(folder, name)
     return decode_document(envelope.payload, SetIndex, "set") if envelope is not None else None
 
 
@@ -119,7 +113,7 @@ def continued(folder: Path) -> tuple[Draft, Draft]:
 def base_of(folder: Path, tenant: str) -> Draft:
     """The base of the next draft, with the next serial: the latest set, else nothing. Raises RegistryFault when
     the folder is another tenant's."""
-    signed, draft = _signed(folder), latest(folder)
+    signed, draft = signed_index(folder), latest(folder)
     if draft is not None and draft.tenant != tenant:
         raise RegistryFault("registry.wrong_tenant", "This folder holds another tenant's set; give each its own.")
     if draft is None:

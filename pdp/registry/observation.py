@@ -19,10 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
 from pdp.core.bytes.digest import Json, canonical, digest
-from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import label_of
 from pdp.core.check import NS, OK, Check, failed
-from pdp.core.errors import ConfigurationFault, InvalidRequest, RegistryFault
+from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import SignerKey, read_public
 from pdp.registry.manifest import (
@@ -38,6 +37,7 @@ from pdp.registry.manifest import (
     without_meta,
 )
 from pdp.registry.options import RegistryOptions
+from pdp.registry.signed import decode_document
 
 OBSERVATION_TYPE = "application/vnd.pdp.sighting+json"
 OBSERVATION_SCHEMA = "pdp.sighting/1"
@@ -122,17 +122,11 @@ def unseal(raw: bytes, key: SignerKey) -> Observation:
     """Read a file that `key` signed. Raises RegistryFault `watch.malformed`, `watch.unsigned`."""
     try:
         envelope = dsse.parse(raw)
+        if envelope.payload_type == OBSERVATION_TYPE and dsse.signed_by(envelope, (key,)):
+            return decode_document(envelope.payload, Observation, "sighting", "its watcher writes it anew")
     except RegistryFault as fault:
         raise RegistryFault("watch.malformed", fault.message) from None
-    if envelope.payload_type != OBSERVATION_TYPE or not dsse.signed_by(envelope, (key,)):
-        raise RegistryFault("watch.unsigned", "the sighting is not signed by the watcher's configured key")
-    try:
-        value, _ = parse_object(envelope.payload, "sighting", max_bytes=MAX_BYTES)
-        return Observation.model_validate(value)
-    except InvalidRequest as error:
-        raise RegistryFault("watch.malformed", error.message) from None
-    except ValidationError as error:
-        raise RegistryFault("watch.malformed", f"sighting: {first_problem(error)}") from None
+    raise RegistryFault("watch.unsigned", "the sighting is not signed by the watcher's configured key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +150,7 @@ class Observations:
         return -SKEW_NS <= at_ns - observation.seen_ns <= self.max_age_ns
 
 
-_MAX_FILE = 2 * MAX_BYTES  # base64 takes a third more
+_MAX_FILE = MAX_BYTES * 4 // 3 + 4096  # in base64, with its signature
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from pdp.core.call.methods import OPERATION
 from pdp.core.call.names import nearest
@@ -31,6 +31,7 @@ from pdp.registry.manifest import (
 )
 
 _MAX_BYTES = 1_048_576
+_Stated = TypeVar("_Stated", bound=BaseModel)
 
 
 class ReviewedHints(Closed):
@@ -97,13 +98,9 @@ class Review(Closed):
 
 def load_review(path: Path) -> Review:
     """Read a review. Raises RegistryFault `review.malformed` saying where."""
-    value = load_yaml(path, "review.malformed")
-    try:
-        return Review.model_validate(value)
-    except ValidationError as error:
-        raise RegistryFault(
-            "review.malformed", f"{path.name}: {first_problem(error)}; see `pdp tools pin --help`"
-        ) from None
+    return stated(
+        Review, load_yaml(path, "review.malformed"), "review.malformed", path.name, "`pdp tools pin --help`"
+    )
 
 
 def load_operations(path: Path) -> tuple[tuple[str, Mapping[str, Any]], ...]:
@@ -115,6 +112,15 @@ def load_operations(path: Path) -> tuple[tuple[str, Mapping[str, Any]], ...]:
             raise RegistryFault("pin.malformed", f"{path.name}: each operation is a mapping, and named by its key")
         found.append((OPERATION, {"name": name, **stated}))
     return tuple(found)
+
+
+def stated(kind: type[_Stated], value: Mapping[str, Any], code: str, name: str, see: str) -> _Stated:
+    """What a file of people says, as its model. Raises RegistryFault `code`, saying where in the file of that name,
+    and where to `see` how it is written."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise RegistryFault(code, f"{name}: {first_problem(error)}; see {see}") from None
 
 
 def load_yaml(path: Path, code: str) -> Mapping[str, Any]:

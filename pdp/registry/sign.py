@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import ValidationError
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse, files
 from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet
-from pdp.registry.draft import Draft, load_draft, of_index
-from pdp.registry.manifest import MAX_BYTES, Manifest, decode, first_problem, render
-from pdp.registry.review import load_yaml
+from pdp.registry.draft import Draft, latest, load_draft, of_index
+from pdp.registry.manifest import MAX_BYTES, Manifest, decode, render
+from pdp.registry.review import load_yaml, stated
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.signed import SigningTerm, add_signature, begin_document, decode_document, load_envelope
@@ -48,17 +47,14 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: 
     """
     draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
     current = decode_document(envelope.payload, SetIndex, "set") if envelope is not None else None
-    if draft is None and current is None:
+    held = of_index(current) if current is not None else None
+    chosen = held if held is not None and (draft is None or draft.serial < held.serial) else draft
+    if chosen is None:
         raise RegistryFault("sign.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
-    chosen = draft
-    if current is not None and (draft is None or draft.serial < current.serial or draft == of_index(current)):
-        chosen = of_index(current)
-    if chosen is None:  # pragma: no cover - one of the two is there
-        raise RegistryFault("sign.nothing", "There is nothing to sign.")
     scanned = accept.review(scan(scanned_tools(folder, chosen)), accept.load(folder))
     accept.refuse_open(scanned)
     check_reports(folder, chosen.servers)
-    if current is not None and envelope is not None and not renew and chosen == of_index(current):
+    if current is not None and envelope is not None and not renew and chosen == held:
         return replace(_add(folder / files.SET_FILE, envelope, current, key, term), scanned=scanned)
     if current is not None:
         _next_serial(chosen.serial, current.serial, renew=renew)
@@ -113,14 +109,12 @@ def _next_serial(serial: int, current: int, *, renew: bool) -> None:
 
 
 def _tenant(folder: Path) -> str:
-    draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
-    if draft is not None:
-        return draft.tenant
-    if envelope is not None:
-        return decode_document(envelope.payload, SetIndex, "set").tenant
-    raise RegistryFault(
-        "sign.nothing", "Waivers belong to a set, and there is none here; begin with `pdp tools pin`."
-    )
+    newest = latest(folder)
+    if newest is None:
+        raise RegistryFault(
+            "sign.nothing", "Waivers belong to a set, and there is none here; begin with `pdp tools pin`."
+        )
+    return newest.tenant
 
 
 def _waivers(content: Any, tenant: str, serial: int, term: SigningTerm) -> WaiverSet:
@@ -133,12 +127,8 @@ def _waivers(content: Any, tenant: str, serial: int, term: SigningTerm) -> Waive
     }
     if set(content) != {"waivers"}:
         raise RegistryFault("waivers.malformed", f"{WAIVERS_DRAFT}: holds other keys than `waivers`; remove them")
-    try:
-        return WaiverSet.model_validate(head | dict(content))
-    except ValidationError as error:
-        raise RegistryFault(
-            "waivers.malformed", f"{WAIVERS_DRAFT}: {first_problem(error)}; see `pdp tools sign --help`"
-        ) from None
+    whole = head | dict(content)
+    return stated(WaiverSet, whole, "waivers.malformed", WAIVERS_DRAFT, "`pdp tools sign --help`")
 
 
 def _begin(path: Path, payload_type: str, document: SetIndex | WaiverSet, key: Ed25519PrivateKey) -> Signing:

@@ -57,18 +57,18 @@ class SignedDocument(Closed):
         return canonical(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-_Document = TypeVar("_Document", bound=SignedDocument)
+_Document = TypeVar("_Document", bound=Closed)
 
 
-def decode_document(raw: bytes, kind: type[_Document], what: str) -> _Document:
+def decode_document(raw: bytes, kind: type[_Document], what: str, mend: str = "make and sign it anew") -> _Document:
     """Read a payload strictly. Raises RegistryFault `registry.malformed`, saying where in `what`."""
     try:
         value, _ = parse_object(raw, what, max_bytes=MAX_BYTES)
         return kind.model_validate(value)
     except InvalidRequest as error:
-        raise RegistryFault("registry.malformed", f"{error.message}; make and sign it anew") from None
+        raise RegistryFault("registry.malformed", f"{error.message}; {mend}") from None
     except ValidationError as error:
-        raise RegistryFault("registry.malformed", f"{what}: {first_problem(error)}; make and sign it anew") from None
+        raise RegistryFault("registry.malformed", f"{what}: {first_problem(error)}; {mend}") from None
 
 
 def load_envelope(folder: Path, name: str) -> dsse.Envelope | None:

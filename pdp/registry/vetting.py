@@ -25,7 +25,7 @@ from pdp.registry.documents import FindingCounts, Reason, ReportEntry, ServerEnt
 from pdp.registry.draft import Draft, continued
 from pdp.registry.files import write_file
 from pdp.registry.manifest import RFC3339, Closed, Word, first_problem, parse_ns
-from pdp.registry.review import load_yaml
+from pdp.registry.review import load_yaml, stated
 from pdp.registry.tenant import SKEW_NS
 
 MAX_REPORT = 16 * 1024 * 1024
@@ -64,15 +64,12 @@ class Vetting:
 def load_vetting(path: Path, at_ns: int) -> Vetting:
     """Read a reviewer's vetting.yaml and the reports beside it. Raises RegistryFault `vetting.malformed`, and
     `vetting.report` for a report that cannot be read, did not finish, or says less than is needed."""
-    try:
-        stated = _StatedVetting.model_validate(load_yaml(path, "vetting.malformed"))
-    except ValidationError as error:
-        message = f"{path.name}: {first_problem(error)}; see `pdp tools vet --help`"
-        raise RegistryFault("vetting.malformed", message) from None
+    code = "vetting.malformed"
+    vetting = stated(_StatedVetting, load_yaml(path, code), code, path.name, "`pdp tools vet --help`")
     held: dict[str, bytes] = {}
-    fields: dict[str, Any] = stated.model_dump(exclude=set(EXAMINATIONS))
+    fields: dict[str, Any] = vetting.model_dump(exclude=set(EXAMINATIONS))
     for name in EXAMINATIONS:
-        one: _StatedReport | None = getattr(stated, name)
+        one: _StatedReport | None = getattr(vetting, name)
         if one is not None:
             raw = _bytes(path.parent, one.report, name)
             entry = _report(one, raw, name)

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pdp.core.errors import RegistryFault
 from pdp.host.confinement import Confinement
 from pdp.registry.files import write_file
 from pdp.registry.live import HttpServer, StdioServer, read_listed
-from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
+from pdp.registry.manifest import Closed, Name, ServerId, Word
 from pdp.registry.observation import file_of, observation_of, seal
-from pdp.registry.review import load_yaml
+from pdp.registry.review import load_yaml, stated
 
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")]
 
@@ -84,13 +84,7 @@ class WatchPlan(Closed):
 
 def load_plan(path: Path) -> WatchPlan:
     """Read a plan. Raises RegistryFault `watch.plan` saying where."""
-    value = load_yaml(path, "watch.plan")
-    try:
-        return WatchPlan.model_validate(value)
-    except ValidationError as error:
-        raise RegistryFault(
-            "watch.plan", f"{path.name}: {first_problem(error)}; see `pdp tools watch --help`"
-        ) from None
+    return stated(WatchPlan, load_yaml(path, "watch.plan"), "watch.plan", path.name, "`pdp tools watch --help`")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from pdp.core.errors import RegistryFault
 from pdp.registry.files import write_file
 from pdp.registry.manifest import Closed, first_problem
-from pdp.registry.review import load_yaml
+from pdp.registry.review import load_yaml, stated
 from pdp.registry.scan.finding import ScanFinding, blocking
 
 FILE = "accepted.yaml"
@@ -80,12 +80,7 @@ def load(folder: Path) -> Acceptances:
     if not (folder / FILE).exists():
         return Acceptances()
     value = load_yaml(folder / FILE, "accepted.malformed")
-    try:
-        return Acceptances.model_validate(value)
-    except ValidationError as error:
-        raise RegistryFault(
-            "accepted.malformed", f"{FILE}: {first_problem(error)}; see `pdp tools scan --help`"
-        ) from None
+    return stated(Acceptances, value, "accepted.malformed", FILE, "`pdp tools scan --help`")
 
 
 def accept(folder: Path, findings: Sequence[ScanFinding], ids: Sequence[str], reason: str) -> Acceptances:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import KeySet
-from pdp.registry.manifest import RFC3339, Closed, Name, Word, first_problem, parse_ns, render
-from pdp.registry.review import load_yaml
+from pdp.registry.manifest import RFC3339, Closed, Name, Word, parse_ns, render
+from pdp.registry.review import load_yaml, stated
 from pdp.registry.signed import (
     SignedDocument,
     SigningTerm,
@@ -128,9 +128,5 @@ def _dated(content: Any, name: str, term: SigningTerm) -> AcceptanceSet:
     if set(content) != {"acceptances"}:
         raise RegistryFault("acceptances.malformed", f"{name}: holds other keys than `acceptances`; remove them")
     dates = {"issued": render(term.at_ns), "expires": render(term.at_ns + term.lifetime_ns)}
-    try:
-        return AcceptanceSet.model_validate({"schema": SCHEMA, **dates, **content})
-    except ValidationError as error:
-        raise RegistryFault(
-            "acceptances.malformed", f"{name}: {first_problem(error)}; see docs/checklist.md"
-        ) from None
+    whole = {"schema": SCHEMA, **dates, **content}
+    return stated(AcceptanceSet, whole, "acceptances.malformed", name, "docs/checklist.md")

@@ -107,7 +107,8 @@ def _error(question: Probed) -> NoReturn:
     raise AssertionError  # abort raises
 
 
-def _killed(_: Probed) -> NoReturn:
+def killed(_: object) -> NoReturn:
+    """Dies while it is asked."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError  # nobody is left
 
@@ -121,7 +122,7 @@ WAYS: Mapping[str, Callable[[Probed], bytes]] = {
     "garbled": lambda _: _GARBLED,
     "unknown": _unknown,
     "error": _error,
-    "killed": _killed,
+    "killed": killed,
 }
 
 
@@ -189,7 +190,7 @@ class FaultyService(grpc.GenericRpcHandler):
         return request.target.tool.name == self._tool
 
     def _answer(self, question: Probed) -> bytes:
-        _tell(ASKED)
+        tell(ASKED)
         return self._way(question)
 
 
@@ -221,7 +222,8 @@ def _status(code: int) -> ext_authz_pb2.Status:
     return ext_authz_pb2.Status(code=code)
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Write a line to the doctor."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -236,7 +238,7 @@ def main(way: str, listen: str, tool: str, *tls: str) -> None:
     else:
         port = server.add_insecure_port(listen)
     server.start()
-    _tell(f"{READY} {port}")
+    tell(f"{READY} {port}")
     sys.stdin.buffer.read()
     server.stop(0).wait()
     os._exit(0)  # a withheld answer still holds its thread

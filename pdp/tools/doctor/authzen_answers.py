@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import ssl
 import sys
 import threading
@@ -20,7 +19,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
-from pdp.tools.doctor.answers import ASKED, FAULTS, READY
+from pdp.tools.doctor.answers import ASKED, FAULTS, READY, killed, tell
 
 EVALUATION, EVALUATIONS = "/access/v1/evaluation", "/access/v1/evaluations"
 WELL_KNOWN = "/.well-known/authzen-configuration"
@@ -46,11 +45,6 @@ def _withheld(_: Callable[[Any], Any]) -> NoReturn:
     raise AssertionError  # nobody sets it
 
 
-def _killed(_: Callable[[Any], Any]) -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError  # nobody is left
-
-
 # each with how an answer has its decision: alone, or once for every question
 AUTHZEN_WAYS: Mapping[str, Callable[[Callable[[Any], Any]], HttpAnswer]] = {
     "allow": lambda shaped: _json(shaped(True)),
@@ -60,7 +54,7 @@ AUTHZEN_WAYS: Mapping[str, Callable[[Callable[[Any], Any]], HttpAnswer]] = {
     "garbled": lambda _: HttpAnswer(200, _GARBLED),
     "unknown": lambda shaped: _json(shaped("true")),  # which is no boolean
     "error": lambda shaped: _json(shaped(True), 500),  # and its body is no answer
-    "killed": _killed,
+    "killed": killed,
 }
 
 
@@ -98,7 +92,7 @@ class _Call(BaseHTTPRequestHandler):
 
         if not all(self._probed({**asked, **one}) for one in (each if several else [asked])):
             return self._say(_json(shaped(False)))
-        _tell(ASKED)
+        tell(ASKED)
         return self._say(self.server.way(shaped))
 
     def _probed(self, question: Mapping[str, Any]) -> bool:
@@ -117,11 +111,6 @@ class _Call(BaseHTTPRequestHandler):
         """Standard output belongs to the doctor."""
 
 
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def main(way: str, listen: str, tool: str, *tls: str) -> None:
     """Serve until standard input closes."""
     host, _, port = listen.rpartition(":")
@@ -131,7 +120,7 @@ def main(way: str, listen: str, tool: str, *tls: str) -> None:
         context.load_cert_chain(*tls)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    _tell(f"{READY} {server.server_address[1]}")
+    tell(f"{READY} {server.server_address[1]}")
     sys.stdin.buffer.read()
     os._exit(0)  # a withheld answer still holds its thread
 
