@@ -149,10 +149,11 @@ def _forget_variables() -> None:
 
 def collector(options: OtlpOptions, secret: Callable[[str], bytes]) -> Mapping[str, Any]:
     """The connection to the collector. Reads what the options name; raises ConfigurationFault."""
+    secure = options.endpoint.startswith("https:")
     return {
         "endpoint": options.endpoint,
-        "insecure": not options.endpoint.startswith("https:"),
-        "credentials": grpc.ssl_channel_credentials(_authorities(options)),
+        "insecure": not secure,
+        "credentials": grpc.ssl_channel_credentials(_authorities(options)) if secure else None,
         "headers": tuple(
             (name, header_value(secret(where), f"telemetry.otlp.headers.{name}", "config.telemetry"))
             for name, where in options.headers.items()

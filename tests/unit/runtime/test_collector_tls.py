@@ -127,3 +127,5 @@ def test_authority_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     options = OtlpOptions(endpoint="https://127.0.0.1:1", ca_file=tmp_path / "none.pem")
     with pytest.raises(ConfigurationFault, match=r"telemetry\.otlp\.ca_file: cannot be read"):
         collector(options, lambda _: b"")
+    plain = options.model_copy(update={"endpoint": "http://127.0.0.1:1"})
+    assert collector(plain, lambda _: b"")["credentials"] is None  # the file is not even read
