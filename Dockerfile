@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# The decision point as an image without shell or package manager: docs/docker.md.
+# The decision point as an image without shell or package manager: docs/docker.md. The last stage is the server;
+# `--target tools` is the same with what authors, jobs and CI need.
 # Both bases are pinned by digests that the builder must give; there are no defaults.
 ARG BUILD_DIGEST
 ARG RUNTIME_DIGEST
@@ -25,8 +26,12 @@ RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --spec-version
 RUN chmod -R go-w /opt/pdp && \
     mkdir -p /opt/state/pdp && \
     chmod 0700 /opt/state/pdp
+# the server alone: without tools, a developer's own decision point, and what enforces in servers and frameworks
+RUN cp -a /opt/pdp/lib/python3.11/site-packages /opt/server && \
+    rm -r /opt/server/pdp/adapters /opt/server/pdp/client/frameworks /opt/server/pdp/local /opt/server/pdp/tools && \
+    find /opt/server/pdp/client/mcp -type f ! -name '__init__.*' ! -name 'answers.*' ! -name 'tool_search.*' -delete
 
-FROM gcr.io/distroless/python3-debian12:nonroot@${RUNTIME_DIGEST}
+FROM gcr.io/distroless/python3-debian12:nonroot@${RUNTIME_DIGEST} AS runtime
 ARG VERSION=""
 ARG REVISION=""
 ARG CREATED=""
@@ -38,7 +43,6 @@ LABEL org.opencontainers.image.title="pdp" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.source="${SOURCE}"
-COPY --from=build /opt/pdp/lib/python3.11/site-packages /opt/pdp
 COPY --from=build /opt/sbom.cdx.json /usr/share/doc/pdp/sbom.cdx.json
 # the only place that is written to; a volume belongs here
 COPY --from=build --chown=65532:65532 /opt/state/pdp /var/lib/pdp
@@ -48,9 +52,16 @@ ENV PYTHONPATH=/opt/pdp \
 USER 65532:65532
 # also where temporary files go when the root is read-only
 WORKDIR /var/lib/pdp
-EXPOSE 50051
 STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/python3.11", "-P", "-m", "pdp.cli.main"]
+
+FROM runtime AS tools
+COPY --from=build /opt/pdp/lib/python3.11/site-packages /opt/pdp
+CMD ["--help"]
+
+FROM runtime AS server
+COPY --from=build /opt/server /opt/pdp
+EXPOSE 50051
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["/usr/bin/python3.11", "-P", "-m", "pdp.cli.main", "health", "--config", "/etc/pdp/pdp.yaml"]
-ENTRYPOINT ["/usr/bin/python3.11", "-P", "-m", "pdp.cli.main"]
 CMD ["serve", "--config", "/etc/pdp/pdp.yaml"]

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import grpc
 
-from pdp.cli.commands import FOLDER, IN_FILE, Commands
+from pdp.cli.commands import FOLDER, IN_FILE, TOOLS, Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.bytes.digest import commitment
@@ -41,6 +41,7 @@ _OPENED = ("switch", "config", "review")  # kinds of records whose committed val
         "access": (
             "pdp.cli.audit_access:access",
             "Show what is granted and unused: tools, scopes, agents, callers, grants and consents of a tenant.",
+            TOOLS,
         ),
         "archive": (
             "pdp.cli.audit_store:archive",

@@ -1,24 +1,21 @@
-"""`pdp audit verify` and `pdp audit open`: proofs and logs, and decisions that a third party evaluates again."""
+"""`pdp audit verify` and `pdp audit open`: proofs and logs, and what a third party evaluates decisions again with."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pdp.cli.audit import WRONG, bar
-from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, Duration
+from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, TOOLS, Duration, installed, not_in_image
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
-from pdp.decide.replay import NOT_REPLAYABLE, NotReplayable, RecordedDecision, parsed
-from pdp.policy.source import Host
+from pdp.decide.replay import NOT_REPLAYABLE, parsed
 from pdp.proof import opened as opened_file
 from pdp.proof import receipt
 from pdp.proof.cosignature import WitnessPolicy, cosigned
@@ -26,9 +23,7 @@ from pdp.proof.note import Checkpoint, LogKey, NoteFault, opened
 from pdp.proof.opened import BUNDLE_SUFFIX, SUFFIX, Opened, OpenedFault
 from pdp.proof.tiles import CHECKPOINT
 from pdp.proof.verification import Progress, read_checkpoint, verify_folder, verify_records, with_successors
-from pdp.runtime.environment import SystemEntropy
 from pdp.store.reading import StoreReader
-from pdp.tools.authoring.policy_change import Decisions, chosen, policies, recorded, replayed
 
 
 @click.command()
@@ -83,14 +78,17 @@ def verify(
     """
     if (place is None) == (config is None):
         raise click.UsageError("Give either PLACE or --config.")
+    if executed and not installed(TOOLS):
+        raise click.UsageError(not_in_image("audit verify --execute"))
     known, demanded = _keys(keys, policy, within)
     try:
         earlier = [opened(each.read_text(encoding="utf-8"), known) for each in marks]
         if receipts := _receipts(place):
             presented = _verified(receipts, record, known, demanded)
             if executed:
-                host = chosen(engine, opa, SystemEntropy())
-                sys.exit(_execute(presented, bundle or receipts[0].parent, engine, host))
+                from pdp.cli.audit_execute import execute  # noqa: PLC0415 - not in every installation
+
+                sys.exit(execute(presented, bundle or receipts[0].parent, engine, opa))
         elif executed:
             raise click.UsageError("--execute: is for receipts; `pdp policy replay` does it for a store.")
         else:
@@ -138,6 +136,14 @@ def _receipts(place: Path | None) -> list[Path]:
     if place is None or place.is_file():
         return [] if place is None else [place]
     return sorted(place.glob("*.tlog-proof"))
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A record that a receipt proves, and the file of its opened values."""
+
+    record: bytes
+    values: Path
 
 
 def _verified(receipts: list[Path], record: Path | None, keys: list[LogKey], demanded: _Demanded) -> list[Presented]:
@@ -246,51 +252,3 @@ def _write(path: Path, data: bytes) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)  # of one that was there already
         file.write(data)
-
-
-@dataclass(frozen=True, slots=True)
-class Presented:
-    """A record that a receipt proves, and the file of its opened values."""
-
-    record: bytes
-    values: Path
-
-
-def _execute(presented: Sequence[Presented], bundles: Path, engine: str, host: Callable[[], Host]) -> int:
-    """Evaluate decisions again, tell what they came to, and return the exit code. `bundles` is a bundle, or a folder
-    of bundles by digest."""
-    with bar(len(presented)) as progress:
-        told = asyncio.run(_executed([_decision(each) for each in presented], bundles, host, progress))
-    for name, said in told:
-        click.echo(f"{name}: {said}", err=True)
-    as_recorded = len(presented) - len(told)
-    click.echo(f"re-executed on {engine}: {as_recorded} of {len(presented)} as recorded")
-    return WRONG if told else 0
-
-
-def _decision(files: Presented) -> tuple[Mapping[str, Any], RecordedDecision | NotReplayable]:
-    record = parsed(files.record)
-    name, values = opened_file.read(files.values.read_bytes()) if files.values.is_file() else (record["id"], {})
-    if name != record["id"]:
-        return record, NotReplayable("replay.altered")
-    return record, recorded(record, values)
-
-
-async def _executed(
-    found: Decisions, bundles: Path, host: Callable[[], Host], progress: Progress
-) -> list[tuple[str, str]]:
-    """What is to be said of those that did not come to what was recorded."""
-
-    def artefact(digest: str) -> bytes | None:
-        file = bundles / f"{digest}{BUNDLE_SUFFIX}" if bundles.is_dir() else bundles
-        return file.read_bytes() if file.is_file() else None
-
-    told: list[tuple[str, str]] = []
-    async with policies(artefact, host) as kept:
-        async for record, said in replayed(found, kept):
-            if isinstance(said, NotReplayable):
-                told.append((record["id"], f"{said.code}: not re-executed. {NOT_REPLAYABLE[said.code]}"))
-            elif said:
-                told.append((record["id"], f"replay.differs: {said}"))
-            progress(1)
-    return told

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 PLAINTEXT = "beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca, or `ca` in the profile"
 DEVTOOLS = "devtools"  # comes with the source, not with the wheel
+TOOLS, LOCAL = "pdp.tools", "pdp.local"  # not in the server's image
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 IN_PATH = click.Path(exists=True, path_type=Path)
@@ -35,25 +36,27 @@ def program_first(ctx: click.Context, _parameter: click.Parameter, words: tuple[
 class Commands(click.Group):
     """A group whose help gives the first sentence of each command whole, on as many lines as it takes.
 
-    `lazy` has further commands by name, each as `module:attribute` and its first sentence. The group's help
-    imports none of them, and a command only itself: a probe must not pay for what other commands need.
+    `lazy` has further commands by name, each as `module:attribute`, its first sentence, and the package that it
+    needs where an installation may lack that: it is not in the help there, and says so. The group's help imports none
+    of them, and a command only itself: a probe must not pay for what other commands need.
     """
 
-    def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **options: Any) -> None:
+    def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, ...]] | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._lazy = dict(lazy or {})
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self._lazy})
+        there = {name for name, (_, _, *needs) in self._lazy.items() if all(map(installed, needs))}
+        return sorted({*super().list_commands(ctx), *there})
 
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
-        where, _ = self._lazy[cmd_name]
-        if not _installed(where):
-            return _from_source(ctx, cmd_name)
+        where, _, *needs = self._lazy[cmd_name]
+        if not all(map(installed, needs)):
+            return _lacking(ctx, cmd_name, *needs)
         module, _, attribute = where.partition(":")
         command = getattr(import_module(module), attribute)
         if not isinstance(command, click.Command):
@@ -66,25 +69,34 @@ class Commands(click.Group):
             formatter.write_dl([(name, self._sentence(ctx, name)) for name in self.list_commands(ctx)])
 
     def _sentence(self, ctx: click.Context, name: str) -> str:
-        if name in self._lazy and _installed(self._lazy[name][0]):
+        if name in self._lazy:
             return self._lazy[name][1]
         command = self.get_command(ctx, name)
         return command.get_short_help_str(_WHOLE) if command is not None else ""
 
 
-def _installed(where: str) -> bool:
-    """Whether `module:attribute` is part of this installation: the wheel comes without the development tools."""
-    return not where.startswith(f"{DEVTOOLS}.") or find_spec(DEVTOOLS) is not None
+def installed(package: str) -> bool:
+    """Whether a package of ours is here: the wheel is without `DEVTOOLS`, the server's image without more."""
+    return find_spec(package) is not None
 
 
-def _from_source(ctx: click.Context, command: str) -> click.Command:
-    """The command in an installation without the development tools: it says where they are."""
+def not_in_image(what: str) -> str:
+    """What is said of a command or option that the server's image lacks."""
+    return f"`pdp {what}` is not part of this image; run it from the tools image or where pdp is installed."
+
+
+def _lacking(ctx: click.Context, command: str, package: str) -> click.Command:
+    """The command in an installation without the package that it needs: it says where it is."""
     words = [command]
     while ctx.parent is not None:
         words.insert(0, str(ctx.info_name))
         ctx = ctx.parent
     name, make = " ".join(words), "-".join(words)
-    text = f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {make}`."
+    text = not_in_image(name)
+    if package == DEVTOOLS:
+        text = (
+            f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {make}`."
+        )
 
     @click.command(command, help=text, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def told() -> None:

@@ -10,23 +10,29 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FILE, IN_FILE, Commands
+from pdp.cli.commands import FILE, TOOLS, Commands
 from pdp.core.errors import ConfigurationFault
-from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
 from pdp.runtime.config.reference import Setting, example, explain
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import Origins, origins, variables
 from pdp.runtime.preflight import ConfigProblem, ConfigReport, Risk
-from pdp.tools.checklist.collect import collect
-from pdp.tools.checklist.materials import materials
 
 DENIED = 10
 _SETTING = re.compile(r"([\w.-]+): .*?(?: \((line \d+|PDP_\w+)\))?")
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    lazy={
+        "bom": (
+            "pdp.cli.config_bom:bill_of_materials",
+            "Print what decides with FILE, with digests: model, prompts, policy, registry (CycloneDX 1.6).",
+            TOOLS,
+        ),
+    },
+)
 def config() -> None:
     """Look at a configuration."""
 
@@ -73,27 +79,6 @@ def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> 
 def show_example() -> None:
     """Print a complete, commented configuration."""
     click.echo(example(Settings), nl=False)
-
-
-@config.command("bom")
-@click.argument("path", metavar="FILE", type=IN_FILE)
-def bill_of_materials(path: Path) -> None:
-    """Print what decides with FILE, with digests: the judge's model and prompts, policy, registry (CycloneDX 1.6).
-
-    It stands beside the packages in the image's own bill. Made of a configuration only where all that it names is in
-    order.
-    """
-    try:
-        loaded = settings.load(path, os.environ)
-        evidence = collect(loaded, time.time_ns())
-        prompts = LoadedPrompts(loaded.judge.prompts_folder).digests() if loaded.judge is not None else {}
-    except ConfigurationFault as fault:
-        click.echo(fault.message, err=True)
-        raise SystemExit(DENIED) from None
-    if evidence.problems or any(tenant.problem or tenant.refused for tenant in evidence.tenants):
-        click.echo("Not all that this configuration names is in order: see pdp config check.", err=True)
-        raise SystemExit(DENIED)
-    click.echo(json.dumps(materials(evidence, prompts), indent=2))
 
 
 def _invalid(code: str, line: str) -> dict[str, str]:

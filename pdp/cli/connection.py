@@ -25,7 +25,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from pdp.cli.commands import PLAINTEXT
+from pdp.cli.commands import LOCAL, PLAINTEXT, installed
 from pdp.client import (
     ApprovalClient,
     Decision,
@@ -201,6 +201,8 @@ def _connection(said: Mapping[str, str], base: Path, source: str) -> Connection:
 def _own(state: Path | None) -> tuple[str, str, None, str]:
     """The user at a decision point of one's own: its tokens are asked of the process that decides, which starts where
     none runs."""
+    if not installed(LOCAL):
+        raise click.UsageError(f"say where the server is: {_HOW}")
     from pdp.local import hook  # noqa: PLC0415 - for these users alone
     from pdp.local import installed as local  # noqa: PLC0415 - slow, likewise
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 
 from pdp.cli import judge_process
-from pdp.cli.commands import FILE, IN_FOLDER, Commands
-from pdp.cli.judge_eval import evaluate
+from pdp.cli.commands import DEVTOOLS, FILE, IN_FOLDER, TOOLS, Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.render import tokens
 from pdp.judge.prompt_parser import ERROR, PromptProblem
@@ -27,9 +26,15 @@ DENIED = 10  # problems that keep prompts from being used
 @click.group(
     cls=Commands,
     lazy={
+        "eval": (
+            "pdp.cli.judge_eval:evaluate",
+            "Ask a judge about every labelled case of FILE, and say how good it is.",
+            TOOLS,
+        ),
         "exposure": (
             "devtools.exposure.cli:exposure",
             "Put every case of FILE to the shipped policy, with a judge that always allows.",
+            DEVTOOLS,
         ),
     },
 )
@@ -74,9 +79,6 @@ def serve(path: Path) -> None:
             "judge.address", "judge.address: give unix:PATH, where `pdp serve` finds this process."
         )
     judge_process.serve(loaded.judge, loaded.vault, bound(loaded.judge.socket), judge_process.signalled)
-
-
-judge.add_command(evaluate)
 
 
 def _facts(read: PromptFolders) -> dict[str, object]:

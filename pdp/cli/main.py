@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import click
 
 from pdp import __version__
-from pdp.cli.commands import Commands
+from pdp.cli.commands import DEVTOOLS, LOCAL, TOOLS, Commands
 from pdp.core.errors import Fault
 
 FAULT = 1
-# each with the first sentence of its help, which `pdp --help` prints without importing it
-_COMMANDS = {
+# each with the first sentence of its help, which `pdp --help` prints without importing it, and what it needs of
+# that which is not in every installation
+_COMMANDS: Mapping[str, tuple[str, ...]] = {
     "approvals": ("pdp.cli.approvals:approvals", "Calls that wait for people: look at them, approve or deny them."),
     "audit": ("pdp.cli.audit:audit", "Find records, prove one, verify receipts and whole logs, look a record up."),
-    "bench": ("devtools.bench.cli:bench", "Measure what a decision costs, as ratios within this run."),
+    "bench": ("devtools.bench.cli:bench", "Measure what a decision costs, as ratios within this run.", DEVTOOLS),
     "checklist": (
         "pdp.cli.checklist:checklist",
         "Say which items of the OWASP guide a system meets, with the evidence.",
+        TOOLS,
     ),
     "config": ("pdp.cli.config:config", "Look at a configuration."),
     "consent": (
@@ -29,15 +32,18 @@ _COMMANDS = {
     "demo": (
         "devtools.demo.cli:demo",
         "Start the PDP and the public mcp-server-git and mcp-server-fetch, and ask what a gateway would ask.",
+        DEVTOOLS,
     ),
     "dev": ("pdp.cli.dev:dev", "Keys and tokens for development; refused in production."),
     "doctor": (
         "pdp.cli.doctor:doctor",
         "Show that a caller refuses when the decision point fails: `pdp doctor -- COMMAND`.",
+        TOOLS,
     ),
     "drill": (
         "pdp.cli.drill:drill",
         "Planted attacks through a real caller: each must be refused, and a harmless call allowed.",
+        TOOLS,
     ),
     "explain": (
         "pdp.cli.explain:explain",
@@ -48,12 +54,13 @@ _COMMANDS = {
         "Calls that go through without asking, for a while: see which, and end that.",
     ),
     "health": ("pdp.cli.health:health", "Ask a server whether it serves, as probes do."),
-    "hook": ("pdp.cli.hook:hook", "Coding agents ask the decision point before each of their tools runs."),
+    "hook": ("pdp.cli.hook:hook", "Coding agents ask the decision point before each of their tools runs.", LOCAL),
     "judge": ("pdp.cli.judge:judge", "A language model that is asked: its prompts, its process, how good it is."),
-    "policy": ("pdp.cli.policy:policy", "Check and test policy."),
+    "policy": ("pdp.cli.policy:policy", "Check and test policy.", TOOLS),
     "proxy": (
         "pdp.cli.proxy:proxy",
         "Put a decision point in front of an MCP server: `pdp proxy -- COMMAND`.",
+        LOCAL,
     ),
     "reload": (
         "pdp.cli.operations:reload",
@@ -66,7 +73,7 @@ _COMMANDS = {
         "Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.",
     ),
     "switch": ("pdp.cli.operations:switch", "Switch something off, or on again: every answer within a second obeys."),
-    "tools": ("pdp.cli.tools:tools", "Which tools may be called: pin, sign and verify the registry."),
+    "tools": ("pdp.cli.tools:tools", "Which tools may be called: pin, sign and verify the registry.", TOOLS),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import DEVTOOLS, Commands
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
 
@@ -15,6 +15,7 @@ from pdp.cli.render import requests
         "exposure": (
             "devtools.sessions.cli:exposure",
             "Replay every session of FILE through facts and the shipped baseline.",
+            DEVTOOLS,
         ),
     },
 )
