@@ -8,10 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ class Stage:
 
 
 def read(text: str) -> tuple[list[Instruction], list[Stage]]:
-    """Instructions before the first FROM, then the stages."""
+    """Instructions before the first FROM, then the stages, each with those of the stage that it is made from."""
     before: list[Instruction] = []
     stages: list[Stage] = []
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
@@ -60,7 +61,8 @@ def read(text: str) -> tuple[list[Instruction], list[Stage]]:
         name, rest = logical.strip().split(maxsplit=1)
         if name == "FROM":
             base, _, alias = rest.partition(" AS ")
-            stages.append(Stage(base, alias))
+            under = next((stage for stage in stages if stage.name == base), Stage(base, ""))
+            stages.append(Stage(under.base, alias, [*under.instructions]))
         elif stages:
             stages[-1].instructions.append(Instruction(name, " ".join(rest.split())))
         else:
@@ -70,12 +72,16 @@ def read(text: str) -> tuple[list[Instruction], list[Stage]]:
 
 @dataclass
 class Scratch:
-    """A root of our own: /opt, /src, /var/lib/pdp, ... of the file lie below `folder`."""
+    """A root of our own: /opt, /src, /var/lib/pdp, ... of the build lie below `folder`, and so do the images."""
 
     folder: Path
 
     def place(self, path: str) -> Path:
         return self.folder / path.lstrip("/")
+
+    def image(self, stage: Stage) -> Path:
+        """The root of the image that a stage makes."""
+        return self.folder / "images" / stage.name
 
     def command(self, text: str) -> str:
         """Absolute paths moved below the folder, `python` the one that runs this."""
@@ -111,41 +117,45 @@ class Scratch:
             shutil.copy(source, place)
 
     def compose(self, stage: Stage) -> None:
-        """The COPY --from of the final stage."""
+        """The COPY --from of an image's stage."""
         for step in stage.all("COPY"):
             source, target = [word for word in step.words if not word.startswith("--")]
-            taken = self.folder / "image" / target.lstrip("/")
+            taken = self.image(stage) / target.lstrip("/")
             taken.parent.mkdir(parents=True, exist_ok=True)
             if self.place(source).is_dir():
                 shutil.copytree(self.place(source), taken, symlinks=True)
             else:
                 shutil.copy(self.place(source), taken)
 
-    def _command(self, stage: Stage, arguments: tuple[str, ...]) -> dict[str, Any]:
-        image = self.folder / "image"
+    def _command(self, stage: Stage, arguments: tuple[str, ...], variables: Mapping[str, str]) -> dict[str, Any]:
+        image = self.image(stage)
         program, *options = stage.one("ENTRYPOINT").words
         assert program == "/usr/bin/python3.11"
         environment = {
             name: str(image / value.lstrip("/")) if value.startswith("/") else value
             for name, value in stage.environment.items()
         }
+        if arguments[:1] == ("-c",):
+            options = ["-P"]
         # -S: the image's interpreter has no packages of its own
         command = [sys.executable, "-S", *options, *arguments]
         return {
             "args": command,
             "cwd": image / stage.one("WORKDIR").text.lstrip("/"),
-            "env": environment,
+            "env": {**environment, **variables},
             "text": True,
         }
 
-    def run(self, stage: Stage, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """The entry point with `arguments` in place of CMD, on the composed image's files and environment."""
-        return subprocess.run(**self._command(stage, arguments), capture_output=True, check=False, timeout=timeout)
+    def run(self, stage: Stage, *arguments: str, timeout: float = 120, **variables: str) -> CompletedProcess[str]:
+        """The entry point with `arguments` in place of CMD, on the composed image's files and environment. `-c` asks
+        the interpreter instead."""
+        command = self._command(stage, arguments, variables)
+        return subprocess.run(**command, capture_output=True, check=False, timeout=timeout)
 
     @contextmanager
     def started(self, stage: Stage, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """The entry point, left running."""
-        process = subprocess.Popen(**self._command(stage, arguments))
+        process = subprocess.Popen(**self._command(stage, arguments, {}))
         try:
             yield process
         finally:

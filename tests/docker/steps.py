@@ -3,58 +3,115 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+from subprocess import CompletedProcess
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 from dockerfile import DOCKERFILE, ROOT, Scratch, Stage, read
+from support.tools import GIT
+from support.world import Plan, create
 
-from devtools import sandbox
-from pdp.registry.pin import PinnedServer
+from devtools.sandbox import ALICE, Sandbox, definition_bytes
 
 
-def serve(scratch: Scratch, final: Stage) -> None:
-    """A server of the image's files, asked by its own probe, and stopped as Docker would."""
-    world = sandbox.create(scratch.folder / "w", PinnedServer("acme", "git", "https://git.example/mcp", "platform"))
-    probe = ("health", "--config", str(world.config), "--timeout", "1")
-    with scratch.started(final, "serve", "--config", str(world.config)) as server:
-        for _ in range(60):
-            if scratch.run(final, *probe).returncode == 0:
+def serve(scratch: Scratch, server: Stage) -> None:
+    """A server of the image's files: asked by probe, caller, operator and auditor, with the image's own commands, and
+    stopped as Docker would."""
+    world = create(Path(tempfile.mkdtemp(dir=scratch.folder)) / "w", Plan(), time.time_ns())
+    config = ("--config", str(world.config))
+    assert ran(scratch, server, "config", "check", str(world.config)).startswith("ok: development")
+    with scratch.started(server, "serve", *config) as process:
+        for _ in range(120):
+            if scratch.run(server, "health", *config, "--timeout", "1").returncode == 0:
                 break
-            assert server.poll() is None, "the server ended"
+            assert process.poll() is None, "the server ended"
             time.sleep(0.5)
-        assert scratch.run(final, *probe).stdout == "SERVING\n"
-        server.terminate()
-        assert server.wait(30) == 0
-    assert scratch.run(final, *probe).returncode == 1
-    sys.stdout.write("serve: answered its probe, ended by SIGTERM\n")
+        assert ran(scratch, server, "health", *config) == "SERVING\n"
+        assert (
+            json.loads(ran(scratch, server, "decide", "--json", call(world), "--timeout", "60"))["effect"] == "allow"
+        )
+        assert "policy" in ran(scratch, server, "status", **profile(world, "operator"))
+        assert "git_status" in ran(scratch, server, "audit", "search", **profile(world, "auditor"))
+        store = str(world.folder / "store")
+        assert '"git_status"' in ran(scratch, server, "audit", "export", store)
+        opened = ran(scratch, server, "audit", "open", store, "--since", "1d", "--out", str(world.folder / "opened"))
+        assert opened.startswith("opened 1 decisions")
+        process.terminate()
+        assert process.wait(60) == 0
+    assert scratch.run(server, "health", *config, "--timeout", "1").returncode == 1
+
+
+def call(world: Sandbox) -> str:
+    """The file of a call that policy allows, with the tokens of who asks and for whom."""
+    (tool,) = (each for each in GIT.tools if each["name"] == "git_status")
+    now = time.time_ns()
+    for name, content in (("gateway", world.caller_token("gateway", now)), ("alice", world.token(ALICE, now))):
+        secret(world.folder / f"{name}.token", content)
+    (world.folder / "git_status.json").write_bytes(definition_bytes(tool))
+    file = world.folder / "call.yaml"
+    file.write_text(
+        json.dumps(
+            {
+                "target": world.socket, "caller_token_file": "gateway.token", "bearer_file": "alice.token",
+                "server": "git", "tool": "git_status", "arguments": {"repo_path": "/srv/repo"},
+                "definition_file": "git_status.json",
+            }
+        )
+    )  # fmt: skip
+    return str(file)
+
+
+def profile(world: Sandbox, caller: str) -> dict[str, str]:
+    """Variables that say where the server is and who asks."""
+    file = world.folder / f"{caller}.token"
+    secret(file, world.caller_token(caller, time.time_ns()))
+    return {"PDPCTL_TARGET": world.socket, "PDPCTL_CALLER_TOKEN_FILE": str(file)}
+
+
+def secret(path: Path, text: str) -> None:
+    """A file for its owner alone."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+
+
+def ran(scratch: Scratch, stage: Stage, *arguments: str, expected: int = 0, **variables: str) -> str:
+    """What a command prints that ends as expected."""
+    done: CompletedProcess[str] = scratch.run(stage, *arguments, **variables)
+    assert done.returncode == expected, (arguments, done.stdout + done.stderr)
+    return done.stdout
 
 
 def main() -> int:
-    """Exit code 0 when the steps work and the entry point does what it should."""
-    _, (build, final) = read(DOCKERFILE.read_text())
+    """Exit code 0 when the steps work and the entry points do what they should."""
+    _, (build, _, tools, server) = read(DOCKERFILE.read_text())
     with tempfile.TemporaryDirectory(prefix="pdp-image-") as folder:
         scratch = Scratch(Path(folder).resolve())
         scratch.build(build)
-        scratch.compose(final)
-        sbom = json.loads((scratch.folder / "image/usr/share/doc/pdp/sbom.cdx.json").read_text())
+        for stage in (tools, server):
+            scratch.compose(stage)
+        sbom = json.loads((scratch.image(server) / "usr/share/doc/pdp/sbom.cdx.json").read_text())
         held = {component["name"] for component in sbom["components"]}
         assert {"pdp", "grpcio", "gordon-to-regorus", "hvac"} <= held, held
         assert not held & {"pip", "pytest", "mypy", "cyclonedx-bom"}, held
-        for expected, *arguments in (
-            (0, "--version"),
-            (0, "config", "check", "--syntax-only", str(ROOT / "docs/config.example.yaml")),
-            (0, "policy", "check"),
-            (0, "policy", "test"),
-            (1, "health", "--target", "127.0.0.1:1", "--timeout", "1"),
+        for stage, expected, *arguments in (
+            (server, 0, "--version"),
+            (server, 0, "config", "check", "--syntax-only", str(ROOT / "docs/config.example.yaml")),
+            (server, 2, "policy", "check"),
+            (server, 1, "health", "--target", "127.0.0.1:1", "--timeout", "1"),
+            (tools, 0, "--version"),
+            (tools, 0, "policy", "check"),
+            (tools, 0, "policy", "test"),
+            (tools, 0, "drill", "--help"),
+            (tools, 0, "judge", "eval", "--help"),
         ):
-            done = scratch.run(final, *arguments, timeout=120)
-            sys.stdout.write(f"{' '.join(arguments[:2])}: exit {done.returncode}\n")
-            assert done.returncode == expected, done.stdout + done.stderr
-        serve(scratch, final)
-        sys.stdout.write(f"{len(held)} packages in the SBOM\n")
+            ran(scratch, stage, *arguments, expected=expected)
+            sys.stdout.write(f"{stage.name}: {' '.join(arguments[:2])}: exit {expected}\n")
+        serve(scratch, server)
+        sys.stdout.write(f"server: answered, ended by SIGTERM\n{len(held)} packages in the SBOM\n")
     return 0
 
 

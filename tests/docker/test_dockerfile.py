@@ -9,9 +9,22 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from dockerfile import DOCKERFILE, ROOT, Scratch, read
+from dockerfile import DOCKERFILE, ROOT, Scratch, Stage, read
+from steps import serve
 
-BEFORE, (BUILD, FINAL) = read(DOCKERFILE.read_text())
+BEFORE, (BUILD, _, TOOLS, FINAL) = read(DOCKERFILE.read_text())
+ABSENT = (
+    ("audit", "access"),
+    ("checklist",),
+    ("config", "bom"),
+    ("doctor",),
+    ("drill",),
+    ("hook",),
+    ("judge", "eval"),
+    ("policy",),
+    ("proxy",),
+    ("tools",),
+)
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -25,12 +38,18 @@ def test_bases_are_pinned_by_digests_without_default() -> None:
     assert FINAL.base.endswith("@${RUNTIME_DIGEST}")
 
 
-def test_final_image_runs_nothing_and_has_no_shell() -> None:
-    assert FINAL.all("RUN") == []
-    assert FINAL.all("SHELL") == []
-    assert "distroless" in FINAL.base
-    assert all("--from=build" in i.text for i in FINAL.all("COPY"))
-    assert FINAL.all("ADD") == BUILD.all("ADD") == []
+@pytest.mark.parametrize("stage", [TOOLS, FINAL], ids=lambda stage: stage.name)
+def test_an_image_runs_nothing_and_has_no_shell(stage: Stage) -> None:
+    assert stage.all("RUN") == []
+    assert stage.all("SHELL") == []
+    assert "distroless" in stage.base
+    assert all("--from=build" in i.text for i in stage.all("COPY"))
+    assert stage.all("ADD") == BUILD.all("ADD") == []
+
+
+def test_the_images_differ_by_their_packages_and_by_what_a_server_has() -> None:
+    mine, yours = ({(i.name, i.text) for i in stage.instructions} for stage in (TOOLS, FINAL))
+    assert {name for name, _ in mine ^ yours} == {"COPY", "CMD", "EXPOSE", "HEALTHCHECK"}
 
 
 def test_runs_as_a_number_that_is_not_root() -> None:
@@ -96,7 +115,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    """The image's own packages from a wheel built as the file says; others from the environment of the tests."""
+    """Both images: our packages from a wheel built as the file says, others from the environment of the tests."""
     scratch = Scratch(tmp_path_factory.mktemp("image"))
     source = scratch.place("/src")
     for step in BUILD.all("COPY")[1:]:
@@ -107,19 +126,22 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*build, "--wheel-dir", wheels, "."], cwd=source, check=True, timeout=100)
     [wheel] = wheels.iterdir()
-    installed = scratch.folder / "image/opt/pdp"
+    installed = scratch.place("/opt/pdp/lib/python3.11/site-packages")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(installed)
     own = ("pdp", "_editable", "__editable")
     for entry in next(Path(p) for p in sys.path if p.endswith("site-packages")).iterdir():
         if not (installed / entry.name).exists() and not entry.name.startswith(own) and entry.suffix != ".pth":
             (installed / entry.name).symlink_to(entry)
-    (scratch.folder / "image/var/lib/pdp").mkdir(parents=True)
+    scratch.place("/opt/sbom.cdx.json").touch()
+    scratch.build(Stage("", "", BUILD.all("RUN")[-2:]))
+    for stage in (TOOLS, FINAL):
+        scratch.compose(stage)
     return scratch
 
 
 def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> None:
-    package = image.folder / "image/opt/pdp/pdp"
+    package = image.image(TOOLS) / "opt/pdp/pdp"
     for name in (
         "_rego/pdp/decision.rego",
         "_rego/schemas/input.json",
@@ -132,19 +154,92 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
         assert (package / name).is_file(), name
 
 
-def test_entry_point_answers(image: Scratch) -> None:
-    assert image.run(FINAL, "--version").stdout.startswith("pdp, version")
+def test_the_server_lacks_what_it_does_not_run(image: Scratch) -> None:
+    package = image.image(FINAL) / "opt/pdp/pdp"
+    for name in ("adapters", "client/frameworks", "local", "tools"):
+        assert (image.image(TOOLS) / "opt/pdp/pdp" / name).is_dir(), name
+        assert not (package / name).exists(), name
+    assert {file.name for file in (package / "client/mcp").glob("*.py")} == {
+        "__init__.py",
+        "answers.py",
+        "tool_search.py",
+    }
+
+
+IMPORTED = """
+import pdp
+from importlib import import_module
+from pkgutil import walk_packages
+for module in walk_packages(pdp.__path__, "pdp."):
+    if not module.name.startswith(("pdp.cli.", "pdp.store.migrations.")):  # those are alembic's to run
+        import_module(module.name)
+"""
+LISTED = """
+import click
+from pdp.cli.main import cli
+def listed(command, *words):
+    print("pdp", *words)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            listed(command.get_command(context, name), *words, name)
+listed(cli)
+"""
+
+
+def test_nothing_in_the_server_needs_what_is_not_there(image: Scratch) -> None:
+    done = image.run(FINAL, "-c", IMPORTED)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_lists_what_is_there(image: Scratch) -> None:
+    """A command that imports what is not there, and does not say that it needs it, fails here."""
+    listed = []
+    for stage in (TOOLS, FINAL):
+        done = image.run(stage, "-c", LISTED)
+        assert done.returncode == 0, done.stderr
+        listed.append(done.stdout.splitlines())
+    absent = [f"pdp {' '.join(words)}" for words in ABSENT]
+    assert listed[1] == [name for name in listed[0] if not any(f"{name} ".startswith(f"{each} ") for each in absent)]
+    assert set(absent) <= set(listed[0])
+
+
+@pytest.mark.parametrize("words", [*ABSENT, ("audit", "verify --execute")], ids=" ".join)
+def test_an_absent_command_says_where_it_is(image: Scratch, words: tuple[str, ...]) -> None:
+    given = [*" ".join(words).split(), "x", *([] if "--execute" in words[-1] else ["--json"])]
+    name = " ".join(words)
+    done = image.run(FINAL, *(str(DOCKERFILE) if each == "x" else each for each in given))
+    said = f"`pdp {name}` is not part of this image; run it from the tools image or where pdp is installed."
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_person_without_a_profile_is_asked_where_the_server_is(image: Scratch) -> None:
+    """Where pdp is installed, it would be their own decision point."""
+    done = image.run(FINAL, "approvals", "list")
+    assert done.returncode == 2
+    assert "say where the server is: give --profile NAME" in " ".join(done.stderr.split())
+
+
+def test_the_server_answers(image: Scratch) -> None:
+    serve(image, FINAL)
+
+
+@pytest.mark.parametrize("stage", [TOOLS, FINAL], ids=lambda stage: stage.name)
+def test_entry_point_answers(image: Scratch, stage: Stage) -> None:
+    assert image.run(stage, "--version").stdout.startswith("pdp, version")
 
 
 def test_policy_that_comes_with_the_wheel_may_become_active(image: Scratch) -> None:
-    done = image.run(FINAL, "policy", "check")
+    done = image.run(TOOLS, "policy", "check")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "may become active" in done.stdout
 
 
 def test_scaffold_comes_with_the_wheel(image: Scratch, tmp_path: Path) -> None:
-    assert image.run(FINAL, "policy", "new", "payroll", str(tmp_path / "org")).returncode == 0
-    assert image.run(FINAL, "policy", "check", str(tmp_path / "org")).returncode == 0
+    assert image.run(TOOLS, "policy", "new", "payroll", str(tmp_path / "org")).returncode == 0
+    assert image.run(TOOLS, "policy", "check", str(tmp_path / "org")).returncode == 0
 
 
 def test_configuration_is_checked(image: Scratch) -> None:

@@ -124,10 +124,11 @@ def test_a_job_fails_where_its_command_does(name: str) -> None:
     [container] = pod["containers"]
     assert container["args"] == said.group(1).split()
     assert "command" not in container
+    assert (container["image"], CONTAINER["image"]) == ("pdp-tools", "pdp")  # the server's lacks these commands
 
 
 def test_the_pod_runs_the_image_as_it_was_built() -> None:
-    _, (_, final) = read(DOCKERFILE.read_text())
+    _, (*_, final) = read(DOCKERFILE.read_text())
     assert f"{POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}" == final.one("USER").text
     entry = json.loads(final.one("ENTRYPOINT").text)
     probe = CONTAINER["startupProbe"]["exec"]["command"]
