@@ -39,7 +39,8 @@ class Runbook:
             "server": {"listen": [f"unix:{folder}/pdp.sock", "127.0.0.1:0"], "tls": tls},
             "audit": {"key": f"file:{folder}/secrets/log.pem", "folder": f"{folder}/log"},
             "identity": {"revoked_jti_file": f"{folder}/revoked.txt"},
-            "service": {"index_key": f"file:{folder}/secrets/index.key"},
+            # the page's `reload` finds the change, not the watcher before it
+            "service": {"index_key": f"file:{folder}/secrets/index.key", "watch_seconds": 60},
         }
         self.world = make_world(folder, over)
         for name in ("tls", "secrets"):
