@@ -23,8 +23,8 @@ from pdp.decide.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
 
-Part = Literal["policy", "registry", "keys", "directory", "secrets"]
-PARTS: tuple[Part, ...] = ("policy", "registry", "keys", "directory", "secrets")
+Reloadable = Literal["policy", "registry", "keys", "directory", "secrets"]
+RELOADABLES: tuple[Reloadable, ...] = ("policy", "registry", "keys", "directory", "secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Failure:
 class Reloaded:
     """The result of reloading one part, by tenant; under "" for all tenants."""
 
-    part: Part
+    part: Reloadable
     changed: bool
     active: Mapping[str, str]
     failures: Mapping[str, Failure] = field(default_factory=dict)
@@ -103,13 +103,15 @@ class Reloads:
     _unfillable: frozenset[tuple[str, str, int]] = frozenset()  # pack, group, how many: said already
     _seats_seen: tuple[str, ...] = ()  # policy and directories that were last looked at for that
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
-    _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
+    _locks: dict[Reloadable, asyncio.Lock] = field(
+        default_factory=lambda: {part: asyncio.Lock() for part in RELOADABLES}
+    )
 
     def __post_init__(self) -> None:
         if self.releases is not None:
             self.release = ReleaseStatus(self.releases.demand)
 
-    async def __call__(self, parts: tuple[Part, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
+    async def __call__(self, parts: tuple[Reloadable, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
         """Read the parts again (all, when empty). What does not pass its checks is not activated.
 
         Each change is recorded by itself; a requested reload is recorded too (`by` not empty).
@@ -123,7 +125,7 @@ class Reloads:
         }
         results: tuple[Reloaded, ...] = ()
         await self._reload_release()
-        for part in parts or PARTS:
+        for part in parts or RELOADABLES:
             async with self._locks[part]:
                 results += (await run[part](),)
         with suppress(Unavailable, Overloaded):  # what is in force is in force; the others are told the next time

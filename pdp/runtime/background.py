@@ -11,7 +11,7 @@ from pdp.core.errors import Fault
 from pdp.core.ports import Judge
 from pdp.decide.commit import Recorder
 from pdp.operate.quorum import QuorumRecords
-from pdp.operate.reload import Part, Reloads
+from pdp.operate.reload import Reloadable, Reloads
 from pdp.operate.runs import Runs
 from pdp.proof.search import Readings
 from pdp.runtime import instruments as telemetry
@@ -89,7 +89,7 @@ async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]
             said[name] = problem
 
 
-async def watch(process: RunningProcess, part: Part) -> NoReturn:
+async def watch(process: RunningProcess, part: Reloadable) -> NoReturn:
     """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
     said = ""
 

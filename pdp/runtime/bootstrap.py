@@ -37,7 +37,7 @@ from pdp.identity.authentication import Authentication
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
-from pdp.operate.reload import PARTS, Reloads
+from pdp.operate.reload import RELOADABLES, Reloads
 from pdp.operate.runs import Runs
 from pdp.policy.source import KeptBundles
 from pdp.proof.records import Records
@@ -388,7 +388,7 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
 def _work(process: Process) -> Iterator[tuple[str, Coroutine[Any, Any, Any]]]:
     """The background work of a process that serves, by name."""
     seconds = process.settings.service.watch_seconds
-    for part in PARTS:
+    for part in RELOADABLES:
         yield part, background.watch(process, part)
     yield "chores", background.tend(process)
     if process.settings.approvals.channels:

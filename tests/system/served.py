@@ -30,7 +30,7 @@ from devtools import sandbox
 from devtools.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.outcome.policy import Bundle, Module
 from pdp.core.ports import LoadedPolicy
-from pdp.operate.reload import PARTS
+from pdp.operate.reload import RELOADABLES
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.registry.pin import PinnedServer
@@ -361,7 +361,7 @@ class Served(Asking):
             try:
                 await bootstrap.start(self.process)
                 if self._watch:
-                    for part in PARTS:
+                    for part in RELOADABLES:
                         self.process.background.begin(part, background.watch(self.process, part))
                     self.process.background.begin("chores", background.tend(self.process))
                 self._started.set()

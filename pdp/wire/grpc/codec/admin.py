@@ -15,7 +15,7 @@ from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.record.stored import RecordRef, StoredRecord, SwitchRow
 from pdp.operate.admin import ServiceStatus, SwitchAsk, SwitchResult
 from pdp.operate.erasure import Erased
-from pdp.operate.reload import Failure, Part, ReleaseStatus, Reloaded
+from pdp.operate.reload import Failure, ReleaseStatus, Reloadable, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 from pdp.wire.grpc.codec import fields
 from pdp.wire.grpc.codec.decisions import record_ref
@@ -35,7 +35,7 @@ _SESSIONS_ADVICE = {
 }
 
 
-def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
+def parts(request: admin_pb2.ReloadRequest) -> tuple[Reloadable, ...]:
     """The parts to reload, each once. Raises InvalidRequest, and Unsupported for parts of later releases."""
     for i, part in enumerate(request.parts):
         if part == admin_pb2.RELOAD_PART_PROMPTS:

@@ -14,7 +14,7 @@ from pdp.core.call.switches import QUARANTINE, SCOPES
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.record.events import REVIEW_DECISIONS
-from pdp.operate.reload import Part
+from pdp.operate.reload import Reloadable
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2, types_pb2
 from pdp.wire.grpc.codec import fields
 
@@ -81,7 +81,7 @@ GRANT_STATES = EnumMap(approval_pb2.GrantState, GrantState)
 CONSENT_STATES = EnumMap(consent_pb2.ConsentState, ("requested", "active", "refused", "expired", "revoked"))
 
 SERVING_STATES = EnumMap(admin_pb2.ServingState, ("starting", "serving", "not_serving", "draining"))
-_PARTS: tuple[Part, ...] = get_args(Part)
+_PARTS: tuple[Reloadable, ...] = get_args(Reloadable)
 RELOAD_PARTS = EnumMap(admin_pb2.ReloadPart, _PARTS, without=("prompts",))
 REVIEWS = EnumMap(audit_pb2.ReviewDecision, REVIEW_DECISIONS)
 # the broadest first, which is the order in which switches are listed
