@@ -22,6 +22,7 @@ from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import Artefact, Commit
 from pdp.decide.commit import Recorder
 from pdp.decide.replay import ComparedAnswer, RecordedDecision, by_service, failed, parsed, reevaluated, under
+from pdp.host.part import Part
 
 log = logging.getLogger("pdp.policy")
 
@@ -75,6 +76,11 @@ class ShadowPolicies:
         self._each = [_Shadow(source, ShadowStatus(name)) for name, source in self.sources.items()]
         if self._each:
             self.recorder.durable = self.offer
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("shadows", work=self.run, close=self.release)
 
     def status(self) -> tuple[ShadowStatus, ...]:
         """Each of them as it is now."""
@@ -209,10 +215,6 @@ class ShadowPolicies:
     def _count(self, each: _Shadow, outcome: str) -> None:
         setattr(each.status, outcome, getattr(each.status, outcome) + 1)
         self.telemetry.count("pdp.shadow.decisions", {"pdp.shadow": each.status.name, "pdp.outcome": outcome})
-
-    async def close(self) -> None:
-        """End their engines."""
-        await self.release()
 
 
 def _size(entry: Commit) -> int:

@@ -15,6 +15,7 @@ from pdp.core.call.switches import QUARANTINE, Switch, Switches
 from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.core.ports import LoadedPolicy, RegistryView, Store
+from pdp.host.part import Part
 
 PIN_NS = NS  # a kill switch takes effect within a second
 DRAIN_SECONDS = 5.0  # an engine that was replaced finishes what it was asked
@@ -191,6 +192,11 @@ class ServiceState:
     def pin_registry(self, view: RegistryView) -> None:
         """Answer by it from now on, as far as the store's marks allow."""
         self._registry = view.above(self._store.high_water)
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("state", ready=lambda: self._policy is not None, close=self.close)
 
     async def close(self) -> None:
         """Close every engine."""

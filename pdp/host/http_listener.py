@@ -19,6 +19,7 @@ import h11
 from pdp.core.call.request import Peer
 from pdp.core.errors import ConfigurationFault
 from pdp.host.options import ListenerOptions
+from pdp.host.part import Part
 
 log = logging.getLogger("pdp.http")
 
@@ -90,6 +91,11 @@ class HttpListener(ABC):
             ) from None
         self._port = self._servers[0].sockets[0].getsockname()[1]
         log.info("%s on %s", self._said, self.address)
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part(self._setting, start=self.start, drain=self.drain)
 
     async def renew(self, tls: ssl.SSLContext) -> None:
         """Take other TLS files for connections that come from now on; those that are open go on. Raises

@@ -17,6 +17,7 @@ from pdp.core.ports import Clock, SignedLog, Store
 from pdp.core.record import events
 from pdp.core.record.stored import Cosigning
 from pdp.decide.commit import Recorder
+from pdp.host.part import Part
 
 MARK = "witnesses"  # how many of these records there are
 _SINCE = ("witnesses", "")  # of what is in force in the store: since when the quorum is missing, "" while it is not
@@ -32,6 +33,11 @@ class QuorumRecords:
     clock: Clock
     allowed_ns: int
     _noted_ns: int | None = None  # when this process last noted in the store that the quorum is missing
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("witnesses", chore=self.look)
 
     async def look(self) -> None:
         """Record what changed for the log. Raises Unavailable; then the next look does."""

@@ -12,6 +12,7 @@ from pdp.core.ports import Clock, Store
 from pdp.core.record import events
 from pdp.core.record.stored import Artefact, RecordRef, ValueRow
 from pdp.decide.commit import Recorder
+from pdp.host.part import Part
 
 _SETTINGS = ("settings", "")  # what is in force
 PORTION = 100  # counts of one record, whose size is bounded
@@ -25,6 +26,11 @@ class Runs:
     store: Store
     clock: Clock
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("refusals", chore=self.refusals)
 
     async def started(
         self, version: str, config_sha256: str, *, clean: bool, secrets: Iterable[str] = ()

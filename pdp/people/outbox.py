@@ -21,6 +21,7 @@ from pdp.core.errors import Conflict, Fault
 from pdp.core.ports import Channel, Clock, Directories, Entropy, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.decide.commit import Recorder
+from pdp.host.part import Part
 
 log = logging.getLogger("pdp.notices")
 AT_ONCE = 16
@@ -39,6 +40,11 @@ class Outbox:
     channels: Mapping[str, Channel]
     url: str
     telemetry: Telemetry = SILENT
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("outbox", work=self.run if self.channels else None)
 
     async def run(self) -> None:
         """Deliver until cancelled. A delivery under way then is tried again by the next process."""

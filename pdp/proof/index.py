@@ -26,6 +26,7 @@ from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Store
 from pdp.core.record.search import RecordQuery, terms
+from pdp.host.part import Part
 
 log = logging.getLogger("pdp.search")
 
@@ -83,6 +84,11 @@ class SearchIndex:
     def size(self) -> int:
         """How many records it covers."""
         return self._open.number * BLOCK + self._open.count
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("search index", work=self.run, close=self.close)
 
     async def run(self) -> None:
         """Follow the log, again and again; at most half of the time, where there is much to do."""
@@ -189,7 +195,7 @@ class SearchIndex:
                 with contextlib.suppress(OSError):
                     (self._path.parent / name).unlink()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the file."""
         with self._lock:
             if self._db is not None:

@@ -20,6 +20,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.host.part import Part
 from pdp.proof.receivers import Receiver, RecordBatch, Row, Selection
 
 log = logging.getLogger("pdp.push")
@@ -231,6 +232,11 @@ class Pushes:
     """All receivers; each goes its own pace."""
 
     each: tuple[Push, ...] = field(default=())
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("pushes", work=self.run, close=self.close)
 
     async def run(self) -> None:
         """Push until cancelled."""

@@ -22,6 +22,7 @@ from pdp.core.record import events
 from pdp.core.record.search import OF_NONE, PSEUDONYM, RecordQuery
 from pdp.core.record.stored import PersonRow, RecordRef, StoredRecord, ValueRow
 from pdp.decide.commit import Recorder
+from pdp.host.part import Part
 
 REVIEWED_NS = (
     31 * 86_400 * NS
@@ -90,6 +91,11 @@ class Readings:
         self._recorder = recorder
         self._clock = clock
         self._windows: dict[tuple[str, Reader], _Window] = {}
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("readings", chore=self.flush)
 
     async def note(
         self,

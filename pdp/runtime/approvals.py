@@ -21,6 +21,7 @@ from pdp.decide.idempotency import Idempotency
 from pdp.decide.outcomes import Outcomes
 from pdp.decide.state import ServiceState
 from pdp.host.fair_limiter import FairLimiter
+from pdp.host.part import Part
 from pdp.identity.revocations import Revocations
 from pdp.judge.evidence import Absent, Judging
 from pdp.people.assembly import ApprovalServices, Bounds, assemble
@@ -61,6 +62,14 @@ class WiredApprovals:
     notifications: Notifications
     services: ApprovalServices
     judging: Judging | None = None  # None: no judge is configured, so its requirements fail
+
+    def parts(self, clock: Clock) -> tuple[Part, ...]:
+        """What a running process does with them."""
+
+        async def sweep() -> None:
+            await self.services.sweep.run_once(clock.now_ns())
+
+        return Part("approvals", close=self.close), Part("sweep", chore=sweep), self.outbox.part
 
     async def close(self) -> None:
         """Wake all waiters; give up sessions with the judge."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.decide.commit import CLOCK, Recorder
+from pdp.host.part import Part
 from pdp.proof import archiving
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.archiving import ArchivedRecords
@@ -46,7 +48,13 @@ async def archive(
         await store.close()
 
 
-async def keep_archiving(settings: Settings, store: AnyStore, recorder: Recorder, clock: StoreClock) -> NoReturn:
+def archiving_part(settings: Settings, store: AnyStore, recorder: Recorder, clock: StoreClock) -> Part:
+    """What a running process does for the archive."""
+    on = settings.audit.archive_after_days is not None
+    return Part("archive", work=partial(_keep_archiving, settings, store, recorder, clock) if on else None)
+
+
+async def _keep_archiving(settings: Settings, store: AnyStore, recorder: Recorder, clock: StoreClock) -> NoReturn:
     """As `audit.archive_after_days` says, once an hour."""
     assert settings.audit.archive is not None  # noqa: S101 - the options go together
     folder, seconds = ArchiveFolder(settings.audit.archive), (settings.audit.archive_after_days or 0) * _DAY

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, Protocol
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any, NoReturn
 
 from pdp.core.errors import Fault
 from pdp.core.ports import Judge
-from pdp.decide.commit import Recorder
-from pdp.operate.quorum import QuorumRecords
+from pdp.host.part import Part, Step
 from pdp.operate.reload import Reloadable, Reloads
 from pdp.operate.runs import Runs
-from pdp.proof.search import Readings
-from pdp.runtime import instruments as telemetry
-from pdp.runtime.approvals import WiredApprovals
-from pdp.runtime.config.settings import Settings
-from pdp.store.clock import StoreClock
+from pdp.runtime.judge import begin_judge
+from pdp.store.clock import JUMPED, StoreClock
 
 log = logging.getLogger("pdp")
-
-
-class RunningProcess(Protocol):
-    """The parts of a running process that background tasks use."""
-
-    settings: Settings
-    reloads: Reloads
-    recorder: Recorder
-    runs: Runs
-    approvals: WiredApprovals
-    clock: StoreClock
-    readings: Readings
-    quorum: QuorumRecords
-    levels: telemetry.Levels
 
 
 class Supervisor:
@@ -42,18 +25,26 @@ class Supervisor:
     lets expire, would be missed by nobody."""
 
     def __init__(self) -> None:
+        self.parts: tuple[Part, ...] = ()
         self.ended: tuple[str, ...] = ()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
+
+    def answers(self) -> bool:
+        """Whether all that calls rest on is there."""
+        return bool(self.parts) and not self.ended and all(part.ready() for part in self.parts)
+
+    def work(self, seconds: float) -> None:
+        """Begin the work of all parts, and their chores every `seconds`."""
+        for part in self.parts:
+            if part.work is not None:
+                self.begin(part.name, part.work())
+        self.begin("chores", tend(self.parts, seconds))
 
     def begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
         """Run it until the process ends."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        self.watch(name, task)
-
-    def watch(self, name: str, task: asyncio.Task[Any]) -> None:
-        """Look after work that a part of the process runs, and ends, itself."""
         task.add_done_callback(lambda over: self._over(name, over))
 
     def _over(self, name: str, task: asyncio.Task[Any]) -> None:
@@ -70,7 +61,7 @@ class Supervisor:
             task.cancel()
 
 
-async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]]) -> NoReturn:
+async def again_and_again(seconds: float, **chores: Step) -> NoReturn:
     """Do each chore every `seconds`, for as long as the process runs: what one of them raises is told, once while it
     stays the same, and keeps neither the others nor its own next time from coming."""
     said: dict[str, str] = {}
@@ -89,13 +80,13 @@ async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]
             said[name] = problem
 
 
-async def watch(process: RunningProcess, part: Reloadable) -> NoReturn:
-    """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
+async def watch(reloads: Reloads, part: Reloadable, seconds: float) -> NoReturn:
+    """Look for changes of one part every `seconds`, each part by itself: gating a policy takes seconds."""
     said = ""
 
     async def look() -> None:
         nonlocal said
-        (result,), _ = await process.reloads((part,), by="")
+        (result,), _ = await reloads((part,), by="")
         problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
         if problem != said:
             said = problem
@@ -103,7 +94,7 @@ async def watch(process: RunningProcess, part: Reloadable) -> NoReturn:
         if result.changed and not problem:
             log.info("%s: now %s", part, ", ".join(result.active.values()))
 
-    await again_and_again(process.settings.service.watch_seconds, **{part: look})
+    await again_and_again(seconds, **{part: look})
 
 
 async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
@@ -122,33 +113,29 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     await again_and_again(seconds, prompts=look)
 
 
-async def tend(process: RunningProcess) -> NoReturn:
-    """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
+def judge_part(judge: Judge, seconds: float) -> Part:
+    """What a running process does with its judge."""
+    begun, watched = partial(begin_judge, judge), partial(watch_prompts, judge, seconds)
+    return Part("judge prompts", prepare=begun, work=watched, close=judge.close)
+
+
+async def tend(parts: Sequence[Part], seconds: float) -> NoReturn:
+    """Do the chores of the parts."""
+    await again_and_again(seconds, **{part.name: part.chore for part in parts if part.chore is not None})
+
+
+def clock_part(clock: StoreClock, runs: Runs) -> Part:
+    """What a running process does with its clock: it says and records when the clock cannot be believed."""
     said = recorded = ""
 
-    async def refusals() -> None:
-        await process.runs.refusals()
-
-    async def readings() -> None:
-        await process.readings.flush()
-
-    async def sweep() -> None:
-        await process.approvals.services.sweep.run_once(process.clock.now_ns())
-
-    async def levels() -> None:
-        process.levels.tell(process.clock.paced_ns())
-        process.levels.warn(process.clock.paced_ns())
-
-    async def clock() -> None:
+    async def look() -> None:
         nonlocal said, recorded
-        anomaly = process.clock.anomaly()
+        anomaly = clock.anomaly()
         if anomaly != said:
             said = anomaly
             log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "recovered")
         if anomaly != recorded:  # one record for each change; where none can be written now, the next time
-            await process.runs.clock_changed(anomaly, process.clock.wall_ns())
+            await runs.clock_changed(anomaly, clock.wall_ns())
             recorded = anomaly
 
-    seconds = process.settings.service.watch_seconds
-    chores = {"refusals": refusals, "readings": readings, "sweep": sweep, "levels": levels, "clock": clock}
-    await again_and_again(seconds, **chores, witnesses=process.quorum.look)
+    return Part("clock", chore=look, ready=lambda: clock.anomaly() != JUMPED)

@@ -6,13 +6,12 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdp import __version__
 from pdp.content import ArgumentContent
@@ -33,6 +32,7 @@ from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
+from pdp.host.part import Part
 from pdp.identity.authentication import Authentication
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.operate.admin import Admin
@@ -45,7 +45,7 @@ from pdp.proof.search import Readings, Search
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import background, callers, console, security_events
 from pdp.runtime.approvals import recognised, wire_approvals
-from pdp.runtime.archive import keep_archiving
+from pdp.runtime.archive import archiving_part
 from pdp.runtime.config.settings import Settings, store_password
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.instruments import (
@@ -57,7 +57,7 @@ from pdp.runtime.instruments import (
     observed,
     wire_telemetry,
 )
-from pdp.runtime.judge import begin_judge, wire_judge
+from pdp.runtime.judge import wire_judge
 from pdp.runtime.policy import wire_policy, wire_releases
 from pdp.runtime.process import Process
 from pdp.runtime.secrets.reference import secrets_read
@@ -65,10 +65,13 @@ from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, first_seen, pushes, quorum_records, record_key, search_index, signed_log
 from pdp.sessions.stored import StoredSessions
-from pdp.store.clock import JUMPED, StoreClock
+from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 from pdp.wire.grpc.server import GrpcServer
 from pdp.wire.grpc.servicer import Services
+
+if TYPE_CHECKING:
+    from pdp.sessions.on_redis import RedisSessions
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
@@ -94,20 +97,21 @@ async def _opened(settings: Settings, environment: Environment) -> Process:
             await signed.publisher.check()  # before anything is recorded
         telemetry = environment.telemetry or wire_telemetry(settings, environment.monotonic, store.boot)
         redis = shared_sessions(settings, store, environment, telemetry, index_key)
-        return replace(_build(settings, store, environment, telemetry, index_key, signed), redis=redis)
+        return _build(settings, store, environment, telemetry, index_key, signed, redis)
     except BaseException:
         await asyncio.to_thread(telemetry.close)
         await store.close()
         raise
 
 
-def _build(
+def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     settings: Settings,
     store: AnyStore,
     environment: Environment,
     telemetry: Telemetry,
     index_key: bytes,
     signed: WiredLog | None,
+    redis: RedisSessions | None,
 ) -> Process:
     entropy = environment.entropy
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
@@ -247,15 +251,10 @@ def _build(
     )
 
     supervisor = background.Supervisor()
-
-    def answers_now() -> bool:
-        well = store.healthy() and not supervisor.ended and clock.anomaly() != JUMPED
-        return well and state.policy is not None
-
     server = GrpcServer(
         settings.server,
         services,
-        answers=answers_now,
+        answers=supervisor.answers,
         entropy=entropy,
         reflection_on=not settings.production,
         telemetry=telemetry,
@@ -277,7 +276,7 @@ def _build(
         (*(each.tell for each in pushing.each), followers),
         releases,
     )
-    return Process(
+    process = Process(
         settings,
         state,
         store,
@@ -301,20 +300,53 @@ def _build(
         console.server(settings, approvals.services, clock, entropy, index_key, services.records, marks),
         signed,
         index,
-        signals=security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),
-        hooks=callers.hooks(settings, services, clock, entropy, answers_now),
-        authzen=callers.authzen(settings, services, entropy, index_key),
-        shadows=shadowing,
-        content=content,
+        redis,
+        security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),
+        callers.hooks(settings, services, clock, entropy, supervisor.answers),
+        callers.authzen(settings, services, entropy, index_key),
+        shadowing,
+        content,
     )
+    supervisor.parts = tuple(_parts(process))
+    return process
+
+
+def _parts(process: Process) -> Iterator[Part]:
+    """What the process runs beside its calls, in order."""
+    settings, store, clock = process.settings, process.store, process.clock
+    seconds = settings.service.watch_seconds
+    yield Part("telemetry", close=partial(asyncio.to_thread, process.levels.telemetry.close))
+    yield Part("store", ready=store.healthy, close=store.close)
+    yield background.clock_part(clock, process.runs)
+    if process.redis is not None:
+        yield process.redis.part
+    yield Part("identity", close=process.identity.close)
+    yield Part("engines", close=process.host.close)
+    yield process.state.part
+    for each in RELOADABLES:
+        yield Part(each, work=partial(background.watch, process.reloads, each, seconds))
+    yield process.shadows.part
+    if process.judge is not None:
+        yield background.judge_part(process.judge, max(PROMPTS_SECONDS, seconds))
+    yield from process.approvals.parts(clock)
+    yield Part("content", close=process.content.close)
+    yield process.runs.part
+    yield process.readings.part
+    yield process.levels.part(clock)
+    yield process.quorum.part
+    yield archiving_part(settings, store, process.recorder, clock)
+    yield process.pushes.part
+    files = process.signed.files if process.signed is not None else None
+    for room in (process.index, process.console, files, process.signals, process.hooks, process.authzen):
+        if room is not None:
+            yield room.part
 
 
 async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
-    begin_judge(process.judge)
-    if process.redis is not None:
-        await process.redis.look()
+    for part in process.background.parts:
+        await part.prepare()
     fingerprint = settings.fingerprint()
     await process.runs.started(__version__, fingerprint, clean=store.clean, secrets=process.secrets_read)
     await process.runs.configured(fingerprint, settings.stated())
@@ -329,10 +361,8 @@ async def start(process: Process) -> None:
     _warn_of_observed(settings)
     process.levels.warn(process.clock.now_ns())
     await process.server.start()
-    for listener in process.listeners():
-        await listener.start()
-    if process.console is not None and process.console.serving is not None:
-        process.background.watch("console", process.console.serving)
+    for part in process.background.parts:
+        await part.start()
 
 
 def _warn_of_observed(settings: Settings) -> None:
@@ -374,8 +404,7 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
-        for name, work in _work(process):
-            process.background.begin(name, work)
+        process.background.work(settings.service.watch_seconds)
         if process.signed is not None:
             process.background.begin("log", process.signed.run(faults, stop))
         await stop.wait()
@@ -383,27 +412,6 @@ async def run(settings: Settings, *, ready: Path | None = None, stop: asyncio.Ev
             raise faults[0]
     finally:
         await close(process, reason="signal" if stop.is_set() and not faults else "fault")
-
-
-def _work(process: Process) -> Iterator[tuple[str, Coroutine[Any, Any, Any]]]:
-    """The background work of a process that serves, by name."""
-    seconds = process.settings.service.watch_seconds
-    for part in RELOADABLES:
-        yield part, background.watch(process, part)
-    yield "chores", background.tend(process)
-    if process.settings.approvals.channels:
-        yield "outbox", process.approvals.outbox.run()
-    if process.judge is not None:
-        yield "judge prompts", background.watch_prompts(process.judge, max(PROMPTS_SECONDS, seconds))
-    if process.index is not None:
-        yield "search index", process.index.run()
-    yield "pushes", process.pushes.run()
-    if process.redis is not None:
-        yield "sessions", process.redis.run()
-    if process.shadows is not None:
-        yield "shadows", process.shadows.run()
-    if process.settings.audit.archive_after_days is not None:
-        yield "archive", keep_archiving(process.settings, process.store, process.recorder, process.clock)
 
 
 async def _started(process: Process, stop: asyncio.Event) -> bool:
@@ -432,18 +440,11 @@ async def close(process: Process, *, reason: str) -> None:
     process.background.close()
     process.admin.draining = True
     async with AsyncExitStack() as left:  # in reverse order, each even when another one fails
-        left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
-        for part in process.parts():
-            if part is not None:
-                left.push_async_callback(part.close)
-        if process.index is not None:
-            left.callback(process.index.close)
-        if process.signals is not None:
-            left.push_async_callback(process.signals.streams.close)
-        for listener in process.listeners():
-            await listener.drain()
+        for part in process.background.parts:
+            left.push_async_callback(part.close)
+        for part in process.background.parts:
+            await part.drain()
         await process.server.drain()
-        await process.pushes.close()
         try:
             if process.store.healthy():
                 await process.runs.refusals()

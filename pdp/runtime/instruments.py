@@ -17,6 +17,7 @@ from pdp.core.check import NS
 from pdp.core.errors import NotFound
 from pdp.core.ports import (
     Callers,
+    Clock,
     Content,
     DirectorySource,
     Judge,
@@ -29,6 +30,7 @@ from pdp.core.ports import (
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.decide.facts import FactBuilder, ObservedFacts
 from pdp.decide.state import COMMON, Fleet
+from pdp.host.part import Part
 from pdp.operate.reload import Reloads
 from pdp.proof.index import SearchIndex
 from pdp.registry.release import SignedReleases
@@ -153,6 +155,15 @@ class Levels:
 
     def __post_init__(self) -> None:
         self.certificates = terms(self.settings)
+
+    def part(self, clock: Clock) -> Part:
+        """What a running process does with them."""
+
+        async def levels() -> None:
+            self.tell(clock.paced_ns())
+            self.warn(clock.paced_ns())
+
+        return Part("levels", chore=levels)
 
     def tell(self, at_ns: int) -> None:
         """Set every level."""

@@ -47,8 +47,8 @@ def wire_judge(
     )
 
 
-def begin_judge(judge: Judge | None) -> None:
-    """Start its process, or look for it; nothing waits for that. Inside a running loop."""
+async def begin_judge(judge: Judge | None) -> None:
+    """Start its process, or look for it; nothing waits for that."""
     if isinstance(judge, JudgeClient):
         judge.begin()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pdp.content import ArgumentContent
 from pdp.core.ports import Judge
@@ -12,7 +11,6 @@ from pdp.decide.commit import Recorder
 from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.state import ServiceState
 from pdp.host.http_listener import HttpListener
-from pdp.host.log_files import LogFiles
 from pdp.identity.authentication import Authentication
 from pdp.operate.admin import Admin
 from pdp.operate.quorum import QuorumRecords
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Process:
-    """One running PDP: everything wired, in the order in which it is closed."""
+    """One running PDP: everything wired."""
 
     settings: Settings
     state: ServiceState
@@ -65,22 +63,16 @@ class Process:
     pushes: Pushes
     quorum: QuorumRecords
     background: Supervisor
-    console: ConsoleServer | None = None
-    signed: WiredLog | None = None
-    index: SearchIndex | None = None
-    redis: RedisSessions | None = None
-    signals: WiredSignals | None = None
-    hooks: HookListener | None = None
-    authzen: HttpListener | None = None
-    shadows: ShadowPolicies | None = None
-    content: ArgumentContent | None = None
+    console: ConsoleServer | None
+    signed: WiredLog | None
+    index: SearchIndex | None
+    redis: RedisSessions | None
+    signals: WiredSignals | None
+    hooks: HookListener | None
+    authzen: HttpListener | None
+    shadows: ShadowPolicies
+    content: ArgumentContent
     secrets_read: tuple[str, ...] = ()  # names of settings
-
-    def listeners(self) -> list[ConsoleServer | LogFiles | HttpListener]:
-        """Those besides the gRPC server's."""
-        files = self.signed.files if self.signed is not None else None
-        events = self.signals.listener if self.signals is not None else None
-        return [each for each in (self.console, files, events, self.hooks, self.authzen) if each is not None]
 
     def begin_renewal(self, read: set[str]) -> None:
         """From here on secrets are read again when their files change. `read` names the settings whose secrets were
@@ -95,8 +87,3 @@ class Process:
         found: list[RenewedFiles | None] = [*tls, log_key, *signers]
         self.reloads.secrets = tuple(each for each in found if each is not None)
         self.secrets_read = tuple(sorted({*read, *(each.name for each in tls)}))
-
-    def parts(self) -> Iterator[Any]:
-        """What is closed at the end, the last first."""
-        yield from (self.store, self.redis, self.identity, self.host, self.state)
-        yield from (self.shadows, self.judge, self.approvals, self.content)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Store
 from pdp.core.ports.telemetry import Telemetry
 from pdp.decide.commit import Recorder
 from pdp.host.http_listener import listener_tls
+from pdp.host.part import Part
 from pdp.identity.revocations import Revocations
 from pdp.identity.security_events import SignalStreams, marks
 from pdp.identity.signals import Signals
@@ -26,6 +27,11 @@ class WiredSignals:
 
     streams: SignalStreams
     listener: SignalListener
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return replace(self.listener.part, close=self.streams.close)
 
 
 def check(settings: Settings) -> None:

@@ -33,6 +33,7 @@ from pdp.core.call.sessions import ELSEWHERE
 from pdp.core.errors import Conflict, InvalidRequest
 from pdp.core.ports import Entropy
 from pdp.core.record.stored import CallKeys, Commit, LabelRow, PairChange, RecordRef, SessionRow, StoredCall
+from pdp.host.part import Part
 from pdp.sessions.options import RedisAddress, RedisOptions
 from pdp.sessions.redis_scripts import FIELDS, INDEXES, LOOSEN, MOVE, READ, TIGHTEN
 
@@ -193,6 +194,11 @@ class RedisSessions:
                 except _AwayError:
                     self._later.appendleft(work)
                     raise
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("sessions", prepare=self.look, work=self.run, close=self.close)
 
     async def run(self) -> None:
         """Look at Redis, for ever: whether it is there, has lost anything, and throws nothing away by itself."""

@@ -150,7 +150,7 @@ async def test_a_dictionary_finds_nobody_in_what_remains(
         erased = await erasures(store).erase(OPERATOR, Account("", VICTIM), WHY)
         assert len(erased.pseudonyms) == 3  # as account, as human, as a name of a switch
         assert erased.rows > 10
-    index.close()
+    await index.close()
     left = await everything(store, where, request)
     left += b"".join(path.read_bytes() for path in (tmp_path / "index").iterdir())
     names = dictionary.candidates(VICTIM)

@@ -223,14 +223,14 @@ async def test_an_index_goes_on_where_it_was_and_is_made_again_where_it_is_lost(
     ask = SearchAsk(wanted={"effect": frozenset({"deny"})})
     first = SearchIndex(store, tmp_path, KEY)
     await first.caught_up()
-    first.close()
+    await first.close()
     taken: list[int] = []
     again = SearchIndex(store, tmp_path, KEY)
     extend = again._extend
     monkeypatch.setattr(again, "_extend", lambda start, rows: (taken.append(start), extend(start, rows)))
     await again.caught_up()
     assert taken == [192]  # no full block is read again
-    again.close()
+    await again.close()
     wanted = by_hand(store, "acme", {"effect": ["deny"]})
     for damage in ("torn", "gone", "older", "other log", "other key"):
         path, key = tmp_path / FILE, KEY
@@ -257,7 +257,7 @@ async def test_an_index_goes_on_where_it_was_and_is_made_again_where_it_is_lost(
             assert refused.value.code == "search.behind"
         hits, _ = await search.find(auditor(), ask, 200, 0)
         assert [match.fields["id"] for match in hits.matches] == wanted, damage
-        one.close()
+        await one.close()
 
 
 async def test_an_index_that_is_far_behind_says_so(
@@ -288,7 +288,7 @@ async def test_the_index_says_nothing_of_anybody(
     await write(store, 0, 200)
     index = SearchIndex(store, tmp_path, KEY)
     await index.caught_up()
-    index.close()
+    await index.close()
     data = on_disk(tmp_path)
     assert data
     for word in (b"user-", b"agent-", b"tool-", b"gateway", b"acme.limit", f"p-{7:032x}".encode()):

@@ -361,9 +361,11 @@ class Served(Asking):
             try:
                 await bootstrap.start(self.process)
                 if self._watch:
-                    for part in RELOADABLES:
-                        self.process.background.begin(part, background.watch(self.process, part))
-                    self.process.background.begin("chores", background.tend(self.process))
+                    seconds = self._settings.service.watch_seconds
+                    for part in self.process.background.parts:
+                        if part.name in RELOADABLES and part.work is not None:
+                            self.process.background.begin(part.name, part.work())
+                    self.process.background.begin("chores", background.tend(self.process.background.parts, seconds))
                 self._started.set()
                 await self._stop.wait()
             finally:

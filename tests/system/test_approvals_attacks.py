@@ -150,9 +150,7 @@ async def test_a_fault_of_ours_ends_no_tending(world: World, monkeypatch: pytest
         raise ValueError("a bug")
 
     monkeypatch.setattr(Sweep, "run_once", faulty)
-    options = world.process.settings.service.model_copy(update={"watch_seconds": 0.01})
-    monkeypatch.setattr(world.process, "settings", world.process.settings.model_copy(update={"service": options}))
-    tending = asyncio.create_task(tend(world.process))
+    tending = asyncio.create_task(tend(world.process.background.parts, 0.01))
     await asyncio.wait_for(twice.wait(), 60)
     tending.cancel()
 

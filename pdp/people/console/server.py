@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
 from pdp.host.http_listener import server_tls
+from pdp.host.part import Part
 from pdp.people.console.app import application
 from pdp.people.console.guard import headers
 from pdp.people.console.oidc import Provider
@@ -68,7 +69,7 @@ class ConsoleServer:
         self._tls = context = None if tls is None else _tls(tls)
         self._options = options
         self._stopping = asyncio.Event()
-        self.serving: asyncio.Task[None] | None = None  # for the supervisor of the process
+        self._serving: asyncio.Task[None] | None = None
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._socket = Listener(family, options.max_connections)
         providers = {
@@ -119,8 +120,18 @@ class ConsoleServer:
                 "config.listen", "console.listen: cannot be bound; is the address ours and the port free?"
             ) from None
         self._port = listener.getsockname()[1]
-        self.serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         log.info("console on %s as %s", self.address, self._options.public_url)
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with it."""
+        return Part("console", start=self.start, work=self._served, drain=self.drain)
+
+    async def _served(self) -> None:
+        """Wait for what `start` began, which ends only with `drain`; else it failed."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
 
     def renew(self) -> None:
         """Take the certificate and key that are in the files now, for connections that come. Raises
@@ -135,10 +146,10 @@ class ConsoleServer:
     async def drain(self) -> None:
         """Take no more, end the streams, finish what was begun within `drain_seconds`, then close."""
         self._stopping.set()
-        if self.serving is not None:
+        if self._serving is not None:
             self._server.should_exit = True
-            await asyncio.gather(self.serving, return_exceptions=True)
-            self.serving = None
+            await asyncio.gather(self._serving, return_exceptions=True)
+            self._serving = None
         self._socket.close()
 
 

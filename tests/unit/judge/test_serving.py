@@ -41,7 +41,7 @@ async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[J
         settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry
     )
     assert isinstance(found, JudgeClient)
-    judge.begin_judge(found)
+    found.begin()
     try:
         yield found
     finally:

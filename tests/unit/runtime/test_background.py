@@ -9,6 +9,7 @@ import pytest
 from support.waiting import until
 
 from pdp.core.errors import Unavailable
+from pdp.host.part import Part
 from pdp.runtime.background import Supervisor, again_and_again
 
 
@@ -75,3 +76,31 @@ async def test_work_that_is_ended_with_the_process_is_no_fault(caplog: pytest.Lo
     supervisor.close()
     await over.wait()
     assert (supervisor.ended, caplog.text) == ((), "")
+
+
+async def test_nothing_is_answered_unless_every_part_is_ready() -> None:
+    supervisor, ready = Supervisor(), {"first": False, "second": True}
+    assert not supervisor.answers()  # nothing is wired yet
+    supervisor.parts = tuple(Part(name, ready=lambda name=name: ready[name]) for name in ready)
+    assert not supervisor.answers()
+    ready["first"] = True
+    assert supervisor.answers()
+
+
+async def test_parts_work_and_have_their_chores_done_until_the_end() -> None:
+    begun, did = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def chore() -> None:
+        did.set()
+
+    supervisor = Supervisor()
+    supervisor.parts = (Part("one", work=work), Part("other", chore=chore), Part("idle"))
+    supervisor.work(0)
+    await begun.wait()
+    await did.wait()
+    supervisor.close()
+    assert supervisor.answers()
