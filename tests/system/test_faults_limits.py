@@ -255,17 +255,17 @@ def test_a_bug(server: Served, caplog: pytest.LogCaptureFixture, error: BaseExce
 
 def test_a_bug_in_one_record_is_not_the_others(server: Served, caplog: pytest.LogCaptureFixture) -> None:
     recorder = server.process.recorder
-    real = type(recorder).decision
+    real = type(recorder).decided
 
-    async def broken(*arguments: Any) -> Any:
+    def broken(*arguments: Any) -> Any:
         raise AttributeError(SECRET)
 
-    type(recorder).decision = broken  # type: ignore[method-assign] # a bug for one call
+    type(recorder).decided = broken  # type: ignore[method-assign] # a bug for one call
     try:
         with pytest.raises(Refused) as caught:
             server.decide()
     finally:
-        type(recorder).decision = real  # type: ignore[method-assign] # mended
+        type(recorder).decided = real  # type: ignore[method-assign] # mended
     assert caught.value.status is grpc.StatusCode.INTERNAL
     assert SECRET not in caught.value.message + caplog.text
     assert server.decide().effect == ALLOW
