@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pdp.core.bytes.digest import Json
 from pdp.core.call.shares import Dimension
 from pdp.identity import development
-from pdp.local.installation import DESK, SIGNERS, Installation, ListedPerson, configuration, write
+from pdp.local.installation import DAY_NS, DESK, SIGNERS, Installation, ListedPerson, configuration, write
 from pdp.policy.bundle import shipped_rego
-from pdp.registry import keys
+from pdp.registry import keys, sign
+from pdp.registry.manifest import render
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, load_review
+from pdp.registry.signed import SigningTerm
 
 TENANT = "acme"
 CALLERS: Mapping[str, Mapping[str, Any]] = {
@@ -88,6 +92,23 @@ class Sandbox(Installation):
         if pinned.draft is not None:
             self.sign(at_ns)
         return pinned
+
+    def sign(self, at_ns: int, *, renew: bool = False, days: int = 30) -> None:
+        """Author and reviewer both sign the set."""
+        for i, name in enumerate(SIGNERS):
+            term = SigningTerm(at_ns, days * DAY_NS)
+            sign.sign_set(self.registry, self._signer(name), term, renew=renew and i == 0)
+
+    def waive(self, waivers: Sequence[Mapping[str, Json]], at_ns: int, *, days: int = 30) -> None:
+        """Sign waivers; one without `expires` holds as long as the document."""
+        until = render(at_ns + days * DAY_NS)
+        whole = [{"expires": until, **waiver} for waiver in waivers]
+        (self.registry / sign.WAIVERS_DRAFT).write_text(yaml.safe_dump({"waivers": whole}))
+        for name in SIGNERS:
+            sign.sign_waivers(self.registry, self._signer(name), SigningTerm(at_ns, days * DAY_NS))
+
+    def _signer(self, name: str) -> Any:
+        return keys.read_private(self.folder / "keys" / f"{name}.pem")
 
 
 # Fair shares for tests and measurements, in which one person asks all there is.

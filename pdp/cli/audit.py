@@ -162,7 +162,7 @@ def named(value: Any, reader: StoreReader) -> Any:
 
 
 @contextmanager
-def bar(size: int, label: str = "records") -> Iterator[Progress]:
+def bar(size: int) -> Iterator[Progress]:
     """A progress bar on standard error."""
-    with click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=1 + size // 200) as shown:
+    with click.progressbar(length=size, label="records", file=sys.stderr, update_min_steps=1 + size // 200) as shown:
         yield shown.update

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from pdp.cli.audit import WRONG, bar
-from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, TOOLS, Duration, installed, not_in_image
+from pdp.cli.commands import FOLDER, IN_FILE, IN_PATH, TOOLS, Duration, engine_options, installed, not_in_image
 from pdp.cli.store_place import StorePlace, archive_option, store_options
 from pdp.core.check import NS
 from pdp.decide.replay import NOT_REPLAYABLE, parsed
@@ -50,8 +50,7 @@ from pdp.store.reading import StoreReader
 )
 @click.option("--execute", "executed", is_flag=True, help="Also evaluate the decisions of receipts again.")
 @click.option("--bundle", type=IN_PATH, help="With --execute: the policy bundle, or a folder of bundles.")
-@click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
-@click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
+@engine_options
 @archive_option
 def verify(
     *,

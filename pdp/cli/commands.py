@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,6 +23,13 @@ IN_PATH = click.Path(exists=True, path_type=Path)
 IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 IN_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _WHOLE = 1000  # characters: longer than any first sentence
+
+
+def engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options --engine and --opa: which engine evaluates."""
+    opa = click.option("--opa", help="With --engine opa: the binary; the `opa` on the PATH if left out.")
+    engine = click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
+    return engine(opa(command))
 
 
 def program_first(ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:

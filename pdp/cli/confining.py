@@ -9,6 +9,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,54 @@ def confinement_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         confined = option(confined)
     return confined
+
+
+def live_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what says how a live server is listed, and how it is confined, as its argument `live`."""
+
+    @functools.wraps(command)
+    def listing(*, env_names: tuple[str, ...], confinement: Confinement | None, **given: Any) -> None:
+        env = {name: os.environ[name] for name in env_names if name in os.environ}
+        live = LiveServer(given.pop("url"), env, given.pop("timeout"), given.pop("legacy"), confinement)
+        command(live=live, **given)
+
+    for option in (
+        click.option(
+            "--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do."
+        ),
+        click.option(
+            "--timeout",
+            default=30.0,
+            show_default=True,
+            type=click.FloatRange(0.1, 3600),
+            help="Seconds the server has to answer.",
+        ),
+        click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command."),
+        click.option("--url", default=None, help="Streamable HTTP endpoint of the server, instead of a command."),
+    ):
+        listing = option(listing)
+    return confinement_options(listing)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    """How a live server is listed: one at `url`, or one that a command starts, with `env`, confined."""
+
+    url: str | None
+    env: Mapping[str, str]
+    timeout: float
+    legacy: bool
+    confinement: Confinement | None
+
+    def listed(self, command: Sequence[str], name: str) -> Definitions:
+        """What it lists. Says on standard error what the process of a command may reach. Raises RegistryFault."""
+        from pdp.registry.live import HttpServer, StdioServer  # noqa: PLC0415 - slow, and for pins alone
+
+        if self.url:
+            return listed_by(HttpServer(self.url), timeout_seconds=self.timeout, legacy=self.legacy)
+        say_confinement(self.confinement, name)
+        server = StdioServer(command[0], tuple(command[1:]), self.env, confinement=self.confinement)
+        return listed_by(server, timeout_seconds=self.timeout, legacy=self.legacy)
 
 
 def refuse_reach(

@@ -28,6 +28,7 @@ _TRUSTS = {
     explain_pb2.TRUST_VOUCHED: "vouched",
 }  # all others are asserted
 _RULE = ("pack", "rule", "code", "control", "file", "line", "waived_by", "asserted")
+_SHORT = 120  # characters of a value
 _TOKEN = re.compile(r"[!-~]+")  # what may stand in a header
 _Server = tuple[str, Tls | None, str | None]  # its address, TLS and the token of who asks
 _LIKE_AN_ID = re.compile(r"[0-9A-Fa-f-]{16,}")
@@ -240,6 +241,6 @@ def _says_something(fact: explain_pb2.Fact) -> bool:
     return fact.erased or fact.value_json not in (b"null", b'""', b"[]", b"{}")
 
 
-def _short(value: bytes, limit: int = 120) -> str:
+def _short(value: bytes) -> str:
     text = value.decode(errors="replace")
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 from google.protobuf.json_format import MessageToJson
@@ -130,20 +131,17 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield f"{'registry':10}{each.tenant}: serial {each.serial}, {each.tools_loaded} tools{expires}{stale}"
         for tool in each.tools_denied:
             yield _more(f"denied: {tool.server}/{tool.name}: {', '.join(r.code for r in tool.reasons)}")
-        if each.HasField("last_failure"):
-            yield _more(_fault(each.last_failure))
+        yield from _failure(each)
     for keys in status.key_sets:
         read = f", read {_at(keys.fetched_at)}" if keys.HasField("fetched_at") else ""
         yield f"{'keys':10}{keys.issuer}: {keys.keys} usable{read}"
-        if keys.HasField("last_failure"):
-            yield _more(_fault(keys.last_failure))
+        yield from _failure(keys)
     yield from _directories(status)
     yield from _judge(status)
     yield from _shadows(status)
     store = status.store
     yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
-    if store.HasField("last_failure"):
-        yield _more(_fault(store.last_failure))
+    yield from _failure(store)
     if store.HasField("sessions"):
         yield _more(f"sessions: {_fault(store.sessions)}")
     yield from _differences(status)
@@ -182,8 +180,7 @@ def _directories(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     for people in status.directories:
         stale = f", the last good one, of {_at(people.loaded_at)}" if people.stale else ""
         yield f"{'directory':10}{people.tenant}: {people.people} people, {people.groups} groups{stale}"
-        if people.HasField("last_failure"):
-            yield _more(_fault(people.last_failure))
+        yield from _failure(people)
 
 
 def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
@@ -212,8 +209,7 @@ def _release(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     else:
         yield f"{'release':10}none in force: what has to be released is not used"
     yield _more(f"has to be released: {', '.join(release.demanded)}")
-    if release.HasField("last_failure"):
-        yield _more(_fault(release.last_failure))
+    yield from _failure(release)
 
 
 def _shadows(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
@@ -250,6 +246,12 @@ def _switches(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
 
 def _more(text: str) -> str:
     return f"{'':10}{_printable(text)}"
+
+
+def _failure(part: Any) -> Iterator[str]:
+    """The last failure of a part, where there is one."""
+    if part.HasField("last_failure"):
+        yield _more(_fault(part.last_failure))
 
 
 def _fault(fault: admin_pb2.Fault) -> str:

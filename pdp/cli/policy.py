@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.commands import FILE, FOLDER, IN_FOLDER, Commands
+from pdp.cli.commands import FILE, FOLDER, IN_FOLDER, Commands, engine_options
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.local.scaffold import new_pack
 from pdp.policy.bundle import shipped_rego
@@ -83,8 +83,7 @@ def check(organisation: Path | None, shipped: Path | None, registries: tuple[Pat
 @click.option("--filter", "name_filter", default=None, help="Only tests whose name contains this.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too, with the elements that packs gave.")
 @click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
-@click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
-@click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
+@engine_options
 @click.option("--junit", "junit_file", type=FILE, help="Write JUnit XML.")
 @_as_json
 def run(

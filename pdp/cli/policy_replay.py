@@ -20,7 +20,7 @@ import click
 
 from pdp import __version__
 from pdp.cli.audit import bar, named
-from pdp.cli.commands import IN_FOLDER, Duration
+from pdp.cli.commands import IN_FOLDER, Duration, engine_options
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.check import NS
 from pdp.core.outcome.policy import Bundle
@@ -39,8 +39,6 @@ RECORDED = "recorded"
 SHOWN = 40  # lines of changes
 OF_ANOTHER_RELEASE = ("replay.release", "replay.engine", "replay.gate")  # what the release that wrote it may evaluate
 _ROOM = 3  # names of rules on a line
-_engine = click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
-_opa = click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _tenant = click.option("--tenant", default=None, help="Only the decisions of this tenant.")
 
@@ -50,8 +48,7 @@ _tenant = click.option("--tenant", default=None, help="Only the decisions of thi
 @click.option("--decision", "names", multiple=True, help="A decision by its id; may be given again.")
 @click.option("--since", type=Duration("hd", "7d"), help="Instead: the last hours or days of the log, like 7d.")
 @_tenant
-@_engine
-@_opa
+@engine_options
 @_json
 def replay(
     *,
@@ -136,8 +133,7 @@ def _releases(reader: StoreReader, left_out: list[tuple[str, str]]) -> dict[str,
 )
 @_tenant
 @click.option("--names", is_flag=True, help="Show subjects by name, where the store still has it.")
-@_engine
-@_opa
+@engine_options
 @_json
 def diff(
     *,

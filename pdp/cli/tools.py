@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 import sys
 import time
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import click
 
 from pdp.cli.commands import FOLDER, IN_FILE, IN_FOLDER, Commands, Duration
-from pdp.cli.confining import confinement_options, listed_by, refuse_reach, say_confinement
+from pdp.cli.confining import LiveServer, live_options, refuse_reach, say_confinement
 from pdp.cli.connection import Connection, connected
 from pdp.cli.render import requests
 from pdp.cli.render.tables import page, table
@@ -34,7 +33,7 @@ from pdp.cli.tools_folder import (
     vet,
     withdraw,
 )
-from pdp.cli.tools_scan import SECONDS, scan_command, shadow
+from pdp.cli.tools_scan import scan_command, shadow
 from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import is_open, unbounded
@@ -42,12 +41,10 @@ from pdp.core.bytes.uri_template import is_template, variables
 from pdp.core.check import NS
 from pdp.core.text.injection.excerpt import visible
 from pdp.core.text.patterns import hidden_in
-from pdp.host.confinement import Confinement
 from pdp.registry import keys as signing_keys
 from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
 from pdp.registry.keys import read_private
-from pdp.registry.live import HttpServer, StdioServer
 from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
@@ -99,19 +96,15 @@ for _command in (agents, diff, prune, quarantine, restore, review, scan_command,
     "downstream, annotations, definition_check, cost, version, owner, state}}, prompts: {NAME: ...}, "
     "resources: {URI: ...}, generics: {TYPE/ACTION: ...}}. What it leaves out stays at its worst value.",
 )
-@click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
 @click.option(
     "--operations",
     "operations_file",
     type=IN_FILE,
     help="YAML: {TYPE/ACTION: {description, inputSchema}}, what AuthZEN may ask about; instead of a command.",
 )
-@click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
-@click.option("--timeout", default=30.0, show_default=True, type=SECONDS, help="Seconds the server has to answer.")
-@click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@confinement_options
+@live_options
 def pin(
     tenant: str,
     server: str,
@@ -121,13 +114,9 @@ def pin(
     out: Path,
     review_file: Path | None,
     operations_file: Path | None,
-    url: str | None,
-    env_names: tuple[str, ...],
-    timeout: float,
-    legacy: bool,
     as_json: bool,
     command: tuple[str, ...],
-    confinement: Confinement | None,
+    live: LiveServer,
 ) -> None:
     """Read what a live server lists, tools, prompts and resources, or operations from a file, and write manifests and
     a draft of the set.
@@ -135,20 +124,16 @@ def pin(
     COMMAND starts a server that speaks stdio; put it after `--`. It runs confined, without your home and the network
     (docs/mcp-proxy.md). Nothing is usable before it is signed.
     """
-    if [bool(url), bool(command), operations_file is not None].count(True) != 1:
+    if [bool(live.url), bool(command), operations_file is not None].count(True) != 1:
         raise click.UsageError("give one of --url URL, --operations FILE and `-- COMMAND ARGS...`")
     review = load_review(review_file) if review_file else Review()
-    env = {name: os.environ[name] for name in env_names if name in os.environ}
     described = PinnedServer(tenant, server, resource, owner, peer)
     described.entry()  # a misspelt option is told before anything is started
-    if command:
-        say_confinement(confinement, server)
     definitions: Sequence[Mapping[str, Json]] = ()
     if operations_file is not None:
         others = load_operations(operations_file)
     else:
-        source = HttpServer(url) if url else StdioServer(command[0], command[1:], env, confinement=confinement)
-        listed = listed_by(source, timeout_seconds=timeout, legacy=legacy)
+        listed = live.listed(command, server)
         definitions, others = listed.tools, listed.others
     pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns(), others=others)
     if as_json:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pdp.cli.commands import IN_FILE, Duration
-from pdp.cli.confining import confinement_options, listed_by, say_confinement
+from pdp.cli.confining import LiveServer, live_options
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, store_options
 from pdp.core.bytes.digest import Json
@@ -28,11 +28,9 @@ from pdp.core.judge.judge_input import OK
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.text.injection.excerpt import visible
 from pdp.core.text.injection.rules import SEVERITIES, Severity
-from pdp.host.confinement import Confinement
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import UnreachableError
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.registry.live import HttpServer, StdioServer
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding
@@ -47,20 +45,13 @@ from pdp.tools.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 from pdp.tools.judge_eval.definitions import DefinitionAdvice, advise
 
 FINDINGS = 10
-SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer
 _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"}
 
 
 @click.command("scan")
 @click.argument("source", nargs=-1, type=click.UNPROCESSED)
-@click.option("--url", default=None, help="Streamable HTTP endpoint of a live server, instead of SOURCE.")
 @click.option("--stdio", is_flag=True, help="SOURCE is a command that speaks stdio; put it after `--`.")
 @click.option("--server", default="server", show_default=True, help="What to call a live server.")
-@click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
-@click.option(
-    "--timeout", default=30.0, show_default=True, type=SECONDS, help="Seconds that a live server has to answer."
-)
-@click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
 @click.option("--accept", "ids", multiple=True, metavar="ID", help="Accept this finding of a folder; repeat.")
 @click.option("--reason", default=None, help="Why what is accepted is harmless; goes with --accept.")
 @click.option(
@@ -78,22 +69,18 @@ _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"
 )
 @click.option("--sarif", "as_sarif", is_flag=True, help="SARIF 2.1.0, for code-scanning views.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-@confinement_options
+@live_options
 def scan_command(
     source: tuple[str, ...],
-    url: str | None,
     stdio: bool,
     server: str,
-    env_names: tuple[str, ...],
-    timeout: float,
-    legacy: bool,
     ids: tuple[str, ...],
     reason: str | None,
     fail_on: Severity,
     judge_config: Path | None,
     as_sarif: bool,
     as_json: bool,
-    confinement: Confinement | None,
+    live: LiveServer,
 ) -> None:
     """Look for poison in tool definitions, and accept what is harmless.
 
@@ -110,12 +97,10 @@ def scan_command(
     """
     if judge_config is not None and as_sarif:
         raise click.UsageError("--sarif holds findings; see what the judge says with --json, or on the screen")
-    if url or stdio:
-        env = {name: os.environ[name] for name in env_names if name in os.environ}
-        live = _live(source, url, env, confinement)
-        if stdio:
-            say_confinement(confinement, server)
-        listed = listed_by(live, timeout_seconds=timeout, legacy=legacy)
+    if live.url or stdio:
+        if bool(live.url) == bool(source):
+            raise click.UsageError("give either --url URL or --stdio -- COMMAND ARGS...")
+        listed = live.listed(source, server)
         tools = folder.definitions(server, listed.tools, listed.others)
         path = None
     else:
@@ -143,14 +128,6 @@ def _path(source: tuple[str, ...]) -> Path:
     if not path.exists():
         raise click.UsageError(f"SOURCE {source[0]!r} does not exist; a command goes after --stdio --")
     return path
-
-
-def _live(
-    source: tuple[str, ...], url: str | None, env: dict[str, str], confinement: Confinement | None
-) -> HttpServer | StdioServer:
-    if bool(url) == bool(source):
-        raise click.UsageError("give either --url URL or --stdio -- COMMAND ARGS...")
-    return HttpServer(url) if url else StdioServer(source[0], source[1:], env, confinement=confinement)
 
 
 def _acceptances(

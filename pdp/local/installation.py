@@ -18,9 +18,6 @@ from pdp.core.bytes.digest import Json
 from pdp.core.check import NS
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER, DevelopmentKey
-from pdp.registry import keys, sign
-from pdp.registry.manifest import render
-from pdp.registry.signed import SigningTerm
 
 CALLER_AUDIENCE = "urn:pdp:callers"
 DESK = "urn:pdp:desk"  # the audience of tokens with which people act themselves
@@ -80,23 +77,6 @@ class Installation(InstallationFolder):
         """The own token of a caller (gateway, operator, auditor)."""
         standard = development.claims(subject=name, audience=CALLER_AUDIENCE, client_id=name)
         return development.mint(standard, self.key, at_ns, lifetime_seconds=lifetime_seconds)
-
-    def sign(self, at_ns: int, *, renew: bool = False, days: int = 30) -> None:
-        """Author and reviewer both sign the set."""
-        for i, name in enumerate(SIGNERS):
-            term = SigningTerm(at_ns, days * DAY_NS)
-            sign.sign_set(self.registry, self._signer(name), term, renew=renew and i == 0)
-
-    def waive(self, waivers: Sequence[Mapping[str, Json]], at_ns: int, *, days: int = 30) -> None:
-        """Sign waivers; one without `expires` holds as long as the document."""
-        until = render(at_ns + days * DAY_NS)
-        whole = [{"expires": until, **waiver} for waiver in waivers]
-        (self.registry / sign.WAIVERS_DRAFT).write_text(yaml.safe_dump({"waivers": whole}))
-        for name in SIGNERS:
-            sign.sign_waivers(self.registry, self._signer(name), SigningTerm(at_ns, days * DAY_NS))
-
-    def _signer(self, name: str) -> Any:
-        return keys.read_private(self.folder / "keys" / f"{name}.pem")
 
 
 def write(

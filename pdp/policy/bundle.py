@@ -46,15 +46,14 @@ def read_bundle(
     shipped: Path,
     organisation_folder: Path | None,
     *,
-    revision: str | None = None,
     after: Bundle | None = None,
     needed: Collection[str] = (),
 ) -> Bundle:
     """Read the bundle made of `shipped` and, when given, an organisation's folder.
 
-    `revision` is what people call it; left out, it is the first twelve digits of the digest. `after` is the bundle
-    that this one is to replace: packs may be removed only on purpose, because a folder that was emptied, or
-    lost a part on its way, holds no denials either. `needed` are packs that must be there in any case.
+    Its revision is the first twelve digits of the digest. `after` is the bundle that this one is to replace: packs
+    may be removed only on purpose, because a folder that was emptied, or lost a part on its way, holds no denials
+    either. `needed` are packs that must be there in any case.
     Raises BundleFault: `bundle.permissions` (writable by others, or a link out of the folder), `bundle.layout`
     (a file or folder that has no place in it), `bundle.vanished` (a pack or the organisation's data), `bundle.data`
     (organisation data or schema), `bundle.size`.
@@ -71,7 +70,7 @@ def read_bundle(
         org=org,
         input_schema=canonical(organisation.read_object(ours, "schemas/input.json")),
         org_schema=canonical(schema),
-        revision=revision or "",
+        revision="",
         packs=_packs(modules),
     )
     size = sum(len(m.text) for m in bundle.modules) + len(bundle.org)
@@ -88,7 +87,7 @@ def read_bundle(
         )
     if after is not None:
         _nothing_vanished(bundle, after, theirs)
-    return bundle if revision else replace(bundle, revision=bundle.digest[:12])
+    return replace(bundle, revision=bundle.digest[:12])
 
 
 def _nothing_vanished(bundle: Bundle, after: Bundle, theirs: Folder | None) -> None:

@@ -69,17 +69,12 @@ class VerificationReport:
         self.problems.append(VerificationProblem(where, fault.code, what, fix or "see the manual of `pdp tools`"))
 
 
-def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> VerificationReport:
-    """Check a tenant's folder as the PDP would at `at_ns`. `floor` is the highest serial it has loaded before."""
+def verify_folder(folder: Path, keys: KeySet, at_ns: int) -> VerificationReport:
+    """Check a tenant's folder as the PDP would at `at_ns`, had it loaded none before."""
     report = VerificationReport()
     report.index = _document((folder, files.SET_FILE), dsse.SET_TYPE, SetIndex, keys, report)
     if report.index is not None:
         _dates(report.index, files.SET_FILE, at_ns, report)
-        if report.index.serial < floor:
-            report.add(
-                files.SET_FILE,
-                RegistryFault("registry.rollback", f"its serial is below {floor}, which was loaded before; pin anew"),
-            )
         _tools(folder, report.index, report)
         _agents(report.index, at_ns, report)
         _vettings(folder, report.index, at_ns, report)

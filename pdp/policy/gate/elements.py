@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from pdp.core.approvals.directory import ASSURANCES
@@ -28,6 +29,8 @@ from pdp.policy.gate.syntax import (
     RegoRule,
     children,
     dotted,
+    is_name,
+    is_truth,
     kind,
     literal,
     members,
@@ -84,6 +87,11 @@ _RECORDED_HINT = (
 )
 _ELSEWHERE = ("Var", "RefDot")  # a reference, whose value is checked where it comes from
 _SEAT_EXAMPLE = 'For example "seats": [{"group_id": "g-release", "n": 1}].'
+_WORDS: tuple[tuple[str, AbstractSet[str], str, str], ...] = (  # fields that are one of a few literal words
+    ("kind", frozenset(KINDS), "kind", f"One of: {', '.join(sorted(KINDS))}, as literal text."),
+    ("weight", WEIGHTS, "weight", "One of: advice, veto, as literal text; leave it out for a verdict."),
+    ("binds", BINDS, "binding", "Write `task`, as literal text; leave it out for a consent to the tool."),
+)
 _CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
 _NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
 
@@ -179,13 +187,10 @@ def _organisations(rule: RegoRule) -> frozenset[str]:
             if name != "SomeIn":
                 continue
             path = dotted(body["collection"])
-            names = {str(kind(part)[1]["value"]) for part in (body["key"], body["value"]) if _is_variable(part)}
+            patterns = filter(None, (body["key"], body["value"]))
+            names = {str(kind(part)[1]["value"]) for part in patterns if is_name(part)}
             (fixed if path is not None and _is_org(path) else computed).update(names)
     return frozenset(fixed - computed)
-
-
-def _is_variable(node: Node | None) -> bool:
-    return node is not None and kind(node)[0] == "Var"
 
 
 def check_requirement(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
@@ -196,17 +201,10 @@ def check_requirement(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[Ga
 
 
 def _values(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
-    if "kind" in fields and string(fields["kind"]) not in KINDS:
-        text = string(fields["kind"]) or ""
-        hint = did_you_mean(text, KINDS, f"One of: {', '.join(sorted(KINDS))}, as literal text.")
-        yield rule.unit.finding(span_of(fields["kind"]), "element.kind", "There is no such kind.", hint)
-    if "weight" in fields and string(fields["weight"]) not in WEIGHTS:
-        text = string(fields["weight"]) or ""
-        hint = did_you_mean(text, WEIGHTS, "One of: advice, veto, as literal text; leave it out for a verdict.")
-        yield rule.unit.finding(span_of(fields["weight"]), "element.weight", "There is no such weight.", hint)
-    if "binds" in fields and string(fields["binds"]) not in BINDS:
-        hint = "Write `task`, as literal text; leave it out for a consent to the tool."
-        yield rule.unit.finding(span_of(fields["binds"]), "element.binds", "There is no such binding.", hint)
+    for name, known, what, all_of_them in _WORDS:
+        if name in fields and string(fields[name]) not in known:
+            hint = did_you_mean(string(fields[name]) or "", known, all_of_them)
+            yield rule.unit.finding(span_of(fields[name]), f"element.{name}", f"There is no such {what}.", hint)
     if "id" in fields and not CODE.fullmatch(string(fields["id"]) or ""):
         message = "The id must be a literal: lower-case letters, digits, `.`, `_` and `-`."
         yield rule.unit.finding(span_of(fields["id"]), "element.id", message, 'For example "id": "second-pair".')
@@ -269,7 +267,7 @@ def _check_grant(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
     if (
         not fields
         or not set(fields) <= _GRANT
-        or all(number(held) == 0 or _is_false(held) for held in fields.values())
+        or all(number(held) == 0 or is_truth(held, value=False) for held in fields.values())
     ):
         message, hint = "A grant is bounded by `minutes`, `uses` or `session`.", 'For example "grant": {"uses": 5}.'
         yield rule.unit.finding(span_of(node), "element.grant", message, hint)
@@ -283,10 +281,6 @@ def _check_grant(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
 def _is_truth(node: Node) -> bool:
     """A literal `true` or `false`, or a reference (whose type is checked elsewhere)."""
     return kind(node)[0] in ("Bool", *_ELSEWHERE)
-
-
-def _is_false(node: Node) -> bool:
-    return kind(node)[0] == "Bool" and kind(node)[1]["value"] is False
 
 
 def _truth_finding(rule: RegoRule, name: str, node: Node) -> GateFinding:
@@ -448,8 +442,7 @@ def _baseline(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFindin
 
 def _waivable(rule: RegoRule, node: Node, control: str | None) -> Iterator[GateFinding]:
     span = span_of(node)
-    tag, body = kind(node)
-    if tag != "Bool" or body["value"] is not True:
+    if not is_truth(node, value=True):
         hint = 'Write "waivable": true, or leave it out.'
         yield rule.unit.finding(span, "element.waivable", "`waivable` can only be literally true.", hint)
     if not _is_baseline(rule):

@@ -32,6 +32,7 @@ from pdp.policy.gate.syntax import (
     children,
     dotted,
     flatten,
+    is_name,
     kind,
     literal,
     named,
@@ -137,9 +138,7 @@ class Negation(Binding, ABC):
         if key in self._asked:  # recursion is refused elsewhere
             return False
         self._asked.add(key)
-        unconditional = any(
-            self._made(rule) for rule in rules if not rule.queries and all(map(_is_name, rule.params))
-        )
+        unconditional = any(self._made(rule) for rule in rules if not rule.queries and all(map(is_name, rule.params)))
         self._asked.discard(key)
         return unconditional
 
@@ -167,10 +166,6 @@ def _leads(value: Value, steps: list[Step]) -> bool:
             return False
         [value] = members
     return True
-
-
-def _is_name(node: Node) -> bool:
-    return kind(node)[0] == "Var"
 
 
 def _constant(node: Node) -> bool:
@@ -222,7 +217,7 @@ class Flow(Negation):
     def _named_in(self, nodes: list[Node], env: Env, context: Context) -> tuple[set[str], frozenset[RuleKey]]:
         """The arguments and the rules that expressions name."""
         parts = [part for node in nodes for part in references(node)]
-        found = [self.resolve(part, env)[0] for part in parts if kind(flatten(part)[0])[0] == "Var"]
+        found = [self.resolve(part, env)[0] for part in parts if is_name(flatten(part)[0])]
         keys = {key for part in parts for key in self._quietly(part, env, context) if key.startswith(ARGUMENT)}
         return keys, frozenset(each for each in found if isinstance(each, tuple))
 

@@ -18,10 +18,10 @@ from pdp.policy.gate.policy import ARGUMENT, CONTRACT, Analysis, BodyNeeds, Poli
 from pdp.policy.gate.report import WARNING, GateFinding
 from pdp.policy.gate.syntax import (
     REFERENCES,
-    Node,
     RegoRule,
     Unit,
     dotted,
+    is_truth,
     kind,
     members,
     span_of,
@@ -127,7 +127,8 @@ def _needed(
     """The arguments without which a body does not hold."""
     needed = asked.arguments
     for key in asked.rules - seen:
-        given = [rule for rule in policy.groups[key] if rule.kind == "default" and not _is_false(rule.value)]
+        defaults = [rule.value for rule in policy.groups[key] if rule.kind == "default"]
+        given = not all(value is not None and is_truth(value, value=False) for value in defaults)
         if key in analyses and not given and policy.groups[key][-1].kind in ("complete", "function"):
             ways = [_needed(each, policy, analyses, seen | {key}) for each in analyses[key].asked]
             needed |= _in_each(ways)
@@ -137,10 +138,6 @@ def _needed(
 def _in_each(ways: list[frozenset[str]]) -> frozenset[str]:
     """What all of them name; nothing where there is none, as of a body that the gate did not understand."""
     return frozenset.intersection(*ways) if ways else frozenset()
-
-
-def _is_false(node: Node | None) -> bool:
-    return node is not None and kind(node)[0] == "Bool" and kind(node)[1]["value"] is False
 
 
 def _overlap(one: str, other: str) -> bool:

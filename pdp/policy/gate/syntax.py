@@ -129,6 +129,17 @@ def string(node: Node) -> str | None:
     return str(body["value"]) if name in ("String", "RawString") else None
 
 
+def is_name(node: Node) -> bool:
+    """Whether it is a name alone."""
+    return kind(node)[0] == "Var"
+
+
+def is_truth(node: Node, *, value: bool) -> bool:
+    """Whether it is literally this truth value."""
+    name, body = kind(node)
+    return name == "Bool" and body["value"] is value
+
+
 def members(node: Node) -> dict[str, Node]:
     """The members of an object that is written out, by key (empty for a computed one); none of anything else."""
     name, body = kind(node)

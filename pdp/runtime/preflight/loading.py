@@ -116,6 +116,11 @@ class Loaded:
             self.problems.append(ConfigProblem.of(fault, path))
             return None
 
+    def secret(self, path: Path, reference: str, settings: Settings, at_least: int) -> bytes | None:
+        """What the setting `path` refers to, of so many bytes."""
+        where = ".".join(path)
+        return self.tried(path, partial(secret, reference, settings.vault, where=where, at_least=at_least))
+
 
 def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -> Loaded:
     """Load everything, as at the instant `at_ns`. Blocks for seconds."""
@@ -178,35 +183,26 @@ def _secrets(settings: Settings, loaded: Loaded) -> None:
     references += [(("policy", "opa", "token"), opa.token, MIN_BYTES)] if opa is not None else []
     for path, reference, at_least in references:
         if reference:
-            where = ".".join(path)
-            loaded.tried(path, partial(secret, reference, settings.vault, where=where, at_least=at_least))
-    if judge is not None and judge.api_key and judge.socket is None:
-        loaded.tried(("judge", "api_key"), partial(_judge_key, judge.api_key, settings))
+            loaded.secret(path, reference, settings, at_least)
+    if judge is not None and judge.api_key and judge.socket is None:  # read here; `pdp serve` never reads it
+        path = ("judge", "api_key")
+        key_read = loaded.secret(path, judge.api_key, settings, 1)
+        if key_read is not None:
+            loaded.tried(path, partial(key_text, key_read))
 
 
 def _index_keys(settings: Settings, loaded: Loaded) -> None:
     """The key of indexes, and those before it."""
-    key, before, where = (
-        settings.service.index_key,
-        settings.service.index_key_before,
-        ("service", "index_key_before"),
-    )
+    service, where = settings.service, ("service", "index_key_before")
+    key, before = service.index_key, service.index_key_before
     references: list[tuple[Path, str]] = [(("service", "index_key"), key)] if key else []
     references += [((*where, str(i)), each) for i, each in enumerate(before)]
-    read = [
-        loaded.tried(path, partial(secret, reference, settings.vault, where=".".join(path), at_least=MIN_BYTES))
-        for path, reference in references
-    ]
+    read = [loaded.secret(path, reference, settings, MIN_BYTES) for path, reference in references]
     there = [each for each in read if each is not None]
     if before and not key:
         loaded.problems.append(ConfigProblem("config.secret", where, "goes with service.index_key; give both."))
     elif len(set(there)) < len(there):
         loaded.problems.append(ConfigProblem("config.secret", where, "has a key twice; give each once."))
-
-
-def _judge_key(reference: str, settings: Settings) -> None:
-    """Here the key is read, and forgotten with this command; `pdp serve` never reads it."""
-    key_text(secret(reference, settings.vault, where="judge.api_key", at_least=1))
 
 
 def _identity(settings: Settings, loaded: Loaded) -> None:

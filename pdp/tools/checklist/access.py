@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pdp.core.call.request import ANY_TENANT, Role
 from pdp.core.call.shares import Dimension
 from pdp.core.check import NS
-from pdp.identity.options import LIFETIME_SECONDS, CallerOptions
+from pdp.identity.options import LIFETIME_SECONDS, CallerOptions, IssuerOptions
 from pdp.registry.manifest import render
 from pdp.runtime.telemetry.options import beyond_this_machine
 from pdp.sessions.options import RedisAddress, SessionOptions
@@ -55,13 +55,17 @@ def no_development(evidence: SystemEvidence) -> CheckFinding:
     """Keys whose private half lies beside them."""
     settings = evidence.settings
     bad = [] if settings.production else ["mode"]
-    bad += [
-        f"identity.issuers.{i}.development" for i, each in enumerate(settings.identity.issuers) if each.development
-    ]
+    bad += _issuers(evidence, "development", lambda each: each.development)
     if settings.console is not None and settings.console.development_accounts:
         bad.append("console.development_accounts")
     mend = "set mode: production, and use your identity provider (docs/production.md)"
     return unless(bad, "development is allowed", mend, "mode is production", "mode", "identity.issuers")
+
+
+def _issuers(evidence: SystemEvidence, setting: str, is_bad: Callable[[IssuerOptions], bool]) -> list[str]:
+    """The setting of each issuer of which it is bad."""
+    listed = enumerate(evidence.settings.identity.issuers)
+    return [f"identity.issuers.{i}.{setting}" for i, each in listed if is_bad(each)]
 
 
 @check("transport", "beyond this machine only TLS is spoken")
@@ -137,11 +141,7 @@ def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
     listed = evidence.settings.identity.issuers
     if not listed:
         return failed("no issuer is configured, so no token has a bound", "add identity.issuers", "identity.issuers")
-    bad = [
-        f"identity.issuers.{i}.max_lifetime_seconds"
-        for i, each in enumerate(listed)
-        if each.max_lifetime_seconds > LIFETIME_SECONDS
-    ]
+    bad = _issuers(evidence, "max_lifetime_seconds", lambda each: each.max_lifetime_seconds > LIFETIME_SECONDS)
     mend = f"set it to {LIFETIME_SECONDS} or less, and have the issuer make shorter ones"
     well = f"longer tokens are refused: {LIFETIME_SECONDS} s at most"
     return unless(bad, "tokens may live for longer", mend, well, "identity.issuers")
@@ -152,11 +152,7 @@ def token_validation(evidence: SystemEvidence) -> CheckFinding:
     """Revocation, and how long old keys serve."""
     settings = evidence.settings
     bad = [] if settings.identity.revoked_jti_file or settings.signals else ["identity.revoked_jti_file is not set"]
-    bad += [
-        f"identity.issuers.{i}.max_stale_seconds is above a day"
-        for i, each in enumerate(settings.identity.issuers)
-        if each.max_stale_seconds > _DAY
-    ]
+    bad += _issuers(evidence, "max_stale_seconds is above a day", lambda each: each.max_stale_seconds > _DAY)
     bad += evidence.troubled("identity.revoked_jti_file", "signals")
     mend = "set identity.revoked_jti_file or signals, and shorten what is too long (docs/revocation.md)"
     well = "every call's token is validated against keys and revocations"
@@ -315,11 +311,7 @@ def named_servers(evidence: SystemEvidence) -> CheckFinding:
 @check("identity.unattended", "a token without a mark is not taken for a person's")
 def unattended(evidence: SystemEvidence) -> CheckFinding:
     """What an agent alone may do rests on it."""
-    bad = [
-        f"identity.issuers.{i}.subject_kind.otherwise"
-        for i, each in enumerate(evidence.settings.identity.issuers)
-        if each.subject_kind.otherwise == "human"
-    ]
+    bad = _issuers(evidence, "subject_kind.otherwise", lambda each: each.subject_kind.otherwise == "human")
     mend = "let the issuer mark tokens of people, and set subject_kind"
     return unless(bad, "unmarked tokens count as a person's", mend, "they are of unknown kind", "identity.issuers")
 

@@ -341,8 +341,10 @@ def _event(agent: Agent, event: str, entries: Any, report: _Report) -> None:
         )
     wanted = agent.entry("", 1)
     for at, each in ours:
-        for where, given, whole in [(at, each, wanted), *_commands(at, each, wanted)]:
-            _carried_out(where, given, whole, report)
+        _carried_out(at, each, wanted, report)
+        given = _items(each.get("hooks"), f"{at}.hooks")
+        for (where, hook), whole in zip(given, wanted.get("hooks", ()), strict=False):
+            _carried_out(where, hook, whole, report)
 
 
 def _carried_out(place: str, given: Mapping[str, Any], whole: Mapping[str, Any], report: _Report) -> None:
@@ -384,13 +386,6 @@ def _commanded(place: str, command: str, report: _Report) -> None:
 
 def _asks_over_http(each: Mapping[str, Any]) -> bool:
     return any(hook.get("type") == "http" for _, hook in _items(each.get("hooks"), ""))
-
-
-def _commands(
-    place: str, each: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    for (at, given), whole in zip(_items(each.get("hooks"), f"{place}.hooks"), wanted.get("hooks", ()), strict=False):
-        yield at, given, whole
 
 
 # MCP clients
