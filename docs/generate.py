@@ -167,7 +167,7 @@ def checklist() -> str:
     lines += ["", "### Relatives", "", "| items | NIST AI RMF | ISO/IEC 42001 | EU AI Act |", "|---|---|---|---|"]
     for relatives in dict.fromkeys(item.relatives for item in ITEMS):
         ids = ", ".join(item.id for item in ITEMS if item.relatives == relatives)
-        lines.append(f"| {ids} | {' | '.join(', '.join(texts) for _, texts in relatives.each())} |")
+        lines.append(f"| {ids} | {' | '.join(', '.join(texts) for _, texts in relatives)} |")
     return "\n".join([*lines, "", f"Cited from: {'; '.join(SOURCES.values())}."])
 
 

@@ -126,14 +126,7 @@ def _settings(path: Path) -> tuple[Settings, ReleaseOptions]:
 
 
 def _fact(what: PolicyRelease) -> dict[str, Json]:
-    return {
-        "name": what.name,
-        "serial": what.serial,
-        "rolls_back_to": what.rolls_back_to,
-        "issued": what.issued,
-        "expires": what.expires,
-        "parts": dict(what.parts),
-    }
+    return what.model_dump(mode="json", exclude={"schema_"})
 
 
 def _verified(signed: SignedRelease | None, problems: Iterable[Check]) -> Json:

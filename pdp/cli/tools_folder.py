@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -105,8 +106,7 @@ def diff(old: Path, new: Path | None, as_json: bool) -> None:
         after = newest_version(new) if new.is_dir() else _file(new)
     changes = compare(before, after)
     if as_json:
-        facts = [{"severity": c.severity, "where": c.where, "what": c.what} for c in changes]
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(list(map(asdict, changes)), indent=2, ensure_ascii=False))
     else:
         show_changes(changes)
     sys.exit(DIFFERENT if changes else 0)
@@ -267,7 +267,7 @@ def _report_json(report: VerificationReport) -> Json:
         "serial": report.index.serial if report.index is not None else None,
         "expires": report.index.expires if report.index is not None else None,
         "signers": list(report.signers),
-        "problems": [{"where": p.where, "code": p.code, "what": p.what, "fix": p.fix} for p in report.problems],
+        "problems": [asdict(each) for each in report.problems],
         "notes": list(report.notes),
         "tools": [
             {"server": t.server, "name": t.name, "state": t.state, "code": t.code or "ok"} for t in report.tools

@@ -91,7 +91,7 @@ class ItemResult:
                 }
                 for name, each in self.findings
             ],
-            "relatives": {name: list(texts) for name, texts in self.item.relatives.each()},
+            "relatives": {name: list(texts) for name, texts in self.item.relatives},
         }
 
 

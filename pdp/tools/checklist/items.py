@@ -7,14 +7,15 @@ kind of thing, as far as we are sure; a pass is evidence for them, not conformit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from pdp.core.outcome.codes import CONTROLS
 from pdp.tools.checklist import access, oversight, servers
 from pdp.tools.checklist.checks import ItemCheck, elements
 
-# By field of `Relatives`: the text that paragraphs are cited from.
+# The texts that paragraphs are cited from.
 SOURCES: Mapping[str, str] = {
     "nist_ai_rmf": "NIST AI 100-1, AI Risk Management Framework 1.0 (January 2023), subcategories",
     "iso_42001": "ISO/IEC 42001:2023, Annex A, controls",
@@ -41,18 +42,7 @@ AGENTIC: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Relatives:
-    """Paragraphs of other frameworks, by `SOURCES`."""
-
-    nist_ai_rmf: tuple[str, ...]
-    iso_42001: tuple[str, ...]
-    eu_ai_act: tuple[str, ...]
-
-    def each(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """By key of `SOURCES`."""
-        for name in SOURCES:
-            yield name, getattr(self, name)
+Relatives: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]  # keys of `SOURCES`, each with its paragraphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +56,18 @@ class ChecklistItem:
     relatives: Relatives
 
 
-_SECURITY = Relatives(("MEASURE 2.7",), ("A.6.2.6",), ("15",))
-_IDENTITY = Relatives(("GOVERN 2.1", "MEASURE 2.7"), ("A.3.2",), ("15",))
-_ISOLATION = Relatives(("MEASURE 2.7", "MEASURE 2.10"), ("A.6.2.6",), ("15",))
-_SUPPLY = Relatives(("GOVERN 6.1", "MANAGE 3.1"), ("A.10.3", "A.4.4"), ("15", "25"))
-_PEOPLE = Relatives(("MAP 3.5", "GOVERN 3.2"), ("A.9.2", "A.3.2"), ("14", "26"))
-_RECORDS = Relatives(("MEASURE 2.8", "MANAGE 4.1"), ("A.6.2.8", "A.6.2.6"), ("12", "19", "26"))
-_STOP = Relatives(("MANAGE 2.4", "MEASURE 2.6"), ("A.6.2.6",), ("14", "15"))
-_INVENTORY = Relatives(("GOVERN 1.6", "MANAGE 3.1"), ("A.4.2", "A.10.3"), ("26",))
+def _of(*paragraphs: tuple[str, ...]) -> Relatives:
+    return tuple(zip(SOURCES, paragraphs, strict=True))
+
+
+_SECURITY = _of(("MEASURE 2.7",), ("A.6.2.6",), ("15",))
+_IDENTITY = _of(("GOVERN 2.1", "MEASURE 2.7"), ("A.3.2",), ("15",))
+_ISOLATION = _of(("MEASURE 2.7", "MEASURE 2.10"), ("A.6.2.6",), ("15",))
+_SUPPLY = _of(("GOVERN 6.1", "MANAGE 3.1"), ("A.10.3", "A.4.4"), ("15", "25"))
+_PEOPLE = _of(("MAP 3.5", "GOVERN 3.2"), ("A.9.2", "A.3.2"), ("14", "26"))
+_RECORDS = _of(("MEASURE 2.8", "MANAGE 4.1"), ("A.6.2.8", "A.6.2.6"), ("12", "19", "26"))
+_STOP = _of(("MANAGE 2.4", "MEASURE 2.6"), ("A.6.2.6",), ("14", "15"))
+_INVENTORY = _of(("GOVERN 1.6", "MANAGE 3.1"), ("A.4.2", "A.10.3"), ("26",))
 
 _FORM = elements("MB-4.1", "arguments.undeclared", "schema.open", "result.schema")
 _HIDDEN = elements("MB-4.2", "arguments.hidden_unicode", "result.hidden")

@@ -43,8 +43,8 @@ def test_every_item_of_the_three_lists_is_in_the_table_once() -> None:
     for item in ITEMS:
         assert item.checks, item.id
         assert item.phase in PHASES
-        assert all(texts for _, texts in item.relatives.each()), item.id
-        assert [name for name, _ in item.relatives.each()] == list(SOURCES)
+        assert all(texts for _, texts in item.relatives), item.id
+        assert [name for name, _ in item.relatives] == list(SOURCES)
     checks = {check.name: check for item in ITEMS for check in item.checks}
     assert all(checks[check.name] is check for item in ITEMS for check in item.checks), "two checks have one name"
 
