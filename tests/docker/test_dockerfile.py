@@ -222,6 +222,7 @@ def test_a_person_without_a_profile_is_asked_where_the_server_is(image: Scratch)
     assert "say where the server is: give --profile NAME" in " ".join(done.stderr.split())
 
 
+@pytest.mark.starts_server
 def test_the_server_answers(image: Scratch) -> None:
     serve(image, FINAL)
 
