@@ -72,9 +72,9 @@ def proxy(
     pdp proxy -- mcp-server-git                decides by itself, for you
     pdp proxy --server ID --target ADDRESS ... -- mcp-server-git
     """
-    named = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file, "--url": url, "--listen": listen}
-    named |= {"--authorization-server": authorization_server}
-    named |= {"--ca": ca, "--certificate": certificate, "--key": key}
+    files = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file}
+    files |= {"--ca": ca, "--certificate": certificate, "--key": key}
+    named = {**files, "--url": url, "--listen": listen, "--authorization-server": authorization_server}
     if target is None:
         if observe:
             raise click.UsageError("--observe is about a decision point of your organisation: give --target")
@@ -84,13 +84,7 @@ def proxy(
         raise click.UsageError("with --target give --server, and neither --pin nor --state")
     _whole(command, named)
     if command:
-        kept = {"--caller-token-file": caller_token_file, "--bearer-file": bearer_file}
-        kept |= {
-            "--ca": ca,
-            "--certificate": certificate,
-            "--key": key,
-            "the folder of --target": _socket_folder(target),
-        }
+        kept = {**files, "the folder of --target": _socket_folder(target)}
         refuse_reach(confinement, command, str(Path.cwd()), kept)
     address = _address(listen) if listen else None
     opening = _opening(server) if address is None else None

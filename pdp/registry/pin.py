@@ -261,11 +261,11 @@ def _check_arguments(manifest: Manifest, review: ToolReview | None) -> None:
     interpreter likewise."""
     properties: Any = manifest.input_schema.get("properties")
     kind = manifest.target_kind
-    sinks = [("sinks", sink.argument) for sink in (review.sinks if review is not None else None) or ()]
-    binds = [("binds", pointer) for pointer in (review.binds if review is not None else None) or ()]
-    readers = (review.interpreters if review is not None else None) or ()
-    read = [("interpreters", reader.argument) for reader in readers]
-    for field, pointer in (*sinks, *binds, *read):
+    said = review or ToolReview()
+    named = [("sinks", sink.argument) for sink in said.sinks or ()]
+    named += [("binds", pointer) for pointer in said.binds or ()]
+    named += [("interpreters", reader.argument) for reader in said.interpreters or ()]
+    for field, pointer in named:
         first = json_pointer.name_of(pointer[1:].split("/")[0])
         if pointer and first not in (properties or {}):
             raise RegistryFault(
