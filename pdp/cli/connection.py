@@ -59,7 +59,7 @@ _KEYS = ("target", "caller_token_file", "token_file", "ca", "certificate", "key"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A profile: the server's address, TLS, and the tokens of who asks and of who acts; or the folder in which
+    """A profile: the server's address, TLS, and the tokens of the caller and of the person; or the folder in which
     `pdp proxy` keeps them for its user. `source` is what messages call it."""
 
     target: str | None = None
@@ -122,7 +122,7 @@ class Connection:
                 sys.exit(FAULT)
 
     def caller(self) -> tuple[str, Tls | None, str | None]:
-        """Target, TLS, and the caller's token unless its certificate says who asks. Raises UsageError."""
+        """Target, TLS, and the caller's token unless its certificate names it. Raises UsageError."""
         if self.target is None:
             raise click.UsageError(f"say where the server is: {_HOW}")
         tls = tls_of(self.ca, self.certificate, self.key, source=f"{self.source}: ca, certificate, key")

@@ -8,27 +8,25 @@ whatever the engine.
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise, product
-from pathlib import Path
 from typing import NamedTuple
 
 import tree_sitter
 import tree_sitter_javascript
 import tree_sitter_python
 
-from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.codes import UNPARSED, tables
 from pdp.content.guards.templates import expressions_of
 
 MAX_NODES = 16_384
 MAX_COMMENTS = 8  # of HTML, which JavaScript has too: the parser takes quadratic time for them
 MAX_SUMS = 16  # operators within each other, of a number that is worked out
 
-_NAMES = tomllib.loads(Path(__file__).with_name("code_names.toml").read_text(encoding="utf-8"))
+_NAMES = tables("code_names.toml")
 _HOW = ("names", "anywhere", "members", "calls", "given", "alone", "roots")
 _REACHED = {
     code: {how: frozenset(names.get(how, ())) for how in _HOW}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,14 @@ class Code(NamedTuple):
     means: str
 
 
-def _read(name: str) -> dict[str, Any]:
+@cache
+def tables(name: str) -> Mapping[str, Any]:
+    """The tables of a file beside this module, which is read once."""
     return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
-SIGNS = _read("signs.toml")
-_TABLES = _read("codes.toml")
+SIGNS = tables("signs.toml")
+_TABLES = tables("codes.toml")
 _GROUPS: Mapping[str, Mapping[str, Any]] = _TABLES["groups"]
 _KINDS: Mapping[str, dict[str, Any]] = _TABLES["kinds"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
+
+from pdp.content.guards.codes import tables
 
 MAX_EXPRESSIONS = 64
 MAX_INNER = 1_024  # characters of one; what is longer, or never closed, is read so far
@@ -60,9 +60,7 @@ _LOOKUP = re.compile(  # of Log4j and Commons Text
     re.IGNORECASE,
 )
 _FIELD = re.compile(r"[-=!&~+]?\s*[@$\w][\w$.-]*\s*[-~+]?")
-_OBJECTS = frozenset(
-    tomllib.loads(Path(__file__).with_name("code_names.toml").read_text(encoding="utf-8"))["other"]["engine_objects"]
-)
+_OBJECTS = frozenset(tables("code_names.toml")["other"]["engine_objects"])
 
 
 def expressions_of(text: str) -> Iterator[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""One call as facts: who asks, for whom, which tool, in which session."""
+"""One call as facts: caller, subject, agent, tool and session."""
