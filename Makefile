@@ -80,10 +80,11 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/opa.sh
 	@sh rego/regal.sh
 
-delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no credential goes out (OSV_URL=https://api.osv.dev/v1/query asks a service)
+delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no credential goes out; asks OSV, else PyPI, else a dated snapshot
 	$(BIN)/python -m devtools.delivery.gates vulnerabilities
 	$(BIN)/python -m devtools.delivery.gates licences
 	$(BIN)/python -m devtools.delivery.gates credentials
+	@if [ -x .tools/bin/scorecard ]; then $(MAKE) --no-print-directory scorecard; else echo "not run: scorecard, which \`make scorecard\` builds (ten minutes, once)"; fi
 
 .tools/bin/scorecard: # by way of a module of its own: the proxy does not list its versions, which `go install` asks for
 	@mkdir -p .tools/bin .tools/scorecard
@@ -97,6 +98,7 @@ scorecard: .venv/ready .tools/bin/scorecard ## OpenSSF Scorecard of the commit, 
 
 provenance: .venv/ready ## dist/: the wheel of the commit, with signed provenance (KEY=builder.pem BUILDER=https://ci.example/release)
 	rm -rf dist
+	$(BIN)/python -m devtools.delivery.gates vulnerabilities --release
 	$(BIN)/python -m devtools.delivery.provenance build dist
 	$(BIN)/python -m devtools.delivery.provenance sign dist --key $(KEY) --builder $(BUILDER)
 

@@ -1,35 +1,49 @@
-"""A dated snapshot of the Python Packaging Advisory Database, answered as OSV answers.
+"""What is known of the vulnerabilities of packages, answered as OSV answers: by a package index, or by a snapshot.
 
-A build that reaches no vulnerability service has this. It knows nothing newer than its first line says. Source:
-github.com/pypa/advisory-database, CC BY 4.0; of each advisory its ids, the package and the versions are kept.
+An index with PyPI's JSON says of each release which advisories concern it. A build that reaches neither it nor a
+vulnerability service has a dated snapshot of the Python Packaging Advisory Database, which knows nothing newer than
+its first line says. Source: github.com/pypa/advisory-database, CC BY 4.0; of each advisory its ids, the package and
+the versions are kept.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import yaml
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from typing_extensions import override
 
-FILE = Path(__file__).with_name("advisories.jsonl")
+FILE = Path(__file__).with_name("advisories.jsonl.gz")
+FRESH_DAYS = 14  # an older snapshot is not enough for a release
+VULNERABLE = ("jinja2", "2.10")  # a source that knows nothing of this release knows nothing
+PATIENCE = 5.0  # seconds for a source to show that it is there
+
+UNANSWERED = (httpx.HTTPError, ValueError, LookupError, TypeError)
+
+# advisories in OSV's form of a package's version
+Lookup = Callable[[str, str], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Advisories:
-    """Advisories in OSV's form by package, of the day `date`."""
+    """Advisories in OSV's form by package, of the day `day`."""
 
-    date: str
+    day: str
     by_package: dict[str, list[dict[str, Any]]]
 
     def of(self, package: str, version: str) -> list[dict[str, Any]]:
@@ -37,10 +51,50 @@ class Advisories:
         known = self.by_package.get(canonicalize_name(package), [])
         return [each for each in known if any(_affects(affected, version) for affected in each["affected"])]
 
+    def age(self, today: date) -> int:
+        """Days since the snapshot was taken."""
+        return (today - date.fromisoformat(self.day)).days
+
+
+class Index:
+    """A package index with PyPI's JSON: `GET URL/NAME/VERSION/json`. What it has not is gathered in `absent`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self.absent: set[str] = set()
+
+    def of(self, package: str, version: str) -> list[dict[str, Any]]:
+        """What the index says of one release; nothing, and a name in `absent`, for a release that it does not have.
+        Raises httpx.HTTPError, and ValueError, LookupError or TypeError for an answer of another form."""
+        address = f"{self._url}/{quote(package, safe='')}/{quote(version, safe='')}/json"
+        answer = httpx.get(address, timeout=30, follow_redirects=True)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            self.absent.add(f"{package} {version}")
+            return []
+        known = answer.raise_for_status().json()["vulnerabilities"]
+        return [_as_osv(each, package, version) for each in known if not each.get("withdrawn")]
+
+
+def _as_osv(said: dict[str, Any], package: str, version: str) -> dict[str, Any]:
+    fixes = [{"fixed": each} for each in said.get("fixed_in") or ()]
+    ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, *fixes]}]
+    affected = {"package": {"name": package, "ecosystem": "PyPI"}, "ranges": ranges, "versions": [version]}
+    return {"id": said["id"], "aliases": said.get("aliases") or [], "affected": [affected]}
+
+
+def answers(url: str) -> bool:
+    """Whether a vulnerability service is at `url`, and knows what everybody knows."""
+    name, version = VULNERABLE
+    asked = {"package": {"name": name, "ecosystem": "PyPI"}, "version": version}
+    try:
+        return bool(httpx.post(url, json=asked, timeout=PATIENCE).raise_for_status().json().get("vulns"))
+    except (*UNANSWERED, AttributeError):
+        return False
+
 
 def load(path: Path = FILE) -> Advisories:
     """The snapshot of a file: its date, then an advisory a line."""
-    first, *lines = path.read_text().splitlines()
+    first, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     found: dict[str, list[dict[str, Any]]] = {}
     for advisory in map(json.loads, lines):
         for name in {affected["package"]["name"] for affected in advisory["affected"]}:
@@ -68,14 +122,18 @@ def _within(events: list[dict[str, str]], version: str) -> bool:
 
 
 @contextmanager
-def answered(advisories: Advisories) -> Iterator[str]:
-    """The URL of a server on loopback that answers OSV's `POST /v1/query` from a snapshot."""
+def answered(lookup: Lookup) -> Iterator[str]:
+    """The URL of a server on loopback that answers OSV's `POST /v1/query`; with 500 where the look-up fails."""
 
     class OsvAnswers(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps({"vulns": advisories.of(asked["package"]["name"], asked["version"])}).encode()
-            self.send_response(200)
+            try:
+                known, status = lookup(asked["package"]["name"], asked["version"]), 200
+            except UNANSWERED:
+                known, status = [], 500
+            body = json.dumps({"vulns": known}).encode()
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -95,17 +153,21 @@ def answered(advisories: Advisories) -> Iterator[str]:
             thread.join()
 
 
-def take(checkout: Path, packages: set[str], path: Path = FILE) -> int:
-    """Writes the snapshot of a checkout or bare repository of the database, for some packages; says how many."""
-    date = _git(checkout, "log", "-1", "--format=%cs").strip()
-    lines = [json.dumps({"date": date, "source": "github.com/pypa/advisory-database", "licence": "CC-BY-4.0"})]
+def take(checkout: Path, path: Path = FILE) -> int:
+    """Writes the snapshot of a checkout or bare repository of the database; says how many advisories it has."""
+    day = _git(checkout, "log", "-1", "--format=%cs").strip()
+    lines = [json.dumps({"date": day, "source": "github.com/pypa/advisory-database", "licence": "CC-BY-4.0"})]
     for name in _git(checkout, "ls-tree", "-r", "--name-only", "HEAD", "vulns/").splitlines():
-        if canonicalize_name(name.split("/")[1]) in packages:
-            advisory = yaml.safe_load(_git(checkout, "show", f"HEAD:{name}"))
-            if not advisory.get("withdrawn"):
-                lines.append(json.dumps(_kept(advisory), sort_keys=True))
-    path.write_text("\n".join(lines) + "\n")
+        advisory = yaml.safe_load(_git(checkout, "show", f"HEAD:{name}"))
+        if isinstance(advisory, dict) and not advisory.get("withdrawn"):  # a link is a line
+            lines.append(json.dumps(_kept(advisory), sort_keys=True))
+    write(lines, path)
     return len(lines) - 1
+
+
+def write(lines: list[str], path: Path = FILE) -> None:
+    """Writes a snapshot: its first line, then an advisory a line."""
+    path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), 9, mtime=0))
 
 
 def _kept(advisory: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The gates: each says what it looked at, and ends with 1 where the delivery must not go out, with 2 where it could
 not look.
 
-`vulnerabilities` asks a vulnerability service about every pinned package (pip-audit; OSV). `licences` reads the
+`vulnerabilities` asks about every pinned package (pip-audit): OSV, or where it is not reached the package index, or
+a dated snapshot. `licences` reads the
 licences of what the image holds. `credentials` looks through the repository with the product's own detector.
 `scorecard` holds a result of OpenSSF Scorecard against what this repository reached. Unsafe code is ruff's matter
 (`make lint`: its rules S are Bandit's).
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +32,8 @@ from pdp.core.text.credentials import credentials
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = "docker/requirements.lock"
+OSV = "https://api.osv.dev/v1/query"
+PYPI = "https://pypi.org/pypi"
 KNOWN = "devtools/delivery/known_credentials.txt"
 _NAMED = 64  # characters of a credential that its digest is of
 _LARGEST = 2_000_000  # bytes of a file that is looked through; corpora are compressed, or named in `KNOWN`
@@ -68,16 +72,61 @@ def main() -> None:
 
 @main.command()
 @click.argument("locks", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option("--service", envvar="OSV_URL", help="OSV's query address; without one, the dated snapshot answers.")
-def vulnerabilities(locks: tuple[Path, ...], service: str | None) -> None:
+@click.option("--service", envvar="OSV_URL", help="OSV's query address: nothing else is asked.")
+@click.option("--index", envvar="PYPI_JSON_URL", help="PyPI's JSON of an index (…/pypi): nothing else is asked.")
+@click.option(
+    "--snapshot", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of `advisories.take`."
+)
+@click.option("--release", is_flag=True, help="For what goes out: an old snapshot is not enough.")
+def vulnerabilities(
+    locks: tuple[Path, ...], service: str | None, index: str | None, snapshot: Path | None, *, release: bool
+) -> None:
     """No pinned package has a known vulnerability."""
-    snapshot = advisories.load()
     files = locks or (*sorted(ROOT.glob("requirements*.lock")), *sorted(ROOT.glob("docker/*.lock")))
-    with nullcontext(service) if service else advisories.answered(snapshot) as url:
-        found = [f"{lock.name}: {each}" for lock in files for each in _vulnerable(lock, url)]
     packages = set[str]().union(*map(advisories.pinned, files))
-    asked = service or f"a snapshot of {snapshot.date}, which knows nothing newer: set OSV_URL to ask a service"
+    with _source(service, index, snapshot, packages, release=release) as (url, asked):
+        found = [f"{lock.name}: {each}" for lock in files for each in _vulnerable(lock, url)]
     _end(found, f"{len(packages)} packages of {len(files)} lock files asked of {asked}")
+
+
+@contextmanager
+def _source(
+    service: str | None, index: str | None, snapshot: Path | None, packages: set[str], *, release: bool
+) -> Iterator[tuple[str, str]]:
+    """The address that answers as OSV does, and what it is called: the source that is named, or the first of OSV,
+    PyPI and the snapshot here that shows that it knows advisories."""
+    if service is None and index is None and snapshot is None:
+        service = OSV if advisories.answers(OSV) else None
+        index = PYPI if service is None and _knows(PYPI) else None
+    if service is not None:
+        yield service, service
+    elif index is not None:
+        of_index = advisories.Index(index)
+        with advisories.answered(of_index.of) as url:
+            yield url, index
+        if of_index.absent:
+            raise NotLooked(f"{index} does not have {', '.join(sorted(of_index.absent))}")
+    else:
+        known = advisories.load(snapshot or advisories.FILE)
+        days = known.age(datetime.now(UTC).date())
+        if days > advisories.FRESH_DAYS:
+            said = f"the snapshot is of {known.day}, {days} days old, and knows nothing newer: set OSV_URL or "
+            said += "PYPI_JSON_URL, or take another"
+            if release:
+                raise NotLooked(said)
+            click.echo(f"warning: {said}", err=True)
+        if unknown := sorted(packages - known.by_package.keys()):
+            click.echo(f"the snapshot has no advisory of any version of: {', '.join(unknown)}", err=True)
+        with advisories.answered(known.of) as url:
+            yield url, f"a snapshot of {known.day}"
+
+
+def _knows(index: str) -> bool:
+    """Whether an index says of a release what everybody knows."""
+    try:
+        return bool(advisories.Index(index).of(*advisories.VULNERABLE))
+    except advisories.UNANSWERED:
+        return False
 
 
 def _vulnerable(lock: Path, url: str) -> Iterator[str]:

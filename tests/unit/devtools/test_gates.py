@@ -6,11 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from devtools.delivery import advisories, gates
+from tests.support.for_each import for_each
 
 ROOT = Path(__file__).resolve().parents[3]
 HASH = "--hash=sha256:" + "0" * 64
@@ -27,17 +32,99 @@ def lock(folder: Path, *pins: str) -> str:
     return str(path)
 
 
-def test_a_vulnerable_package_breaks_the_gate(tmp_path: Path) -> None:
-    done = gate("vulnerabilities", lock(tmp_path, "click==8.5.0", "jinja2==2.10"))
+def snapshot(folder: Path, day: date, *packages: str) -> str:
+    """A snapshot of `day`, with an advisory of every version of each package."""
+    path = folder / "snapshot.jsonl.gz"
+    ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "9"}]}]
+    told = [
+        {
+            "id": f"X-{name}",
+            "aliases": [],
+            "affected": [{"package": {"name": name}, "ranges": ranges, "versions": []}],
+        }
+        for name in packages
+    ]
+    advisories.write([json.dumps(each) for each in ({"date": day.isoformat()}, *told)], path)
+    return str(path)
+
+
+def of_day(days: int) -> date:
+    return datetime.now(UTC).date() - timedelta(days)
+
+
+def test_a_vulnerable_package_breaks_the_gate_whether_we_pin_it_or_not(tmp_path: Path) -> None:
+    planted = lock(tmp_path, "click==8.5.0", "jinja2==2.10", "django==3.2.0")
+    done = gate("vulnerabilities", planted, "--snapshot", str(advisories.FILE))
     assert done.returncode == 1, done.stderr
     assert "planted.lock: jinja2 2.10 has PYSEC-2019-217, fixed in 2.10.1" in done.stderr
-    assert "click" not in done.stderr
+    assert "planted.lock: django 3.2.0 has PYSEC-2021-" in done.stderr
+    assert "click 8" not in done.stderr
 
 
-def test_packages_without_an_advisory_pass_and_the_day_of_the_snapshot_is_said(tmp_path: Path) -> None:
-    done = gate("vulnerabilities", lock(tmp_path, "jinja2==3.1.6"))
+def test_a_snapshot_says_its_day_and_what_it_has_never_heard_of(tmp_path: Path) -> None:
+    day = of_day(advisories.FRESH_DAYS)
+    planted = lock(tmp_path, "jinja2==9.1", "unheard-of==1.0")
+    done = gate("vulnerabilities", planted, "--release", "--snapshot", snapshot(tmp_path, day, "jinja2"))
     assert done.returncode == 0, done.stderr
-    assert re.search(r"ok: 1 packages of 1 lock files asked of a snapshot of \d{4}-\d\d-\d\d", done.stdout)
+    assert done.stdout == f"ok: 2 packages of 1 lock files asked of a snapshot of {day}\n"
+    assert done.stderr == "the snapshot has no advisory of any version of: unheard-of\n"
+
+
+def test_an_old_snapshot_warns_and_is_not_enough_for_a_release(tmp_path: Path) -> None:
+    day = of_day(advisories.FRESH_DAYS + 1)
+    arguments = ["vulnerabilities", lock(tmp_path, "jinja2==9.1"), "--snapshot", snapshot(tmp_path, day, "jinja2")]
+    done = gate(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"warning: the snapshot is of {day}, {advisories.FRESH_DAYS + 1} days old")
+    done = gate(*arguments, "--release")
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.startswith(f"not looked: the snapshot is of {day}")
+
+
+@pytest.fixture
+def index() -> Iterator[str]:
+    """An index that answers as PyPI's JSON does: of releases of `planted`."""
+    fixed = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fixed_in": ["1.5"], "withdrawn": None}
+    releases: dict[str, object] = {
+        "/pypi/planted/1.0/json": {"info": {}, "vulnerabilities": [fixed]},
+        "/pypi/planted/1.5/json": {"info": {}, "vulnerabilities": []},
+        "/pypi/planted/1.6/json": {"info": {}, "vulnerabilities": [{**fixed, "withdrawn": "2026-01-01T00:00:00Z"}]},
+        "/pypi/planted/2.0/json": {"info": {}},
+    }
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(releases.get(self.path, {})).encode()
+            self.send_response(200 if self.path in releases else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/pypi"
+        server.shutdown()
+        thread.join()
+
+
+@for_each(
+    "pin, code, said",
+    [
+        ("planted==1.0", 1, "planted 1.0 has PYSEC-1, fixed in 1.5"),
+        ("planted==1.5", 0, ""),
+        ("planted==1.6", 0, ""),  # withdrawn
+        ("planted==3.0", 2, "does not have planted 3.0"),
+        ("planted==2.0", 2, "not looked: pip-audit did not say"),  # no word of vulnerabilities
+    ],
+)
+def test_a_package_index_answers_for_a_release(pin: str, code: int, said: str, index: str, tmp_path: Path) -> None:
+    done = gate("vulnerabilities", lock(tmp_path, pin), "--release", "--index", index)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stderr
 
 
 def test_a_service_that_does_not_answer_is_no_pass(tmp_path: Path) -> None:
@@ -159,7 +246,7 @@ def test_the_list_hides_no_credential(tmp_path: Path, line: str) -> None:
 
 
 def test_what_git_ignores_is_not_looked_at_and_keys_are_ignored_here(tmp_path: Path) -> None:
-    names = ["a.pem", "b.key", ".env", "c.jwks"]
+    names = ["a.pem", "b.key", ".env", "c.jwks", "d.token", "id_ed25519", ".npmrc", "service-account-1.json"]
     root = repository(
         tmp_path, **{".gitignore": (ROOT / ".gitignore").read_text()}, **dict.fromkeys(names, made_up())
     )
@@ -182,12 +269,17 @@ def test_unsafe_code_breaks_the_lint_gate(tmp_path: Path) -> None:
 
 
 def test_ci_runs_each_gate() -> None:
-    """`.ci/run` runs `make test`, which runs each gate as a command whose exit code counts."""
+    """`.ci/run` runs `make test`, which runs each gate as a command whose exit code counts; what goes out is held to
+    fresh advisories."""
     assert "make test" in (ROOT / ".ci/run").read_text().splitlines()
     assert "set -euo pipefail" in (ROOT / ".ci/run").read_text()
     steps = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     for name in ("vulnerabilities", "licences", "credentials"):
         assert f"\n.venv/bin/python -m devtools.delivery.gates {name}\n" in steps, name
+    release = subprocess.run(
+        ["make", "-n", "provenance"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert "\n.venv/bin/python -m devtools.delivery.gates vulnerabilities --release\n" in release
     makefile = (ROOT / "Makefile").read_text()
     assert "-\t$(BIN)/python -m devtools.delivery" not in makefile
     assert not re.search(r"devtools\.delivery\.gates \w+.*(\|\||;)", makefile)
