@@ -14,6 +14,7 @@ from pdp.sessions.options import RedisAddress, SessionOptions
 from pdp.store.options import PostgresAddress
 from pdp.tools.checklist.checks import (
     CheckFinding,
+    Found,
     check,
     counted,
     failed,
@@ -31,7 +32,7 @@ _DAY = 86_400
 _APART = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
 
 
-@check("identity.issuers", "every requester is authenticated by an issuer of tokens that is configured")
+@check("identity.issuers")
 def issuers(evidence: SystemEvidence) -> CheckFinding:
     """An organisation's issuers, all usable."""
     if bad := evidence.troubled("identity"):
@@ -47,19 +48,15 @@ def issuers(evidence: SystemEvidence) -> CheckFinding:
     return passed(why, "identity.issuers", "identity.callers")
 
 
-@check(
-    "identity.development",
-    "nothing of development is accepted: no keys made by `pdp dev keys`, no sign-in by a click",
-)
-def no_development(evidence: SystemEvidence) -> CheckFinding:
+@check("identity.development")
+def no_development(evidence: SystemEvidence) -> Iterator[str]:
     """Keys whose private half lies beside them."""
     settings = evidence.settings
-    bad = [] if settings.production else ["mode"]
-    bad += _issuers(evidence, "development", lambda each: each.development)
+    if not settings.production:
+        yield "mode"
+    yield from _issuers(evidence, "development", lambda each: each.development)
     if settings.console is not None and settings.console.development_accounts:
-        bad.append("console.development_accounts")
-    mend = "set mode: production, and use your identity provider (docs/production.md)"
-    return unless(bad, "development is allowed", mend, "mode is production", "mode", "identity.issuers")
+        yield "console.development_accounts"
 
 
 def _issuers(evidence: SystemEvidence, setting: str, is_bad: Callable[[IssuerOptions], bool]) -> list[str]:
@@ -68,15 +65,10 @@ def _issuers(evidence: SystemEvidence, setting: str, is_bad: Callable[[IssuerOpt
     return [f"identity.issuers.{i}.{setting}" for i, each in listed if is_bad(each)]
 
 
-@check("transport", "beyond this machine only TLS is spoken")
-def transport(evidence: SystemEvidence) -> CheckFinding:
+@check("transport")
+def transport(evidence: SystemEvidence) -> Iterator[str]:
     """Settings that let plaintext leave the machine."""
-    bad = [*evidence.troubled("server"), *_plaintext(evidence)]
-    well = "listeners and connections beyond this machine use TLS"
-    return unless(bad, "plaintext, or TLS that cannot be used", "use TLS there", well, "server", "store", "console")
-
-
-def _plaintext(evidence: SystemEvidence) -> Iterator[str]:
+    yield from evidence.troubled("server")
     settings = evidence.settings
     redis, told, store = settings.sessions.redis, settings.telemetry, settings.store
     if settings.judge is not None and settings.judge.plain_http:
@@ -93,20 +85,18 @@ def _plaintext(evidence: SystemEvidence) -> Iterator[str]:
         yield "telemetry.prometheus"
 
 
-@check("callers.vouching", "no caller says by itself who the subject is, or which groups it has")
-def no_vouching(evidence: SystemEvidence) -> CheckFinding:
+@check("callers.vouching")
+def no_vouching(evidence: SystemEvidence) -> list[str]:
     """Claims without a token."""
-    bad = [
+    return [
         f"identity.callers.{name}.may_assert.{what}"
         for name, caller in evidence.settings.identity.callers.items()
         for what, allowed in (("claims", caller.may_assert.claims), ("groups", caller.may_assert.groups))
         if allowed
     ]
-    mend = "let the caller hand on the subject's own token"
-    return unless(bad, "a caller vouches for subjects", mend, "every subject shows a token", "identity.callers")
 
 
-@check("access.reviewed", "grants were lately compared with their use, and that recorded")
+@check("access.reviewed")
 def access_reviewed(evidence: SystemEvidence) -> CheckFinding:
     """By the newest review of each tenant."""
     days, held = evidence.settings.audit.review_days, evidence.records
@@ -125,17 +115,13 @@ def access_reviewed(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, f"no review within {days} days", mend, well, "records of reviews", "audit.review_days")
 
 
-@check("access.grants", "no grant has ended or is misspelt")
-def grants(evidence: SystemEvidence) -> CheckFinding:
+@check("access.grants")
+def grants(evidence: SystemEvidence) -> Found:
     """By the organisation's data, packs and directories."""
-    if evidence.policy is None:
-        return no_policy()
-    well = "every grant is in force, and of a group of its own name"
-    mend = "take ended grants out of data/org.json, and correct the names"
-    return unless(evidence.policy.astray, "grants lead nowhere", mend, well, "data.org", "directory.tenants")
+    return no_policy() if evidence.policy is None else evidence.policy.astray
 
 
-@check("tokens.lifetime", "no issuer's tokens live for longer than 15 minutes")
+@check("tokens.lifetime")
 def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
     """By the bound of each issuer."""
     listed = evidence.settings.identity.issuers
@@ -147,31 +133,26 @@ def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "tokens may live for longer", mend, well, "identity.issuers")
 
 
-@check("tokens.validation", "tokens can be revoked before they end, and withdrawn keys are forgotten within a day")
-def token_validation(evidence: SystemEvidence) -> CheckFinding:
+@check("tokens.validation")
+def token_validation(evidence: SystemEvidence) -> list[str]:
     """Revocation, and how long old keys serve."""
     settings = evidence.settings
     bad = [] if settings.identity.revoked_jti_file or settings.signals else ["identity.revoked_jti_file is not set"]
     bad += _issuers(evidence, "max_stale_seconds is above a day", lambda each: each.max_stale_seconds > _DAY)
-    bad += evidence.troubled("identity.revoked_jti_file", "signals")
-    mend = "set identity.revoked_jti_file or signals, and shorten what is too long (docs/revocation.md)"
-    well = "every call's token is validated against keys and revocations"
-    return unless(bad, "revocation is late, or never", mend, well, "identity.revoked_jti_file", "signals")
+    return bad + evidence.troubled("identity.revoked_jti_file", "signals")
 
 
-@check("callers.bound", "every answer binds its caller: nobody observes only")
-def bound(evidence: SystemEvidence) -> CheckFinding:
+@check("callers.bound")
+def bound(evidence: SystemEvidence) -> list[str]:
     """Pilots that are not over."""
-    bad = [
+    return [
         f"identity.callers.{name}.observe"
         for name, caller in _deciding(evidence)
         if caller.observe is not None and caller.observe.until.timestamp() * NS > evidence.at_ns
     ]
-    mend = "take `observe` out when the pilot is over (docs/pilot.md)"
-    return unless(bad, "policy does not bind", mend, "no caller only observes", "identity.callers")
 
 
-@check("callers.examined", "every caller that decides was examined by `pdp doctor`, and fails closed")
+@check("callers.examined")
 def examined(evidence: SystemEvidence) -> CheckFinding:
     """By the reports that are given."""
     callers = [name for name, _ in _deciding(evidence)]
@@ -199,7 +180,7 @@ def _deciding(evidence: SystemEvidence) -> Iterator[tuple[str, CallerOptions]]:
     return ((name, each) for name, each in evidence.settings.identity.callers.items() if Role.DECIDE in each.roles)
 
 
-@check("policy.in_force", "an organisation's policy that passed the load gate is in force")
+@check("policy.in_force")
 def policy_in_force(evidence: SystemEvidence) -> CheckFinding:
     """A folder, and the gate."""
     if evidence.policy is None or evidence.settings.policy.folder is None or evidence.troubled("policy"):
@@ -208,7 +189,7 @@ def policy_in_force(evidence: SystemEvidence) -> CheckFinding:
     return passed(f"the load gate passed packs {packs}", f"policy {evidence.policy.digest[:12]}")
 
 
-@check("policy.delivery", "a policy that lost a pack does not become active, at a start as well")
+@check("policy.delivery")
 def policy_delivery(evidence: SystemEvidence) -> CheckFinding:
     """By the packs that the configuration demands; the load gate runs the tests of each."""
     bad = [] if evidence.settings.policy.packs else ["policy.packs"]
@@ -217,7 +198,7 @@ def policy_delivery(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "a lost pack goes unnoticed", mend, well, "policy.packs")
 
 
-@check("policy.released", "policy, prompts and directories count only as released")
+@check("policy.released")
 def policy_released(evidence: SystemEvidence) -> CheckFinding:
     """A release that verifies, of every part that there is, and parts that are as it names them."""
     options, signed = evidence.settings.release, evidence.release
@@ -243,27 +224,24 @@ def policy_released(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "not all that decides is released", mend, well, "release.demand", "the signed release")
 
 
-@check("callers.apart", "who decides neither approves, explains nor operates, and belongs to one tenant")
-def apart(evidence: SystemEvidence) -> CheckFinding:
+@check("callers.apart")
+def apart(evidence: SystemEvidence) -> list[str]:
     """Separation of duties and of tenants, by the callers' roles."""
     bad = [
         f"identity.callers.{name} ({', '.join(sorted(each.roles & _APART))})"
         for name, each in _deciding(evidence)
         if each.roles & _APART
     ]
-    bad += [f"identity.callers.{name}.tenant" for name, each in _deciding(evidence) if each.tenant == ANY_TENANT]
-    mend = "give each duty a caller of its own, of one tenant"
-    return unless(bad, "one caller holds duties or tenants together", mend, "duties are apart", "identity.callers")
+    return bad + [
+        f"identity.callers.{name}.tenant" for name, each in _deciding(evidence) if each.tenant == ANY_TENANT
+    ]
 
 
 _STATE_KEYS = ("service.index_key", "service.index_key_before", "approvals.resume_keys")
 
 
-@check(
-    "isolation.state",
-    "stored state is kept for its tenant and its call: keyed, authenticated, not writable by others",
-)
-def state(evidence: SystemEvidence) -> CheckFinding:
+@check("isolation.state")
+def state(evidence: SystemEvidence) -> list[str]:
     """The store, its keys, and the sessions' Redis."""
     settings = evidence.settings
     bad = evidence.troubled("store", *_STATE_KEYS, "sessions")
@@ -272,12 +250,10 @@ def state(evidence: SystemEvidence) -> CheckFinding:
         bad.append("sessions.redis.password")
     if settings.server.socket_group:
         bad.append("server.socket_group")
-    mend = "`pdp config check` says of each what to write"
-    well = "replies, sessions and approvals are found by keyed digests alone"
-    return unless(bad, "others may reach what is stored", mend, well, "store", "service.index_key", "sessions")
+    return bad
 
 
-@check("sessions.end", "sessions end after 8 hours without a call and after 7 days at the latest")
+@check("sessions.end")
 def sessions_end(evidence: SystemEvidence) -> CheckFinding:
     """Against the defaults."""
     usual, set_ = SessionOptions(), evidence.settings.sessions
@@ -290,33 +266,26 @@ def sessions_end(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "sessions last for longer", "leave it at its default or shorten it", well, "sessions")
 
 
-@check("quotas.shares", "no tenant, caller, subject or session may have all of the service")
-def fair_shares(evidence: SystemEvidence) -> CheckFinding:
+@check("quotas.shares")
+def fair_shares(evidence: SystemEvidence) -> list[str]:
     """Parts of `max_in_flight`."""
     shares = evidence.settings.service.shares.each()
-    bad = [f"service.shares.{each.value}.in_flight" for each in Dimension if shares[each].in_flight >= 1]
-    well = "each has its part of calls in flight, and a rate"
-    return unless(bad, "one may have all of it", "set a part below 1", well, "service.shares")
+    return [f"service.shares.{each.value}.in_flight" for each in Dimension if shares[each].in_flight >= 1]
 
 
-@check("callers.servers", "every caller names the servers that it may ask about")
-def named_servers(evidence: SystemEvidence) -> CheckFinding:
+@check("callers.servers")
+def named_servers(evidence: SystemEvidence) -> list[str]:
     """No wildcard."""
-    bad = [f"identity.callers.{name}.servers" for name, each in _deciding(evidence) if "*" in each.servers]
-    return unless(
-        bad, "a caller may ask about every server", "list the servers", "servers are named", "identity.callers"
-    )
+    return [f"identity.callers.{name}.servers" for name, each in _deciding(evidence) if "*" in each.servers]
 
 
-@check("identity.unattended", "a token without a mark is not taken for a person's")
-def unattended(evidence: SystemEvidence) -> CheckFinding:
+@check("identity.unattended")
+def unattended(evidence: SystemEvidence) -> list[str]:
     """What an agent alone may do rests on it."""
-    bad = _issuers(evidence, "subject_kind.otherwise", lambda each: each.subject_kind.otherwise == "human")
-    mend = "let the issuer mark tokens of people, and set subject_kind"
-    return unless(bad, "unmarked tokens count as a person's", mend, "they are of unknown kind", "identity.issuers")
+    return _issuers(evidence, "subject_kind.otherwise", lambda each: each.subject_kind.otherwise == "human")
 
 
-@check("delegation", "chains of delegation are short")
+@check("delegation")
 def delegation(evidence: SystemEvidence) -> CheckFinding:
     """By the organisation's data, which the baseline compares."""
     if evidence.policy is None:

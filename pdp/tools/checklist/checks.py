@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from pdp.core.bytes.digest import digest
 from pdp.registry.manifest import render
 from pdp.tools.checklist.evidence import SystemEvidence
 
+STATEMENT = "have it looked at, and sign a statement: `pdp checklist sign` (docs/checklist.md)"
 _ID_LENGTH = 20
 _NAMED = 5  # names that a sentence lists
+_ROWS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)["checks"]
 
 
 class CheckStatus(StrEnum):
@@ -52,9 +59,40 @@ class ItemCheck:
         return replace(finding, id=digest([self.name, finding.why])[:_ID_LENGTH])
 
 
-def check(name: str, asks: str) -> Callable[[Callable[[SystemEvidence], CheckFinding]], ItemCheck]:
-    """The decorated function as a check."""
-    return lambda answer: ItemCheck(name, asks, answer)
+Found: TypeAlias = CheckFinding | Iterable[str]  # an answer, or what is bad; the check's row says the rest
+
+
+def check(name: str) -> Callable[[Callable[[SystemEvidence], Found]], ItemCheck]:
+    """The decorated function as a check, whose words are those of `checks.toml`."""
+    row = _ROWS[name]
+
+    def made(found: Callable[[SystemEvidence], Found]) -> ItemCheck:
+        def answer(evidence: SystemEvidence) -> CheckFinding:
+            said = found(evidence)
+            return said if isinstance(said, CheckFinding) else worded(name, [*said])
+
+        return ItemCheck(name, row["asks"], answer)
+
+    return made
+
+
+def worded(name: str, bad: Sequence[str], more: str = "") -> CheckFinding:
+    """The finding in the words of its check; `more` goes on where it holds."""
+    row = _ROWS[name]
+    return unless(bad, row["ill"], row["mend"], row["well"] + more, *row["rests_on"])
+
+
+def beyond(name: str) -> ItemCheck:
+    """A question about what runs behind the gateway, which no part of the decision point can see."""
+    row = _ROWS[name]
+
+    def answer(evidence: SystemEvidence) -> CheckFinding:
+        servers = [f"{tenant.name}/{server}" for tenant in evidence.tenants for server in tenant.servers]
+        if not servers:
+            return not_applicable("no server is registered, so nothing runs behind a gateway", "registry")
+        return unknown(f"{row['unseen']} ({named(servers)})", f"{row['mend']}; {STATEMENT}", "registry")
+
+    return ItemCheck(name, row["asks"], answer)
 
 
 def passed(why: str, *evidence: str) -> CheckFinding:

@@ -12,6 +12,7 @@ from pdp.core.check import NS
 from pdp.registry.manifest import render
 from pdp.tools.checklist.checks import (
     CheckFinding,
+    Found,
     check,
     counted,
     failed,
@@ -32,7 +33,7 @@ _FAULTS = ("config.secret", "vault.")
 _SECRET = re.compile(r"(file|vault):.")
 
 
-@check("secrets.found", "every secret is a reference, and can be looked up")
+@check("secrets.found")
 def secrets_found(evidence: SystemEvidence) -> CheckFinding:
     """The configuration takes no secret itself."""
     bad = [f"{'.'.join(path)} ({code})" for path, code in evidence.problems if code.startswith(_FAULTS)]
@@ -43,7 +44,7 @@ def secrets_found(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "secrets cannot be used", mend, f"{counted(found, 'reference')}, all found", "secrets")
 
 
-@check("secrets.vault", "secrets lie in a vault")
+@check("secrets.vault")
 def secrets_vault(evidence: SystemEvidence) -> CheckFinding:
     """A file may be written by a vault's agent; that does not show."""
     references = dict(_secrets(evidence.settings))
@@ -73,7 +74,7 @@ def _secrets(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         yield from _secrets(inner, f"{name}.{key}" if name else key)
 
 
-@check("records.durable", "every decision is recorded before it is answered, where records stay")
+@check("records.durable")
 def durable(evidence: SystemEvidence) -> CheckFinding:
     """The answer waits for its record by construction; the place is a setting."""
     bad = evidence.troubled("store")
@@ -86,7 +87,7 @@ def durable(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "records may be lost", mend, seen or "a record that cannot be written is no answer", "store")
 
 
-@check("records.signed", "the log of records is signed")
+@check("records.signed")
 def log_signed(evidence: SystemEvidence) -> CheckFinding:
     """By a key that all processes share."""
     if bad := evidence.troubled("audit"):
@@ -98,7 +99,7 @@ def log_signed(evidence: SystemEvidence) -> CheckFinding:
     return passed("checkpoints are signed with audit.key", "audit.key")
 
 
-@check("records.witnessed", "others have seen the log: witnesses cosign it, or it is pushed to another place")
+@check("records.witnessed")
 def witnessed(evidence: SystemEvidence) -> CheckFinding:
     """Against a log that is replaced as a whole."""
     audit = evidence.settings.audit
@@ -110,7 +111,7 @@ def witnessed(evidence: SystemEvidence) -> CheckFinding:
     return failed("neither audit.witnesses nor audit.push is set", mend, "audit")
 
 
-@check("records.recent", "the store has records of decisions, of the last day too")
+@check("records.recent")
 def recent(evidence: SystemEvidence) -> CheckFinding:
     """As the store says; without one to read, nothing is known."""
     held, mend = evidence.records, "run this where the store can be read, after a decision"
@@ -122,7 +123,7 @@ def recent(evidence: SystemEvidence) -> CheckFinding:
     return passed(f"records of the last day: {kinds}", "store")
 
 
-@check("watch.metrics", "metrics are collected")
+@check("watch.metrics")
 def metrics(evidence: SystemEvidence) -> CheckFinding:
     """By Prometheus or a collector."""
     told = evidence.settings.telemetry
@@ -133,7 +134,7 @@ def metrics(evidence: SystemEvidence) -> CheckFinding:
     return passed("metrics are offered or sent", "telemetry")
 
 
-@check("watch.alerts", "alarms look at the store, denials, the log, and what comes for the first time")
+@check("watch.alerts")
 def alerts(evidence: SystemEvidence) -> CheckFinding:
     """By the rules that are given."""
     mend = "give the rules that your Prometheus has loaded: --alerts FILE (docs/monitoring.md)"
@@ -143,7 +144,7 @@ def alerts(evidence: SystemEvidence) -> CheckFinding:
     return unless(lacking, "no alarm looks at", mend, "the rules look at all four", "alert rules")
 
 
-@check("operators", "somebody can switch off a tool, a server, an agent, a subject or a tenant, of every tenant")
+@check("operators")
 def operators(evidence: SystemEvidence) -> CheckFinding:
     """A caller, or people of the directory."""
     settings = evidence.settings
@@ -157,24 +158,22 @@ def operators(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "nobody may operate these tenants", mend, "operators can switch everything off", *rests_on)
 
 
-@check("people", "people of a directory can give the approvals that policy demands")
-def people(evidence: SystemEvidence) -> CheckFinding:
+@check("people")
+def people(evidence: SystemEvidence) -> Found:
     """Each group has so many members."""
     if evidence.policy is None:
         return no_policy()
     bad = evidence.troubled("directory", "approvals")
-    rests_on = ("directory.tenants", "policy packs")
     if not evidence.settings.directory.tenants:
-        return failed("no directory: nobody can approve", "set directory.tenants (docs/approvals.md)", *rests_on)
+        mend = "set directory.tenants (docs/approvals.md)"
+        return failed("no directory: nobody can approve", mend, "directory.tenants", "policy packs")
     bad += [f"group {group}" for group in evidence.policy.unfilled]
     alone = evidence.settings.registry.sets.keys() - evidence.settings.directory.tenants.keys()
-    bad += [f"tenant {tenant}, which has no directory" for tenant in sorted(alone)]
-    mend = "put enough people into the groups of the directory"
-    return unless(bad, "approvals cannot be given", mend, "every group that policy names has its people", *rests_on)
+    return bad + [f"tenant {tenant}, which has no directory" for tenant in sorted(alone)]
 
 
-@check("people.reach", "people answer at a console that speaks TLS, with passkeys where policy wants them")
-def reach(evidence: SystemEvidence) -> CheckFinding:
+@check("people.reach")
+def reach(evidence: SystemEvidence) -> list[str]:
     """A client's word about its user is not enough."""
     settings = evidence.settings
     bad = evidence.troubled("console")
@@ -187,25 +186,22 @@ def reach(evidence: SystemEvidence) -> CheckFinding:
         bad.append("console")
     if settings.production and settings.console is not None and not settings.console.https:
         bad.append("console.public_url")
-    mend = "set up the console (docs/console.md), and let no client answer for its user"
-    return unless(bad, "answers may not be the person's", mend, "people sign in at the console", "console")
+    return bad
 
 
-@check("results.inspected", "every result is inspected before an agent sees it")
-def inspected(evidence: SystemEvidence) -> CheckFinding:
+@check("results.inspected")
+def inspected(evidence: SystemEvidence) -> Found:
     """By each caller that decides."""
     callers = evidence.settings.identity.callers
     deciding = {name: each for name, each in callers.items() if Role.DECIDE in each.roles}
     if not deciding:
         return not_applicable("no caller may decide", "identity.callers")
-    bad = [
+    return [
         f"identity.callers.{name}.inspects_results" for name, each in deciding.items() if not each.inspects_results
     ]
-    mend = "have the caller send results to InspectResult, and say so (docs/results.md)"
-    return unless(bad, "results reach agents uninspected", mend, "callers have results inspected", "identity.callers")
 
 
-@check("judge", "where policy asks a judge, there is one")
+@check("judge")
 def judge(evidence: SystemEvidence) -> CheckFinding:
     """By the organisation's data."""
     if evidence.policy is None:

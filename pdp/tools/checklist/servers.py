@@ -8,8 +8,10 @@ from pdp.core.call.methods import OPERATION
 from pdp.core.call.vetting import EXAMINATIONS
 from pdp.registry.documents import VettingEntry
 from pdp.tools.checklist.checks import (
+    STATEMENT,
     CheckFinding,
     ItemCheck,
+    beyond,
     check,
     counted,
     failed,
@@ -18,6 +20,7 @@ from pdp.tools.checklist.checks import (
     passed,
     unknown,
     unless,
+    worded,
 )
 from pdp.tools.checklist.evidence import RegisteredTarget, SystemEvidence
 
@@ -25,7 +28,7 @@ _DAY = 86_400
 _SINKS = frozenset({"process", "database", "filesystem"})  # what is reached by an interpreter
 
 
-@check("registry.signed", "every tenant's tools are signed by author and reviewer, and all of them verify")
+@check("registry.signed")
 def signed(evidence: SystemEvidence) -> CheckFinding:
     """Sets that count now."""
     mend = "`pdp tools verify FOLDER` says why, and what to do"
@@ -43,65 +46,39 @@ def signed(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "signed sets do not count", mend, f"{targets} signed by author and reviewer", *sets)
 
 
-def _of_targets(
-    name: str, asks: str, bad: Callable[[RegisteredTarget], bool], texts: tuple[str, str, str]
-) -> ItemCheck:
-    """A check of each active target. `texts` are: what is bad, how to mend it, what is well."""
+def _of_targets(name: str, bad: Callable[[RegisteredTarget], bool]) -> ItemCheck:
+    """A check of each active target."""
 
-    def answer(evidence: SystemEvidence) -> CheckFinding:
+    def found(evidence: SystemEvidence) -> CheckFinding:
         targets = list(evidence.targets())
         if not targets:
             return not_applicable("no tool is registered, so none can be called", "registry")
-        ill, mend, well = texts
         wrong = [f"{each.tenant}/{each.label}" for each in targets if bad(each)]
-        return unless(wrong, ill, mend, f"{well} ({counted(len(targets), 'target')})", "signed manifests")
+        return worded(name, wrong, f" ({counted(len(targets), 'target')})")
 
-    return ItemCheck(name, asks, answer)
+    return check(name)(found)
 
 
 reviewed = _of_targets(
-    "registry.reviewed",
-    "every manifest says who reviewed it, and of which version",
-    lambda each: each.manifest.reviewed_by is None or not each.manifest.version,
-    (
-        "manifests without a review",
-        "write reviewed_by and the tools into review.yaml, pin and sign (docs/registry.md)",
-        "each has a reviewer and a version",
-    ),
+    "registry.reviewed", lambda each: each.manifest.reviewed_by is None or not each.manifest.version
 )
 compared = _of_targets(
     "registry.compared",
-    "what runs is compared with what was pinned, for every tool, prompt and resource",
     lambda each: each.manifest.definition_check == "none" and each.manifest.kind != OPERATION,
-    (
-        "definitions that nobody compares",
-        "set definition_check to presented, or to watched with a watcher (docs/registry-watching.md)",
-        "definitions are presented or watched",
-    ),
 )
-permissions = _of_targets(
-    "registry.permissions",
-    "every tool names the permissions that a token must have",
-    lambda each: not each.manifest.permissions,
-    ("tools that need no permission", "name permissions in the review, pin and sign", "each names its permissions"),
-)
+permissions = _of_targets("registry.permissions", lambda each: not each.manifest.permissions)
 interpreters = _of_targets(
     "registry.interpreters",
-    "of every tool that writes to processes, databases or files the review says what reads its arguments",
     lambda each: (
         each.manifest.interpreters is None
         and not each.manifest.annotations.read_only
         and any(sink.kind in _SINKS for sink in each.manifest.sinks)
     ),
-    (
-        "nobody said what reads these arguments",
-        "write interpreters into the review; an empty list says none (docs/argument-guards.md)",
-        "the review says what reads arguments",
-    ),
 )
+model_fields, contained, only_way = map(beyond, ("servers.model_fields", "servers.contained", "servers.only_way"))
 
 
-@check("registry.owners", "every server in a signed set has tools of its own there, and an owner")
+@check("registry.owners")
 def servers_known(evidence: SystemEvidence) -> CheckFinding:
     """What callers may ask about is in a set, so nothing else can be called."""
     known = {(tenant.name, server) for tenant in evidence.tenants for server in tenant.servers}
@@ -118,34 +95,7 @@ def servers_known(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "callers name servers that no signed set has", mend, well, "registry", "identity.callers")
 
 
-def _beyond(name: str, asks: str, why: str, mend: str) -> ItemCheck:
-    """A question about what runs behind the gateway, which no part of the decision point can see."""
-
-    def answer(evidence: SystemEvidence) -> CheckFinding:
-        if not any(tenant.servers for tenant in evidence.tenants):
-            return not_applicable("no server is registered, so nothing runs behind a gateway", "registry")
-        servers = [f"{tenant.name}/{server}" for tenant in evidence.tenants for server in tenant.servers]
-        return unknown(f"{why} ({named(servers)})", mend, "registry")
-
-    return ItemCheck(name, asks, answer)
-
-
-_STATE = "have it looked at, and sign a statement: `pdp checklist sign` (docs/checklist.md)"
-model_fields = _beyond(
-    "servers.model_fields",
-    "a model is shown only the fields of a tool that it needs",
-    "which fields reach the model is the caller's doing; lists filtered by the PDP have no others",
-    f"show agents the lists that FilterTools answers; {_STATE}",
-)
-contained = _beyond(
-    "servers.contained",
-    "servers run in containers, without root, on a restricted network",
-    "how servers run shows in no call",
-    f"contain them (`pdp proxy` confines what it starts); {_STATE}",
-)
-
-
-@check("servers.packages", "the packages that servers are made of are pinned and were examined")
+@check("servers.packages")
 def packages(evidence: SystemEvidence) -> CheckFinding:
     """What is vetted is held to it. A server that is not may be another company's, whose package nobody here sees."""
     servers = {
@@ -166,7 +116,7 @@ def packages(evidence: SystemEvidence) -> CheckFinding:
         )
     if lacking := [name for name, vetting in servers.items() if vetting is None]:
         why = "a signed manifest pins the definition of a tool, not the program that runs"
-        mend = f"vet and sign its package (docs/vetting.md); of one that is not yours, {_STATE}"
+        mend = f"vet and sign its package (docs/vetting.md); of one that is not yours, {STATEMENT}"
         return unknown(f"{why} ({named(lacking)})", mend, "registry")
     return passed(f"{counted(len(servers), 'server')} vetted", "signed sets")
 
@@ -180,15 +130,7 @@ def _short_of(vetting: VettingEntry, at_ns: int) -> str:
     return ", ".join(f"{name} examination" for name in sorted(lacking | failed_ones))
 
 
-only_way = _beyond(
-    "servers.only_way",
-    "servers take calls from the enforcing gateway only",
-    "a second way around the gateway is not seen",
-    f"let the network pass the gateway alone; {_STATE}",
-)
-
-
-@check("agents.registered", "agents are known by name, and unknown ones are refused")
+@check("agents.registered")
 def agents(evidence: SystemEvidence) -> CheckFinding:
     """A signed list in every tenant, and nobody on it whose registration has ended."""
     mend = "write the agents into a file, `pdp tools agents`, and sign (docs/agents.md)"
@@ -205,13 +147,13 @@ def agents(evidence: SystemEvidence) -> CheckFinding:
     return unless(bad, "agents are not registered", mend, f"{count} registered, others are denied", "signed sets")
 
 
-@check("agents.channels", "what agents say to one another is authenticated, and no order")
+@check("agents.channels")
 def channels(_evidence: SystemEvidence) -> CheckFinding:
     """Only tool calls pass the decision point."""
-    return unknown("only tool calls pass the decision point, not what agents say to one another", _STATE)
+    return unknown("only tool calls pass the decision point, not what agents say to one another", STATEMENT)
 
 
-@check("content.bounded", "arguments and results are bounded in size, depth and number")
+@check("content.bounded")
 def bounded(evidence: SystemEvidence) -> CheckFinding:
     """The configuration knows no way to leave a bound out."""
     content = evidence.settings.content
@@ -219,7 +161,7 @@ def bounded(evidence: SystemEvidence) -> CheckFinding:
     return passed(why, "content")
 
 
-@check("messages.structured", "a call is a structured message, or it is refused")
+@check("messages.structured")
 def structured(evidence: SystemEvidence) -> CheckFinding:
     """The protocol has no other form."""
     return passed("the protocol has no other form; what does not parse is refused", f"pdp {evidence.version}")
