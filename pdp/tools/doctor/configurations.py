@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from http import HTTPStatus
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import yaml
@@ -33,6 +33,14 @@ _INSTALLED = (".+", "-I", "-S", r"(?:.*/)?hook\.py", r"[\w-]+", "--state", ".+",
 _EVERY_TOOL = ("", "*", ".*")
 _FASTMCP = {"FastMCP", "MCPServer", "Server"}
 _FASTMCP_MODULES = ("fastmcp", "mcp")
+_OPENING = (  # members of an ext_authz filter with which it opens
+    "disabled",
+    "typed_config.failure_mode_allow",
+    "typed_config.with_request_body.allow_partial_message",
+    "typed_config.http_service",
+    "typed_config.filter_enabled_metadata",
+)
+_FINDINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 class UnknownFileError(ValueError):
@@ -57,11 +65,10 @@ class _Report:
     file: str
     findings: list[ConfigurationFinding]
 
-    def open(self, place: str, what: str, mend: str) -> None:
-        self.findings.append(ConfigurationFinding(self.file, place, "open", what, mend))
-
-    def unseen(self, place: str, what: str, mend: str) -> None:
-        self.findings.append(ConfigurationFinding(self.file, place, "unseen", what, mend))
+    def say(self, place: str, name: str, **named: str) -> None:
+        row = _FINDINGS[name]
+        mend = row["mend"].format(**named) if named else row["mend"]
+        self.findings.append(ConfigurationFinding(self.file, place, row["level"], row["what"], mend))
 
 
 def examine(name: str, text: str) -> tuple[str, list[ConfigurationFinding]]:
@@ -77,9 +84,7 @@ def examine(name: str, text: str) -> tuple[str, list[ConfigurationFinding]]:
             read(data, report)
     if not kinds and PurePath(name).name in _SETTINGS:
         kinds.append("coding agent")
-        report.unseen(
-            "the file", "names no hook: where no other settings do, no tool is asked about", "give those too"
-        )
+        report.say("the file", "no_hooks_named")
     if not kinds:
         known = ", ".join(f"{kind} ({' or '.join(members)})" for kind, members, _ in _KINDS)
         raise UnknownFileError(f"it has no member by which one of these is known: {known}")
@@ -121,11 +126,7 @@ _Plain.add_constructor("tag:yaml.org,2002:timestamp", _written)
 def _envoy(data: Mapping[str, Any], report: _Report) -> None:
     """Every listener that leads to a cluster must ask, on every route, and for the call as it leaves."""
     if data.get("dynamic_resources"):
-        report.unseen(
-            "dynamic_resources",
-            "listeners, routes or clusters come from elsewhere",
-            "look at what Envoy has of them: its admin page `/config_dump`",
-        )
+        report.say("dynamic_resources", "envoy_dynamic")
     for place, listener in _items(_at(data, "static_resources", "listeners"), "static_resources.listeners"):
         chains = [*_items(listener.get("filter_chains"), f"{place}.filter_chains")]
         if default := _mapping(listener.get("default_filter_chain")):
@@ -142,24 +143,20 @@ def _network(place: str, network: Mapping[str, Any], report: _Report) -> None:
     if _type(config).endswith(_MANAGER_TYPE):
         _manager(f"{place}.typed_config", config, report)
     elif any(word in f"{network.get('name')} {_type(config)}" for word in ("tcp_proxy", "TcpProxy")):
-        report.open(
-            place,
-            "passes bytes on as they are: calls that come here are decided by nobody",
-            "let calls come in by a listener with ext_authz, and remove this one",
-        )
+        report.say(place, "envoy_bytes")
 
 
 def _manager(place: str, config: Mapping[str, Any], report: _Report) -> None:
     routes, elsewhere = _mapping(config.get("route_config")), bool({"rds", "scoped_routes"} & config.keys())
     leads = [*_leading(routes, f"{place}.route_config")]
     if elsewhere:
-        report.unseen(place, "routes come from elsewhere (rds)", "look that none of them disables ext_authz")
+        report.say(place, "envoy_routes_elsewhere")
     elif not leads:
         return  # it answers by itself
     filters = [*_items(config.get("http_filters"), f"{place}.http_filters")]
     for at, each in filters:
         if "config_discovery" in each:
-            report.unseen(at, "the filter's settings come from elsewhere (config_discovery)", "look at them there")
+            report.say(at, "envoy_filter_elsewhere")
     asking = [(at, each) for at, each in filters if _asks(each)]
     for at, each in asking:
         _filter(at, each, report)
@@ -168,11 +165,7 @@ def _manager(place: str, config: Mapping[str, Any], report: _Report) -> None:
     if asking:
         _behind(filters, asking[-1][0], report)
     else:
-        report.open(
-            f"{place}.http_filters",
-            "has no ext_authz: calls that come here are decided by nobody",
-            "put `envoy.filters.http.ext_authz` before the router of every listener, or remove the listener",
-        )
+        report.say(f"{place}.http_filters", "envoy_no_filter")
 
 
 def _asks(each: Mapping[str, Any]) -> bool:
@@ -184,45 +177,19 @@ def _behind(filters: Sequence[tuple[str, Mapping[str, Any]]], last: str, report:
     after = False
     for at, each in filters:
         if after and not _type(_config(each)).endswith(_ROUTER_TYPE):
-            report.open(
-                at,
-                "stands behind ext_authz, so it may change a call that was decided already",
-                "put ext_authz last before the router",
-            )
+            report.say(at, "envoy_behind")
         after = after or at == last
 
 
 def _filter(place: str, each: Mapping[str, Any], report: _Report) -> None:
+    for member in _OPENING:
+        if _at(each, *member.split(".")) not in (None, False):
+            report.say(f"{place}.{member}", member.rpartition(".")[2])
     config = _config(each)
-    if each.get("disabled"):
-        report.open(f"{place}.disabled", "the filter is off where no route turns it on", "remove it")
-    if config.get("failure_mode_allow"):
-        report.open(
-            f"{place}.typed_config.failure_mode_allow",
-            "every call runs while the decision point is away",
-            "`failure_mode_allow: false`",
-        )
-    body = _mapping(config.get("with_request_body"))
-    if body.get("allow_partial_message"):
-        report.open(
-            f"{place}.typed_config.with_request_body.allow_partial_message",
-            "of a long call only the beginning is decided",
-            "`allow_partial_message: false`: more than `max_request_bytes` is answered with 413",
-        )
     _enabled(f"{place}.typed_config", config, report)
     code = _mapping(config.get("status_on_error")).get("code")
     if code is not None and not _refuses(code):
-        report.open(
-            f"{place}.typed_config.status_on_error",
-            "a failed question is answered with a status that clients take for success",
-            "remove it (403), or name a status of 400 or more",
-        )
-    if "http_service" in config:
-        report.open(
-            f"{place}.typed_config.http_service",
-            "asks a service over HTTP, which the decision point is not",
-            "`grpc_service` with the decision point's cluster",
-        )
+        report.say(f"{place}.typed_config.status_on_error", "status_on_error")
 
 
 def _refuses(code: Any) -> bool:
@@ -234,12 +201,6 @@ def _refuses(code: Any) -> bool:
 
 def _enabled(place: str, config: Mapping[str, Any], report: _Report) -> None:
     """`filter_enabled` and its kin; where `deny_at_disable` holds for good, a switched-off filter denies."""
-    if "filter_enabled_metadata" in config:
-        report.open(
-            f"{place}.filter_enabled_metadata",
-            "asks only for some calls: others are decided by nobody",
-            "remove it",
-        )
     if "filter_enabled" not in config:
         return
     refusing = _mapping(config.get("deny_at_disable"))
@@ -247,13 +208,9 @@ def _enabled(place: str, config: Mapping[str, Any], report: _Report) -> None:
         return
     enabled = _mapping(config["filter_enabled"])
     if _share(_mapping(enabled.get("default_value"))) < 1:
-        report.open(f"{place}.filter_enabled", "asks for a part of the calls only", "remove it, or name 100 %")
+        report.say(f"{place}.filter_enabled", "envoy_share")
     elif enabled.get("runtime_key"):
-        report.open(
-            f"{place}.filter_enabled.runtime_key",
-            "a value of the runtime switches the question off",
-            "remove it, or let `deny_at_disable` be true",
-        )
+        report.say(f"{place}.filter_enabled.runtime_key", "envoy_runtime")
 
 
 def _share(value: Mapping[str, Any]) -> Fraction:
@@ -265,14 +222,14 @@ def _share(value: Mapping[str, Any]) -> Fraction:
 def _route(place: str, route: Mapping[str, Any], name: str, report: _Report) -> None:
     """What a route, or what holds for routes, says of the filter of this name."""
     if "matcher" in route:
-        report.unseen(place, "routes are chosen by a matcher", "look that none of them disables ext_authz")
+        report.say(place, "envoy_matcher")
     at, config = f"{place}.typed_per_filter_config", _mapping(_at(route, "typed_per_filter_config", name))
     inner = _mapping(config.get("config"))  # envoy.config.route.v3.FilterConfig around it
     if config.get("disabled") or inner.get("disabled"):
-        report.open(at, "asks nobody on this route", "remove `disabled`")
+        report.say(at, "envoy_route_off")
     settings = _mapping(config.get("check_settings") or inner.get("check_settings"))
     if _mapping(settings.get("with_request_body")).get("allow_partial_message"):
-        report.open(at, "of a long call only the beginning is decided", "`allow_partial_message: false`")
+        report.say(at, "envoy_route_partial")
 
 
 def _bases(routes: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -305,16 +262,12 @@ def _type(config: Mapping[str, Any]) -> str:
 def _hooks(data: Mapping[str, Any], report: _Report) -> None:
     hooks = _mapping(data.get("hooks"))
     if data.get("disableAllHooks"):
-        report.open("disableAllHooks", "no hook runs: no tool is asked about", "remove it")
+        report.say("disableAllHooks", "hooks_off")
     if "hooks" in data:
         agent = _agent(report.file, hooks)
         for event in agent.events:
             _event(agent, event, hooks.get(event), report)
-    report.unseen(
-        "hooks",
-        "other settings of the agent (the project's, the organisation's) may turn hooks off",
-        "give the doctor those files too",
-    )
+    report.say("hooks", "hooks_elsewhere")
 
 
 def _agent(file: str, hooks: Mapping[str, Any]) -> Agent:
@@ -327,18 +280,12 @@ def _event(agent: Agent, event: str, entries: Any, report: _Report) -> None:
     ours = [(at, each) for at, each in _items(entries, f"hooks.{event}") if _HOOK in json.dumps(each)]
     asked = [(at, each) for at, each in _items(entries, f"hooks.{event}") if _asks_over_http(each)]
     for at, _ in asked:
-        report.unseen(
-            at, "asks over HTTP: whether the decision point answers there is not to be seen here", "look there"
-        )
+        report.say(at, "hook_http")
     if not ours and not asked:
-        report.open(
-            f"hooks.{event}", "the decision point is not asked here", f"`pdp hook install {agent.id}`, once more"
-        )
+        report.say(f"hooks.{event}", "hook_absent", agent=agent.id)
     matchers = [str(each.get("matcher", "")) for _, each in ours]
     if ours and not any(matcher in _EVERY_TOOL for matcher in matchers):
-        report.open(
-            f"{ours[0][0]}.matcher", "asks about some tools only: the others run", "a matcher that takes every tool"
-        )
+        report.say(f"{ours[0][0]}.matcher", "hook_matcher")
     wanted = agent.entry("", 1)
     for at, each in ours:
         _carried_out(at, each, wanted, report)
@@ -351,11 +298,9 @@ def _carried_out(place: str, given: Mapping[str, Any], whole: Mapping[str, Any],
     """What happens when the hook fails, or is not given the time to refuse; `whole` is as installed, for a second."""
     for name in ("onFailure", "failClosed"):
         if name in whole and given.get(name) != whole[name]:
-            report.open(
-                f"{place}.{name}", "a hook that fails lets the tool run", f"`{name}: {json.dumps(whole[name])}`"
-            )
+            report.say(f"{place}.{name}", "hook_fails_open", setting=f"{name}: {json.dumps(whole[name])}")
     if given.get("async") or given.get("type") != whole.get("type"):
-        report.open(place, "the agent does not wait for the hook's refusal", "as `pdp hook install` writes it")
+        report.say(place, "hook_not_awaited")
     if "command" in whole:
         _commanded(f"{place}.command", str(given.get("command", "")), report)
     within = re.search(r"--within (\d+)", str(given.get("command", "")))
@@ -366,7 +311,7 @@ def _carried_out(place: str, given: Mapping[str, Any], whole: Mapping[str, Any],
         and isinstance(limit, int | float)
         and limit <= int(within[1]) * whole["timeout"]
     ):
-        report.open(f"{place}.timeout", "the agent ends the hook before it has refused", "a time above `--within`")
+        report.say(f"{place}.timeout", "hook_timeout")
 
 
 def _commanded(place: str, command: str, report: _Report) -> None:
@@ -377,11 +322,10 @@ def _commanded(place: str, command: str, report: _Report) -> None:
         said = list(words)
     except ValueError:
         said = []
-    mend = "the command that `pdp hook install` writes, alone"
     if any(word and not set(word) - set(";|&") for word in said):
-        report.open(place, "more than the hook is run, and may have the last word", mend)
+        report.say(place, "hook_command_more")
     elif len(said) != len(_INSTALLED) or not all(map(re.fullmatch, _INSTALLED, said)):
-        report.unseen(place, "is not the installed command: whether its refusal arrives is not to be seen", mend)
+        report.say(place, "hook_command_other")
 
 
 def _asks_over_http(each: Mapping[str, Any]) -> bool:
@@ -403,19 +347,11 @@ def _client(data: Mapping[str, Any], report: _Report) -> None:
                 continue
             place, command = f"{member}.{name}", _command(each)
             if tuple(command) in behind:
-                report.open(place, "starts a server past the proxy that another entry has before it", "remove it")
+                report.say(place, "client_past_proxy")
             elif command:
-                report.open(
-                    place,
-                    "starts its server without a proxy: nobody decides, unless a hook asks or the server enforces",
-                    "`pdp proxy -- COMMAND` in its place",
-                )
+                report.say(place, "client_no_proxy")
             else:
-                report.unseen(
-                    place,
-                    "is reached by its URL: whether a gateway stands there is not to be seen here",
-                    "look that the server takes calls from the gateway alone",
-                )
+                report.say(place, "client_url")
 
 
 def _command(each: Mapping[str, Any]) -> list[str]:
@@ -462,13 +398,9 @@ def _python(text: str, report: _Report) -> list[ConfigurationFinding]:
         targets = [] if node is None else node.targets if isinstance(node, ast.Assign) else [node.target]
         names = [ast.unparse(target) for target in targets] or [ast.unparse(call)]
         if not attached & set(names):
-            report.open(
-                f"line {call.lineno}",
-                "this server is not given to `attach`: its calls are decided by nobody, unless another file does",
-                "`attach(server, Enforcement(...))` before it runs",
-            )
+            report.say(f"line {call.lineno}", "server_not_attached")
     if not made:
-        report.unseen("the file", "no server of FastMCP or the mcp SDK is made here", "give the file that does")
+        report.say("the file", "server_none")
     return report.findings
 
 
