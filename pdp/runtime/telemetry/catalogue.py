@@ -4,6 +4,7 @@ docs/metrics.md."""
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,17 +35,14 @@ class Instrument:
     kind: Literal["counter", "histogram", "level", "up_down"]
     unit: str
     says: str
-    attributes: tuple[str, ...] = ()
-    bounds: tuple[float, ...] = ()
+    attributes: Sequence[str] = ()
+    bounds: Sequence[float] = ()
 
 
 _ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 STAGES = tuple(CallStage(name, says) for name, says in _ROWS["stages"].items())
 ATTRIBUTES = tuple(Attribute(**row) for row in _ROWS["attributes"])
-INSTRUMENTS = tuple(
-    Instrument(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
-    for row in _ROWS["instruments"]
-)
+INSTRUMENTS = tuple(Instrument(**row) for row in _ROWS["instruments"])
 _KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
 
 
