@@ -7,35 +7,16 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from pdp.core.bytes.digest import Json
-from pdp.core.text.injection.rules import Rule, shape, words
+from pdp.core.text.injection.rules import Rule, rule_of, shape, words
 
-READ_ONLY = Rule(
-    "behaviour.read_only",
-    "high",
-    "It says `readOnlyHint`, its name says that it destroys or writes. Believe neither; ask, and set the review.",
-)
-HARMLESS = Rule(
-    "behaviour.harmless",
-    "high",
-    "It says `destructiveHint: false`, its name says that it destroys. Ask, and set the review.",
-)
-CONTRARY = Rule("behaviour.contrary", "high", "It says of itself that it only reads, and that it destroys.")
-CLOSED = Rule(
-    "behaviour.closed_world", "medium", "It says `openWorldHint: false`, its name says that it reaches out."
-)
-SAYS_READ = Rule(
-    "behaviour.says_read_only",
-    "high",
-    "It says that it only reads, and offers a way to write. Believe neither; ask, and set the review.",
-)
-TITLE = Rule("behaviour.title", "high", "Its title says another thing than its name: people approve titles.")
-PROBE = Rule(
-    "parameter.probe",
-    "high",
-    "A parameter that asks for the model's context, its prompt, its other tools or a secret: what is filled in "
-    "leaves with the call. Have it removed, or see what it is for.",
-)
-PROBE_TEXT = Rule("parameter.asks", "high", PROBE.help)
+READ_ONLY = rule_of("behaviour.read_only")
+HARMLESS = rule_of("behaviour.harmless")
+CONTRARY = rule_of("behaviour.contrary")
+CLOSED = rule_of("behaviour.closed_world")
+SAYS_READ = rule_of("behaviour.says_read_only")
+TITLE = rule_of("behaviour.title")
+PROBE = rule_of("parameter.probe")
+PROBE_TEXT = rule_of("parameter.asks")
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _DESTROYS = words("destroys")

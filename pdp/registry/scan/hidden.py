@@ -7,38 +7,20 @@ import unicodedata
 from collections.abc import Iterator
 
 from pdp.core.text.injection.excerpt import excerpt_of
-from pdp.core.text.injection.rules import Rule
+from pdp.core.text.injection.rules import Rule, rule_of
 from pdp.core.text.patterns import hidden_in
 
-_SHOW = "Text that a reviewer cannot see has no business in a definition; have the server corrected."
-TAGS = Rule("hidden.tags", "high", f"Unicode tag characters spell invisible ASCII. {_SHOW}")
-BIDI = Rule("hidden.bidi", "high", f"Direction overrides show text in another order than a model reads. {_SHOW}")
-ZERO_WIDTH = Rule("hidden.zero_width", "high", f"Zero-width characters split or smuggle words. {_SHOW}")
-SELECTORS = Rule("hidden.selectors", "high", f"Runs of variation selectors carry bytes unseen. {_SHOW}")
-FILLER = Rule("hidden.filler", "high", f"Letters drawn as nothing. {_SHOW}")
-CONTROL = Rule(
-    "hidden.control", "high", f"Control characters (terminal escapes) hide or rewrite what is shown. {_SHOW}"
-)
-PRIVATE = Rule(
-    "hidden.private_use", "medium", "Private-use characters mean what only the author knows; ask for text."
-)
-MIXED = Rule(
-    "hidden.lookalike",
-    "high",
-    "A word mixes Latin letters with look-alikes of another script, which hides it from search and review; "
-    "have it spelled with one script.",
-)
-PADDING = Rule(
-    "hidden.padding",
-    "high",
-    "A long run of blanks or empty lines pushes text out of a reviewer's view; read what stands behind it.",
-)
-FOREIGN = Rule(
-    "language.other",
-    "medium",
-    "Text in another script. Most rules read English; have it translated before you believe it.",
-)
-COMMENT = Rule("hidden.comment", "high", "A markup comment is not shown to people, but a model reads it.")
+TAGS = rule_of("hidden.tags")
+BIDI = rule_of("hidden.bidi")
+ZERO_WIDTH = rule_of("hidden.zero_width")
+SELECTORS = rule_of("hidden.selectors")
+FILLER = rule_of("hidden.filler")
+CONTROL = rule_of("hidden.control")
+PRIVATE = rule_of("hidden.private_use")
+MIXED = rule_of("hidden.lookalike")
+PADDING = rule_of("hidden.padding")
+FOREIGN = rule_of("language.other")
+COMMENT = rule_of("hidden.comment")
 
 _CLASSES = {
     "tags": (TAGS, re.compile("[\U000e0000-\U000e007f]")),

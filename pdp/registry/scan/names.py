@@ -9,16 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pdp.core.bytes.digest import Json
 from pdp.core.text.injection.excerpt import excerpt_of
 from pdp.core.text.injection.normalize import letters
-from pdp.core.text.injection.rules import Rule
+from pdp.core.text.injection.rules import Rule, rule_of
 from pdp.core.text.injection.rules import words as word_list
 
-_ONE = "Rename it, or keep the two servers in different sets."
-COLLISION = Rule("name.collision", "medium", f"Another server has a tool of this very name. {_ONE}")
-CONFUSABLE = Rule("name.confusable", "high", f"Another tool's name reads the same. {_ONE}")
-VARIANT = Rule("name.variant", "high", f"Another server's tool has this name but for a filler or a version. {_ONE}")
-SPELLING = Rule("name.spelling", "medium", "Another tool of this server has this name but for case or separators.")
-UNUSUAL = Rule("name.unusual", "high", "A tool's name holds more than ASCII letters, digits and `_-./:@`.")
-COPIED = Rule("description.copied", "high", f"Another server's tool is described in the same words. {_ONE}")
+COLLISION = rule_of("name.collision")
+CONFUSABLE = rule_of("name.confusable")
+VARIANT = rule_of("name.variant")
+SPELLING = rule_of("name.spelling")
+UNUSUAL = rule_of("name.unusual")
+COPIED = rule_of("description.copied")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@-]{1,128}\Z")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
@@ -118,17 +117,9 @@ def _shown(key: Key) -> str:
     return f"{key[1]} of {key[0]}"
 
 
-SAME = Rule("reference.tool", "low", "It names another tool of its server.")
-OTHER = Rule(
-    "reference.other_server",
-    "high",
-    "It names a tool of another server of the set. A tool has no business with what others do; have it removed.",
-)
-UNKNOWN = Rule(
-    "reference.unknown_tool",
-    "high",
-    "It sends the model to a tool that this server does not list, so of another server; have it removed.",
-)
+SAME = rule_of("reference.tool")
+OTHER = rule_of("reference.other_server")
+UNKNOWN = rule_of("reference.unknown_tool")
 _NAME = r"[A-Za-z][A-Za-z0-9]{0,40}(?:[_-][A-Za-z0-9]{1,40}){1,8}"
 _HUMPS = r"[a-z][a-z0-9]{0,40}(?:[A-Z][a-z0-9]{1,40}){1,8}"  # sendMessage
 # some clients write a tool as `mcp__server__name`, people as `server.name` or `server/name`

@@ -20,7 +20,7 @@ from pdp.core.text.injection.instructions import (
 )
 from pdp.core.text.injection.normalize import decoded, letters, phrase
 from pdp.core.text.injection.patterns import addresses, markers, secrets
-from pdp.core.text.injection.rules import Rule
+from pdp.core.text.injection.rules import Rule, rule_of
 from pdp.registry.manifest import name_of
 from pdp.registry.scan import behaviour, names
 from pdp.registry.scan.finding import ScanFinding, TextPlace, finding
@@ -28,12 +28,8 @@ from pdp.registry.scan.hidden import hidden
 from pdp.registry.scan.names import NameReferences
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
 
-LIMIT = Rule(
-    "scan.limit", "high", "Too much text to scan whole; what is not scanned is not trusted. Have it shortened."
-)
-ENCODED = Rule(
-    "encoded.text", "medium", "Text spelled another way (base64, escapes, letters apart); read it decoded."
-)
+LIMIT = rule_of("scan.limit")
+ENCODED = rule_of("encoded.text")
 _SPLIT_HELP = " It stands there in pieces, over several texts."
 _ENCODED_HELP = " It stands there in another spelling (base64, escapes, letters apart)."
 

@@ -20,7 +20,7 @@ from typing import Any
 from pdp.core.text.injection.excerpt import excerpt_of
 from pdp.core.text.injection.normalize import letters
 from pdp.core.text.injection.pattern_set import WORD_START, PatternSet
-from pdp.core.text.injection.rules import CONCEPTS, PHRASES, SENTENCES, SETS, Rule, Severity, phrase
+from pdp.core.text.injection.rules import CONCEPTS, PHRASES, SENTENCES, SETS, Rule, Severity, phrase, rule_of
 
 _GAP = r"(?:[^ ]{{0,39}}[^ .!?;] ){{0,{}}}"
 _USES = re.compile(r"\{([A-Z_]+)\}")
@@ -58,11 +58,7 @@ def _phrases(table: dict[str, Any]) -> Phrases:
 
 
 RULES = tuple(_phrases(table) for table in PHRASES)
-TOGETHER = Rule(
-    "instruction.together",
-    "high",
-    "Several signs that honest descriptions rarely show at once: " + _READ,
-)
+TOGETHER = rule_of("instruction.together")
 _PATTERNS = PatternSet([pattern for phrases in RULES for pattern in phrases.patterns])
 _SIGNS_NEEDED = 3
 _PAIRS = (

@@ -12,18 +12,18 @@ from ipaddress import ip_address
 from pdp.core.text.control_tokens import control_tokens
 from pdp.core.text.credentials import UNREAD, kinds_in
 from pdp.core.text.injection.excerpt import excerpt_of
-from pdp.core.text.injection.rules import Rule, shape
+from pdp.core.text.injection.rules import Rule, rule_of, shape
 
-SECRET = Rule("secret.format", "high", "A credential stands in the definition: revoke it, and have it taken out.")
-DROP = Rule("address.drop", "high", "A service made to receive data from anywhere; no definition needs one.")
-NUMERIC = Rule("address.numeric", "high", "A bare network address of a public host; ask whose it is.")
-METADATA = Rule("address.metadata", "high", "A cloud's metadata service, which hands out credentials.")
-MAIL = Rule("address.mail", "medium", "A real e-mail address; ask whose it is and why the model should know it.")
-LINK = Rule("address.link", "low", "A link; see that it belongs to the server's maker.")
-CONFIG = Rule("path.configuration", "medium", "A file that may hold secrets; see that the tool is about that file.")
-PATH = Rule("path.sensitive", "high", "A file that holds secrets; a description has no reason to name it.")
-SHELL = Rule("code.shell", "high", "Shell or script text that does harm when run.")
-INNER = Rule("address.internal", "medium", "A resource or host inside a private network.")
+SECRET = rule_of("secret.format")
+DROP = rule_of("address.drop")
+NUMERIC = rule_of("address.numeric")
+METADATA = rule_of("address.metadata")
+MAIL = rule_of("address.mail")
+LINK = rule_of("address.link")
+CONFIG = rule_of("path.configuration")
+PATH = rule_of("path.sensitive")
+SHELL = rule_of("code.shell")
+INNER = rule_of("address.internal")
 
 _DROPS = shape("drops")
 _LABELLED = shape("labelled")
@@ -77,12 +77,8 @@ def _real(host: str) -> bool:
 _HOSTS = ((NUMERIC, _HOST, _public), (MAIL, _MAIL, _real), (LINK, _LINK, _real))
 
 
-TAG = Rule(
-    "marker.tag",
-    "high",
-    "A tag that makes text look like orders from the system. A description needs none; read what it encloses.",
-)
-TURN = Rule("marker.turn", "high", "Marks of a chat format, which begin a turn in another's name. Have them removed.")
+TAG = rule_of("marker.tag")
+TURN = rule_of("marker.turn")
 
 _TAG = shape("tag")
 _TURN = shape("turn")

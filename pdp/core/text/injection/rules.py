@@ -32,6 +32,11 @@ PHRASES: list[dict[str, Any]] = _TABLES["phrases"]
 LOOKALIKES: dict[str, str] = _TABLES["lookalikes"]
 
 
+def rule_of(code: str) -> Rule:
+    """A row of `[rules]`."""
+    return Rule(code, *_TABLES["rules"][code])
+
+
 def shape(name: str) -> re.Pattern[str]:
     """A compiled expression of `[shapes]`."""
     return re.compile(_TABLES["shapes"][name])
