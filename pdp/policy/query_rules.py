@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from pdp.core.outcome.elements import KINDS
 from pdp.core.outcome.policy import Module
@@ -23,80 +24,14 @@ MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
 PATH = f"{PACKAGE}/{PACKAGE}.rego"
 # What is said about a target is said by packs that were asked about it alone, unless they may be asked about all
 # together. Of denials those count for lists that the load gate found to rest on nothing which only calls have.
-_ALONE = """own(elements) := {e | some e in elements; not elsewhere(e)} if is_set(elements) else := {}
-
-elsewhere(e) if {
-	is_string(e.target)
-	some t in input.targets
-	e.target != t.key
-}
-
-forbidding(elements, codes) := {object.union(e, {"target": t.key}) |
-	some e in elements
-	e.code in codes
-	some t in input.targets
-} if {
-	is_set(elements)
-} else := {}"""
-_TOGETHER = """own(elements) := elements
-
-forbidding(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"""
-_ONE_BY_ONE = "asked_about(targets) := [[target] | some target in targets] if count(targets) > 0 else := [[]]"
+_ALONE, _TOGETHER, _ANSWER = (
+    Path(__file__).with_name(PACKAGE).joinpath(f"{name}.rego").read_text("utf-8").partition("\n\n")[2].rstrip()
+    for name in ("alone", "together", "answer")
+)
 _SAYING = "saying(elements, codes) := {e | some e in elements; e.code in codes} if is_set(elements) else := {}"
 # an empty object, which no list of elements is and which every engine iterates, for what is no set
 _SET = "set_or_nothing(value) := value if is_set(value) else := {}"
 _ASSERTED = 'elements_with(object.get(input, "asserted", null))'
-_ANSWER = f"""answer := {{"decision": decision}} if {{
-	not input.facts
-	decision := data.pdp.decision with input as input.composition
-}}
-
-answer := {{"decision": decision, "elements": plain, "asserted_elements": told}} if {{
-	input.composition.phase != "list"
-	plain := elements_of(input.facts)
-	told := {_ASSERTED}
-	decision := decided(plain, told)
-}}
-
-answer := {{"decision": decision, "elements": plain, "asserted_elements": null}} if {{
-	input.composition.phase == "list"
-	plain := united([found | some targets in asked_about(input.targets); found := listed(input.facts, targets)])
-	decision := decided(plain, null)
-}}
-
-decided(plain, told) := decision if {{
-	question := object.union(input.composition, {{"elements": plain, "asserted_elements": told}})
-	decision := data.pdp.decision with input as question
-}}
-
-elements_with(facts) := elements_of(facts) if is_object(facts) else := null
-
-elements_of(facts) := json.unmarshal(json.marshal(found)) if {{
-	input.composition.phase == "call"
-	found := call with input as facts
-}} else := json.unmarshal(json.marshal(found)) if {{
-	input.composition.phase == "result"
-	found := result with input as facts
-}}
-
-listed(facts, targets) := json.unmarshal(json.marshal(found)) if {{
-	found := list with input as object.union(facts, {{"targets": targets}})
-}}
-
-united(found) := {{pack: joint | some pack, members in found[0]; joint := joined(found, pack, members)}}
-
-joined(found, pack, members) := {{name: all | some name, value in members; all := whole(found, pack, name, value)}}
-
-whole(_, _, "meta", value) := value
-
-whole(found, pack, name, _) := {{}} if {{
-	name != "meta"
-	some each in found
-	not is_array(each[pack][name])
-}} else := [e | some each in found; some e in each[pack][name]] if {{
-	name != "meta"
-}}"""
-
 
 Listed = Collection[tuple[str, str]]  # the denials that hold for lists: pack and code
 OfResults = Collection[tuple[str, str, str]]  # what is said of results: pack, kind and code
@@ -145,8 +80,8 @@ def total_module(
         blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
     blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
     answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
-    listing = (_TOGETHER, "asked_about(targets) := [targets]") if together else (_ALONE, _ONE_BY_ONE)
-    return Module(PATH, "\n\n".join((*blocks, *listing, _SAYING, _SET, answer)) + "\n", shipped=True)
+    listing = _TOGETHER if together else _ALONE
+    return Module(PATH, "\n\n".join((*blocks, listing, _SAYING, _SET, answer)) + "\n", shipped=True)
 
 
 def _codes(phase: str, pack: str, listed: Listed, results: OfResults) -> dict[str, str]:

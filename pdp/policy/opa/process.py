@@ -41,25 +41,7 @@ _ARGUMENTS = [
     "--log-level=error",
     "--log-level-request=error",
 ]
-# With the token: the one query, and the manifests. Writing is denied to all.
-_AUTHORIZATION = """package system.authz
-
-default allow := false
-
-allow if {{
-	known
-	input.method == "POST"
-	input.path == ["v1", "data", "elements", "answer"]
-}}
-
-allow if {{
-	known
-	input.method == "GET"
-	input.path == ["v1", "data", "system", "bundles"]
-}}
-
-known if crypto.sha256(input.identity) == "{sha256}"
-"""
+_AUTHORIZATION = Path(__file__).with_name("authorization.rego").read_text(encoding="utf-8")
 
 
 class OpaLink(Protocol):
@@ -367,7 +349,7 @@ class OpaProcess:
 
 def _write(folder: Path, bundle: Bundle, token: str) -> list[str]:
     """Write the policy bundle and OPA's own authorization policy, which holds only the token's digest."""
-    rules = _AUTHORIZATION.format(sha256=sha256_hex(token.encode()))
+    rules = _AUTHORIZATION.replace("SHA256", sha256_hex(token.encode()))
     authorization = pack({"authz.rego": rules.encode()}, revision="1", roots=("system/authz",))
     names = []
     for name, content in (("policy.tar.gz", archive(bundle)), ("authorization.tar.gz", authorization)):
