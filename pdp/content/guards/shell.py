@@ -84,18 +84,7 @@ def _beyond(line: ShellLine) -> Iterator[str]:
         yield "breakout"
 
 
-_PROGRAMS = (
-    "cat|tac|nl|head|tail|less|more|od|xxd|hexdump|strings|id|whoami|who|w|uname|hostname|pwd|ls|dir|ll|find|locate|which|"
-    "type|echo|printf|sleep|ping|ping6|nslookup|dig|host|curl|wget|nc|ncat|netcat|socat|telnet|ftp|tftp|ssh|scp|sftp|rsync|"
-    "ifconfig|ipconfig|ip|netstat|ss|arp|route|traceroute|tracert|ps|top|kill|killall|pkill|tasklist|taskkill|systeminfo|ver|"
-    "net|reg|sc|wmic|powershell|pwsh|cmd|certutil|bitsadmin|mshta|rundll32|regsvr32|schtasks|cscript|wscript|set|env|export|"
-    "printenv|rm|rmdir|del|erase|cp|mv|copy|move|touch|mkdir|ln|chmod|chown|chattr|dd|mkfs|mount|umount|shutdown|reboot|halt|"
-    "bash|sh|zsh|dash|ksh|csh|busybox|python[23]?|perl|ruby|php|node|lua|awk|gawk|mawk|sed|grep|egrep|cut|sort|uniq|wc|tr|tee|"
-    "xargs|base64|base32|openssl|gcc|cc|make|git|tar|zip|unzip|gzip|useradd|adduser|usermod|passwd|su|sudo|crontab|at|"
-    "systemctl|service|iptables|getent|last|history|df|du|free|lsof|eval|exec|source|test|expr|true|false|date|finger|"
-    "mail|sendmail|mknod|mkfifo|xterm|phpinfo|system|start|calc|notepad|findstr|netsh|vol|timeout|vim?|nano|screen|uptime|"
-    "fsockopen|rev|dmesg|lsb_release|arch|groups|users|stat|file|jobs|bg|fg|alias|cd|diff|comm|paste|column|shuf|sqlmap|mysql"
-)
+_PROGRAMS = "|".join(SIGNS["words"]["after_operator"])
 _AFTER_OPERATOR = re.compile(
     rf"(?:[;|&\n\r`]|\$\(|%0a|%0d|\x1a)[\s\"'({{`]{{0,8}}(?:[\w./~?*-]{{0,128}}/)?(?:{_PROGRAMS})(?:\.exe)?(?=$|[\s;|&<>`'\")}}#%/\\,+$-])",
     _I,
@@ -272,25 +261,7 @@ _ROOTS = re.compile(
     _I,
 )
 _EVERYTHING = re.compile(r"(?:[*?.]|\[[^\]]*\])+")
-_NARROWING = frozenset(
-    {
-        *(
-            "-name",
-            "-iname",
-            "-path",
-            "-ipath",
-            "-regex",
-            "-iregex",
-            "-wholename",
-            "-empty",
-            "-size",
-            "-samefile",
-            "-inum",
-        )
-    }
-    | {f"-{what}{unit}" for what in "acm" for unit in ("time", "min")}
-    | {"-newer", "-perm", "-links", "-lname", "-nouser"}
-)
+_NARROWING = frozenset(SIGNS["words"]["narrowing"])
 MAX_BRACES = 16  # words that braces make of one
 
 

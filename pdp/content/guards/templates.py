@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from pdp.content.guards.codes import tables
+from pdp.content.guards.codes import SIGNS, tables
 
 MAX_EXPRESSIONS = 64
 MAX_INNER = 1_024  # characters of one; what is longer, or never closed, is read so far
 
-_OPENERS = {  # with what closes each
-    "{{": "}}",  # Jinja, Twig, Handlebars, Angular, Liquid
-    "{%": "%}",
-    "${": "}",  # JSP, Freemarker, Mako, Thymeleaf, JavaScript
-    "#{": "}",  # Ruby, JSF, Pug
-    "%{": "}",  # OGNL, Ruby's formats
-    "*{": "}",
-    "~{": "}",
-    "@{": "}",
-    "<%": "%>",  # ERB, EJS, ASP, Mako
-    "<?php": "?>",
-    "<?=": "?>",
-    "<#": ">",  # Freemarker
-    "[#": "]",
-    "[=": "]",
-    "[[": "]]",  # Thymeleaf
-    "[(": ")]",
-    "@(": ")",  # Razor
-    "#set(": ")",  # Velocity
-    "#if(": ")",
-    "#foreach(": ")",
-    "#include(": ")",
-    "#evaluate(": ")",
-    "{php}": "{/php}",  # Smarty
-    "{php ": "}",
-    "{if ": "}",
-    "{$": "}",
-    "{@": "}",  # Dust
-    "{=": "}",
-    "{!!": "!!}",  # Blade
-}
+_OPENERS: Mapping[str, str] = SIGNS["template_openers"]
 _OPENER = re.compile("|".join(re.escape(opener) for opener in sorted(_OPENERS, key=len, reverse=True)))
 _RUN = frozenset({"{php}", "{php ", "<?=", "<?php", "#set(", "#foreach(", "#evaluate(", "#include("})
 _STATEMENTS = frozenset({"{%", "<%", "<#", "[#", "#if(", "{if "})  # and those that name a field, as `<%= name %>`

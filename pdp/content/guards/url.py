@@ -19,45 +19,13 @@ import idna
 from confusable_homoglyphs import categories, confusables
 from publicsuffixlist import PublicSuffixList
 
-from pdp.content.guards.codes import UNPARSED
+from pdp.content.guards.codes import SIGNS, UNPARSED
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _WEB = frozenset({"http", "https", "ws", "wss"})
-_METADATA = {
-    *("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"),
-    *("metadata.google.internal", "metadata", "instance-data", "metadata.azure.internal", "metadata.tencentyun.com"),
-    *("metadata.packet.net", "metadata.platformequinix.com", "api.metadata.cloud.ibm.com"),
-}
-_INTERNAL = (
-    ".local",
-    ".internal",
-    ".home.arpa",
-    ".service.arpa",
-    ".resolver.arpa",
-    ".localdomain",
-    ".localhost",
-    ".intranet",
-    ".corp",
-    ".home",
-    ".lan",
-    ".private",
-    ".svc",
-)
-_LOCAL = frozenset(
-    {
-        *("localhost", "ip6-localhost", "ip6-loopback", "localhost4", "localhost6", "broadcasthost"),
-        *("home.arpa", "ipv4only.arpa", "spoofed.burpcollaborator.net"),
-    }
-)
-# domains of which a name leads where it says, or to the host that asks, or from one to the other
-_TO_ADDRESS = frozenset(
-    {
-        *("nip.io", "xip.io", "sslip.io", "traefik.me", "backname.io", "ip6.name"),
-        *("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localho.st", "fuf.me"),
-        *("localdev.me", "lndo.site", "ddev.site", "localhost.direct", "backloop.dev", "local.computer", "ulh.us"),
-        *("1u.ms", "rbndr.us", "rebind.network", "rebind.it"),
-    }
-)
+_HOSTS = SIGNS["hosts"]
+_METADATA, _LOCAL, _TO_ADDRESS = (frozenset(_HOSTS[name]) for name in ("metadata", "local", "to_address"))
+_INTERNAL = tuple(_HOSTS["internal"])
 MAX_DECODED = 3  # times, of what stands within a URL
 _NESTED = re.compile(
     r"(?:https?|ftps?|gopher|dict|ldaps?|wss?|file|sftp|tftp|redis|jar|netdoc):[/\\]{1,4}([^/\\?#&\s]+)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,41 +27,7 @@ from pdp.policy.gate.value import (
     types,
 )
 
-_CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day)."
-_NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
-_CRYPTO = "Tokens and signatures are verified before policy runs; read input.subject, input.agent, input.actors."
-_PATTERNS = "json.match_schema differs between engines; arguments are checked against the pinned schema already."
-_CALENDAR = "Engines count months and daylight saving differently; compare numbers of nanoseconds."
-_ALTERNATIVES = (
-    ("time.now_ns", _CLOCK),
-    ("http.", _NETWORK),
-    ("net.lookup", _NETWORK),
-    ("net.", "Compare with net.cidr_contains and one range at a time."),
-    ("rand.", "Policy must answer the same way twice; there is no chance in it."),
-    ("uuid.", "Policy must answer the same way twice; there is no chance in it."),
-    ("opa.runtime", "Configuration belongs into data/org.json, read as data.org."),
-    ("io.jwt.", _CRYPTO),
-    ("crypto.", _CRYPTO),
-    ("json.match_schema", _PATTERNS),
-    ("json.verify_schema", _PATTERNS),
-    ("bits.", "Say it with arithmetic or sets; some arguments end an OPA."),
-    ("ceil", "Engines round negative fractions differently; compare with < and >=."),
-    ("floor", "Engines round negative fractions differently; compare with < and >=."),
-    ("array.slice", "Engines differ on fractions; compare items by their index."),
-    ("regex.", "Only regex.match reads alike on every engine; cut text with split, replace and trim."),
-    ("json.", "Engines differ on paths and numbers; read fields by name, take keys away with object.remove."),
-    ("object.subset", "Engines differ on mixed kinds; write every x in a { x in b }."),
-    ("semver.is_valid", "Engines differ on a leading v; semver.compare refuses what is no version."),
-    ("time.add_date", _CALENDAR),
-    ("time.diff", _CALENDAR),
-    ("units.", "Engines differ on fractions; pass plain numbers."),
-    ("urlquery.", "Engines differ on what they escape; compare parts cut with split."),
-    ("base64url.decode", "Engines differ on padding; decode before the PDP is asked."),
-    ("print", "Take the print out; `pdp policy test -v` shows what failed."),
-    ("trace", "Take the trace out; `pdp policy test -v` shows what failed."),
-    ("rego.", "Policy does not look at itself."),
-    ("time.format", "Engines format time differently; compare numbers of nanoseconds instead."),
-)
+_ALTERNATIVES = tomllib.loads(Path(__file__).with_name("alternatives.toml").read_text(encoding="utf-8"))
 _UNICODE_CLASSES = re.compile(r"\\[dDwWsSbB]|\[\[:")
 _CLASSES = "Write `[0-9]` for \\d, `[A-Za-z0-9_]` for \\w, `[ \\t]` for \\s: engines differ on other alphabets."
 _PLAIN = (
@@ -117,7 +84,7 @@ class Builtins:
 
     def refuse(self, unit: Unit, name: str, span: Body, rules: list[str]) -> GateFinding:
         """The finding for a name that is no allowed builtin and no rule."""
-        hint = next((text for start, text in _ALTERNATIVES if name.startswith(start)), "")
+        hint = next((text for start, text in _ALTERNATIVES.items() if name.startswith(start)), "")
         hint = hint or did_you_mean(name, [*self.declarations, *rules], "rego/capabilities.json lists what there is.")
         return unit.finding(span, "builtin.refused", f"`{name}` may not be called in policy.", hint)
 
