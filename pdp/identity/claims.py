@@ -19,7 +19,7 @@ from pdp.identity.options import IssuerOptions, SubjectKindOptions
 
 Claims = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_MAX_TEXT = 512  # characters of one identifier
+MAX_TEXT = 512  # characters of one identifier
 _MAX_SECONDS = (2**63 - 1) // NS  # the last instant that int64 nanoseconds can name
 _MAX_ITEMS = 1000
 
@@ -42,12 +42,12 @@ def text(claims: Claims, name: str) -> str | None:
         return None
     value = claims[name]
     if not _is_text(value):
-        raise MalformedClaim(name, f"a string of 1 to {_MAX_TEXT} characters without control characters")
+        raise MalformedClaim(name, f"a string of 1 to {MAX_TEXT} characters without control characters")
     return str(value)
 
 
 def _is_text(value: object) -> bool:
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
         return False
     return _CONTROL.search(value) is None
 

@@ -18,7 +18,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -139,32 +139,39 @@ class HttpFetch:
             ) from None
 
     async def __call__(self, url: str) -> bytes:
+        status, body = await self.ask("GET", url)
+        if status != httpx.codes.OK:
+            raise _no_document(url, status)
+        return body
+
+    async def ask(self, method: str, url: str, **sent: Any) -> tuple[int, bytes]:
+        """The status and body of any answer. `sent` is as for httpx. Raises as a fetch."""
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        body = bytearray()
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._get(url)
+            async with (
+                asyncio.timeout(self._timeout),
+                httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=self._timeout) as client,
+                client.stream(method, url, headers=headers, **sent) as response,
+            ):
+                if "content-encoding" in response.headers:
+                    raise _no_document(url, response.status_code)
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > MAX_DOCUMENT:
+                        raise ConfigurationFault(
+                            "keys.too_large", f"the document is larger than {MAX_DOCUMENT} bytes"
+                        )
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError) as error:
             raise ConfigurationFault(
                 "keys.unreachable", "cannot be fetched", detail=_cause(url, str(error) or type(error).__name__)
             ) from None
+        return response.status_code, bytes(body)
 
-    async def _get(self, url: str) -> bytes:
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
-        async with (
-            httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=self._timeout) as client,
-            client.stream("GET", url, headers=headers) as response,
-        ):
-            if response.status_code != httpx.codes.OK or "content-encoding" in response.headers:
-                raise ConfigurationFault(
-                    "keys.refused",
-                    "the URL does not answer 200 with a plain document; it must name the document itself",
-                    detail=_cause(url, f"status {response.status_code}"),
-                )
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > MAX_DOCUMENT:
-                    raise ConfigurationFault("keys.too_large", f"the document is larger than {MAX_DOCUMENT} bytes")
-            return bytes(body)
+
+def _no_document(url: str, status: int) -> ConfigurationFault:
+    message = "the URL does not answer 200 with a plain document; it must name the document itself"
+    return ConfigurationFault("keys.refused", message, detail=_cause(url, f"status {status}"))
 
 
 def _cause(url: str, why: str) -> str:
@@ -194,8 +201,8 @@ class DiscoveredFetch:
     async def __call__(self, issuer: str) -> bytes:
         """Raises ConfigurationFault: `keys.metadata` (no or no sound metadata), `keys.metadata_issuer` (another's),
         `keys.metadata_url` (`jwks_uri` is not to be asked), and those of the fetch of the key set."""
-        url = self._key_url(await self._metadata(issuer), issuer)
-        return await self._fetch(url)
+        metadata = metadata_of(await self._metadata(issuer), issuer)
+        return await self._fetch(endpoint(metadata, "jwks_uri", issuer))
 
     async def _metadata(self, issuer: str) -> bytes:
         first, second = metadata_urls(issuer)
@@ -206,27 +213,29 @@ class DiscoveredFetch:
                 raise
         return await self._fetch(second)
 
-    @staticmethod
-    def _key_url(document: bytes, issuer: str) -> str:
-        metadata = strict_object(document)
-        if metadata is None:
-            raise ConfigurationFault("keys.metadata", "the issuer's metadata is no JSON object; see RFC 8414")
-        if metadata.get("issuer") != issuer:
-            raise ConfigurationFault(
-                "keys.metadata_issuer", "the metadata found is of another issuer; correct `issuer`, or the server"
-            )
-        url = metadata.get("jwks_uri")
-        if not isinstance(url, str) or url_problem(url):
-            raise ConfigurationFault(
-                "keys.metadata_url", "the metadata's `jwks_uri` is no https URL; have the issuer correct it"
-            )
-        parts = urlsplit(url)
-        if parts.scheme == "http" and not is_loopback(urlsplit(issuer).hostname or ""):
-            # only an issuer on this machine may send us to this machine without TLS
-            raise ConfigurationFault(
-                "keys.metadata_url", "the metadata's `jwks_uri` is no https URL; have the issuer correct it"
-            )
-        return url
+
+def metadata_of(document: bytes, issuer: str) -> Mapping[str, Any]:
+    """The metadata of an issuer. Raises ConfigurationFault `keys.metadata`, `keys.metadata_issuer`."""
+    metadata = strict_object(document)
+    if metadata is None:
+        raise ConfigurationFault("keys.metadata", "the issuer's metadata is no JSON object; see RFC 8414")
+    if metadata.get("issuer") != issuer:
+        raise ConfigurationFault(
+            "keys.metadata_issuer", "the metadata found is of another issuer; correct `issuer`, or the server"
+        )
+    return metadata
+
+
+def endpoint(metadata: Mapping[str, Any], name: str, issuer: str) -> str:
+    """A URL that an issuer's metadata names. Only an issuer on this machine may send us to this machine without TLS.
+    Raises ConfigurationFault `keys.metadata_url`."""
+    url = metadata.get(name)
+    plain = isinstance(url, str) and url.startswith("http:") and not is_loopback(urlsplit(issuer).hostname or "")
+    if not isinstance(url, str) or plain or url_problem(url):
+        raise ConfigurationFault(
+            "keys.metadata_url", f"the metadata's `{name}` is no https URL; have the issuer correct it"
+        )
+    return url
 
 
 class KeySource(Protocol):

@@ -23,6 +23,7 @@ NOW = NOW_NS // NS
 ATTEMPT = SignInAttempt("state", "nonce", "verifier" * 6)
 KEY = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
 OTHER = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
+NEW = ECKey.generate_key("P-256", {"kid": "two", "use": "sig", "alg": "ES256"})
 
 
 @dataclass
@@ -253,7 +254,8 @@ async def test_a_new_key_is_found_and_unknown_ones_are_not_asked_for_all_the_tim
     clock = Clock()
     found = provider(fake, clock)
     await found.exchange("code", "", ATTEMPT)
-    fake.key, fake.keys = OTHER, [OTHER.as_dict(private=False)]
+    fake.key, fake.keys = NEW, [NEW.as_dict(private=False)]
+    fake.header = {"alg": "ES256", "kid": "two"}
     for _ in range(3):
         with pytest.raises(Unauthenticated):
             await found.exchange("code", "", ATTEMPT)
