@@ -27,7 +27,7 @@ from pdp.policy.gate.value import (
     types,
 )
 
-_ALTERNATIVES = tomllib.loads(Path(__file__).with_name("alternatives.toml").read_text(encoding="utf-8"))
+_ALTERNATIVES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _UNICODE_CLASSES = re.compile(r"\\[dDwWsSbB]|\[\[:")
 _CLASSES = "Write `[0-9]` for \\d, `[A-Za-z0-9_]` for \\w, `[ \\t]` for \\s: engines differ on other alphabets."
 _PLAIN = (
