@@ -41,7 +41,7 @@ servers: .venv/ready .venv-demo/ready
 # what cannot be installed here is skipped, and the end of the run says so
 nightly: .venv/ready ## every test that `make test` leaves out (half an hour, after what it installs); at its end, what it skipped and why
 	-@$(MAKE) --no-print-directory tools
-	-@$(MAKE) --no-print-directory -k -j 2 environments examples
+	-@$(MAKE) --no-print-directory -k -j 2 environments examples .tools/bin/helm
 	$(NIGHTLY)
 	@echo "not run here: make mutation-sample (200 planted bugs, hours; it goes on where it was ended)"
 
@@ -91,6 +91,10 @@ delivery: .venv/ready ## no vulnerable package, no licence that does not fit, no
 	@printf 'module tools\n\ngo 1.26\n\nrequire github.com/ossf/scorecard/v5 v5.2.1\n' > .tools/scorecard/go.mod
 	@printf '//go:build tools\n\npackage tools\n\nimport _ "github.com/ossf/scorecard/v5"\n' > .tools/scorecard/tools.go
 	cd .tools/scorecard && go build -mod=mod -o ../bin/scorecard github.com/ossf/scorecard/v5
+
+.tools/bin/helm: # what the tests of the chart render with
+	@mkdir -p .tools/bin
+	GOBIN=$(CURDIR)/.tools/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 
 scorecard: .venv/ready .tools/bin/scorecard ## OpenSSF Scorecard of the commit, as far as it needs no service (builds it once: ten minutes)
 	rm -rf .tools/commit && mkdir .tools/commit && git archive HEAD | tar -x -C .tools/commit

@@ -23,9 +23,9 @@ def find(program: str) -> Path | None:
     return Path(found) if found else None
 
 
-def need(program: str) -> Path:
+def need(program: str, command: str = "make tools") -> Path:
     """Likewise; without it the test is skipped."""
-    return find(program) or lacking(program)
+    return find(program) or lacking(program, command)
 
 
 def need_environment(name: str, program: str = "python") -> Path:
