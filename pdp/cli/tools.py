@@ -328,7 +328,9 @@ def _show_pinned(pinned: Pinned, server: str) -> None:
     names = ("tool", "change", "state", "risk", "permissions", "acts", "look at")
     console.print(table(names, rows, console.width, title=server))
     if not all(p.reviewed for p in pinned.proposals):
-        console.print("A tool that is not reviewed holds the worst values, and a permission that nobody has yet.")
+        console.print(
+            "A tool that is not reviewed holds the values of its draft, and a permission that nobody has yet."
+        )
     if pinned.unvetted:
         console.print("It is another server than the one that was vetted: `pdp tools vet` says what it runs now.")
     if pinned.draft is None:

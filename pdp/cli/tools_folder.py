@@ -49,8 +49,8 @@ def confirm(question: str, *, yes: bool) -> None:
 def review(folder: Path, server: str, out: Path | None) -> None:
     """Write a review to fill in, from what is pinned of a server in FOLDER.
 
-    Tools that were reviewed have their values; the others stand there with the worst ones as comments, and count as
-    not reviewed until a `#` is taken away. Pin again with `--review` and the file.
+    Tools that were reviewed have their values; the others stand there with those of their draft as comments, and
+    count as not reviewed until a `#` is taken away. Pin again with `--review` and the file.
     """
     text = scaffold(newest_version(folder), server)
     if out is None:

@@ -1,5 +1,5 @@
-"""Pinning: from a server's definitions and a review to manifests and an unsigned draft of the set index; taking a
-tool out of use, or back; and the list of agents.
+"""Pinning: from a server's definitions and a review, or a draft of one, to manifests and an unsigned draft of the set
+index; taking a tool out of use, or back; and the list of agents.
 
 Nothing here makes a tool usable: a draft counts once author and reviewer have signed it (`sign`).
 """
@@ -24,6 +24,7 @@ from pdp.core.errors import RegistryFault
 from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
 from pdp.registry.draft import Draft, base_of, continued
+from pdp.registry.drafting import ToolDraft, draft_of
 from pdp.registry.files import write_file
 from pdp.registry.manifest import (
     EffectEntry,
@@ -167,7 +168,8 @@ def pin(
     for kind in PINNED_KINDS:
         review.check_names(kind, [str(name_of(k, definition)[0]) for k, definition in offered if k == kind])
     base = base_of(folder, server.tenant)
-    proposals = [_propose((folder, base), server, one, review, at_ns) for one in offered]
+    listed = [definition for _, definition in offered]
+    proposals = [_propose((folder, base), server, one, review, draft_of(*one, listed), at_ns) for one in offered]
     proposals += _gone(folder, base, server.id, {p.manifest.label for p in proposals})
     vetting = _vetting(folder, base, server.id, proposals)
     entry = server.entry().model_copy(update={"vetting": vetting})
@@ -209,11 +211,18 @@ def _entry(manifest: Manifest, state: State) -> ToolEntry:
 
 
 def _propose(
-    there: tuple[Path, Draft], server: PinnedServer, one: tuple[str, Mapping[str, Json]], review: Review, at_ns: int
+    there: tuple[Path, Draft],
+    server: PinnedServer,
+    one: tuple[str, Mapping[str, Json]],
+    review: Review,
+    drafted: ToolDraft,
+    at_ns: int,
 ) -> Proposal:
     (folder, base), (kind, definition) = there, one
     tool_review = review.of(kind).get(str(name_of(kind, definition)[0]))
-    manifest = manifest_of(server, definition, tool_review, reviewed_by=review.reviewed_by, at_ns=at_ns, kind=kind)
+    unreviewed = drafted.unreviewed().model_copy(update={"version": UNREVIEWED})
+    used, by = (unreviewed, None) if tool_review is None else (tool_review, review.reviewed_by)
+    manifest = manifest_of(server, definition, used, reviewed_by=by, at_ns=at_ns, kind=kind)
     _check_arguments(manifest, tool_review)
     entry = base.tool(server.id, manifest.label)
     state: State = (tool_review.state if tool_review is not None else None) or (

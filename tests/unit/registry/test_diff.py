@@ -134,7 +134,7 @@ def test_servers(bench: Bench) -> None:
     bench.pin(definition("send"), server="mail", peer="spiffe://acme.example/mail")
     assert said(bench) == {
         "mail: new server, for tokens with audience `https://mail.example/mcp`": "attention",
-        "mail/send: new tool: destroys, sends to the network; risk critical": "danger",
+        "mail/send: new tool: writes, sends to the network, writes files; risk high": "danger",
     }
     both = newest_version(bench.folder)
     bench.pin(definition("send"), server="mail")

@@ -56,7 +56,7 @@ def code(view: FileRegistryView, kind: str, name: str, presented: Any = None) ->
 
 def test_a_set_of_tools_alone_keeps_the_first_format(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.pin(definition())
+    bench.pin(definition(), review={"read_file": REVIEWED})
     bench.sign()
     assert bench.payload()["schema"] == "pdp.set/1"
     (entry,) = bench.payload()["tools"]
@@ -155,15 +155,15 @@ def test_another_definition_than_the_pinned_one_has_drifted(kinds: Bench) -> Non
     assert code(view, "resource", "file:///notes/{name}", README) == "target.drifted"
 
 
-def test_an_unreviewed_prompt_holds_the_worst_values_and_must_be_presented(tmp_path: Path) -> None:
+def test_an_unreviewed_prompt_is_drafted_and_must_be_presented(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.pin(others=OTHERS)
     bench.sign()
     view = view_of(bench)
     fact = view.target("acme", "files", "summary", json.dumps(PROMPT).encode(), NOW, kind="prompt")
     assert fact.check.ok
-    assert (fact.risk, fact.permissions, fact.annotations.read_only) == ("critical", ("files:prompt:summary",), False)
-    assert {sink.kind for sink in fact.sinks} == {"network"}
+    assert (fact.risk, fact.permissions, fact.annotations.read_only) == ("medium", ("files:prompt:summary",), True)
+    assert fact.sinks == ()  # it is told nothing
     assert code(view, "prompt", "summary") == "target.not_presented"
 
 

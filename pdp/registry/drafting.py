@@ -1,0 +1,453 @@
+"""Drafts of reviews: what a definition, and those beside it, say of a tool, by the rules of `drafting.toml`.
+
+Each value has a reason and a confidence. What no rule recognises keeps its worst value. A draft is used without a
+person's word (`ToolDraft.unreviewed`), so there it never goes below medium risk, never trusts a result and grants no
+permission; what a person may accept with one key (`ToolDraft.proposed`) may.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pdp.core.bytes.digest import Json
+from pdp.core.bytes.json_pointer import step
+from pdp.core.bytes.uri_template import variables
+from pdp.core.call.facts import WORST_LABELS
+from pdp.core.check import WORST_COUNT
+from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry
+from pdp.registry.review import ReviewedHints, ToolReview
+
+Confidence = Literal["sure", "likely", "unsure"]
+RISKS: Sequence[str] = get_args(Risk)
+_UNTRUSTED = "untrusted"
+_TEXT, _NUMBERS = ("string",), ("number", "integer")
+_OUTWARD = ("network", "email", "message")
+_MAX_TEXT = 8_192  # of a description that is read
+_MAX_POINTER = 256  # characters, as in a manifest
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[a-z][a-z0-9]*")
+_CLAUSE = re.compile(
+    r"(^|[.;:!?\n]\s|\b(?:also|and|then|or|will|automatically)\b)\s*(?:it |also |automatically |will )*([a-z]+)"
+)
+_ENDINGS = (
+    ("ies", "y"),
+    ("ied", "y"),
+    ("sses", "ss"),
+    ("es", ""),
+    ("es", "e"),
+    ("s", ""),
+    ("ed", ""),
+    ("ed", "e"),
+    ("ing", ""),
+    ("ing", "e"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """One value of a draft: a field of `ToolReview`, why, and how sure that is."""
+
+    field: str
+    value: Any
+    reason: str
+    confidence: Confidence
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDraft:
+    """The draft of one tool, prompt, resource or operation. `effects`: what it does, as in the table."""
+
+    name: str
+    effects: tuple[str, ...]
+    values: tuple[Drafted, ...]
+
+    @property
+    def confidence(self) -> Confidence:
+        """That of the value that is least sure."""
+        order: Sequence[Confidence] = get_args(Confidence)
+        return max((each.confidence for each in self.values), key=order.index, default="unsure")
+
+    def proposed(self) -> ToolReview:
+        """What a person may accept as it is."""
+        return ToolReview.model_validate({each.field: each.value for each in self.values})
+
+    def unreviewed(self) -> ToolReview:
+        """What holds before a person has looked: never low risk, and nothing that is trusted."""
+        review = self.proposed()
+        risk = "medium" if review.risk == "low" else review.risk
+        labels = review.labels if review.labels is None else [*{_UNTRUSTED: 0, **dict.fromkeys(review.labels)}]
+        return review.model_copy(update={"risk": risk, "labels": labels, "permissions": None})
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """One argument: its name's words, and what its schema says. `texts`: whether free text can stand there."""
+
+    name: str
+    words: tuple[str, ...]
+    schema: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def last(self) -> str:
+        """The last word of its name, which says what it is."""
+        return self.words[-1] if self.words else ""
+
+    @property
+    def pointer(self) -> str:
+        return f"/{step(self.name)}"
+
+    @property
+    def description(self) -> str:
+        return str(self.schema.get("description") or "")[:_MAX_TEXT]
+
+    def holds(self, types: Sequence[str]) -> bool:
+        """Whether a value of these types can stand there, or in a list there; a silent schema holds any."""
+        return any(_can_be(each, types) for each in _alternatives(self.schema))
+
+    @property
+    def texts(self) -> bool:
+        return self.holds(_TEXT)
+
+    @property
+    def scalar(self) -> bool:
+        """Whether it is only switches and choices that do not bind."""
+        return self.holds((*_TEXT, *_NUMBERS, "object"))
+
+
+def draft_of(kind: str, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]] = ()) -> ToolDraft:
+    """The draft of one definition; `siblings` are all that its server lists, itself among them."""
+    return _Drafting(kind, definition, siblings).draft()
+
+
+class _Drafting:
+    """What is recognised of one definition."""
+
+    def __init__(self, kind: str, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]) -> None:
+        self.kind, self.definition = kind, definition
+        self.name = str(definition.get("name") or definition.get("uri") or definition.get("uriTemplate") or "")
+        self.description = str(definition.get("description") or definition.get("title") or "")[:_MAX_TEXT]
+        shared = _shared_prefix([_words(str(each.get("name") or "")) for each in siblings])
+        words = _words(self.name)
+        self.words = words[shared:] or words
+        self.about = {word for each in words for word in _forms(each)}
+        everything = " ".join(f"{each.get('name') or ''} {each.get('description') or ''}" for each in siblings)
+        self.server_words = {w for word in _WORD.findall(everything.lower()[: 8 * _MAX_TEXT]) for w in _forms(word)}
+        self.names = {w for each in siblings for word in _words(str(each.get("name") or "")) for w in _forms(word)}
+        self.names |= self.about
+        self.said = {w for word in _WORD.findall(self.description.lower()) for w in _forms(word)}
+        self.arguments = tuple(_arguments(kind, definition))
+        self.effects, self.why, self.agrees = self._effects()
+
+    def draft(self) -> ToolDraft:
+        return ToolDraft(self.name, tuple(self.effects), tuple(self._values()))
+
+    def _values(self) -> Iterator[Drafted]:
+        if self.effects:
+            yield from self._behaviour()
+        readers = [(each, row) for each in self.arguments if (row := self._reader(each)) is not None]
+        read = [InterpreterEntry(kind=row["kind"], argument=each.pointer).model_dump() for each, row in readers]
+        if read:
+            reason = ", ".join(f"{each.name}: {row['kind']}" for each, row in readers)
+            yield Drafted("interpreters", read, f"by name, format or description: {reason}", "likely")
+        if self.acts and self.effects:
+            free = [each.name for each in self.arguments if self._is_free(each)]
+            binds = [each.pointer for each in self.arguments if each.scalar and each.name not in free]
+            if free:
+                yield Drafted("binds", binds, f"all but what is text or says only how: {', '.join(free)}", "likely")
+
+    @property
+    def acts(self) -> bool:
+        return any(effect != "reads" for effect in self.effects)
+
+    # what it does
+
+    def _effects(self) -> tuple[list[str], str, bool]:
+        """The effects (none where nothing is recognised), why, and whether name and description agree."""
+        if self.kind in ("prompt", "resource"):
+            return ["reads"], "prompts and resources are read", True
+        verbs, said = self._verbs_of_name(), self._verbs_of_description()
+        effects: dict[str, str] = {}
+        for verb in verbs or said[:1]:
+            effects = {**dict.fromkeys(_effects_of(verb), verb), **effects}
+        if effects:  # the rest adds what acts; nothing takes it away
+            for effect, reason in [*self._further(said), *self._by_arguments()]:
+                effects.setdefault(effect, reason)
+        if len(effects) > 1:
+            effects.pop("reads", None)
+        agrees = bool(verbs) and bool(said) and bool({*_effects_of(verbs[0])} & {*_effects_of(said[0])})
+        return list(effects), ", ".join(f"{effect} ({word})" for effect, word in effects.items()), agrees
+
+    def _further(self, said: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """What the description adds."""
+        for verb in said:
+            if "reads" not in (named := _effects_of(verb)):
+                yield from ((each, verb) for each in named)
+        for row in _rules()["phrases"]:
+            if re.search(row["pattern"], self.description, re.IGNORECASE):
+                yield row["effect"], "its description"
+
+    def _by_arguments(self) -> Iterator[tuple[str, str]]:
+        """What switches and programs among the arguments add."""
+        for each in self.arguments:
+            for effect, words in _rules()["switches"].items():
+                if _meets(each.words, words) and not each.texts:
+                    yield effect, f"argument {each.name}"
+            if (row := self._reader(each)) is not None and row["kind"] in ("shell", "code", "sql"):
+                yield "runs", f"argument {each.name}"
+
+    def _verbs_of_name(self) -> list[str]:
+        """Its verbs; what is as often a noun only beside `and` or `or`, or where there is no other."""
+        known = [(at, verb) for at, each in enumerate(self.words) if (verb := _verb(each)) is not None]
+        nouns, joins = _rules()["nouns"], {"and", "or"}
+        plain = [verb for at, verb in known if verb not in nouns or joins & {*self.words[max(0, at - 1) : at + 2]}]
+        return plain or [verb for _, verb in known[:1]]
+
+    def _verbs_of_description(self) -> list[str]:
+        """The verbs that begin its sentences, and those after `and`, `or`, `also`, `will`, which are no nouns."""
+        found = []
+        for before, word in _CLAUSE.findall(self.description.lower()):
+            verb, joined = _verb(word, inflected=True), before.strip().isalpha()
+            if verb is not None and not (joined and verb in _rules()["nouns"]):
+                found.append(verb)
+        return found
+
+    # what follows
+
+    def _behaviour(self) -> Iterator[Drafted]:
+        rows = [_rules()["effects"][each] for each in self.effects]
+        objects = [row for row in _rules()["objects"] if self.about & row["words"]]
+        sure: Confidence = "sure" if self.agrees else "likely"
+        yield self._risk(rows, objects, sure)
+        destroys = any(row.get("destroys") for row in rows)
+        leaves, why = self._leaves(rows)
+        hints = ReviewedHints(read_only=not self.acts, destructive=destroys, open_world=leaves)
+        yield Drafted("annotations", hints.model_dump(exclude_none=True), f"{self.why}; {why}", sure)
+        sinks, reason = self._sinks(rows, leaves=leaves)
+        yield Drafted("sinks", sinks, reason, sure if not leaves or sinks else "likely")
+        yield self._labels(objects)
+        yield Drafted("cost", self._cost(rows), "reads and what can be taken back 1, the rest 10", sure)
+
+    def _risk(
+        self, rows: Sequence[Mapping[str, Any]], objects: Sequence[Mapping[str, Any]], sure: Confidence
+    ) -> Drafted:
+        key = "acts_risk" if self.acts else "risk"
+        whole = not any(each.texts for each in self.arguments)
+        stated = [*((row["risk"], self.why) for row in rows)]
+        for row in objects:
+            stated += [(row[name], f"about {row['about']}") for name in {key, "risk"} if name in row]
+            if whole and "whole_risk" in row:
+                stated.append((row["whole_risk"], f"about {row['about']}, and no argument says which"))
+        if self.acts and not (self.about | self.said) & _rules()["reach"]["stays"]:
+            stated.append(("high", "changes something that no rule knows"))
+        risk, reason = max(stated, key=lambda each: RISKS.index(each[0]))
+        return Drafted("risk", risk, reason, sure)
+
+    def _leaves(self, rows: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
+        """Whether it reaches others than its own service."""
+        reach = _rules()["reach"]
+        if found := sorted((self.about | self.said | self.names) & reach["leaves"]):
+            return True, f"may reach others ({found[0]})"
+        if any((row := self._reader(each)) is not None and row["kind"] == "url" for each in self.arguments):
+            return True, "may reach others (an address among its arguments)"
+        if any(row.get("sends") for row in rows):
+            return True, "may reach others"
+        known = sorted((self.about | self.said) & (reach["stays"] if self.acts else reach["stays"] | _public()))
+        if known:
+            return False, f"stays with its own service ({known[0]})"
+        return True, "may reach others: nothing says that it does not"
+
+    def _sinks(self, rows: Sequence[Mapping[str, Any]], *, leaves: bool) -> tuple[list[dict[str, str]], str]:
+        sinks = []
+        for each in self.arguments:
+            reader = self._reader(each)
+            kind = reader.get("sink") if reader is not None and (self.acts or reader.get("reads_too")) else None
+            if kind is None and self.acts and _meets(each.words, _recipients()) and each.texts:
+                kind = "message"
+            if kind is not None:
+                sinks.append(SinkEntry(kind=kind, argument=each.pointer).model_dump())
+        told = self.acts or any(each.texts for each in self.arguments)
+        if leaves and told and (self.acts or not any(each["kind"] == "network" for each in sinks)):
+            sinks.append(SinkEntry(kind="network").model_dump())
+            return sinks, "what it is told may leave"
+        if any(row.get("sends") for row in rows):
+            sinks.append(SinkEntry(kind="message").model_dump())
+        return sinks, "by its arguments" if sinks else "nothing of its arguments leaves"
+
+    def _labels(self, objects: Sequence[Mapping[str, Any]]) -> Drafted:
+        private = any("sensitive" in row.get("labels", ()) for row in objects)
+        public = any(row.get("public") for row in objects)
+        own = public and all(row.get("own") for row in objects)
+        if private or not (public or self._confirms):
+            return Drafted("labels", list(WORST_LABELS), "may be private, and written by others", "unsure")
+        if own and not self.acts:
+            return Drafted("labels", [], "what the machine knows by itself", "likely")
+        why = (
+            "public, and written by others"
+            if public
+            else "confirms a change; others may have written what it repeats"
+        )
+        return Drafted("labels", [_UNTRUSTED], why, "likely")
+
+    @property
+    def _confirms(self) -> bool:
+        """Whether its result can only say that something was changed."""
+        told = self.said & {"return", "show", "include", "contain"} or "outputSchema" in self.definition
+        return not told and bool(self.effects) and set(self.effects) <= {"adds", "changes", "destroys", "sends"}
+
+    def _cost(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        if any(row["risk"] == "critical" for row in rows):
+            return WORST_COUNT
+        return 10 if any(row.get("destroys") or row.get("sends") for row in rows) else 1
+
+    # its arguments
+
+    def _reader(self, argument: _Argument) -> Mapping[str, Any] | None:
+        """What reads an argument; the rules in their order. Of a program of the command line, a word of its line."""
+        if not argument.texts or argument.schema.get("enum"):
+            return None
+        for row in _rules()["readers"]:
+            if ("about" not in row or self.server_words & row["about"]) and self._reads(row, argument):
+                read_by: Mapping[str, Any] = row
+                return read_by
+        return {"kind": "shell_word"} if self._is_word(argument) else None
+
+    def _reads(self, row: Mapping[str, Any], argument: _Argument) -> bool:
+        named = _named(argument, row)
+        if "tool_says" in row:
+            return named and re.search(row["tool_says"], f"{argument.description} {self.description}") is not None
+        said = "says" in row and re.search(row["says"], argument.description, re.IGNORECASE) is not None
+        return named or said or argument.schema.get("format") in row.get("format", ())
+
+    def _is_word(self, argument: _Argument) -> bool:
+        """Whether it becomes a word of a command line that the tool makes, where its server is such a program."""
+        programs = _rules()["programs"]
+        program = self.names & programs["words"] or any(
+            each in self.description.lower() for each in programs["phrases"]
+        )
+        dated = _meets(argument.words, {"date", "time", "timestamp", "since", "until"})
+        return bool(program) and not dated and not self._is_free(argument)
+
+    def _is_free(self, argument: _Argument) -> bool:
+        free, last = _rules()["free"], argument.last
+        return last in free["words"] if argument.texts else last in free["paging"]
+
+
+def _named(argument: _Argument, row: Mapping[str, Any]) -> bool:
+    within = _meets(argument.words, row.get("words", ())) and argument.last not in _COUNTED
+    return within or argument.last in row.get("ends", ())
+
+
+_COUNTED = frozenset(
+    {"id", "ids", "count", "size", "type", "format", "limit", "number", "length", "mode", "encoding"}
+)
+
+
+def _meets(words: Iterable[str], known: Iterable[str]) -> bool:
+    return not set(words).isdisjoint(known)
+
+
+@cache
+def _rules() -> Mapping[str, Any]:
+    """The table, its words as sets."""
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+    def split(row: Mapping[str, Any]) -> dict[str, Any]:
+        lists = ("verbs", "words", "ends", "about", "format", "leaves", "stays", "paging")
+        return {k: frozenset(v.split()) if k in lists and isinstance(v, str) else v for k, v in row.items()}
+
+    # `about` of an object is its name, not words
+    objects = [{**split(row), "about": row["about"]} for row in table["objects"]]
+    return {
+        "effects": {name: split(row) for name, row in table["effects"].items()},
+        "nouns": split(table["nouns"])["words"],
+        "objects": objects,
+        "reach": split(table["reach"]),
+        "programs": split(table["programs"]),
+        "phrases": table["phrases"],
+        "switches": {effect: frozenset(words.split()) for effect, words in table["switches"].items()},
+        "readers": [split(row) for row in table["readers"]],
+        "recipients": split(table["recipients"][0])["words"],
+        "free": split(table["free"]),
+    }
+
+
+@cache
+def _public() -> frozenset[str]:
+    return frozenset(word for row in _rules()["objects"] if row.get("public") for word in row["words"])
+
+
+def _recipients() -> frozenset[str]:
+    known: frozenset[str] = _rules()["recipients"]
+    return known
+
+
+@cache
+def _effects_of(verb: str) -> tuple[str, ...]:
+    return tuple(name for name, row in _rules()["effects"].items() if verb in row["verbs"])
+
+
+@cache
+def _verb(word: str, *, inflected: bool = False) -> str | None:
+    """The verb of the table that a word is."""
+    return next((form for form in (_forms(word) if inflected else (word,)) if _effects_of(form)), None)
+
+
+@cache
+def _forms(word: str) -> tuple[str, ...]:
+    """A word, and what it may be an ending of."""
+    stems = [
+        word.removesuffix(end) + more for end, more in _ENDINGS if word.endswith(end) and len(word) > len(end) + 1
+    ]
+    doubled = [stem[:-1] for stem in stems if len(stem) > 2 and stem[-1] == stem[-2]]
+    return (word, *stems, *doubled)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(_CAMEL.sub(" ", name).lower().replace("_", " ")))
+
+
+def _shared_prefix(names: Sequence[tuple[str, ...]]) -> int:
+    """How many first words all names of a server share."""
+    if len(names) < 2:  # one name shares all with itself
+        return 0
+    shared = 0
+    while all(len(each) > shared + 1 and each[shared] == names[0][shared] for each in names):
+        shared += 1
+    return shared
+
+
+def _arguments(kind: str, definition: Mapping[str, Json]) -> Iterator[_Argument]:
+    properties: Any = {}
+    if kind == "prompt":
+        stated = definition.get("arguments")
+        listed = [each for each in (stated if isinstance(stated, list) else []) if isinstance(each, Mapping)]
+        properties = {str(each.get("name")): {**each, "type": "string"} for each in listed}
+    elif kind == "resource":
+        properties = {each: {"type": "string"} for each in variables(str(definition.get("uriTemplate") or "")) or ()}
+    elif isinstance(schema := definition.get("inputSchema"), Mapping):
+        properties = schema.get("properties")
+    for name, schema in (properties if isinstance(properties, Mapping) else {}).items():
+        argument = _Argument(str(name), _words(str(name)), schema if isinstance(schema, Mapping) else {})
+        if 1 < len(argument.pointer) <= _MAX_POINTER:
+            yield argument
+
+
+def _alternatives(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A schema, what stands for it, and what its lists hold."""
+    nested = [each for key in ("anyOf", "oneOf", "allOf") for each in schema.get(key) or ()]
+    for each in nested or [schema]:
+        if isinstance(each, Mapping):
+            items = each.get("items")
+            yield items if each.get("type") == "array" and isinstance(items, Mapping) else each
+
+
+def _can_be(schema: Mapping[str, Any], types: Sequence[str]) -> bool:
+    stated = schema.get("type")
+    named = stated if isinstance(stated, list) else [stated]
+    return (stated is None and not {"enum", "const"} & schema.keys()) or bool(set(named) & set(types))

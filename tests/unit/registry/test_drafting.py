@@ -1,0 +1,137 @@
+"""Drafts of reviews: what is recognised, what keeps its worst value, and what no draft may say by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from registry_bench import Bench
+
+from pdp.registry.drafting import RISKS, ToolDraft, draft_of
+from tests.support.for_each import for_each
+
+WORDS: dict[str, Any] = {"type": "string"}
+
+
+def tool(name: str, description: str = "", /, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties}
+    return {"name": name, "description": description, "inputSchema": schema}
+
+
+def drafted(name: str, description: str = "", /, *beside: Mapping[str, Any], **properties: Any) -> ToolDraft:
+    definition = tool(name, description, **properties)
+    return draft_of("tool", definition, [definition, *beside])
+
+
+def value(draft: ToolDraft, field: str) -> Any:
+    return next((each.value for each in draft.values if each.field == field), None)
+
+
+EFFECTS = [
+    ("list_orders", "Lists all orders.", {}, {"reads"}),
+    ("getInvoice", "", {}, {"reads"}),
+    ("status", "Shows the working tree.", {}, {"reads"}),
+    ("user_delete", "", {}, {"destroys"}),
+    ("query_execute", "", {}, {"runs"}),  # a verb that reads hides none that acts
+    ("create_or_update_page", "", {}, {"adds", "changes"}),
+    ("get_messages", "Gets new messages. Marks them as read.", {}, {"changes"}),
+    ("add_guest", "Adds a guest. It also emails the guest.", {}, {"adds", "sends"}),
+    ("list_things", "", {"purge": {"type": "boolean"}}, {"destroys"}),
+    ("create_view", "", {"sql": WORDS}, {"adds", "runs"}),
+    ("list_merge_requests", "Lists merge requests.", {}, {"reads"}),  # a noun here
+    ("merge", "", {}, {"changes"}),
+    ("frobnicate", "Frobnicates a widget.", {}, set()),
+    ("frobnicate", "Deletes a widget.", {}, {"destroys"}),
+]
+
+
+@for_each("name, description, arguments, effects", EFFECTS)
+def test_effects(name: str, description: str, arguments: dict[str, Any], effects: set[str]) -> None:
+    assert set(drafted(name, description, **arguments).effects) == effects
+
+
+READERS = [
+    ({"path": WORDS}, "path"),
+    ({"outputDir": WORDS}, "path"),
+    ({"files": {"type": "array", "items": WORDS}}, "path"),
+    ({"file_id": WORDS}, None),
+    ({"file": {"type": "object"}}, None),
+    ({"target": WORDS | {"format": "uri"}}, "url"),
+    ({"page": WORDS | {"description": "URL of the page"}}, "url"),
+    ({"callback_url": {"anyOf": [WORDS, {"type": "null"}]}}, "url"),
+    ({"sql": WORDS}, "sql"),
+    ({"query": WORDS | {"description": "SQL to run"}}, "sql"),
+    ({"query": WORDS}, None),
+    ({"command": WORDS}, "shell"),
+    ({"script": WORDS}, "code"),
+    ({"cc": {"type": "array", "items": WORDS}}, "email"),
+    ({"path": WORDS | {"enum": ["a", "b"]}}, None),
+    ({"path": {"type": "integer"}}, None),
+    ({"": WORDS}, None),
+    ({"x" * 300 + "_path": WORDS}, None),  # no manifest holds such a pointer
+]
+
+
+@for_each("arguments, kind", READERS)
+def test_what_reads_an_argument(arguments: dict[str, Any], kind: str | None) -> None:
+    read = value(drafted("frobnicate", "", **arguments), "interpreters")
+    assert read == (None if kind is None else [{"kind": kind, "argument": f"/{next(iter(arguments))}"}])
+
+
+def test_a_word_of_a_command_line_may_be_an_option() -> None:
+    draft = drafted("git_show", "Shows a commit.", tool("git_log"), revision=WORDS, since_date=WORDS)
+    assert value(draft, "interpreters") == [{"kind": "shell_word", "argument": "/revision"}]
+
+
+def test_free_text_does_not_bind_and_all_else_does() -> None:
+    draft = drafted("send_note", "Sends a note.", to=WORDS, amount={"type": "number"}, colour=WORDS, body=WORDS)
+    assert value(draft, "binds") == ["/to", "/amount", "/colour"]
+
+
+def test_what_is_not_recognised_keeps_the_worst(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (proposal,) = bench.pin(tool("frobnicate", "Frobnicates.", path=WORDS)).proposals
+    manifest = proposal.manifest
+    assert (manifest.risk, set(manifest.labels), manifest.binds) == ("critical", {"untrusted", "sensitive"}, None)
+    assert manifest.annotations.model_dump() == {
+        "read_only": False, "destructive": True, "idempotent": False, "open_world": True,
+    }  # fmt: skip
+    assert [each.kind for each in manifest.sinks] == ["network"]
+    assert [each.kind for each in manifest.interpreters or ()] == ["path"]  # a guard relaxes nothing
+    assert (proposal.reviewed, manifest.reviewed_by, manifest.version) == (False, None, "unreviewed")
+
+
+def test_no_draft_says_low_or_trusted_or_permits_by_itself(tmp_path: Path) -> None:
+    clock = drafted("get_time", "Gets the time.")
+    assert (value(clock, "risk"), value(clock, "labels")) == ("low", [])
+    bench = Bench(tmp_path)
+    (proposal,) = bench.pin(tool("get_time", "Gets the time.")).proposals
+    manifest = proposal.manifest
+    assert (manifest.risk, manifest.labels, manifest.permissions) == ("medium", ["untrusted"], ["files:get_time"])
+
+
+def test_the_server_only_raises_what_is_drafted(tmp_path: Path) -> None:
+    harmless = {"readOnlyHint": True, "destructiveHint": False, "openWorldHint": False}
+    bench = Bench(tmp_path)
+    said = [
+        tool("frobnicate") | {"annotations": harmless},
+        tool("list_rows") | {"annotations": {"readOnlyHint": False}},
+    ]
+    lying, honest = (each.manifest.annotations for each in bench.pin(*said).proposals)
+    assert (lying.read_only, lying.destructive, lying.open_world) == (False, True, True)
+    assert honest.read_only is False
+
+
+WORSE = [
+    ("get_secret", "high"),
+    ("get_user", "medium"),
+    ("add_member", "high"),
+    ("send_money", "critical"),
+    ("run_job", "critical"),
+]
+
+
+@for_each("name, risk", WORSE)
+def test_risk_of_what_a_tool_is_about(name: str, risk: str) -> None:
+    assert RISKS.index(value(drafted(name, "", id=WORDS), "risk")) >= RISKS.index(risk)
