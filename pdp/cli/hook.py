@@ -252,7 +252,7 @@ def _own(agent: Agent, folder: Path, asks: Sequence[str], nevers: Sequence[str])
     home = home or local.create(folder)
     accept_findings(home, findings, reasons)
     outward = {each.name for each in tools if each.network}
-    home.keep(agent.id, offered, answers, outward, now)
+    home.keep(agent.id, offered, answers, outward, now, own=True)
 
 
 def _alike(others: Sequence[ScannedTool], kept: Sequence[ScannedTool]) -> dict[str, str]:

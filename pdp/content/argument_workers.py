@@ -26,6 +26,7 @@ from pdp.host.fair_limiter import FairQueue, OverloadedError
 INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms
 # likewise with a text for such a parser: for SQL, 225 bytes may take 160 ms
 INLINE_FOR: Mapping[str, int] = {
+    "text": INLINE, "argv": INLINE, "unknown": 2_048,
     "path": INLINE, "url": INLINE, "shell": 1_024, "shell_word": 512, "sql": 0, "sql_value": 0,
     "html": 2_048, "markdown": 0, "code": 0, "code_value": 0, "email": 0, "email_header": 1_024,
 }  # fmt: skip

@@ -181,13 +181,16 @@ class LocalInstallation(InstallationFolder):
         answers: Mapping[str, Answer],
         outward: Collection[str],
         at_ns: int,
+        *,
+        own: bool = False,
     ) -> Pinned:
         """Pin and sign tools, prompts and resources as their user answered, by label, and write a starter policy
-        where there is none. What `outward` labels are told may leave the machine."""
+        where there is none. What `outward` labels are told may leave the machine. Of an agent's `own` tools, made for
+        commands and code, no argument is guarded: their user reads each."""
         pinned_server = PinnedServer(TENANT, server, f"{LOCAL_ISSUER}:{server}", self.user)
         said: dict[str, dict[str, ToolReview]] = {kind: {} for kind in TARGET_KINDS}
         for each in offered:
-            review = _review(answers[each.name], leaves=each.name in outward)
+            review = _review(answers[each.name], leaves=each.name in outward, own=own)
             said[each.kind][str(name_of(each.kind, each.definition)[0])] = review
         pinned = pin(
             self.registry,
@@ -251,7 +254,7 @@ def is_told(offered: ScannedTool) -> bool:
     return offered.kind == "tool" or "uriTemplate" in offered.definition
 
 
-def _review(answer: Answer, *, leaves: bool) -> ToolReview:
+def _review(answer: Answer, *, leaves: bool, own: bool) -> ToolReview:
     """What an answer comes to. Nobody was asked whether a tool that changes something also destroys, so it does.
     Where the server has no network nothing leaves by a tool; else everything that it is told may."""
     reads = answer == "reads"
@@ -260,6 +263,7 @@ def _review(answer: Answer, *, leaves: bool) -> ToolReview:
         permissions=[],
         sinks=None if leaves else [],
         annotations=ReviewedHints(read_only=reads or None, open_world=leaves),
+        interpreters=[] if own else None,
         state="withdrawn" if answer == "never" else "active",
     )
 

@@ -77,7 +77,7 @@ Risk = Literal["low", "medium", "high", "critical"]
 DefinitionCheck = Literal["presented", "watched", "none"]
 SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]
 
-_ReadAsWhole = Literal["shell", "sql", "path", "url", "html", "markdown", "code", "email"]
+_ReadAsWhole = Literal["shell", "argv", "sql", "path", "url", "html", "markdown", "code", "email", "text", "unknown"]
 InterpreterKind = Literal[_ReadAsWhole, "shell_word", "sql_value", "code_value", "email_header"]
 
 
@@ -126,10 +126,10 @@ class SinkEntry(Closed):
 
 
 class InterpreterEntry(Closed):
-    """What reads an argument, or whatever lies below it: a shell (a whole command line, or one word of it), a
-    database (a whole statement, or a value in one), a file system, what fetches a URL, what shows
-    HTML or Markdown, what evaluates code, or puts a value into code or a template, what sends
-    mail."""
+    """What reads an argument, or whatever lies below it: a shell (a whole command line, or one word of it), a program
+    that is started without one, a database (a whole statement, or a value in one), a file system, what fetches a URL,
+    what shows HTML or Markdown, what evaluates code, or puts a value into code or a template, what sends mail;
+    nothing (`text`), or nobody knows what (`unknown`)."""
 
     kind: InterpreterKind
     argument: Annotated[Pointer, Field(min_length=2)]

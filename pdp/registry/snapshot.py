@@ -12,6 +12,7 @@ from pdp.core.call.registered import PinnedTool
 from pdp.core.check import OK, Check
 from pdp.registry.documents import AgentEntry, ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
+from pdp.registry.readers import readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,6 @@ def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
         cost=manifest.cost,
     )
     pinned = PinnedTool(
-        manifest.server, manifest.name, sha256, schema, manifest.for_model(), manifest.read_by(), manifest.may_do()
+        manifest.server, manifest.name, sha256, schema, manifest.for_model(), readers(manifest), manifest.may_do()
     )
     return VerifiedTool(manifest, pinned, fact)

@@ -11,6 +11,9 @@ package lib.guards
 severe := {
 	"shell": {"destructive", "evasion", "exfiltration", "obfuscated", "remote_code", "reverse_shell"},
 	"shell_word": {"breakout", "substitution"},
+	"argv": {"control", "option", "substitution", "transport"},
+	"text": {},
+	"unknown": {"internal_host", "metadata_host", "network_share", "nul", "odd_address", "operator", "scheme", "substitution", "transport", "traversal", "userinfo"},
 	"path": {"device", "encoded", "look_alike", "network_share", "nul", "scheme", "stream", "traversal"},
 	"sql": {"cut_off", "error_probe", "host_access", "tautology", "time_delay", "union_probe"},
 	"sql_value": {"breakout", "error_probe", "host_access", "time_delay", "union_probe"},
@@ -28,6 +31,9 @@ severe := {
 doubtful := {
 	"shell": {"attack_tool", "capture", "credential_file", "dynamic_command", "halt", "persistence", "privilege", "upload"},
 	"shell_word": {"control", "operator", "option", "redirection"},
+	"argv": {},
+	"text": {"control"},
+	"unknown": {"control", "nested_internal", "option", "sensitive", "statement"},
 	"path": {"control", "expansion", "sensitive"},
 	"sql": {"command", "destructive", "function", "privilege", "schema_probe", "stacked"},
 	"sql_value": {"boundary", "privilege", "schema_probe"},
@@ -42,11 +48,27 @@ doubtful := {
 
 # METADATA
 # title: Whether a finding is an attack
-attack(finding) if finding.detail in severe[finding.kind]
+# description: Of what nobody declares it is a suspicion, which denies in the strict profile alone.
+attack(finding) if {
+	finding.detail in severe[finding.kind]
+	finding.kind != "unknown"
+}
+
+attack(finding) if {
+	finding.kind == "unknown"
+	finding.detail in severe.unknown
+	data.org.profile == "strict"
+}
 
 # METADATA
 # title: Whether somebody should look at a finding
 suspect(finding) if finding.detail in doubtful[finding.kind]
+
+suspect(finding) if {
+	finding.kind == "unknown"
+	finding.detail in severe.unknown
+	data.org.profile != "strict"
+}
 
 # METADATA
 # title: Whether a text could not be judged

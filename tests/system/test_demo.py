@@ -41,6 +41,8 @@ EXPECTED = [
     ("alice", "DENY", "arguments.schema"),
     ("alice", "DENY", "acme.log.max_count"),
     ("alice", "DENY", "arguments.secret"),
+    ("alice", "DENY", "arguments.injection"),
+    ("alice", "DENY", "arguments.injection"),
     ("alice", "PENDING", "annotations.destructive"),
     ("alice", "DENY", "tool.drifted"),
     ("alice", "DENY", "subject.expired"),

@@ -26,6 +26,7 @@ MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
 Guard = Callable[..., Iterable[str]]  # a text, and for what is shown the hosts that are listed, to codes
 _SHOWN = frozenset({"html", "markdown"})
+_ANY_LENGTH = frozenset({"text", "unknown"})  # a few expressions in linear time
 _LANGUAGES = frozenset({"shell", "shell_word", "sql", "sql_value", "code", "code_value"})
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -57,10 +58,12 @@ def guarded(
     texts = total = words = 0
     for interpreter in interpreters:
         for path, text in _below(arguments, interpreter.argument):
-            texts, total = texts + 1, total + len(text)
+            if interpreter.kind not in _ANY_LENGTH:
+                texts, total = texts + 1, total + len(text)
             if interpreter.kind in _LANGUAGES and total <= MAX_TOTAL:
                 words += sum(1 for _ in _WORD.finditer(text))
             beyond = texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS
+            beyond = beyond and interpreter.kind not in _ANY_LENGTH
             for code in (UNPARSED,) if beyond else codes(interpreter.kind, text, hosts):
                 places[interpreter.kind, code] += 1
                 if places[interpreter.kind, code] <= MAX_PLACES:

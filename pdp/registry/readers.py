@@ -1,0 +1,77 @@
+"""What reads the arguments of a tool: as its manifest declares, and for the rest what has to be assumed.
+
+Nothing is assumed where the review says `interpreters: []`. Else of a tool that acts each text counts as read by
+something unknown, of one that only reads those that are named like a path, an address or a revision. A name that says
+which parser fits is taken at its word: it is the stricter reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pdp.core.bytes import json_pointer
+from pdp.core.call.registered import Interpreter
+from pdp.registry.manifest import Manifest
+
+UNKNOWN = "unknown"
+_BY_NAME: Mapping[str, str] = {
+    **dict.fromkeys(("command", "cmd", "shell_command", "shell", "bash"), "shell"),
+    **dict.fromkeys(("sql", "sql_query", "statement"), "sql"),
+}
+_LEADS_SOMEWHERE = frozenset({
+    "path", "paths", "file", "files", "filename", "filepath", "dir", "directory", "folder", "root", "repo",
+    "repository",
+    "url", "urls", "uri", "uris", "link", "href", "host", "endpoint", "webhook", "revision", "rev", "ref", "refs",
+    "branch", "tag", "commit", "sha", "target", "base", "head", "source", "destination", "dest",
+})  # fmt: skip
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_NO_TEXT = frozenset({"number", "integer", "boolean", "null"})
+_FORMATS = frozenset({"date", "date-time", "time", "duration", "uuid", "ipv4", "ipv6"})  # that leave no choice
+
+
+def readers(manifest: Manifest) -> tuple[Interpreter, ...]:
+    """What its guards have to look at."""
+    declared = manifest.read_by()
+    if manifest.interpreters == []:
+        return declared
+    pointers = {each.argument for each in declared}
+    found = _undeclared(manifest.input_schema, pointers)
+    acts = not manifest.annotations.read_only or manifest.kind == "resource"  # a template's variables make an address
+    assumed = [Interpreter(_BY_NAME.get(name, UNKNOWN), place) for place, name in found if acts or _leads(name)]
+    return (*declared, *assumed)
+
+
+def _leads(name: str) -> bool:
+    return name.lower() in _BY_NAME or not _LEADS_SOMEWHERE.isdisjoint(map(str.lower, _WORDS.findall(name)))
+
+
+def _undeclared(schema: Mapping[str, Any], declared: set[str], at: str = "") -> Iterator[tuple[str, str]]:
+    """Pointer and name of each argument that may hold a text and is declared neither itself nor around it."""
+    properties = schema.get("properties")
+    for name, below in properties.items() if isinstance(properties, Mapping) else ():
+        place = f"{at}/{json_pointer.step(name)}"
+        if place in declared or not _holds_text(below):
+            continue
+        within = any(each.startswith(place + "/") for each in declared)
+        if isinstance(below, Mapping) and isinstance(below.get("properties"), Mapping):
+            yield from _undeclared(below, declared, place)
+        elif not within:
+            yield place, str(name)
+
+
+def _holds_text(schema: object) -> bool:
+    """Whether a value of the schema may hold a text that is not one of a few."""
+    if not isinstance(schema, Mapping) or schema.keys().isdisjoint({"type", "anyOf", "oneOf", "enum", "const"}):
+        return schema is not False
+    if not schema.keys().isdisjoint({"enum", "const"}) or schema.get("format") in _FORMATS:
+        return False
+    for branches in (schema.get("anyOf"), schema.get("oneOf")):
+        if isinstance(branches, Sequence) and not any(map(_holds_text, branches)):
+            return False
+    stated = schema.get("type", "string")
+    kinds = {stated} if isinstance(stated, str) else set(stated) if isinstance(stated, Sequence) else {"string"}
+    if kinds <= {"array", "null"} and isinstance(schema.get("items"), Mapping):
+        return _holds_text(schema["items"])
+    return not kinds <= _NO_TEXT

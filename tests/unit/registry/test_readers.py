@@ -1,0 +1,51 @@
+"""What reads arguments of which the manifest says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from support.for_each import for_each
+from support.tools import CHANGING, READING, reviewed
+
+from pdp.registry.pin import PinnedServer, manifest_of
+from pdp.registry.readers import readers
+from pdp.registry.review import ToolReview
+
+TEXT, NULL = {"type": "string"}, {"type": "null"}
+LIST = {"type": "array", "items": TEXT}
+WITHIN = {"type": "object", "properties": {"b/c": TEXT, "n": {"type": "number"}}}
+SERVER = PinnedServer("acme", "files", "https://mcp.acme.example/files", "acme")
+
+
+def read(properties: Mapping[str, Any], review: Mapping[str, Any]) -> set[tuple[str, str]]:
+    definition = {"name": "t", "inputSchema": {"type": "object", "properties": dict(properties)}}
+    manifest = manifest_of(SERVER, definition, ToolReview.model_validate(dict(review)), reviewed_by="a", at_ns=0)
+    return {(each.kind, each.argument) for each in readers(manifest)}
+
+
+@for_each(
+    ("properties", "review", "expected"),
+    [
+        ({"note": TEXT, "n": {"type": "integer"}}, CHANGING, {("unknown", "/note")}),
+        ({"note": TEXT}, reviewed(CHANGING, interpreters=[]), set()),
+        (
+            {"note": TEXT, "file": TEXT},
+            reviewed(CHANGING, interpreters=[{"kind": "path", "argument": "/file"}]),
+            {("path", "/file"), ("unknown", "/note")},
+        ),
+        ({"command": TEXT, "sql": TEXT}, CHANGING, {("shell", "/command"), ("sql", "/sql")}),
+        ({"a": WITHIN}, CHANGING, {("unknown", "/a/b~1c")}),
+        ({"a": {"type": "object"}, "b": LIST}, CHANGING, {("unknown", "/a"), ("unknown", "/b")}),
+        ({"a": {"anyOf": [TEXT, NULL]}, "b": {"anyOf": [NULL]}}, CHANGING, {("unknown", "/a")}),
+        ({"a": {"enum": ["x"]}, "b": {**TEXT, "format": "uuid"}, "c": {}}, CHANGING, {("unknown", "/c")}),
+        ({"a": {"$ref": "#/$defs/a"}}, CHANGING, {("unknown", "/a")}),
+        ({"query": TEXT, "filePath": TEXT}, READING, {("unknown", "/filePath")}),
+        ({"base_ref": TEXT, "options": TEXT}, READING, {("unknown", "/base_ref")}),
+        ({"options": {"properties": {"path": TEXT, "q": TEXT}}}, READING, {("unknown", "/options/path")}),
+    ],
+)  # fmt: skip
+def test_what_nobody_declares_is_read_by_something_unknown(
+    properties: Mapping[str, Any], review: Mapping[str, Any], expected: set[tuple[str, str]]
+) -> None:
+    assert read(properties, review) == expected
