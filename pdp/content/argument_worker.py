@@ -18,7 +18,7 @@ import sys
 from typing import BinaryIO
 
 from pdp.content.argument_workers import READY
-from pdp.content.arguments import text_findings
+from pdp.content.arguments import guard_findings, text_findings
 from pdp.core.call.registered import Interpreter
 from pdp.core.text.credentials import OwnToken
 
@@ -45,7 +45,8 @@ def _answered(head: dict[str, object], questions: BinaryIO) -> bytes:
     interpreters = [Interpreter(*each) for each in _pairs(head["interpreters"])]
     own = tuple(OwnToken(*each) for each in _pairs(head["own"]))
     hosts = head["hosts"]
-    found = text_findings(value, interpreters, own, hosts if isinstance(hosts, list) else ())
+    listed = hosts if isinstance(hosts, list) else ()
+    found = (*text_findings(value, interpreters, own), *guard_findings(value, interpreters, listed))
     signal.alarm(0)
     return json.dumps([head["id"], [[each.kind, each.pointer, each.detail] for each in found]]).encode() + b"\n"
 

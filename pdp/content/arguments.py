@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from threading import Lock
 from typing import Self
 
@@ -63,6 +64,8 @@ class ArgumentContent:
             limit.argument_workers, limit.argument_seconds, hosts=limit.listed_hosts
         )
         self._compiled: LRUCache[str, Compiled | None] = LRUCache(COMPILED)
+        # what guards said of arguments, by manifest and SHA-256; most calls are like one of the last ones
+        self._guarded: LRUCache[tuple[str, bytes], tuple[Finding, ...]] = LRUCache(COMPILED)
 
     def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
         """The fact about one call's arguments; empty bytes read as `{}`. `own` are the tokens that it came with.
@@ -72,8 +75,12 @@ class ArgumentContent:
         strict JSON object within the limits.
         """
         fact = self._parsed(raw, tool)
-        interpreters = tool.interpreters if tool is not None else ()
-        found = text_findings(fact.value, interpreters, own, self._options.listed_hosts)
+        if tool is None or not tool.interpreters:
+            return replace(fact, findings=(*fact.findings, *text_findings(fact.value, (), own)))
+        key = (tool.manifest_sha256, sha256(raw).digest())
+        if key not in self._guarded:
+            self._guarded[key] = guard_findings(fact.value, tool.interpreters, self._options.listed_hosts)
+        found = (*text_findings(fact.value, tool.interpreters, own), *self._guarded[key])
         return replace(fact, findings=(*fact.findings, *found))
 
     async def checked(
@@ -81,7 +88,8 @@ class ArgumentContent:
     ) -> ArgumentsFact:
         """See `ports.Content.checked`."""
         interpreters = tool.interpreters if tool is not None else ()
-        if len(raw) <= (longest_inline(interpreters) if interpreters else INLINE):
+        known = tool is None or not interpreters or (tool.manifest_sha256, sha256(raw).digest()) in self._guarded
+        if len(raw) <= (INLINE if known else longest_inline(interpreters)):
             return self.arguments(raw, tool, own)
         fact = self._parsed(raw, tool)
         found = await self.workers.read(raw, interpreters, own, whose)
@@ -281,22 +289,24 @@ def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
 
 
 def text_findings(
-    value: Mapping[str, Json],
-    interpreters: Sequence[Interpreter],
-    own: tuple[OwnToken, ...],
-    hosts: Sequence[str] = (),
+    value: Mapping[str, Json], interpreters: Sequence[Interpreter], own: tuple[OwnToken, ...]
 ) -> tuple[Finding, ...]:
-    """What stands in the texts: credentials and hidden characters, at most `MAX_PER_KIND` of a kind, and what guards
-    find for the interpreters; `hosts` are those that the organisation lists. Pure, and may take long."""
-    found = _distinct(_of_texts(value, interpreters, own))
-    if not interpreters:
-        return found
-    from pdp.content.guards.run import guarded  # noqa: PLC0415 - for the few tools that declare an interpreter
+    """What stands in the texts, whatever reads them: credentials, hidden characters, files that steer; at most
+    `MAX_PER_KIND` of a kind. Pure, and may take long."""
+    return _distinct(_of_texts(value, interpreters, own))
+
+
+def guard_findings(
+    value: Mapping[str, Json], interpreters: Sequence[Interpreter], hosts: Sequence[str]
+) -> tuple[Finding, ...]:
+    """What guards find for the interpreters; `hosts` are those that the organisation lists. Pure, and may take
+    long."""
+    from pdp.content.guards.run import guarded  # noqa: PLC0415 - for tools whose arguments something reads
 
     judged = (
         Finding(kind, pointer(path, harmless), code) for kind, path, code in guarded(value, interpreters, hosts)
     )
-    return (*found, *dict.fromkeys(judged))
+    return tuple(dict.fromkeys(judged))
 
 
 def _distinct(found: Iterable[Finding]) -> tuple[Finding, ...]:
