@@ -1,8 +1,9 @@
 """A pytest plugin for `sample.py`: the lines that each test runs, or a run of chosen tests in a chosen order.
 
-Measuring (SAMPLE_COVERAGE names a file, SAMPLE_MODULES the modules, as JSON): writes coverage data whose contexts are
-tests, and beside it, as JSON, {"tests": {test: {"seconds": .., "passed": bool}}, "opened": {context: [Rego file]}}.
-Lines of a fixture that several tests share belong to all tests of the file: its context is the file's name with `::`.
+Measuring (SAMPLE_MEASURED names a folder): writes a JSON document for each file of tests once it is through,
+{"tests": {test: {"seconds": .., "passed": ..}}, "lines": {module: {context: lines}}, "opened": {file: [context]}}.
+A context is a test. What a fixture runs that several tests share belongs to all tests of the file: its context is the
+file's name with `::`. Lines are the bits of a number in base 16. The opened files are those that are no code.
 
 Choosing (SAMPLE_TESTS names a JSON list of tests): the rest is left out. SAMPLE_FAILED gets the first that fails.
 """
@@ -21,45 +22,69 @@ from typing import Any
 import coverage
 import pytest
 
+ROOT = f"{Path.cwd()}{os.sep}"
+
 
 class Recorder:
-    """Measures while tests run."""
+    """Measures while tests run, one file of tests after the other."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._test = self._context = ""
-        self._tests: dict[str, dict[str, Any]] = {}
-        self._opened = defaultdict[str, set[str]](set)
         self._coverage = coverage.Coverage(
-            data_file=str(path),
-            include=[str(Path.cwd() / module) for module in json.loads(os.environ["SAMPLE_MODULES"])],
+            data_file=None,
+            source=[f"{ROOT}pdp"],
             config_file=False,
             concurrency=["thread", "greenlet"],  # the PostgreSQL store
         )
-        self._coverage.set_option("run:relative_files", True)
-        self._coverage.set_option("run:disable_warnings", ["no-data-collected"])  # of modules without a test
+        self._coverage.set_option("run:disable_warnings", ["no-data-collected", "module-not-measured"])
         self._coverage.start()
+        assert self._coverage._collector is not None
+        # by file; its own contexts write all of this to a database at each switch, which takes as long as the tests
+        self._running: Any = self._coverage._collector.data
+        self._forget()
         sys.addaudithook(self._heard)
 
+    def _forget(self) -> None:
+        self._tests: dict[str, dict[str, Any]] = {}
+        self._lines = defaultdict[str, dict[str, int]](dict)
+        self._opened = defaultdict[str, set[str]](set)
+
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and str(arguments[0]).endswith(".rego") and self._context:
-            path = Path(arguments[0])
-            if path.is_relative_to(Path.cwd()):
-                self._opened[self._context].add(path.relative_to(Path.cwd()).as_posix())
+        if event == "open" and self._context and str(arguments[0]).endswith(".rego"):
+            self._opened[str(arguments[0]).removeprefix(ROOT)].add(self._context)
 
     def _switch(self, context: str) -> None:
+        for file, lines in list(self._running.items()):
+            if lines:
+                by_context = self._lines[file.removeprefix(ROOT)]
+                bits = sum(1 << line for line in tuple(lines))
+                by_context[self._context] = by_context.get(self._context, 0) | bits
+                lines.clear()
         self._context = context
-        self._coverage.switch_context(context)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        """One file after the other."""
+        yield
+        items.sort(key=lambda item: item.nodeid.partition("::")[0])
+        self._switch("")
+        self._lines.clear()  # of imports and collection
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
         """One test, in its context."""
         self._test = item.nodeid
         self._tests[item.nodeid] = {"seconds": 0.0, "passed": True}
         self._switch(item.nodeid)
         began = time.monotonic()
         result = yield
-        self._tests[item.nodeid]["seconds"] = time.monotonic() - began
+        self._tests[item.nodeid]["seconds"] = round(time.monotonic() - began, 3)
+        self._switch("")
+        file = item.nodeid.partition("::")[0]
+        if nextitem is None or nextitem.nodeid.partition("::")[0] != file:
+            self._write(file)
+            self._forget()
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -77,12 +102,15 @@ class Recorder:
         """What fails or is left out without a mutant says nothing about mutants."""
         self._tests[report.nodeid]["passed"] &= report.passed
 
-    def pytest_sessionfinish(self) -> None:
-        """Write what was measured; the times last, since they say that all is there."""
-        self._coverage.stop()
-        self._coverage.save()
-        opened = {context: sorted(files) for context, files in self._opened.items()}
-        self._path.with_suffix(".json").write_text(json.dumps({"tests": self._tests, "opened": opened}))
+    def _write(self, file: str) -> None:
+        lines = {
+            module: {context: f"{bits:x}" for context, bits in by_context.items()}
+            for module, by_context in self._lines.items()
+        }
+        opened = {path: sorted(contexts) for path, contexts in self._opened.items()}
+        path = self._folder / f"{file.replace('/', '.')}.json"
+        path.with_suffix(".new").write_text(json.dumps({"tests": self._tests, "lines": lines, "opened": opened}))
+        path.with_suffix(".new").replace(path)
 
 
 class Chosen:
@@ -108,7 +136,7 @@ class Chosen:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Begin before anything imports what is measured."""
-    if into := os.environ.get("SAMPLE_COVERAGE"):
+    if into := os.environ.get("SAMPLE_MEASURED"):
         early_config.pluginmanager.register(Recorder(Path(into)))
     if tests := os.environ.get("SAMPLE_TESTS"):
         early_config.pluginmanager.register(Chosen(Path(tests), Path(os.environ["SAMPLE_FAILED"])))

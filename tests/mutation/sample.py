@@ -2,15 +2,15 @@
 
     python tests/mutation/sample.py [--sites 200] [--seed N] [--jobs N] [--areas AREA]... [--stages N] [--only TEXT]
 
-The sites are of every folder of pdp/, as many of each, and of the Rego that we ship. The tests come in stages: those
-that import the sites' modules and those of the shipped policy; all others without servers; those with; the system's.
-In each they run once, in a copy of the tree, to learn which of them run the lines of the sites; then each bug is
-planted in a copy and those tests are tried, fastest first, up to the first that fails. That one must pass again
-without the bug, or it does not count. What survives goes on to the next stage; what survives the last is a missing
-test, unless `equivalent.yaml` says why nothing can notice it. A line that only processes run which tests start is not
-measured: it is tried at last with the tests that run something else of its folder.
+The sites are of every folder of pdp/, as many of each, and of the Rego that we ship. The tests come in two stages:
+those of `make quick` with the slow ones, and the others. In each they run once, in a copy of the tree, to learn which
+lines each runs; then each bug is planted in a copy and the tests that run its line are tried, those that import the
+module first, up to the first that fails. That one must pass again without the bug, or it does not count. What
+survives both is a missing test, unless `equivalent.yaml` says why nothing can notice it. A line that none runs after
+the imports, or only processes that tests start, is tried with the tests nearest to it.
 
-What is learnt is kept in var/mutation until the code or a test changes: a run that was ended goes on where it was.
+What is learnt is kept in var/mutation: of a file of tests until it changes (lines that moved are found again), of a
+bug until its module or the tests that were tried do. A run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
+from difflib import SequenceMatcher
+from functools import cache
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
-import coverage
 import yaml
 from rego_sites import rego_sites
 from sites import Site, sites
@@ -46,13 +48,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "var", "build", "dist")
 # what tests start, which is nobody's to change
-LINKED = (".tools", ".venv-demo", ".venv-frameworks", ".venv-litellm", ".venv-cpex")
-UNITS = ("tests/unit", "tests/contract", "tests/properties")
-GOLDEN = "tests/system/test_golden.py"
+LINKED = (".tools", ".venv-demo", ".venv-envoy", ".venv-frameworks", ".venv-litellm", ".venv-cpex")
+TESTS = ("tests/unit", "tests/contract", "tests/properties", "tests/conformance", "tests/system", "tests/browser")
 EQUIVALENT = HERE / "equivalent.yaml"
 KEPT = ROOT / "var" / "mutation"
-FILES = 6  # that one process measures
-SECONDS, SECONDS_NEAR = 90, 20  # of tests, as measured, that are tried on one bug in a stage
+FILES = 16  # that one process measures
+SECONDS, SECONDS_NEAR = 60, 20  # of tests, as measured, that are tried on one bug in a stage
 PYTEST = (
     "-m",
     "pytest",
@@ -71,7 +72,7 @@ class Trees:
     """Copies of the repository, in which one bug at a time lives: the first, and one per thread."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._mine = threading.local()
         self.first = folder / "first"
         # whole: of what is missing, Python would take the installed one, which is another tree's
@@ -88,7 +89,7 @@ class Trees:
     def tree(self) -> Path:
         """This thread's."""
         if not hasattr(self._mine, "tree"):
-            self._mine.tree = Path(tempfile.mkdtemp(dir=self._folder)) / "tree"
+            self._mine.tree = Path(tempfile.mkdtemp(dir=self.folder)) / "tree"
             shutil.copytree(self.first, self._mine.tree, symlinks=True)
         tree: Path = self._mine.tree
         return tree
@@ -96,42 +97,19 @@ class Trees:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Test files, as far as pytest's marker expression takes their tests."""
+    """The tests that a marker expression of pytest takes."""
 
     name: str
     marker: str
-    files: Sequence[str]
 
 
-def stages(sample: Sequence[Site]) -> list[Stage]:
-    """In their order."""
-    near = [file for file in _test_files(*UNITS) if _is_near(file, {site.file for site in sample})]
-    far = [file for file in _test_files(*UNITS) if file not in near]
-    golden = [GOLDEN] if any(site.file.startswith("rego/") for site in sample) else []
-    return [
-        Stage("near", "not starts_server", near),
-        Stage("far", "not starts_server", far),
-        Stage("servers", "starts_server", [*golden, *near, *far]),
-        Stage("system", "", _test_files("tests/system")),
-    ]
+STAGES = (Stage("quick", "not starts_server and not sweep"), Stage("servers", "starts_server or sweep"))
 
 
-def _test_files(*folders: str) -> list[str]:
-    paths = (path for folder in folders for path in (ROOT / folder).rglob("test_*.py"))
+def test_files() -> list[str]:
+    """Every file of tests."""
+    paths = (path for folder in TESTS for path in (ROOT / folder).rglob("test_*.py"))
     return sorted(path.relative_to(ROOT).as_posix() for path in paths)
-
-
-def _is_near(file: str, modules: Collection[str]) -> bool:
-    """Whether a test file is of the shipped policy, or imports one of the modules itself."""
-    if file.startswith("tests/unit/rego/"):
-        return any(module.startswith("rego/") for module in modules)
-    names = set()
-    for node in ast.walk(ast.parse((ROOT / file).read_bytes())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
-    return any(f"{name.replace('.', '/')}{end}" in modules for name in names for end in (".py", "/__init__.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,59 +126,80 @@ class Test:
 
 
 class Measured:
-    """Which tests run which lines: the data that `coverage_by_test.py` wrote."""
+    """Which tests of a stage run which lines: what `coverage_by_test.py` wrote, for each file of tests."""
 
-    def __init__(self, parts: Sequence[Path]) -> None:
-        self._data = [coverage.CoverageData(str(part)) for part in parts if part.exists()]
-        for data in self._data:
-            data.read()
-        self.files = defaultdict[str, list[Test]](list)  # with the tests in their order
-        self._opened = defaultdict[str, set[str]](set)  # contexts by the Rego that is read in them
-        for part in parts:
-            learnt = json.loads(part.with_suffix(".json").read_text())
-            for context, files in learnt["opened"].items():
-                for file in files:
-                    self._opened[file].add(context)
-            for name, entry in learnt["tests"].items():
-                if entry["passed"]:
-                    self.files[name.partition("::")[0]].append(Test(name, entry["seconds"]))
-        self._tests = {test.name: test for tests in self.files.values() for test in tests}
-        self._lock = threading.Lock()  # the data's database
-
-    def running(self, site: Site) -> list[Test]:
-        """The tests that run a line of it, or read the Rego that it is in."""
-        return self._of(self._contexts(site.file, set(range(site.line, site.last + 1))))
-
-    def near(self, site: Site) -> list[Test]:
-        """The tests that run modules of its folder. What runs in a process of its own is not measured."""
-        modules = {path for data in self._data for path in data.measured_files()}
-        neighbours = [path for path in modules if Path(path).parent == Path(site.file).parent]
-        tests = self._of({context for path in neighbours for context in self._contexts(path, None)})
-        by_file = defaultdict[str, list[Test]](list)
-        for test in tests:
-            by_file[test.file].append(test)
-        # the fastest of each file, then the second of each
-        return [test for turn in zip_longest(*by_file.values()) for test in turn if test]
-
-    def _contexts(self, file: str, lines: set[int] | None) -> set[str]:
-        if file.endswith(".rego"):
-            return self._opened[file]
-        with self._lock:
-            measured = [data.contexts_by_lineno(file).items() for data in self._data]
-        return {
-            context
-            for by_line in measured
-            for line, contexts in by_line
-            if lines is None or line in lines
-            for context in contexts
+    def __init__(self, tree: Path, learnt: Mapping[str, Mapping[str, Any]]) -> None:
+        self._tree, self._learnt = tree, learnt
+        self.files = {
+            file: tests
+            for file, each in learnt.items()
+            if (tests := [Test(name, test["seconds"]) for name, test in each["tests"].items() if test["passed"]])
         }
 
-    def _of(self, contexts: set[str]) -> list[Test]:
-        found = {self._tests[name] for name in contexts if name in self._tests}
-        for context in contexts:
-            if context.endswith("::"):
-                found.update(self.files[context[:-2]])
-        return sorted(found, key=lambda test: (test.seconds, test.name))
+    def running(self, site: Site) -> list[Test]:
+        """The tests that run a line of it, or read the Rego that it is in; those that import its module first."""
+        found = list[list[Test]]()
+        for file, tests in self.files.items():
+            contexts = set(self._contexts(site, self._learnt[file]))
+            theirs = tests if f"{file}::" in contexts else [test for test in tests if test.name in contexts]
+            found.append(sorted(theirs, key=lambda test: (test.seconds, test.name)))
+        return self._in_order(site, found)
+
+    def near(self, site: Site) -> list[Test]:
+        """The tests that import its module, or run one of its folder."""
+        folder = str(Path(site.file).parent)
+        found = [
+            sorted(tests, key=lambda test: (test.seconds, test.name))
+            for file, tests in self.files.items()
+            if site.file in imported(self._tree / file)
+            or any(
+                str(Path(module).parent) == folder
+                for kind in ("lines", "opened")
+                for module in self._learnt[file][kind]
+            )
+        ]
+        return self._in_order(site, found)
+
+    def _in_order(self, site: Site, by_file: Sequence[list[Test]]) -> list[Test]:
+        """Whole files that import the module; then the fastest of each other file, the second of each, and so on."""
+        every = sorted((tests for tests in by_file if tests), key=lambda tests: sum(test.seconds for test in tests))
+        near = [tests for tests in every if site.file in imported(self._tree / tests[0].file)]
+        far = [tests for tests in every if tests not in near]
+        return [*chain(*near), *(test for turn in zip_longest(*far) for test in turn if test)]
+
+    def _contexts(self, site: Site, learnt: Mapping[str, Any]) -> Iterator[str]:
+        if site.file.endswith(".rego"):
+            yield from learnt["opened"].get(site.file, ())
+        elif by_context := learnt["lines"].get(site.file):
+            then = (KEPT / "trees" / learnt["tree"] / site.file).read_text()
+            wanted = _lines_then((self._tree / site.file).read_text(), then, site.line, site.last)
+            yield from (context for context, bits in by_context.items() if int(bits, 16) & wanted)
+
+
+@cache
+def _lines_then(now: str, then: str, line: int, last: int) -> int:
+    """Lines of a text, as bits, where they were in an earlier one; for changed lines, those that they replaced."""
+    if now == then:
+        return sum(1 << number for number in range(line, last + 1))
+    bits = 0
+    matcher = SequenceMatcher(None, then.splitlines(), now.splitlines(), autojunk=False)
+    for tag, first, behind, first_now, behind_now in matcher.get_opcodes():
+        for number in range(max(first_now, line - 1), min(behind_now, last)):
+            same = first + number - first_now
+            bits |= sum(1 << (each + 1) for each in (range(first, behind) if tag != "equal" else (same,)))
+    return bits
+
+
+@cache
+def imported(file: Path) -> frozenset[str]:
+    """The modules that a file of tests imports itself; those of the shipped policy all have its Rego."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return frozenset(f"{name.replace('.', '/')}{end}" for name in names for end in (".py", "/__init__.py"))
 
 
 def rooms() -> dict[str, list[Site]]:
@@ -231,48 +230,55 @@ def chosen(count: int, seed: int, areas: Sequence[str] = ()) -> list[Site]:
     return found
 
 
-def kept(todo: Sequence[Site], tree: Path) -> Path:
-    """The folder for what is learnt about these sites in the repository as it is."""
-    digest = hashlib.sha256("".join(sorted(map(_key, todo))).encode())
-    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
-        name = path.relative_to(tree)
-        if not (ROOT / name).is_relative_to(HERE):
-            digest.update(f"{name}\0".encode() + path.read_bytes())
-    return KEPT / digest.hexdigest()[:12]
+def measured(trees: Trees, stage: Stage, jobs: int) -> Measured:
+    """Which tests of a stage run which lines. Only files of tests are measured that changed since."""
+    kept = KEPT / "measured" / stage.name
+    kept.mkdir(parents=True, exist_ok=True)
+    learnt, missing = dict[str, dict[str, Any]](), list[str]()
+    for file in test_files():
+        path = kept / _dotted(file)
+        known = json.loads(path.read_text()) if path.exists() else {}
+        if known.get("digest") == _digest(trees.first, [file]):
+            learnt[file] = known
+        else:
+            missing.append(file)
+    groups = [missing[n :: -(-len(missing) // FILES)] for n in range(-(-len(missing) // FILES))]
+    tree = _digest(trees.first, sorted(_modules(trees.first)))
+    if groups and not (KEPT / "trees" / tree).exists():
+        shutil.copytree(trees.first / "pdp", KEPT / "trees" / tree / "pdp", ignore=shutil.ignore_patterns("*.pyc"))
 
-
-def measured(trees: Trees, stage: Stage, todo: Sequence[Site], into: Path, jobs: int) -> Measured:
-    """Which tests of a stage run which lines of the modules of the sites."""
-    into.mkdir(parents=True, exist_ok=True)
-    files, modules = stage.files, sorted({site.file for site in todo})
-    groups = [
-        (into / f"{stage.name}-{n:03}.coverage", files[n :: -(-len(files) // FILES)])
-        for n in range(-(-len(files) // FILES))
-    ]
-    missing = [group for group in groups if not group[0].with_suffix(".json").exists()]
-
-    def measure(group: tuple[Path, Sequence[str]]) -> str:
-        part, paths = group
-        part.unlink(missing_ok=True)
-        code, said = _pytest(
-            trees.first,
-            [*(["-m", stage.marker] if stage.marker else []), *paths],
-            seconds=3600,
-            SAMPLE_COVERAGE=str(part),
-            SAMPLE_MODULES=json.dumps(modules),
-        )
-        if code not in (0, 1, 5):
-            raise SystemExit(f"the tests cannot be measured:\n{said[-2000:]}")
-        return said.strip().splitlines()[-1]
+    def measure(files: Sequence[str]) -> str:
+        with tempfile.TemporaryDirectory(dir=trees.folder) as folder:
+            arguments = ["-m", stage.marker, *files]
+            code, said = _pytest(trees.first, arguments, seconds=3600, SAMPLE_MEASURED=folder)
+            for file in files:
+                path = Path(folder, _dotted(file))
+                if code in (0, 1, 5) or path.exists():  # or it may yet be measured
+                    each = json.loads(path.read_text()) if path.exists() else {"tests": {}, "lines": {}, "opened": {}}
+                    learnt[file] = {**each, "digest": _digest(trees.first, [file]), "tree": tree}
+                    (kept / _dotted(file)).write_text(json.dumps(learnt[file]))
+        return said.strip().splitlines()[-1] if said.strip() else "ended"
 
     with ThreadPoolExecutor(jobs) as pool:
-        jobs_ = [pool.submit(measure, group) for group in missing]
-        for number, job in enumerate(as_completed(jobs_), 1):
-            _say(f"measured {stage.name} {number}/{len(missing)}: {job.result()}")
-    tests = Measured([part for part, _ in groups if part.with_suffix(".json").exists()])
-    if not tests.files:
-        raise SystemExit(f"no test was measured: {stage}")
-    return tests
+        running = [pool.submit(measure, group) for group in groups]
+        for number, job in enumerate(as_completed(running), 1):
+            _say(f"measured {stage.name} {number}/{len(groups)}: {job.result()}")
+    return Measured(trees.first, learnt)
+
+
+def _modules(tree: Path) -> Iterator[str]:
+    return (path.relative_to(tree).as_posix() for path in (tree / "pdp").rglob("*.py"))
+
+
+def _dotted(file: str) -> str:
+    return f"{file.replace('/', '.')}.json"
+
+
+def _digest(tree: Path, files: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\0".encode() + (tree / file).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _pytest(tree: Path, arguments: Sequence[str], *, seconds: float, **more: str) -> tuple[int | None, str]:
@@ -296,14 +302,13 @@ def _pytest(tree: Path, arguments: Sequence[str], *, seconds: float, **more: str
 
 
 def _within(seconds: float, tests: Sequence[Test]) -> list[Test]:
-    """The first, and as many more as fit, file by file."""
-    found, total = [], 0.0
+    """The first, and of the others what fits, file by file."""
+    found, total = dict[str, list[Test]](), 0.0
     for test in tests:
-        if found and total + test.seconds > seconds:
-            break
-        found.append(test)
-        total += test.seconds
-    return sorted(found, key=lambda test: test.file)
+        if not found or total + test.seconds <= seconds:
+            found.setdefault(test.file, []).append(test)
+            total += test.seconds
+    return [test for theirs in found.values() for test in theirs]
 
 
 class Trials:
@@ -328,12 +333,15 @@ class Trials:
         self._jobs, self._answers = os.fdopen(ours_out, "w"), os.fdopen(ours_in)
         self._answer()
 
-    def failing(self, site: Site | None, tests: Sequence[Test]) -> str:
-        """The first test that fails with the bug, or without any; "" when none does."""
-        job = {"tests": [test.name for test in tests], "file": "", "seconds": _patience(tests)}
+    def failing(self, site: Site | None, tests: Sequence[Test], *, alone: bool = False) -> str:
+        """The first test that fails with the bug, or without any; "" when none does. Alone, it is in the file before
+        anything is imported."""
+        if site and alone:
+            return _failing(self._tree, site, tests)
+        job: dict[str, Any] = {"tests": {test.name: _patience([test]) for test in tests}, "file": ""}
         with _planted(self._tree, site) as (before, after):
-            if site:
-                job |= {"file": site.file, "before": before, "after": after}
+            if site and site.file.endswith(".py"):  # other files are read by whoever needs them
+                job |= {"file": str(self._tree / site.file), "before": before, "after": after}
             self._jobs.write(json.dumps(job) + "\n")
             self._jobs.flush()
             answer = self._answer()
@@ -354,10 +362,10 @@ class Trials:
         self._log.close()
 
 
-def caught_by(trials: Trials, site: Site, tests: Sequence[Test]) -> str:
+def caught_by(trials: Trials, site: Site, tests: Sequence[Test], *, alone: bool = False) -> str:
     """What noticed the bug, or ""."""
     left = list(tests)
-    while left and (failed := trials.failing(site, left)):
+    while left and (failed := trials.failing(site, left, alone=alone)):
         blamed = [test for test in left if test.name == failed] or left
         if not trials.failing(None, blamed):
             return failed
@@ -374,46 +382,53 @@ class Bench:
         self._mine = threading.local()
         self._every: list[Trials] = []
 
-    def tried_on(self, todo: Sequence[Site], stage: Stage, jobs: int) -> Iterator[tuple[Site, str]]:
-        """The sites as they come, each with what noticed the bug, or ""."""
-        with ThreadPoolExecutor(jobs) as pool:
-            futures = {pool.submit(self._caught_by, site, self._tests_for(site, stage)): site for site in todo}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+    def caught_by(self, site: Site, tests: Sequence[Test]) -> str:
+        """What noticed the bug, or ""."""
+        if not tests:
+            return ""
+        if not hasattr(self._mine, "trials"):
+            self._mine.trials = Trials(self._trees.tree(), self._tests.files)
+            self._every.append(self._mine.trials)
+        # what is read or runs while tests are collected keeps what it was
+        alone = site.file.endswith(".rego") or not self._tests.running(site)
+        return caught_by(self._mine.trials, site, tests, alone=alone)
+
+    def close(self) -> None:
+        """End the processes."""
         for trials in self._every:
             trials.close()
 
-    def _tests_for(self, site: Site, stage: Stage) -> list[Test]:
-        if running := self._tests.running(site):
-            return _within(SECONDS, running)
-        return _within(SECONDS_NEAR, self._tests.near(site)) if stage.name == "system" else []
-
-    def _caught_by(self, site: Site, tests: Sequence[Test]) -> str:
-        if tests and not hasattr(self._mine, "trials"):
-            self._mine.trials = Trials(self._trees.tree(), self._tests.files)
-            self._every.append(self._mine.trials)
-        return caught_by(self._mine.trials, site, tests) if tests else ""
-
 
 class Verdicts:
-    """What noticed each bug in each stage, or "", kept in a file."""
+    """What noticed each bug, or that nothing of a stage did, kept in a file as long as it holds."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, tree: Path) -> None:
+        self._path, self._tree = path, tree
         self._of: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
 
-    def note(self, site: Site, stage: Stage, by: str) -> None:
+    def note(self, site: Site, stage: Stage, tests: Sequence[Test], by: str) -> None:
         """Keep one."""
-        self._of.setdefault(_key(site), {})[stage.name] = by
+        kept = {"by": by, "of": self._digest(site, by)} if by else {stage.name: self._digest(site, *_names(tests))}
+        self._of[_key(site)] = kept if by else {**self._of.get(_key(site), {}), **kept}
         self._path.write_text(json.dumps(self._of, indent=1))
 
-    def tried(self, site: Site, stage: Stage) -> bool:
-        """Whether it went through a stage."""
-        return stage.name in self._of.get(_key(site), {})
+    def caught(self, site: Site) -> str:
+        """What noticed it; "" when nothing did, or it is no longer known."""
+        known = self._of.get(_key(site), {})
+        by = known.get("by", "")
+        return by if by and known["of"] == self._digest(site, by) else ""
 
-    def caught(self, site: Site) -> bool:
-        """Whether anything noticed it."""
-        return any(self._of.get(_key(site), {}).values())
+    def survived(self, site: Site, stage: Stage, tests: Sequence[Test]) -> bool:
+        """Whether these tests, as they are, did not notice it."""
+        return self._of.get(_key(site), {}).get(stage.name) == self._digest(site, *_names(tests))
+
+    def _digest(self, site: Site, *tests: str) -> str:
+        files = sorted({test.partition("::")[0] for test in tests})
+        return _digest(self._tree, [site.file, *files]) + str(len(tests))
+
+
+def _names(tests: Sequence[Test]) -> list[str]:
+    return [test.name for test in tests]
 
 
 def _environment(tree: Path, **more: str) -> dict[str, str]:
@@ -427,7 +442,7 @@ def _environment(tree: Path, **more: str) -> dict[str, str]:
 
 def _patience(tests: Sequence[Test]) -> float:
     """Seconds after which tests are said not to end."""
-    return 90 + 6 * sum(test.seconds for test in tests)
+    return 20 + 6 * sum(test.seconds for test in tests)
 
 
 @contextmanager
@@ -490,27 +505,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pdp-sample-") as folder:
         sample = chosen(options.sites, options.seed, options.areas)
-        counted = [site for site in sample if not reason_of(site)]  # before anybody edits this tree meanwhile
+        counted = [site for site in sample if not reason_of(site) and options.only in str(site)]
         trees = Trees(Path(folder))
-        into = kept(sample, trees.first)
         trees.compile()
-        verdicts = Verdicts(into / "verdicts.json")
-        for stage in stages(sample)[: options.stages]:
-            left = [site for site in counted if not verdicts.caught(site)]
-            todo = [site for site in left if options.only in str(site) and not verdicts.tried(site, stage)]
-            if todo:
-                tests = measured(trees, stage, left, into, options.jobs)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        verdicts = Verdicts(KEPT / "verdicts.json", trees.first)
+        for stage in STAGES[: options.stages]:
+            if todo := [site for site in counted if not verdicts.caught(site)]:
+                tests = measured(trees, stage, options.jobs)
                 _say(f"{stage.name}: {len(tests.files)} test files ({time.monotonic() - began:.0f} s)")
-                for site, by in Bench(trees, tests).tried_on(todo, stage, options.jobs):
-                    verdicts.note(site, stage, by)
-                    why = by or f"{len(tests.running(site))} tests run it"
-                    _say(f"{stage.name} {'caught' if by else 'SURVIVED':<8} {site} | {why}")
-    todo = [site for site in counted if not verdicts.caught(site)]
-    for site in todo:
+                _try(todo, stage, tests, Bench(trees, tests), verdicts, options.jobs)
+        left = [site for site in counted if not verdicts.caught(site)]
+    for site in left:
         _say(f"SURVIVED {site}")
-    caught = len(counted) - len(todo)
+    caught = len(counted) - len(left)
     _say(f"{caught} of {len(counted)} caught ({caught / len(counted):.0%}), {time.monotonic() - began:.0f} s")
     return 0 if caught >= 0.9 * len(counted) else 1
+
+
+def _try(todo: Sequence[Site], stage: Stage, tests: Measured, bench: Bench, verdicts: Verdicts, jobs: int) -> None:
+    """A stage's tests on the sites that are not known to survive them."""
+    trials = {site: _within(SECONDS, tests.running(site)) or _within(SECONDS_NEAR, tests.near(site)) for site in todo}
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {
+            pool.submit(bench.caught_by, site, tried): site
+            for site, tried in trials.items()
+            if not verdicts.survived(site, stage, tried)
+        }
+        for number, future in enumerate(as_completed(running), 1):
+            site, by = running[future], future.result()
+            verdicts.note(site, stage, trials[site], by)
+            said = by or f"{len(trials[site])} tests tried, {len(tests.running(site))} run it"
+            _say(f"{stage.name} {number}/{len(running)} {'caught' if by else 'SURVIVED':<8} {site} | {said}")
+    bench.close()
 
 
 def _replace(path: Path, text: str) -> Callable[[], None]:

@@ -12,7 +12,7 @@ import sample
 from rego_sites import rego_sites
 from sample import ROOT, Trees, Trials, caught_by, rooms
 from sites import sites
-from trials import plant
+from trials import Functions
 
 LOOKED_AT = """\
 def f(a, b):
@@ -132,8 +132,9 @@ def test_a_bug_is_planted_in_what_is_loaded(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(tmp_path)
     loaded = import_module("planted_in")
     gc.freeze()
-    plant("planted_in.py", before, after)
+    functions, path = Functions(), str(tmp_path / "planted_in.py")
+    functions.plant(path, before, after)
     assert loaded.answer() is None
     with pytest.raises(ValueError, match="planted_in"):
-        plant("planted_in.py", after.replace("answer", "other"), before)
+        functions.plant(path, after.replace("answer", "other"), before)
     del sys.modules["planted_in"]

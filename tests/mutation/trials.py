@@ -1,9 +1,9 @@
 """A pytest plugin for `sample.py`: collects tests once, then tries them on one bug after the other.
 
-Reads jobs from the file descriptor SAMPLE_JOBS, a JSON document a line: {"tests": [..], "file": .., "before": ..,
-"after": .., "seconds": ..}; answers each at SAMPLE_ANSWERS with what fails first, or an empty text. A job runs in a
-process of its own, a copy of the one that has collected. There the functions of the file get the code of the changed
-text; whoever starts another process finds that text in the file.
+Reads jobs from the file descriptor SAMPLE_JOBS, a JSON document a line: {"tests": {test: seconds that it may take},
+"file": .., "before": .., "after": ..}; answers each at SAMPLE_ANSWERS with what fails first, or an empty text. A job
+runs in a process of its own, a copy of the one that has collected. There the functions of the file get the code of a
+changed text; whoever starts another process finds that text in the file. What takes longer than it may ends it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections import Counter
+import traceback
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -37,24 +37,34 @@ def codes(code: CodeType, seen: Counter[str]) -> Iterator[tuple[tuple[str, int],
             yield from codes(inner, seen)
 
 
-def plant(file: str, before: str, after: str) -> None:
-    """Gives the functions of a loaded module the code of another text. ValueError where their variables differ, or
-    where none of them is found."""
-    gc.unfreeze()  # what collection set aside (tests/conftest.py) is not among the objects
-    old = {
-        (code.co_qualname, code.co_firstlineno): key for key, code in codes(compile(before, file, "exec"), Counter())
-    }
-    new = dict(codes(compile(after, file, "exec"), Counter()))
-    planted = False
-    for function in gc.get_objects():
-        if isinstance(function, FunctionType) and function.__code__.co_filename.endswith(f"/{file}"):
+class Functions:
+    """The functions of loaded modules, by file."""
+
+    def __init__(self) -> None:
+        gc.unfreeze()  # what collection set aside (tests/conftest.py) is not among the objects
+        self._of = defaultdict[str, list[FunctionType]](list)
+        for each in gc.get_objects():
+            if isinstance(each, FunctionType):
+                self._of[each.__code__.co_filename].append(each)
+        gc.freeze()  # copies of this process share what they do not look through
+
+    def plant(self, path: str, before: str, after: str) -> None:
+        """Gives those of a file the code of another text. ValueError where their variables differ, or where none of
+        them is found although the file is loaded."""
+        old = {
+            (code.co_qualname, code.co_firstlineno): key
+            for key, code in codes(compile(before, path, "exec"), Counter())
+        }
+        new = dict(codes(compile(after, path, "exec"), Counter()))
+        planted = False
+        for function in self._of[path]:
             key = old.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
             if key in new:
                 function.__code__ = new[key]
                 planted = True
-    loaded = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
-    if not planted and any(path.endswith(f"/{file}") for path in loaded):
-        raise ValueError(file)
+        loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        if not planted and path in loaded:
+            raise ValueError(path)
 
 
 class Trials:
@@ -75,59 +85,57 @@ class Trials:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """All jobs, until there are no more."""
         items = {item.nodeid: item for item in session.items}
+        functions = Functions()
         self._answer("ready")  # all modules are loaded as they are
         for line in self._jobs:
-            self._answer(self._tried(session, items, json.loads(line)))
+            self._answer(self._tried(session, items, functions, json.loads(line)))
         return True
 
     def _answer(self, text: str) -> None:
         self._answers.write(json.dumps(text) + "\n")
         self._answers.flush()
 
-    def _tried(self, session: pytest.Session, items: Mapping[str, pytest.Item], job: Mapping[str, Any]) -> str:
+    def _tried(
+        self, session: pytest.Session, items: Mapping[str, pytest.Item], functions: Functions, job: Mapping[str, Any]
+    ) -> str:
         folder = Path(tempfile.mkdtemp(prefix="pdp-trial-"))
         child = os.fork()
         if child == 0:
-            status = 1
             try:
                 os.setsid()
                 session.config._tmp_path_factory._basetemp = folder / "tmp"  # type: ignore[attr-defined]
                 (folder / "tmp").mkdir()
-                (folder / "answer").write_text(self._run([items[name] for name in job["tests"]], job))
-                status = 0
-            except BaseException as error:
-                (folder / "answer").write_text(f"the run breaks: {error!r:.300}")
-                status = 0
+                (folder / "answer").write_text(self._run(items, functions, job, folder / "running"))
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os._exit(status)
+                os._exit(0)
         try:
-            return self._awaited(child, folder / "answer", time.monotonic() + job["seconds"])
+            os.waitpid(child, 0)
+            ended = (folder / "answer").exists()
+            # what ends the process, by its timer or otherwise, is noticed by the test that was running
+            return (folder / ("answer" if ended else "running")).read_text()
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # what it has started
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _run(self, items: list[pytest.Item], job: Mapping[str, Any]) -> str:
-        if job["file"].endswith(".py"):  # other files are read by whoever needs them
+    def _run(
+        self, items: Mapping[str, pytest.Item], functions: Functions, job: Mapping[str, Any], running: Path
+    ) -> str:
+        if job["file"]:
             try:
-                plant(job["file"], job["before"], job["after"])
+                functions.plant(job["file"], job["before"], job["after"])
             except ValueError:
                 return UNFIT
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        every = [items[name] for name in job["tests"]]
+        for item, following in zip(every, [*every[1:], None], strict=True):
+            running.write_text(item.nodeid)
+            signal.setitimer(signal.ITIMER_REAL, job["tests"][item.nodeid])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
                 break
         return self._failed
-
-    def _awaited(self, child: int, answer: Path, deadline: float) -> str:
-        while time.monotonic() < deadline:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                return answer.read_text() if answer.exists() else f"the run dies: {status}"
-            time.sleep(0.02)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return "it does not end"
 
 
 def pytest_configure(config: pytest.Config) -> None:
