@@ -15,6 +15,17 @@ TEST = Module("packs/acme/acme_test.rego", "package acme_test")
 BUNDLE = Bundle((ONE, TWO, TEST), b"{}", b'{"i":1}', b'{"o":1}', "r1", ("acme",))
 
 
+def test_only_packs_and_what_they_share_read_what_callers_assert() -> None:
+    """The composition hands it on, and a fixture makes inputs with it: neither says that a rule reads it."""
+    says = "package x\n# input.asserted, input.questions"
+    composition, fixtures = replace(ONE, text=says), Module("lib/testing.rego", says, shipped=True)
+    silent = replace(BUNDLE, modules=(composition, fixtures, TWO, replace(TEST, text=says)))
+    assert (silent.reads_asserted, silent.reads_questions) == (False, False)
+    for reading in (replace(TWO, text=says), Module("lib/x.rego", says, shipped=True)):
+        heard = replace(BUNDLE, modules=(ONE, reading))
+        assert (heard.reads_asserted, heard.reads_questions) == (True, True)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -7,7 +7,7 @@ import pytest
 
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.call.shares import DEFAULTS
-from pdp.core.errors import Overloaded, Unauthenticated
+from pdp.core.errors import DeadlineTooShort, Overloaded, Unauthenticated
 from pdp.decide.admission import Admission, Limits
 from pdp.decide.commit import Recorder
 from pdp.decide.shares import Shares
@@ -67,3 +67,12 @@ async def test_who_is_refused_takes_no_place(admission: Admission) -> None:
         assert admission.in_flight == 0
         assert sum([await entered(admission, inside, "a/1", waits=False) for _ in range(32)]) == 14
     assert admission.in_flight == 0
+
+
+async def test_a_deadline_that_is_nearer_than_the_least_is_refused(admission: Admission) -> None:
+    peer, least_s = Peer("unix", (), "a/1"), admission._limits.min_budget_ms / 1000
+    with pytest.raises(DeadlineTooShort):
+        async with admission.admit(peer, Role.DECIDE, "Decide", least_s * 0.9):
+            pass
+    async with admission.admit(peer, Role.DECIDE, "Decide", least_s):
+        assert admission.in_flight == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.for_each import for_each
 
 from pdp.core.call.facts import Actor
 
@@ -119,6 +120,21 @@ async def test_an_issuer_that_knows_only_people(world: Any) -> None:
 )
 async def test_scopes(world: Any, changes: dict[str, Any], scopes: tuple[str, ...]) -> None:
     assert (await world.identify(world.token(**changes))).subject.scopes == scopes
+
+
+@for_each(
+    "changes",
+    [
+        {"scope": ["a"]},  # only `scp` may be a list
+        {"scope": None, "scp": 5},
+        {"scope": " ".join(map(str, range(1001)))},
+        {"scope": None, "scp": list(map(str, range(1001)))},
+        {"scope": None, "scp": ["a", 5]},
+        {"scope": 'a "b"'},
+    ],
+)
+async def test_scopes_of_another_form_prove_nothing(world: Any, changes: dict[str, Any]) -> None:
+    assert await world.code(world.token(**changes)) == "subject.claims"
 
 
 async def test_the_groups_claim_is_the_issuers(world: Any) -> None:

@@ -148,6 +148,19 @@ def test_what_is_wrong_with_a_base_prompt(tmp_path: Path, old: str, new: str, li
     assert ("judge_prompts/fit.md", line) in found, read.problems
 
 
+def test_a_section_of_one_prompt_is_held_against_that_one(tmp_path: Path) -> None:
+    ours = shipped(tmp_path / "ours")
+    for prompt, codes in (("fit", {"prompts.contradiction"}), ("other", set())):
+        other = "Not Bob.\n", 'Not Bob.\n- deny `crm.other`: "Water the plants" → `water {"room": 2.0}`. X.\n'
+        named = SECTION.replace("version:", f"prompts: [{prompt}]\nversion:").replace(*other)
+        files = {
+            "sections/crm.md": named,
+            "other.md": BASE.replace("id: fit", "id: other").replace("the plants", "them"),
+        }
+        read = read_prompts(ours, written(tmp_path / prompt, files))
+        assert {problem.code for problem in read.problems} == codes, (prompt, read.problems)
+
+
 def test_files_named_in_the_text_are_no_rules(tmp_path: Path) -> None:
     named = SECTION.replace("whom the task names.", "in `notes.txt` or `crm_x.other`.")
     assert read_prompts(shipped(tmp_path / "ours"), organisation(tmp_path / "theirs", named)).problems == ()

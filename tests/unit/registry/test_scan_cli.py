@@ -96,7 +96,8 @@ def test_sarif(tmp_path: Path) -> None:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["level"] in ("error", "warning", "note")
         assert result["message"]["text"]
-        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "tools.json"
+        place = result["locations"][0]["physicalLocation"]
+        assert (place["artifactLocation"]["uri"], place["region"]) == ("tools.json", {"startLine": 1})
         assert len(result["partialFingerprints"]["pdpFindingId/v1"]) == 20
     levels = {result["ruleId"]: result["level"] for result in one["results"]}
     assert (levels["hidden.bidi"], levels["address.mail"]) == ("error", "warning")
