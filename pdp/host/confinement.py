@@ -30,10 +30,11 @@ import struct
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # system folders and files that programs need, to read and to run
 _SYSTEM = (
@@ -81,7 +82,7 @@ _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type on the termi
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """Numbers of system calls of one architecture."""
+    """Numbers of system calls of one architecture (`syscalls.toml`)."""
 
     arch: int
     socket: int
@@ -98,50 +99,20 @@ class _Calls:
     ioprio_set: int
 
 
-# never: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, bpf, perf_event_open, userfaultfd, add_key,
-#   request_key, keyctl, io_uring_setup (sockets past this filter), open_by_handle_at; what processes of one user
-#   share by number or name: shmget, shmat, shmctl, shmdt, semget, semop, semctl, semtimedop, msgget, msgsnd, msgrcv,
-#   msgctl, mq_open, mq_unlink; inotify_add_watch, fanotify_mark: names in folders that Landlock does not list
-# modes: chmod, fchmod, fchmodat, fchmodat2, chown, fchown, lchown, fchownat, the setxattr and removexattr families,
-#   utimensat, and utime, utimes, futimesat where there are such: Landlock does not see them
-# alone: execve, execveat, fork, vfork; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_open,
-#   pidfd_send_signal, process_madvise, kcmp; setuid, setgid, setreuid, setregid, setresuid, setresgid, setfsuid,
-#   setfsgid, setgroups, capset, unshare, setns, and what only root has a use for: chroot, mount, umount2, pivot_root,
-#   open_tree, move_mount, fsopen, mount_setattr, init_module, finit_module, delete_module, kexec_load,
-#   kexec_file_load, reboot
-# addresses: connect, bind; a socket that is connected already could be pointed elsewhere
-# own: prlimit64, sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr: their first argument is a
-#   process, 0 for the caller
-_ARCHITECTURES = {
-    "x86_64": _Calls(
-        0xC000003E, 41, 53, 56, 435, 16,
-        (
-            101, 310, 311, 438, 321, 298, 323, 248, 249, 250, 425, 304,
-            29, 30, 31, 67, 64, 65, 66, 220, 68, 69, 70, 71, 240, 241, 254, 301,
-        ),
-        (90, 91, 268, 452, 92, 93, 94, 260, 188, 189, 190, 197, 198, 199, 463, 466, 280, 132, 235, 261),
-        (
-            59, 322, 57, 58, 62, 200, 234, 129, 297, 434, 424, 440, 312, 105, 106, 113, 114, 117, 119, 122, 123, 116,
-            126, 272, 308, 161, 165, 166, 155, 428, 429, 430, 442, 175, 313, 176, 246, 320, 169,
-        ),
-        (42, 49),
-        (302, 203, 144, 142, 314), 141, 251,
-    ),
-    "aarch64": _Calls(
-        0xC00000B7, 198, 199, 220, 435, 29,
-        (
-            117, 270, 271, 438, 280, 241, 282, 217, 218, 219, 425, 265,
-            194, 196, 195, 197, 190, 193, 191, 192, 186, 189, 188, 187, 180, 181, 27, 263,
-        ),
-        (52, 53, 452, 54, 55, 5, 6, 7, 14, 15, 16, 463, 466, 88),
-        (
-            221, 281, 129, 130, 131, 138, 240, 434, 424, 440, 272, 146, 144, 145, 143, 147, 149, 151, 152, 159,
-            91, 97, 268, 51, 40, 39, 41, 428, 429, 430, 442, 105, 273, 106, 104, 294, 142,
-        ),
-        (203, 200),
-        (261, 122, 119, 118, 274), 140, 30,
-    ),
-}  # fmt: skip
+_TABLES = tomllib.loads(Path(__file__).with_name("syscalls.toml").read_text(encoding="utf-8"))
+
+
+def _calls(arch: int, place: int) -> _Calls:
+    """The calls of the architecture whose numbers stand at this place of the rows."""
+    looked_at = {name: numbers[place] for name, numbers in _TABLES["looked_at"].items()}
+    refused: dict[str, Any] = {
+        kind: tuple(numbers[place] for numbers in _TABLES[kind].values() if place < len(numbers))
+        for kind in ("never", "modes", "alone", "addresses", "own")
+    }
+    return _Calls(arch, **looked_at, **refused)
+
+
+_ARCHITECTURES = {"x86_64": _calls(0xC000003E, 0), "aarch64": _calls(0xC00000B7, 1)}
 
 
 @dataclass(frozen=True, slots=True)
