@@ -8,9 +8,11 @@ at in windows, so that no single search holds up other threads for long.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 from pdp.core.text.credentials import OwnToken, credentials, windows
 from pdp.core.text.patterns import ANY_HIDDEN, hidden_in
@@ -34,10 +36,6 @@ class _Shape:
     holds: Callable[[str], bool] = lambda _: True
 
 
-def _active(detail: str, text: str) -> _Shape:
-    return _Shape("active_content", detail, re.compile(text, re.IGNORECASE))
-
-
 def _internal(host: str) -> bool:
     try:
         address = ip_address(host)
@@ -46,46 +44,15 @@ def _internal(host: str) -> bool:
     return not address.is_global and not address.is_unspecified and not address.is_multicast
 
 
-_SHAPES = (
-    _active("script", r"<\s{0,8}script\b"),
-    _active("embedded", r"<\s{0,8}(?:iframe|object|embed|applet|foreignobject|base|meta\s{1,8}http-equiv)\b"),
-    _active("event_handler", r"<[a-z][^<>]{0,512}?[\s/\"']on[a-z]{3,20}\s{0,8}="),
-    _active("script_url", r"\b(?:javascript|vbscript)\s{0,4}:(?=\s{0,8}[^\s])"),
-    _active("data_url", r"\bdata:[a-z]{1,16}/[a-z0-9.+-]{1,64}[;,]"),
-    _active("terminal_escape", r"\x1b[\[\]()PX^_c]|\x9b"),
-    # what is fetched without a click tells its host whatever the address holds
-    _active("remote_image", r"!\[[^\[\]\n]{0,200}\](?:\(\s{0,4}<?(?:https?:)?//[^\s)]{1,1024}|\[)"),
-    _active("remote_image", r"<\s{0,8}img\b[^<>]{0,512}?\bsrc\s{0,8}=\s{0,8}[\"']?(?:https?:)?//[^\s\"'>]{1,1024}"),
-)
-# what an error tells of the machine it happened on; elsewhere a path or a host is just content
-_OF_ERRORS = (
-    _Shape(
-        "leak",
-        "stack_trace",
-        re.compile(
-            r"Traceback \(most recent call last\)|(?<=\n)[ \t]{1,8}at [\w.$<>/]{1,200}[ (]"
-            r"|File \"[^\"\n]{1,300}\", line \d|goroutine \d{1,9} \["
-            r"|Exception in thread|thread '[^'\n]{1,80}' panicked at"
-        ),
-    ),
-    _Shape(
-        "leak",
-        "path",
-        re.compile(
-            r"(?<![\w/.:])/(?:home|root|usr|etc|var|opt|srv|tmp|Users|app|mnt|proc|run|data)/[\w.@+/-]{1,512}"
-            r"|(?<![\w])[A-Za-z]:\\(?:Users|Windows|Program Files|ProgramData|inetpub)\\[\w.\\-]{0,512}"
-        ),
-    ),
-    _Shape("leak", "internal_host", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)"), _internal),
-    _Shape(
-        "leak",
-        "internal_host",
-        re.compile(
-            r"(?i)(?<![a-z0-9.-])(?:[a-z0-9-]{1,63}\.){1,6}(?:internal|corp|intranet|lan|local|localdomain)(?![\w-])"
-            r"|\blocalhost:\d{1,5}"
-        ),
-    ),
-)
+def _shapes(kind: str, flags: int = 0) -> Iterator[_Shape]:
+    for detail, expressions in _TABLES[kind].items():
+        yield from (_Shape(kind, detail, re.compile(each, flags)) for each in expressions)
+
+
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_SHAPES = tuple(_shapes("active_content", re.IGNORECASE))
+_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
+_OF_ERRORS = (*_shapes("leak"), _Shape("leak", "internal_host", _ADDRESS, _internal))
 
 
 def passages(text: str, *, of_error: bool, own: tuple[OwnToken, ...] = ()) -> Iterator[TextSpan]:
@@ -144,16 +111,7 @@ def _luhn(digits: str) -> bool:
     return sum(each // 10 + each % 10 for each in doubled) % 10 == 0
 
 
-# length by country (SWIFT IBAN registry, release 99)
-_COUNTRIES = """
-AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24
-DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27
-GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20
-LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28
-PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28
-TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
-"""
-_LENGTHS = {text[:2]: int(text[2:]) for text in _COUNTRIES.split()}
+_LENGTHS = {country: int(length) for length, found in _TABLES["iban"].items() for country in found.split()}
 _IBAN = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}")
 _RESTS = {
     length: re.compile(rf"(?:[ -]?[A-Z0-9]){{{length - 4}}}(?![A-Za-z0-9])") for length in set(_LENGTHS.values())
