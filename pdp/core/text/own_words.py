@@ -13,8 +13,10 @@ free, take the next"). Languages: English, German, French, Spanish.
 from __future__ import annotations
 
 import re
+import tomllib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 _GAP = "\n\n"  # ends a sentence
@@ -25,14 +27,8 @@ _LONG_QUOTE = re.compile(
     r'(?<!\w)"[^"\n]*\n[^"]*"|[\u201c\u201e][^\u201c-\u201e\n]*\n[^\u201c-\u201e]*[\u201c\u201d]'
     r"|\u00ab[^\u00ab\u00bb\n]*\n[^\u00ab\u00bb]*\u00bb"
 )
-_FORWARDED = re.compile(
-    r"\W*(?:(?:begin |start of )?forwarded (?:message|e-?mail)|original (?:message|e-?mail|appointment)"
-    r"|(?:anfang der )?weitergeleiteten? (?:nachricht|e-?mail)|urspr\u00fcngliche (?:nachricht|e-?mail)"
-    r"|(?:d\u00e9but du )?message (?:transf\u00e9r\u00e9|r\u00e9exp\u00e9di\u00e9)"
-    r"|message (?:d['\u2019]origine|original)"
-    r"|(?:inicio del )?mensaje (?:reenviado|original))\W*",
-    re.IGNORECASE,
-)
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_FORWARDED = re.compile(rf"\W*(?:{'|'.join(_TABLES['forwarded'])})\W*", re.IGNORECASE)
 _WROTE = re.compile(r".*\b(?:wrote|schrieb|a \u00e9crit|escribi\u00f3)\b.*:\s*", re.IGNORECASE)
 _LONGEST = 500  # line that says who wrote what follows
 _WHEN = re.compile(r"\s*(?:on|am|le|el)\b", re.IGNORECASE)
@@ -40,10 +36,7 @@ _FIELD = re.compile(r"[\s*]*(?P<name>[^\W\d][\w -]{0,20})[\s*]*:(?P<value>.*)")
 _SENDER = frozenset(("from", "von", "de", "exp\u00e9diteur", "remitente"))
 _SUBJECT = frozenset(("subject", "betreff", "objet", "asunto"))
 
-_SHORT = (
-    " mr mrs ms dr prof st no nr vs etc ca bzw inkl exkl hr fr bspw evtl ggf usw sog tel art abs sr sra srta mme "
-    "mlle ej approx dept est inc ltd co corp jr cf al op vol fig "
-)
+_SHORT = f" {_TABLES['short']} "
 _BULLET = r"[ \t]*(?:[-*\u2022]|\d{1,3}[.)])[ \t]"
 _END = re.compile(rf"(?<![.!?\u2026])[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s|$)|\n[ \t]*\n|\n(?={_BULLET})")
 _ITEM = re.compile(_BULLET)
@@ -57,39 +50,15 @@ _CONDITION = re.compile(
 _BEFORE, _AFTER = r"(?<![\w@./\\-])", r"(?![\w@/\\-]|\.\w)"
 
 
-def _words(*alternatives: str) -> str:
-    return f"{_BEFORE}(?:{'|'.join(alternatives)}){_AFTER}"
+def _words(table: str) -> str:
+    return f"{_BEFORE}(?:{'|'.join(_TABLES[table])}){_AFTER}"
 
 
-_NOT = _words(
-    r"not", r"never", r"neither", r"nor", r"cannot", r"nobody", r"none", r"\w+n['\u2019]t",
-    r"(?:do|does|did|ca|wo|should|must|would|could|is|are)nt", r"no(?!\.?\s*[#\d])",
-    r"nicht", r"nie", r"niemals", r"nimmer", r"kein(?:e[mnrs]?)?", r"weder", r"niemand(?:em|en)?",
-    r"ne", r"n['\u2019]\w+", r"pas", r"jamais", r"aucune?", r"ni", r"personne",
-    r"nunca", r"jam\u00e1s", r"tampoco", r"ning\u00fan(?:o|a)?", r"ninguno", r"ninguna", r"nadie",
-)  # fmt: skip
-_WITHOUT = _words(
-    r"without", r"except(?:ing)?", r"with the exception", r"excluding", r"instead of", r"rather than",
-    r"avoid(?:ing)?", r"other than", r"apart from", r"aside from", r"(?:all|any\w*|every\w*) but",
-    r"ohne", r"au\u00dfer", r"ausser", r"ausgenommen", r"bis auf", r"mit ausnahme", r"statt", r"anstatt", r"anstelle",
-    r"sans", r"sauf", r"except\u00e9", r"hormis", r"\u00e0 part", r"\u00e0 l['\u2019]exception", r"au lieu",
-    r"sin", r"excepto", r"salvo", r"menos", r"a excepci\u00f3n", r"aparte", r"en vez de", r"en lugar de",
-)  # fmt: skip
-_NEGATION = re.compile(f"(?P<outright>{_NOT})|{_WITHOUT}", re.IGNORECASE)
-_NO_NEGATION = re.compile(  # phrases that ask for what follows
-    _words(
-        r"(?:do not|don['\u2019]t|never) (?:forget|hesitate|fail|miss|worry)", r"not only", r"no later than",
-        r"never mind", r"no problem", r"why not", r"whether or not",
-        r"nicht (?:nur|zu vergessen|vergessen)", r"vergiss (?:bitte )?nicht", r"vergessen sie (?:bitte )?nicht",
-        r"n['\u2019]oubli(?:e|ez) pas", r"n['\u2019]h\u00e9sit(?:e|ez) pas", r"pas seulement",
-        r"no (?:te |se )?olvid(?:es|e|ar)", r"no (?:solo|s\u00f3lo|solamente)",
-    ),
-    re.IGNORECASE,
-)  # fmt: skip
-_TURN = re.compile(
-    _words(r"but", r"however", r"instead(?! of)", r"aber", r"sondern", r"stattdessen", r"mais", r"pero", r"sino"),
-    re.IGNORECASE,
-)
+_NOT = _words("not")
+
+_NEGATION = re.compile(f"(?P<outright>{_NOT})|{_words('without')}", re.IGNORECASE)
+_NO_NEGATION = re.compile(_words("asks_for_what_follows"), re.IGNORECASE)
+_TURN = re.compile(_words("turn"), re.IGNORECASE)
 _OWN_PART = re.compile(
     rf"[,(\u2013\u2014]\s*(?:(?:and|but|und|et|y|e)\s+)?(?:(?:please|do|does|bitte|por favor)\s+)*(?={_NOT})"
     rf"|{_BEFORE}(?:and|und|et|y)\s+(?:(?:please|do|does|bitte|por favor)\s+)*(?={_NOT})",
