@@ -25,21 +25,11 @@ DATA = ("data/org.json", "data/org.yaml")
 FILES = (*DATA, SCHEMA)
 Schema = Mapping[str, object]
 # what the load gate can follow; a keyword outside this list could open the schema or hide a path
-_KEYWORDS = frozenset(
-    {
-        "$schema",
-        "$id",
-        "title",
-        "description",
-        "type",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-    }
-    | {"enum", "const", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"}
-    | {"pattern", "format", "examples", "default"}
-)
+_KEYWORDS = frozenset({
+    "$schema", "$id", "title", "description", "type", "properties", "required", "additionalProperties", "items",
+    "enum", "const", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems",
+    "pattern", "format", "examples", "default",
+})  # fmt: skip
 
 
 def read_object(folder: Folder, path: str) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.schema import declared_names, is_open
+from pdp.core.call.registered import SINKS
 from pdp.core.errors import InvalidRequest
 from pdp.core.text.injection.excerpt import visible
 from pdp.registry.manifest import Manifest, SinkEntry
@@ -22,16 +23,6 @@ _BEFORE = 40  # of them
 _SEEN = _EXCERPT - _BEFORE
 _RISKS = ("low", "medium", "high", "critical")
 _CHECKS = ("none", "watched", "presented")  # from loose to strict; watched asks less of callers
-_FLOWS = {
-    "network": "sends to the network",
-    "email": "sends e-mail",
-    "message": "sends messages",
-    "filesystem": "writes files",
-    "process": "starts processes",
-    "database": "writes to a database",
-    "memory": "keeps it for later sessions",
-    "other": "lets arguments out",
-}
 _SHAPE = ("type", "enum", "const", "format", "pattern", "items", "properties", "required", "anyOf", "oneOf", "allOf")
 
 
@@ -82,7 +73,9 @@ def behaviour(manifest: Manifest) -> str:
 def acts(manifest: Manifest) -> str:
     """The effects of a tool by its annotations and sinks, such as `destroys, sends e-mail`."""
     base = behaviour(manifest)
-    return ", ".join(["only reads" if base == "reads" else base, *sorted({_FLOWS[s.kind] for s in manifest.sinks})])
+    return ", ".join(
+        ["only reads" if base == "reads" else base, *sorted({SINKS[s.kind]["does"] for s in manifest.sinks})]
+    )
 
 
 def quoted(value: str) -> str:
@@ -116,9 +109,9 @@ def _hints(old: Manifest, new: Manifest) -> Iterator[Difference]:
 def _sinks(old: list[SinkEntry], new: list[SinkEntry]) -> Iterator[Difference]:
     before, after = {(s.kind, s.argument) for s in old}, {(s.kind, s.argument) for s in new}
     for kind, argument in sorted(after - before):
-        yield "danger", f"now {_FLOWS[kind]}{_with(argument)}"
+        yield "danger", f"now {SINKS[kind]['does']}{_with(argument)}"
     for kind, argument in sorted(before - after):
-        yield "danger", f"is no longer said to {_plain(_FLOWS[kind])}{_with(argument)}"
+        yield "danger", f"is no longer said to {_plain(SINKS[kind]['does'])}{_with(argument)}"
 
 
 def _interpreters(old: Manifest, new: Manifest) -> Iterator[Difference]:

@@ -18,6 +18,7 @@ from pdp.core.approvals.turned_down import Earlier
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json, canonical, commitment, sha256_hex
 from pdp.core.call.facts import TargetFact
+from pdp.core.call.registered import SINKS
 from pdp.core.judge.redact import redacted_text
 from pdp.core.outcome.evidence import well_formed
 from pdp.core.text.credentials import secret_in
@@ -263,18 +264,6 @@ def _plain(value: Any) -> Json:
     return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
 
 
-_FLOWS = {
-    "network": "to the network",
-    "email": "out by e-mail",
-    "message": "out as a message",
-    "filesystem": "into the file system",
-    "process": "into a program that runs",
-    "database": "into a database",
-    "memory": "into what agents remember in later sessions",
-    "other": "to another system",
-}
-
-
 def effects(target: TargetFact) -> tuple[str, ...]:
     """Sentences, the weightiest first. What a manifest leaves open counts as the worst."""
     hints = target.annotations
@@ -283,7 +272,7 @@ def effects(target: TargetFact) -> tuple[str, ...]:
         sentences.append("Doing it again has a further effect.")
     for sink in target.sinks:
         what = f"the argument {sink.argument}" if sink.argument else "data"
-        sentences.append(f"Sends {what} {_FLOWS.get(sink.kind, _FLOWS['other'])}.")
+        sentences.append(f"Sends {what} {SINKS.get(sink.kind, SINKS['other'])['to']}.")
     if hints.open_world:
         sentences.append("Deals with systems outside the organisation.")
     if target.permissions:

@@ -6,8 +6,10 @@ read and decide again.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.grants import GrantTerms, Valid, fits, issue, narrowest, within
@@ -68,26 +70,7 @@ class Cast:
     ends_grants: tuple[str, ...] = ()
 
 
-MESSAGES: Mapping[str, str] = {
-    "approval.not_found": "There is no such request.",
-    "approval.unreadable": "This request cannot be answered; have the call asked again.",
-    "approval.too_late": "This request is no longer open.",
-    "approval.choice": "Choose approve, deny or cancel.",
-    "approval.own_call": "Nobody may approve a call of their own, or one that they act in.",
-    "approval.not_yours": "Only the person on whose behalf the call is made may answer this.",
-    "approval.not_eligible": "None of the groups that may decide this has you as a member.",
-    "approval.no_delegation": "There is no delegation by which you stand in for this person now.",
-    "approval.voted": "This person has a vote on this request already.",
-    "approval.assurance": "This request asks for a stronger proof of who you are; use a passkey.",
-    "approval.stale": "What was shown is no longer what would be done; read the request again.",
-    "approval.erased": "What this request would do has been erased, so nobody can approve it.",
-    "approval.reason_required": "This request asks for a reason.",
-    "approval.reason_too_long": f"A reason has at most {MAX_REASON} characters.",
-    "approval.passkey": "The passkey's assertion is too large.",
-    "approval.grant": "A grant keeps within what policy offers for this request, and lets its own call through.",
-    "approval.not_requester": "Only the requester or an operator may withdraw a request.",
-    "person.inactive": "This account is disabled.",
-}
+MESSAGES: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def cast(  # noqa: PLR0913 - all that a vote rests on

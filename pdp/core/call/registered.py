@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 from pdp.core.bytes.digest import Json
@@ -11,6 +13,11 @@ from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.facts import Waiver
 from pdp.core.check import OK, Check
 from pdp.core.record.stored import Artefact
+
+SINKS: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    Path(__file__).with_name("sinks.toml").read_text(encoding="utf-8")
+)
+"""By kind of sink: what a tool `does` by it, and where its arguments go `to`."""
 
 
 @dataclass(frozen=True, slots=True)

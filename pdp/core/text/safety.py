@@ -15,36 +15,26 @@ language, is marked instead, so that it can be read. `isolated` keeps what is wr
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
 
 MAX_MARKS = 3  # combining marks on one letter; writing systems use up to three
 MAX_RUN = 24  # of one character, before it is counted instead
 
-# Default_Ignorable_Code_Point of DerivedCoreProperties.txt, Unicode 16.0 (unchanged since 5.2 but for reserved ones);
-# `unicodedata` does not know the property. Variation selectors and tags are among them.
-DEFAULT_IGNORABLE = (
-    (0x00AD, 0x00AD),
-    (0x034F, 0x034F),
-    (0x061C, 0x061C),
-    (0x115F, 0x1160),
-    (0x17B4, 0x17B5),
-    (0x180B, 0x180F),
-    (0x200B, 0x200F),
-    (0x202A, 0x202E),
-    (0x2060, 0x206F),
-    (0x3164, 0x3164),
-    (0xFE00, 0xFE0F),
-    (0xFEFF, 0xFEFF),
-    (0xFFA0, 0xFFA0),
-    (0xFFF0, 0xFFF8),
-    (0x1BCA0, 0x1BCA3),
-    (0x1D173, 0x1D17A),
-    (0xE0000, 0xE0FFF),
-)
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def _ranges(name: str) -> tuple[tuple[int, int], ...]:
+    spans = (span.partition("-") for span in _TABLES[name].split())
+    return tuple((int(first, 16), int(last or first, 16)) for first, _, last in spans)
+
+
+DEFAULT_IGNORABLE = _ranges("default_ignorable")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me"})
 # Blank although they count as symbols, stand-ins for what is not there, and Hangul letters that join into syllables.
 _BLANK = frozenset("\u2800\U0001d159\ufffc\ufffd")
@@ -53,31 +43,8 @@ _JOINING = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
 _BRACKETS = frozenset("⟨⟩〈〉❬❭❰❱⧼⧽‹›︿﹀\u2329\u232a")
 # Scripts, as Unicode names their letters, that have many of the shapes of Latin ones.
 _ALIKE = frozenset({"ARMENIAN", "CANADIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GEORGIAN", "GREEK", "LISU"})
-# Confusable with ASCII by confusables.txt of Unicode 15.0, but not by the package: it does not read the lines of
-# characters that are written from right to left, nor those of percent signs.
-_ALSO_ALIKE = (
-    (0x05C0, 0x05C0), (0x05C3, 0x05C3), (0x05D5, 0x05D5), (0x05D8, 0x05D9), (0x05DF, 0x05DF), (0x05E1, 0x05E1),
-    (0x05F0, 0x05F4), (0x060D, 0x060D), (0x0627, 0x0627), (0x0647, 0x0647), (0x0660, 0x0661), (0x0665, 0x0665),
-    (0x0667, 0x0667), (0x066A, 0x066B), (0x066D, 0x066D), (0x06BE, 0x06BE), (0x06C1, 0x06C1), (0x06D4, 0x06D5),
-    (0x0701, 0x0704), (0x07C0, 0x07C0), (0x07CA, 0x07CA), (0x07F4, 0x07F5), (0x07FA, 0x07FA), (0x2052, 0x2052),
-    (0xFBA6, 0xFBAD), (0xFE8D, 0xFE8E), (0xFEE9, 0xFEEC), (0x10A50, 0x10A50), (0x1E8C7, 0x1E8C7),
-    (0x1E8CB, 0x1E8CB), (0x1EE00, 0x1EE00), (0x1EE24, 0x1EE24), (0x1EE64, 0x1EE64), (0x1EE80, 0x1EE80),
-    (0x1EE84, 0x1EE84),
-)  # fmt: skip
-# Drawn like ASCII, and in no table of Unicode's: strokes of box drawings and of Chinese, and signs. Small capitals
-# are told by their names.
-_STROKES = {
-    "|": "│┃┆┇┊┋╎╏║╵╷╹╻╽╿⎜⎟⎢⎥⎪⎮⎸⎹⏐❘❙❚▎▏▕〡丨㇑",
-    "\\": "╲〵㇔",
-    "-": "─━┄┅┈┉╌╍═╴╶╸╺╼╾",
-    "+": "┼╋",
-    "x": "╳✕✖⨉",
-    "#": "♯⌗",
-    "*": "✱⁕",
-    "_": "ˍ‗",
-    "~": "∽",
-}
-_STROKE_LIKE = {char: plain for plain, chars in _STROKES.items() for char in chars}
+_ALSO_ALIKE = _ranges("also_alike")
+_STROKE_LIKE = {char: plain for plain, chars in _TABLES["strokes"].items() for char in chars}
 _SMALL_CAPITAL = re.compile(r"LATIN LETTER SMALL CAPITAL ([A-Z])")
 # Drawn like ASCII, and in honest prose all the same: quotes, apostrophe, dash, ellipsis, minus, number sign.
 _TYPOGRAPHY = frozenset("‘’‚“”–…−№")

@@ -9,9 +9,11 @@ from `data.org`.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
@@ -57,22 +59,7 @@ _FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (nee
     "oblige": (frozenset({"kind", "code"}), frozenset({"message", "control"})),
     "label": (frozenset({"label", "code"}), frozenset({"message", "control"})),
 }
-EXAMPLES = {
-    "allow": 'allow contains {"target": t.key, "code": "team.reads"} if { some t in input.targets; ... }',
-    "hide": 'hide contains {"target": t.key, "code": "team.hidden"} if { some t in input.targets; ... }',
-    "deny": 'deny contains {"code": "team.limit", "message": "Too much."} if { ... }',
-    "require": 'require contains {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "stage": 1, '
-    '"ttl_seconds": 600, "min_assurance": "signed_in"} if { ... }',
-    "oblige": 'oblige contains {"kind": "redact", "code": "team.redact"} if { ... }',
-    "label": 'label contains {"label": "sensitive", "code": "team.sensitive"} if { ... }',
-    "meta": 'meta := {"servers": ["git"], "owner": "team@example.org"}',
-}
-
-
-OTHERWISE_EXAMPLE = (
-    '"otherwise": {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "ttl_seconds": 600, '
-    '"min_assurance": "signed_in"}'
-)
+EXAMPLES: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _MAY_BE_EMPTY = frozenset({"message", "control", "scope"})
 _META = ("servers", "owner", "kinds", "description")
 _NAMING = frozenset({"label", "prompt", "target", "purpose"})  # `kind`, `code` and `id` are looked at by themselves
@@ -317,7 +304,7 @@ def _otherwise(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
     name, body = kind(node)
     if name != "Object" or not all(string(key) for _, key, _ in body["fields"]):
         message = "`otherwise` must be a requirement, written out."
-        yield rule.unit.finding(span_of(node), "element.otherwise", message, f"Write: {OTHERWISE_EXAMPLE}")
+        yield rule.unit.finding(span_of(node), "element.otherwise", message, f"Write: {EXAMPLES['otherwise']}")
         return
     fields = members(node)
     nested = fields.pop("otherwise", None)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pdp.core.call.names import did_you_mean
@@ -38,17 +40,7 @@ _TOKEN = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"|[()\[\]{}"`]')
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 # the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
 _IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
-_SYNTAX_HINTS = (  # by the parser's words; the first for all others
-    ("keyword `if`", "Rego v1: `name contains {...} if { ... }`; every body needs `if`."),
-    ("input cannot be shadowed", "Choose another name."),
-    ("data cannot be shadowed", "Choose another name."),
-    ("keyword `import`", "Imports stand above all rules."),
-    ("keyword `some`", "A comprehension begins with one name or value: [y | some x in xs; y := x.n * x.price]."),
-    ("while parsing object", "Look for a comma that is missing between two fields."),
-    ("while parsing array", "Look for a comma that is missing between two items."),
-    ("invalid character", 'Text stands in double quotes, "x"; a name is of letters, digits and `_`.'),
-    ("expecting expression", "Conditions stand one to a line, and all must hold; for `or` write a rule for each."),
-)
+_SYNTAX_HINTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
 
@@ -194,7 +186,7 @@ def _syntax_error(module: Module, text: str) -> GateFinding:
             line, column = int(place[1]), int(place[2])
         elif row.startswith("error:"):
             message = row.removeprefix("error:").strip()
-    hint = next((hint for words, hint in _SYNTAX_HINTS if words in message), _SYNTAX_HINTS[0][1])
+    hint = next(hint for words, hint in _SYNTAX_HINTS.items() if words in message)
     return GateFinding(module.path, line, column, "syntax.error", ERROR, f"Not valid Rego: {message}.", hint)
 
 
