@@ -29,7 +29,8 @@ def never(*_: object) -> bool:
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     """The result of a sign-in at the console (OpenID Connect, authorization code). `groups` are the raw values of
-    the groups claim; `assurance` is `signed_in` or `passkey`; `names` by what else it is revoked."""
+    the groups claim; `authenticated_ns` is its `auth_time`, 0 without one; `assurance` is `signed_in` or `passkey`;
+    `names` by what else than the account it is revoked, by kind of mark."""
 
     tenant: str
     account: Account

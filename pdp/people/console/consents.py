@@ -78,7 +78,7 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
         passkey=asked,
         missing=missing,
         fresh=visit.fresh,
-        unproved=not visit.session.authenticated_ns,
+        unproved=not visit.session.signed_in.authenticated_ns,
         again=visit.again(f"/consents/{view.id}"),
         attempt=entropy.bytes(16).hex(),
         days=_days(visit.console.services.clock.now_ns(), visit.approvals.consents.longest_ns),

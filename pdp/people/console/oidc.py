@@ -26,6 +26,7 @@ from pdp.identity.options import Algorithm, IssuerOptions
 from pdp.identity.sources import DenyList, HttpFetch, UrlKeys, endpoint, metadata_of, metadata_urls
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer
 from pdp.people.console.options import ProviderOptions
+from pdp.people.persons import SignedIn
 
 _TIMEOUT_SECONDS = 5.0
 _KEEP_NS = 600 * NS  # metadata
@@ -40,18 +41,6 @@ class SignInAttempt:
     state: str
     nonce: str
     verifier: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A verified sign-in. `authenticated_ns` is the `auth_time` of the token, 0 without one; `names` is by what else
-    than the account it is revoked, by kind of mark."""
-
-    account: Account
-    name: str
-    groups: tuple[str, ...]
-    authenticated_ns: int
-    names: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +110,7 @@ class Provider:
         place = (await self._about()).authorize
         return f"{place}{'&' if '?' in place else '?'}{urlencode(asked, quote_via=quote)}"
 
-    async def exchange(self, code: str, issuer: str, attempt: SignInAttempt) -> Signed:
+    async def exchange(self, code: str, issuer: str, attempt: SignInAttempt) -> SignedIn:
         """The signed-in person. `issuer` is the answer's `iss`, if it had one (RFC 9207).
 
         Raises Unauthenticated (`console.signin_*`) and Unavailable.
@@ -163,7 +152,7 @@ class Provider:
             )
         return token
 
-    def _signed(self, claims: Claims, nonce: str) -> Signed:
+    def _signed(self, claims: Claims, nonce: str) -> SignedIn:
         """The signed-in person, from claims whose signature, issuer and times hold. Raises Unauthenticated."""
         ours, now = self.options.client_id, self._clock.now_ns()
         try:
@@ -186,7 +175,8 @@ class Provider:
         shown = (claims.get(each) for each in ("name", "preferred_username", "email"))
         name = next((str(each) for each in shown if _is_text(each)), subject)
         names = tuple((kind, str(claims[each])) for kind, each in self._marks.items() if _is_text(claims.get(each)))
-        return Signed(Account(self.options.issuer, subject), name, groups, proved_ns, names)
+        account = Account(self.options.issuer, subject)
+        return SignedIn(self.options.tenant, account, name, groups, proved_ns, names=names)
 
     async def _about(self) -> _Metadata:
         now = self._clock.now_ns()

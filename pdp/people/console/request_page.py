@@ -135,7 +135,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
         attempt=visit.console.services.entropy.bytes(16).hex(),
         reason=visit.form.get("reason", "")[:_MAX_REASON],
         fresh=visit.fresh,
-        unproved=not visit.session.authenticated_ns,
+        unproved=not visit.session.signed_in.authenticated_ns,
         again=visit.again(f"/requests/{view.approval.id}"),
         notice=notice,
         recorded="" if notice else _recorded(view, visit.person, visit.console.services.clock.now_ns()),

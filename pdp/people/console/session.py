@@ -11,21 +11,22 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.check import NS
 from pdp.core.ports import Clock, Entropy
 from pdp.people.console.options import ConsoleOptions
+from pdp.people.persons import SignedIn
 
 _NONCE_BYTES = 12
 _MAX_SEALED = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
@@ -71,18 +72,16 @@ _SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgott
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
-    """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is the instant of the
-    last authentication, 0 when the provider does not say; `names` by what else the sign-in is revoked."""
+    """One sign-in, until a fixed instant. Its groups are what the provider's token claimed; `provider` is "" for a
+    local account."""
 
     id: str
-    tenant: str
-    account: Account
-    name: str
-    groups: tuple[str, ...]
     provider: str
-    authenticated_ns: int
     expires_ns: int
-    names: tuple[tuple[str, str], ...] = ()
+    signed_in: SignedIn
+
+
+_SESSION = TypeAdapter(ConsoleSession)
 
 
 class ConsoleSessions:
@@ -90,7 +89,7 @@ class ConsoleSessions:
 
     def __init__(self, options: ConsoleOptions, key: bytes, clock: Clock, entropy: Entropy) -> None:
         self._options = options
-        self._seal = Seal(key, "session 1", entropy)
+        self._seal = Seal(key, "session 2", entropy)
         self._form_key = derive(key, "form 1")
         self._clock = clock
         self._entropy = entropy
@@ -102,20 +101,8 @@ class ConsoleSessions:
 
     def open(self, response: Response, session: ConsoleSession) -> bool:
         """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
-        sealed = self._seal.close(
-            {
-                "id": _text(self._entropy.bytes(_ID_BYTES)),
-                "tenant": session.tenant,
-                "issuer": session.account.issuer,
-                "account": session.account.id,
-                "name": session.name,
-                "groups": list(session.groups),
-                "provider": session.provider,
-                "authenticated_ns": session.authenticated_ns,
-                "expires_ns": session.expires_ns,
-                "names": [list(each) for each in session.names],
-            }
-        )
+        begun = replace(session, id=_text(self._entropy.bytes(_ID_BYTES)))
+        sealed = self._seal.close(_SESSION.dump_python(begun, mode="json"))
         if sealed is None:
             return False
         self.set_cookie(response, self.cookie, sealed, same_site="strict")
@@ -124,35 +111,21 @@ class ConsoleSessions:
     def read(self, request: Request) -> ConsoleSession | None:
         """The session of a request; None when there is none that holds now."""
         content = self._seal.open(request.cookies.get(self.cookie, ""))
-        if content is None or not self._lasts(content["id"], content["expires_ns"]):
+        if content is None:
             return None
-        if not self._configured(content):
-            return None
-        return ConsoleSession(
-            content["id"],
-            content["tenant"],
-            Account(content["issuer"], content["account"]),
-            content["name"],
-            tuple(content["groups"]),
-            content["provider"],
-            content["authenticated_ns"],
-            content["expires_ns"],
-            tuple((kind, value) for kind, value in content.get("names", ())),
-        )
+        session = _SESSION.validate_python(content)
+        return session if self.lasts(session) and self._configured(session) else None
 
     def lasts(self, session: ConsoleSession) -> bool:
-        """Whether a session that was read before still holds, as far as this process knows."""
-        return self._lasts(session.id, session.expires_ns)
+        """Whether a session still holds, as far as this process knows."""
+        return self._clock.now_ns() < session.expires_ns and session.id not in self._ended
 
-    def _lasts(self, session_id: str, expires_ns: int) -> bool:
-        return self._clock.now_ns() < expires_ns and session_id not in self._ended
-
-    def _configured(self, content: Mapping[str, Any]) -> bool:
+    def _configured(self, session: ConsoleSession) -> bool:
         """Whether the configuration still says whose people the provider's are, and that this account may sign in."""
-        issuer, tenant = content["issuer"], content["tenant"]
-        if content["provider"]:
-            return self._issuers.get(content["provider"]) == (issuer, tenant)
-        return (issuer, content["account"], tenant) in self._local
+        account, tenant = session.signed_in.account, session.signed_in.tenant
+        if session.provider:
+            return self._issuers.get(session.provider) == (account.issuer, tenant)
+        return (account.issuer, account.id, tenant) in self._local
 
     def end(self, response: Response, session: ConsoleSession) -> None:
         """End it, here and in the browser."""
@@ -165,7 +138,7 @@ class ConsoleSessions:
 
     def fresh(self, session: ConsoleSession) -> bool:
         """Whether the last authentication is recent enough to act."""
-        return self._clock.now_ns() - session.authenticated_ns < self._options.step_up_minutes * 60 * NS
+        return self._clock.now_ns() - session.signed_in.authenticated_ns < self._options.step_up_minutes * 60 * NS
 
     def token(self, session: ConsoleSession, form: str) -> str:
         """The token of one form of this session. `form` names the form and all that it is about."""

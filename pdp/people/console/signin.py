@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, NotFound, Unauthenticated
-from pdp.people.console.oidc import Provider, Signed, SignInAttempt
+from pdp.people.console.oidc import Provider, SignInAttempt
 from pdp.people.console.options import LocalAccountOptions
 from pdp.people.console.session import ConsoleSession, Seal
 from pdp.people.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin, read_form
@@ -55,9 +56,7 @@ class SignIn:
         sealed = self._seal.close(
             {
                 "provider": provider.options.name,
-                "state": attempt.state,
-                "nonce": attempt.nonce,
-                "verifier": attempt.verifier,
+                **asdict(attempt),
                 "next": onward(request.query_params.get("next", "")),
                 "expires_ns": self._clock.now_ns() + _ATTEMPT_NS,
             }
@@ -79,7 +78,7 @@ class SignIn:
         if "error" in asked:
             raise Unauthenticated("console.signin_refused", "The provider did not sign you in. Try again.")
         signed = await provider.exchange(asked.get("code", ""), asked.get("iss", ""), attempt)
-        return await self._open(provider.options.tenant, provider.options.name, signed, kept["next"])
+        return await self._open(provider.options.name, signed, kept["next"])
 
     async def local(self, request: Request) -> Response:
         """POST /signin/development: a local account. Raises NotFound, Forbidden, InvalidRequest."""
@@ -88,7 +87,7 @@ class SignIn:
         account = self._accounts.get(form.get("account", ""))
         if account is None:
             raise NotFound("console.account", "There is no such account.")
-        return await self._open(account.tenant, "", self._signed(account), onward(form.get("next", "")))
+        return await self._open("", self._signed(account), onward(form.get("next", "")))
 
     async def out(self, request: Request) -> Response:
         """POST /signout. Raises Forbidden."""
@@ -102,24 +101,12 @@ class SignIn:
             sessions.end(response, session)
         return response
 
-    async def _open(self, tenant: str, provider: str, signed: Signed, target: str) -> Response:
+    async def _open(self, provider: str, signed: SignedIn, target: str) -> Response:
         """A new session, always with a new id. The groups kept are those that the directory lets claims say."""
-        person = await self._console.services.approvals.persons.signed_in(
-            SignedIn(
-                tenant,
-                signed.account,
-                signed.name,
-                signed.groups,
-                authenticated_ns=signed.authenticated_ns,
-                names=signed.names,
-            )
-        )
+        person = await self._console.services.approvals.persons.signed_in(signed)
         response = self._console.pages.show("onward.html", target=target)
         ends = self._clock.now_ns() + self._console.options.session_minutes * 60 * NS
-        groups = tuple(sorted(person.claimed))
-        session = ConsoleSession(
-            "", tenant, signed.account, signed.name, groups, provider, signed.authenticated_ns, ends, signed.names
-        )
+        session = ConsoleSession("", provider, ends, replace(signed, groups=tuple(sorted(person.claimed))))
         if not self._console.sessions.open(response, session):
             raise Forbidden("console.groups", "You are in more groups than a session can hold; ask the operator.")
         self._console.sessions.drop_cookie(response, self._cookie)
@@ -140,8 +127,9 @@ class SignIn:
             )
         return kept
 
-    def _signed(self, account: LocalAccountOptions) -> Signed:
-        return Signed(Account(account.issuer, account.id), account.label, account.groups, self._clock.now_ns())
+    def _signed(self, account: LocalAccountOptions) -> SignedIn:
+        at, local = self._clock.now_ns(), Account(account.issuer, account.id)
+        return SignedIn(account.tenant, local, account.label, account.groups, at)
 
     def _provider(self, request: Request) -> Provider:
         provider = self._providers.get(request.path_params["provider"])

@@ -28,7 +28,6 @@ from pdp.people.console import wording
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.passkeys import ConsolePasskeys
 from pdp.people.console.session import ConsoleSession, ConsoleSessions
-from pdp.people.persons import SignedIn
 from pdp.people.visibility import ReadLimiter
 from pdp.proof.records import Records
 
@@ -179,15 +178,7 @@ def again_url(provider: str, back: str) -> str:
 async def person_of(console: Console, session: ConsoleSession) -> Person:
     """The person of a session, as things stand now. Raises Forbidden (`person.inactive`), Unauthenticated
     (`subject.revoked`)."""
-    sign_in = SignedIn(
-        session.tenant,
-        session.account,
-        session.name,
-        session.groups,
-        authenticated_ns=session.authenticated_ns,
-        names=session.names,
-    )
-    return await console.services.approvals.persons.signed_in(sign_in)
+    return await console.services.approvals.persons.signed_in(session.signed_in)
 
 
 def _unknown(console: Console, request: Request) -> Response:

@@ -1,5 +1,7 @@
 """Sessions: their cookie, their end, and where one is sent afterwards."""
 
+from typing import Any
+
 import pytest
 from support.console_client import APPROVAL, ISSUER, KEY, OURS, ConsoleClient
 from support.environment import SeededEntropy
@@ -37,24 +39,28 @@ async def test_what_lies_in_the_cookie_cannot_be_read_or_changed(console: Consol
         assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={changed}"})).status_code == 303
 
 
+def session_of(
+    provider: str = "", tenant: str = "acme", account: str = "bob", issuer: str = ISSUER
+) -> dict[str, Any]:
+    """A session that never ends, as it is sealed."""
+    who = {"tenant": tenant, "account": {"issuer": issuer, "id": account}, "authenticated_ns": 0}
+    return {"id": "1", "provider": provider, "expires_ns": 2**62, "signed_in": who}
+
+
 async def test_what_was_sealed_for_something_else_is_no_session(console: ConsoleClient) -> None:
     entropy = SeededEntropy("x")
-    content = {"id": "1", "tenant": "acme", "issuer": "i", "account": "bob", "name": "", "groups": [], "provider": ""}
-    content |= {"authenticated_ns": 0, "expires_ns": 2**62, "issuer": ISSUER}
-    for key, purpose in ((KEY, "sign-in 1"), (bytes(32), "session 1")):
-        sealed = Seal(key, purpose, entropy).close(content)
+    for key, purpose in ((KEY, "sign-in 1"), (KEY, "session 1"), (bytes(32), "session 2")):
+        sealed = Seal(key, purpose, entropy).close(session_of())
         assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={sealed}"})).status_code == 303
-    whole = Seal(KEY, "session 1", entropy).close(content)
+    whole = Seal(KEY, "session 2", entropy).close(session_of())
     assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={whole}"})).status_code == 200
     for change in ({"tenant": "else"}, {"account": "eve"}, {"issuer": "https://x.example"}, {"provider": "gone"}):
-        moved = Seal(KEY, "session 1", entropy).close({**content, **change})  # the configuration says otherwise now
+        moved = Seal(KEY, "session 2", entropy).close(session_of(**change))  # the configuration says otherwise now
         assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={moved}"})).status_code == 303
 
 
 async def test_who_never_proved_when_is_told_why_not(console: ConsoleClient) -> None:
-    content = {"id": "1", "tenant": "acme", "issuer": ISSUER, "account": "bob", "name": "", "groups": []}
-    content |= {"provider": "", "authenticated_ns": 0, "expires_ns": 2**62}
-    sealed = Seal(KEY, "session 1", SeededEntropy("x")).close(content)
+    sealed = Seal(KEY, "session 2", SeededEntropy("x")).close(session_of())
     page = await console.client.get(f"/requests/{APPROVAL.id}", headers={"cookie": f"{SESSION}={sealed}"})
     assert "auth_time" in page.text
     assert 'name="choice"' not in page.text
