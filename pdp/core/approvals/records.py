@@ -29,7 +29,7 @@ from pdp.core.approvals.states import Event, GrantState, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.bytes.digest import Json, canonical, commitment
-from pdp.core.record.encoding import Fields, Stamp, cut, encode, portion
+from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
 from pdp.core.record.stored import LabelRow, ValueRow
 
 _HAPPENED = {
@@ -58,28 +58,15 @@ def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
     """A request is opened. Raises RecordTooLargeError."""
     call = approval.call
     request: Fields = {
-        "kind": approval.kind,
+        **fields_of(approval, "kind title risk short_code decision_id policy_revision policy_digest"),
+        **fields_of(approval, "opened_ns expires_ns canary"),
         "call": {
-            "digest": call.digest,
+            **fields_of(call, "digest agent caller server tool manifest_sha256"),
             "subject": account(stamp, call.subject),
             "actors": [account(stamp, actor) for actor in call.actors],
-            "agent": call.agent,
-            "caller": call.caller,
             "session": sealed(shown.salt, "session", call.session),
-            "server": call.server,
-            "tool": call.tool,
-            "manifest_sha256": call.manifest_sha256,
         },
-        "title": approval.title,
-        "risk": approval.risk,
-        "short_code": approval.short_code,
         "presented": presented(approval, shown),
-        "decision_id": approval.decision_id,
-        "policy_revision": approval.policy_revision,
-        "policy_digest": approval.policy_digest,
-        "opened_ns": approval.opened_ns,
-        "expires_ns": approval.expires_ns,
-        "canary": approval.canary,
     }
     body = _request(approval, "opened", str(approval.state), approval.version, approval.opened_ns)
     return encode(stamp, "approval", {**body, "request": request, "requirements": [json.loads(approval.requirement)]})
@@ -110,18 +97,10 @@ def erasable(
 def grant_issued(stamp: Stamp, grant: Grant, salt: bytes) -> bytes:
     """A grant came of an approval."""
     bounds: Fields = {
+        **fields_of(grant, "agent caller server tool manifest_sha256 uses issued_ns expires_ns approval_id"),
         "subject": account(stamp, grant.subject),
-        "agent": grant.agent,
-        "caller": grant.caller,
-        "server": grant.server,
-        "tool": grant.tool,
-        "manifest_sha256": grant.manifest_sha256,
         "arguments_schema": _commitment(salt, "grant", grant.arguments_schema),
         "session": sealed(salt, "session", grant.session),
-        "uses": grant.uses,
-        "issued_ns": grant.issued_ns,
-        "expires_ns": grant.expires_ns,
-        "approval_id": grant.approval_id,
         "issued_by": [stamp.human(human) for human in grant.issued_by],
     }
     body = _grant(grant, "issued", grant.state, grant.version, grant.issued_ns)
@@ -153,15 +132,8 @@ def grant_lapsed(stamp: Stamp, grant: Grant, after: GrantState, cause: str, at_n
 def consent_granted(stamp: Stamp, consent: Consent) -> bytes:
     """A subject agreed."""
     terms: Fields = {
+        **fields_of(consent, "agent server tool scope purpose granted_ns expires_ns assurance"),
         "subject": account(stamp, consent.subject),
-        "agent": consent.agent,
-        "server": consent.server,
-        "tool": consent.tool,
-        "scope": consent.scope,
-        "purpose": consent.purpose,
-        "granted_ns": consent.granted_ns,
-        "expires_ns": consent.expires_ns,
-        "assurance": consent.assurance,
         "approval_id": consent.approval_id or None,
     }
     return encode(stamp, "consent", {**_consent(consent, "granted", consent.granted_ns), "terms": terms})
@@ -181,46 +153,25 @@ def consent_ended(stamp: Stamp, consent: Consent, by: str, at_ns: int) -> bytes:
 
 def evidence_used(stamp: Stamp, answered: Answered, spent: Spent) -> bytes:
     """The judge's answer was used up."""
-    fields: Fields = {
-        "event": "used",
-        "call_digest": answered.call_digest,
-        "requirement_sha256": answered.requirement_sha256,
-        "spent": _spent(spent),
-    }
-    return encode(stamp, "evidence", fields)
+    of = fields_of(answered, "call_digest requirement_sha256")
+    return encode(stamp, "evidence", {**of, "event": "used", "spent": _spent(spent)})
 
 
 def outcome(stamp: Stamp, noted: ReportedOutcome) -> bytes:
     """The reported outcome of an allowed call."""
-    fields: Fields = {
-        "caller": noted.caller,
-        "decision_id": noted.decision_id,
-        "call_digest": noted.call_digest,
-        "redemption_id": noted.redemption_id or None,
-        "outcome": noted.outcome,
-        "at_ns": noted.at_ns,
-    }
-    return encode(stamp, "outcome", fields)
+    fields = fields_of(noted, "caller decision_id call_digest outcome at_ns")
+    return encode(stamp, "outcome", {**fields, "redemption_id": noted.redemption_id or None})
 
 
 def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
     """A person looked at a request, arguments and all."""
-    fields: Fields = {
-        **_acting(stamp, person),
-        "approval_id": approval.id,
-        "call_digest": approval.call.digest,
-    }
-    return encode(stamp, "read", fields)
+    looked_at: Fields = {"approval_id": approval.id, "call_digest": approval.call.digest}
+    return encode(stamp, "read", {**_acting(stamp, person), **looked_at})
 
 
 def canary(stamp: Stamp, approval: Approval, like: str, person: Person) -> bytes:
     """A person has opened a canary, in the image of the request `like`."""
-    fields: Fields = {
-        **_acting(stamp, person),
-        "approval_id": approval.id,
-        "like": like,
-    }
-    return encode(stamp, "canary", fields)
+    return encode(stamp, "canary", {**_acting(stamp, person), "approval_id": approval.id, "like": like})
 
 
 def declassification(
@@ -228,9 +179,7 @@ def declassification(
 ) -> bytes:
     """A person has asked that labels be removed, or has cast the vote that removed them: `event` "asked" or
     "removed"."""
-    items: list[Json] = [
-        {"label": row.label, "code": row.code, "decision_id": row.decision_id, "at_ns": row.at_ns} for row in labels
-    ]
+    items: list[Json] = [fields_of(row, "label code decision_id at_ns") for row in labels]
     fields: Fields = {
         **_acting(stamp, person),
         "event": event,
@@ -250,16 +199,13 @@ def _request(approval: Approval, event: str, state: str, version: int, at_ns: in
 
 def _vote(stamp: Stamp, vote: Vote, salt: bytes) -> Fields:
     return {
+        **fields_of(vote, "choice assurance surface at_ns"),
         "vote_id": vote.id,
         "human": stamp.human(vote.human),
         "account": account(stamp, vote.account),
-        "choice": vote.choice,
         "reason": sealed(salt, "reason", vote.reason),
-        "assurance": vote.assurance,
         "groups": list(vote.groups),
         "claimed": list(vote.claimed),
-        "surface": vote.surface,
-        "at_ns": vote.at_ns,
         "presented": vote.presented or None,
         "behalf": stamp.human(vote.behalf) if vote.behalf else None,
         "delegation": vote.delegation or None,
@@ -290,10 +236,9 @@ def _spent(spent: Spent | None) -> Json:
 
 def _acting(stamp: Stamp, person: Person) -> Fields:
     return {
+        **fields_of(person, "assurance surface"),
         "human": stamp.human(person.human),
         "account": account(stamp, person.account),
-        "assurance": person.assurance,
-        "surface": person.surface,
     }
 
 
@@ -356,11 +301,8 @@ def notice(stamp: Stamp, sent: Notice) -> bytes:
     """Delivery of a message: under way, done, or failed with `sent.problem` (a code), to be retried or given up.
     Without its text and addresses."""
     fields: Fields = {
+        **fields_of(sent, "channel event approval_id attempts"),
         "notice_id": sent.id,
-        "channel": sent.channel,
-        "event": sent.event,
-        "approval_id": sent.approval_id,
-        "attempts": sent.attempts,
         "result": _result(sent),
         "problem": sent.problem or None,
     }

@@ -348,6 +348,11 @@ def _element(said: SaidElement) -> Fields:
     return {"pack": said.pack, "kind": said.kind, "asserted": said.asserted, "fields": fields}
 
 
+def fields_of(of: object, names: str) -> Fields:
+    """The fields of a record that are called as in the value that it is about; all of them stand in its schema."""
+    return {name: getattr(of, name) for name in names.split()}
+
+
 def portion(items: Sequence[Json], room: int = LIST_BYTES) -> Fields:
     """As many of the items as fit, the number of all, and the digest of all."""
     encoded = list(map(canonical, items))

@@ -12,7 +12,7 @@ from typing import Any
 from pdp.core.approvals.rows import Account
 from pdp.core.bytes.digest import Json
 from pdp.core.call.registered import ReleaseChange
-from pdp.core.record.encoding import Fields, Stamp, cut, encode, portion
+from pdp.core.record.encoding import Fields, Stamp, cut, encode, fields_of, portion
 from pdp.core.record.security_events import Signal, Stream
 
 
@@ -140,9 +140,7 @@ def release(stamp: Stamp, change: ReleaseChange) -> bytes:
     is the one that stays ("" and 0: none). `parts` are listed as far as they fit."""
     parts: list[Json] = [{"part": cut(part), "sha256": sha256} for part, sha256 in sorted(change.parts.items())]
     fields: Fields = {
-        "digest": change.digest,
-        "serial": change.serial,
-        "rolls_back_to": change.rolls_back_to,
+        **fields_of(change, "digest serial rolls_back_to"),
         "signers": [cut(signer) for signer in change.signers],
         "parts": portion(parts),
     }
@@ -213,13 +211,11 @@ def switch(stamp: Stamp, change: Switched, reason: str | None) -> bytes:
         stamp,
         "switch",
         {
-            "scope": change.scope,
+            **fields_of(change, "scope engaged until_ns"),
             "server": cut(change.server),
             "value": value,
-            "engaged": change.engaged,
             "reason": reason,
             "by": cut(change.by),
-            "until_ns": change.until_ns,
         },
     )
 
@@ -319,14 +315,10 @@ def explain(stamp: Stamp, explained: Explained) -> bytes:
         stamp,
         "explain",
         {
-            "caller": explained.caller,
+            **fields_of(explained, "caller effect policy_digest reproduced evaluations"),
             "decision": explained.decision or None,
             "server": cut(explained.server),
             "target": cut(explained.target),
-            "effect": explained.effect,
-            "policy_digest": explained.policy_digest,
-            "reproduced": explained.reproduced,
-            "evaluations": explained.evaluations,
         },
     )
 
@@ -355,12 +347,9 @@ def reading(stamp: Stamp, read: Reading, narrowed: Sequence[str], people: Sequen
         stamp,
         "reading",
         {
-            "caller": read.caller,
+            **fields_of(read, "caller from_ns until_ns records"),
             "account": None if account is None else stamp.account(account.issuer, account.id),
-            "from_ns": read.from_ns,
-            "until_ns": read.until_ns,
             "reads": {rpc: read.reads.get(rpc, 0) for rpc in READS},
-            "records": read.records,
             "narrowed": list(narrowed),
             "people": portion(list(people)),
         },
@@ -385,16 +374,8 @@ class AccessReview:
 
 def review(stamp: Stamp, found: AccessReview, *, by: str, reason: str) -> bytes:
     """An auditor reviewed access. `reason` is the commitment to why it was decided so."""
-    fields: Fields = {
-        "by": cut(by),
-        "report_sha256": found.report_sha256,
-        "from_ns": found.from_ns,
-        "until_ns": found.until_ns,
-        "unused": found.unused,
-        "decided": found.decided,
-        "reason": reason,
-    }
-    return encode(stamp, "review", fields)
+    reviewed = fields_of(found, "report_sha256 from_ns until_ns unused decided")
+    return encode(stamp, "review", {**reviewed, "by": cut(by), "reason": reason})
 
 
 def erasure(stamp: Stamp, *, by: str, people: Sequence[str], reason: str, records: int) -> bytes:
