@@ -12,7 +12,7 @@ from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
-from pdp.core.approvals.steps import EndGrant, Issue, Sign
+from pdp.core.approvals.steps import EndGrant, Insert, Sign
 from pdp.core.approvals.view import ApprovalView, presented
 from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.bytes.digest import Json, canonical, sha256_hex
@@ -280,7 +280,7 @@ class Votes:
             tenant,
             "grant",
             lambda stamp: records.grant_issued(stamp, grant, other),
-            (Issue(grant),),
+            (Insert(grant),),
             at_ns,
             values=lambda record_id: records.erasable(
                 record_id, tenant, grant.subject_index, other, grant=grant.arguments_schema

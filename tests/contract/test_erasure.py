@@ -27,7 +27,7 @@ from support.stored import (
 
 from pdp.core.approvals.rows import Account, Delegation, LastClaims
 from pdp.core.approvals.states import Event
-from pdp.core.approvals.steps import Agree, Delegate, Issue, Move, Open, See, Step
+from pdp.core.approvals.steps import Insert, Move, Open, See, Step
 from pdp.core.bytes.digest import canonical, commitment, keyed_index
 from pdp.core.call.request import Caller, Role
 from pdp.core.errors import InvalidRequest
@@ -87,10 +87,10 @@ async def lived(store: AnyStore, who: Account, n: int) -> None:
         Open(request, shown_of(request, task=f"for {name}")),
         Open(acted, shown_of(acted)),
         Move(request.id, 1, Event.FILL, AT, vote=vote),
-        Issue(a_grant(n + 4, subject=who, subject_index=mine, issued_by=("bob", name))),
-        Agree(a_consent(n + 5, subject=who, subject_index=mine)),
-        Delegate(Delegation(an_id(n + 6), "acme", name, "carol", AT, AT + 9, f"{name} is away")),
-        Delegate(Delegation(an_id(n + 7), "acme", "carol", name, AT, AT + 9, "")),
+        Insert(a_grant(n + 4, subject=who, subject_index=mine, issued_by=("bob", name))),
+        Insert(a_consent(n + 5, subject=who, subject_index=mine)),
+        Insert(Delegation(an_id(n + 6), "acme", name, "carol", AT, AT + 9, f"{name} is away")),
+        Insert(Delegation(an_id(n + 7), "acme", "carol", name, AT, AT + 9, "")),
         See(LastClaims("acme", who, name, ("ops",), AT)),
     )
     for at, step in enumerate(steps):

@@ -10,7 +10,7 @@ from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approv
 
 from pdp.core.approvals.rows import Account, Answered, Delegation, LastClaims, ReportedOutcome
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import Delegate, Move, Note, Open, PutAnswer, See, Step
+from pdp.core.approvals.steps import Insert, Move, Note, Open, PutAnswer, See, Step
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
 from pdp.core.record.stored import CallKeys, CallRow, PersonRow, SessionRow, StoredCall
@@ -46,7 +46,7 @@ async def filled(store: AnyStore) -> StoredCall:
         Move(asked.id, 1, Event.VOTE, AT, vote=vote),
         PutAnswer(REFUSED),
         Note(UNKNOWN),
-        Delegate(stands_in),
+        Insert(stands_in),
         See(known),
         See(replace(known, account=ALICE)),
     )

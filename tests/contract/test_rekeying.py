@@ -18,7 +18,7 @@ from support.postgres import Postgres
 from support.stored import AT, a_consent, a_grant, a_reply, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered
-from pdp.core.approvals.steps import Agree, Issue, Open, PutAnswer
+from pdp.core.approvals.steps import Insert, Open, PutAnswer
 from pdp.core.bytes.digest import chained, keyed_index
 from pdp.core.call.budgets import BudgetReservation
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
@@ -87,8 +87,8 @@ def made(key: bytes, n: int = 0, session: str = "s") -> Commit:
         people=(PersonRow(f"p-{n}", "acme", subject, "account", "iss", "alice"),),
         steps=(
             Open(approval, shown_of(approval)),
-            Issue(a_grant(n, subject_index=subject)),
-            Agree(a_consent(n, subject_index=subject)),
+            Insert(a_grant(n, subject_index=subject)),
+            Insert(a_consent(n, subject_index=subject)),
             PutAnswer(answered),
         ),
     )  # fmt: skip

@@ -29,13 +29,11 @@ from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, Stat
 from pdp.core.approvals.steps import (
     Activate,
     Advance,
-    Agree,
-    Delegate,
     EndConsent,
     EndDelegation,
     EndGrant,
     Expect,
-    Issue,
+    Insert,
     Mark,
     Move,
     Note,
@@ -248,7 +246,7 @@ async def test_votes_come_in_the_order_of_commits(book: Book) -> None:
 
 
 async def test_a_grant_is_used_up_by_its_last_use(book: Book) -> None:
-    await book.does(Issue(a_grant(1, uses=2)))
+    await book.does(Insert(a_grant(1, uses=2)))
     assert book.store.grant("acme", an_id(1)) == a_grant(1, uses=2)
     await book.does(Use(an_id(1), 1, AT + 1))
     assert book.store.grant("acme", an_id(1)) == a_grant(1, uses=2, used=1, version=2, changed_ns=AT + 1)
@@ -262,7 +260,7 @@ async def test_a_grant_is_used_up_by_its_last_use(book: Book) -> None:
 
 
 async def test_a_grant_without_a_number_of_uses_lasts_until_its_instant(book: Book) -> None:
-    await book.does(Issue(a_grant(1, expires_ns=AT + TTL)))
+    await book.does(Insert(a_grant(1, expires_ns=AT + TTL)))
     for version in (1, 2, 3):
         await book.does(Use(an_id(1), version, AT + TTL - 1))
     await book.conflicts(Use(an_id(1), 4, AT + TTL))
@@ -270,7 +268,7 @@ async def test_a_grant_without_a_number_of_uses_lasts_until_its_instant(book: Bo
 
 @pytest.mark.parametrize("after", [GrantState.REVOKED, GrantState.EXPIRED])
 async def test_a_grant_ends_once(book: Book, after: GrantState) -> None:
-    await book.does(Issue(a_grant(1)))
+    await book.does(Insert(a_grant(1)))
     await book.conflicts(EndGrant(an_id(1), 2, after, "bob", AT))
     with pytest.raises(Unavailable):
         await book.does(EndGrant(an_id(1), 1, GrantState.ACTIVE, "bob", AT))
@@ -282,7 +280,7 @@ async def test_a_grant_ends_once(book: Book, after: GrantState) -> None:
 
 
 async def test_a_consent_is_used_until_it_ends(book: Book) -> None:
-    await book.does(Agree(a_consent(1)))
+    await book.does(Insert(a_consent(1)))
     assert book.store.consent("acme", an_id(1)) == a_consent(1)
     await book.does(UseConsent(an_id(1), 1, AT + 5))
     await book.does(UseConsent(an_id(1), 1, AT + 3))
@@ -296,7 +294,7 @@ async def test_a_consent_is_used_until_it_ends(book: Book) -> None:
 
 
 async def test_a_consent_is_not_used_after_its_instant(book: Book) -> None:
-    await book.does(Agree(a_consent(1)))
+    await book.does(Insert(a_consent(1)))
     await book.does(UseConsent(an_id(1), 1, AT + TTL - 1))
     await book.conflicts(UseConsent(an_id(1), 1, AT + TTL))
 
@@ -373,7 +371,7 @@ async def test_a_kinder_answer_later_does_not_make_a_refusal_uncounted(book: Boo
 
 async def test_a_delegation_ends_once(book: Book) -> None:
     made = Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "away \0")
-    await book.does(Delegate(made))
+    await book.does(Insert(made))
     assert book.store.delegations("acme", AT) == (made,)
     await book.does(EndDelegation(made.id, AT + 1))
     await book.conflicts(EndDelegation(made.id, AT + 1))
@@ -463,7 +461,7 @@ async def test_a_mark_is_moved_on_by_one_of_two(book: Book) -> None:
 
 async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> None:
     """The latest instant of any committed step counts, also after the store was closed."""
-    await book.does(opening(1), opening(2), Issue(a_grant(3, expires_ns=AT + TTL)), Agree(a_consent(4)))
+    await book.does(opening(1), opening(2), Insert(a_grant(3, expires_ns=AT + TTL)), Insert(a_consent(4)))
     await book.does(PutAnswer(answered()), Move(an_id(1), 1, Event.FILL, AT + TTL - 1))
     await book.does(Move(an_id(1), 2, Event.VOTE, AT))  # behind, and nothing expired yet
     await book.does(See(LastClaims("acme", BOB, "Bob", (), AT + TTL)))
@@ -509,7 +507,7 @@ async def test_a_refused_step_does_not_move_the_latest_instant(book: Book) -> No
 
 
 async def test_a_commit_carries_out_all_of_its_steps_or_none(book: Book) -> None:
-    await book.does(opening(1), Issue(a_grant(2, uses=1)))
+    await book.does(opening(1), Insert(a_grant(2, uses=1)))
     both = (Move(an_id(1), 1, Event.FILL, AT), Use(an_id(2), 1, AT))
     await book.conflicts(*both, Use(an_id(2), 1, AT))
     assert book.store.approval("acme", an_id(1)) == an_approval(1)
@@ -546,9 +544,9 @@ async def test_entries_that_stand_together_conflict_together(book: Book) -> None
 @pytest.mark.parametrize(
     "step",
     [
-        Issue(a_grant(1)),
-        Agree(a_consent(1)),
-        Delegate(Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "")),
+        Insert(a_grant(1)),
+        Insert(a_consent(1)),
+        Insert(Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "")),
         opening(1),
     ],
     ids=lambda step: type(step).__name__,

@@ -62,10 +62,10 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
-    """Insert a grant."""
+class Insert:
+    """Insert a row that is new."""
 
-    grant: Grant
+    row: Grant | Consent | Delegation
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,6 @@ class EndGrant:
     after: GrantState
     by: str
     at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Agree:
-    """Insert a consent."""
-
-    consent: Consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +122,6 @@ class TakeAnswer:
     answered: Answered
     redemption_id: str
     at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delegate:
-    """Insert a delegation."""
-
-    delegation: Delegation
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,15 +216,13 @@ class RemoveLabels:
 Step: TypeAlias = (
     Open
     | Move
-    | Issue
+    | Insert
     | Use
     | EndGrant
-    | Agree
     | UseConsent
     | EndConsent
     | PutAnswer
     | TakeAnswer
-    | Delegate
     | EndDelegation
     | See
     | Note

@@ -58,8 +58,8 @@ class VoteRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A vote that counts: to be committed as `move` (which carries the vote) with `Issue(grant)` if there is one, and
-    an `EndGrant` for each active grant among `ends_grants`: what is revoked or taken back leaves no grant behind."""
+    """A vote that counts: committed as `move` (which carries the vote) with `Insert(grant)` if there is one, and an
+    `EndGrant` for each active grant among `ends_grants`: what is revoked or taken back leaves no grant behind."""
 
     vote: Vote
     event: Event

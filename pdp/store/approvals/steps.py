@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, case, delete, func, insert, select, update
@@ -16,6 +17,7 @@ from pdp.core.approvals import steps as s
 from pdp.core.approvals.assertion import fresh
 from pdp.core.approvals.hourly_limits import WINDOW_NS, too_many
 from pdp.core.approvals.requirement import read
+from pdp.core.approvals.rows import Consent, Delegation, Grant
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
@@ -31,8 +33,7 @@ AHEAD_NS = 10 * NS  # that steps may be ahead of the clock's persisted mark, whi
 
 _INSTANTS: Mapping[type, Callable[[Any], int]] = {
     s.Open: lambda step: step.approval.opened_ns,
-    s.Issue: lambda step: step.grant.issued_ns,
-    s.Agree: lambda step: step.consent.granted_ns,
+    s.Insert: lambda step: _INSERTED[type(step.row)][1](step.row),
     s.PutAnswer: lambda step: step.answered.created_ns,
     s.See: lambda step: step.seen.at_ns,
 }  # not an outcome's: when a call ended is its caller's word
@@ -141,8 +142,15 @@ def _move(db: Connection, step: s.Move, now: int) -> None:
         db.execute(insert(t.votes).values({**to_row(step.vote), "seq": step.version + 1}))
 
 
-def _issue(db: Connection, step: s.Issue, _now: int) -> None:
-    db.execute(insert(t.grants).values(to_row(step.grant)))
+_INSERTED: Mapping[type, tuple[Table, Callable[[Any], int]]] = {  # with the instant from when it counts
+    Grant: (t.grants, attrgetter("issued_ns")),
+    Consent: (t.consents, attrgetter("granted_ns")),
+    Delegation: (t.delegations, lambda _: 0),  # a time to come
+}
+
+
+def _insert(db: Connection, step: s.Insert, _now: int) -> None:
+    db.execute(insert(_INSERTED[type(step.row)][0]).values(to_row(step.row)))
 
 
 def _grant(grant_id: str, version: int) -> Update:
@@ -175,10 +183,6 @@ def _end_grant(db: Connection, step: s.EndGrant, _now: int) -> None:
         "ended_by": step.by,
     }
     _one(db, _grant(step.grant_id, step.version).values(change), "the grant ended or changed")
-
-
-def _agree(db: Connection, step: s.Agree, _now: int) -> None:
-    db.execute(insert(t.consents).values(to_row(step.consent)))
 
 
 def _consent(consent_id: str, version: int) -> Update:
@@ -229,10 +233,6 @@ def _take_answer(db: Connection, step: s.TakeAnswer, now: int) -> None:
     )
     same = there.where(c.element == taken.element, c.basis == taken.basis, c.expires_ns > now)
     _one(db, same.values(redemption_id=step.redemption_id), "the answer is gone")
-
-
-def _delegate(db: Connection, step: s.Delegate, _now: int) -> None:
-    db.execute(insert(t.delegations).values(to_row(step.delegation)))
 
 
 def _end_delegation(db: Connection, step: s.EndDelegation, _now: int) -> None:
@@ -319,15 +319,13 @@ def _remove_labels(db: Connection, step: s.RemoveLabels, _now: int) -> None:
 _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Open: _open,
     s.Move: _move,
-    s.Issue: _issue,
+    s.Insert: _insert,
     s.Use: _use,
     s.EndGrant: _end_grant,
-    s.Agree: _agree,
     s.UseConsent: _use_consent,
     s.EndConsent: _end_consent,
     s.PutAnswer: _put_answer,
     s.TakeAnswer: _take_answer,
-    s.Delegate: _delegate,
     s.EndDelegation: _end_delegation,
     s.See: _see,
     s.Note: _note,

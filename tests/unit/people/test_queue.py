@@ -29,7 +29,7 @@ from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.records import outcome as noted
 from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.steps import Delegate, Move, Note
+from pdp.core.approvals.steps import Insert, Move, Note
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.people import visibility
 from pdp.people.visibility import ApprovalFilter, ReadLimiter
@@ -65,7 +65,7 @@ async def test_each_sees_what_concerns_them(harness: ApprovalHarness) -> None:
 async def test_a_deputy_sees_what_the_absent_would(harness: ApprovalHarness) -> None:
     asked = await harness.open()
     away = delegation("bob", "dan", from_ns=harness.clock.at + NS, until_ns=harness.clock.at + 10 * NS)
-    await harness.commit("delegation", lambda stamp: delegated(stamp, away, "h-bob", b"s" * 32), Delegate(away))
+    await harness.commit("delegation", lambda stamp: delegated(stamp, away, "h-bob", b"s" * 32), Insert(away))
     assert await listed(harness, "dan") == []
     harness.clock.at += NS
     assert await listed(harness, "dan") == [asked.id]
