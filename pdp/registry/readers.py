@@ -1,13 +1,11 @@
 """What reads the arguments of a tool: as its manifest declares, and for the rest what has to be assumed.
 
-Nothing is assumed where the review says `interpreters: []`. Else of a tool that acts each text counts as read by
-something unknown, of one that only reads those that are named like a path, an address or a revision. A name that says
-which parser fits is taken at its word: it is the stricter reading.
+Nothing is assumed where the review says `interpreters: []`. Else each text counts as read by something unknown; a
+name that says which parser fits is taken at its word, for that is the stricter reading.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,13 +18,6 @@ _BY_NAME: Mapping[str, str] = {
     **dict.fromkeys(("command", "cmd", "shell_command", "shell", "bash"), "shell"),
     **dict.fromkeys(("sql", "sql_query", "statement"), "sql"),
 }
-_LEADS_SOMEWHERE = frozenset({
-    "path", "paths", "file", "files", "filename", "filepath", "dir", "directory", "folder", "root", "repo",
-    "repository",
-    "url", "urls", "uri", "uris", "link", "href", "host", "endpoint", "webhook", "revision", "rev", "ref", "refs",
-    "branch", "tag", "commit", "sha", "target", "base", "head", "source", "destination", "dest",
-})  # fmt: skip
-_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _NO_TEXT = frozenset({"number", "integer", "boolean", "null"})
 _FORMATS = frozenset({"date", "date-time", "time", "duration", "uuid", "ipv4", "ipv6"})  # that leave no choice
 
@@ -36,15 +27,8 @@ def readers(manifest: Manifest) -> tuple[Interpreter, ...]:
     declared = manifest.read_by()
     if manifest.interpreters == []:
         return declared
-    pointers = {each.argument for each in declared}
-    found = _undeclared(manifest.input_schema, pointers)
-    acts = not manifest.annotations.read_only or manifest.kind == "resource"  # a template's variables make an address
-    assumed = [Interpreter(_BY_NAME.get(name, UNKNOWN), place) for place, name in found if acts or _leads(name)]
-    return (*declared, *assumed)
-
-
-def _leads(name: str) -> bool:
-    return name.lower() in _BY_NAME or not _LEADS_SOMEWHERE.isdisjoint(map(str.lower, _WORDS.findall(name)))
+    found = _undeclared(manifest.input_schema, {each.argument for each in declared})
+    return (*declared, *(Interpreter(_BY_NAME.get(name, UNKNOWN), place) for place, name in found))
 
 
 def _undeclared(schema: Mapping[str, Any], declared: set[str], at: str = "") -> Iterator[tuple[str, str]]:

@@ -11,10 +11,10 @@ package lib.guards
 severe := {
 	"shell": {"destructive", "evasion", "exfiltration", "obfuscated", "remote_code", "reverse_shell"},
 	"shell_word": {"breakout", "substitution"},
-	"argv": {"control", "option", "substitution", "transport"},
+	"argv": {"control", "operator", "option", "substitution", "transport"},
 	"text": {},
 	"unknown": {"internal_host", "metadata_host", "network_share", "nul", "odd_address", "operator", "scheme", "substitution", "transport", "traversal", "userinfo"},
-	"path": {"device", "encoded", "look_alike", "network_share", "nul", "scheme", "stream", "traversal"},
+	"path": {"device", "encoded", "look_alike", "network_share", "nul", "operator", "scheme", "stream", "traversal"},
 	"sql": {"cut_off", "error_probe", "host_access", "tautology", "time_delay", "union_probe"},
 	"sql_value": {"breakout", "error_probe", "host_access", "time_delay", "union_probe"},
 	"url": {"backslash", "control", "encoded_host", "internal_host", "invalid_host", "look_alike", "metadata_host", "odd_address", "odd_slashes", "scheme", "userinfo"},

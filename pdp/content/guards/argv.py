@@ -13,10 +13,15 @@ from pdp.content.guards.codes import SIGNS
 
 PROGRAMS = "|".join(map(re.escape, SIGNS["programs"]["started"]))
 TRANSPORT = re.compile(r"\s*(?:ext|fd)::", re.IGNORECASE)
+# in backticks only what stands within a word: in prose they set off a name
 SUBSTITUTION = re.compile(
     r"\$\(\s*[\w/<.~-] | \$\{ | \$IFS\b | [<>]\(\s*\w"
-    rf"| `\s*(?:[\w.~-]{{0,64}}/){{0,8}}(?:{PROGRAMS})(?=[\s`;|&<>])",
+    rf"| (?<=[^\s(])`\s*(?:[\w.~-]{{0,64}}/){{0,8}}(?:{PROGRAMS})(?=[\s`;|&<>])",
     re.VERBOSE,
+)
+OPERATOR = re.compile(
+    rf"""(?:[;|&]|%0[ad])[\s"'({{]{{0,8}}(?:[\w.~-]{{0,64}}/){{0,8}}(?:{PROGRAMS})(?:\.exe)?(?=$|[\s;|&<>`'")}}])""",
+    re.IGNORECASE,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -29,5 +34,7 @@ def whole(text: str) -> Iterator[str]:
         yield "transport"
     if "`" in text or SUBSTITUTION.search(text):
         yield "substitution"
+    if OPERATOR.search(text):
+        yield "operator"
     if _CONTROL.search(text):
         yield "control"

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
+from pdp.content.guards.argv import OPERATOR
 from pdp.content.guards.codes import signs
 
 MAX_DECODED = 4  # times; what still changes then is `encoded` all the same
@@ -45,10 +46,11 @@ _NAMESPACE = re.compile(r"[/\\]{2}[?.][/\\] | [/\\]\?\?[/\\] | /dev/(?:tcp|udp|m
 _UNC = re.compile(r"^(?:\\\\|//)(?: [^/\\?.\s][^/\\]*[/\\] | [\w.-]+@\w+ )", _X)
 _STREAM = re.compile(r"[^/\\:]:[^/\\:]+(?::\$?\w+)?$ | ::\$\w+ | :\$i30", _X)
 _EXPANSION = re.compile(
-    r"^~[\w-]*(?:[/\\]|$) | ^~[\w.-]*[/\\]"
+    r"^~[\w-]+(?:[/\\]|$) | ^~[\w.-]+[/\\]"
     r"| \$\{ | \$\( | ` | \$[A-Z_]\w*[/\\] | ^\$[A-Z_]{2,} | %[A-Z_][A-Z0-9_()]{2,30}% | \$env:",
     _X,
 )
+_HOME = re.compile(r"~(?:[/\\]|$)")
 _SENSITIVE = signs("path", _X)["sensitive"]
 
 
@@ -118,6 +120,8 @@ def _of(text: str) -> Iterator[str]:
         yield "stream"
     if _DRIVE.match(text) or text[:1] in ("/", "\\"):
         yield "absolute"
+    if _HOME.match(text):
+        yield "home"
 
 
 _FORMS = (
@@ -126,6 +130,7 @@ _FORMS = (
     ("network_share", _UNC),
     ("expansion", _EXPANSION),
     ("control", _CONTROL),
+    ("operator", OPERATOR),
 )
 _SEPARATORS = re.compile(r"[/\\]+")
 _UP = re.compile(r"\.{2,}[\s.;]*(?:;.*)?|\.\s\.\s*|\.;\.")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pdp.content.guards import path, text, url
-from pdp.content.guards.argv import PROGRAMS, SUBSTITUTION, TRANSPORT
+from pdp.content.guards import path, text
+from pdp.content.guards.argv import OPERATOR, SUBSTITUTION, TRANSPORT
 
 MAX_VALUE = 2_048  # characters; a longer text is a document
 _I, _X = re.IGNORECASE, re.IGNORECASE | re.VERBOSE
@@ -19,10 +19,6 @@ _URL = re.compile(r"\s*(?:https?|wss?|ftp):", _I)
 _SCHEME = re.compile(r"\s*(?:file|gopher|dict|ldaps?|jar|netdoc|php|expect|phar|javascript|vbscript):(?!\s)", _I)
 _PATH = re.compile(r"[/\\~.%]|[a-z]:[/\\]|[^\s/\\]*[/\\]\S*\Z", _I)  # begins like one, or is one word
 _OPTION = re.compile(r"\s*--?[a-z]", _I)
-_OPERATOR = re.compile(
-    rf"""(?:[;|&]|%0[ad])[\s"'({{]{{0,8}}(?:[\w.~-]{{0,64}}/){{0,8}}(?:{PROGRAMS})(?:\.exe)?(?=$|[\s;|&<>`'")}}])""",
-    _I,
-)
 _STATEMENT = re.compile(
     r"""[\w'")\]]\s{0,8};\s{0,8}(?:(?:drop|alter|create|truncate)\s{1,8}(?:table|view|database|index|user|trigger|schema)\b
         |delete\s{1,8}from\b|insert\s{1,8}into\b|update\s{1,8}\w{1,64}\s{1,8}set\b|attach\s{1,8}(?:database\b|['"])|pragma\s
@@ -40,7 +36,7 @@ _SIGNS = (
     ("scheme", _SCHEME.match),
     ("option", _OPTION.match),
     ("substitution", SUBSTITUTION.search),
-    ("operator", _OPERATOR.search),
+    ("operator", OPERATOR.search),
     ("statement", _STATEMENT.search),
 )
 
@@ -54,6 +50,8 @@ def whole(value: str) -> Iterator[str]:
             yield "substitution"
         return
     if _URL.match(value):
+        from pdp.content.guards import url  # noqa: PLC0415 - its tables are large, and most texts are no URL
+
         yield from url.whole(value)
     elif _PATH.match(value):
         yield from _OF_PATHS.intersection(path.whole(value))

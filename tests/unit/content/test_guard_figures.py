@@ -61,6 +61,7 @@ def test_harmless_texts_are_rarely_denied() -> None:
     harmless = {
         name: row for name, row in harmless.items() if measure.ORDINARY not in name
     }  # counted together, above
-    assert {name.split(" / ")[0] for name in harmless} == set(CODES)
+    by_calls = {"argv", "text", "unknown"}  # measured in test_exploits.py, for they have no texts of their own
+    assert {name.split(" / ")[0] for name in harmless} == set(CODES) - by_calls
     for name, row in harmless.items():
         assert row["denied"] <= 0.05 * row["texts"], name

@@ -121,6 +121,9 @@ def tool(*interpreters: Interpreter) -> PinnedTool:
         ("path", "~root/x", "expansion"),
         ("path", "a\nb", "control"),
         ("path", "/srv/x", "absolute"),
+        ("path", "~/notes.txt", "home"),
+        ("path", "a.pcap; touch /tmp/x", "operator"),
+        ("argv", "main; id > /tmp/x", "operator"),
         ("path", "x.exe.", "ambiguous"),
         ("sql", "SELECT a FROM t WHERE b = 'x' OR 1 = 1", "tautology"),
         ("sql", "SELECT a FROM t WHERE b = 1 UNION SELECT NULL, version()", "union_probe"),
@@ -368,7 +371,7 @@ def test_a_statement_that_is_read_again_and_again_is_given_up(dead_end: str) -> 
 
 
 FACTS_ALONE = {  # what a call may well have, and nobody is asked about
-    "path": {"absolute", "ambiguous"},
+    "path": {"absolute", "ambiguous", "home"},
     "sql_value": {"quote"},
     "url": {"address"},
     "html": {"data_link", "markup", "remote"},
