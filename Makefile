@@ -148,6 +148,10 @@ judge-exposure: .venv/ready ## what the shipped policy leaves to a judge, on all
 	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --profile balanced --at-most 0.1
 	CASES=all $(BIN)/python -m pytest -q tests/system/test_exposure.py
 
+drafts: .venv/ready ## how drafts of reviews compare with reviews by hand, and whom policy asks with them (minutes)
+	$(BIN)/python tests/corpora/drafts/figures.py --json tests/corpora/drafts/figures.json
+	$(BIN)/python tests/corpora/drafts/exposure.py tests/corpora/drafts/exposure.json
+
 sessions-exposure: .venv/ready ## whom the shipped policy asks in whole sessions, strict and balanced, and what it leaves to a judge (minutes)
 	$(BIN)/pdp sessions exposure tests/corpora/sessions/sessions_dev.jsonl.gz --review tests/corpora/sessions/review.yaml --at-most 0.1 --json tests/corpora/sessions/exposure.json
 	$(BIN)/python docs/generate.py

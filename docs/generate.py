@@ -25,9 +25,12 @@ PAGES = {
     "guard-figures": ROOT / "docs" / "argument-guards-measured.md",
     "bench": ROOT / "docs" / "bench.md",
     "exposure": ROOT / "docs" / "exposure.md",
+    "drafts": ROOT / "docs" / "registry-drafts.md",
 }
+DRAFTS = ROOT / "tests" / "corpora" / "drafts"  # figures by `make drafts`
 BENCH = ROOT / "docs" / "bench.json"  # by `pdp bench --json`
 SESSIONS = ROOT / "tests" / "corpora" / "sessions" / "exposure.json"  # by `make sessions-exposure`
+_COMPARED = ("equal", "worse", "milder")
 _VERDICTS = {"aim": "aim reached", "first": "first met", "missed": "**first missed**", "": ""}
 BASELINE = ROOT / "rego" / "baseline"
 GUARD_FIGURES = ROOT / "tests" / "corpora" / "guards" / "figures.json"  # by its figures.py
@@ -312,6 +315,26 @@ def _type(node: Mapping[str, Any]) -> str:
     return " or ".join("any object" if kind == "object" else str(kind) for kind in kinds)
 
 
+def drafts() -> str:
+    """How drafts of reviews compare with reviews by hand, and whom the policy asks with either."""
+    measured = json.loads((DRAFTS / "figures.json").read_text())
+    heads = ("of", "field", "equal", "worse (safe)", "milder (unsafe)", "milder once accepted")
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|"]
+    for source, of in measured["compared"].items():
+        for field, counts in of["alone"].items():
+            if total := sum(counts.get(how, 0) for how in _COMPARED):
+                shares = [f"{counts.get(how, 0) / total:.1%}" for how in _COMPARED]
+                accepted = of["accepted"][field].get("milder", 0) / total
+                lines.append(f"| {of['tools']} tools of {source} | {field} | {' | '.join(shares)} | {accepted:.1%} |")
+    named = ", ".join(f"`{tool}` ({field})" for mode, tool, field, _ in measured["milder"] if mode == "alone")
+    lines += ["", f"Milder as pinned unseen: {named or 'none'}.", ""]
+    lines += ["| reviews | strict | balanced | attacks through, balanced, lying judge |", "|---|---:|---:|---:|"]
+    for how, profiles in json.loads((DRAFTS / "exposure.json").read_text()).items():
+        asked = [f"{profiles[name]['benign_person_of_all']:.1%}" for name in ("strict", "balanced")]
+        lines.append(f"| {how} | {' | '.join(asked)} | {profiles['balanced']['attacks_lying_judge']:.1%} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Write the tables of facts and of the baseline from rego/, the tables of guards, the table of controls and the
     picture of a request's states from the core, the figures from docs/bench.json and of sessions; with --check,
@@ -329,6 +352,7 @@ def main() -> int:
         "guard-figures": guard_figures(),
         "bench": bench(report),
         "exposure": exposure(json.loads(SESSIONS.read_text())),
+        "drafts": drafts(),
     }
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()}
     fresh |= {PICTURE: picture(), GUARDS: guards_rego()}

@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from pdp.cli.commands import FILE, IN_FILE, IN_FOLDER, IN_PATH
 from pdp.cli.render.tables import page, table
+from pdp.cli.tools_review import asked
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry.change_summary import Change, behaviour
@@ -46,13 +47,20 @@ def confirm(question: str, *, yes: bool) -> None:
 @click.argument("folder", type=IN_FOLDER)
 @click.option("--server", required=True, help="Server id, as in `pdp tools pin`.")
 @click.option("--out", type=FILE, help="A new file; the screen without it.")
-def review(folder: Path, server: str, out: Path | None) -> None:
-    """Write a review to fill in, from what is pinned of a server in FOLDER.
+@click.option("--template", is_flag=True, help="Ask nothing: write what is drafted as comments.")
+def review(folder: Path, server: str, out: Path | None, *, template: bool) -> None:
+    """Review what is pinned of a server in FOLDER.
 
-    Tools that were reviewed have their values; the others stand there with those of their draft as comments, and
-    count as not reviewed until a `#` is taken away. Pin again with `--review` and the file.
+    At a terminal, with --out, each tool that nobody has reviewed is shown with its draft, the gravest and least sure
+    first: one key accepts it, and what you change is remembered for the next server. Otherwise a review to fill in is
+    written: tools that were reviewed have their values; the others stand there with those of their draft as comments,
+    and count as not reviewed until a `#` is taken away. Pin again with `--review` and the file.
     """
-    text = scaffold(newest_version(folder), server)
+    version = newest_version(folder)
+    if out is None or template or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        text = scaffold(version, server)
+    else:
+        text = asked(folder, version, server)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -63,7 +71,7 @@ def review(folder: Path, server: str, out: Path | None) -> None:
         raise click.UsageError(f"{out.name} exists; a review is never overwritten") from None
     except OSError as error:
         raise click.UsageError(f"--out: cannot be written ({error.strerror})") from None
-    click.echo(f"{out}  fill it in, then: pdp tools pin ... --review {out}", err=True)
+    click.echo(f"{out}  read it, then: pdp tools pin ... --review {out}", err=True)
 
 
 @click.command()

@@ -28,6 +28,7 @@ RISKS: Sequence[str] = get_args(Risk)
 _UNTRUSTED = "untrusted"
 _TEXT, _NUMBERS = ("string",), ("number", "integer")
 _OUTWARD = ("network", "email", "message")
+_PROGRAMS = ("shell", "code", "sql")  # an argument that says what is done
 _MAX_TEXT = 8_192  # of a description that is read
 _MAX_POINTER = 256  # characters, as in a manifest
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -63,6 +64,7 @@ class Drafted:
 class ToolDraft:
     """The draft of one tool, prompt, resource or operation. `effects`: what it does, as in the table."""
 
+    kind: str
     name: str
     effects: tuple[str, ...]
     values: tuple[Drafted, ...]
@@ -125,6 +127,18 @@ def draft_of(kind: str, definition: Mapping[str, Json], siblings: Sequence[Mappi
     return _Drafting(kind, definition, siblings).draft()
 
 
+def tool_words(definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]) -> tuple[str, ...]:
+    """The words of a name, singular, without those that all names of its server begin with."""
+    words = _words(str(definition.get("name") or ""))
+    shared = _shared_prefix([_words(str(each.get("name") or "")) for each in siblings])
+    return tuple(_singular(each) for each in words[shared:] or words)
+
+
+def argument_words(kind: str, definition: Mapping[str, Json]) -> Mapping[str, tuple[str, ...]]:
+    """The words of each argument's name, singular, by its pointer."""
+    return {each.pointer: tuple(map(_singular, each.words)) for each in _arguments(kind, definition)}
+
+
 class _Drafting:
     """What is recognised of one definition."""
 
@@ -142,10 +156,11 @@ class _Drafting:
         self.names |= self.about
         self.said = {w for word in _WORD.findall(self.description.lower()) for w in _forms(word)}
         self.arguments = tuple(_arguments(kind, definition))
+        self.objects = [row for row in _rules()["objects"] if self.about & row["words"]]
         self.effects, self.why, self.agrees = self._effects()
 
     def draft(self) -> ToolDraft:
-        return ToolDraft(self.name, tuple(self.effects), tuple(self._values()))
+        return ToolDraft(self.kind, self.name, tuple(self.effects), tuple(self._values()))
 
     def _values(self) -> Iterator[Drafted]:
         if self.effects:
@@ -170,6 +185,7 @@ class _Drafting:
     def _effects(self) -> tuple[list[str], str, bool]:
         """The effects (none where nothing is recognised), why, and whether name and description agree."""
         if self.kind in ("prompt", "resource"):
+            self.returns = True
             return ["reads"], "prompts and resources are read", True
         verbs, said = self._verbs_of_name(), self._verbs_of_description()
         effects: dict[str, str] = {}
@@ -178,8 +194,12 @@ class _Drafting:
         if effects:  # the rest adds what acts; nothing takes it away
             for effect, reason in [*self._further(said), *self._by_arguments()]:
                 effects.setdefault(effect, reason)
+        self.returns = "reads" in effects
         if len(effects) > 1:
             effects.pop("reads", None)
+        if any(effect != "reads" for effect in effects):
+            for row in self.objects:
+                effects.setdefault(row.get("acts", next(iter(effects))), f"about {row['about']}")
         agrees = bool(verbs) and bool(said) and bool({*_effects_of(verbs[0])} & {*_effects_of(said[0])})
         return list(effects), ", ".join(f"{effect} ({word})" for effect, word in effects.items()), agrees
 
@@ -198,8 +218,11 @@ class _Drafting:
             for effect, words in _rules()["switches"].items():
                 if _meets(each.words, words) and not each.texts:
                     yield effect, f"argument {each.name}"
-            if (row := self._reader(each)) is not None and row["kind"] in ("shell", "code", "sql"):
+            kind = (self._reader(each) or {}).get("kind")
+            if kind in _PROGRAMS:
                 yield "runs", f"argument {each.name}"
+            elif kind == "path" and _meets(each.words, _rules()["outputs"]):
+                yield "changes", f"argument {each.name}"
 
     def _verbs_of_name(self) -> list[str]:
         """Its verbs; what is as often a noun only beside `and` or `or`, or where there is no other."""
@@ -221,25 +244,22 @@ class _Drafting:
 
     def _behaviour(self) -> Iterator[Drafted]:
         rows = [_rules()["effects"][each] for each in self.effects]
-        objects = [row for row in _rules()["objects"] if self.about & row["words"]]
         sure: Confidence = "sure" if self.agrees else "likely"
-        yield self._risk(rows, objects, sure)
+        yield self._risk(rows, sure)
         destroys = any(row.get("destroys") for row in rows)
         leaves, why = self._leaves(rows)
         hints = ReviewedHints(read_only=not self.acts, destructive=destroys, open_world=leaves)
         yield Drafted("annotations", hints.model_dump(exclude_none=True), f"{self.why}; {why}", sure)
         sinks, reason = self._sinks(rows, leaves=leaves)
         yield Drafted("sinks", sinks, reason, sure if not leaves or sinks else "likely")
-        yield self._labels(objects)
+        yield self._labels()
         yield Drafted("cost", self._cost(rows), "reads and what can be taken back 1, the rest 10", sure)
 
-    def _risk(
-        self, rows: Sequence[Mapping[str, Any]], objects: Sequence[Mapping[str, Any]], sure: Confidence
-    ) -> Drafted:
+    def _risk(self, rows: Sequence[Mapping[str, Any]], sure: Confidence) -> Drafted:
         key = "acts_risk" if self.acts else "risk"
-        whole = not any(each.texts for each in self.arguments)
+        whole = not any(each.texts and each.last not in _rules()["free"]["paging"] for each in self.arguments)
         stated = [*((row["risk"], self.why) for row in rows)]
-        for row in objects:
+        for row in self.objects:
             stated += [(row[name], f"about {row['about']}") for name in {key, "risk"} if name in row]
             if whole and "whole_risk" in row:
                 stated.append((row["whole_risk"], f"about {row['about']}, and no argument says which"))
@@ -279,7 +299,8 @@ class _Drafting:
             sinks.append(SinkEntry(kind="message").model_dump())
         return sinks, "by its arguments" if sinks else "nothing of its arguments leaves"
 
-    def _labels(self, objects: Sequence[Mapping[str, Any]]) -> Drafted:
+    def _labels(self) -> Drafted:
+        objects = self.objects
         private = any("sensitive" in row.get("labels", ()) for row in objects)
         public = any(row.get("public") for row in objects)
         own = public and all(row.get("own") for row in objects)
@@ -298,7 +319,12 @@ class _Drafting:
     def _confirms(self) -> bool:
         """Whether its result can only say that something was changed."""
         told = self.said & {"return", "show", "include", "contain"} or "outputSchema" in self.definition
-        return not told and bool(self.effects) and set(self.effects) <= {"adds", "changes", "destroys", "sends"}
+        return (
+            not told
+            and not self.returns
+            and bool(self.effects)
+            and set(self.effects) <= {"adds", "changes", "destroys", "sends"}
+        )
 
     def _cost(self, rows: Sequence[Mapping[str, Any]]) -> int:
         if any(row["risk"] == "critical" for row in rows):
@@ -372,6 +398,7 @@ def _rules() -> Mapping[str, Any]:
         "phrases": table["phrases"],
         "switches": {effect: frozenset(words.split()) for effect, words in table["switches"].items()},
         "readers": [split(row) for row in table["readers"]],
+        "outputs": split(table["outputs"])["words"],
         "recipients": split(table["recipients"][0])["words"],
         "free": split(table["free"]),
     }
@@ -406,6 +433,10 @@ def _forms(word: str) -> tuple[str, ...]:
     ]
     doubled = [stem[:-1] for stem in stems if len(stem) > 2 and stem[-1] == stem[-2]]
     return (word, *stems, *doubled)
+
+
+def _singular(word: str) -> str:
+    return word if word.endswith("ss") else word.removesuffix("s")
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from pdp.core.call.methods import PINNED_KINDS
@@ -19,6 +20,7 @@ from pdp.registry.documents import ToolEntry
 from pdp.registry.drafting import ToolDraft, draft_of
 from pdp.registry.manifest import InterpreterKind, Manifest, Risk, SinkKind
 from pdp.registry.pin import REVIEWED, UNREVIEWED
+from pdp.registry.review import ToolReview
 
 _WIDTH = 100
 _HEAD = """\
@@ -39,8 +41,21 @@ _CHOICES = {
 }
 
 
-def scaffold(version: Version, server: str) -> str:
-    """The review of one server. Raises RegistryFault `registry.unknown_server`, and `tool.corrupt` for a manifest
+@dataclass(frozen=True, slots=True)
+class ReviewedTool:
+    """One pinned tool, prompt, resource or operation of a server, and the draft of its review."""
+
+    entry: ToolEntry
+    manifest: Manifest
+    draft: ToolDraft
+
+    @property
+    def reviewed(self) -> bool:
+        return self.manifest.version != UNREVIEWED
+
+
+def reviewed_tools(version: Version, server: str) -> tuple[ReviewedTool, ...]:
+    """What is pinned of a server. Raises RegistryFault `registry.unknown_server`, and `tool.corrupt` for a manifest
     that cannot be read."""
     if version.draft is None or server not in version.servers():
         servers = ", ".join(sorted(version.servers())) or "none"
@@ -48,15 +63,24 @@ def scaffold(version: Version, server: str) -> str:
     entries = [entry for entry in version.draft.tools if entry.server == server]
     manifests = [(entry, _manifest(version, entry)) for entry in entries]
     listed = [manifest.definition for _, manifest in manifests]
-    drafts = {entry.label: draft_of(entry.target_kind, m.definition, listed) for entry, m in manifests}
-    reviewers = [manifest.reviewed_by for _, manifest in manifests if manifest.reviewed_by]
-    head = _HEAD.format(server=server, reviewed_by=_yaml(reviewers[0]) if reviewers else "null   # you")
+    return tuple(ReviewedTool(e, m, draft_of(e.target_kind, m.definition, listed)) for e, m in manifests)
+
+
+def scaffold(
+    version: Version, server: str, answers: Mapping[str, ToolReview] | None = None, by: str | None = None
+) -> str:
+    """The review of one server, with what a person has answered by label. Raises RegistryFault like
+    `reviewed_tools`."""
+    tools = reviewed_tools(version, server)
+    reviewers = [by, *(each.manifest.reviewed_by for each in tools)]
+    reviewer = next(filter(None, reviewers), None)
+    head = _HEAD.format(server=server, reviewed_by=_yaml(reviewer) if reviewer else "null   # you")
     owner = version.servers()[server].owner
     lines = []
     for kind in PINNED_KINDS:
-        of_kind = [(entry, manifest) for entry, manifest in manifests if entry.target_kind == kind]
+        of_kind = [each for each in tools if each.entry.target_kind == kind]
         lines += [f"{kind}s:"] if of_kind or kind == "tool" else []
-        lines += [line for each in of_kind for line in _tool(*each, owner, drafts[each[0].label])]
+        lines += [line for each in of_kind for line in _tool(each, owner, (answers or {}).get(each.manifest.label))]
     return head + "".join(f"{line}\n" for line in lines)
 
 
@@ -67,17 +91,18 @@ def _manifest(version: Version, entry: ToolEntry) -> Manifest:
     return manifest
 
 
-def _tool(entry: ToolEntry, manifest: Manifest, owner: str, draft: ToolDraft) -> Iterator[str]:
-    reviewed = manifest.version != UNREVIEWED
+def _tool(tool: ReviewedTool, owner: str, answer: ToolReview | None) -> Iterator[str]:
+    said = tool.reviewed or answer is not None
     yield ""
-    for note in _notes(manifest):
+    for note in _notes(tool.manifest):
         yield f"  # {note}"
-    for each in () if reviewed else draft.values:
+    for each in () if said else tool.draft.values:
         yield f"  # {each.field}, {each.confidence}: {visible(each.reason)}"
-    yield f"  {_yaml(manifest.name)}:"
-    for key, value in _values(entry, manifest, owner, draft).items():
+    yield f"  {_yaml(tool.manifest.name)}:"
+    stated = None if answer is None else answer.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    for key, value in (stated or _values(tool, owner)).items():
         choices = f"   # {_CHOICES[key]}" if key in _CHOICES else ""
-        yield f"    {'' if reviewed else '# '}{key}: {_yaml(value)}{choices}"
+        yield f"    {'' if said else '# '}{key}: {_yaml(value)}{choices}"
 
 
 def _notes(manifest: Manifest) -> Iterator[str]:
@@ -90,11 +115,12 @@ def _notes(manifest: Manifest) -> Iterator[str]:
     yield f"arguments: {visible(', '.join(names))[:_WIDTH] or 'none that are declared'}"
 
 
-def _values(entry: ToolEntry, manifest: Manifest, owner: str, draft: ToolDraft) -> dict[str, Any]:
+def _values(tool: ReviewedTool, owner: str) -> dict[str, Any]:
+    entry, manifest = tool.entry, tool.manifest
     fields = manifest.model_dump(mode="json", exclude_none=True)
     keys = ["risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner"]
     if manifest.version == UNREVIEWED:
-        fields |= draft.proposed().model_dump(mode="json", exclude_unset=True)
+        fields |= tool.draft.proposed().model_dump(mode="json", exclude_unset=True)
     keys += [name for name in ("binds", "interpreters", "effects", "downstream") if fields.get(name) is not None]
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:

@@ -1,0 +1,140 @@
+"""Corrections that people made of drafts, remembered by pattern for the next server, in `corrections.json` of the
+tenant's folder: what was said of a tool is proposed for tools of the same words, of an argument likewise.
+
+They change what is proposed to a person and never what is pinned unseen, so the file needs no signature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from pdp.core.bytes.digest import Json
+from pdp.registry import files
+from pdp.registry.drafting import Drafted, ToolDraft, argument_words, tool_words
+from pdp.registry.manifest import Closed, InterpreterKind, Word
+from pdp.registry.review import ToolReview
+from pdp.registry.signed import decode_document
+
+CORRECTIONS_FILE = "corrections.json"
+_KINDS = get_args(InterpreterKind)
+_SAID_OF = 256  # characters
+OfTool = Literal["risk", "labels", "annotations", "sinks"]
+OfArgument = Literal["binds", "interpreters"]
+OF_TOOLS: tuple[OfTool, ...] = get_args(OfTool)
+OF_ARGUMENTS: tuple[OfArgument, ...] = get_args(OfArgument)
+
+
+class Correction(Closed):
+    """What a person said instead of a draft. `words` are those of a tool's name, or of an argument's."""
+
+    words: list[Word]
+    field: OfTool | OfArgument
+    value: Any  # of an argument: whether it binds, or what reads it (null: nothing)
+    said_of: Word
+
+    @model_validator(mode="after")
+    def _sayable(self) -> Self:
+        """Something that a review can hold."""
+        if self.field in OF_TOOLS:
+            ToolReview.model_validate({self.field: self.value})
+        elif self.field == "binds" and not isinstance(self.value, bool):
+            raise ValueError("value is whether the argument binds: true or false")
+        elif self.field == "interpreters" and self.value not in (None, *_KINDS):
+            raise ValueError(f"value is what reads the argument, or null: {', '.join(_KINDS)}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A draft that was shown, and what a person said of the tool. `siblings` are all that its server lists."""
+
+    draft: ToolDraft
+    definition: Mapping[str, Json]
+    siblings: Sequence[Mapping[str, Json]]
+    review: ToolReview
+
+    def corrections(self, server: str) -> Iterator[Correction]:
+        """Where they differ."""
+        drafted = self.draft.proposed()
+        words = list(tool_words(self.definition, self.siblings))
+        said_of = f"{server}/{self.draft.name}"[:_SAID_OF]
+        for field in OF_TOOLS:
+            if words and getattr(self.review, field) != getattr(drafted, field):
+                stated = self.review.model_dump(mode="json", exclude_none=True).get(field)
+                yield Correction(words=words, field=field, value=stated, said_of=said_of)
+        for at, of in argument_words(self.draft.kind, self.definition).items():
+            for part in OF_ARGUMENTS:
+                before, after = (_said(each, part, at) for each in (drafted, self.review))
+                if of and before != after:
+                    yield Correction(words=list(of), field=part, value=after, said_of=said_of)
+
+
+class Corrections(Closed):
+    """All that are remembered, the newest last."""
+
+    corrections: list[Correction] = Field(default_factory=list)
+
+    def learned(self, server: str, answers: Iterable[Answered]) -> Corrections:
+        """With what the answers about a server correct; the same words have the newest value."""
+        new = [each for answer in answers for each in answer.corrections(server)]
+        known = {(tuple(each.words), each.field): each for each in [*self.corrections, *new]}
+        return Corrections(corrections=list(known.values()))
+
+    def applied(
+        self, draft: ToolDraft, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]
+    ) -> ToolDraft:
+        """A draft as corrected before on other servers."""
+        known = {(tuple(each.words), each.field): each for each in self.corrections}
+        values = {each.field: each for each in draft.values}
+        arguments = argument_words(draft.kind, definition)
+        for field in OF_TOOLS:
+            said = known.get((tool_words(definition, siblings), field))
+            if said is not None and (field != "sinks" or _places(said.value) <= {"", *arguments}):
+                values[field] = Drafted(field, said.value, f"as corrected of {said.said_of}", "sure")
+        for part in OF_ARGUMENTS:
+            found = {at: said for at, words in arguments.items() if (said := known.get((words, part))) is not None}
+            if found:
+                before = values[part].value if part in values else None
+                reason = f"as corrected of {', '.join(sorted({each.said_of for each in found.values()}))}"
+                value = (_binds if part == "binds" else _interpreters)(before, found, arguments)
+                values[part] = Drafted(part, value, reason, "likely")
+        return replace(draft, values=tuple(values.values()))
+
+
+def _places(sinks: Sequence[Mapping[str, str]] | None) -> set[str]:
+    return {each["argument"] for each in sinks or ()}
+
+
+def _said(review: ToolReview, field: str, pointer: str) -> bool | str | None:
+    if field == "binds":
+        return review.binds is None or pointer in review.binds
+    return next((each.kind for each in review.interpreters or () if each.argument == pointer), None)
+
+
+def _binds(before: list[str] | None, found: Mapping[str, Correction], arguments: Iterable[str]) -> list[str]:
+    return [at for at in arguments if (found[at].value if at in found else before is None or at in before)]
+
+
+def _interpreters(
+    before: list[dict[str, str]] | None, found: Mapping[str, Correction], _: Iterable[str]
+) -> list[Any]:
+    kept = [each for each in before or () if each["argument"] not in found]
+    return kept + [{"kind": said.value, "argument": at} for at, said in found.items() if said.value is not None]
+
+
+def load_corrections(folder: Path) -> Corrections:
+    """What is remembered in a tenant's folder. Raises RegistryFault where the file is none of ours."""
+    raw = files.read_optional(folder / CORRECTIONS_FILE)
+    return Corrections() if raw is None else decode_document(raw, Corrections, CORRECTIONS_FILE, "remove the file")
+
+
+def save_corrections(folder: Path, corrections: Corrections) -> None:
+    """Write them, one a line for people to read."""
+    lines = ",\n".join(json.dumps(each.model_dump(), ensure_ascii=False) for each in corrections.corrections)
+    files.write_file(folder / CORRECTIONS_FILE, f'{{"corrections": [\n{lines}\n]}}\n'.encode())

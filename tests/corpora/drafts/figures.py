@@ -1,0 +1,175 @@
+"""How drafts of reviews compare with reviews by hand, field by field, for the table of `docs/registry.md`.
+
+    python tests/corpora/drafts/figures.py          prints the table, and each field that is milder than by hand
+    python tests/corpora/drafts/figures.py --json FILE
+
+A field is equal, worse (safe: more is asked, guarded or marked) or milder (unsafe) than by hand. Both sides are
+compared as manifests, raised by what the server says of itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pdp.core.bytes.json_pointer import within
+from pdp.registry.drafting import RISKS, draft_of
+from pdp.registry.manifest import Manifest
+from pdp.registry.pin import PinnedServer, manifest_of
+from pdp.registry.review import Review, load_review, load_yaml
+
+HERE = Path(__file__).parent
+CLEAN = HERE.parent / "clean"
+SESSIONS = HERE.parent / "sessions"
+ELSEWHERE = {  # servers whose lists the scan is measured on too
+    "git": CLEAN / "held_out" / "mcp-server-git.json",
+    "fetch": CLEAN / "tuned" / "mcp-server-fetch.json",
+    "time": CLEAN / "tuned" / "mcp-server-time.json",
+}
+FIELDS = ("risk", "acts", "destructive", "open world", "outward", "untrusted", "sensitive", "binds", "interpreters")
+OUTWARD = ("network", "email", "message")
+Compared = Literal["equal", "worse", "milder"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedServer:
+    """A server's tools, and a reviewer's word about them. `suite`: of the recorded sessions, whose reviews do not say
+    what reads an argument."""
+
+    name: str
+    tools: Sequence[Mapping[str, Any]]
+    review: Review
+    suite: bool
+
+
+def servers() -> Iterator[ReviewedServer]:
+    """The twelve public servers."""
+    stated = load_yaml(HERE / "reviews.yaml", "figures")
+    for name, tools in stated["servers"].items():
+        listed = json.loads(ELSEWHERE.get(name, HERE / "servers" / f"{name}.json").read_text())["tools"]
+        yield ReviewedServer(
+            name, listed, Review.model_validate({"reviewed_by": "hand", "tools": tools}), suite=False
+        )
+
+
+def suites() -> Iterator[ReviewedServer]:
+    """The six suites of the recorded sessions."""
+    review = load_review(SESSIONS / "review.yaml")
+    tools: dict[str, dict[str, Any]] = defaultdict(dict)
+    with gzip.open(SESSIONS / "sessions_dev.jsonl.gz", "rt") as lines:
+        for session in map(json.loads, lines):
+            for name, of in session["tools"].items():
+                stated = {"description": of["description"], "inputSchema": of["input_schema"]}
+                tools[session["source"]["suite"]][name] = {"name": name, **stated}
+    for suite, named in sorted(tools.items()):
+        yield ReviewedServer(suite, list(named.values()), review, suite=True)
+
+
+def compared(server: ReviewedServer, *, accepted: bool) -> Iterator[tuple[str, bool, str, Compared]]:
+    """Tool, whether it acts, field, and how its draft compares: as pinned unseen, or accepted as proposed."""
+    pinned = PinnedServer("acme", server.name, f"https://{server.name}.example", "owner@acme.example")
+    for tool in server.tools:
+        name = str(tool["name"])
+        draft = draft_of("tool", tool, server.tools)
+        reviews = (draft.proposed() if accepted else draft.unreviewed()), server.review.tools[name]
+        drafted, by_hand = (manifest_of(pinned, tool, each, reviewed_by=None, at_ns=0) for each in reviews)
+        for field in FIELDS:
+            if field != "interpreters" or not server.suite:
+                yield name, not by_hand.annotations.read_only, field, _compare(field, drafted, by_hand)
+
+
+def _compare(field: str, drafted: Manifest, by_hand: Manifest) -> Compared:
+    """`worse` marks everything that only asks, guards or marks more."""
+    if field == "outward":
+        mine, theirs = _outward(drafted), _outward(by_hand)
+        covered = all(any(within(pointer, each) for each in mine) for pointer in theirs)
+        return "equal" if mine == theirs else "worse" if covered else "milder"
+    mine, theirs = _strictness(field, drafted), _strictness(field, by_hand)
+    return "equal" if mine == theirs else "worse" if mine >= theirs else "milder"
+
+
+def _strictness(field: str, manifest: Manifest) -> Any:
+    """Greater is stricter; sets by inclusion."""
+    hints = manifest.annotations
+    of: dict[str, Any] = {
+        "risk": RISKS.index(manifest.risk),
+        "acts": not hints.read_only,
+        "destructive": hints.destructive and not hints.read_only,
+        "open world": hints.open_world,
+        "binds": _binding(manifest),
+        "interpreters": {(each.kind, each.argument) for each in manifest.interpreters or ()},
+    }
+    return of.get(field, field in manifest.labels)
+
+
+def _outward(manifest: Manifest) -> set[str]:
+    return {each.argument for each in manifest.sinks if each.kind in OUTWARD}
+
+
+def _binding(manifest: Manifest) -> set[str]:
+    properties: Mapping[str, Any] = manifest.input_schema.get("properties") or {}  # type: ignore[assignment]
+    silent = {name for name, of in properties.items() if of.get("type") == "boolean"}
+    stated = {f"/{name}" for name in properties} & {*(manifest.binds or ())}  # one review serves several suites
+    return {f"/{name}" for name in properties if name not in silent} if manifest.binds is None else stated
+
+
+def figures() -> dict[str, Any]:
+    """Counts by source, mode and field; each milder field by name."""
+    sources = {"12 servers": list(servers()), "6 suites": list(suites())}
+    counts: dict[str, Any] = {}
+    milder: list[list[Any]] = []
+    for source, reviewed in sources.items():
+        for mode, accepted in (("alone", False), ("accepted", True)):
+            by_field: dict[str, Counter[str]] = {field: Counter() for field in FIELDS}
+            acting: Counter[str] = Counter()
+            for server in reviewed:
+                for tool, acts, field, how in compared(server, accepted=accepted):
+                    by_field[field][how] += 1
+                    if how == "milder":
+                        milder.append([mode, f"{server.name}/{tool}", field, acts])
+                        acting[field] += acts
+            counts.setdefault(source, {})[mode] = {
+                field: {**dict(sorted(count.items())), "milder_acting": acting[field]}
+                for field, count in by_field.items()
+            }
+        counts[source]["tools"] = sum(len(each.tools) for each in reviewed)
+    return {"compared": counts, "milder": milder}
+
+
+def table(measured: Mapping[str, Any]) -> str:
+    """The table of the page."""
+    lines = [
+        "| of | field | equal | worse (safe) | milder (unsafe) | milder if accepted |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for source, of in measured["compared"].items():
+        for field in FIELDS:
+            alone, accepted = of["alone"][field], of["accepted"][field]
+            if total := sum(alone.get(how, 0) for how in ("equal", "worse", "milder")):
+                shares = [f"{alone.get(how, 0) / total:.1%}" for how in ("equal", "worse", "milder")]
+                lines.append(
+                    f"| {source} | {field} | {' | '.join(shares)} | {accepted.get('milder', 0) / total:.1%} |"
+                )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    measured = figures()
+    milder = [f"milder {mode}: {tool}, {field}" for mode, tool, field, _ in measured["milder"]]
+    sys.stdout.write("\n".join([table(measured), *milder, ""]))
+    if options.json:
+        options.json.write_text(json.dumps(measured, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The form of `pdp tools review` at a terminal, and what it remembers for the next server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from registry_bench import Bench
+from support.terminal import at_terminal
+
+from pdp.core.errors import RegistryFault
+from pdp.registry.corrections import CORRECTIONS_FILE, Answered, Corrections, load_corrections, save_corrections
+from pdp.registry.drafting import draft_of
+from pdp.registry.review import ToolReview, load_review
+from tests.support.for_each import for_each
+
+WORDS = {"type": "string"}
+
+
+def tool(name: str, **properties: Any) -> dict[str, Any]:
+    return {"name": name, "description": "", "inputSchema": {"type": "object", "properties": properties}}
+
+
+def corrected(definition: dict[str, Any], **said: Any) -> Corrections:
+    draft = draft_of("tool", definition, [definition])
+    review = ToolReview.model_validate(draft.proposed().model_dump(exclude_unset=True) | said)
+    return Corrections().learned("git", [Answered(draft, definition, [definition], review)])
+
+
+def proposed(known: Corrections, definition: dict[str, Any]) -> ToolReview:
+    return known.applied(draft_of("tool", definition, [definition]), definition, [definition]).proposed()
+
+
+def test_a_person_accepts_changes_and_leaves(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.pin(tool("delete_row", table=WORDS), tool("frobnicate"), tool("list_rows"))
+    code, screen = at_terminal(
+        ["tools", "review", str(bench.folder), "--server", "files", "--out", "review.yaml"],
+        [
+            ("Who reviews?", "ann"),
+            ("[1/3] frobnicate", "l"),  # nothing is known of it: first
+            ("[2/3] delete_row", "c"),
+            ("field: value", "risk: medium"),
+            ('risk: "medium"', "a"),
+            ("[3/3] list_rows", "a"),
+        ],
+        folder=tmp_path,
+    )
+    assert code == 0, screen
+    review = load_review(tmp_path / "review.yaml")
+    assert review.reviewed_by == "ann"
+    assert {name: each.risk for name, each in review.tools.items()} == {"delete_row": "medium", "list_rows": "low"}
+    assert review.tools["list_rows"].permissions == ["files:read"]
+    (remembered,) = load_corrections(bench.folder).corrections
+    assert (remembered.words, remembered.field, remembered.value) == (["delete", "row"], "risk", "medium")
+
+
+def test_nobody_at_a_terminal_gets_the_template(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.pin(tool("delete_row"))
+    arguments = ["tools", "review", str(bench.folder), "--server", "files", "--out", "review.yaml", "--template"]
+    code, screen = at_terminal(arguments, [], folder=tmp_path)
+    assert (code, load_review(tmp_path / "review.yaml").tools) == (0, {}), screen
+
+
+SAID = [
+    (tool("delete_rows"), {"risk": "critical"}, tool("deleteRow"), ("risk", "critical")),
+    (tool("delete_rows"), {"risk": "critical"}, tool("delete_file"), ("risk", "high")),  # other words
+    (tool("delete_rows"), {"labels": []}, tool("delete_row"), ("labels", [])),
+]
+
+
+@for_each("before, said, after, expected", SAID)
+def test_tools_of_the_same_words(
+    before: dict[str, Any], said: dict[str, Any], after: dict[str, Any], expected: tuple[str, Any]
+) -> None:
+    field, value = expected
+    assert getattr(proposed(corrected(before, **said), after), field) == value
+
+
+def test_arguments_of_the_same_words() -> None:
+    reader = {"interpreters": [{"kind": "shell_word", "argument": "/revision"}], "binds": ["/revision"]}
+    known = corrected(tool("pick", revision=WORDS, colour=WORDS), **reader)
+    review = proposed(known, tool("frobnicate", revision=WORDS, colour=WORDS, path=WORDS))
+    assert {(each.kind, each.argument) for each in review.interpreters or ()} == {
+        ("path", "/path"), ("shell_word", "/revision"),
+    }  # fmt: skip
+    assert review.binds == ["/revision", "/path"]
+
+
+def test_what_is_remembered_pins_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    save_corrections(bench.folder, corrected(tool("delete_rows"), risk="low"))
+    (proposal,) = bench.pin(tool("delete_rows")).proposals
+    assert proposal.manifest.risk == "high"
+
+
+BROKEN = [
+    {"field": "risk", "value": "none"},
+    {"field": "binds", "value": "yes"},
+    {"field": "interpreters", "value": "cobol"},
+    {"field": "permissions", "value": []},
+]
+
+
+@for_each("row", BROKEN)
+def test_a_broken_memory_is_refused(row: dict[str, Any], tmp_path: Path) -> None:
+    content = {"corrections": [{"words": ["a"], "said_of": "git/a", **row}]}
+    (tmp_path / CORRECTIONS_FILE).write_text(json.dumps(content))
+    with pytest.raises(RegistryFault, match="remove the file"):
+        load_corrections(tmp_path)
