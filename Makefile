@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test nightly nightly-part durations tools quick quick-tests lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
+.PHONY: demo serve test nightly nightly-part durations tools quick quick-tests lint types layers proto rego delivery provenance scorecard environments servers docker-steps mutation-sample bench cerbos examples calls size races sessions drafts strangers faults reexecution screenshots lock stubs generated differential constructs sweeps language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16

@@ -19,7 +19,6 @@ from pdp.core.bytes.digest import Json
 from pdp.core.bytes.json_pointer import step
 from pdp.core.bytes.uri_template import variables
 from pdp.core.call.facts import WORST_LABELS
-from pdp.core.check import WORST_COUNT
 from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry
 from pdp.registry.review import ReviewedHints, ToolReview
 
@@ -253,7 +252,12 @@ class _Drafting:
         sinks, reason = self._sinks(rows, leaves=leaves)
         yield Drafted("sinks", sinks, reason, sure if not leaves or sinks else "likely")
         yield self._labels()
-        yield Drafted("cost", self._cost(rows), "reads and what can be taken back 1, the rest 10", sure)
+        yield Drafted(
+            "cost",
+            self._cost(rows),
+            "1 for reading and what can be taken back, 10 for the rest, 100 where it is critical",
+            sure,
+        )
 
     def _risk(self, rows: Sequence[Mapping[str, Any]], sure: Confidence) -> Drafted:
         key = "acts_risk" if self.acts else "risk"
@@ -328,7 +332,7 @@ class _Drafting:
 
     def _cost(self, rows: Sequence[Mapping[str, Any]]) -> int:
         if any(row["risk"] == "critical" for row in rows):
-            return WORST_COUNT
+            return 100
         return 10 if any(row.get("destroys") or row.get("sends") for row in rows) else 1
 
     # its arguments

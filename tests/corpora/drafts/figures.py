@@ -29,6 +29,13 @@ HERE = Path(__file__).parent
 CLEAN = HERE.parent / "clean"
 SESSIONS = HERE.parent / "sessions"
 ELSEWHERE = {  # servers whose lists the scan is measured on too
+    "kubernetes": CLEAN / "held_out" / "mcp-server-kubernetes.json",
+    "playwright": CLEAN / "tuned" / "playwright__mcp.json",
+    "notion": CLEAN / "tuned" / "notionhq__notion-mcp-server.json",
+    "arxiv": CLEAN / "tuned" / "arxiv-mcp-server.json",
+    "duckduckgo": CLEAN / "held_out" / "duckduckgo-mcp-server.json",
+    "exa": CLEAN / "held_out" / "exa-mcp-server.json",
+    "context7": CLEAN / "held_out" / "upstash__context7-mcp.json",
     "git": CLEAN / "held_out" / "mcp-server-git.json",
     "fetch": CLEAN / "tuned" / "mcp-server-fetch.json",
     "time": CLEAN / "tuned" / "mcp-server-time.json",
@@ -40,23 +47,21 @@ Compared = Literal["equal", "worse", "milder"]
 
 @dataclass(frozen=True, slots=True)
 class ReviewedServer:
-    """A server's tools, and a reviewer's word about them. `suite`: of the recorded sessions, whose reviews do not say
-    what reads an argument."""
+    """A server's tools, and a reviewer's word about them. `left_out`: what the reviews do not say."""
 
     name: str
     tools: Sequence[Mapping[str, Any]]
     review: Review
-    suite: bool
+    left_out: Sequence[str] = ()
 
 
-def servers() -> Iterator[ReviewedServer]:
-    """The twelve public servers."""
-    stated = load_yaml(HERE / "reviews.yaml", "figures")
+def servers(reviews: str = "reviews.yaml", left_out: Sequence[str] = ()) -> Iterator[ReviewedServer]:
+    """The public servers of a file of reviews."""
+    stated = load_yaml(HERE / reviews, "figures")
     for name, tools in stated["servers"].items():
         listed = json.loads(ELSEWHERE.get(name, HERE / "servers" / f"{name}.json").read_text())["tools"]
-        yield ReviewedServer(
-            name, listed, Review.model_validate({"reviewed_by": "hand", "tools": tools}), suite=False
-        )
+        review = Review.model_validate({"reviewed_by": "hand", "tools": tools})
+        yield ReviewedServer(name, listed, review, left_out)
 
 
 def suites() -> Iterator[ReviewedServer]:
@@ -69,7 +74,7 @@ def suites() -> Iterator[ReviewedServer]:
                 stated = {"description": of["description"], "inputSchema": of["input_schema"]}
                 tools[session["source"]["suite"]][name] = {"name": name, **stated}
     for suite, named in sorted(tools.items()):
-        yield ReviewedServer(suite, list(named.values()), review, suite=True)
+        yield ReviewedServer(suite, list(named.values()), review, ("interpreters",))
 
 
 def compared(server: ReviewedServer, *, accepted: bool) -> Iterator[tuple[str, bool, str, Compared]]:
@@ -81,7 +86,7 @@ def compared(server: ReviewedServer, *, accepted: bool) -> Iterator[tuple[str, b
         reviews = (draft.proposed() if accepted else draft.unreviewed()), server.review.tools[name]
         drafted, by_hand = (manifest_of(pinned, tool, each, reviewed_by=None, at_ns=0) for each in reviews)
         for field in FIELDS:
-            if field != "interpreters" or not server.suite:
+            if field not in server.left_out:
                 yield name, not by_hand.annotations.read_only, field, _compare(field, drafted, by_hand)
 
 
@@ -122,7 +127,8 @@ def _binding(manifest: Manifest) -> set[str]:
 
 def figures() -> dict[str, Any]:
     """Counts by source, mode and field; each milder field by name."""
-    sources = {"12 servers": list(servers()), "6 suites": list(suites())}
+    unseen = servers("unseen.yaml", ("untrusted", "sensitive", "binds", "interpreters"))
+    sources = {"12 servers": list(servers()), "6 suites": list(suites()), "7 unseen servers": list(unseen)}
     counts: dict[str, Any] = {}
     milder: list[list[Any]] = []
     for source, reviewed in sources.items():
