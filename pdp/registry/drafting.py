@@ -164,10 +164,10 @@ class _Drafting:
     def _values(self) -> Iterator[Drafted]:
         if self.effects:
             yield from self._behaviour()
-        readers = [(each, row) for each in self.arguments if (row := self._reader(each)) is not None]
-        read = [InterpreterEntry(kind=row["kind"], argument=each.pointer).model_dump() for each, row in readers]
+        readers = [(each, kind) for each in self.arguments for kind in self._kinds(each)]
+        read = [InterpreterEntry(kind=kind, argument=each.pointer).model_dump() for each, kind in readers]
         if read:
-            reason = ", ".join(f"{each.name}: {row['kind']}" for each, row in readers)
+            reason = ", ".join(f"{each.name}: {kind}" for each, kind in readers)
             yield Drafted("interpreters", read, f"by name, format or description: {reason}", "likely")
         if self.acts and self.effects:
             free = [each.name for each in self.arguments if self._is_free(each)]
@@ -337,6 +337,13 @@ class _Drafting:
 
     # its arguments
 
+    def _kinds(self, argument: _Argument) -> Iterator[Any]:
+        """All that read an argument: a file of a command line is a path, and may begin like an option."""
+        if (row := self._reader(argument)) is not None:
+            yield row["kind"]
+            if row["kind"] == "path" and self._program and argument.last in _rules()["programs"]["files"]:
+                yield "argv"
+
     def _reader(self, argument: _Argument) -> Mapping[str, Any] | None:
         """What reads an argument; the rules in their order. Of a program of the command line, a word of its line."""
         if not argument.texts or argument.schema.get("enum"):
@@ -345,7 +352,7 @@ class _Drafting:
             if ("about" not in row or self.server_words & row["about"]) and self._reads(row, argument):
                 read_by: Mapping[str, Any] = row
                 return read_by
-        return {"kind": "shell_word"} if self._is_word(argument) else None
+        return {"kind": "argv"} if self._is_word(argument) else None
 
     def _reads(self, row: Mapping[str, Any], argument: _Argument) -> bool:
         named = _named(argument, row)
@@ -354,14 +361,17 @@ class _Drafting:
         said = "says" in row and re.search(row["says"], argument.description, re.IGNORECASE) is not None
         return named or said or argument.schema.get("format") in row.get("format", ())
 
-    def _is_word(self, argument: _Argument) -> bool:
-        """Whether it becomes a word of a command line that the tool makes, where its server is such a program."""
+    @property
+    def _program(self) -> bool:
+        """Whether its server is a program of the command line."""
         programs = _rules()["programs"]
-        program = self.names & programs["words"] or any(
-            each in self.description.lower() for each in programs["phrases"]
-        )
+        said = self.description.lower()
+        return bool(self.names & programs["words"]) or any(each in said for each in programs["phrases"])
+
+    def _is_word(self, argument: _Argument) -> bool:
+        """Whether it becomes a word of the command line of such a program."""
         dated = _meets(argument.words, {"date", "time", "timestamp", "since", "until"})
-        return bool(program) and not dated and not self._is_free(argument)
+        return self._program and not dated and not self._is_free(argument)
 
     def _is_free(self, argument: _Argument) -> bool:
         free, last = _rules()["free"], argument.last
@@ -388,7 +398,7 @@ def _rules() -> Mapping[str, Any]:
     table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
     def split(row: Mapping[str, Any]) -> dict[str, Any]:
-        lists = ("verbs", "words", "ends", "about", "format", "leaves", "stays", "paging")
+        lists = ("verbs", "words", "ends", "about", "format", "leaves", "stays", "paging", "files")
         return {k: frozenset(v.split()) if k in lists and isinstance(v, str) else v for k, v in row.items()}
 
     # `about` of an object is its name, not words

@@ -80,8 +80,12 @@ def test_what_reads_an_argument(arguments: dict[str, Any], kind: str | None) -> 
 
 
 def test_a_word_of_a_command_line_may_be_an_option() -> None:
-    draft = drafted("git_show", "Shows a commit.", tool("git_log"), revision=WORDS, since_date=WORDS)
-    assert value(draft, "interpreters") == [{"kind": "shell_word", "argument": "/revision"}]
+    draft = drafted("git_show", "Shows a commit.", tool("git_log"), revision=WORDS, since_date=WORDS, file=WORDS)
+    assert value(draft, "interpreters") == [
+        {"kind": "argv", "argument": "/revision"},
+        {"kind": "path", "argument": "/file"},
+        {"kind": "argv", "argument": "/file"},
+    ]
 
 
 def test_free_text_does_not_bind_and_all_else_does() -> None:
