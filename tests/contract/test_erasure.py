@@ -246,3 +246,5 @@ async def test_what_is_refused(store: AnyStore) -> None:
     assert refused.value.code == "erasure.switched_off"
     assert store.size() == size + 1
     assert store.call("call-1000") is not None
+    elsewhere = replace(OPERATOR, tenant="beta")  # where nobody of that name is stopped
+    assert (await erasures(store).erase(elsewhere, Account("", VICTIM), WHY)).rows == 0

@@ -137,11 +137,13 @@ class Measured:
         }
 
     def running(self, site: Site) -> list[Test]:
-        """The tests that run a line of it, or read the Rego that it is in; those that import its module first."""
+        """The tests that run a line of it, or read the Rego that it is in; those that are about its module first."""
         found = list[list[Test]]()
         for file, tests in self.files.items():
             contexts = set(self._contexts(site, self._learnt[file]))
-            theirs = tests if f"{file}::" in contexts else [test for test in tests if test.name in contexts]
+            # Rego is kept once it was read: those about it need not have opened it
+            whole = f"{file}::" in contexts or (site.file.endswith(".rego") and self._is_about(site, file))
+            theirs = tests if whole else [test for test in tests if test.name in contexts]
             found.append(sorted(theirs, key=lambda test: (test.seconds, test.name)))
         return self._in_order(site, found)
 
@@ -151,7 +153,7 @@ class Measured:
         found = [
             sorted(tests, key=lambda test: (test.seconds, test.name))
             for file, tests in self.files.items()
-            if site.file in imported(self._tree / file)
+            if self._is_about(site, file)
             or any(
                 str(Path(module).parent) == folder
                 for kind in ("lines", "opened")
@@ -161,11 +163,16 @@ class Measured:
         return self._in_order(site, found)
 
     def _in_order(self, site: Site, by_file: Sequence[list[Test]]) -> list[Test]:
-        """Whole files that import the module; then the fastest of each other file, the second of each, and so on."""
+        """Whole files that are about the module; then the fastest of each other file, the second of each, .."""
         every = sorted((tests for tests in by_file if tests), key=lambda tests: sum(test.seconds for test in tests))
-        near = [tests for tests in every if site.file in imported(self._tree / tests[0].file)]
+        near = [tests for tests in every if self._is_about(site, tests[0].file)]
         far = [tests for tests in every if tests not in near]
         return [*chain(*near), *(test for turn in zip_longest(*far) for test in turn if test)]
+
+    def _is_about(self, site: Site, file: str) -> bool:
+        """Whether a file of tests imports the site's module itself, or is about the shipped policy that it is in."""
+        about_policy = site.file.startswith("rego/") and file.startswith("tests/unit/rego/")
+        return about_policy or site.file in imported(self._tree / file)
 
     def _contexts(self, site: Site, learnt: Mapping[str, Any]) -> Iterator[str]:
         if site.file.endswith(".rego"):
@@ -192,7 +199,7 @@ def _lines_then(now: str, then: str, line: int, last: int) -> int:
 
 @cache
 def imported(file: Path) -> frozenset[str]:
-    """The modules that a file of tests imports itself; those of the shipped policy all have its Rego."""
+    """The modules that a file of tests imports itself."""
     names = set()
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
