@@ -20,7 +20,6 @@ import ast
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -28,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -223,18 +222,26 @@ def rooms() -> dict[str, list[Site]]:
 
 
 def chosen(count: int, seed: int, areas: Sequence[str] = ()) -> list[Site]:
-    """As many sites of each area, of all if none are named, in no order."""
-    chance = random.Random(seed)
+    """As many sites of each area, of all if none are named, in no order: a run that was ended says something of all.
+    A site stays chosen when other code changes, and so do the verdicts on it."""
     every = rooms()
     areas = areas or sorted(every)
     share = [count // len(areas) + (number < count % len(areas)) for number in range(len(areas))]
-    found = [
-        site
+    drawn = [
+        each
         for area, wanted in zip(areas, share, strict=True)
-        for site in chance.sample(every[area], min(wanted, len(every[area])))
+        for each in sorted(_drawn(area, every[area], seed))[:wanted]
     ]
-    chance.shuffle(found)  # a run that was ended says something of all areas
-    return found
+    return [every[area][number] for _, area, number in sorted(drawn)]
+
+
+def _drawn(room: str, found: Sequence[Site], seed: int) -> Iterator[tuple[bytes, str, int]]:
+    """Each site of a room with the number that it draws, by what it is and not by where it stands."""
+    namesakes = Counter[tuple[str, ...]]()
+    for number, site in enumerate(found):
+        what = (site.file, site.kind, site.old, site.new)
+        yield hashlib.sha256(repr((seed, *what, namesakes[what])).encode()).digest(), room, number
+        namesakes[what] += 1
 
 
 def measured(trees: Trees, stage: Stage, jobs: int) -> Measured:

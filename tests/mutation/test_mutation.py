@@ -138,3 +138,42 @@ def test_a_bug_is_planted_in_what_is_loaded(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ValueError, match="planted_in"):
         functions.plant(path, after.replace("answer", "other"), before)
     del sys.modules["planted_in"]
+
+
+def test_a_site_stays_chosen_when_other_code_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands then; another seed chooses others."""
+    text = "def f(a):\n" + "".join(f"    if a == {number}:\n        return {number}\n" for number in range(40))
+    (tmp_path / "pdp" / "core").mkdir(parents=True)
+    (tmp_path / "rego").mkdir()
+    monkeypatch.setattr(sample, "ROOT", tmp_path)
+
+    def drawn(source: str, seed: int = 1) -> set[tuple[str, str]]:
+        (tmp_path / "pdp/core/f.py").write_text(source)
+        return {(site.old, site.new) for site in sample.chosen(20, seed)}
+
+    assert len(drawn(text)) == 20
+    assert len(drawn(f"def g(b):\n    return b + 1\n\n\n{text}") & drawn(text)) >= 18
+    assert len(drawn(text, 2) & drawn(text)) < 18
+
+
+def test_tests_are_found_by_the_lines_that_they_ran_before_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = "def f(a):\n    if a:\n        return 1\n    return 2\n"
+    now = "import os\n\n\ndef f(a):\n    if a:\n        return 1\n    return 3\n"
+    for folder, text in (("trees/then", then), ("now", now)):
+        (tmp_path / folder / "pdp").mkdir(parents=True)
+        (tmp_path / folder / "pdp/f.py").write_text(text)
+    monkeypatch.setattr(sample, "KEPT", tmp_path)
+    (tmp_path / "now/test_f.py").write_text("from pdp import f\n")
+    tests = {f"test_f.py::{name}": {"seconds": 1, "passed": name != "c"} for name in "abc"}
+    lines = {
+        "pdp/f.py": {"test_f.py::a": f"{0b01110:x}", "test_f.py::b": f"{0b10110:x}", "test_f.py::c": f"{0b11110:x}"}
+    }
+    measured = sample.Measured(
+        tmp_path / "now", {"test_f.py": {"tests": tests, "lines": lines, "opened": {}, "tree": "then"}}
+    )
+    found = {
+        site.old: [test.name[-1] for test in measured.running(site)] for site in sites(tmp_path / "now", "pdp/f.py")
+    }
+    assert found == {"a": ["a", "b"], "1": ["a"], "3": ["b"]}

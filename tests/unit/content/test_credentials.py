@@ -144,6 +144,14 @@ def test_what_is_encoded_more_often_than_is_read_is_said_to_be_unread() -> None:
         assert kinds_in(text) == ((("unread", "encoded"),) if layer > LAYERS else ()), layer
 
 
+def test_a_token_in_encoded_data_is_found() -> None:
+    """Where base64 begins, it is read whatever it begins with."""
+    token = made("ghp_{alnum:36}", "data")
+    encoded = base64.b64encode(b"\x9f\x8b\x1e\xff" * 12 + f" {token} ".encode()).decode()
+    for text in (encoded, f"see {encoded} there"):
+        assert kinds_in(text) == (("secret", "github_token"),)
+
+
 def test_places_are_those_of_what_is_to_be_cut_out() -> None:
     token = made("ghp_{alnum:36}", "place")
     encoded = base64.b64encode(f"it is {token}".encode()).decode()

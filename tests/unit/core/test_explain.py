@@ -165,6 +165,14 @@ def test_a_waived_requirement_has_no_story_and_a_substitute_has() -> None:
     assert found.element == substitute
 
 
+def test_judges_come_before_people_and_people_by_stage() -> None:
+    judge = {**WANTED, "kind": "judge", "id": "j", "stage": 2, "accepts": ["allow"], "min_confidence": 0.8}
+    inner = [judge, WANTED, {**WANTED, "id": "b"}, {**WANTED, "id": "0", "stage": 2}]
+    rules = [FiredRule("acme", "require", each["id"], "f", 1, each) for each in reversed(inner)]
+    found = explain.stories(document(evidence=[]), rules, (), "pending")
+    assert [each.element["id"] for each in found] == ["j", "a", "b", "0"]
+
+
 @pytest.mark.parametrize(
     ("kind", "says"), [("confirmation", "confirmation"), ("consent", "consent"), ("judge", "verdict")]
 )

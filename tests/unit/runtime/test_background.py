@@ -10,7 +10,7 @@ from support.waiting import until
 
 from pdp.core.errors import Unavailable
 from pdp.host.part import Part
-from pdp.runtime.background import Supervisor, again_and_again
+from pdp.runtime.background import Supervisor, again_and_again, watch_prompts
 
 
 @pytest.mark.parametrize("fault", [Unavailable("store.unreadable", "away"), RuntimeError("a bug"), TypeError()])
@@ -36,6 +36,34 @@ async def test_a_chore_that_fails_comes_again_and_keeps_no_other_from_its_turn(
         await task
     assert done == {"fails": 3, "after": 3}
     assert caplog.text.count("fails: ") == (1 if isinstance(fault, Unavailable) else 3)  # its trace each time
+
+
+class Prompts:
+    """Of a judge: the second look finds others, the third and the fourth find them broken."""
+
+    def __init__(self) -> None:
+        self.looks, self.enough = 0, asyncio.Event()
+
+    def prompts(self) -> dict[str, str]:
+        return {"fit": "a" * 64 if self.looks < 2 else "b" * 64}
+
+    async def reload(self) -> tuple[str, ...]:
+        self.looks += 1
+        if self.looks == 6:
+            self.enough.set()
+        return ("fit.md:1: has no head.",) if self.looks in (3, 4) else ()
+
+
+async def test_prompts_are_told_when_they_change_and_what_is_wrong_with_them_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    judge: Any = Prompts()
+    task = asyncio.create_task(watch_prompts(judge, 0))
+    await judge.enough.wait()
+    task.cancel()
+    told = ["now fit " + "b" * 64, "fit.md:1: has no head.", "recovered"]
+    assert caplog.messages == [f"judge prompts: {each}" for each in told]
 
 
 async def returns() -> None:

@@ -162,3 +162,4 @@ def test_delays_double_within_bounds_and_are_spread() -> None:
     for n in range(1, 20):
         whole = min(MAX_DELAY_NS, FIRST_DELAY_NS * 2 ** (n - 1))
         assert whole // 2 == delay_ns(n, LOW) < delay_ns(n, b"\x80" + LOW[1:]) < delay_ns(n, HIGH) < whole
+        assert delay_ns(n, HIGH) > 0.99 * whole
