@@ -99,8 +99,10 @@ def test_text_in_base64_is_read_and_a_picture_is_not() -> None:
     said = base64.b64encode(INJECTED.encode()).decode()
     block = {"type": "resource", "resource": {"uri": "x:y", "mimeType": "text/plain", "blob": said}}
     assert "instruction" in {kind for kind, _ in found(result({"content": [block]}))}
-    picture = {"type": "image", "mimeType": "image/png", "data": base64.b64encode(b"\x89PNG" * 400).decode()}
-    assert found(result({"content": [picture]})) == set()
+    for data in (base64.b64encode(b"\x89PNG" * 400).decode(), "AKIA" + "Q7M2" * 4):  # the second looks like a key
+        picture = {"type": "image", "mimeType": "image/png", "data": data}
+        assert found(result({"content": [picture]})) == set()
+        assert bool(found(result({"content": [{"type": "text", "text": data}]}))) is data.startswith("AKIA")
 
 
 def test_a_block_that_says_it_is_a_page_is_active() -> None:

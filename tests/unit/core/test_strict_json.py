@@ -126,3 +126,13 @@ def test_an_object_is_asked_for(raw: Any) -> None:
 
 def test_an_object() -> None:
     assert parse_object(json.dumps({"a": [1]}).encode(), "f") == ({"a": [1]}, 2)
+
+
+def test_an_object_is_held_to_each_bound() -> None:
+    raw = b'{"a": [1, {"b": 2}]}'
+    found = parse(raw, "x")
+    bounds = {"max_bytes": len(raw), "max_depth": found.depth, "max_values": found.values}
+    assert parse_object(raw, "x", **bounds) == (found.value, found.depth)
+    for name, most in bounds.items():
+        with pytest.raises(InvalidRequest):
+            parse_object(raw, "x", **{**bounds, name: most - 1})

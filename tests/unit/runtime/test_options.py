@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import ValidationError
+from support.for_each import for_each
 
 from pdp.core.bytes.trace_context import TraceParent
 from pdp.runtime.config import settings
 from pdp.runtime.telemetry.exporting import exporting
 from pdp.runtime.telemetry.options import OtlpOptions, TelemetryOptions, listen
+from pdp.sessions.options import RedisOptions
 
 
 @pytest.mark.parametrize(("follow", "kept"), [(True, {"asked", "own"}), (False, {"own", "refused"})])
@@ -110,3 +113,15 @@ def test_reference_is_anchored_at_the_file() -> None:
     assert found.telemetry.otlp is not None
     assert found.telemetry.otlp.headers == {"x-key": "file:/etc/pdp/k"}
     assert found.telemetry.otlp.ca_file == Path("/etc/pdp/ca.pem")
+
+
+@for_each(
+    ("given", "keys"),
+    [
+        ({"url": "redis://r.example:6379", "tls": "off"}, ["tls", "password"]),
+        ({"url": "redis://pdp@r.example:6379", "password": "file:x"}, []),
+        ({"url": "unix:///run/redis.sock", "tls": "off", "password": "file:x"}, []),
+    ],
+)
+def test_what_an_attacker_near_redis_could_change_is_said(given: dict[str, Any], keys: list[str]) -> None:
+    assert [key for key, _ in RedisOptions(**given).choices()] == keys

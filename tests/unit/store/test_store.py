@@ -17,6 +17,7 @@ from support.stored import AT, Entropy, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.record.stored import Artefact, CallRow, ValueRow
+from pdp.store.calls import _storable
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite.store import SqliteStore
 from pdp.store.watch import MISSED_LOOKS, UNREADABLE, Watch
@@ -421,3 +422,8 @@ def test_looks_that_ended_are_no_health(ends: Any) -> None:
         assert watch.problem == UNREADABLE
     finally:
         watch.stop()
+
+
+def test_a_text_that_no_row_can_hold_is_looked_for_in_vain() -> None:
+    texts = ("alice", "Zoë", "東京", "a\0b", "a\ud800b")
+    assert [_storable(text) for text in texts] == ["alice", "Zoë", "東京", "", ""]
