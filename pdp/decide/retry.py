@@ -64,6 +64,11 @@ class IdempotentCommits:
             )
         return kept
 
+    def answered(self, request_key: RequestKey | None) -> tuple[str, RecordRef] | None:
+        """The kept answer that is an id, with its record; None when it is new. Raises as `kept`."""
+        kept = self.kept(request_key, 1)
+        return None if kept is None else (str(kept[1]), self.record(str(kept[0])))
+
     def record(self, record_id: str) -> RecordRef:
         """The reference to the record of a kept answer."""
         return self._recorder.find(record_id)

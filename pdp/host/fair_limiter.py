@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,14 +18,14 @@ class OverloadedError(Exception):
 
 
 class FairQueue:
-    """Places. One tenant takes at most its share of them (one at least), and of those that wait."""
+    """Places. One owner, such as a tenant, takes at most its share of them (one at least), and of those that wait."""
 
     def __init__(self, places: int, queued: int, share: float) -> None:
         self._places, self._queued = places, queued
         self._own_places = max(1, int(places * share))
         self._own_queued = max(1, int(queued * share))
-        self._running: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()  # whose turn is next, first
+        self._running: Counter[Hashable] = Counter()
+        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()  # whose turn is next, first
 
     @property
     def running(self) -> int:
@@ -36,53 +36,53 @@ class FairQueue:
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def place(self, tenant: str) -> AsyncIterator[None]:
+    async def place(self, whose: Hashable) -> AsyncIterator[None]:
         """Wait for a place and keep it. Raises OverloadedError."""
-        await self._enter(tenant)
+        await self._enter(whose)
         try:
             yield
         finally:
-            self._leave(tenant)
+            self._leave(whose)
 
-    async def _enter(self, tenant: str) -> None:
-        if self.waiting >= self._queued or len(self._waiting.get(tenant, ())) >= self._own_queued:
+    async def _enter(self, whose: Hashable) -> None:
+        if self.waiting >= self._queued or len(self._waiting.get(whose, ())) >= self._own_queued:
             raise OverloadedError
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(tenant, deque()).append(turn)
+        self._waiting.setdefault(whose, deque()).append(turn)
         self._admit()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():  # it went while it waited
-                self._forget(tenant, turn)
+                self._forget(whose, turn)
             else:  # it was given a place that it cannot take any more
-                self._leave(tenant)
+                self._leave(whose)
             raise
 
-    def _leave(self, tenant: str) -> None:
-        self._running[tenant] -= 1
-        if not self._running[tenant]:
-            del self._running[tenant]
+    def _leave(self, whose: Hashable) -> None:
+        self._running[whose] -= 1
+        if not self._running[whose]:
+            del self._running[whose]
         self._admit()
 
-    def _forget(self, tenant: str, turn: asyncio.Future[None]) -> None:
-        queue = self._waiting.get(tenant)
+    def _forget(self, whose: Hashable, turn: asyncio.Future[None]) -> None:
+        queue = self._waiting.get(whose)
         if queue is not None and turn in queue:
             queue.remove(turn)
             if not queue:
-                del self._waiting[tenant]
+                del self._waiting[whose]
 
     def _admit(self) -> None:
-        while self.running < self._places and (tenant := self._next()) is not None:
-            queue = self._waiting.pop(tenant)
+        while self.running < self._places and (whose := self._next()) is not None:
+            queue = self._waiting.pop(whose)
             turn = queue.popleft()
             if queue:
-                self._waiting[tenant] = queue  # behind every other tenant
+                self._waiting[whose] = queue  # behind every other owner
             if not turn.done():
-                self._running[tenant] += 1
+                self._running[whose] += 1
                 turn.set_result(None)
 
-    def _next(self) -> str | None:
+    def _next(self) -> Hashable | None:
         return next((t for t in self._waiting if self._running[t] < self._own_places), None)
 
 

@@ -21,7 +21,7 @@ from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.ports import Clock, Store
 from pdp.core.record.stored import RecordRef
 from pdp.decide.commit import Recorder
-from pdp.decide.retry import IdempotentCommits, RequestKey, retry_on_conflict
+from pdp.decide.retry import IdempotentCommits, retry_on_conflict
 from pdp.decide.state import ServiceState
 from pdp.people.requests import short_code
 from pdp.people.visibility import UNKNOWN
@@ -55,7 +55,7 @@ class Canaries:
     async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
         key = self.commits.key("canary", person, request_id, like, sha256_hex(arguments))
 
-        if (answered := await self.store.in_thread(self._answered, key)) is not None:
+        if (answered := await self.store.in_thread(self.commits.answered, key)) is not None:
             return answered
         original, requirement, shown = await self.store.in_thread(self._like, person, like)
         at = self.clock.now_ns()
@@ -72,11 +72,6 @@ class Canaries:
             copy.tenant, "canary", lambda stamp: records.canary(stamp, copy, original.id, person), (), at
         )
         return copy.id, await self.commits.commit(key, (opened, asked), (copy.id,), at)
-
-    def _answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
-        """The kept answer to this attempt. In a thread."""
-        kept = self.commits.kept(key, 1)
-        return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
 
     def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
         original = self.store.approval(person.tenant, like)

@@ -77,7 +77,7 @@ class Declassifications:
         subject = [asked.subject.issuer, asked.subject.id]
         content: tuple[Json, ...] = (subject, asked.agent, sorted(asked.labels), asked.reason)
         key = requests.commits.key("declassify", person, asked.request_id, *content)
-        answered = await store.in_thread(requests.answered, key)
+        answered = await store.in_thread(requests.commits.answered, key)
         if answered is not None:
             return answered
         at = requests.clock.now_ns()

@@ -22,9 +22,9 @@ from pdp.core.bytes.digest import Json, canonical, keyed_index, lasting_index, s
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, Outdated
 from pdp.core.ports import Clock, Directories, Store
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.record.stored import Commit
 from pdp.decide.commit import Recorder
-from pdp.decide.retry import IdempotentCommits, RequestKey
+from pdp.decide.retry import IdempotentCommits
 from pdp.decide.state import ServiceState
 from pdp.people.canaries import OPERATE
 from pdp.people.requests import short_code
@@ -92,11 +92,6 @@ class OperatorRequests:
         if self.terms is None:
             said = f"Nobody may agree to this here; approvals.{matter.option} says who may."
             raise Outdated(f"{matter.name}.not_configured", said)
-
-    def answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
-        """The kept answer to an attempt. In a thread."""
-        kept = self.commits.kept(key, 1)
-        return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
 
     def one_at_a_time(self, matter: OperatorMatter, query: ApprovalQuery) -> None:
         """Raises Outdated `….open` where such a request waits. In a thread."""

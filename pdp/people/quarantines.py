@@ -72,7 +72,7 @@ class QuarantineLifts:
     async def _ask(self, person: Person, asked: LiftAsk) -> tuple[str, RecordRef]:
         requests, store = self.requests, self.requests.store
         key = requests.commits.key("lift", person, asked.request_id, asked.server, asked.tool, asked.reason)
-        answered = await store.in_thread(requests.answered, key)
+        answered = await store.in_thread(requests.commits.answered, key)
         if answered is not None:
             return answered
         at = requests.clock.now_ns()

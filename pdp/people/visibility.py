@@ -3,8 +3,6 @@ of all surfaces are filtered here."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view, w
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.core.ports import Answers, Clock
 from pdp.decide.commit import Recorder
+from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.people.approver_metrics import ApproverMetrics
 from pdp.people.evidence import Counting
 
@@ -31,7 +30,7 @@ _MOST_CALLED = 200  # accounts that one search looks for
 _MOST_COMPARED = 16  # earlier calls looked at for one to compare with
 MAX_VIEWS = 4  # requests made ready to be read at once
 MAX_WAITING = 64
-MAX_WAITING_OF_ONE = 8  # of one person
+SHARE_OF_ONE = 1 / 8  # a person's, of both
 _MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next goes on
 
 
@@ -323,27 +322,16 @@ def _once(views: list[ApprovalView]) -> list[ApprovalView]:
     return [replace(each, also=tuple(also.get(each.approval.id, ()))) for each in kept]
 
 
-class ReadLimiter:
-    """Limiter of heavy reads: so many at once, and so many that wait, in all and of each owner."""
-
-    def __init__(self, most: int, waiting: int, waiting_of_one: int) -> None:
-        self._places = asyncio.Semaphore(most)
-        self._bounds = (waiting, waiting_of_one)
-        self._inside: Counter[Hashable] = Counter()  # waiting or at work, by owner
-
-    @asynccontextmanager
-    async def of(self, whose: Hashable) -> AsyncIterator[None]:
-        """Wait for a place. Raises Overloaded where too many wait already, or too many of the same."""
-        if self._inside.total() >= self._bounds[0] or self._inside[whose] >= self._bounds[1]:
-            raise Overloaded("approval.views", "Too many requests are being read at once; try again in a moment.")
-        self._inside[whose] += 1
-        try:
-            async with self._places:
-                yield
-        finally:
-            self._inside[whose] -= 1
-            if not self._inside[whose]:
-                del self._inside[whose]
+@asynccontextmanager
+async def place_to_read(places: FairQueue, whose: Hashable) -> AsyncIterator[None]:
+    """Wait for a place of a heavy read, and keep it. Raises Overloaded where too many wait already, or too many of
+    the same."""
+    try:
+        async with places.place(whose):
+            yield
+    except OverloadedError:
+        message = "Too many requests are being read at once; try again in a moment."
+        raise Overloaded("approval.views", message) from None
 
 
 class Queue:
@@ -357,7 +345,7 @@ class Queue:
         self._recorder = recorder
         self._clock = clock
         self._metrics = metrics
-        self._room = ReadLimiter(MAX_VIEWS, MAX_WAITING, MAX_WAITING_OF_ONE)
+        self._room = FairQueue(MAX_VIEWS, MAX_WAITING, SHARE_OF_ONE)
 
     async def list(
         self, person: Person, narrowed_by: ApprovalFilter, page: Page
@@ -370,7 +358,7 @@ class Queue:
         """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
         this person's to see; Overloaded where many are being read at once."""
         at = self._clock.now_ns()
-        async with self._room.of((person.tenant, person.human)):
+        async with place_to_read(self._room, (person.tenant, person.human)):
             approval, complete = await self._store.in_thread(self._get, person, approval_id, at)
         await self._recorder.commit_event(
             person.tenant, "read", lambda stamp: records.read(stamp, person, approval), claims_step(person, at), at

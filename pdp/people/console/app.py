@@ -28,6 +28,7 @@ from pdp.core.errors import (
     Unavailable,
     Unsupported,
 )
+from pdp.host.fair_limiter import FairQueue
 from pdp.people.console import consents, lists, me, records, request_page, wording
 from pdp.people.console.events import Events
 from pdp.people.console.guard import Guard, TooLarge, too_large
@@ -47,7 +48,7 @@ from pdp.people.console.visit import (
     again_url,
     page,
 )
-from pdp.people.visibility import ReadLimiter
+from pdp.people.visibility import SHARE_OF_ONE
 
 ExceptionHandler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 log = logging.getLogger("pdp.console")
@@ -70,7 +71,7 @@ STATIC: Mapping[str, str] = {
     "icon.svg": "image/svg+xml",
 }
 _ID_BYTES = 6
-_DRAWN, _WAITING, _WAITING_OF_ONE = 2, 64, 8  # pages of requests at once, and of one session
+_DRAWN, _WAITING = 2, 64  # pages of requests at once, and that wait
 
 
 def application(
@@ -88,7 +89,7 @@ def application(
         ConsoleSessions(options, key, services.clock, services.entropy),
         Pages(services.clock),
         ConsolePasskeys(options, services.approvals.directories),
-        ReadLimiter(_DRAWN, _WAITING, _WAITING_OF_ONE),
+        FairQueue(_DRAWN, _WAITING, SHARE_OF_ONE),
     )
     sign_in = SignIn(console, providers, key)
     events = Events(options.max_streams, options.max_streams_per_person, stopping)

@@ -20,6 +20,7 @@ from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.people.console import wording
 from pdp.people.console.visit import Visit
+from pdp.people.visibility import place_to_read
 from pdp.people.votes import BallotInput
 
 Absent: TypeAlias = tuple[tuple[str, str], ...]  # humans who are away, with their names
@@ -101,7 +102,7 @@ async def vote(visit: Visit) -> Response:
 async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", status: int = 200) -> Response:
     view = await visit.approvals.queue.get(visit.person, str(visit.request.path_params["id"]))
     absent = await _absent(visit)
-    async with visit.console.drawing.of(visit.session.id):
+    async with place_to_read(visit.console.drawing, visit.session.id):
         return await asyncio.to_thread(_draw, visit, view, absent, part, seen, notice, status)
 
 

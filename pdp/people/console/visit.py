@@ -23,12 +23,12 @@ from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.core.ports import Clock, Entropy
 from pdp.core.record.stored import Proof
 from pdp.core.text.safety import isolated, visible
+from pdp.host.fair_limiter import FairQueue
 from pdp.people.assembly import ApprovalServices
 from pdp.people.console import wording
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.passkeys import ConsolePasskeys
 from pdp.people.console.session import ConsoleSession, ConsoleSessions
-from pdp.people.visibility import ReadLimiter
 from pdp.proof.records import Records
 
 SIGN_IN = "/signin"
@@ -58,7 +58,7 @@ class Console:
     sessions: ConsoleSessions
     pages: Pages
     passkeys: ConsolePasskeys
-    drawing: ReadLimiter  # of pages that are drawn in a thread
+    drawing: FairQueue  # of pages that are drawn in a thread
 
 
 @dataclass(frozen=True, slots=True)

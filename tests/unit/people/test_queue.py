@@ -31,8 +31,9 @@ from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Insert, Move, Note
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
+from pdp.host.fair_limiter import FairQueue
 from pdp.people import visibility
-from pdp.people.visibility import ApprovalFilter, ReadLimiter
+from pdp.people.visibility import ApprovalFilter, place_to_read
 
 ALL = frozenset(State)
 
@@ -202,11 +203,11 @@ async def test_a_request_is_made_ready_beside_the_loop_that_decides(harness: App
 
 
 async def test_there_is_room_for_so_much_at_once_and_one_person_does_not_take_it_all() -> None:
-    room, done, inside = ReadLimiter(1, 3, 2), asyncio.Event(), asyncio.Event()
+    room, done, inside = FairQueue(1, 2, 0.5), asyncio.Event(), asyncio.Event()
     at_work = []
 
     async def work(who: str) -> None:
-        async with room.of(who):
+        async with place_to_read(room, who):
             at_work.append(who)
             inside.set()
             await done.wait()
