@@ -187,22 +187,24 @@ class Batch:
         turn: Turn,
     ) -> list[Decision | Fault]:
         """The identity of each request: one verification for each credential and server."""
-        known: dict[tuple[Credential, str], Identity] = {}
+        known: dict[tuple[Credential, str], tuple[Identity, Identity]] = {}
         decisions: list[Decision | Fault] = []
         for number, ask in questions:
             try:
                 if isinstance(ask, Fault):
                     raise ask
-                credential, server = ask.credential, ask.target.server
-                require_server(caller, server)
-                if (credential, server) not in known:
-                    known[credential, server] = await self.decide.facts.identity(
-                        credential, caller, server, snapshot.registry, at_ns
-                    )
-                identity = known[credential, server]
+                key = ask.credential, ask.target.server
+                require_server(caller, ask.target.server)
+                plan = self.decide.plans.find(ask, caller, snapshot, at_ns)
+                if key not in known:
+                    identity, verified, _ = await self.decide.facts.identified(ask, caller, snapshot, at_ns, plan)
+                    known[key] = identity, verified
+                identity, verified = known[key]
+                if plan is not None and (plan.verified, plan.identity) != (verified, identity):
+                    plan = None
                 turn.ask(caller, identity, self.decide.facts.named(ask.session, caller, identity).id, number)
-                claim = self.decide.idempotency.claim(ask, caller, identity)
-                decisions.append(Decision(ask, caller, identity, snapshot, at_ns, claim, redeeming))
+                claim = self.decide.idempotency.claim(ask, caller, identity, plan)
+                decisions.append(Decision(ask, caller, identity, snapshot, at_ns, claim, redeeming, plan, verified))
             except _REFUSALS as fault:
                 decisions.append(fault)
         return decisions
@@ -292,6 +294,8 @@ class Batch:
         run.outdated = run.outdated or decide.judged_long(decision)
         await decide.resolve(decision)
         entries = decide.entries(decision)
+        if decision.plan is not None and decide.plans.due():
+            entries = await decide.compared(decision, entries)
         run.results[each.place], run.entries[each.place] = decision, entries
         if len(entries) > 1:  # what follows sees what this has opened or spent, as single calls would
             run.end = each.place
@@ -315,6 +319,9 @@ class Batch:
         places = [place for place in sorted(run.results) if run.end is None or place <= run.end]
         entries = [entry for place in places for entry in self._entries(run, place)]
         refs = await self.decide.recorder.commit_all(tuple(entries))
+        for place in places:
+            if isinstance(made := run.results[place], Decision) and place in run.entries:
+                self.decide.learn(made)
         run.noted.update(dict.fromkeys(run.noted, ()))  # they are recorded
         known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
         located = [await self._located(run.results[place], known) for place in places]

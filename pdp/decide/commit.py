@@ -10,6 +10,7 @@ from typing import Any
 
 from pdp.core.approvals.steps import Activate, Step
 from pdp.core.bytes.digest import canonical, commitment, lasting_index
+from pdp.core.bytes.template import Template
 from pdp.core.call.facts import Facts, Identity
 from pdp.core.call.registered import RegistryChange
 from pdp.core.call.request import Caller, ListAsk
@@ -17,8 +18,8 @@ from pdp.core.call.sessions import SessionEffects, narrowed
 from pdp.core.check import NS
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.outcome import Effect, Outcome, denied
-from pdp.core.outcome.answer import ListAnswer
-from pdp.core.outcome.elements import elements_of
+from pdp.core.outcome.answer import ENFORCED, ListAnswer
+from pdp.core.outcome.elements import SaidElement, elements_of
 from pdp.core.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.core.record import encoding as record
 from pdp.core.record import events
@@ -36,7 +37,8 @@ from pdp.core.record.stored import (
 )
 from pdp.decide.decision import Decision
 from pdp.decide.facts import SALT_BYTES
-from pdp.decide.pseudonyms import Key, Pseudonyms, RecordPeople
+from pdp.decide.plan import Marks, RecordTemplate, record_places, reply_places
+from pdp.decide.pseudonyms import Key, Pseudonyms, RecordStamp
 from pdp.decide.state import Snapshot
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
@@ -56,13 +58,6 @@ class ListRecording:
     snapshot: Snapshot
     at_ns: int
     subject_index: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordStamp(Stamp):
-    """The stamp of a record of this process, with the rows of its people."""
-
-    person: RecordPeople
 
 
 class Recorder:
@@ -121,29 +116,86 @@ class Recorder:
         """The commit: the decision's own entry and those of its answer, which is sent once they are durable. Raises
         RecordTooLargeError."""
         tenant, facts, answer, effects = decision.caller.tenant, decision.facts, decision.answer, decision.effects
-        stamp = self._stamp(decision.id, decision.at_ns, tenant)
+        stamp = decision.stamp = decision.stamp or self._stamp(decision.id, decision.at_ns, tenant)
         sealed, values = self._seal(decision)
-        data = record.decision(
-            stamp,
-            facts,
-            decision.outcome,
-            pins_of(decision.snapshot, tenant),
-            sealed,
-            valid_until_ns=answer.valid_until_ns,
-            evidence=tuple(map(attrgetter("element"), decision.evidence)),
-            elements=elements_of(decision.said, facts.server.id, frozenset(map(attrgetter("key"), facts.targets))),
-            labels=effects.record_labels(decision.keys) if effects.labels else (),
-            enforcement=answer.enforcement,
-        )
-        entry = self._entry(
-            stamp, "decision", data, values=values, call=decision.row, reply=decision.reply, effects=effects
-        )
+        usual = not (effects.labels or decision.entries) and answer.enforcement == ENFORCED
+        kept = decision.plan.record_of(decision) if decision.plan is not None and usual else None
+        data = kept.filled(stamp, facts, sealed, answer.valid_until_ns) if kept is not None else b""
+        if not 0 < len(data) <= record.MAX_BYTES:
+            data = record.decision(
+                stamp,
+                facts,
+                decision.outcome,
+                pins_of(decision.snapshot, tenant),
+                sealed,
+                valid_until_ns=answer.valid_until_ns,
+                evidence=tuple(map(attrgetter("element"), decision.evidence)),
+                elements=_elements(decision),
+                labels=effects.record_labels(decision.keys) if effects.labels else (),
+                enforcement=answer.enforcement,
+            )
         # what was decided before a switch, or a revocation, must not become durable after it; nor what left a label
         # out that is to be set anew
         binds = answer.effect is Effect.DENY and not answer.permits
         harmless = binds and not narrowed(facts.session, decision.keys)
-        entry = replace(entry, epoch=None if harmless else decision.snapshot.switches.epoch)
+        entry = self._entry(
+            stamp,
+            "decision",
+            data,
+            values=values,
+            call=decision.row,
+            reply=decision.reply,
+            effects=effects,
+            epoch=None if harmless else decision.snapshot.switches.epoch,
+        )
         return (entry, *self._session_events(decision), *decision.entries)
+
+    def template(self, decision: Decision, marks: Marks) -> RecordTemplate | None:
+        """The template of records and kept answers like those of this decision, which rests on no evidence; None
+        where there is none."""
+        facts, sealed = decision.facts, self._seal(decision)[0]
+        person, stamp_id, commit, size, until_ns = *marks.texts(3), marks.number(), marks.number()
+        stamp = Stamp(
+            self._store.origin,
+            stamp_id,
+            marks.number(),
+            marks.number(),
+            self.boot,
+            decision.caller.tenant,
+            lambda *_: person,
+        )
+        marked = replace(facts, call_digest=marks.text(), arguments=replace(facts.arguments, size=size))
+        sealed = Sealed(
+            request=marks.text(),
+            session=None if sealed.session is None else marks.text(),
+            arguments=commit,
+            input=marks.text(),
+            token=None if sealed.token is None else marks.text(),
+        )
+        data = record.decision(
+            stamp,
+            marked,
+            decision.outcome,
+            pins_of(decision.snapshot, decision.caller.tenant),
+            sealed,
+            valid_until_ns=until_ns,
+            elements=_elements(decision),
+        )
+        answer = replace(
+            decision.answer,
+            decision_id=stamp_id,
+            valid_until_ns=until_ns,
+            call_digest=marked.call_digest,
+            session_handle=person,
+        )
+        places = record_places(stamp, person, marked, sealed, until_ns)
+        whole = Template.of(data.decode(), places)
+        reply = Template.of(answer.to_bytes().decode(), reply_places(answer))
+        if (
+            whole is None or reply is None or len(data) > record.MAX_BYTES // 2
+        ):  # a long one may have to leave some out
+            return None
+        return RecordTemplate(decision.outcome, whole, reply)
 
     def _session_events(self, decision: Decision) -> Iterator[Commit]:
         """What the answer does to its session besides counting."""
@@ -380,6 +432,7 @@ class Recorder:
         switch: SwitchRow | None = None,
         high_water: tuple[tuple[str, int], ...] = (),
         effects: SessionEffects = _NO_EFFECTS,
+        epoch: int | None = None,
     ) -> Commit:
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
@@ -399,6 +452,7 @@ class Recorder:
             switch=switch,
             high_water=high_water,
             people=tuple(stamp.person.rows.values()),
+            epoch=epoch,
             **effects.commit_fields,
         )
 
@@ -416,6 +470,12 @@ def token_of(salt: bytes, identity: Identity) -> str | None:
     """The commitment to the id of the subject's token, under the salt of the input; None without one."""
     token = identity.subject.token_id
     return None if token is None else commitment(salt, "token_id", canonical(token))
+
+
+def _elements(decision: Decision) -> tuple[SaidElement, ...]:
+    """What packs said of the call."""
+    facts = decision.facts
+    return elements_of(decision.said, facts.server.id, frozenset(map(attrgetter("key"), facts.targets)))
 
 
 def pins_of(snapshot: Snapshot, tenant: str) -> Pins:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.call.request import Ask, Caller
 from pdp.core.check import NS
-from pdp.core.errors import Conflict, DeadlineTooShort
+from pdp.core.errors import Conflict, DeadlineTooShort, InvalidRequest
 from pdp.core.outcome import Effect, Outcome, denied, observable
-from pdp.core.outcome.answer import OBSERVED, Answer, PolicyRef, Terms, answer_of
+from pdp.core.outcome.answer import ENFORCED, OBSERVED, Answer, PolicyRef, Terms, answer_of
 from pdp.core.ports import Clock, EvidenceSource
 from pdp.core.record.encoding import RecordTooLargeError
 from pdp.core.record.stored import Commit, RecordRef
@@ -19,11 +20,17 @@ from pdp.decide.commit import Recorder
 from pdp.decide.decision import Approvals, Decision
 from pdp.decide.evaluate import settle
 from pdp.decide.facts import FactBuilder
-from pdp.decide.idempotency import Idempotency
+from pdp.decide.idempotency import Idempotency, content_text
+from pdp.decide.plan import CallPlan, Plans, record_kind, reply_places
 from pdp.decide.sessions import effects_of
 from pdp.decide.shares import Shares, Turn
 from pdp.decide.state import ServiceState
 
+log = logging.getLogger("pdp.policy")
+PLAN = (
+    "policy.plan",
+    "An answer by a plan differs from one made anew; no plan is used until the process starts again. Report it.",
+)
 TRIES = 5  # evaluations of one request, each overtaken by another commit
 
 
@@ -41,6 +48,7 @@ class Decide:
     crash_quota: WorkerCrashQuota
     terms: Terms
     shares: Shares
+    plans: Plans
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
         """Answer one request; the record is durable when this returns.
@@ -56,10 +64,11 @@ class Decide:
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.crash_quota.check(caller, at)
-            identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
+            plan = self.plans.find(ask, caller, snapshot, at)
+            identity, verified, plan = await self.facts.identified(ask, caller, snapshot, at, plan)
             turn.ask(caller, identity, self.facts.named(ask.session, caller, identity).id)
-            claim = self.idempotency.claim(ask, caller, identity)
-            decision = Decision(ask, caller, identity, snapshot, at, claim, redeeming)
+            claim = self.idempotency.claim(ask, caller, identity, plan)
+            decision = Decision(ask, caller, identity, snapshot, at, claim, redeeming, plan, verified)
             tries += 1
             async with self.idempotency.single_flight(claim):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
@@ -109,7 +118,12 @@ class Decide:
             decision.id = self.recorder.new_id(decision.at_ns)
             await self.resolve(decision)
             decision.input_salt = self.recorder.new_salt()
-            return (await self.recorder.commit_all(self.entries(decision)))[0]
+            entries = self.entries(decision)
+            if decision.plan is not None and self.plans.due():
+                entries = await self.compared(decision, entries)
+            ref = (await self.recorder.commit_all(entries))[0]
+            self.learn(decision)
+            return ref
         finally:
             self.facts.release(decision)
 
@@ -146,7 +160,9 @@ class Decide:
             until_ns = min(filter(None, ends))
             decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
             return
-        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at)
+        kept = decision.plan.record_of(decision) if decision.plan is not None else None
+        reply = kept.reply.filled(*reply_places(decision.answer)).encode() if kept is not None else b""
+        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at, reply)
 
     def _answer(self, decision: Decision) -> None:
         """The plain answer of an evaluation."""
@@ -162,22 +178,71 @@ class Decide:
             decision.effects = effects_of(decision)
             return self.recorder.decided(decision)
         except RecordTooLargeError as fault:
-            decision.outcome, decision.evidence, decision.said = denied(fault.code, fault.message), (), b""
-            decision.reply, decision.entries = None, ()
-            decision.answer = replace(
-                decision.answer,
-                effect=decision.outcome.effect,
-                enforcement="enforced",
-                reasons=decision.outcome.reasons,
-                obligations=(),
-                requirements=(),
-                valid_until_ns=0,
-                retry_after_ms=0,
-                redemption_id="",
-                resume_token="",
-            )
-            decision.effects = effects_of(decision)
-            return self.recorder.decided(decision)
+            return self._denied(decision, fault.code, fault.message)
+
+    def _denied(self, decision: Decision, code: str, message: str) -> tuple[Commit, ...]:
+        """The commit of a denial by the service, in place of the answer."""
+        decision.outcome, decision.evidence, decision.said = denied(code, message), (), b""
+        decision.reply, decision.entries, decision.plan = None, (), None
+        decision.answer = replace(
+            decision.answer,
+            effect=decision.outcome.effect,
+            enforcement=ENFORCED,
+            reasons=decision.outcome.reasons,
+            obligations=(),
+            requirements=(),
+            valid_until_ns=0,
+            retry_after_ms=0,
+            redemption_id="",
+            resume_token="",
+        )
+        decision.effects = effects_of(decision)
+        return self.recorder.decided(decision)
+
+    async def compared(self, decision: Decision, entries: tuple[Commit, ...]) -> tuple[Commit, ...]:
+        """The commit of an answer by a plan, which the plain path makes as well; a denial where the two differ. The
+        instant, what the store said and what was drawn are the same for both."""
+        ask, caller, snapshot, at = decision.ask, decision.caller, decision.snapshot, decision.at_ns
+        if decision.evidence or decision.entries or decision.outcome.requirements:
+            return entries  # people's and the judge's parts are on no plan
+        identity, verified, _ = await self.facts.identified(ask, caller, snapshot, at, None)
+        claim = self.idempotency.claim(ask, caller, identity)
+        plain = Decision(ask, caller, identity, snapshot, at, claim, decision.redeeming, None, verified)
+        plain.stored, plain.id, plain.input_salt = decision.stored, decision.id, decision.input_salt
+        plain.stamp = decision.stamp
+        with suppress(InvalidRequest):  # which a plan did not find invalid
+            await self.facts.prepare(plain)
+            if plain.keys == decision.keys:
+                self.facts.build(plain)
+                await settle(plain, self.evidence)
+                if plain.outcome == decision.outcome:
+                    await self.resolve(plain)
+                    if plain.answer == decision.answer and _alike(self.entries(plain)) == _alike(entries):
+                        return entries
+        self.plans.give_up()
+        log.error("%s: %s", *PLAN)
+        return self._denied(decision, *PLAN)
+
+    def learn(self, decision: Decision) -> None:
+        """Keep what the next calls of this kind have in common with it. Nothing here may fail what is durable."""
+        try:
+            if self.plans.on:
+                self._learn(decision, decision.plan)
+        except Exception:
+            log.exception("plans: internal error; none is used until the process starts again")
+            self.plans.give_up()
+
+    def _learn(self, decision: Decision, plan: CallPlan | None) -> None:
+        marks = self.plans.marks
+        if plan is None:
+            plan = self.facts.plan(decision, marks, content_text)
+            if plan is not None:
+                self.plans.keep(decision.ask, plan)
+        elif self.plans.wants_record(decision, plan):
+            found = self.recorder.template(decision, marks)
+            if found is not None:
+                plan.records[record_kind(decision)] = found
+                self.plans.keep(decision.ask, plan)
 
     def judged_long(self, decision: Decision) -> bool:
         """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
@@ -201,6 +266,11 @@ class Decide:
         if now - at >= self.terms.allow_seconds * NS or at < until_ns <= now or at < expires_ns <= now:
             raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
         return True
+
+
+def _alike(entries: tuple[Commit, ...]) -> list[Commit]:
+    """Commits without what no answer rests on: each reads the clock."""
+    return [replace(entry, high_water=()) for entry in entries]
 
 
 def overtaken() -> Conflict:

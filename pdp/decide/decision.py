@@ -17,6 +17,8 @@ from pdp.core.outcome.answer import Answer
 from pdp.core.record.atoms import AtomHashes, AtomQuery, KnownAtoms
 from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
 from pdp.decide.idempotency import Claim
+from pdp.decide.plan import CallPlan
+from pdp.decide.pseudonyms import RecordStamp
 from pdp.decide.state import Snapshot
 
 
@@ -33,6 +35,8 @@ class Decision:
     claim: Claim | None = None
     # approvals that an allow was to redeem in an earlier try: one that is redeemed by now went to another call
     redeeming: frozenset[str] = frozenset()
+    plan: CallPlan | None = None  # of its kind: None on the plain path
+    verified: Identity | None = None  # as its credential says, before the signed list of agents
 
     # facts.prepare: what the request and the snapshot say, and the keys of what is kept
     target: TargetFact = field(init=False)
@@ -41,7 +45,7 @@ class Decision:
     arguments: bytes = field(init=False)  # canonical, or as received when they are no JSON we accept
     definition: Mapping[str, Json] = field(init=False)  # the pinned one
     budgets: tuple[BudgetKey, ...] = field(init=False)  # those that count the call
-    bound: tuple[Json, ...] = field(init=False)  # what the call's digest binds besides the arguments
+    bound: bytes = field(init=False)  # what the call's digest binds besides the arguments: a list that goes on
     subject_index: str = field(init=False)
     hashes: AtomHashes = field(init=False)  # of its subject
     asked: AtomQuery = field(init=False)  # atoms that the origins of its values may depend on
@@ -74,6 +78,7 @@ class Decision:
     # commit
     effects: SessionEffects = field(init=False)  # of the answer
     input_salt: bytes = field(init=False)  # of the commitment to the input document
+    stamp: RecordStamp | None = None  # of its record, once that is made
 
 
 class Approvals(Protocol):

@@ -10,10 +10,11 @@ from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.bytes.digest import Json
 from pdp.core.call.facts import Facts
 from pdp.core.errors import EngineFault, Unavailable
-from pdp.core.outcome import Effect, Outcome, conclude, denied, question
+from pdp.core.outcome import Effect, Outcome, conclude, denied, planned_question, question
 from pdp.core.outcome.evidence import Evidence, well_formed
 from pdp.core.ports import EvidenceSource, LoadedPolicy
 from pdp.decide.decision import Decision
+from pdp.decide.plan import CallPlan
 
 log = logging.getLogger("pdp.policy")
 MAX_ROUNDS = 8  # stages that can be answered at once within one call
@@ -43,12 +44,16 @@ async def evaluate(
     *,
     evidence: tuple[Evidence, ...] = (),
     supported: frozenset[str] = frozenset(),
+    plan: CallPlan | None = None,
 ) -> tuple[Outcome, bytes, bytes]:
     """Ask the engine once: the outcome, the input document, and the engine's answer, empty where there is none. Any
     failure of the engine denies."""
     document = answer = b""
     try:
-        asked = question(facts, evidence, at_ns, revision=policy.revision, packs=policy.packs, valid=policy.valid)
+        if plan is not None and not evidence:
+            asked = planned_question(plan.query, facts, at_ns, valid=policy.valid)
+        else:
+            asked = question(facts, evidence, at_ns, revision=policy.revision, packs=policy.packs, valid=policy.valid)
         document = asked.document
         answer = await policy.engine.evaluate(asked)
         outcome = conclude(asked, answer, supported)
@@ -98,6 +103,7 @@ async def _weigh(decision: Decision, evidence: tuple[SourcedEvidence, ...]) -> N
         decision.at_ns,
         evidence=tuple(map(attrgetter("element"), sound)),
         supported=frozenset(decision.ask.supported_obligations),
+        plan=decision.plan,
     )
     decision.evidence = sound
     if len(sound) < len(evidence):

@@ -12,8 +12,18 @@ from typing_extensions import override
 from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.hourly_limits import UNREAD, WINDOW_NS, QuestionsFact
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
-from pdp.core.bytes.digest import Json, canonical, commitment, digest, every_index, keyed_index, lasting_index
+from pdp.core.bytes.digest import (
+    Json,
+    canonical,
+    commitment,
+    every_hex,
+    json_text,
+    keyed_index,
+    lasting_index,
+    sha256_hex,
+)
 from pdp.core.bytes.strict_json import MAX_BYTES
+from pdp.core.bytes.template import Template
 from pdp.core.bytes.uri_template import is_template, match
 from pdp.core.call.facts import (
     Actor,
@@ -40,17 +50,27 @@ from pdp.core.call.request import (
     SessionAsk,
     ToolTarget,
 )
-from pdp.core.call.sessions import since
+from pdp.core.call.sessions import session_index, since
 from pdp.core.call.task import StatedTask, vouched_task
 from pdp.core.check import OK, Check, failed
 from pdp.core.errors import InvalidRequest
 from pdp.core.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.core.ports.telemetry import TARGET_NAMES, Telemetry
-from pdp.core.record.atoms import AtomHashes, atom_hashes, atom_query, known_atoms, lookup_keys, origins
+from pdp.core.record.atoms import (
+    AtomHashes,
+    AtomQuery,
+    atom_hashes,
+    atom_query,
+    known_atoms,
+    lookup_keys,
+    origins,
+)
 from pdp.core.record.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.budgets import keyed, standing_for
 from pdp.decide.decision import Decision
+from pdp.decide.idempotency import request_head
+from pdp.decide.plan import CallPlan, Marks, marked_content, marked_query, until_of
 from pdp.decide.state import Snapshot
 
 SALT_BYTES = 32
@@ -89,10 +109,20 @@ class FactBuilder:
         self, credential: Credential, caller: Caller, server: str, registry: RegistryView, at_ns: int
     ) -> Identity:
         """Verify the subject's credential for this server (or for the caller that fronts it)."""
-        resource = registry.resource(caller.tenant, server, at_ns)
-        audiences = ((resource,) if resource else ()) + caller.resources
+        audiences = _audiences(caller, server, registry, at_ns)
         found = await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
         return found.listed(registry.registration(caller.tenant, found.agent, server, at_ns))
+
+    async def identified(
+        self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int, plan: CallPlan | None
+    ) -> tuple[Identity, Identity, CallPlan | None]:
+        """The same for a call: the identity, as the credential alone says it, and the plan where it is of that."""
+        registry, server = snapshot.registry, ask.target.server
+        audiences = _audiences(caller, server, registry, at_ns) if plan is None else plan.audiences
+        found = await self._subjects.identify(ask.credential, caller=caller, audiences=audiences, at_ns=at_ns)
+        if plan is not None and (found is plan.verified or found == plan.verified):
+            return plan.identity, found, plan
+        return found.listed(registry.registration(caller.tenant, found.agent, server, at_ns)), found, None
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
         """The erasable tables' key of a subject; "" when none was verified."""
@@ -111,6 +141,9 @@ class FactBuilder:
         Raises InvalidRequest for what is malformed or too large.
         """
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
+        if decision.plan is not None and await self._planned(decision, decision.plan):
+            return
+        decision.plan = None
         if ask.fact_bytes > self._max_fact_bytes:
             raise InvalidRequest(
                 "request",
@@ -129,19 +162,18 @@ class FactBuilder:
         reply = decision.claim.key if decision.claim is not None else ""
         keys = CallKeys(tenant, at_ns, at_ns - REFUSALS_NS, reply=reply)
         keys = self._sessions.keys(keys, caller, identity, ask.session, target)
-        bound: tuple[Json, ...] = ()
+        bound = b""
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
         if all(map(attrgetter("ok"), checks)):
-            bound = _bound(ask, caller, identity, target)
-            keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
+            bound = _bound(ask.session.id, ask, caller, identity, target)
+            keys = replace(keys, **self._keys(ask, caller, _call(ask, caller, identity, target), bound, raw))
             asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
             keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
         decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
         decision.definition = pinned.definition if pinned is not None else {}
         decision.hashes, decision.asked = self.hashes(caller, identity), {}
         if keys.pair and caller.inspects_results and arguments.check.ok:
-            values = binding_values(arguments.value, None) or ()
-            decision.asked = atom_query((value for _, value in values), decision.hashes)
+            decision.asked = _atoms(arguments, decision.hashes)
             keys = replace(keys, atoms=lookup_keys(decision.asked))
         decision.budgets = ()
         if decision.snapshot.policy.budgets:
@@ -149,6 +181,77 @@ class FactBuilder:
             keys = replace(keys, budgets=tuple(each.index for each in decision.budgets))
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
+
+    async def _planned(self, decision: Decision, plan: CallPlan) -> bool:
+        """The same by the plan of its kind. False where anything in the call is unusual; then nothing is done."""
+        ask, caller, at_ns, claim = decision.ask, decision.caller, decision.at_ns, decision.claim
+        if ask.fact_bytes > self._max_fact_bytes or claim is None:
+            return False
+        whose = f"{caller.tenant}/{caller.name}"
+        arguments = await self._content.checked(ask.target.arguments, plan.pinned, plan.own, whose)
+        if not arguments.check.ok or arguments.findings:
+            return False
+        session, raw = ask.session.id, canonical(arguments.value)
+        bound = plan.bound.filled(json_text(session)).encode()
+        call = replace(plan.call, session=session)
+        decision.target, decision.server, decision.checked, decision.arguments = (
+            plan.target, plan.server, arguments, raw
+        )  # fmt: skip
+        decision.definition, decision.bound, decision.budgets = plan.pinned.definition, bound, ()
+        decision.hashes, decision.subject_index = plan.hashes, plan.subject_index
+        decision.asked = _atoms(arguments, plan.hashes) if plan.pair and caller.inspects_results else {}
+        decision.keys = CallKeys(
+            caller.tenant,
+            at_ns,
+            at_ns - REFUSALS_NS,
+            reply=claim.key,
+            session=session_index(self._index_key, caller, session),
+            pair=plan.pair,
+            also=plan.also,
+            atoms=lookup_keys(decision.asked) if decision.asked else (),
+            **self._keys(ask, caller, call, bound, raw),
+        )
+        return True
+
+    def plan(self, decision: Decision, marks: Marks, content: Callable[[Ask], str]) -> CallPlan | None:
+        """The plan of a decision's kind; None where none may be made of it. `content` is what a claim covers."""
+        until_ns, ask, caller, identity = until_of(decision), decision.ask, decision.caller, decision.identity
+        target, keys, claim, call = decision.target, decision.keys, decision.claim, decision.call
+        if until_ns <= decision.at_ns or claim is None or call is None or decision.verified is None:
+            return None
+        registry, mark = decision.snapshot.registry, marks.text()
+        pinned = registry.pinned(caller.tenant, target.server, target.name, target.kind)
+        bound = Template.of(_bound(mark, ask, caller, identity, target).decode(), (f'"{mark}"',))
+        asked, query = marked_content(ask, content, marks), marked_query(decision, marks)
+        if pinned is None or bound is None or asked is None or query is None:
+            return None
+        return CallPlan(
+            snapshot=decision.snapshot,
+            since_ns=decision.at_ns,
+            until_ns=until_ns,
+            caller=caller,
+            verified=decision.verified,
+            identity=identity,
+            prompts=decision.facts.judge_prompts,
+            audiences=_audiences(caller, target.server, registry, decision.at_ns),
+            caller_fact=decision.facts.caller,
+            server=decision.server,
+            switch=decision.facts.switch,
+            target=target,
+            pinned=pinned,
+            own=own_tokens(ask.credential, caller),
+            asserted=decision.facts.asserted,
+            call=replace(call.call, session="", digest=""),
+            pair=keys.pair,
+            also=keys.also,
+            subject_index=decision.subject_index,
+            hashes=decision.hashes,
+            rights=claim.rights,
+            bound=bound,
+            query=query,
+            request=request_head(caller, identity),
+            content=asked,
+        )
 
     def named(self, session: SessionAsk, caller: Caller, identity: Identity) -> SessionAsk:
         """A session by its id, where it is named by a handle; see the port."""
@@ -168,22 +271,49 @@ class FactBuilder:
         session, decision.session = self.session(decision)
         if session.started_ns:
             decision.stored = since(decision.stored, session.started_ns)
+        if not session.check.ok:
+            decision.plan = None
+        plan = decision.plan
+        told, of_call = self._bound_to(decision, session)
+        if plan is None:
+            made = caller_fact(caller)
+            check = switch_check(decision.snapshot, caller, decision.target.server, identity, at_ns)
+            asserted, waivers = self._asserted(ask, caller), decision.snapshot.registry.pins(caller.tenant).waivers
+        else:
+            made, check, asserted, waivers = plan.caller_fact, plan.switch, plan.asserted, ()
         decision.facts = Facts(
             phase="call",
             method=ask.method,
-            caller=caller_fact(caller),
+            caller=made,
             identity=identity,
             server=decision.server,
-            switch=switch_check(decision.snapshot, caller, decision.target.server, identity, at_ns),
+            switch=check,
             targets=(decision.target,),
             arguments=_traced(decision, session),
             session=session,
-            asserted=self._asserted(ask, caller),
-            waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
+            asserted=asserted,
+            waivers=waivers,
             budgets=standing_for(decision, session) if decision.budgets else (),
             questions=self.questions(decision.keys, decision.stored) if decision.keys.asked_ns else UNREAD,
+            **told,
         )
-        self._bind(decision)
+        if plan is not None and plan.prompts != decision.facts.judge_prompts:
+            decision.plan = None  # they were loaded anew since the plan was found
+        decision.call = None
+        if of_call:
+            decision.call = CallContext(
+                tenant=decision.keys.tenant,
+                index=decision.keys.index,
+                subject_index=decision.subject_index,
+                arguments=decision.arguments,
+                facts=decision.facts,
+                observation=ask.observation,
+                observation_vouched=caller.may_assert.observation,
+                definition=decision.definition,
+                until_ns=ask.until_ns,
+                keys=decision.keys,
+                **of_call,
+            )
 
     def session(self, decision: Decision) -> tuple[SessionFact, SessionRow | None]:
         """The session of a request, and its row with this call; see the port."""
@@ -307,66 +437,52 @@ class FactBuilder:
             extra=self._content.object(ask.extra, "context.extra_json"),
         )
 
-    def _keys(self, keys: CallKeys, ask: Ask, caller: Caller, call: Call, bound: tuple[Json, ...]) -> CallKeys:
-        """With those of a call that has a digest."""
-        indexes = every_index(self._index_key, "call", *bound)
+    def _keys(self, ask: Ask, caller: Caller, call: Call, bound: bytes, raw: bytes) -> dict[str, Any]:
+        """Those of a call that has a digest."""
+        indexes = every_hex(self._index_key, b'["call",%b,%b]' % (bound[1:], json_text(raw.decode()).encode()))
         call_id = call_id_of(ask) if caller.dedupes_redemptions else ""
         parts = ("redeemed", caller.tenant, caller.name, call.subject.issuer, call.subject.id, indexes[0], call_id)
-        return replace(
-            keys,
-            index=indexes[-1],
-            call=call,
-            redeemed=keyed_index(self._index_key, *parts) if call_id else "",
-            asker=asker(self._index_key, caller.tenant, call) if self._judge is not None else "",
-        )
+        return {
+            "index": indexes[-1],
+            "call": call,
+            "redeemed": keyed_index(self._index_key, *parts) if call_id else "",
+            "asker": asker(self._index_key, caller.tenant, call) if self._judge is not None else "",
+        }
 
-    def _bind(self, decision: Decision) -> None:
-        """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
+    def _bound_to(self, decision: Decision, session: SessionFact) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Give the call its digest; the fields of facts and context of one that has it. Only a call whose every check
+        passed has one: nothing else can be approved."""
         raw, keys, stored = decision.arguments, decision.keys, decision.stored
-        if keys.call is None or not decision.facts.session.check.ok:
+        if keys.call is None or not session.check.ok:
             decision.salt = self._entropy.bytes(SALT_BYTES)
             decision.commitment = commitment(decision.salt, "arguments", raw)
-            decision.call = decision.row = None
-            return
+            decision.row = None
+            return {}, {}
         row = self._fresh.get(keys.index)
         known = row is None and stored.row is not None
         if row is None:
             row = stored.row or self._drawn(decision)
         committed = commitment(row.salt, "arguments", raw)
-        call_digest = digest([*decision.bound, committed])
+        call_digest = sha256_hex(b'%b,"%b"]' % (decision.bound, committed.encode()))
         if not known:
             row = replace(row, digest=call_digest)
             # what is kept belongs to a row that came while the salt was drawn: the commit refuses
             stored = replace(stored, row=None, unknown_outcomes=0, redeemed=None, approvals=(), answers=())
-        facts = replace(
-            decision.facts,
-            call_digest=call_digest,
-            unknown_outcomes=stored.unknown_outcomes,
-            people_refusals=stored.turned_down.refusals,
-            people_withdrawals=stored.turned_down.withdrawals,
-        )
-        if self._judge is not None:
-            facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=stored.judge_refusals)
-        decision.facts, decision.salt, decision.commitment = facts, row.salt, committed
-        decision.call = CallContext(
-            tenant=keys.tenant,
-            call=replace(keys.call, digest=call_digest),
-            index=keys.index,
-            subject_index=decision.subject_index,
-            arguments=raw,
-            facts=facts,
-            observation=decision.ask.observation,
-            observation_vouched=decision.caller.may_assert.observation,
-            definition=decision.definition,
-            until_ns=decision.ask.until_ns,
-            fresh=None if known else row,
-            keys=keys,
-            stored=stored,
-        )
+        decision.salt, decision.commitment = row.salt, committed
         old = known and 0 < self._renew_ns < decision.at_ns - row.created_ns
-        decision.row = replace(row, created_ns=decision.at_ns) if old else decision.call.fresh
+        fresh = None if known else row
+        decision.row = replace(row, created_ns=decision.at_ns) if old else fresh
         if not known:
             self._fresh[keys.index] = row
+        told: dict[str, Any] = {
+            "call_digest": call_digest,
+            "unknown_outcomes": stored.unknown_outcomes,
+            "people_refusals": stored.turned_down.refusals,
+            "people_withdrawals": stored.turned_down.withdrawals,
+        }
+        if self._judge is not None:
+            told |= {"judge_prompts": self._judge.prompts(), "judge_refusals": stored.judge_refusals}
+        return told, {"call": replace(keys.call, digest=call_digest), "fresh": fresh, "stored": stored}
 
     def _drawn(self, decision: Decision) -> CallRow:
         keys, salt = decision.keys, self._entropy.bytes(SALT_BYTES)
@@ -425,22 +541,34 @@ def call_id_of(ask: Ask) -> str:
     return ask.call_id or ask.request_id
 
 
-def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> tuple[Json, ...]:
-    """The fields that a call's digest binds, besides its arguments."""
-    return (
+def _audiences(caller: Caller, server: str, registry: RegistryView, at_ns: int) -> tuple[str, ...]:
+    """What a subject's token may be for."""
+    resource = registry.resource(caller.tenant, server, at_ns)
+    return ((resource,) if resource else ()) + caller.resources
+
+
+def _atoms(arguments: ArgumentsFact, hashes: AtomHashes) -> AtomQuery:
+    """What the origins of a call's values may depend on."""
+    return atom_query((value for _, value in binding_values(arguments.value, None) or ()), hashes)
+
+
+def _bound(session: str, ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> bytes:
+    """The fields that a call's digest binds, besides its arguments: a canonical list that goes on."""
+    bound: list[Json] = [
         caller.tenant,
         identity.subject.issuer,
         identity.subject.id,
         canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]",
         identity.agent.id,
         caller.name,
-        ask.session.id,
+        session,
         target.server,
         target.key,
         target.manifest_sha256,
         # what is done with a prompt or a resource; with a tool there is only one thing to do
         *((ask.method,) if target.kind != "tool" else ()),
-    )
+    ]
+    return canonical(bound)[:-1]
 
 
 def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> Call:

@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Any
 
 from pdp.core.approvals.call import CallContext
-from pdp.core.bytes.digest import Json, digest, keyed_hex, keyed_index, text_encoder
+from pdp.core.bytes.digest import Json, canonical, continued, digest, keyed_hex, text_encoder
 from pdp.core.bytes.trace_context import without_context
 from pdp.core.call.facts import Identity
 from pdp.core.call.request import Ask, Caller
@@ -27,6 +27,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import Answer
 from pdp.core.record.stored import ReplyRow
+from pdp.decide.plan import CallPlan
 from pdp.decide.state import Snapshot
 
 KIND = "decide"
@@ -57,16 +58,17 @@ class Idempotency:
 
     def content(self, ask: Ask) -> str:
         """The keyed HMAC of the request."""
-        return keyed_hex(self._key, _encode(["content", _content(ask)]).encode())
+        return keyed_hex(self._key, content_text(ask).encode())
 
-    def claim(self, ask: Ask, caller: Caller, identity: Identity) -> Claim | None:
+    def claim(self, ask: Ask, caller: Caller, identity: Identity, plan: CallPlan | None = None) -> Claim | None:
         """The claim of this request, or None when there is nothing to repeat."""
+        if plan is not None:
+            asked, content = plan.claim(ask)
+            return Claim(caller.tenant, keyed_hex(self._key, asked), keyed_hex(self._key, content), plan.rights)
         subject = identity.subject
         if not ask.request_id or not subject.check.ok or not identity.agent.check.ok:
             return None
-        key = keyed_index(
-            self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
-        )
+        key = keyed_hex(self._key, continued(request_head(caller, identity), ask.request_id))
         return Claim(caller.tenant, key, self.content(ask), rights_of(identity))
 
     @asynccontextmanager
@@ -102,8 +104,10 @@ class Idempotency:
         return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
 
     @staticmethod
-    def entry(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
-        """The kept reply beside the record of `answer`."""
+    def entry(
+        claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int, reply: bytes = b""
+    ) -> ReplyRow | None:
+        """The kept reply beside the record of `answer`; `reply` is its encoding, where that is known."""
         if claim is None:
             return None
         return ReplyRow(
@@ -111,7 +115,7 @@ class Idempotency:
             content=claim.content,
             kind=KIND,
             effect=answer.effect.value,
-            reply=answer.to_bytes(),
+            reply=reply or answer.to_bytes(),
             epochs=claim.epochs(snapshot),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
@@ -145,6 +149,17 @@ class Idempotency:
 
 def _epochs(asked: CallContext, snapshot: Snapshot) -> str:
     return f"{snapshot.epochs(asked.tenant)}.{rights_of(asked.facts.identity)}.{asked.call.digest}"
+
+
+def request_head(caller: Caller, identity: Identity) -> bytes:
+    """The scope of a request id: a canonical list that goes on."""
+    subject = identity.subject
+    return canonical(["request", caller.tenant, caller.name, subject.issuer, subject.id])[:-1]
+
+
+def content_text(ask: Ask) -> str:
+    """What was asked, as its keyed HMAC covers it."""
+    return _encode(["content", _content(ask)])
 
 
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token

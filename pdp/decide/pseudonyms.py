@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from pdp.core.bytes.digest import keyed_index
 from pdp.core.ports import Entropy, Store
+from pdp.core.record.encoding import Stamp
 from pdp.core.record.stored import PEOPLE_AT_ONCE, CallKeys, Commit, PersonRow, StoredCall
 
 ERASURES = "erasures"  # high-water mark: how often somebody was erased
@@ -47,6 +48,13 @@ class RecordPeople:
         if row is None:
             row = self.rows[key] = source.drawn.get(key) or source.draw(key)
         return row.pseudonym
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStamp(Stamp):
+    """The stamp of a record of this process, with the rows of its people."""
+
+    person: RecordPeople
 
 
 class Pseudonyms:

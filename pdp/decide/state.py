@@ -50,7 +50,7 @@ class Fleet:
     store: Store
     _here: dict[Key, str] = field(default_factory=dict)
     _owed: set[Key] = field(default_factory=set)  # not declared yet: then this process is the newer one
-    _version: int = 0  # of `_here` and `_owed`
+    version: int = 0  # of `_here` and `_owed`
     _compared: tuple[int, int] = (-1, -1)  # on which the differences rest
     _differences: tuple[Difference, ...] = ()
 
@@ -61,7 +61,7 @@ class Fleet:
             if self._here.get(key) != version:
                 self._here[key] = version
                 self._owed.add(key)
-                self._version += 1
+                self.version += 1
 
     async def declare(self) -> None:
         """Tell the others what they have not been told. Raises Unavailable; it is then told the next time."""
@@ -69,11 +69,11 @@ class Fleet:
         if news := {key: version for key, version in told.items() if known.get(key) != version}:
             await self.store.put_in_force(news)
         self._owed -= {key for key, version in told.items() if self._here[key] == version}
-        self._version += 1
+        self.version += 1
 
     def differences(self) -> tuple[Difference, ...]:
         """As of now; the same value until something changes."""
-        now = (self.store.shared_epoch(), self._version)
+        now = (self.store.shared_epoch(), self.version)
         if now != self._compared:
             self._differences = tuple(self._compare())
             self._compared = now
@@ -99,6 +99,11 @@ class Snapshot:
         default_factory=lambda: MappingProxyType({})
     )  # as `degrade` has it
     differences: tuple[Difference, ...] = ()  # from what the fleet has in force
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Which values it is made of, by identity: each is replaced whole when it changes."""
+        return tuple(map(id, (self.policy, self.registry, self.switches, self.worse, self.differences)))
 
     def degraded(self, tenant: str) -> tuple[str, ...]:
         """Codes of what works worse than normal for a tenant (`policy.last_good`, `policy.differs`, ...): its record
@@ -131,12 +136,24 @@ class ServiceState:
         self._shared_epoch = store.shared_epoch()
         self._switches = _switches(store)
         self._worse: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+        self._held: tuple[Snapshot, int, int] | None = None  # the last snapshot, and the epochs that it is of
         self._closing: set[asyncio.Task[None]] = set()
 
     def snapshot(self) -> Snapshot:
-        """The current snapshot. Raises Unavailable while there is no policy or no registry."""
+        """The current snapshot: the same value until a part of it changes. Raises Unavailable while there is
+        no policy or no registry."""
+        epoch, version, held = self._store.shared_epoch(), self.fleet.version, self._held
+        if held is not None:
+            last, of_epoch, of_version = held
+            theirs = last.policy is self._policy and last.registry is self._registry and last.worse is self._worse
+            if theirs and of_epoch == epoch and of_version == version:
+                return last
         policy, registry = self._current()
-        return Snapshot(policy, registry, self.switches, self._worse, self.fleet.differences())
+        found = Snapshot(policy, registry, self.switches, self._worse, self.fleet.differences())
+        if held is not None and found.parts == held[0].parts:
+            found = held[0]
+        self._held = found, epoch, version
+        return found
 
     def _current(self) -> tuple[LoadedPolicy, RegistryView]:
         if self._policy is None or self._registry is None:
@@ -160,14 +177,16 @@ class ServiceState:
 
     def outdated(self, pinned: Snapshot, pinned_ns: int, now_ns: int) -> bool:
         """Whether what a request pinned at `pinned_ns` is history by now: too old, or a switch was thrown since."""
-        return now_ns - pinned_ns > PIN_NS or self.switches is not pinned.switches
+        return now_ns - pinned_ns > PIN_NS or self.snapshot().switches is not pinned.switches
 
     def holds(self, pinned: Snapshot, tenant: str) -> bool:
         """Whether policy, registry and switches are for this tenant still those that a request pinned."""
-        policy, registry = self._current()
-        if self.switches is not pinned.switches or policy.digest != pinned.policy.digest:
+        now = self.snapshot()
+        if now is pinned:
+            return True
+        if now.switches is not pinned.switches or now.policy.digest != pinned.policy.digest:
             return False
-        return registry is pinned.registry or registry.pins(tenant) == pinned.registry.pins(tenant)
+        return now.registry is pinned.registry or now.registry.pins(tenant) == pinned.registry.pins(tenant)
 
     def activate(self, policy: LoadedPolicy) -> None:
         """Swap the policy; the old engine is closed after it has finished what it was asked."""

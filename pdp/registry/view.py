@@ -114,6 +114,19 @@ class FileRegistryView:
             return ""
         return entry.resource
 
+    def steady_until(self, tenant: str, server: str, label: str, agent: str, at_ns: int) -> int:
+        """See the port."""
+        snapshot = self.tenants.get(tenant, _UNLOADED)
+        tool, entry = snapshot.tools.get((server, label)), snapshot.servers.get(server)
+        if snapshot.signed is None or snapshot.trouble or tool is None or tool.watched or entry is None:
+            return 0
+        ends = [snapshot.signed.index.expires_ns]
+        if entry.vetting is not None:
+            ends.append(entry.vetting.expires_ns)
+        if (known := snapshot.signed.agents.get(agent)) is not None:
+            ends.append(known.expires_ns)
+        return min((end for end in ends if end > at_ns), default=0)
+
     def servers(self, tenant: str) -> tuple[str, ...]:
         """Ids of the servers the index lists, sorted."""
         return tuple(sorted(self.tenants.get(tenant, _UNLOADED).servers))

@@ -28,6 +28,8 @@ from pdp.decide.facts import FactBuilder
 from pdp.decide.filter import Filter
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
+from pdp.decide.plan import Plans
+from pdp.decide.pseudonyms import ERASURES
 from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
 from pdp.decide.shares import Shares
@@ -199,6 +201,11 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         crash_quota,
         terms,
         shares,
+        Plans(
+            index_key,
+            erasures=partial(store.high_water, ERASURES),
+            prompts=judge.prompts if judge is not None else dict,
+        ),
     )
     index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)

@@ -53,7 +53,7 @@ def texts_encoder(options: json.JSONEncoder) -> Callable[[Iterable[Any]], Iterat
 
 # the C encoder, which writes canonical bytes of what `_is_plain`
 _plain = _chunks(json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")))
-_escape = encoder.encode_basestring  # RFC 8785 escapes exactly what this does
+_escape = json_text = encoder.encode_basestring  # RFC 8785 escapes exactly what this does
 
 
 def canonical(value: Json) -> bytes:
@@ -173,6 +173,11 @@ def _number(value: float) -> str:
     return f"{sign}{digits[0]}{tail}e{'+' if power >= 0 else '-'}{abs(power)}"
 
 
+def continued(head: bytes, text: str) -> bytes:
+    """The canonical list that begins with `head` (one without its bracket) and ends with a text, well-formed."""
+    return b"%b,%b]" % (head, json_text(text).encode())
+
+
 def sha256_hex(data: bytes) -> str:
     """Lower-case hex SHA-256."""
     return hashlib.sha256(data).hexdigest()
@@ -243,8 +248,13 @@ def rekeyed(index: str, secrets: Iterable[bytes]) -> str:
 def every_index(key: bytes, *parts: Json) -> tuple[str, ...]:
     """The index of parts under the first secret of a key, and under each of the later ones besides, the newest last:
     what is never rewritten, as a record, has the one of its time."""
+    return every_hex(key, canonical(list(parts)))
+
+
+def every_hex(key: bytes, data: bytes) -> tuple[str, ...]:
+    """The same of the canonical list of parts."""
     first, *later = secrets_of(key)
-    found = [keyed_index(first, *parts)]
+    found = [keyed_hex(first, data)]
     for secret in later:
         found.append(rekeyed(found[-1], (secret,)))
     return tuple(found)

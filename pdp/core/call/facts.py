@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from pdp.core.approvals.hourly_limits import UNREAD, QuestionsFact
 from pdp.core.bytes.digest import Json
@@ -452,11 +453,11 @@ def document(
     packs: tuple[str, ...],
 ) -> dict[str, Json]:
     """The input document (`pdp.input/1`) for one evaluation at one instant."""
-    identity = facts.identity
+    identity, own = facts.identity, varying(facts, at_ns)
     return {
         "schema": SCHEMA,
         "phase": facts.phase,
-        "time": time_fact(at_ns),
+        "time": own["time"],
         "policy": {"revision": revision, "packs": list(packs)},
         "caller": facts.caller.fact(),
         "checks": {
@@ -476,16 +477,9 @@ def document(
         "agent": identity.agent.fact(),
         "server": facts.server.fact(),
         "targets": list(map(TargetFact.fact, facts.targets)),
-        "call": {
-            "method": facts.method,
-            "digest": facts.call_digest,
-            "judge_refusals": facts.judge_refusals,
-            "unknown_outcomes": facts.unknown_outcomes,
-            "people_refusals": facts.people_refusals,
-            "people_withdrawals": facts.people_withdrawals,
-        },
-        "arguments": facts.arguments.fact(),
-        "session": facts.session.fact(),
+        "call": own["call"],
+        "arguments": own["arguments"],
+        "session": own["session"],
         "budgets": standing_of(facts.budgets) if facts.budgets else _NO_BUDGETS,
         "questions": _UNREAD if facts.questions is UNREAD else facts.questions.fact(),
         "result": _NO_RESULT if facts.result is NO_RESULT else facts.result.fact(),
@@ -498,14 +492,36 @@ def document(
     }
 
 
+def varying(facts: Facts, at_ns: int) -> dict[str, dict[str, Json]]:
+    """The members of the input document that differ between two sound calls of one kind: a plan fills in these, and
+    has all others."""
+    return {
+        "time": time_fact(at_ns),
+        "call": {
+            "method": facts.method,
+            "digest": facts.call_digest,
+            "judge_refusals": facts.judge_refusals,
+            "unknown_outcomes": facts.unknown_outcomes,
+            "people_refusals": facts.people_refusals,
+            "people_withdrawals": facts.people_withdrawals,
+        },
+        "arguments": facts.arguments.fact(),
+        "session": facts.session.fact(),
+    }
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time_fact(at_ns: int) -> dict[str, Json]:
     """The instant, UTC. `weekday` is ISO (Monday is 1), `minute_of_day` counts from midnight."""
-    at = _EPOCH + timedelta(seconds=at_ns // NS)
+    return {"ns": at_ns, **_second(at_ns // NS)}
+
+
+@lru_cache(16)
+def _second(seconds: int) -> Mapping[str, Json]:
+    at = _EPOCH + timedelta(seconds=seconds)
     return {
-        "ns": at_ns,
         "rfc3339": f"{at.isoformat()[:19]}Z",
         "date": at.date().isoformat(),
         "weekday": at.isoweekday(),

@@ -21,10 +21,10 @@ from typing import TypeVar, cast
 
 from pdp.core.approvals.requirement import KINDS
 from pdp.core.bytes.digest import INT64_MAX, INT64_MIN, Json
-from pdp.core.call.facts import Facts, document
+from pdp.core.call.facts import Facts, document, varying
 from pdp.core.errors import EngineFault
 from pdp.core.outcome.codes import control_of
-from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, decision_of
+from pdp.core.outcome.elements import REMEMBERED, SHORT, EngineQuery, QueryTemplate, decision_of
 from pdp.core.outcome.evidence import Evidence
 
 T = TypeVar("T")
@@ -107,6 +107,16 @@ def question(
     if not valid(doc):
         raise EngineFault("policy.input", "The input document does not match its schema.")
     return EngineQuery.of(doc, _advice(facts), fresh=facts.phase == "result")
+
+
+def planned_question(
+    template: QueryTemplate, facts: Facts, at_ns: int, *, valid: Callable[[Mapping[str, Json]], bool]
+) -> EngineQuery:
+    """What `question` builds of a call without evidence whose checks all passed, by the plan of its kind."""
+    doc, asked = template.filled(varying(facts, at_ns))
+    if not valid(doc):
+        raise EngineFault("policy.input", "The input document does not match its schema.")
+    return asked
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:

@@ -31,7 +31,7 @@ class PolicyRef:
     engine: str
 
 
-OBSERVED = "observed"
+ENFORCED, OBSERVED = "enforced", "observed"
 
 
 @dataclass(frozen=True, slots=True)

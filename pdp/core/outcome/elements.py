@@ -15,6 +15,7 @@ from typing import Any
 
 from pdp.core.approvals.hourly_limits import UNREAD
 from pdp.core.bytes.digest import Json, canonical, sha256_hex, text_encoder, texts_encoder
+from pdp.core.bytes.template import Template
 from pdp.core.call.budgets import standing_of
 from pdp.core.call.facts import NO_RESULT, Asserted
 from pdp.core.errors import EngineFault, InvalidRequest
@@ -90,6 +91,60 @@ class EngineQuery:
         payload = SEPARATOR.decode().join((composed, phase, _object(shared), *varied)).encode()
         keys = frozenset(map(itemgetter("key"), document["targets"]))
         return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice, fresh, document, texts)
+
+
+# a member that varies, and what the composition sees of it: what `varying` gives, and these marks, in one order
+_EXCERPTED = (("time", "ns"), ("call", "digest"), ("session", "task_source"))
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTemplate:
+    """The queries about calls of one kind, which differ in what `facts.varying` gives."""
+
+    members: Mapping[str, Any]  # of a document
+    keys: frozenset[str]
+    _texts: Mapping[str, str]
+    _document: Template
+    _payload: Template
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], marks: Sequence[str]) -> QueryTemplate | None:
+        """By a document of that kind, and seven marks that nobody can know."""
+        marked: dict[str, Any] = {"arguments": {"mark": marks[0]}}
+        for (name, member), mark, other in zip(_EXCERPTED, marks[1:4], marks[4:7], strict=True):
+            marked[name] = {member: mark, "mark": other}
+        asked = EngineQuery.of({**document, **marked}, {})
+        varied = [encode(marked[name]) for name in ("time", "call", "arguments", "session")]
+        excerpts = [encode({member: marked[name][member]}) for name, member in _EXCERPTED]
+        whole = Template.of(asked.document.decode(), varied)
+        payload = Template.of(asked.payload.decode(), (*varied, *excerpts))
+        if whole is None or payload is None:
+            return None
+        return cls(document, asked.keys, asked.texts, whole, payload)
+
+    def __len__(self) -> int:
+        return 2 * (len(self._document) + len(self._payload))
+
+    def filled(self, varying: Mapping[str, Any]) -> tuple[Mapping[str, Any], EngineQuery]:
+        """The document of one call, and the query about it: what `EngineQuery.of` makes of that document. Raises
+        EngineFault (`policy.input`)."""
+        excerpts = [{member: varying[name][member]} for name, member in _EXCERPTED]
+        try:
+            texts = tuple(encode_all([*varying.values(), *excerpts]))
+        except (TypeError, ValueError, RecursionError):  # as of any other
+            raise EngineFault("policy.input", "The input document is not JSON.") from None
+        own = texts[: len(varying)]
+        payload = self._payload.filled(*texts).encode()
+        members = {**self.members, **varying}
+        return members, EngineQuery(
+            self._document.filled(*own).encode(),
+            payload,
+            sha256_hex(payload),
+            "call",
+            self.keys,
+            members=members,
+            texts={**self._texts, **dict(zip(varying, own, strict=True))},
+        )
 
 
 def split(payload: bytes) -> tuple[bytes, str, bytes, tuple[bytes, ...]]:

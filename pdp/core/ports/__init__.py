@@ -265,6 +265,11 @@ class RegistryView(Protocol):
         """The audience of tokens for the server, without a check of its peer; "" when it is not to be used at all."""
         ...
 
+    def steady_until(self, tenant: str, server: str, label: str, agent: str, at_ns: int) -> int:
+        """Until which instant, from this one on, a view with the same pins says the same of server, tool and agent; 0
+        where that rests on more than pins and clock (what watchers saw, a set that fails)."""
+        ...
+
     def servers(self, tenant: str) -> tuple[str, ...]:
         """Ids of all servers the index lists, sorted."""
         ...

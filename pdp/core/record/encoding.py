@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
@@ -380,9 +380,15 @@ def cut(text: str) -> str:
     return f"{text[: TEXT_BYTES // 8]}... sha256:{sha256_hex(text.encode())}"
 
 
-def _time(at_ns: int) -> str:
+def rfc3339(at_ns: int) -> str:
+    """An instant, to the nanosecond."""
     seconds, rest = divmod(at_ns, NS)
-    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(16)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
@@ -393,7 +399,7 @@ def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
         "log": stamp.log,
         "id": stamp.id,
         "time_ns": stamp.time_ns,
-        "time": _time(stamp.time_ns),
+        "time": rfc3339(stamp.time_ns),
         "monotonic_ns": stamp.monotonic_ns,
         "boot": stamp.boot,
         "tenant": stamp.tenant,
