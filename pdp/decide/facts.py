@@ -199,7 +199,8 @@ class FactBuilder:
         )  # fmt: skip
         decision.definition, decision.bound, decision.budgets = plan.pinned.definition, bound, ()
         decision.hashes, decision.subject_index = plan.hashes, plan.subject_index
-        decision.asked = _atoms(arguments, plan.hashes) if plan.pair and caller.inspects_results else {}
+        traced = plan.pair and caller.inspects_results
+        decision.asked = _atoms(arguments, plan.hashes) if traced else {}
         decision.keys = CallKeys(
             caller.tenant,
             at_ns,
@@ -208,7 +209,7 @@ class FactBuilder:
             session=session_index(self._index_key, caller, session),
             pair=plan.pair,
             also=plan.also,
-            atoms=lookup_keys(decision.asked) if decision.asked else (),
+            atoms=lookup_keys(decision.asked) if traced else (),
             **self._keys(ask, caller, call, bound, raw),
         )
         return True

@@ -1,0 +1,370 @@
+"""A plan changes nothing: the same requests with plans, without, and answered on both paths give the same bytes, and
+whatever a plan was made of ends it, or changes its answers, when it changes.
+
+300 requests, with `make sweeps` 20,000: the response, the record, the input document and the arguments behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.environment import SeededEntropy, Stage, StillClock
+from support.sweeps import WHOLE
+from support.tools import GIT, resource
+from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, running, serving
+
+from devtools.sandbox import ALICE, BOB, Sandbox
+from pdp.core.bytes.template import Template
+from pdp.core.call.request import Ask, Caller, SessionAsk, ToolTarget
+from pdp.decide import plan as plans
+from pdp.decide.plan import Plans
+from pdp.registry.pin import pin
+from pdp.registry.review import Review
+from pdp.v1 import decision_pb2, types_pb2
+from pdp.wire.grpc.codec import batch, decisions
+
+ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY
+REQUESTS, ROUND = (20_000, 2_000) if WHOLE else (300, 300)
+INSPECTING = {"identity": {"callers": {"gateway": {"inspects_results": True, "may_assert": {"task": True}}}}}
+READ = {"repo_path": "/src/project"}
+ARGUMENTS: tuple[Any, ...] = (
+    READ,
+    {},
+    {"repo_path": "/é \"'%s\\u0041\u2028/%%"},
+    {"repo_path": "x" * 3_000},
+    *({"repo_path": "/r", "max_count": n} for n in (1, 10, 100, 101, -1, "7", None, 1.5, 2**63 - 1)),
+    b'{ "repo_path" : "/a" }',
+    {"repo_path": "https://user:hunter2@h.example/.git/hooks/pre-commit"},
+    {"undeclared": True},
+    b'{"repo_path": "a", "repo_path": "b"}',
+    b"[]",
+)
+Change = Callable[[World, decision_pb2.DecideRequest], Awaitable[None]]
+TASKS = ("", "Look at the log of /src/project.", 'Say "%s" in /r', "é" * 40)
+
+
+def requests(world: World, count: int, seed: int) -> Iterator[decision_pb2.DecideRequest | float]:
+    """Made-up requests, most of them of few kinds, and seconds that pass."""
+    drawn = random.Random(seed)
+    tokens = [world.credential(who) for who in (ALICE, BOB)]
+    for number in range(count):
+        if drawn.random() < 0.05:
+            yield drawn.choice((0.0000001, 0.5, 1, 7, 59))
+        tool = drawn.choice(("git_log", "git_log", "git_log", "git_status", "git_commit", "git_reset"))
+        asked = world.ask(
+            tokens[drawn.random() < 0.2], tool, drawn.choice(ARGUMENTS), session=drawn.choice(("", "a", 'b"%s', "é"))
+        )
+        asked.request_id = f'{seed}-{number}"%s\\'
+        asked.session.task = drawn.choice((*TASKS, "", ""))
+        asked.call_id = drawn.choice(("", "", "call-1", "call-2"))
+        for more in _more(drawn):
+            asked.MergeFrom(more)
+        yield asked
+        if drawn.random() < 0.05:
+            yield asked  # once more
+
+
+def _more(drawn: random.Random) -> Iterator[decision_pb2.DecideRequest]:
+    """What most requests have not, and some of it no plan serves."""
+    ask, context, session = decision_pb2.DecideRequest, types_pb2.Context, types_pb2.Session
+    if drawn.random() < 0.1:
+        yield drawn.choice((
+            ask(protocol_version="2025-11-25"), ask(client_capabilities_json=b'{"a": 1}'),
+            ask(supported_obligations=["end_session"]), ask(context=context(client_address="10.0.0.1")),
+        ))  # fmt: skip
+    if drawn.random() < 0.1:
+        yield drawn.choice((
+            ask(context=context(observation="seen")), ask(context=context(extra_json=b'{"x":1}')),
+            ask(context=context(meta_json=b'{"progressToken":1}')), ask(resume_token="none"),
+            ask(session=session(task_by_agent=True)), ask(session=session(parent="s1.none")),
+            ask(session=session(context_reset=True)), ask(method="resources/read"),
+        ))  # fmt: skip
+
+
+async def told(world: World, asked: decision_pb2.DecideRequest) -> tuple[Any, ...]:
+    """All that one request leaves."""
+    found = await world.decide(asked)
+    if isinstance(found, Refused):
+        return (found,)
+    store, at = world.process.store, found.decision_id
+    rows = [store.value(at, path) for path in ("input", "arguments")]
+    return found.SerializeToString(deterministic=True), world.record_bytes(at), rows
+
+
+async def run(made: Sandbox, seed: int, count: int, way: Callable[[Plans], None]) -> tuple[list[Any], Plans]:
+    """What a new process says to the requests of a seed, and its plans."""
+    shutil.rmtree(made.folder / "store", ignore_errors=True)
+    stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("plans"))
+    async with serving(made, Plan(settings=INSPECTING), stage) as world:
+        kept = world.process.services.decide.plans
+        way(kept)
+        found: list[Any] = []
+        for asked in requests(world, count, seed):
+            if isinstance(asked, decision_pb2.DecideRequest):
+                found.append(await told(world, asked))
+            else:
+                stage.clock.advance(asked)
+        return found, kept
+
+
+def off(kept: Plans) -> None:
+    kept.on = False
+
+
+def never(kept: Plans) -> None:
+    kept._checked = 10**9
+
+
+def always(kept: Plans) -> None:
+    kept._checked = 1
+
+
+async def test_answers_by_plans_are_those_of_the_plain_path(tmp_path: Path) -> None:
+    made = create(tmp_path / "w", Plan(settings=INSPECTING), WEDNESDAY_NS)
+    for seed in range(REQUESTS // ROUND):
+        plain, _ = await run(made, seed, ROUND, off)
+        planned, kept = await run(made, seed, ROUND, never)
+        both, checked = await run(made, seed, ROUND, always)
+        for number, (one, two, three) in enumerate(zip(plain, planned, both, strict=True)):
+            assert one == two == three, (seed, number)
+        assert (kept.on, checked.on, checked.differed) == (True, True, False)
+        assert kept.hits > ROUND // 3
+        assert any(each.records for tenant in kept._tenants.values() for each in tenant.values())
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(tmp_path, Plan(settings=INSPECTING)) as found:
+        always(found.process.services.decide.plans)
+        yield found
+
+
+async def warmed(world: World) -> decision_pb2.DecideRequest:
+    """A request of a kind that has a plan with a template."""
+    asked = world.ask(ALICE, "git_status", READ, session="s")
+    for _ in range(4):
+        asked.request_id = world.fresh("request")
+        assert (await answered(world, asked)).effect == ALLOW
+    kept = world.process.services.decide.plans
+    assert (kept.hits, kept.on) == (3, True)
+    asked.request_id = world.fresh("request")
+    return asked
+
+
+async def withdrawn(world: World, _asked: decision_pb2.DecideRequest) -> None:
+    reviews = {**GIT.reviews, "git_status": {**GIT.reviews["git_status"], "state": "withdrawn"}}
+    review = Review.model_validate({"reviewed_by": "security@acme.example", "tools": reviews})
+    pin(world.sandbox.registry, GIT.server, GIT.tools, review, at_ns=world.now_ns)
+    world.sandbox.sign(world.now_ns)
+    await world.reload()
+
+
+async def denying(world: World, _asked: decision_pb2.DecideRequest) -> None:
+    organisation = world.sandbox.policy / "data/org.json"
+    found = json.loads(organisation.read_text())
+    for role in found["roles"]:
+        role["grants"] = []
+    organisation.write_text(json.dumps(found))
+    await world.reload()
+
+
+async def expired(world: World, _asked: decision_pb2.DecideRequest) -> None:
+    world.stage.clock.advance(700)
+
+
+async def drifted(_world: World, asked: decision_pb2.DecideRequest) -> None:
+    definition = json.loads(asked.target.tool.definition_json)
+    asked.target.tool.definition_json = json.dumps(definition | {"description": "Another."}).encode()
+
+
+async def narrowed(world: World, asked: decision_pb2.DecideRequest) -> None:
+    asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"), groups=[], jti="other")
+
+
+async def another_tenants(world: World, asked: decision_pb2.DecideRequest) -> None:
+    asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, aud="https://other.example")
+
+
+async def somebody_elses(world: World, asked: decision_pb2.DecideRequest) -> None:
+    taken = world.ask(BOB, "git_status", READ, session="t")
+    await world.decide(taken)
+    asked.session.id = "t"
+
+
+async def broken(_world: World, asked: decision_pb2.DecideRequest) -> None:
+    asked.target.tool.arguments_json = b'{"repo_path": 1}'
+
+
+async def secret(_world: World, asked: decision_pb2.DecideRequest) -> None:
+    asked.target.tool.arguments_json = json.dumps({"repo_path": "ghp_" + "a1B2" * 9}).encode()
+
+
+def by(scope: str, value: str = "") -> Change:
+    async def changed(world: World, _asked: decision_pb2.DecideRequest) -> None:
+        await world.switch(scope, server="git" if scope in ("server", "tool") else "", value=value)
+
+    changed.__name__ = scope
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (withdrawn, "tool.withdrawn"),
+        (denying, "policy.not_granted"),
+        (expired, "subject.expired"),
+        (by("tenant"), "switch.tenant"),
+        (by("server"), "switch.server"),
+        (by("tool", "git_status"), "switch.tool"),
+        (by("subject", "alice"), "switch.subject"),
+        (by("agent", "coding-agent"), "switch.agent"),
+        (drifted, "tool.drifted"),
+        (narrowed, "policy.not_granted"),
+        (another_tenants, "subject.audience"),
+        (somebody_elses, "session.identity_mismatch"),
+        (broken, "arguments.schema"),
+        (secret, "arguments.secret"),
+    ],
+    ids=lambda each: getattr(each, "__name__", each),
+)
+async def test_what_changes_under_a_plan_is_obeyed(world: World, change: Change, code: str) -> None:
+    asked = await warmed(world)
+    await change(world, asked)
+    answer = await answered(world, asked)
+    assert answer.effect == DENY
+    assert code in codes(answer)
+    assert not world.process.services.decide.plans.differed
+
+
+def changed_asks(ask: Ask) -> Iterator[tuple[str, Ask]]:
+    """The request with one field another one, by the field's path."""
+    others: Mapping[type, Any] = {
+        str: "other",
+        bytes: b"{}",
+        bool: True,
+        tuple: ("other",),
+        int: 7,
+        type(None): b"{}",
+    }
+    for part, path in ((ask, ""), (ask.session, "session."), (ask.target, "target.")):
+        for each in fields(part):
+            name, value = each.name, getattr(part, each.name)
+            if name in ("session", "target"):
+                continue
+            new = replace(value, spiffe_id="x") if name == "server_peer" else others.get(type(value))
+            if name == "credential":
+                new = replace(value, token="other")
+            made = replace(part, **{name: new})  # type: ignore[type-var]
+            yield path + name, made if not path else replace(ask, **{path[:-1]: made})  # type: ignore[misc]
+
+
+async def test_each_input_of_a_plan_is_in_its_key_filled_in_or_ends_it(world: World) -> None:
+    asked = await warmed(world)
+    decide = world.process.services.decide
+    kept, snapshot, at = decide.plans, decide.state.snapshot(), world.now_ns
+    async with world._admitted("gateway", "Decide") as caller:
+        ask = decisions.ask(asked)
+        found = kept.find(ask, caller, snapshot, at)
+        assert found is not None
+
+        # of the request
+        for path, other in changed_asks(ask):
+            assert (kept.find(other, caller, snapshot, at) is found) is (path in plans.FILLED), path
+        paths = {path for path, _ in changed_asks(ask)}
+        assert paths == {*plans.KEYED, *plans.FILLED, *plans.EMPTY}
+        assert {each.name for each in fields(SessionAsk)} | {each.name for each in fields(ToolTarget)} <= {
+            path.partition(".")[2] for path in paths
+        }
+
+        # of the caller
+        for each in fields(Caller):
+            value = getattr(caller, each.name)
+            new = {str: "other", frozenset: frozenset({"o"}), tuple: ("o",), bool: True, int: 7}.get(type(value))
+            if each.name == "may_assert":
+                new = replace(value, effects=True)
+            elif isinstance(value, bool):
+                new = not value
+            assert kept.find(ask, replace(caller, **{each.name: new}), snapshot, at) is None, each.name
+
+        # of the snapshot
+        for each in fields(snapshot):
+            value = getattr(snapshot, each.name)
+            new = {"worse": {"policy": {"": "policy.last_good"}}, "differences": (object(),)}.get(each.name)
+            if each.name == "registry":
+                new = replace(value, tenants={}, _pins={})
+            elif new is None:
+                new = replace(value)
+            assert kept.find(ask, caller, replace(snapshot, **{each.name: new}), at) is None, each.name
+        assert kept.find(ask, caller, replace(snapshot, registry=replace(snapshot.registry, at_ns=at)), at) is found
+        assert kept.find(ask, caller, snapshot, at) is found
+
+        # of the instant, the judge, and erasures
+        assert kept.find(ask, caller, snapshot, found.until_ns) is None
+        assert kept.find(ask, caller, snapshot, found.since_ns - 1) is None
+        kept._prompts = lambda: {"task-fit": "11"}
+        assert kept.find(ask, caller, snapshot, at) is None
+        kept._prompts = dict
+        kept._erasures = lambda: 1
+        assert kept.find(ask, caller, snapshot, at) is None
+        assert not any(kept._tenants.values())
+
+
+async def test_a_plan_that_differs_denies_and_ends_all_plans(world: World) -> None:
+    asked = await warmed(world)
+    kept = world.process.services.decide.plans
+    (found,) = kept._tenants["acme"].values()
+    found.server = replace(found.server, owner="mallory")
+    found.rights = "others"
+    answer = await answered(world, asked)
+    assert (answer.effect, codes(answer)) == (DENY, ["policy.plan"])
+    assert world.record(answer.decision_id)["effect"] == "deny"
+    assert (kept.on, kept.differed, kept._tenants) == (False, True, {})
+    asked.request_id = world.fresh("request")
+    assert (await answered(world, asked)).effect == ALLOW
+
+
+async def test_items_of_a_batch_have_plans_too(world: World) -> None:
+    asked = await warmed(world)
+    kept, hits = world.process.services.decide.plans, world.process.services.decide.plans.hits
+    several = decision_pb2.DecideBatchRequest()
+    for number in range(8):
+        asked.request_id = f"item-{number}"
+        several.requests.append(asked)
+    async with world._admitted("gateway", "DecideBatch") as caller:
+        found = await world.process.services.batch(batch.asks(several, 0), caller)
+    assert all(not isinstance(each, Exception) and each[0].permits for each in found)
+    assert (kept.hits, kept.differed) == (hits + 8, False)
+
+
+async def test_one_tenants_plans_push_out_no_others(world: World) -> None:
+    await warmed(world)
+    kept = world.process.services.decide.plans
+    (found,) = kept._tenants["acme"].values()
+    async with world._admitted("gateway", "Decide") as caller:
+        asked = decisions.ask(world.ask(ALICE, "git_status", READ))
+        theirs = Plans(b"k" * 32, budget=2 * found.size)
+        other = replace(caller, tenant="other")
+        found.caller = other
+        theirs.keep(asked, found)
+        for number in range(9):
+            mine = replace(caller, name=f"caller-{number}")
+            found.caller = mine
+            theirs.keep(asked, found)
+        assert len(theirs._tenants["acme"]) == 2
+        assert len(theirs._tenants["other"]) == 1
+
+
+def test_a_template_stands_for_each_mark_that_is_there_once() -> None:
+    found = Template.of('{"a":"M","b":N,"c":"%s"}', ('"M"', "N"))
+    assert found is not None
+    assert found.filled('"%b"', 5) == '{"a":"%b","b":5,"c":"%s"}'
+    assert Template.of("NM", ("M", "N")) is not None
+    for text, marks in (("MM", ("M",)), ("x", ("M",)), ("MN", ("MN", "N"))):
+        assert Template.of(text, marks) is None
