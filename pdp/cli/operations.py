@@ -188,7 +188,8 @@ def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     if policy.HasField("policy"):
         yield f"{'policy':10}{policy.policy.revision}, since {_at(policy.activated_at)}"
         yield _more(f"{engine.engine}, workers: {engine.workers}, lost since the start: {engine.worker_deaths}")
-        yield _more(_kept(engine.kept))
+        yield _more(_kept("kept results", engine.kept))
+        yield _more(_kept("plans of calls", engine.plans))
     else:
         yield f"{'policy':10}none: everything is denied"
     for pack in policy.packs:
@@ -221,12 +222,12 @@ def _shadows(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             yield _more(f"another was refused: {each.problem}")
 
 
-def _kept(kept: admin_pb2.KeptResults) -> str:
+def _kept(what: str, kept: admin_pb2.KeptResults) -> str:
     if kept.differed:
-        return "kept results: off, since one was wrong; its call was denied. Report it, and start again"
+        return f"{what}: off, since one was wrong; its call was denied. Report it, and start again"
     if not kept.on:
-        return "kept results: off"
-    return f"kept results: {kept.hits} hits, {kept.misses} misses, {kept.size_bytes >> 10} KiB"
+        return f"{what}: off"
+    return f"{what}: {kept.hits} hits, {kept.misses} misses, {kept.size_bytes >> 10} KiB"
 
 
 def _grants(servers: Iterable[str]) -> str:

@@ -501,6 +501,8 @@ class ObservedFacts(FactBuilder):
     @override
     async def prepare(self, decision: Decision) -> None:
         with self._telemetry.stage("facts", {"pdp.phase": "call"}):
+            if decision.plan is not None:
+                self._name(decision.ask, decision.plan.target)
             await super().prepare(decision)
 
     @override
@@ -522,13 +524,16 @@ class ObservedFacts(FactBuilder):
         with self._telemetry.stage("registry") as span:
             found = super()._target(ask, caller, snapshot, at_ns)
             span.set("pdp.check", "ok" if found.check.ok else found.check.code)
+        self._name(ask, found)
+        return found
+
+    def _name(self, ask: Ask, found: TargetFact) -> None:
         if ask.method in CALLS:
             self._telemetry.note("mcp.method.name", ask.method)
         if ask.method == TOOL_CALL:
             self._telemetry.note("gen_ai.operation.name", "execute_tool")
         if found.check.ok and found.kind != "resource":  # whose names are long, and many
             self._telemetry.note(TARGET_NAMES[found.kind], found.name)
-        return found
 
 
 def asker(index_key: bytes, tenant: str, call: Call) -> str:

@@ -57,6 +57,7 @@ from pdp.runtime.instruments import (
     fact_builder,
     follower_levels,
     observed,
+    plan_levels,
     wire_telemetry,
 )
 from pdp.runtime.judge import wire_judge
@@ -144,6 +145,8 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     keyed["max_fact_bytes"] = settings.content.max_fact_bytes
     facts = fact_builder(telemetry, ports.subjects, ports.content, sessions, **keyed)
     idempotency = Idempotency(index_key)
+    prompts = judge.prompts if judge is not None else dict
+    plans = Plans(index_key, erasures=partial(store.high_water, ERASURES), prompts=prompts)
     crash_quota = WorkerCrashQuota()
     approvals = wire_approvals(
         settings,
@@ -185,6 +188,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         index_key,
         lambda: losses.count,
         lambda: policy.answers.status,
+        lambda: plans.status,
         tuple(options.caller(name) for name, options in settings.identity.callers.items()),
         judge,
         shadowing.status,
@@ -201,11 +205,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         crash_quota,
         terms,
         shares,
-        Plans(
-            index_key,
-            erasures=partial(store.high_water, ERASURES),
-            prompts=judge.prompts if judge is not None else dict,
-        ),
+        plans,
     )
     index = search_index(settings, store, index_key)
     readings = Readings(recorder, clock)
@@ -280,7 +280,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         reloads,
         approvals.services.sweep.tenants,
         state.fleet,
-        (*(each.tell for each in pushing.each), followers),
+        (*(each.tell for each in pushing.each), followers, partial(plan_levels, telemetry, plans)),
         releases,
     )
     process = Process(

@@ -29,6 +29,7 @@ from pdp.core.ports import (
 )
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.decide.facts import FactBuilder, ObservedFacts
+from pdp.decide.plan import Plans
 from pdp.decide.state import COMMON, Fleet
 from pdp.host.part import Part
 from pdp.operate.reload import Reloads
@@ -281,6 +282,11 @@ def follower_levels(  # noqa: PLR0913, PLR0917 - what they are of
             level("pdp.judge.load", sessions / places if isinstance(sessions, int) else 0)
 
     return tell
+
+
+def plan_levels(telemetry: Telemetry, plans: Plans, _at_ns: int) -> None:
+    """Set the gauge of whether plans were found wrong."""
+    telemetry.level("pdp.plans.differed", int(plans.differed))
 
 
 def _entries(status: Mapping[str, Any]) -> Any:

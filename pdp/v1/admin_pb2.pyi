@@ -802,6 +802,7 @@ class EngineStatus(_message.Message):
     WORKER_DEATHS_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """Engine and version, such as `regorus/0.13.0`."""
     workers: _builtins.int
@@ -816,6 +817,10 @@ class EngineStatus(_message.Message):
     def kept(self) -> Global___KeptResults:
         """Exact results of evaluation that are kept."""
 
+    @_builtins.property
+    def plans(self) -> Global___KeptResults:
+        """What calls of one kind have in common, kept from call to call."""
+
     def __init__(
         self,
         *,
@@ -824,10 +829,11 @@ class EngineStatus(_message.Message):
         worker_deaths: _builtins.int = ...,
         last_failure: Global___Fault | None = ...,
         kept: Global___KeptResults | None = ...,
+        plans: Global___KeptResults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "last_failure", b"last_failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "last_failure", b"last_failure", "plans", b"plans"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "kept", b"kept", "last_failure", b"last_failure", "worker_deaths", b"worker_deaths", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "kept", b"kept", "last_failure", b"last_failure", "plans", b"plans", "worker_deaths", b"worker_deaths", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
