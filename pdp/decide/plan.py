@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
-from operator import attrgetter
+from operator import attrgetter, is_not
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cachetools import LRUCache
@@ -74,6 +75,9 @@ class RecordTemplate:
         return self.record.filled(*record_places(stamp, person, facts, sealed, valid_until_ns)).encode()
 
 
+_there = partial(is_not, None)
+
+
 def record_kind(decision: Decision) -> RecordKind:
     """What a record of a plan's call depends on besides what is filled in."""
     return decision.said, decision.facts.session.known, bool(decision.ask.session.id)
@@ -84,7 +88,7 @@ def record_places(stamp: Stamp, person: str, facts: Facts, sealed: Sealed, valid
     own = (stamp.id, stamp.time_ns, rfc3339(stamp.time_ns), stamp.monotonic_ns, person, facts.call_digest)
     rest = (sealed.arguments, facts.arguments.size, sealed.input, valid_until_ns, sealed.request)
     keyed = (sealed.session, sealed.token)
-    return tuple([str(each) for each in (*own, *rest, *keyed) if each is not None])
+    return tuple(map(str, filter(_there, (*own, *rest, *keyed))))
 
 
 def reply_places(answer: Answer) -> tuple[str, ...]:
