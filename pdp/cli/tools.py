@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ from pdp.cli.tools_folder import (
     vet,
     withdraw,
 )
-from pdp.cli.tools_scan import scan_command, shadow
+from pdp.cli.tools_scan import advised, scan_command, shadow
 from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import is_open, unbounded
@@ -49,6 +50,7 @@ from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_operations, load_review
+from pdp.registry.scan.folder import definitions as scanned
 from pdp.registry.sign import Signing, sign_set, sign_waivers
 from pdp.registry.signed import SigningTerm
 from pdp.registry.watcher import Look, Watcher, load_plan
@@ -102,6 +104,12 @@ for _command in (agents, diff, prune, quarantine, restore, review, scan_command,
     type=IN_FILE,
     help="YAML: {TYPE/ACTION: {description, inputSchema}}, what AuthZEN may ask about; instead of a command.",
 )
+@click.option(
+    "--judge",
+    "judge_config",
+    type=IN_FILE,
+    help="Ask the judge of this configuration about each definition: what it does not plainly allow drafts nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @live_options
@@ -114,6 +122,7 @@ def pin(
     out: Path,
     review_file: Path | None,
     operations_file: Path | None,
+    judge_config: Path | None,
     as_json: bool,
     command: tuple[str, ...],
     live: LiveServer,
@@ -135,6 +144,11 @@ def pin(
     else:
         listed = live.listed(command, server)
         definitions, others = listed.tools, listed.others
+    if judge_config is not None:
+        advice = advised(judge_config, scanned(server, definitions, others))
+        warned = frozenset(each.tool.name for each in advice if each.warns)
+        click.echo(f"The judge does not plainly allow {len(warned)} of {len(advice)} definitions.", err=True)
+        described = replace(described, disbelieved=warned)
     pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns(), others=others)
     if as_json:
         _print_json({**_pinned_json(pinned), "warnings": list(_plain(resource))})

@@ -19,7 +19,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.bytes.json_pointer import step
 from pdp.core.bytes.uri_template import variables
 from pdp.core.call.facts import WORST_LABELS
-from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry
+from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry, name_of
 from pdp.registry.review import ReviewedHints, ToolReview
 
 Confidence = Literal["sure", "likely", "unsure"]
@@ -85,6 +85,10 @@ class ToolDraft:
         labels = review.labels if review.labels is None else [*{_UNTRUSTED: 0, **dict.fromkeys(review.labels)}]
         return review.model_copy(update={"risk": risk, "labels": labels, "permissions": None})
 
+    def disbelieved(self) -> ToolDraft:
+        """The draft of a definition whose words are not believed: nothing is recognised."""
+        return ToolDraft(self.kind, self.name, (), ())
+
 
 @dataclass(frozen=True, slots=True)
 class _Argument:
@@ -143,10 +147,10 @@ class _Drafting:
 
     def __init__(self, kind: str, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]) -> None:
         self.kind, self.definition = kind, definition
-        self.name = str(definition.get("name") or definition.get("uri") or definition.get("uriTemplate") or "")
+        self.name = str(name_of(kind, definition)[0] or "")
         self.description = str(definition.get("description") or definition.get("title") or "")[:_MAX_TEXT]
         shared = _shared_prefix([_words(str(each.get("name") or "")) for each in siblings])
-        words = _words(self.name)
+        words = _words(str(definition.get("name") or self.name))
         self.words = words[shared:] or words
         self.about = {word for each in words for word in _forms(each)}
         everything = " ".join(f"{each.get('name') or ''} {each.get('description') or ''}" for each in siblings)

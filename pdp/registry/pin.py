@@ -49,13 +49,15 @@ REVIEWED = "1"  # of one whose review names none
 
 @dataclass(frozen=True, slots=True)
 class PinnedServer:
-    """The server whose tools are pinned. `resource` is the audience of tokens for it (RFC 8707)."""
+    """The server whose tools are pinned. `resource` is the audience of tokens for it (RFC 8707); `disbelieved` are
+    labels of what it offers whose words draft nothing."""
 
     tenant: str
     id: str
     resource: str
     owner: str
     peer: str | None = None
+    disbelieved: frozenset[str] = frozenset()
 
     def entry(self) -> ServerEntry:
         """Raises RegistryFault `pin.malformed` naming the option."""
@@ -169,7 +171,12 @@ def pin(
         review.check_names(kind, [str(name_of(k, definition)[0]) for k, definition in offered if k == kind])
     base = base_of(folder, server.tenant)
     listed = [definition for _, definition in offered]
-    proposals = [_propose((folder, base), server, one, review, draft_of(*one, listed), at_ns) for one in offered]
+    drafts = [draft_of(*one, listed) for one in offered]
+    drafts = [each.disbelieved() if label_of(each.kind, each.name) in server.disbelieved else each for each in drafts]
+    proposals = [
+        _propose((folder, base), server, one, review, drafted, at_ns)
+        for one, drafted in zip(offered, drafts, strict=True)
+    ]
     proposals += _gone(folder, base, server.id, {p.manifest.label for p in proposals})
     vetting = _vetting(folder, base, server.id, proposals)
     entry = server.entry().model_copy(update={"vetting": vetting})
