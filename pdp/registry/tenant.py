@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pdp.core.bytes.digest import sha256_hex
 from pdp.core.check import NS, Check, failed
@@ -112,15 +113,12 @@ class Tenant:
         return True
 
     def _accept_set(self, payload: bytes, at_ns: int, floor: Floor) -> None:
-        index = decode_document(payload, SetIndex, "set")
         current = self.signed
         if current is not None and current.payload == payload:
             return
-        signed = SignedSet(index, payload, sha256_hex(payload), {agent.id: agent for agent in index.agents or ()})
-        floor = _highest(floor, Floor(current.index.serial, fingerprint(current.sha256)) if current else Floor())
-        _acceptable(index, self.tenant, at_ns, floor.serial, "set")
-        _fresh_serial(index, signed.sha256, floor, "set")
-        self.signed = signed
+        last = Floor(current.index.serial, fingerprint(current.sha256)) if current is not None else Floor()
+        index, sha256 = _later(payload, SetIndex, self.tenant, at_ns, _highest(floor, last))
+        self.signed = SignedSet(index, payload, sha256, {agent.id: agent for agent in index.agents or ()})
         self._built = None
 
     def _refresh_manifests(self, index: SetIndex) -> None:
@@ -188,27 +186,13 @@ class Tenant:
         last = self._last_waivers
         if last is not None and last.payload == payload:
             return
-        waivers = decode_document(payload, WaiverSet, "waivers")
-        signed = SignedWaivers(waivers, payload, sha256_hex(payload))
-        floor = _highest(floor, Floor(last.waivers.serial, fingerprint(last.sha256)) if last else Floor())
-        _acceptable(waivers, self.tenant, at_ns, floor.serial, "waivers")
-        _fresh_serial(waivers, signed.sha256, floor, "waivers")
-        self._last_waivers = signed
+        last_floor = Floor(last.waivers.serial, fingerprint(last.sha256)) if last is not None else Floor()
+        waivers, sha256 = _later(payload, WaiverSet, self.tenant, at_ns, _highest(floor, last_floor))
+        self._last_waivers = SignedWaivers(waivers, payload, sha256)
 
     def _snapshot(self) -> TenantSnapshot:
-        fault, waivers_fault = self.fault, self.waivers_fault
-        empty = TenantSnapshot(
-            self.tenant,
-            waivers=self.waivers,
-            good_ns=self.good_ns,
-            problem=fault.code if fault else "",
-            advice=fault.message if fault else "",
-            waivers_problem=waivers_fault.code if waivers_fault else "",
-        )
-        return empty if self.signed is None else self._loaded(self.signed, empty)
-
-    def _loaded(self, signed: SignedSet, empty: TenantSnapshot) -> TenantSnapshot:
-        if self._built is None:
+        signed, fault, waivers_fault = self.signed, self.fault, self.waivers_fault
+        if signed is not None and self._built is None:
             self._built = {}
             for entry in signed.index.tools:
                 slot = self._slots[entry.server, entry.label, entry.manifest_sha256]
@@ -217,14 +201,14 @@ class Tenant:
         return TenantSnapshot(
             self.tenant,
             signed,
-            {server.id: server for server in signed.index.servers},
-            self._built,
+            {server.id: server for server in signed.index.servers} if signed is not None else {},
+            self._built or {},
             self._templates,
-            empty.waivers,
-            empty.good_ns,
-            empty.problem,
-            empty.advice,
-            empty.waivers_problem,
+            self.waivers,
+            self.good_ns,
+            problem=fault.code if fault else "",
+            advice=fault.message if fault else "",
+            waivers_problem=waivers_fault.code if waivers_fault else "",
         )
 
 
@@ -235,26 +219,30 @@ _MANIFEST_CHANGED = (
 )
 
 
-def _acceptable(document: SetIndex | WaiverSet, tenant: str, at_ns: int, floor: int, what: str) -> None:
+_Signed = TypeVar("_Signed", SetIndex, WaiverSet)
+
+
+def _later(payload: bytes, kind: type[_Signed], tenant: str, at_ns: int, floor: Floor) -> tuple[_Signed, str]:
+    """A document that may follow what was loaded before, and its SHA-256. Raises RegistryFault."""
+    what = "set" if kind is SetIndex else "waivers"
+    document, sha256 = decode_document(payload, kind, what), sha256_hex(payload)
     if document.tenant != tenant:
         raise RegistryFault("registry.wrong_tenant", f"{what}.tenant: this folder is configured for another tenant")
-    if document.serial < floor:
+    if document.serial < floor.serial:
         raise RegistryFault(
             "registry.rollback",
-            f"{what}.serial: {document.serial} is older than {floor}, which was loaded before; sign it anew",
+            f"{what}.serial: {document.serial} is older than {floor.serial}, which was loaded before; sign it anew",
         )
     if document.issued_ns > at_ns + SKEW_NS:
         raise RegistryFault("registry.not_yet_valid", f"{what}.issued: lies in the future; check the clocks")
-
-
-def _highest(kept: Floor, loaded: Floor) -> Floor:
-    """What is in memory knows its content, so it counts when both name one serial."""
-    return loaded if loaded.serial >= kept.serial and loaded.serial else kept
-
-
-def _fresh_serial(document: SetIndex | WaiverSet, sha256: str, floor: Floor, what: str) -> None:
     if document.serial == floor.serial and floor.content not in (0, fingerprint(sha256)):
         raise RegistryFault(
             "registry.serial_reused",
             f"{what}.serial: {floor.serial} was already used for other content; sign it with the next serial",
         )
+    return document, sha256
+
+
+def _highest(kept: Floor, loaded: Floor) -> Floor:
+    """What is in memory knows its content, so it counts when both name one serial."""
+    return loaded if loaded.serial >= kept.serial and loaded.serial else kept
