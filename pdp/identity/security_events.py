@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -21,16 +22,9 @@ from pdp.identity.options import IdentityOptions, IssuerOptions, Name
 from pdp.identity.sources import Fetch, KeySource
 
 _TYPES = frozenset({"secevent+jwt"})  # RFC 8417 section 2.3: no access token is ever taken for an event
-_SENTENCES: Mapping[str, tuple[str, str]] = {
-    "algorithm": ("invalid_key", "`alg` is not one that is accepted; sign with an asymmetric key of the key set"),
-    "key_unknown": ("invalid_key", "no key of the transmitter has this `kid`; publish it in the key set"),
-    "signature": ("invalid_key", "the signature does not verify; sign with a key of the key set"),
-    "issuer": ("invalid_issuer", "`iss` is no transmitter of a stream that is configured here"),
-    "type": ("invalid_request", "`typ` must be `secevent+jwt`"),
-    "header": ("invalid_request", "the header carries a key or an extension; send it without"),
-    "too_large": ("invalid_request", "the SET is too long"),
-    "malformed": ("invalid_request", "the body must be one signed SET in compact form"),
-}
+_SENTENCES: Mapping[str, tuple[str, str]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)
 KEYS_AWAY = SignalRefusal("", "signal.keys_unavailable", "the transmitter's keys cannot be had; send it again")
 
 _UNAUTHORIZED = SignalRefusal(

@@ -25,21 +25,10 @@ from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.record.stored import Commit, LabelRow, RecordRef
 from pdp.decide.retry import retry_on_conflict
-from pdp.people.operator_requests import OperatorMatter, OperatorRequests
+from pdp.people.operator_requests import OperatorRequests, matter
 
 TOOL = "declassify"
-DECLASSIFICATION = OperatorMatter(
-    "declassify",
-    "declassify",
-    "pdp:sessions",
-    "Remove labels of what an agent has read",
-    (
-        "Removes these labels from this subject with this agent, in every session, once all seats are filled.",
-        "Of each label the first call that put it there is shown; later calls may have brought more of the same.",
-        "A call that puts a label there after this request was opened is not undone.",
-        "Values that were read stay known as others' values, and what a memory holds keeps its labels.",
-    ),
-)
+DECLASSIFICATION = matter("declassification")
 # These say what nobody knows, so nobody can vouch for it; only a context reset ends them.
 _NOT_KNOWN = frozenset({UNOBSERVED, ELSEWHERE})
 

@@ -6,8 +6,10 @@ its own commit. Another quorum, configured meanwhile, voids a request.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
@@ -69,6 +71,15 @@ class OperatorMatter:
     server: str
     title: str
     effects: tuple[str, ...]
+
+
+_MATTERS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def matter(name: str) -> OperatorMatter:
+    """A row of the table of matters."""
+    row = _MATTERS[name]
+    return OperatorMatter(**{**row, "effects": tuple(row["effects"])})
 
 
 @dataclass(frozen=True, slots=True)

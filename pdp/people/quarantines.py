@@ -26,19 +26,9 @@ from pdp.core.record import events
 from pdp.core.record.stored import Commit, RecordRef, SwitchRow
 from pdp.decide.quarantine import PATH
 from pdp.decide.retry import retry_on_conflict
-from pdp.people.operator_requests import OperatorMatter, OperatorRequests
+from pdp.people.operator_requests import OperatorRequests, matter
 
-LIFT = OperatorMatter(
-    QUARANTINE,
-    "lift_quarantine",
-    "pdp:quarantine",
-    "Lift a tool out of quarantine",
-    (
-        "Lets this tool be called again, by everybody in the tenant whom policy lets, once all seats are filled.",
-        "Its manifest permits what it permitted before; what it did is not permitted for the future.",
-        "A caller that sees it at it again has it quarantined again; a request from before then does nothing.",
-    ),
-)
+LIFT = matter("quarantine_lift")
 MOST_SEEN = 16  # records of one quarantine that people are shown, the newest first
 
 

@@ -14,9 +14,11 @@ control tokens (docs.mistral.ai, cookbook "tokenization"). Turns that begin with
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 
 # in place of letters: what is drawn like a bracket, bar or blank of a token and does not normalise to it
 _ALIKE = dict.fromkeys("\u01c0\u00a6\u2223\u2502\u2503\u2758\u2759\u2d4f\uffe8", "|")
@@ -24,36 +26,15 @@ _ALIKE |= dict.fromkeys("\u2039\u02c2\u1438\u276e\u29fc\u3008", "<")
 _ALIKE |= dict.fromkeys("\u203a\u02c3\u1433\u276f\u29fd\u3009", ">")
 _ALIKE |= {"\u2581": "_"}
 _NAME = r"[\w\"/][\w:.\-]{0,47}"
-_TURNS = (
-    r"(?:start|end)_(?:of_(?:turn|utterance|image|audio|sentence|text)|(?:function_)?(?:call|response|declaration))"
-)
-_BRACKETED = (
-    "inst|system_prompt|available_tools|begin_tools|end_tools|tool_(?:calls|results?|content)|call_id|gmask|"
-    "begin_audio|img_(?:break|end)|model_settings"
-)
-_ANGLED = (
-    rf"{_TURNS}|(?:bos|eos|eot|eod|sop|eop|pad|unk|mask)(?:_token)?|tool_?calls?|tool_?response|available_tools|"
-    r"(?:unused|reserved|special|extra_id)_?\d{1,5}|(?:seed|minimax):\w{1,32}|_(?:system|user|bot|end|start)|"
-    r"fim_(?:prefix|suffix|middle|pad)|file_sep|repo_name|\u7528\u6237"
-)
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _CONTROL = (
-    r"<\s{0,2}\|[^<>|\n]{1,48}\|\s{0,2}>",  # anything between two bars
-    rf"<\|{_NAME}>",
-    rf"<{_NAME}\|>",
-    r"\[\|\w{1,32}\|\]",
-    r"<<\s?/?\s?sys\s?>>",
-    rf"\[\s?/?\s?(?:{_BRACKETED})\s?\]",
-    rf"<\s?/?\s?(?:{_ANGLED})\s?/?>",
-    r"\]~!?b[\[\]]|\[e~\[",
-)
-# tokens as well, that honest text has too: markup, placeholders of a command line
-_MARKUP = (
-    r"<\s?/?\s?(?:s|think|thinking|role|ai|image|audio|video|tools?|escape|cls|sep)\s?/?>",
-    r"\[\s?/?\s?(?:args|img|audio|think|prefix|suffix|middle|transcribe|sep|cls|mask|pad|unk|bos|eos)\s?\]",
+    *(shape.replace("{NAME}", _NAME) for shape in _TABLES["shapes"]),
+    rf"\[\s?/?\s?(?:{'|'.join(_TABLES['bracketed'])})\s?\]",
+    rf"<\s?/?\s?(?:{'|'.join(_TABLES['angled'])})\s?/?>",
 )
 _BEGINS = re.compile(r"[<\[\]]")
 _PLAINLY = re.compile("|".join(_CONTROL), re.IGNORECASE)
-_ANY = re.compile("|".join((*_CONTROL, *_MARKUP)), re.IGNORECASE)
+_ANY = re.compile("|".join((*_CONTROL, *_TABLES["markup"])), re.IGNORECASE)
 
 
 def control_tokens(text: str) -> Iterator[tuple[int, int]]:
