@@ -10,6 +10,8 @@ from functools import cache
 import tree_sitter
 import tree_sitter_bash
 
+from pdp.content.guards.codes import SIGNS
+
 MAX_NODES = 16_384
 MAX_HEREDOCS = 32  # the parser takes quadratic time for them
 MAX_SUBSTITUTIONS = 128  # each is read once more in each that it stands in
@@ -27,13 +29,7 @@ LINE = "\ufffa"  # behind it: that is a line that `read` took
 _KNOWN: Mapping[str, str] = {"HOME": "~", "PWD": ".", "TMPDIR": "/tmp"}  # noqa: S108 - read, not used
 _DEFAULTS = frozenset({":-", "-", ":=", "="})
 # what commands in a substitution say that is no content: versions, dates, names and numbers that they are given
-_SAYS_LITTLE = re.compile(
-    r"(?:uname|date|arch|nproc|seq|expr|basename|dirname|realpath|mktemp|tput|sw_vers|lsb_release|getconf|echo|printf|pwd|which"
-    r"|dpkg --print-architecture|rpm -[Eq]|git (?:rev-parse|describe|branch|merge-base|symbolic-ref|tag|remote)"
-    r"|(?:node|npm|go|python3?|ruby|rustc|cargo|java|php) (?:-v|--?version|env|pkg get version)|curl|wget"
-    r"|gcloud (?:auth print|config get)|gh auth token|az account get-access-token|kubectl create token"
-    r"|aws (?:sts|ecr get-login-password))\b"
-)
+_SAYS_LITTLE = re.compile(rf"(?:{'|'.join(SIGNS['words']['says_little'])})\b")
 _FILTERS = re.compile(r"(?:cut|head|tail|tr|sed|grep|awk|jq|sort|uniq|wc|xargs)\b")  # of what they are handed
 _FILE = re.compile(r"\s[^\s'\"-][^\s'\"]*[./]")
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from justhtml import stream
 
+from pdp.content.guards.codes import SIGNS
 from pdp.content.guards.url import host_of
 
 MAX_TAGS = 2_048  # of a text, over all the ways in which it is read
@@ -28,17 +29,7 @@ _ADDRESSES = frozenset(_URLS | _MORE_URLS)
 _ALWAYS_ADDRESSES = frozenset(_URLS | {"ping", "codebase", "longdesc", "cite"})
 _FOLLOWED = frozenset({"http", "https", "mailto", "tel"})
 _LOADED = frozenset({"http", "https", "data", "cid"})
-_EMBEDDING = {"iframe", "frame", "frameset", "object", "embed", "applet", "portal", "fencedframe", "layer", "ilayer"}
-_FORMS = {"form", "input", "button", "textarea", "select", "isindex", "keygen", "dialog"}
-_OF_ELEMENT = {
-    "script": "script",
-    "base": "redirect",
-    "svg": "foreign",
-    "math": "foreign",
-    **dict.fromkeys(("include", "import", "xml", "bgsound"), "embedding"),
-    **dict.fromkeys(_EMBEDDING, "embedding"),
-    **dict.fromkeys(_FORMS, "form"),
-}
+_OF_ELEMENT = {element: code for code, named in SIGNS["html_elements"].items() for element in named}
 _MEDIA = frozenset({"img", "image", "source", "video", "audio", "track", "input"})
 _RAW = frozenset({"style", "title", "textarea", "xmp", "noscript", "noembed", "noframes", "iframe", "plaintext"})
 _SCRIPTS = re.compile(r"(?:feed:|view-source:)?(?:javascript|vbscript|livescript|jscript|mocha):")

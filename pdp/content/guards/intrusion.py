@@ -7,7 +7,7 @@ at; `shell` has what no honest command needs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pdp.content.guards.codes import SIGNS, signs
 
@@ -27,13 +27,7 @@ _DAEMONS = re.compile(
     r"auditd|syslog|journald|iptables|firewalld?|ufw|falcon|apparmor|cbdaemon|crowdstrike|nxlog|fail2ban|osquery|wazuh|"
     r"clam(?:av|d)|sentinel|mdatp|ossec|aide|selinux|cylance|carbonblack|sysmon|auditbeat|filebeat"
 )
-_SECURITY_MODES = {
-    "setenforce": "0", "aa-teardown": "", "aa-disable": "", "aa-complain": "", "dmesg": r"-[cC]|--clear",
-    "journalctl": r"--vacuum|--rotate", "xattr": r"-[a-z]*[cd]", "wevtutil": "cl", "auditpol": "",
-    "esxcli": "firewall|syslog",
-    "sysctl": r"randomize_va_space|nmi_watchdog|exec-shield|dmesg_restrict|ptrace_scope", "apparmor_parser": r"-R",
-    "timestomp": "",
-}  # fmt: skip
+_SECURITY_MODES: Mapping[str, str] = SIGNS["security_modes"]
 
 
 def _tool(name: str, arguments: Sequence[str], _: str) -> bool:

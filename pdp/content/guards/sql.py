@@ -126,14 +126,8 @@ _KINDS = (("destructive", (exp.Drop, exp.TruncateTable, exp.Alter)), ("privilege
 _QUERIES = (exp.Query, exp.Values, exp.Describe)
 _CHANGES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 # functions of databases that read files, ask hosts, run statements or programs, or change the server
-_REACHING = re.compile(
-    r"(?:dblink|pg_(?:read|ls|stat_file|file|logdir|logical|terminate|cancel|reload|rotate|switch|promote|execute)|lo_|sys_"
-    r"|query_to_xml|table_to_xml|cursor_to_xml|schema_to_xml|database_to_xml|http|url|s3|azureblob|hdfs|remote|xp_|sp_|read_|open"
-    r"|iceberg_|delta_|sniff_|parquet_|load_|copy_|fn_trace|fn_xe|fn_get_audit|executable|java|plpy|utl_|dbms_)\w*"
-    r"|loread|lowrite|set_config|readfile|writefile|edit|fts3_tokenizer|file|input|jdbc|odbc|mysql|postgresql|sqlite|mongodb"
-    r"|glob|getenv|cluster|clusterallreplicas|to_file|net_func",
-    _I,
-)
+_BEGINS, _NAMED = ("|".join(SIGNS["sql_reaching"][how]) for how in ("begins", "named"))
+_REACHING = re.compile(rf"(?:{_BEGINS})\w*|{_NAMED}", _I)
 _A_FILE = re.compile(r"[/\\:*]|\.(?:csv|tsv|json|jsonl|parquet|xlsx?|txt|gz|db|sqlite3?|duckdb|log)$", _I)
 _KNOWN = frozenset(SIGNS["sql_functions"]["known"])
 
@@ -226,14 +220,7 @@ def _of_text(text: str) -> Iterator[str]:
 # values
 
 _PROBES = signs("sql_value", _X)
-_TEMPLATES = (
-    "SELECT a FROM t WHERE b = {} AND c = 1",
-    "SELECT a FROM t WHERE b = '{}' AND c = 1",
-    'SELECT a FROM t WHERE b = "{}" AND c = 1',
-    "SELECT a FROM t WHERE (b = '{}') AND c = 1",
-    "SELECT a FROM t WHERE (b = {}) AND c = 1",
-    "SELECT a FROM t WHERE ((b = '{}')) AND c = 1",
-)
+_TEMPLATES: list[str] = SIGNS["sql_templates"]["around"]
 
 
 def _contexts(text: str) -> Iterator[tuple[str, str, str]]:
