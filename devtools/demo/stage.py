@@ -29,7 +29,7 @@ from devtools.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, definition_
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
-from pdp.registry.live import StdioServer, read_tools
+from pdp.registry.live import StdioServer, read_listed
 from pdp.registry.pin import PinnedServer, pin
 from pdp.registry.review import load_review
 from pdp.registry.scan import accept
@@ -115,7 +115,8 @@ async def prepare(folder: Path, command: Path, *, console: bool = False) -> Demo
     shutil.copytree(WEB_PACK, world.policy / "packs" / "web")
     repository = scratch_repository(folder / "repository")
     server = StdioServer(str(command), ("--repository", str(repository)))
-    definitions, [fetch_tool] = await asyncio.gather(read_tools(server), read_tools(fetch))
+    listed, fetched = await asyncio.gather(read_listed(server), read_listed(fetch))
+    definitions, [fetch_tool] = listed.tools, fetched.tools
     now = time.time_ns()
     world.pin(definitions, REVIEW, now)
     pin(world.registry, FETCH, [fetch_tool], load_review(REVIEW_FETCH), at_ns=now)

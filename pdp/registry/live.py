@@ -71,13 +71,6 @@ class Definitions:
     others: tuple[tuple[OtherKind, dict[str, Json]], ...] = ()
 
 
-async def read_tools(
-    server: StdioServer | HttpServer, *, timeout_seconds: float = 30, legacy: bool = False
-) -> tuple[dict[str, Json], ...]:
-    """The tools alone of what `read_listed` reads."""
-    return (await read_listed(server, timeout_seconds=timeout_seconds, legacy=legacy)).tools
-
-
 async def read_listed(
     server: StdioServer | HttpServer,
     *,

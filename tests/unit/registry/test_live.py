@@ -21,13 +21,13 @@ from support.outside import need_environment
 
 from pdp.core.bytes.digest import canonical
 from pdp.core.errors import RegistryFault
-from pdp.registry.live import MAX_ANSWERS, HttpServer, StdioServer, read_tools
+from pdp.registry.live import MAX_ANSWERS, HttpServer, StdioServer, read_listed
 
 GIT_SERVER = Path(__file__).parents[3] / ".venv-demo" / "bin" / "mcp-server-git"
 
 
 def read(server: StdioServer | HttpServer, **more: Any) -> tuple[dict[str, Any], ...]:
-    return asyncio.run(read_tools(server, **more))  # type: ignore[return-value]
+    return asyncio.run(read_listed(server, **more)).tools  # type: ignore[return-value]
 
 
 @pytest.fixture
