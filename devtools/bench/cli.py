@@ -69,6 +69,7 @@ def bench(
       warm      CPU per Decide and throughput over the echo, and the open loop's p99 over its p50, as sessions go on
       cold      the same where every call is new: token, subject, group, session, arguments
       closed    the same with one call again and again
+      consumers the share of publisher, search index and first-seen names in a warm Decide's CPU
       alone     one caller: the added p50, in syncs of this disk
       batch     DecideBatch(32), per item, over Decide
       list      FilterTools(200) over Decide, and whether it grows in a straight line

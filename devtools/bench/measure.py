@@ -16,6 +16,7 @@ from devtools.bench.traffic import COLD, WARM, Traffic
 
 BATCH = 32
 SHARE = 0.7  # of the closed-loop rate, for the open loop
+UNFOLLOWED = "devtools.bench.unfollowed"
 SOME_PACKS, MANY_PACKS = "packs-10", "packs-20"
 PACKS = {SOME_PACKS: 10, MANY_PACKS: 20}  # worlds by their generated packs
 _PER_SECOND = 3_000  # questions of a closed loop; a round that has asked them all ends
@@ -55,7 +56,8 @@ class Bench:
 
     def server(self, name: str) -> BenchServer:
         """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records), `subjects`
-        (that many have asked), `waits` (room for long polls), `budgets` (each call takes from one), or of `PACKS`."""
+        (that many have asked), `waits` (room for long polls), `budgets` (each call takes from one), `unfollowed`
+        (nobody follows its log), or of `PACKS`."""
         if name not in self._servers:
             self.say(f"starting {name}")
             self._servers[name] = self._start(name)
@@ -86,7 +88,7 @@ class Bench:
             self.server("pdp")  # its records are the model
             self.say(f"writing {self.pace.records:,} records")
             scenarios.fill(self.world(name), scenarios.sample(self.world("pdp")), self.pace.records)
-        return self.world(name).serve(self.rig, name)
+        return self.world(name).serve(self.rig, name, UNFOLLOWED if name == "unfollowed" else "pdp.cli.main")
 
     def rounds(self, *sides: Callable[[float], Round]) -> Iterator[tuple[Round, ...]]:
         """One round of each side, again and again."""
@@ -183,6 +185,14 @@ def _over_echo(
             f"{p99:.2f} ms over {p50:.2f} ms",
         ),
     ]
+
+
+def consumers(bench: Bench) -> list[Figure]:
+    """What publisher, search index and first-seen names take of a warm Decide: a server with them, one without."""
+    pairs = list(bench.rounds(bench.mix("unfollowed"), bench.mix("pdp")))
+    share = Spread(tuple(1 - without.cpu_us / followed.cpu_us for without, followed in pairs))
+    note = f"{_median(pairs, _cpu, 1):.0f} us, {_median(pairs, _cpu, 0):.0f} us without"
+    return [Figure("consumers", "consumers of the log: share of the CPU of a warm Decide", share, None, note)]
 
 
 def alone(bench: Bench) -> list[Figure]:
@@ -372,6 +382,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "warm": warm,
     "cold": cold,
     "closed": closed,
+    "consumers": consumers,
     "alone": alone,
     "batch": batch,
     "list": lists,

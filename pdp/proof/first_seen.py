@@ -21,7 +21,7 @@ from pdp.core.call.registered import Interpreter
 from pdp.core.ports import Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
-from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow
+from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow, LogRow
 from pdp.proof.receivers import RecordBatch
 
 log = logging.getLogger("pdp.seen")
@@ -33,9 +33,6 @@ AT_ONCE = 32  # records of one batch: with each comes its input document
 OVERFLOW = "overflow"
 _PORTION = 32  # names of one transaction
 _TENANTS = 2 * AT_ONCE  # whose names are held in memory; a batch may have half of them
-_KEPT_OF_RECORD = ("id", "kind", "tenant", "effect", "enforcement", "server", "target", "agent")
-
-_Decision = tuple[int, Mapping[str, Any]]  # index, and what is read of the record
 _Place = tuple[str, str, str, str]  # tenant, server, name and kind of a target
 Reading = Sequence[Interpreter]
 
@@ -45,6 +42,15 @@ class _Sighting:
     row: FirstRow
     named: Named
     decision_id: str
+
+
+@dataclass(slots=True)
+class _Decisions:
+    """The records of a batch, in the log's order, and the input documents behind them by index: as they came from the
+    commit for the first attempt, None for any other, for they may have been erased since."""
+
+    rows: tuple[LogRow, ...]
+    documents: Mapping[int, bytes] | None
 
 
 @dataclass(slots=True)
@@ -59,16 +65,17 @@ class FirstSeen:
     _told_from: int | None = None  # records before it are learnt from in silence
     _known: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)  # by tenant, as in the store
 
-    def encoded(self, batch: RecordBatch) -> bytes:
-        """What is read of each record, with its index."""
-        rows = [[row.index, {name: row.record.get(name) for name in _KEPT_OF_RECORD}] for row in batch.rows]
-        return json.dumps(rows).encode()
+    def encoded(self, batch: RecordBatch) -> _Decisions:
+        """The records, with the documents that came with them."""
+        documents = {row.index: row.document for row in batch.rows if row.document is not None}
+        rows = tuple([replace(row, document=None) for row in batch.rows])
+        return _Decisions(rows, documents if all(row.committed for row in batch.rows) else None)
 
-    async def send(self, body: bytes, at_ns: int) -> None:  # noqa: ARG002 - as of a receiver
+    async def send(self, body: _Decisions, at_ns: int) -> None:  # noqa: ARG002 - as of a receiver
         """Keep and tell what is new. Raises Fault: then the same is tried again."""
-        decisions: list[_Decision] = json.loads(body)
-        reading = {place: self.interpreters(*place) for place in {_place(each) for _, each in decisions}}
-        sightings = await self.store.in_thread(self._sightings, decisions, reading)
+        documents, body.documents = body.documents, None
+        reading = {place: self.interpreters(*place) for place in {_place(row.record) for row in body.rows}}
+        sightings = await self.store.in_thread(self._sightings, body.rows, documents, reading)
         if self._told_from is None:  # the cursor of another name stays where the first process put it
             self._told_from = await self.store.hold_cursor(f"{NAME} from", self.begin, at_ns=0, until_ns=0) or 0
         for tenant in {each.row.tenant for each in sightings}:
@@ -90,19 +97,23 @@ class FirstSeen:
         for each in sightings:
             self._settle(each, kept.get(each.row) or self._known_of(each.row) or each.row)
 
-    def _sightings(self, decisions: Sequence[_Decision], reading: Mapping[_Place, Reading]) -> tuple[_Sighting, ...]:
-        """What is named, each once, by the first that does. Reads input documents of calls that were let through."""
-        found: dict[tuple[str, str, str], _Sighting] = {}
-        first, last = decisions[0][0], decisions[-1][0]
-        documents = self.store.inputs_from(first, last - first + 1)
-        for index, record in decisions:
-            names = named(record)
-            document = documents.get(index)  # None: it was erased, or is older than inputs are kept
+    def _sightings(
+        self, rows: Sequence[LogRow], documents: Mapping[int, bytes] | None, reading: Mapping[_Place, Reading]
+    ) -> tuple[_Sighting, ...]:
+        """What is named, each once, by the first that does. Reads input documents of calls that were let through,
+        where they did not come with the records."""
+        found: dict[tuple[Any, ...], _Sighting] = {}
+        if documents is None:
+            documents = self.store.inputs_from(rows[0].index, rows[-1].index - rows[0].index + 1)
+        for row in rows:
+            record, names = row.record, named(row.record)
+            document = documents.get(row.index)  # None: it was erased, or is older than inputs are kept
             if document is not None and carried_out(record):
                 names = chain(names, reached(json.loads(document), reading[_place(record)]))
             for each in _bounded(names):
-                row = FirstRow(record["tenant"], *self._indexed(record["tenant"], each), index)
-                found.setdefault((row.tenant, row.sort, row.name), _Sighting(row, each, record["id"]))
+                if (key := (record["tenant"], each.sort, each.check == OK, each.name)) not in found:
+                    first = FirstRow(record["tenant"], *self._indexed(record["tenant"], each), row.index)
+                    found[key] = _Sighting(first, each, record["id"])
         return tuple(found.values())
 
     def _indexed(self, tenant: str, each: Named) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import logging
 import sqlite3
 import time
@@ -22,10 +21,10 @@ from functools import reduce
 from pathlib import Path
 from threading import Lock
 
-from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Store
 from pdp.core.record.search import RecordQuery, terms
+from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
 
 log = logging.getLogger("pdp.search")
@@ -70,6 +69,7 @@ class SearchIndex:
 
     def __init__(self, store: Store, folder: Path, key: bytes) -> None:
         self._store = store
+        self._feed = store.follow()
         self._path = folder / FILE
         self._key = hashlib.sha256(b"pdp search index" + key).digest()
         self._hashes: dict[str, int] = {}
@@ -139,8 +139,8 @@ class SearchIndex:
                 await asyncio.to_thread(self._discard)
                 raise
 
-    async def _read(self, start: int, count: int) -> Sequence[tuple[bytes, bytes]]:
-        rows = await self._store.in_thread(self._store.records_from, start, count)
+    async def _read(self, start: int, count: int) -> Sequence[LogRow]:
+        rows = await self._feed.rows(start, count)
         if not rows:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
         return rows
@@ -207,26 +207,27 @@ class SearchIndex:
             raise Unavailable("search.behind", "The search index is being made; ask again later.")
         return self._db
 
-    def _take(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    def _take(self, start: int, rows: Sequence[LogRow]) -> None:
         """Records from `start` on, of which some may be covered already."""
         with self._taking:
-            self._extend(max(start, self.size), rows[max(0, self.size - start) :])
+            self._extend(rows[max(0, self.size - start) :])
 
-    def _extend(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        for index, (leaf, data) in enumerate(rows, start):
-            if not data:
-                raise Unavailable("record.archived", f"record {index} is archived; the index needs audit.archive")
-            if leaf != leaf_hash(data):
-                raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
-            record = json.loads(data)
-            at_ns = record.get("time_ns", 0)
-            numbers = {self._number(name, value) for name, value in terms(record, data)}
+    def _extend(self, rows: Sequence[LogRow]) -> None:
+        for row in rows:
+            if not row.data:
+                raise Unavailable("record.archived", f"record {row.index} is archived; the index needs audit.archive")
+            if not row.intact:
+                raise Unavailable(
+                    "store.corrupt", f"record {row.index} is not what was written; find out who changed it"
+                )
+            at_ns = row.record.get("time_ns", 0)
+            numbers = {self._number(name, value) for name, value in terms(row.record, row.data)}
             with self._lock:
                 block = self._open
                 for number in numbers:
                     block.offsets[number].append(block.count)
                 block.first_ns, block.last_ns = min(block.first_ns, at_ns), max(block.last_ns, at_ns)
-                block.leaf, block.count = leaf, block.count + 1
+                block.leaf, block.count = row.leaf, block.count + 1
             if block.count == BLOCK:
                 self._write(block)
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.core.bytes.digest import leaf_hash
 from pdp.core.errors import Fault, NotFound, OutOfRange, Unavailable
 from pdp.core.ports import Store
 from pdp.core.record.stored import Cosigning, Proof, SignedCheckpoint
@@ -61,6 +60,7 @@ class Publisher:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
+        self._feed = store.follow(archive=False)
         self._folder = folder
         self._key = key
         self._now_ns = now_ns
@@ -246,17 +246,17 @@ class Publisher:
         """Leaves of the store; of those that are archived, their hashes."""
         if start == end:
             return ()
-        rows = await self._store.in_thread(self._store.leaves_from, start, end - start)
+        rows = await self._feed.rows(start, end - start)
         archived = self._store.archived()
-        for index, (leaf, record) in enumerate(rows, start):
-            if not record:
-                if index >= archived:  # another process archives just now, or somebody emptied what is not archived
-                    raise Unavailable("store.unreadable", f"record {index} is empty, and not archived")
-            elif leaf != leaf_hash(record):
-                raise NoteFault("log.inconsistent", f"record {index} is not what was written; nothing is signed")
+        for row in rows:
+            if not row.data:
+                if row.index >= archived:  # another process archives just now, or it was emptied by somebody
+                    raise Unavailable("store.unreadable", f"record {row.index} is empty, and not archived")
+            elif not row.intact:
+                raise NoteFault("log.inconsistent", f"record {row.index} is not what was written; nothing is signed")
         if len(rows) != end - start:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
-        return rows
+        return [(row.leaf, row.data) for row in rows]
 
     def _root(self) -> bytes:
         try:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pdp.core.approvals.notices import JITTER_BYTES, delay_ns
-from pdp.core.bytes.digest import leaf_hash
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Clock, Entropy, Store
+from pdp.core.ports.store import LogFeed
 from pdp.core.ports.telemetry import SILENT, Telemetry
+from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
-from pdp.proof.receivers import Receiver, RecordBatch, Row, Selection
+from pdp.proof.receivers import Receiver, RecordBatch, Selection
 
 log = logging.getLogger("pdp.push")
 
@@ -44,7 +45,7 @@ def cursor(name: str) -> str:
 class _Next:
     """What is sent next, kept until the receiver has it: the same bytes, whatever comes in the meantime."""
 
-    body: bytes  # empty where the receiver wants none of these records
+    body: Any  # empty where the receiver wants none of these records
     first: int
     end: int  # the index after its last record
     at_ns: int  # time of its first record; 0 without any
@@ -55,7 +56,7 @@ class Push:
     """The cursor of one receiver."""
 
     name: str
-    receiver: Receiver
+    receiver: Receiver[Any]
     selection: Selection
     store: Store
     clock: Clock
@@ -64,6 +65,7 @@ class Push:
     begin: int  # where a receiver that is new begins
     telemetry: Telemetry = SILENT
     position: int | None = None  # None: another process has it, or nobody yet
+    _feed: LogFeed = field(init=False)
     _until_ns: int = 0
     _saved: tuple[int, int] = (0, 0)  # position and instant of the last save
     _next: _Next | None = None
@@ -72,6 +74,9 @@ class Push:
     _attempts: int = 0
     _due_ns: int = 0
     _told: str = ""
+
+    def __post_init__(self) -> None:
+        self._feed = self.store.follow()
 
     async def run(self) -> None:
         """Push until cancelled. What is under way then is pushed again by the next process."""
@@ -147,33 +152,35 @@ class Push:
             self._saved, self._until_ns = (position, at_ns), until
         else:
             self.position = None
+            self._feed.leave()
             log.warning("push %s: another process has it now", self.name)
 
     async def _read(self, start: int) -> _Next:
         """What comes next. Raises Unavailable `store.unreadable`, `store.corrupt`."""
         count = min(self.store.size() - start, _PAGE)
-        rows = await self.store.in_thread(self.store.records_from, start, count)
+        rows = await self._feed.rows(start, count)
         if len(rows) != count:
             raise Unavailable("store.unreadable", "records are missing; look at the store")
         return await asyncio.to_thread(self._batch, start, rows)
 
-    def _batch(self, start: int, rows: Sequence[tuple[bytes, bytes]]) -> _Next:
-        taken: list[Row] = []
+    def _batch(self, start: int, rows: Sequence[LogRow]) -> _Next:
+        taken: list[LogRow] = []
         size, end = 0, start
-        for index, (leaf, data) in enumerate(rows, start):
-            if not data:
+        for row in rows:
+            if not row.data:
                 raise Unavailable(
-                    "record.archived", f"record {index} is archived; a new receiver needs audit.archive"
+                    "record.archived", f"record {row.index} is archived; a new receiver needs audit.archive"
                 )
-            if leaf != leaf_hash(data):
-                raise Unavailable("store.corrupt", f"record {index} is not what was written; find out who changed it")
-            record = json.loads(data)
-            if self.selection.has(record):
-                if len(taken) == self._limit or (taken and size + len(data) > BATCH_BYTES):
+            if not row.intact:
+                raise Unavailable(
+                    "store.corrupt", f"record {row.index} is not what was written; find out who changed it"
+                )
+            if self.selection.has(row.record):
+                if len(taken) == self._limit or (taken and size + len(row.data) > BATCH_BYTES):
                     break
-                taken.append(Row(index, leaf, data, record))
-                size += len(data)
-            end = index + 1
+                taken.append(row)
+                size += len(row.data)
+            end = row.index + 1
         if not taken:
             return _Next(b"", start, end, 0)
         body = self.receiver.encoded(RecordBatch(self.store.origin, tuple(taken)))

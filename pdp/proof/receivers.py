@@ -9,13 +9,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pdp import __version__
 from pdp.core.call.methods import TOOL_CALL
 from pdp.core.errors import Unavailable
 from pdp.core.ports.telemetry import TARGET_NAMES
 from pdp.core.record.search import codes, value_of
+from pdp.core.record.stored import LogRow
 from pdp.host.options import header_value
 from pdp.host.outgoing import Post, SignedPost, signing_key, trusted
 from pdp.proof.export import jsonl, ocsf
@@ -23,18 +24,9 @@ from pdp.proof.options import ReceiverOptions, WebhookReceiver
 
 AREA = "push"  # begins the codes of what goes wrong
 _FORMATS = {"record": jsonl, "ocsf": ocsf}
+_Body = TypeVar("_Body")
 _INFO, _WARN = 9, 13  # severities of OTLP
 _ANSWER_BYTES = 1 << 14
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A record of a batch: exact bytes and what they say."""
-
-    index: int
-    leaf: bytes
-    data: bytes
-    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +34,17 @@ class RecordBatch:
     """Records that are sent at once, in the order of the log; at least one."""
 
     origin: str
-    rows: tuple[Row, ...]
+    rows: tuple[LogRow, ...]
 
 
-class Receiver(Protocol):
+class Receiver(Protocol[_Body]):
     """Gets batches, one after the other."""
 
-    def encoded(self, batch: RecordBatch) -> bytes:
+    def encoded(self, batch: RecordBatch) -> _Body:
         """What is sent of a batch. Pure; takes milliseconds."""
         ...
 
-    async def send(self, body: bytes, at_ns: int) -> None:
+    async def send(self, body: _Body, at_ns: int) -> None:
         """Send it, signed at the instant. Returns when the receiver has it. Raises Unavailable `push.*`."""
         ...
 
@@ -113,7 +105,7 @@ class OtlpCollector:
             raise Unavailable("push.partial", "The collector refuses records.", detail=f"{refused} refused")
 
 
-def _log_record(row: Row, made: Callable[[int, bytes, bytes, Mapping[str, Any]], bytes]) -> dict[str, Any]:
+def _log_record(row: LogRow, made: Callable[[int, bytes, bytes, Mapping[str, Any]], bytes]) -> dict[str, Any]:
     record = row.record
     effect, method = record.get("effect", ""), record.get("method", "")
     warns = effect == "deny" or record["kind"] == "refusal"
@@ -167,7 +159,7 @@ def _refused(answer: bytes) -> int:
         return 0
 
 
-def receiver(options: ReceiverOptions, resolve: Callable[[str, str], bytes], where: str) -> Receiver:
+def receiver(options: ReceiverOptions, resolve: Callable[[str, str], bytes], where: str) -> Receiver[bytes]:
     """A receiver of the configuration. `resolve` gives the secret of a reference and the key that holds it. Raises
     ConfigurationFault that names the setting and shows no secret."""
     post = Post(options.url, trusted(options.ca_file, where), internal=options.allow_internal, area=AREA)

@@ -158,7 +158,7 @@ def first_seen(state: ServiceState, store: Store, index_key: bytes, telemetry: T
     return FirstSeen(store, index_key, interpreters, store.size(), telemetry)
 
 
-def receiver_of(settings: Settings, name: str, options: ReceiverOptions) -> Receiver:
+def receiver_of(settings: Settings, name: str, options: ReceiverOptions) -> Receiver[bytes]:
     """One of the configured receivers. Raises ConfigurationFault that names the setting."""
     where = f"audit.push.{name}"
 

@@ -11,14 +11,15 @@ from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.call.switches import ended
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
-from pdp.core.record.stored import Commit, RecordRef
+from pdp.core.record.stored import Commit, LogRow, RecordRef
 from pdp.store import shared
 from pdp.store.clock import MARK
+from pdp.store.feed import LogFeed
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import Key, RefusalQuota
 from pdp.store.rows import Ages, Head, Marks, Rows, switch_epoch
 from pdp.store.shared import Fingerprints, KeyReplaced, Last
-from pdp.store.tables import REKEYED, SWITCH_EPOCH
+from pdp.store.tables import ERASURES, REKEYED, SWITCH_EPOCH
 
 FORGET_EVERY = 32  # entries: it costs as much as one of them
 
@@ -33,13 +34,14 @@ class Ledger:
         self.marks = rows.marks()
         self.refusals = RefusalQuota(options.refusals_per_minute, rows.saved_refusals())
         self.on_commit: Callable[[int], None] | None = None  # is given the number of records of each durable batch
+        self.feeds: tuple[LogFeed, ...] = ()  # of the consumers of the log
         self.keys: int | None = None  # index keys that the store had so far, once this process is known to have them
         self._rows = rows
         self._options = options
         self._publishing = Lock()
         self._before = head  # of this transaction
         self._next = head.size
-        self._wrote: Last | None = None  # the last of this transaction
+        self._wrote: list[tuple[RecordRef, Commit]] = []  # in this transaction
         self._coming: Marks | None = None  # as of this transaction, where they changed
         self._latest_ns = 0
         self._touched = False  # switches, marks or what is in force changed in this batch
@@ -57,7 +59,7 @@ class Ledger:
                 "store.conflict", "a switch was thrown, or tokens revoked, at the same time; send it again"
             )
         ref = self._rows.write(entry, self._next, self.believed_ns())
-        self._wrote = Last(ref.index, ref.leaf_hash)
+        self._wrote.append((ref, entry))
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._bound += entry.session is not None and entry.session.opened_ns == entry.session.used_ns
@@ -75,13 +77,14 @@ class Ledger:
 
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
         """Entries that stand together, at the next indexes. When it raises, nothing here has changed."""
-        before = (self._next, self._wrote, self._latest_ns, self._touched, self._told, self._bound, self._answers)
-        reserved = self._reserved
+        before = (self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers)
+        reserved, wrote = self._reserved, len(self._wrote)
         try:
             return tuple(self.write(entry) for entry in entries)
         except BaseException:
-            self._next, self._wrote, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
+            self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
             self._reserved = reserved
+            del self._wrote[wrote:]
             raise
 
     def believed_ns(self) -> int:
@@ -127,9 +130,7 @@ class Ledger:
     def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
         """They are durable, and not announced yet."""
         self._latest_ns = max(self._latest_ns, *(entry.at_ns for entry in entries))
-        last = refs[-1]
-        self.publish(Head(last.index + 1, self.head.changes), None, Last(last.index, last.leaf_hash))
-        self._report(len(refs))
+        self._durable(list(zip(refs, entries, strict=True)), Head(refs[-1].index + 1, self.head.changes), None)
 
     def _housekeeping_due(self) -> bool:
         believed = self.believed_ns()
@@ -148,7 +149,7 @@ class Ledger:
     def begun(self) -> None:
         """Nobody else writes from here on. Raises LogWentBack, KeyReplaced."""
         self._before = self._rows.lock(self.head, self.last)
-        self._next, self._wrote = self._before.size, None
+        self._next, self._wrote = self._before.size, []
         changed = self._before.changes != self.head.changes
         if self._rekeyed(self._rows.marks() if changed else self.marks):
             raise KeyReplaced("the store has got another index key; restart with service.index_key as it is now")
@@ -181,25 +182,33 @@ class Ledger:
 
     def done(self) -> None:
         """Publish what is durable now."""
-        written = self._next - self._before.size
         if self._forgot:
             self._answers = 0
-        self.publish(Head(self._next, self._before.changes), self._coming, self._wrote)
+        self._durable(self._wrote, Head(self._next, self._before.changes), self._coming)
         self.refusals.done(self._told)
         self._forget()
-        self._report(written)
 
-    def _report(self, written: int) -> None:
-        if self.on_commit is not None and written:
+    def _durable(self, wrote: Sequence[tuple[RecordRef, Commit]], head: Head, marks: Marks | None) -> None:
+        """Publish it, and bring it to the consumers of the log, which look for it once it is published."""
+        last = wrote[-1][0] if wrote else None
+        if wrote and self.feeds:
+            rows = [_row(ref, entry) for ref, entry in wrote]
+            for feed in self.feeds:
+                feed.bring(rows)
+        self.publish(head, marks, None if last is None else Last(last.index, last.leaf_hash))
+        if self.on_commit is not None and wrote:
             with contextlib.suppress(Exception):  # an observer must not be able to stop the store
-                self.on_commit(written)
+                self.on_commit(len(wrote))
 
     def publish(self, head: Head, marks: Marks | None, last: Last | None) -> None:
         """Publish the durable state, unless a later one is known already; `marks` as of `head`, None where they did
         not change; a durable record as late as may be."""
         with self._publishing:
             if marks is not None and head.changes >= self.head.changes:
+                erased = marks.high_water.get(ERASURES) != self.marks.high_water.get(ERASURES)
                 self.marks = marks
+                for feed in self.feeds if erased else ():
+                    feed.empty()
             if last is not None and (self.last is None or last.index > self.last.index):
                 self.last = last
             self.head = Head(max(head.size, self.head.size), max(head.changes, self.head.changes))
@@ -222,3 +231,8 @@ class Ledger:
     def switch_epoch(self) -> int:
         """Grows with every switch change."""
         return self.marks.high_water.get(SWITCH_EPOCH, 0)
+
+
+def _row(ref: RecordRef, entry: Commit) -> LogRow:
+    document = next((value.data for value in entry.values if value.path == "input"), None)
+    return LogRow(ref.index, ref.leaf_hash, entry.record, committed=True, document=document)

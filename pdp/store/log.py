@@ -36,6 +36,7 @@ from pdp.store.approvals.answers import PeopleReads
 from pdp.store.clock import MARK
 from pdp.store.cursors import cursor_key, hold, move, position_of
 from pdp.store.erasing import erase, unname
+from pdp.store.feed import LogFeed
 from pdp.store.firsts import keep
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
@@ -90,6 +91,13 @@ class LogStore(PeopleReads, ABC):
         c = t.records.c
         rows = self._rows(select(c.leaf, c.bytes).where(c.idx.between(index, index + count - 1)).order_by(c.idx))
         return enumerate(((bytes(row["leaf"]), bytes(row["bytes"])) for row in rows), index)
+
+    def follow(self, *, archive: bool = True) -> LogFeed:
+        """The log for one more consumer; see `ports.Store`."""
+        page = self.records_from if archive else self.leaves_from
+        feed = LogFeed(lambda start, count: self.in_thread(page, start, count))
+        self._ledger.feeds = (*self._ledger.feeds, feed)
+        return feed
 
     def archived(self) -> int:
         """Records below this index are archived."""

@@ -227,7 +227,7 @@ async def test_an_index_goes_on_where_it_was_and_is_made_again_where_it_is_lost(
     taken: list[int] = []
     again = SearchIndex(store, tmp_path, KEY)
     extend = again._extend
-    monkeypatch.setattr(again, "_extend", lambda start, rows: (taken.append(start), extend(start, rows)))
+    monkeypatch.setattr(again, "_extend", lambda rows: (taken.append(rows[0].index), extend(rows)))
     await again.caught_up()
     assert taken == [192]  # no full block is read again
     await again.close()

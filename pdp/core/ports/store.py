@@ -12,6 +12,7 @@ from pdp.core.record.stored import (
     CallRow,
     Commit,
     FirstRow,
+    LogRow,
     PersonRow,
     RecordRef,
     RefusalCount,
@@ -64,6 +65,18 @@ class Archive(Protocol):
 
     def has(self, number: int, leaves: Sequence[bytes], /) -> bool:
         """Whether the bundle is there, with these leaf hashes."""
+        ...
+
+
+class LogFeed(Protocol):
+    """The log for one consumer, which reads forwards: what this process committed comes from memory."""
+
+    async def rows(self, start: int, count: int, /) -> Sequence[LogRow]:
+        """Records from an index on, in their order; fewer where the log ends. Raises Unavailable, Overloaded."""
+        ...
+
+    def leave(self) -> None:
+        """Keep nothing for the consumer until it reads again."""
         ...
 
 
@@ -128,6 +141,11 @@ class Store(Answers, Protocol):
 
     def leaves_from(self, index: int, count: int) -> tuple[tuple[bytes, bytes], ...]:
         """The same as the store alone has them: b"" for each that was emptied."""
+        ...
+
+    def follow(self, *, archive: bool = True) -> LogFeed:
+        """The log for one more consumer, for as long as the store is open; `archive`: as `records_from` has it, else
+        as `leaves_from`."""
         ...
 
     def archived(self) -> int:

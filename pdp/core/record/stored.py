@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pdp.core.approvals.hourly_limits import Question
 from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, LastClaims, Vote
 from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
+from pdp.core.bytes.digest import leaf_hash
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
@@ -249,6 +252,37 @@ class StoredRecord:
     record_id: str
     tenant: str
     record: bytes
+
+
+@dataclass(slots=True)
+class LogRow:
+    """A record as the consumers of the log follow it: read once, and parsed once for all of them. `data` is empty
+    where it is archived. `committed`: by this process, which made the leaf hash of these bytes; `document` is then
+    the input document behind it, where there is one."""
+
+    index: int
+    leaf: bytes
+    data: bytes
+    committed: bool = False
+    document: bytes | None = None
+    _record: Mapping[str, Any] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return len(self.data) + len(self.document or b"")
+
+    @property
+    def intact(self) -> bool:
+        """Whether it is what was written."""
+        return self.committed or self.leaf == leaf_hash(self.data)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What it says."""
+        if self._record is None:
+            self._record = json.loads(self.data)
+        return self._record
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from support.for_each import for_each
 from pdp.core.bytes.digest import canonical
 from pdp.core.call.methods import CALLS, LISTS
 from pdp.core.ports.telemetry import TARGET_NAMES
+from pdp.core.record.stored import LogRow
 from pdp.proof.options import OtlpReceiver
-from pdp.proof.receivers import RecordBatch, Row, receiver
+from pdp.proof.receivers import RecordBatch, receiver
 from pdp.runtime.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS
 
 VECTORS: dict[str, str] = json.loads((Path(__file__).parents[2] / "vectors" / "record.json").read_text())
@@ -32,7 +33,7 @@ PUBLISHED = {
 def of_record(record: dict[str, Any]) -> dict[str, Any]:
     """The attributes of its log record."""
     made = receiver(OtlpReceiver(kind="otlp", url="https://collector.example/v1/logs"), lambda *_: b"", "x")
-    body = made.encoded(RecordBatch("pdp/x", (Row(0, bytes(32), canonical(record), record),)))
+    body = made.encoded(RecordBatch("pdp/x", (LogRow(0, bytes(32), canonical(record)),)))
     (resource,) = json.loads(body)["resourceLogs"]
     assert named(resource["resource"]["attributes"]) == {"service.name", "service.version", "pdp.log"}
     (found,) = resource["scopeLogs"][0]["logRecords"]
