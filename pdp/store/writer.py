@@ -29,8 +29,8 @@ from pdp.store.shared import AnotherLog
 
 log = logging.getLogger(__name__)
 
-TIDY_IDLE = 0.02  # seconds without work before tidying up
-TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB
+TIDY_IDLE = 0.25  # seconds without work before tidying up
+TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB more
 
 MAX_BATCH = 64  # entries of one commit
 COMPANY = 16  # entries that are worth no further wait
@@ -79,7 +79,11 @@ class Database(Protocol):
         ...
 
     def tidy(self) -> None:
-        """Housekeeping between batches."""
+        """Begin housekeeping beside the batches; what goes wrong with it is raised by a later `begin` or `settle`."""
+        ...
+
+    def settle(self) -> None:
+        """Wait for it."""
         ...
 
 
@@ -187,7 +191,7 @@ class Writer:
             with self._ready:
                 left, self._switches, self._queue = [*self._switches, *self._queue], [], []
             _deliver(left, [unavailable()] * len(left))
-        for step in (self._tidy, self._ledger.closing):
+        for step in (self._tidy, self._db.settle, self._ledger.closing):
             if self.state is WriterState.OPEN:
                 self._guarded(step)
         if self.state is not WriterState.FAILED:

@@ -128,6 +128,9 @@ class PostgresTransactions:
     def tidy(self) -> None:
         """The server does that."""
 
+    def settle(self) -> None:
+        """As `tidy` says."""
+
     def close(self) -> None:
         """Let go of the connection, and end its thread."""
         if self._bridge.open:

@@ -37,15 +37,22 @@ WRITER_PRAGMAS = (
     "PRAGMA busy_timeout=1000",
     "PRAGMA cache_size=-16384",
 )
+COPIER_PRAGMAS = (
+    "PRAGMA synchronous=FULL",
+    "PRAGMA fullfsync=ON",
+    "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA busy_timeout=1000",
+)
 READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA busy_timeout=1000", "PRAGMA cache_size=-8192")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
     """The connections and what the file says about itself. `clean`: the last run closed the store. `people` is
-    SQLAlchemy on the writer's connection, `reads` a pool of its own."""
+    SQLAlchemy on the writer's connection, `reads` a pool of its own, `copier` copies the WAL beside the writer."""
 
     writer: sqlite3.Connection
+    copier: sqlite3.Connection
     people: Connection
     reads: Engine
     reader: sqlite3.Connection
@@ -80,14 +87,15 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
             size = _checked_size(writer)
             _begin_run(writer, boot)
             _sync_directory(directory)
-            reader = _reader(path)
+            reader, copier = _connection(path, *READER_PRAGMAS), _connection(path, *COPIER_PRAGMAS)
         except (sqlite3.Error, SQLAlchemyError, OSError) as e:
             why = getattr(getattr(e, "orig", e), "sqlite_errorname", type(e).__name__)
             raise Unavailable(
                 "store.unreadable", f"store.path: the store cannot be opened: {why}", detail=alchemy.said(e)
             ) from None
         refused.pop_all()
-    return OpenedFile(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)
+    reads = alchemy.pool(lambda: _connection(path, *READER_PRAGMAS))
+    return OpenedFile(writer, copier, people, reads, reader, name, size, clean)
 
 
 def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:
@@ -99,13 +107,9 @@ def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:
     return name
 
 
-def _connection(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    db = _connection(path)
-    for pragma in READER_PRAGMAS:
+def _connection(path: Path, *pragmas: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    for pragma in pragmas:
         db.execute(pragma).fetchall()
     return db
 

@@ -49,7 +49,7 @@ class SqliteStore(LogStore):
         self._reader_lock = Lock()
         self._lock = lock
         self._path = options.path
-        self._database = SqliteTransactions(opened.writer, options.path / FILE)
+        self._database = SqliteTransactions(opened.writer, opened.copier, options.path / FILE)
         ledger = Ledger(SqliteRows(opened), Head(opened.size), options)
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(opened.reads, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
@@ -133,9 +133,9 @@ class SqliteStore(LogStore):
         await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
         self._end_reads()
-        for db in (self._reader, self._opened.writer):
-            with contextlib.suppress(sqlite3.Error):
-                db.close()
+        with contextlib.suppress(sqlite3.Error):
+            self._reader.close()
+        self._database.close()
         self._lock.release()
 
     @override

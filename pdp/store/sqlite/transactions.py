@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,16 +14,22 @@ from pdp.store.shared import FileReplaced
 T = TypeVar("T")
 
 PROBE_BYTES = 128 * 1024
+MOST_FRAMES = 2_000  # of the WAL, some 8 MB; beyond, commits wait until it can begin anew
+_COPY = "PRAGMA wal_checkpoint(PASSIVE)"
 _HEALING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 # Errors of one entry, after which the transaction is whole and the others go on.
 _ENTRY_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 
 
 class SqliteTransactions:
-    """Implements `writer.Database` on the writing connection."""
+    """Implements `writer.Database` on the writing connection. The WAL is copied into the database by a connection and
+    a thread of their own: a commit that comes meanwhile waits for no more than what came since."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, db: sqlite3.Connection, copier: sqlite3.Connection, path: Path) -> None:
         self._db = db
+        self._copier = copier
+        self._copying: Future[int] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pdp-store-copy")
         self._path = path
         self._file = self._place()  # which file lies there
 
@@ -42,8 +50,10 @@ class SqliteTransactions:
         return work()
 
     def begin(self) -> None:
-        """Raises FileReplaced."""
+        """Raises FileReplaced, and what went wrong with a copy that has ended."""
         self.check_place()
+        if self._copying is not None and self._copying.done():
+            self._copied()
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -90,9 +100,35 @@ class SqliteTransactions:
         self._db.execute("DELETE FROM meta WHERE name = 'probe'")
 
     def tidy(self) -> None:
-        """Copy the WAL into the database. Done here, not by SQLite itself, because that hides its errors."""
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        """Have the WAL copied into the database. Done here, not by SQLite itself, because that hides its errors."""
+        if self._copying is None:
+            self._copying = self._thread.submit(self._copy, self._copier)
+
+    def settle(self) -> None:
+        """Wait for a copy that is under way."""
+        if self._copying is not None:
+            self._copied()
+
+    def _copied(self) -> None:
+        """Under constant load the WAL begins anew only where nothing is written until the rest is copied, too."""
+        copying, self._copying = self._copying, None
+        if copying is not None and copying.result() > MOST_FRAMES:
+            self._copy(self._db)
+
+    @staticmethod
+    def _copy(db: sqlite3.Connection) -> int:
+        """The frames of the WAL."""
+        ((_, frames, _),) = db.execute(_COPY).fetchall()
+        return int(frames)
 
     def empty_log(self) -> None:
         """As `tidy`, and leave nothing in the WAL."""
+        self.settle()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """End the thread, and let go of both connections."""
+        self._thread.shutdown()
+        for db in (self._copier, self._db):
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
