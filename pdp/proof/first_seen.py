@@ -22,6 +22,7 @@ from pdp.core.ports import Store
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
 from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow, LogRow
+from pdp.host.turns import in_turns
 from pdp.proof.receivers import RecordBatch
 
 log = logging.getLogger("pdp.seen")
@@ -105,7 +106,7 @@ class FirstSeen:
         found: dict[tuple[Any, ...], _Sighting] = {}
         if documents is None:
             documents = self.store.inputs_from(rows[0].index, rows[-1].index - rows[0].index + 1)
-        for row in rows:
+        for row in in_turns(rows):
             record, names = row.record, named(row.record)
             document = documents.get(row.index)  # None: it was erased, or is older than inputs are kept
             if document is not None and carried_out(record):

@@ -26,6 +26,7 @@ from pdp.core.ports import Store
 from pdp.core.record.search import RecordQuery, terms
 from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
+from pdp.host.turns import in_turns
 
 log = logging.getLogger("pdp.search")
 
@@ -213,7 +214,7 @@ class SearchIndex:
             self._extend(rows[max(0, self.size - start) :])
 
     def _extend(self, rows: Sequence[LogRow]) -> None:
-        for row in rows:
+        for row in in_turns(rows):
             if not row.data:
                 raise Unavailable("record.archived", f"record {row.index} is archived; the index needs audit.archive")
             if not row.intact:

@@ -22,6 +22,7 @@ from pdp.core.ports.store import LogFeed
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
+from pdp.host.turns import in_turns
 from pdp.proof.receivers import Receiver, RecordBatch, Selection
 
 log = logging.getLogger("pdp.push")
@@ -166,7 +167,7 @@ class Push:
     def _batch(self, start: int, rows: Sequence[LogRow]) -> _Next:
         taken: list[LogRow] = []
         size, end = 0, start
-        for row in rows:
+        for row in in_turns(rows):
             if not row.data:
                 raise Unavailable(
                     "record.archived", f"record {row.index} is archived; a new receiver needs audit.archive"
