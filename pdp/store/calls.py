@@ -42,13 +42,20 @@ _BUDGETS = {"sqlite": "IN (SELECT value FROM json_each($18))", "postgresql": "= 
 _BUDGET = "idx, task, used, in_flight"
 _ROWS = {"sqlite": "json_group_array(json_array({0}))", "postgresql": "json_agg(json_build_array({0}))::text"}
 
-_STATEMENT = f"""
-SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {_SESSION}, {_PARENT},
+_OF_SESSIONS = f"""
+  {_SESSION}, {_PARENT},
   (SELECT {{rows}} FROM (SELECT * FROM labels WHERE pair {_PAIRS} LIMIT {MOST_LABELS + 1}) AS those),
   (SELECT count(*) FROM awaited WHERE pair {_PAIRS}),
   (SELECT {{atoms}} FROM atoms WHERE place IN ($13, $16, sessions.tree, parent.tree)
     AND session IN ('', $3, sessions.parent, $15) AND atom {{asked}}),
   (SELECT {{figures}} FROM budgets WHERE idx {{budgets}} AND task IN ('', $3, sessions.parent, $15)),
+"""  # noqa: S608 - names of columns
+_JOINED = """
+LEFT JOIN sessions ON sessions.idx = $3
+LEFT JOIN sessions AS parent ON parent.idx = CASE WHEN sessions.parent <> '' THEN sessions.parent ELSE $15 END
+"""
+_STATEMENT = f"""
+SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, {{of_sessions}}
   calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
   refused, withdrawn, last_ns,
@@ -67,8 +74,7 @@ FROM (
     AND resolution IN ('approval.denied', 'approval.revoked', 'approval.cancelled')
 ) AS like_this
 LEFT JOIN replies AS kept ON kept.key = $2
-LEFT JOIN sessions ON sessions.idx = $3
-LEFT JOIN sessions AS parent ON parent.idx = CASE WHEN sessions.parent <> '' THEN sessions.parent ELSE $15 END
+{{joined}}
 LEFT JOIN calls ON calls.idx = $4
 LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
 """  # noqa: S608 - names of columns
@@ -77,16 +83,22 @@ STATEMENTS = {
     dialect: tuple(
         _STATEMENT.format(
             people=people,
-            rows=rows.format(_LABEL),
-            atoms=rows.format(_ATOM),
-            asked=_ASKED[dialect],
-            figures=rows.format(_BUDGET),
-            budgets=_BUDGETS[dialect],
+            of_sessions=_OF_SESSIONS.format(
+                rows=rows.format(_LABEL),
+                atoms=rows.format(_ATOM),
+                asked=_ASKED[dialect],
+                figures=rows.format(_BUDGET),
+                budgets=_BUDGETS[dialect],
+            ),
+            joined=_JOINED,
         )
         for people in ("", _PSEUDONYMS)
     )
     for dialect, rows in _ROWS.items()
 }
+# Of the first parameters alone, for a call whose session is known, and that has no atoms and no budgets.
+BESIDE_SESSIONS = _STATEMENT.format(people="", of_sessions="", joined="")
+BESIDE_PARAMETERS = 12
 
 _place = attrgetter("index", "task")
 Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
@@ -109,7 +121,21 @@ def arguments(keys: CallKeys, several: Callable[[Sequence[int | str]], Any]) -> 
     return *texts[:4], keys.since_ns, *texts[4:], several(keys.atoms), several(keys.budgets), *people
 
 
-def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple[StoredCall, bool]:
+def with_session(row: tuple[Any, ...], session: tuple[Any, ...], parent: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of `BESIDE_SESSIONS` as one of the others, without labels, atoms and budgets."""
+    return (*row[: 2 * _REPLY_COLUMNS], *session, *parent, None, 0, None, None, *row[2 * _REPLY_COLUMNS :])
+
+
+def sessions_of(row: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The columns of the session and of its parent, nulls for none."""
+    begin = 2 * _REPLY_COLUMNS
+    middle = begin + _SESSION_COLUMNS
+    return row[begin:middle], row[middle : middle + _SESSION_COLUMNS]
+
+
+def stored_call(
+    row: tuple[Any, ...], keys: CallKeys, lasting: Lasting, labels_known: tuple[LabelRow, ...] = ()
+) -> tuple[StoredCall, bool]:
     """What a row of either says, and whether people or the judge were asked about the call. `lasting` makes a session
     of its row, unless its time is over."""
     kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
@@ -128,7 +154,7 @@ def stored_call(row: tuple[Any, ...], keys: CallKeys, lasting: Lasting) -> tuple
         redeemed=None if redeemed[0] is None else ReplyRow(*redeemed),
         session=None if session[0] is None else lasting(session),
         parent=None if parent[0] is None else lasting(parent),
-        labels=() if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels))),
+        labels=labels_known if labels in _NONE else ordered(starmap(LabelRow, json.loads(labels))),
         atoms=frozenset() if atoms in _NONE else frozenset(starmap(AtomRow, json.loads(atoms))),
         awaited=awaited,
         budgets=() if budgets in _NONE else tuple(sorted(starmap(BudgetRow, json.loads(budgets)), key=_place)),

@@ -85,6 +85,7 @@ class Ledger:
             self._next, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
             self._reserved = reserved
             del self._wrote[wrote:]
+            self._rows.doubt()
             raise
 
     def believed_ns(self) -> int:
@@ -182,6 +183,7 @@ class Ledger:
 
     def done(self) -> None:
         """Publish what is durable now."""
+        self._rows.durable()
         if self._forgot:
             self._answers = 0
         self._durable(self._wrote, Head(self._next, self._before.changes), self._coming)
@@ -215,6 +217,7 @@ class Ledger:
 
     def undone(self) -> None:
         """Forget the batch."""
+        self._rows.undone()
         self._next = self.head.size
         self.refusals.undone()
         self._forget()

@@ -260,6 +260,18 @@ class Rows(ABC):
         """Whether one round trip would do for it."""
 
     @abstractmethod
+    def doubt(self) -> None:
+        """The transaction changed something besides entries, or one of them was taken back."""
+
+    @abstractmethod
+    def durable(self) -> None:
+        """The transaction is."""
+
+    @abstractmethod
+    def undone(self) -> None:
+        """The transaction is not, or nobody can tell."""
+
+    @abstractmethod
     def on(self, work: Callable[[Connection], T]) -> T:
         """Statements of SQLAlchemy; faults are the database's own."""
 

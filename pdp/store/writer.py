@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from threading import Condition, Thread
 from typing import Any, Protocol, TypeVar
 
@@ -37,6 +38,7 @@ COMPANY = 16  # entries that are worth no further wait
 MET = 0.25  # of the last batches, from when on company is waited for
 
 UNAVAILABLE = "record.unavailable"
+_SWITCHES = attrgetter("switch", "revoked", "supersedes")  # as `Commit.switches`, of each commit without a call
 
 T = TypeVar("T")
 
@@ -163,7 +165,7 @@ class Writer:
                 raise unavailable()
             if len(self._queue) >= self._pace.max_queue:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
-            switches = any(entry.switches for entry in entries)
+            switches = any(map(any, map(_SWITCHES, entries)))
             (self._switches if switches else self._queue).append(work)
         loop.call_soon(self._wake)  # with what else this iteration of the event loop submits
         made: T = await work.future

@@ -74,6 +74,18 @@ class PostgresRows(Rows):
         return work(self._database.db)
 
     @override
+    def doubt(self) -> None:
+        """Nothing of it is in memory: others write the same rows."""
+
+    @override
+    def durable(self) -> None:
+        """As `doubt` says."""
+
+    @override
+    def undone(self) -> None:
+        """As `doubt` says."""
+
+    @override
     def alone(self) -> bool:
         return others(self._database.db, self._boot) == set()
 

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from typing_extensions import override
 
-from pdp.core.record.stored import Commit, RefusalCount
+from pdp.core.record.stored import Commit, RecordRef, RefusalCount
 from pdp.store.alchemy import plain_faults
-from pdp.store.rows import Head, Rows
+from pdp.store.rows import SESSIONS, Head, Insert, Rows
 from pdp.store.shared import Last, LogWentBack
+from pdp.store.sqlite.memory import SessionColumns, SessionMemory
 from pdp.store.sqlite.opening import OpenedFile, set_meta
 
 T = TypeVar("T")
@@ -33,6 +34,12 @@ class SqliteRows(Rows):
         super().__init__(opened.origin, "sqlite")
         self._db = opened.writer
         self._people = opened.people
+        self._bind = f"{self._inserts[SESSIONS.table]} RETURNING {', '.join(SESSIONS.columns)}"
+        self.memory = SessionMemory()
+        self._tenant = ""  # of the entry that is written
+        self._bound: dict[str, tuple[str, SessionColumns]] = {}  # of this transaction
+        self._pairs: set[str] = set()  # changed in it
+        self._doubt = False  # it changed, or may have, what is not followed here
 
     @override
     def _parameters(self, text: str) -> str:
@@ -51,11 +58,42 @@ class SqliteRows(Rows):
     @override
     def lock(self, known: Head, last: Last | None) -> Head:
         """The file is this process's alone. Raises LogWentBack where somebody has put another's content into it."""
+        self._bound, self._pairs, self._doubt = {}, set(), False
         if last is not None:
             leaf = self._db.execute(_LEAF, (last.index,)).fetchall()
             if leaf != [(last.leaf,)]:
                 raise LogWentBack("the log is not the one that was written; restore the newest copy of the file")
         return known
+
+    @override
+    def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
+        self._tenant = entry.tenant
+        self._pairs.update(change.pair for change in entry.pairs)
+        self._pairs.update(label.pair for label in entry.labels)
+        return super().write(entry, index, believed_ns)
+
+    @override
+    def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
+        if into is not SESSIONS:
+            return super()._insert(into, *rows)
+        found = self._db.execute(self._bind, rows[0]).fetchall()
+        self._bound.update((row[0], (self._tenant, row)) for row in found)
+        return len(found)
+
+    @override
+    def doubt(self) -> None:
+        self._doubt = True
+
+    @override
+    def durable(self) -> None:
+        if self._doubt:
+            self.memory.clear()
+        elif self._bound or self._pairs:
+            self.memory.wrote(self._bound, self._pairs)
+
+    @override
+    def undone(self) -> None:
+        self.memory.clear()
 
     @override
     def advance(self, head: Head) -> None:
@@ -72,6 +110,7 @@ class SqliteRows(Rows):
 
     @override
     def on(self, work: Callable[[Connection], T]) -> T:
+        self.doubt()
         with plain_faults():
             return work(self._people)
 

@@ -23,7 +23,16 @@ from pdp.core.ports import Entropy
 from pdp.core.record.stored import CallKeys, StoredCall
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
-from pdp.store.calls import STATEMENTS, arguments, stored_call
+from pdp.store.calls import (
+    BESIDE_PARAMETERS,
+    BESIDE_SESSIONS,
+    STATEMENTS,
+    arguments,
+    sessions_of,
+    stored_call,
+    with_session,
+)
+from pdp.store.clock import MARK
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
@@ -36,7 +45,7 @@ from pdp.store.writer import Writer, pace
 
 T = TypeVar("T")
 
-_CALL, _CALL_AND_PEOPLE = map(numbered, STATEMENTS["sqlite"])
+_CALL, _CALL_AND_PEOPLE, _BESIDE_SESSIONS = map(numbered, (*STATEMENTS["sqlite"], BESIDE_SESSIONS))
 
 
 class SqliteStore(LogStore):
@@ -50,7 +59,9 @@ class SqliteStore(LogStore):
         self._lock = lock
         self._path = options.path
         self._database = SqliteTransactions(opened.writer, opened.copier, options.path / FILE)
-        ledger = Ledger(SqliteRows(opened), Head(opened.size), options)
+        self._written = SqliteRows(opened)
+        self._memory = self._written.memory
+        ledger = Ledger(self._written, Head(opened.size), options)
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(opened.reads, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
         self._in_reader = ReaderAnswers(on(opened.reader).engine, self._failed, self._ask)
@@ -75,6 +86,7 @@ class SqliteStore(LogStore):
 
     @override
     def _on_writer(self, work: Callable[[Connection], T]) -> T:
+        self._written.doubt()
         with plain_faults():
             return work(self._opened.people)
 
@@ -91,10 +103,13 @@ class SqliteStore(LogStore):
 
     @override
     async def _for_call(self, keys: CallKeys) -> StoredCall:
-        """One statement is consistent by itself; what people answered is read with it in one transaction."""
+        """One statement is consistent by itself; what people answered is read with it in one transaction. Where
+        memory knows the session, it is as of a commit before the read, and none that was answered came after."""
         with self._reader_lock:
             self._check_readable()
             try:
+                if (known := self._known(keys)) is not None:
+                    return known
                 stored, asked = self._stored(keys)
                 if stored.row is None or not asked:
                     return stored
@@ -111,12 +126,25 @@ class SqliteStore(LogStore):
                     with contextlib.suppress(sqlite3.Error):
                         self._reader.rollback()
 
+    def _known(self, keys: CallKeys) -> StoredCall | None:
+        """None where memory does not know the session, or more is to be read."""
+        if keys.atoms or keys.budgets or keys.people:
+            return None
+        known = self._memory.look(keys, self.high_water(MARK))
+        if known is None:
+            return None
+        (row,) = self._reader.execute(_BESIDE_SESSIONS, arguments(keys, json.dumps)[:BESIDE_PARAMETERS]).fetchall()
+        stored, asked = stored_call(with_session(row, known.session, known.parent), keys, self._lasting, known.labels)
+        return stored if stored.row is None or not asked else None
+
     def _stored(self, keys: CallKeys) -> tuple[StoredCall, bool]:
-        statement = _CALL_AND_PEOPLE if keys.people else _CALL
+        statement, version = _CALL_AND_PEOPLE if keys.people else _CALL, self._memory.version
         (row,) = self._reader.execute(
             statement, arguments(keys, json.dumps)
         ).fetchall()  # none holds on to an old snapshot
-        return stored_call(row, keys, self._lasting)
+        stored, asked = stored_call(row, keys, self._lasting)
+        self._memory.learn(keys, version, *sessions_of(row), stored)
+        return stored, asked
 
     def _read_again(self, keys: CallKeys) -> None:
         """The same read on another thread's connection, but for the people."""

@@ -1,0 +1,137 @@
+"""Sessions and labels in memory, as their rows are: SQLite's file is this process's alone, so what it read or wrote
+last is what the file says.
+
+Sessions are kept as the commit that wrote them returned them, labels as they were read. A commit that changes what is
+known of a pair drops the pair; one of anything but entries, or of which an entry failed, drops all; and so does one
+that failed, or of which nobody can tell. What is not here is read.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from threading import Lock
+from typing import Any
+
+from pdp.core.call.sessions import MOST_LABELS, ordered
+from pdp.core.record.stored import CallKeys, LabelRow, StoredCall
+from pdp.store.rows import SESSIONS
+
+MOST_BYTES = 1 << 20  # of one tenant: some 1,500 sessions
+TENANTS = 64
+_ENTRY = 200  # bytes that an entry takes besides its texts
+_PARENT, _TREE, _UNTIL = map(SESSIONS.columns.index, ("parent", "tree", "until_ns"))
+_NONE = (None,) * len(SESSIONS.columns)
+
+SessionColumns = tuple[Any, ...]  # of `SESSIONS`
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """What is known of a call's session, and of the one that began its task: their rows, of nulls for none, and the
+    labels of their pairs, where no result is awaited."""
+
+    session: SessionColumns
+    parent: SessionColumns
+    labels: tuple[LabelRow, ...]
+
+
+def _size(row: tuple[Any, ...]) -> int:
+    labels = (each for each in row if isinstance(each, LabelRow))
+    texts = chain(row, *((each.label, each.code, each.pack, each.decision_id, each.shown) for each in labels))
+    return _ENTRY * (1 + len(row) // 4) + sum(len(each) for each in texts if isinstance(each, str))
+
+
+class SessionMemory:
+    """The writer's thread brings what is durable; whoever reads looks here first."""
+
+    def __init__(self) -> None:
+        self._rows: dict[
+            str, tuple[Any, ...]
+        ] = {}  # of sessions, and labels of pairs: their keyed indexes never meet
+        self._tenant_of: dict[str, str] = {}
+        self._tenants: OrderedDict[str, OrderedDict[str, int]] = (
+            OrderedDict()
+        )  # indexes and sizes, last used at the end
+        self._bytes: dict[str, int] = {}  # by tenant
+        self._lock = Lock()
+        self.version = 0  # changes with each commit
+
+    def look(self, keys: CallKeys, believed_ns: int) -> KnownSession | None:
+        """None where something of it is not here, or was kept until before `believed_ns`: its row may be gone."""
+        with self._lock:
+            session = self._session(keys.session, believed_ns) if keys.session else _NONE
+            if session is None:
+                return None
+            begun_by = session[_PARENT] or keys.parent
+            parent = self._session(begun_by, believed_ns) if begun_by else _NONE
+            if parent is None:
+                return None
+            pairs = _pairs(keys, session, parent)
+            held = list(map(self._rows.get, pairs))
+            if None in held:
+                return None
+            for index in filter(None, (keys.session, begun_by, *pairs)):
+                self._tenants[self._tenant_of[index]].move_to_end(index)
+        labels = tuple(chain.from_iterable(held))  # type: ignore[arg-type] # none is None
+        return KnownSession(session, parent, ordered(labels)) if len(labels) <= MOST_LABELS else None
+
+    def learn(
+        self, keys: CallKeys, version: int, session: SessionColumns, parent: SessionColumns, stored: StoredCall
+    ) -> None:
+        """What was read, after `version` was; unless a commit came since."""
+        with self._lock:
+            if version != self.version:
+                return
+            for row in (session, parent):
+                if row[0] is not None:
+                    self._put(keys.tenant, row[0], row)
+            if not stored.awaited and len(stored.labels) <= MOST_LABELS:
+                for pair in _pairs(keys, session, parent):
+                    self._put(keys.tenant, pair, tuple([row for row in stored.labels if row.pair == pair]))
+
+    def wrote(self, sessions: Mapping[str, tuple[str, SessionColumns]], pairs: Collection[str]) -> None:
+        """What a durable commit left of sessions, by index, with their tenants; and which pairs it changed."""
+        with self._lock:
+            self.version += 1
+            for index, (tenant, row) in sessions.items():
+                self._put(tenant, index, row)
+            for pair in pairs:
+                self._drop(pair)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self.version += 1
+            for kept in (self._rows, self._tenant_of, self._tenants, self._bytes):
+                kept.clear()
+
+    def _session(self, index: str, believed_ns: int) -> SessionColumns | None:
+        row = self._rows.get(index)
+        return row if row is not None and row[_UNTIL] >= believed_ns else None
+
+    def _put(self, tenant: str, index: str, row: tuple[Any, ...]) -> None:
+        self._drop(index)
+        if tenant not in self._tenants and len(self._tenants) == TENANTS:
+            for old in tuple(self._tenants[first := next(iter(self._tenants))]):
+                self._drop(old)
+            del self._tenants[first], self._bytes[first]
+        held = self._tenants.setdefault(tenant, OrderedDict())
+        self._tenants.move_to_end(tenant)
+        self._rows[index], self._tenant_of[index], held[index] = row, tenant, _size(row)
+        self._bytes[tenant] = self._bytes.get(tenant, 0) + held[index]
+        while self._bytes[tenant] > MOST_BYTES:
+            self._drop(next(iter(held)))
+
+    def _drop(self, index: str) -> None:
+        if self._rows.pop(index, None) is not None:
+            tenant = self._tenant_of.pop(index)
+            self._bytes[tenant] -= self._tenants[tenant].pop(index)
+
+
+def _pairs(keys: CallKeys, session: SessionColumns, parent: SessionColumns) -> Collection[str]:
+    """Whose labels are the call's; as in `calls._STATEMENT`."""
+    pairs = (keys.pair, keys.also, keys.tree, session[_TREE], parent[_TREE])
+    return dict.fromkeys(filter(None, pairs))
