@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
@@ -151,11 +150,9 @@ def pin(
         described = replace(described, disbelieved=warned)
     pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns(), others=others)
     if as_json:
-        _print_json({**_pinned_json(pinned), "warnings": list(_plain(resource))})
+        _print_json({**_pinned_json(pinned), "warnings": []})
     else:
         _show_pinned(pinned, server)
-        for warning in _plain(resource):
-            click.secho(f"{server}: {warning}", fg="yellow", err=True)
 
 
 @tools.command()
@@ -294,18 +291,10 @@ def _of_schema(manifest: Manifest) -> list[str]:
     if is_open(manifest.input_schema):
         warnings.append("open schema")
     if endless := unbounded(manifest.input_schema):
-        warnings.append(f"text of any length: {', '.join(endless)}")
+        warnings.append(f"tool.unbounded_text: {', '.join(endless)} (capped by content.max_unbounded_text)")
     if "outputSchema" not in manifest.definition:
         warnings.append("no output schema")
     return warnings
-
-
-def _plain(resource: str) -> tuple[str, ...]:
-    """Warnings about the server itself: without TLS its tokens can be read in transit."""
-    address = urlsplit(resource)
-    if address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1"):
-        return ()
-    return ("the resource is plain http: an attacker on the network reads and changes calls and tokens; use https",)
 
 
 def _print_json(value: Json) -> None:

@@ -24,7 +24,7 @@ from pdp.content.steering import steered
 from pdp.content.visits import Visits
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json
-from pdp.core.bytes.schema import Path, declared_names, undeclared
+from pdp.core.bytes.schema import Path, declared_names, unbounded, undeclared
 from pdp.core.bytes.strict_json import MAX_BYTES, parse_object, parse_objects
 from pdp.core.call.facts import ArgumentsFact, Finding
 from pdp.core.call.registered import Interpreter, PinnedTool
@@ -112,6 +112,8 @@ class ArgumentContent:
             max_values=limit.max_values,
         )
         check = self._check(value, tool, size=len(raw), depth=depth)
+        if tool is not None and check.ok and len(raw) > limit.max_unbounded_text:
+            check = _bounded(value, unbounded(tool.input_schema), limit.max_unbounded_text)
         found = undeclared_findings(value, tool.input_schema) if tool is not None else ()
         return ArgumentsFact(check=check, value=value, findings=found, size=len(raw), depth=depth)
 
@@ -153,6 +155,18 @@ class ArgumentContent:
             self._compiled[key] = Compiled.of(tool.input_schema)
         compiled = self._compiled[key]
         return _INVALID if compiled is None else compiled.check(value, size=size, depth=depth)
+
+
+def _bounded(value: Mapping[str, Json], arguments: Sequence[str], limit: int) -> Check:
+    """`arguments.too_long` for a text that is longer than may be, where the schema bounds none."""
+    for name in arguments:
+        if any(len(text) > limit for _, text in _texts({"": value.get(name)})):
+            return failed(
+                "arguments.too_long",
+                f"An argument of which the pinned schema names no length is longer than {limit} characters. Send "
+                "less, or have its `maxLength` pinned.",
+            )
+    return OK
 
 
 # the pinned schema

@@ -18,6 +18,9 @@ class ContentOptions(Options):
     max_arguments_bytes: int = Field(default=MAX_BYTES, ge=2, le=4 * MAX_BYTES)
     """Of a call's arguments; more is INVALID_ARGUMENT. With observation, task, extra and client capabilities:
     twice that, and 524288 at least."""
+    max_unbounded_text: int = Field(default=1 << 16, ge=1 << 10, le=4 * MAX_BYTES)
+    """Characters of an argument of which the pinned schema names no bound (`tool.unbounded_text` where it is pinned);
+    more is denied (`arguments.too_long`)."""
     max_result_bytes: int = Field(default=1 << 20, ge=1 << 10, le=16 << 20)
     """Of one result (`InspectResult`); more is RESOURCE_EXHAUSTED."""
     max_inspections: int = Field(default=4, ge=1, le=64)

@@ -8,6 +8,7 @@ what it saw; its configuration has to let it vouch for that (`may_assert.server_
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from pdp.core.call.request import ServerPeer
 from pdp.core.check import OK, Check, failed, missing
@@ -32,6 +33,12 @@ _MISMATCH = failed(
 _MALFORMED = failed(
     "server.peer_unchecked", f"The registry pins the server's peer in no form that is known; pin {FORMS}."
 )
+
+
+def is_plaintext(resource: str) -> bool:
+    """Whether a server's resource is plain http on another machine than its caller's."""
+    address = urlsplit(resource)
+    return address.scheme.lower() == "http" and address.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def is_peer(text: str) -> bool:

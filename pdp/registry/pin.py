@@ -38,7 +38,7 @@ from pdp.registry.manifest import (
     schema_of,
     worse,
 )
-from pdp.registry.peer import FORMS, is_peer
+from pdp.registry.peer import FORMS, is_peer, is_plaintext
 from pdp.registry.review import Review, ReviewedHints, ToolReview, load_yaml
 from pdp.registry.sign import load_manifest
 
@@ -63,6 +63,12 @@ class PinnedServer:
         """Raises RegistryFault `pin.malformed` naming the option."""
         if self.peer is not None and not is_peer(self.peer):
             raise RegistryFault("pin.malformed", f"server.peer: is none of {FORMS}")
+        if is_plaintext(self.resource):
+            raise RegistryFault(
+                "pin.plaintext",
+                "server.resource: is plain http to another machine, so an attacker on the network reads and changes "
+                "calls and tokens; put TLS before the server, and name its https address",
+            )
         try:
             return ServerEntry(id=self.id, resource=self.resource, owner=self.owner, peer=self.peer)
         except ValidationError as error:

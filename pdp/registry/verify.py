@@ -17,6 +17,7 @@ from pdp.registry.documents import AgentEntry, SetIndex, VettingEntry, WaiverSet
 from pdp.registry.draft import load_draft, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
+from pdp.registry.peer import is_plaintext
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.sign import load_manifest
@@ -77,6 +78,7 @@ def verify_folder(folder: Path, keys: KeySet, at_ns: int) -> VerificationReport:
         _dates(report.index, files.SET_FILE, at_ns, report)
         _tools(folder, report.index, report)
         _agents(report.index, at_ns, report)
+        _plaintext(report.index, report)
         _vettings(folder, report.index, at_ns, report)
         _findings(folder, report)
         _leftovers(folder, report.index, report)
@@ -138,6 +140,15 @@ def _tools(folder: Path, index: SetIndex, report: VerificationReport) -> None:
 def _agents(index: SetIndex, at_ns: int, report: VerificationReport) -> None:
     for agent in index.agents or ():
         _ending(agent, f"agent {visible(agent.id)}: its registration", at_ns, report)
+
+
+def _plaintext(index: SetIndex, report: VerificationReport) -> None:
+    for server in index.servers:
+        if is_plaintext(server.resource):
+            fault = RegistryFault(
+                "server.plaintext", "its resource is plain http to another machine; pin it with https"
+            )
+            report.add(f"server {server.id}", fault)
 
 
 def _vettings(folder: Path, index: SetIndex, at_ns: int, report: VerificationReport) -> None:

@@ -45,6 +45,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Parse = Callable[[bytes], Any] | None
 _NO_MESSAGE = "is not a message of this call; use the stubs of pdp.v1"
+_OWN = "/pdp.v1."  # of others' protocols only what is read is vendored
+_UNKNOWN = (
+    "holds a field that this release does not know, and which might restrict what is asked; update the PDP first"
+)
 # refuses a request of `method` that could not be read, as the call itself would have: raises
 Door: TypeAlias = "Callable[[Context, str, InvalidRequest], Awaitable[NoReturn]]"
 
@@ -144,13 +148,13 @@ class Faults(grpc.aio.ServerInterceptor):
         parse, write = handler.request_deserializer, handler.response_serializer
         if handler.request_streaming and handler.response_streaming:
             stream = self._stream(handler.stream_stream, method, None)
-            return grpc.stream_stream_rpc_method_handler(stream, _strict(parse), write)
+            return grpc.stream_stream_rpc_method_handler(stream, _strict(parse, method), write)
         if handler.response_streaming:
             stream = self._stream(handler.unary_stream, method, parse)
             return grpc.unary_stream_rpc_method_handler(stream, None, write)
         if handler.request_streaming:
             unary = self._unary(handler.stream_unary, method, None)
-            return grpc.stream_unary_rpc_method_handler(unary, _strict(parse), write)
+            return grpc.stream_unary_rpc_method_handler(unary, _strict(parse, method), write)
         unary = self._unary(handler.unary_unary, method, parse)
         return grpc.unary_unary_rpc_method_handler(unary, None, write)
 
@@ -181,10 +185,15 @@ class Faults(grpc.aio.ServerInterceptor):
         return guarded
 
     async def _read(self, parse: _Parse, request: Any, method: str, context: Context) -> Any:
+        if parse is None:
+            return request
         try:
-            return parse(request) if parse else request
+            message = parse(request)
         except DecodeError:
             await self._door(context, method, InvalidRequest("request", _NO_MESSAGE))
+        if method.startswith(_OWN) and _has_unknown(message):
+            await self._door(context, method, InvalidRequest("request", _UNKNOWN))
+        return message
 
     async def _leave(self, error: BaseException, method: str, context: Context, *, expired: bool) -> NoReturn:
         """Abort the call. Raises AbortError, or goes on with a cancellation that is the caller's or the server's."""
@@ -196,16 +205,26 @@ class Faults(grpc.aio.ServerInterceptor):
         await context.abort(said.status, said.message, said.metadata)
 
 
-def _strict(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _strict(parse: Callable[[bytes], Any], method: str) -> Callable[[bytes], Any]:
     """Strict parsing for the items of a stream, which gRPC parses."""
 
     def parsed(raw: bytes) -> Any:
         try:
-            return parse(raw)
+            message = parse(raw)
         except DecodeError:
             raise InvalidRequest("request", _NO_MESSAGE) from None
+        if method.startswith(_OWN) and _has_unknown(message):
+            raise InvalidRequest("request", _UNKNOWN)
+        return message
 
     return parsed
+
+
+def _has_unknown(message: Any) -> bool:
+    """Whether the message, or one within it, held fields that are not in its definition; it has them no more."""
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    return bool(message.ByteSize() != size)
 
 
 def logged(error: BaseException, method: str, entropy: Entropy) -> FaultStatus:

@@ -71,6 +71,22 @@ def test_broken_schema_names_place_and_keyword_never_the_value(value: Any, says:
     assert SECRET not in check.message
 
 
+def test_a_text_that_the_schema_does_not_bound_is_capped() -> None:
+    properties = {
+        "free": {"type": "array", "items": {"type": "string"}},
+        "bound": {"type": "string", "maxLength": 9_999},
+    }
+    content = ArgumentContent(ContentOptions(max_unbounded_text=1_024))
+    pinned = tool({"type": "object", "properties": properties}, "e" * 64)
+    for value, code in (
+        ({"free": ["x" * 1_025]}, "arguments.too_long"),
+        ({"free": [{"y" * 1_025: 1}]}, "arguments.schema"),
+        ({"free": ["x" * 1_024, "x"]}, ""),
+        ({"bound": "x" * 9_000}, ""),
+    ):
+        assert content.arguments(json.dumps(value).encode(), pinned).check.code == code
+
+
 def test_names_that_the_schema_does_not_declare_are_not_shown() -> None:
     schema = {"type": "object", "additionalProperties": {"type": "integer"}}
     message = look({SECRET: "x"}, schema).check.message

@@ -109,7 +109,7 @@ def test_from_pin_to_verified(home: Path) -> None:
     assert accepted in whole.output
 
 
-def test_text_of_any_length_and_a_plain_resource_are_warned_of(home: Path) -> None:
+def test_text_of_any_length_is_warned_of_and_a_plain_resource_refused(home: Path) -> None:
     schema = {
         "type": "object",
         "additionalProperties": False,
@@ -124,19 +124,14 @@ def test_text_of_any_length_and_a_plain_resource_are_warned_of(home: Path) -> No
     listed = f'types.Tool(name="write", input_schema={schema!r}, output_schema={{"type": "object"}}),'
     (home / "server.py").write_text(SERVER.replace("tools=[", f"tools=[{listed}"))
     fixed = ("--tenant", "acme", "--server", "srv", "--resource", "http://srv.example", "--owner", "platform")
-    shown = json.loads(
-        run("pin", *fixed, "--out", home / "set", "--json", "--", sys.executable, home / "server.py").stdout
-    )
-    [write] = [t["warnings"] for t in shown["tools"] if t["name"] == "write"]
-    assert write == ["text of any length: lines, text"]
-    [plain] = shown["warnings"]
-    assert "use https" in plain
-    people = run("pin", *fixed, "--out", home / "set", "--", sys.executable, home / "server.py").output
-    assert "srv: the resource is plain http" in people
+    started = ("--", sys.executable, home / "server.py")
+    refused = run("pin", *fixed, "--out", home / "set", *started)
+    assert refused.exit_code != 0
+    assert "pin.plaintext" in refused.output
     local = [part.replace("srv.example", "127.0.0.1:8000") for part in fixed]
-    assert (
-        "plain http" not in run("pin", *local, "--out", home / "b", "--", sys.executable, home / "server.py").output
-    )
+    shown = json.loads(run("pin", *local, "--out", home / "b", "--json", *started).stdout)
+    [write] = [t["warnings"] for t in shown["tools"] if t["name"] == "write"]
+    assert write == ["tool.unbounded_text: lines, text (capped by content.max_unbounded_text)"]
 
 
 def test_tables_are_for_people(home: Path) -> None:

@@ -142,6 +142,21 @@ async def test_bytes_that_are_no_message(pdp: Any, as_caller: Any, path: Any) ->
     assert details.startswith("request: ")
 
 
+@pytest.mark.parametrize("path", ["DecisionService/Decide", "DecisionService/InspectResult"], ids=["unary", "stream"])
+async def test_a_field_that_is_not_known_is_refused(pdp: Any, as_caller: Any, path: str) -> None:
+    """A newer caller's restriction does not vanish: at the top, and in a message within."""
+    later = b"\xa2\x7d\x01x"  # field 2004, a text
+    within = REQUEST.SerializeToString() + b"\x22" + bytes([len(later)]) + later  # `target` again, which is merged
+    for raw in (REQUEST.SerializeToString() + later, within) if path.endswith("Decide") else (later,):
+        if path.endswith("Decide"):
+            call: Any = pdp.channel.unary_unary(f"/pdp.v1.{path}")(raw, metadata=as_caller("all"))
+        else:
+            call = pdp.channel.stream_unary(f"/pdp.v1.{path}")(iter([raw]), metadata=as_caller("all"))
+        status, code, details = await outcome(call)
+        assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "request.malformed")
+        assert "does not know" in details
+
+
 async def test_an_unknown_method_is_unimplemented(pdp: Any) -> None:
     with pytest.raises(grpc.RpcError) as error:
         await pdp.channel.unary_unary("/pdp.v1.DecisionService/Nope")(b"")
