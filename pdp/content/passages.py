@@ -1,5 +1,5 @@
 """Passages of one text that a result should not carry, as kind, detail and span: credentials, hidden characters,
-active content, personal data, and what errors leak.
+active content, personal data, stack traces, and what errors leak.
 
 All run in linear time on hostile text: repeats are bounded or cannot start inside their own run, and a text is looked
 at in windows, so that no single search holds up other threads for long.
@@ -50,7 +50,7 @@ def _shapes(kind: str, flags: int = 0) -> Iterator[_Shape]:
 
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-_SHAPES = tuple(_shapes("active_content", re.IGNORECASE))
+_SHAPES = (*_shapes("active_content", re.IGNORECASE), *_shapes("trace"))
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
 _OF_ERRORS = (*_shapes("leak"), _Shape("leak", "internal_host", _ADDRESS, _internal))
 

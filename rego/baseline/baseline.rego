@@ -441,6 +441,22 @@ oblige contains {
 }
 
 # METADATA
+# title: Stack traces, and what errors tell of their machine, are cut out of results
+# description: |
+#   Paths and internal hosts help whoever looks for a way in, and no agent needs them. Outside of errors they are content, and stay; a stack trace is
+#   cut wherever it stands.
+oblige contains {
+	"kind": "redact",
+	"code": "result.leak",
+	"control": "MB-5.2",
+	"findings": ["leak", "trace"],
+	"replacement": "[removed]",
+} if {
+	some finding in input.result.findings
+	finding.kind in {"leak", "trace"}
+}
+
+# METADATA
 # title: Structured results match the pinned output schema
 # description: What does not is of a tool that nobody reviewed, or of somebody in between.
 deny contains {
@@ -525,7 +541,7 @@ label contains {
 	"control": "MCP10",
 } if {
 	some finding in input.result.findings
-	finding.kind in {"bearer_token", "leak", "own_token", "personal_data", "secret", "unread"}
+	finding.kind in {"bearer_token", "leak", "own_token", "personal_data", "secret", "trace", "unread"}
 }
 
 # METADATA

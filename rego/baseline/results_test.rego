@@ -14,6 +14,12 @@ test_credentials_are_cut_out_of_results if {
 	baseline.oblige == set() with input as testing.result_with(["personal_data"])
 }
 
+test_traces_and_what_errors_leak_are_cut_out if {
+	every kind in {"leak", "trace"} {
+		testing.codes(baseline.oblige) == {"result.leak"} with input as testing.result_with([kind])
+	}
+}
+
 test_a_tool_that_did_what_it_may_not_do_is_quarantined if {
 	given := testing.result_with(["effect"])
 	baseline.oblige == {{"kind": "quarantine", "code": "result.quarantine", "control": "MB-3.2"}} with input as given
@@ -46,7 +52,7 @@ test_what_comes_from_outside_is_untrusted if {
 }
 
 test_credentials_personal_data_and_errors_are_sensitive if {
-	every kind in {"bearer_token", "leak", "own_token", "personal_data", "secret", "unread"} {
+	every kind in {"bearer_token", "leak", "own_token", "personal_data", "secret", "trace", "unread"} {
 		given := testing.result_with([kind])
 		labelled("result.sensitive", "sensitive") with input as given
 	}

@@ -51,6 +51,11 @@ PLANTED: Mapping[tuple[str, str], tuple[str, str]] = {
     ),
     ("personal_data", "card"): ("4111 1111 1111 1111", "4111 1111 1111 1112"),
     ("personal_data", "iban"): ("NO9386011117947", "NO9386011117948 and DE00 3704 0044 0532 0130 00"),
+    ("trace", "python"): ('Traceback (most recent call last):\n  File "x.py", line 3\n', "a traceback of the file"),
+    ("trace", "frames"): ("\n  at f (x.js:3:7)\n  at g (x.js:9:7)", "\n- at home (3:07)\n- at work (9:07)"),
+    ("trace", "go"): ("goroutine 7 [running]:\nmain.f()\n\t/x.go:3\n", "goroutines: 7 [running]"),
+    ("trace", "numbered"): ("Stack trace:\n#0 /x.php(3): f()\n", "Stack trace: see below\n#0 is the first"),
+    ("trace", "ruby"): ("\n\tfrom /x.rb:3:in `f'", "\n\tfrom 3:07 in the morning"),
     ("leak", "stack_trace"): (
         'Traceback (most recent call last):\n  File "x.py", line 3',
         "a traceback of the file, line by line",
@@ -119,7 +124,7 @@ def test_it_is_found_wherever_it_stands(
     assert looked_at(make(like), error=error).fact.findings == ()
 
 
-@pytest.mark.parametrize("kind", ["hidden_unicode", "active_content", "personal_data", "leak"])
+@pytest.mark.parametrize("kind", ["hidden_unicode", "active_content", "personal_data", "trace", "leak"])
 def test_everything_that_is_documented_is_planted(kind: str) -> None:
     (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", DOCUMENT, re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", row)) - {"type"}  # of a block, not of a text

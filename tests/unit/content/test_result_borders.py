@@ -33,6 +33,11 @@ PLANTED = {
     ("personal_data", "card"): "4111 1111 1111 1111",
     ("personal_data", "iban"): "DE89 3704 0044 0532 0130 00",
     ("leak", "stack_trace"): "Traceback (most recent call last)",
+    ("trace", "python"): 'Traceback (most recent call last):\n  File "x.py", line 3, in f\n',
+    ("trace", "frames"): "\n    at f (/srv/x.js:3:7)\n    at g (/srv/x.js:9:7)",
+    ("trace", "go"): "goroutine 7 [running]:\nmain.f(0x1)\n\t/srv/app/x.go:3 +0x1d\n",
+    ("trace", "numbered"): "Stack trace:\n#0 /srv/app/x.php(3): f()\n",
+    ("trace", "ruby"): "\n\tfrom /srv/app/x.rb:3:in `f'",
     ("leak", "path"): "/home/alice/secrets/plan.txt",
     ("leak", "internal_host"): "db-7.prod.internal",
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,45 @@ def test_what_is_only_like_it_is_left_alone(said: str) -> None:
 def test_an_error_leaks_what_elsewhere_is_content(said: str, detail: str) -> None:
     assert ("leak", detail) in found(text(said, isError=True))
     assert ("leak", detail) not in found(text(said))
+
+
+TRACES = {
+    "python": 'Traceback (most recent call last):\n  File "/srv/app/x.py", line 3, in f\n    g()\n    ~~~^^\n',
+    "frames": "\n    at f (/srv/app/x.js:3:7)\n    at async file:///srv/app/y.js:9:1\n    at g (node:internal/m:2:1)",
+    "go": "goroutine 7 [running]:\nmain.f(0x1)\n\t/srv/app/x.go:3 +0x1d\nmain.main()\n\t/srv/app/x.go:9 +0x2\n",
+    "numbered": "Stack trace:\n#0 /srv/app/x.php(3): f()\n#1 {main}\n",
+    "ruby": "\n\tfrom /srv/app/x.rb:3:in `f'\n\tfrom /srv/app/x.rb:9:in `<main>'",
+}
+OTHER_FRAMES = (
+    "\n\tat com.acme.X.f(X.java:3)\n\tat java.base/java.lang.Thread.run(Unknown Source)",
+    "\n   at Acme.X.F(Int32 a) in C:\\src\\X.cs:line 3\n   at Acme.X.Main(String[] args) in C:\\src\\X.cs:line 9",
+)
+
+
+@for_each(("detail", "trace"), [*TRACES.items(), *(("frames", each) for each in OTHER_FRAMES)])
+def test_a_stack_trace_is_cut_wherever_it_stands_and_what_was_wrong_stays(detail: str, trace: str) -> None:
+    said = f"It failed: x.{trace}\nValueError: bad value"
+    for shown in (text(said), text(said, isError=True)):
+        [passage] = [each for each in shown.passages if each.kind == "trace"]
+        assert passage.detail == detail
+        [(start, end)] = passage.spans
+        assert f"{said[:start]}\n{said[end:]}".split("\n")[0] == "It failed: x."
+        assert said[end:].strip() == "ValueError: bad value"
+
+
+def test_ordinary_results_are_left_as_they_are() -> None:
+    """Code, pages and tables of this repository, as a server of files returns them."""
+    root = Path(__file__).parents[3]
+    folders = (("pdp", "*.py"), ("docs", "*.md"), ("rego", "*.rego"), ("deploy", "*.yaml"), ("proto", "*.proto"))
+    listed = [sorted((root / folder).rglob(pattern))[:60] for folder, pattern in folders]
+    ordinary = [path for paths in listed for path in paths]
+    assert len(ordinary) >= 200
+    cut = [
+        path.name
+        for path in ordinary
+        if {"trace", "leak"} & {each.kind for each in text(path.read_text()[:4_000]).passages}
+    ]
+    assert cut == []
 
 
 def test_pieces_in_one_list_are_read_together() -> None:
