@@ -79,7 +79,9 @@ class EndSession:
             await self._cancel(request, at)
         entry = self.recorder.session_event(caller, ask.id, "ended", "caller", at, len(grants))
         entry = replace(entry, session=ended(replace(row, calls=0), at))
-        return (await self.recorder.commit_all((entry,)))[0]
+        [done] = await self.recorder.commit_all((entry,))
+        self.subjects.forget(identity.subject.issuer or "", identity.subject.id or "")
+        return done
 
     async def _lapse(self, grant: Grant, at_ns: int) -> None:
         end = EndGrant(grant.id, grant.version, GrantState.EXPIRED, "session", at_ns)

@@ -174,6 +174,10 @@ class VerifiedSubjects:
             return Identity(SubjectFact(failed(f"subject.{result.reason}", result.message)), AgentFact(_NO_AGENT))
         return result
 
+    def forget(self, issuer: str, subject: str) -> None:
+        """See `ports.Subjects.forget`. What was made of a token goes with it."""
+        self._verifier.forget(issuer, subject)
+
     def revocations(self) -> str:
         """Digest of the deny list that is in force; "" without one."""
         return self._deny_list.digest()

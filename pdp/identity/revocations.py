@@ -52,6 +52,10 @@ class UnrevokedSubjects:
             return Identity(SubjectFact(_REVOKED), AgentFact(_NO_AGENT))
         return identity
 
+    def forget(self, issuer: str, subject: str) -> None:
+        """See `ports.Subjects.forget`."""
+        self.subjects.forget(issuer, subject)
+
     def revocations(self) -> str:
         """Digest of the deny list that is in force; pushed revocations are the store's."""
         return self.subjects.revocations()

@@ -133,6 +133,12 @@ class TokenVerifier:
             self._known[mark] = _Known(parsed, ring, verified)
         return verified
 
+    def forget(self, issuer: str, subject: str) -> None:
+        """Remember no token of the subject any more."""
+        for mark, known in list(self._known.items()):
+            if (known.verified.issuer.issuer, known.verified.subject) == (issuer, subject):
+                del self._known[mark]
+
     def _recheck_cached(self, verified: VerifiedToken, at_ns: int) -> VerifiedToken | Refusal:
         """A token whose signature was verified by the key set in force: only its times and revocation are left."""
         issuer = verified.issuer

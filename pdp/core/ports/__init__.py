@@ -213,6 +213,10 @@ class Subjects(Protocol):
         `agent.*`). `audiences` are the resources a token may name; empty means no token can pass."""
         ...
 
+    def forget(self, issuer: str, subject: str) -> None:
+        """What is remembered of a subject's tokens goes; the next one is verified whole."""
+        ...
+
     def revocations(self) -> str:
         """Digest of the deny list that is in force; "" without one."""
         ...

@@ -24,6 +24,8 @@ class Keys:
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Any]] = {}
 
+    def forget(self, _issuer: str, _subject: str) -> None: ...
+
     def revocations(self) -> str:
         return ""
 

@@ -55,6 +55,17 @@ async def test_a_token_says_the_same_every_time(world: Any, scopes: int) -> None
     assert await world.code(token, at=NOW + 630) == "subject.expired"
 
 
+async def test_what_is_remembered_of_a_subject_goes_when_it_is_forgotten(world: Any) -> None:
+    token, others = world.token(), world.token(sub="somebody-else")
+    first, other = await world.identify(token), await world.identify(others)
+    assert await world.identify(token) is first
+    world.identity.subjects.forget(first.subject.issuer, first.subject.id)
+    again = await world.identify(token)
+    assert again is not first
+    assert again == first
+    assert await world.identify(others) is other
+
+
 async def test_what_is_no_text_is_malformed(world: Any) -> None:
     assert await world.code(f"{world.token()}\ud800") == "subject.malformed"
 

@@ -74,6 +74,8 @@ class Keys:
     def __init__(self) -> None:
         self.problem = self.cause = ""
 
+    def forget(self, _issuer: str, _subject: str) -> None: ...
+
     def revocations(self) -> str:
         return ""
 

@@ -113,6 +113,8 @@ class Subjects:
         subject = SubjectFact(OK, "verified", credential.token, "https://id.example", expires_ns=at_ns + 600 * NS)
         return Identity(subject, AgentFact(OK, "verified", "assistant"))
 
+    def forget(self, _issuer: str, _subject: str) -> None: ...
+
     def revocations(self) -> str:
         return ""
 
