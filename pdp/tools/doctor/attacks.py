@@ -32,6 +32,9 @@ ATTACKS: Mapping[str, Mapping[str, str]] = {
     "shell_word": {
         "breakout": "pdp-drill; true",
     },
+    "argv": {
+        "option": "--pdp-drill",
+    },
     "sql": {
         "tautology": "SELECT 1 WHERE '1'='1' OR 1=1",
     },
@@ -57,4 +60,5 @@ ATTACKS: Mapping[str, Mapping[str, str]] = {
         "header_injection": "pdp-drill\r\nBcc: other@pdp-drill.invalid",
     },
     "text": {},  # read by nothing that a guard knows
+    "unknown": {},  # a suspicion, which not every profile denies
 }
