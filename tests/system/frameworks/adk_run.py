@@ -32,7 +32,8 @@ class Agent:
         self._told: dict[str, Any] = {}
         asked = [types.FunctionCall(id=id_, name=name, args=arguments) for id_, name, arguments in run.calls]
         self._runs: dict[str, Any] = {}
-        self._runner = guarded(Scripted(model="scripted", asked=asked), run.tools, run.guard, self._runs)
+        self._model = Scripted(model="scripted", asked=asked)
+        self._runner = guarded(self._model, run.tools, run.guard, self._runs)
 
     async def start(self) -> Any:
         self._session = await self._runner.session_service.create_session(app_name="assistant", user_id="u")
@@ -73,5 +74,6 @@ class Agent:
             for response in event.get_function_responses():
                 self._told[response.id] = response.response["result"]
         if waiting is not None:
+            assert self._model.turns == 1, "the model is called again while people are asked"
             return waiting, None
         return None, self._told.get("call_1"), self._told.get("call_2")
