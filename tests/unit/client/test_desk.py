@@ -117,6 +117,16 @@ def test_each_act_is_sent_as_it_is_meant(counter: Counter, target: str, name: st
 
 
 @pytest.mark.parametrize("act", [sync_act, async_act])
+def test_a_consent_says_all_that_it_is(counter: Counter, target: str, act: Any) -> None:
+    terms = Consent("assistant", "git", "read", "support", "git_status")
+    act(target, lambda desk: desk.grant_consent(terms, expires=datetime(2027, 1, 13, 10, tzinfo=UTC)))
+    ((request, _),) = counter.seen
+    found = request.terms
+    assert Consent(found.agent, found.server, found.scope, found.purpose, found.tool) == terms
+    assert request.expires_at.ToDatetime() == datetime(2027, 1, 13, 10)  # noqa: DTZ001 - of protobuf, in UTC
+
+
+@pytest.mark.parametrize("act", [sync_act, async_act])
 def test_a_vote_says_all_that_it_is(counter: Counter, target: str, act: Any) -> None:
     act(target, ACTS["Vote"])
     ((request, _),) = counter.seen

@@ -145,6 +145,10 @@ def test_servers(bench: Bench) -> None:
         "must prove itself as `spiffe://acme.example/mail`"
     ]
     assert [c.what for c in compare(both, old)] == ["server removed", "removed"]
+    bench.pin(definition("send"), server="mail", peer="spiffe://acme.example/post")
+    assert [(c.severity, c.what) for c in compare(both, newest_version(bench.folder))] == [
+        ("danger", "must prove itself as `spiffe://acme.example/post`, not `spiffe://acme.example/mail`")
+    ]
     assert both.draft is not None
     moved = [s.model_copy(update={"resource": "https://evil.example", "owner": "x"}) for s in both.draft.servers]
     changed = compare(both, Version(both.draft.model_copy(update={"servers": moved}), bench.folder))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from support.approvals import DIRECTORY, MEMBERS, approval, directory, element, person, standing
 
+from pdp.core.approvals.rows import Account
 from pdp.core.approvals.view import view
+from pdp.core.errors import InvalidRequest
 from pdp.v1 import types_pb2 as t
 from pdp.wire.grpc.codec import approvals
 
@@ -29,3 +32,11 @@ def test_a_human_without_account_or_place_in_the_directory_has_an_id_all_the_sam
     bare = directory(replace(MEMBERS[0], accounts=()))
     assert approvals.human("h-sue", bare) == t.Principal(id="h-sue", name="Sue")
     assert approvals.human("h-gone", bare) == t.Principal(id="h-gone")
+
+
+def test_an_account_has_an_issuer_and_an_id() -> None:
+    assert approvals.account(t.Principal(issuer="https://idp", id="sue"), "who") == Account("https://idp", "sue")
+    for part, given in (("issuer", t.Principal(id="sue")), ("id", t.Principal(issuer="https://idp"))):
+        with pytest.raises(InvalidRequest) as caught:
+            approvals.account(given, "who")
+        assert caught.value.field == f"who.{part}"
