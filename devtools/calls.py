@@ -1,4 +1,5 @@
-"""Python calls of ours in one warm allow, the files they lie in, and the moves from file to file.
+"""Python calls of ours in one warm allow, the files they lie in, the moves from file to file, and the values of
+dataclasses of ours that are constructed on the way.
 
 One `Decide` over real gRPC on a Unix socket, answered by the parts that `pdp serve` runs, with a
 request id of its own, after the same call was allowed a few times; the one of several with the fewest calls.
@@ -33,6 +34,7 @@ WARM = 20
 PROFILED = 5  # the least of them counts: some kept answers are evaluated again, and background tasks have their turns
 METHOD = "/pdp.v1.DecisionService/Decide"
 _HOME = str(Path(pdp.__file__).parent) + "/"
+_MADE = "<string>"  # the file of what `dataclass` makes
 _RESUMED = 3  # of a RESUME instruction's argument: not the start of a function
 
 
@@ -41,12 +43,21 @@ class Profile:
     """The Python calls of one thread."""
 
     calls: Counter[str] = field(default_factory=Counter)  # by file and function
+    constructed: Counter[str] = field(default_factory=Counter)  # dataclasses, by name
     path: list[str] = field(default_factory=list)  # files in the order of entry, without repetitions in a row
 
     def __call__(self, frame: FrameType, event: str, _value: object) -> None:
         """For `sys.setprofile`."""
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith(_HOME):
+        if event != "call":
+            return
+        if (
+            code.co_filename == _MADE
+            and code.co_name == "__init__"
+            and frame.f_globals["__name__"].startswith("pdp.")
+        ):
+            self.constructed[type(frame.f_locals["self"]).__name__] += 1
+        if not code.co_filename.startswith(_HOME):
             return
         file = code.co_filename.removeprefix(_HOME)
         if not self.path or self.path[-1] != file:
@@ -100,7 +111,7 @@ async def _profiled(world: World) -> Profile:
 
 
 def main() -> None:
-    """Print calls by file and function, the moves, and the two figures."""
+    """Print calls by file and function, the moves, the constructions, and the figures."""
     with tempfile.TemporaryDirectory(prefix="pdp-calls-") as folder:
         profile = profiled(create(Path(folder)))
     for file, count in profile.files.most_common():
@@ -108,9 +119,12 @@ def main() -> None:
         for place, times in sorted(profile.calls.items()):
             if place.startswith(file + " "):
                 print(f"      {times:5} {place.partition(' ')[2]}")
+    made = (f"{name} {count}" if count > 1 else name for name, count in profile.constructed.most_common())
     print("\n" + "\n".join(f"  {file}" for file in profile.path))
+    print(f"\nconstructed: {', '.join(made)}")
     moves = len(profile.path) - 1
-    print(f"\n{profile.calls.total()} calls, {len(profile.files)} files, {moves} moves from file to file")
+    found = f"{profile.calls.total()} calls, {len(profile.files)} files, {moves} moves from file to file"
+    print(f"\n{found}, {profile.constructed.total()} constructions")
 
 
 if __name__ == "__main__":

@@ -76,12 +76,13 @@ class ArgumentContent:
         """
         fact = self._parsed(raw, tool)
         if tool is None or not tool.interpreters:
-            return replace(fact, findings=(*fact.findings, *text_findings(fact.value, (), own)))
+            in_texts = text_findings(fact.value, (), own)
+            return replace(fact, findings=(*fact.findings, *in_texts)) if in_texts else fact
         key = (tool.manifest_sha256, sha256(raw).digest())
         if key not in self._guarded:
             self._guarded[key] = guard_findings(fact.value, tool.interpreters, self._options.listed_hosts)
         found = (*text_findings(fact.value, tool.interpreters, own), *self._guarded[key])
-        return replace(fact, findings=(*fact.findings, *found))
+        return replace(fact, findings=(*fact.findings, *found)) if found else fact
 
     async def checked(
         self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), whose: str = ""
@@ -361,12 +362,15 @@ def _of_texts(
                 yield Finding("hidden_unicode", pointer(path, harmless), name)
 
 
+_SCALARS = frozenset({type(None), bool, str, int, float})  # of JSON
+
+
 def _plainly_declared(value: Mapping[str, Json], schema: Json) -> bool:
     """Whether flat arguments all stand among the schema's own `properties`: then there is nothing to look for."""
     named = schema.get("properties") if isinstance(schema, Mapping) else None
     if not isinstance(named, Mapping) or not value.keys() <= named.keys():
         return False
-    return all(member is None or isinstance(member, (str, int, float)) for member in value.values())
+    return _SCALARS.issuperset(map(type, value.values()))
 
 
 def _texts(root: Json) -> Iterator[tuple[Path, str]]:

@@ -15,6 +15,7 @@ from pdp.core.ports import Callers, Clock, Store
 from pdp.decide.commit import Recorder
 from pdp.decide.shares import Shares, callers
 
+_NOBODY = Caller("", "", frozenset(), frozenset())
 WINDOW_NS = 60 * NS
 KILLS = frozenset({"policy.timeout", "policy.crashed"})  # codes of outcomes that cost a policy worker
 
@@ -71,7 +72,7 @@ class Admission:
         """
         if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
             raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
-        who, slots = Caller("", "", frozenset(), frozenset()), self._waiting if waits else self._decisions
+        who, slots = _NOBODY, self._waiting if waits else self._decisions
         if slots.taken >= slots.most:
             raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
         slots.taken += 1

@@ -119,7 +119,7 @@ class Recorder:
         stamp = decision.stamp = decision.stamp or self._stamp(decision.id, decision.at_ns, tenant)
         sealed, values = self._seal(decision)
         usual = not (effects.labels or decision.entries) and answer.enforcement == ENFORCED
-        kept = decision.plan.record_of(decision) if decision.plan is not None and usual else None
+        kept = decision.template if usual else None
         data = kept.filled(stamp, facts, sealed, answer.valid_until_ns) if kept is not None else b""
         if not 0 < len(data) <= record.MAX_BYTES:
             data = record.decision(
@@ -462,6 +462,8 @@ def _people(tenant: str, identity: Identity) -> tuple[Key, ...]:
     subject = identity.subject
     if not subject.check.ok:
         return ()
+    if not identity.actors:
+        return (("account", tenant, subject.issuer or "", subject.id or ""),)
     actors = [("account", tenant, actor.issuer or "", actor.id) for actor in identity.actors]
     return ("account", tenant, subject.issuer or "", subject.id or ""), *actors
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.call.request import Ask, Caller
@@ -66,7 +67,8 @@ class Decide:
             self.crash_quota.check(caller, at)
             plan = self.plans.find(ask, caller, snapshot, at)
             identity, verified, plan = await self.facts.identified(ask, caller, snapshot, at, plan)
-            turn.ask(caller, identity, self.facts.named(ask.session, caller, identity).id)
+            session = self.facts.named(ask.session, caller, identity) if ask.session.handle else ask.session
+            turn.ask(caller, identity, session.id)
             claim = self.idempotency.claim(ask, caller, identity, plan)
             decision = Decision(ask, caller, identity, snapshot, at, claim, redeeming, plan, verified)
             tries += 1
@@ -88,6 +90,8 @@ class Decide:
 
     async def _kept(self, decision: Decision) -> RecordRef | None:
         """The reference to the record of the answer that is replayed, if there is one."""
+        if decision.stored.reply is None:
+            return None
         kept = self.idempotency.cached(decision.claim, decision.stored.reply, decision.snapshot, decision.at_ns)
         if kept is None:
             return None
@@ -138,7 +142,7 @@ class Decide:
         """The answer to an evaluation, what is kept for repeats, and what is committed with the record. Raises
         Conflict when people have answered meanwhile."""
         call, outcome, caller, at = decision.call, decision.outcome, decision.caller, decision.at_ns
-        decision.reply, decision.entries = None, ()
+        decision.reply, decision.entries, decision.template = None, (), None
         self._answer(decision)
         # nobody is asked about what may be carried out in any case
         observed = caller.observed(decision.target.server, at) and observable(outcome.reasons)
@@ -160,14 +164,14 @@ class Decide:
             until_ns = min(filter(None, ends))
             decision.answer = replace(decision.answer, enforcement=OBSERVED, valid_until_ns=until_ns)
             return
-        kept = decision.plan.record_of(decision) if decision.plan is not None else None
+        kept = decision.template = decision.plan.record_of(decision) if decision.plan is not None else None
         reply = kept.reply.filled(*reply_places(decision.answer)).encode() if kept is not None else b""
         decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, at, reply)
 
     def _answer(self, decision: Decision) -> None:
         """The plain answer of an evaluation."""
         policy = decision.snapshot.policy
-        ref = PolicyRef(policy.revision, policy.digest, policy.engine.name)
+        ref = _policy_ref(policy.revision, policy.digest, policy.engine.name)
         facts, outcome, held = decision.facts, decision.outcome, decision.evidence
         decision.answer = answer_of(decision.id, facts, outcome, held, ref, self.terms, decision.at_ns)
 
@@ -183,7 +187,7 @@ class Decide:
     def _denied(self, decision: Decision, code: str, message: str) -> tuple[Commit, ...]:
         """The commit of a denial by the service, in place of the answer."""
         decision.outcome, decision.evidence, decision.said = denied(code, message), (), b""
-        decision.reply, decision.entries, decision.plan = None, (), None
+        decision.reply, decision.entries, decision.plan, decision.template = None, (), None, None
         decision.answer = replace(
             decision.answer,
             effect=decision.outcome.effect,
@@ -225,6 +229,8 @@ class Decide:
 
     def learn(self, decision: Decision) -> None:
         """Keep what the next calls of this kind have in common with it. Nothing here may fail what is durable."""
+        if decision.template is not None:
+            return
         try:
             if self.plans.on:
                 self._learn(decision, decision.plan)
@@ -266,6 +272,9 @@ class Decide:
         if now - at >= self.terms.allow_seconds * NS or at < until_ns <= now or at < expires_ns <= now:
             raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
         return True
+
+
+_policy_ref = lru_cache(16)(PolicyRef)
 
 
 def _alike(entries: tuple[Commit, ...]) -> list[Commit]:

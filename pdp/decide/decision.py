@@ -17,7 +17,7 @@ from pdp.core.outcome.answer import Answer
 from pdp.core.record.atoms import AtomHashes, AtomQuery, KnownAtoms
 from pdp.core.record.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
 from pdp.decide.idempotency import Claim
-from pdp.decide.plan import CallPlan
+from pdp.decide.plan import CallPlan, RecordTemplate
 from pdp.decide.pseudonyms import RecordStamp
 from pdp.decide.state import Snapshot
 
@@ -74,6 +74,7 @@ class Decision:
     answer: Answer = field(init=False)
     reply: ReplyRow | None = None
     entries: tuple[Commit, ...] = ()
+    template: RecordTemplate | None = None  # of its plan, for what it comes to
 
     # commit
     effects: SessionEffects = field(init=False)  # of the answer

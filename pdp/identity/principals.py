@@ -46,6 +46,7 @@ class ConfiguredCallers:
         self._audience = options.caller_audience
         self._by_san: dict[str, Caller] = {}
         self._by_token: dict[tuple[str, str], _TokenHolder] = {}
+        self._known: WeakKeyDictionary[VerifiedToken, Caller] = WeakKeyDictionary()
         for name, configured in options.callers.items():
             caller, match = configured.caller(name), configured.match
             if isinstance(match, SanMatch):
@@ -101,6 +102,9 @@ class ConfiguredCallers:
         verified = await self._verifier.verify(scheme[1], at_ns)
         if isinstance(verified, Refusal):
             raise Unauthenticated(f"caller.token_{verified.reason}", f"caller: {verified.message}")
+        known = self._known.get(verified)
+        if known is not None:  # what follows depends on nothing but the token
+            return known
         holder = self._by_token.get((verified.issuer.issuer, verified.subject))
         audience = self._audience if holder is None else holder.audience
         if audience is None or verified.audiences != (audience,):
@@ -117,7 +121,8 @@ class ConfiguredCallers:
             raise Unauthenticated(
                 "caller.token_client", "caller: the token was made for another client than `match.client` says"
             )
-        return replace(holder.caller, token=scheme[1])
+        caller = self._known[verified] = replace(holder.caller, token=scheme[1])
+        return caller
 
 
 @dataclass(frozen=True, slots=True)

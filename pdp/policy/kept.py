@@ -65,13 +65,13 @@ class AnswerKey:
             return None
         rest: list[Any] = [
             members,
-            _at(document, self._paths),
-            list(map(_among, _at(document, self._ranged), self._bounds)),
+            _at(document, self._paths) if self._paths else [],
+            list(map(_among, _at(document, self._ranged), self._bounds)) if self._ranged else [],
             [
                 (bisect_left(among, instant[name]), bisect_right(among, instant[name]))
                 for name, among in self._instants
             ],
-            [waiver["expires_ns"] > instant["ns"] for waiver in document["waivers"]],
+            [waiver["expires_ns"] > instant["ns"] for waiver in document["waivers"]] if document["waivers"] else [],
             self._asserted and document["asserted"] != NOTHING_ASSERTED,
         ]
         key = self._start.copy()

@@ -254,7 +254,8 @@ class Finding:
         return {"kind": self.kind, "pointer": self.pointer, "detail": self.detail}
 
 
-_UNTRACED = OriginsFact().fact()
+_NO_ORIGINS = OriginsFact()
+_UNTRACED = _NO_ORIGINS.fact()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +267,7 @@ class ArgumentsFact:
     findings: tuple[Finding, ...] = ()
     size: int = WORST_COUNT  # bytes as received
     depth: int = WORST_COUNT
-    origins: OriginsFact = field(default_factory=OriginsFact)
+    origins: OriginsFact = _NO_ORIGINS
 
     def fact(self) -> dict[str, Json]:
         return {
