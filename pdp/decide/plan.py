@@ -35,6 +35,7 @@ from pdp.core.record.atoms import AtomHashes
 from pdp.core.record.encoding import Sealed, Stamp, rfc3339
 from pdp.core.text.credentials import OwnToken
 from pdp.decide.state import Snapshot
+from pdp.host.part import Part
 
 if TYPE_CHECKING:
     from pdp.decide.decision import Decision
@@ -198,6 +199,11 @@ class Plans:
         """How they do, for operators."""
         size = sum(int(each.currsize) for each in self._tenants.values())
         return KeptStatus(self.on, self.differed, self.hits, self.misses, size)
+
+    @property
+    def part(self) -> Part:
+        """What a running process does with them: it tells whether any was found wrong."""
+        return Part("plans", level=lambda telemetry, _: telemetry.level("pdp.plans.differed", int(self.differed)))
 
     def find(self, ask: Ask, caller: Caller, snapshot: Snapshot, at_ns: int) -> CallPlan | None:
         """The plan of a usual call, while all that it was made of holds; its subject is still to be verified."""

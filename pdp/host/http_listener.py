@@ -8,8 +8,8 @@ import logging
 import socket
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pdp.core.call.request import Peer
 from pdp.core.errors import ConfigurationFault
 from pdp.host.options import ListenerOptions
 from pdp.host.part import Part
+from pdp.host.renewed_files import RenewedFiles, Take
 
 log = logging.getLogger("pdp.http")
 
@@ -96,6 +97,23 @@ class HttpListener(ABC):
     def part(self) -> Part:
         """What a running process does with it."""
         return Part(self._setting, start=self.start, drain=self.drain)
+
+    def renewing(
+        self, name: str, options: ListenerOptions, tls: Callable[[], ssl.SSLContext | None], ca: Path | None = None
+    ) -> Part:
+        """The same, of the section `name`, whose files `tls` reads anew when they change."""
+
+        def prepare() -> Take:
+            found = tls()
+
+            async def take() -> None:
+                if found is not None:
+                    await self.renew(found)
+
+            return take
+
+        files = (*(options.pair or ()), *(() if ca is None else (ca,)))
+        return replace(self.part, renews=() if options.pair is None else (RenewedFiles(name, files, prepare),))
 
     async def renew(self, tls: ssl.SSLContext) -> None:
         """Take other TLS files for connections that come from now on; those that are open go on. Raises

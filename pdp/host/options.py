@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pdp.core.call.names import is_loopback
 from pdp.core.errors import ConfigurationFault
+from pdp.host.contradictions import Contradiction
 
 PLAIN = "plain http; any process of this machine may listen there"
 _NO_POST_URL = "must be a URL with a host, without user, query and fragment"
@@ -21,11 +22,35 @@ class Options(BaseModel):
     it, in the reference and in the example too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    own: ClassVar[frozenset[str]] = frozenset()  # keys that differ from machine to machine of a fleet set up alike
+    retired: ClassVar[frozenset[str]] = frozenset()  # of former releases, read past: what they set is fixed
 
     def choices(self) -> Iterator[tuple[str, str]]:
         """Warnings of `pdp config check`: settings of this section that loosen something or lead nowhere, each a key
         and a reason."""
         yield from ()
+
+    def contradictions(self, around: Sections) -> Iterator[Contradiction]:  # noqa: ARG002 - of sections that have any
+        """What does not fit together in this section, or with those `around` it; paths begin at the section's key."""
+        yield from ()
+
+
+_O = TypeVar("_O", bound=Options)
+
+
+class Sections(Protocol):
+    """The whole configuration, as a section or a room sees it: other sections by their classes."""
+
+    @property
+    def production(self) -> bool: ...
+
+    def given(self, section: type[_O]) -> _O | None:
+        """A section that may be absent."""
+        ...
+
+    def of(self, section: type[_O]) -> _O:
+        """One that is always there, with its defaults if need be. Raises LookupError."""
+        ...
 
 
 # YAML 1.1 reads an unquoted `off` as false
@@ -34,6 +59,8 @@ TlsMode = Annotated[Literal["verify", "off"], BeforeValidator(lambda given: "off
 
 class ListenerOptions(Options):
     """A section that opens an HTTP listener of its own."""
+
+    own = frozenset({"listen"})
 
     listen: str = Field(examples=["127.0.0.1:8082"])
     """HOST:PORT of its own listener."""

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from pdp.core.call.request import Role
+from pdp.core.ports import RenewedSecret
+from pdp.core.ports.telemetry import Telemetry
 
 Step = Callable[[], Awaitable[object]]
 
 
 async def _nothing() -> None:
     pass
+
+
+class GrpcService(Protocol):
+    """A service on the port of the API. `name` is its full one, `role` that of its callers."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def role(self) -> Role: ...
+
+    def register(self, server: Any) -> None:
+        """Add it to a `grpc.aio.Server`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +44,6 @@ class Part:
     ready: Callable[[], bool] = lambda: True  # False: the process answers nothing, and health says so
     drain: Step = _nothing  # of listeners: take no more; before the stop is recorded
     close: Step = _nothing  # after that
+    level: Callable[[Telemetry, int], None] = lambda _telemetry, _at_ns: None  # sets gauges, as of an instant
+    serves: tuple[GrpcService, ...] = ()
+    renews: tuple[RenewedSecret, ...] = ()  # what its listeners take anew

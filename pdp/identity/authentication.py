@@ -34,6 +34,7 @@ class Authentication:
             issuer.issuer: TrustedIssuer(issuer, issuer_keys(place, issuer, fetch, production=production))
             for place, issuer in enumerate(options.issuers)
         }
+        self.marks = marks or {}
         self._deny_list = DenyList(options.revoked_jti_file)
         verifier = TokenVerifier(self._issuers, self._deny_list)
         self.callers = ConfiguredCallers(options, verifier)

@@ -24,7 +24,7 @@ from typing_extensions import override
 from pdp.core.call.request import ANY_TENANT, Caller, MayAssert, Role
 from pdp.core.check import NS
 from pdp.host.contradictions import Contradiction, refuse
-from pdp.host.options import PLAIN, Options, url_problem
+from pdp.host.options import PLAIN, Options, Sections, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[
@@ -342,11 +342,14 @@ class IdentityOptions(Options):
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
-        refuse(self, self.contradictions(), info)
+        refuse(self, self._contradictions(), info)
         return self
 
-    def contradictions(self) -> Iterator[Contradiction]:
-        """Everything that does not fit together."""
+    @override
+    def contradictions(self, around: Sections) -> Iterator[Contradiction]:
+        return (each.below("identity") for each in self._contradictions())
+
+    def _contradictions(self) -> Iterator[Contradiction]:
         tenants: dict[str, str] = {}
         for i, issuer in enumerate(self.issuers):
             if issuer.issuer in tenants:

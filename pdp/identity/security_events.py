@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from pdp.core.check import NS
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream, signal
 from pdp.host.contradictions import Contradiction
-from pdp.host.options import ListenerOptions, Options
+from pdp.host.options import ListenerOptions, Options, Sections
 from pdp.identity.authentication import issuer_keys
 from pdp.identity.compact import CompactToken, Refusal, parse
 from pdp.identity.keys import KeyRing
 from pdp.identity.options import IdentityOptions, IssuerOptions, Name
 from pdp.identity.sources import Fetch, KeySource
+from pdp.store.options import StoreOptions
 
 _TYPES = frozenset({"secevent+jwt"})  # RFC 8417 section 2.3: no access token is ever taken for an event
 _SENTENCES: Mapping[str, tuple[str, str]] = tomllib.loads(
@@ -81,11 +83,15 @@ class SignalOptions(ListenerOptions):
     streams: tuple[StreamOptions, ...] = Field(min_length=1)
     """Who may push, and about whom."""
 
-
-def contradictions(options: SignalOptions, identity: IdentityOptions) -> Iterator[Contradiction]:
-    """Streams that do not fit the issuers."""
-    for each in _contradictions(options.streams, {issuer.issuer: issuer for issuer in identity.issuers}):
-        yield each.below("streams")
+    @override
+    def contradictions(self, around: Sections) -> Iterator[Contradiction]:
+        issuers = {issuer.issuer: issuer for issuer in around.of(IdentityOptions).issuers}
+        yield from (each.below("streams").below("signals") for each in _contradictions(self.streams, issuers))
+        if max(each.max_age_seconds for each in self.streams) >= around.of(StoreOptions).replies_keep_seconds:
+            yield Contradiction(
+                ("store", "replies_keep_seconds"),
+                "must be above signals.streams.max_age_seconds, or an old event could be taken twice",
+            )
 
 
 def _contradictions(streams: Sequence[StreamOptions], known: Mapping[str, IssuerOptions]) -> Iterator[Contradiction]:

@@ -23,6 +23,7 @@ from threading import Lock
 
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.ports import Store
+from pdp.core.ports.telemetry import Telemetry
 from pdp.core.record.search import RecordQuery, terms
 from pdp.core.record.stored import LogRow
 from pdp.host.part import Part
@@ -89,7 +90,10 @@ class SearchIndex:
     @property
     def part(self) -> Part:
         """What a running process does with it."""
-        return Part("search index", work=self.run, close=self.close)
+        return Part("search index", work=self.run, close=self.close, level=self._level)
+
+    def _level(self, telemetry: Telemetry, _at_ns: int) -> None:
+        telemetry.level("pdp.search.behind", max(0, self._store.size() - self.size))
 
     async def run(self) -> None:
         """Follow the log, again and again; at most half of the time, where there is much to do."""

@@ -83,6 +83,8 @@ ReceiverOptions = Annotated[WebhookReceiver | OtlpReceiver, Field(discriminator=
 class AuditOptions(Options):
     """The signed tree over the records, and their index."""
 
+    own = frozenset({"listen"})
+
     folder: Path | None = Field(None, examples=["log"])
     """Where this process writes tiles and checkpoints; each process has its own. In development beside the
     store."""

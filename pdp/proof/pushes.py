@@ -244,7 +244,11 @@ class Pushes:
     @property
     def part(self) -> Part:
         """What a running process does with it."""
-        return Part("pushes", work=self.run, close=self.close)
+        return Part("pushes", work=self.run, close=self.close, level=self._level)
+
+    def _level(self, _telemetry: Telemetry, at_ns: int) -> None:
+        for push in self.each:
+            push.tell(at_ns)
 
     async def run(self) -> None:
         """Push until cancelled."""

@@ -26,6 +26,8 @@ from pdp.identity.revocations import Revocations
 from pdp.judge.evidence import Absent, Judging
 from pdp.people.assembly import ApprovalServices, Bounds, assemble
 from pdp.people.changes import Changes
+from pdp.people.console.feature import passkeys
+from pdp.people.console.options import ConsoleOptions
 from pdp.people.evidence import ApprovalEvidence, Counting
 from pdp.people.operator_requests import OperatorTerms
 from pdp.people.outbox import Outbox
@@ -37,7 +39,6 @@ from pdp.people.redeem import Redeem
 from pdp.people.requests import Caps, Opening
 from pdp.people.resolve import Resolve
 from pdp.people.wait import Waiting
-from pdp.runtime import console
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
 from pdp.runtime.secrets.reference import secret
@@ -97,7 +98,8 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
 ) -> WiredApprovals:
     """Wire it. `admits`: what was released. Raises ConfigurationFault for a secret that cannot be had."""
     options = settings.approvals
-    address = options.console_url or (settings.console.public_url if settings.console else "")
+    console = settings.given(ConsoleOptions)
+    address = options.console_url or (console.public_url if console else "")
     directories = LoadedDirectories(settings.directory, read_yaml, admits)
     counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS, revocations)
     tokens = SealedResumeTokens(resume_secrets(settings, index_key), entropy)
@@ -140,7 +142,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         declassify=_terms(options.declassify, "declassify", "session.declassify"),
         lift=_terms(options.lift_quarantine, "lift_quarantine", "tool.lift_quarantine"),
         valid=satisfies,
-        passkeys=console.passkeys(settings.console, directories),
+        passkeys=passkeys(console, directories),
         notifications=notifications,
         telemetry=telemetry,
     )

@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 
 from pdp.core.errors import Fault
 from pdp.core.ports import Judge
+from pdp.core.ports.telemetry import Telemetry
 from pdp.host.part import Part, Step
+from pdp.judge.options import JudgeOptions
 from pdp.operate.reload import Reloadable, Reloads
 from pdp.operate.runs import Runs
 from pdp.runtime.judge import begin_judge
@@ -113,10 +115,16 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     await again_and_again(seconds, prompts=look)
 
 
-def judge_part(judge: Judge, seconds: float) -> Part:
+def judge_part(judge: Judge, options: JudgeOptions | None, seconds: float) -> Part:
     """What a running process does with its judge."""
+    places = options.max_queued + options.max_concurrent if options is not None else 0
+
+    def level(telemetry: Telemetry, _at_ns: int) -> None:
+        sessions = judge.status()["sessions"] if places else 0
+        telemetry.level("pdp.judge.load", sessions / places if isinstance(sessions, int) and places else 0)
+
     begun, watched = partial(begin_judge, judge), partial(watch_prompts, judge, seconds)
-    return Part("judge prompts", prepare=begun, work=watched, close=judge.close)
+    return Part("judge prompts", prepare=begun, work=watched, close=judge.close, level=level)
 
 
 async def tend(parts: Sequence[Part], seconds: float) -> NoReturn:

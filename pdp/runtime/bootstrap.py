@@ -34,9 +34,11 @@ from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
+from pdp.host import feature
 from pdp.host.part import Part
 from pdp.identity.authentication import Authentication
 from pdp.identity.revocations import Revocations, UnrevokedSubjects
+from pdp.identity.security_events import SignalOptions, marks
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
 from pdp.operate.reload import RELOADABLES, Reloads
@@ -45,7 +47,7 @@ from pdp.policy.source import KeptBundles
 from pdp.proof.records import Records
 from pdp.proof.search import Readings, Search
 from pdp.registry.load import SignedRegistry
-from pdp.runtime import background, callers, console, security_events
+from pdp.runtime import background, features
 from pdp.runtime.approvals import recognised, wire_approvals
 from pdp.runtime.archive import archiving_part
 from pdp.runtime.config.settings import Settings, store_password
@@ -55,15 +57,13 @@ from pdp.runtime.instruments import (
     Losses,
     Ports,
     fact_builder,
-    follower_levels,
     observed,
-    plan_levels,
     wire_telemetry,
 )
 from pdp.runtime.judge import wire_judge
 from pdp.runtime.policy import wire_policy, wire_releases
 from pdp.runtime.process import Process
-from pdp.runtime.secrets.reference import secrets_read
+from pdp.runtime.secrets.reference import secret, secrets_read
 from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
 from pdp.runtime.signed_log import WiredLog, first_seen, pushes, quorum_records, record_key, search_index, signed_log
@@ -118,8 +118,9 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
 ) -> Process:
     entropy = environment.entropy
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
-    marks = security_events.claims(settings)
-    identity = Authentication(settings.identity, production=settings.production, marks=marks)
+    signals = settings.given(SignalOptions)
+    marked = {} if signals is None else marks(signals.streams)
+    identity = Authentication(settings.identity, production=settings.production, marks=marked)
     state = ServiceState(store)
     revocations = Revocations(partial(attrgetter("switches.revoked"), state), index_key)
     subjects = UnrevokedSubjects(identity.subjects, revocations)
@@ -258,6 +259,21 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
     )
 
     supervisor = background.Supervisor()
+    wired = tuple(
+        features.wire(
+            feature.Ports(
+                settings,
+                partial(secret, vault=settings.vault),
+                ports.store,
+                clock,
+                entropy,
+                telemetry,
+                index_key,
+                supervisor.answers,
+                (identity, recorder, revocations, services, approvals.services, services.records),
+            )
+        )
+    )
     server = GrpcServer(
         settings.server,
         services,
@@ -265,10 +281,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         entropy=entropy,
         reflection_on=not settings.production,
         telemetry=telemetry,
-        more=callers.beside(settings, services, clock, entropy, index_key),
-    )
-    followers = follower_levels(
-        settings, telemetry, store, clock.now_ns(), signed.publisher if signed is not None else None, index, judge
+        more=tuple(each for part in wired for each in part.serves),
     )
     levels = Levels(
         settings,
@@ -280,7 +293,7 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         reloads,
         approvals.services.sweep.tenants,
         state.fleet,
-        (*(each.tell for each in pushing.each), followers, partial(plan_levels, telemetry, plans)),
+        clock.now_ns(),
         releases,
     )
     process = Process(
@@ -304,17 +317,13 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         pushing,
         quorum_records(settings, signed, ports.store, recorder, clock),
         supervisor,
-        console.server(settings, approvals.services, clock, entropy, index_key, services.records, marks),
         signed,
         index,
         redis,
-        security_events.wire(settings, ports.store, recorder, revocations, approvals, clock, telemetry),
-        callers.hooks(settings, services, clock, entropy, supervisor.answers),
-        callers.authzen(settings, services, entropy, index_key),
         shadowing,
         content,
     )
-    supervisor.parts = tuple(_parts(process))
+    supervisor.parts = levels.parts = (*_parts(process), plans.part, *wired)
     return process
 
 
@@ -334,7 +343,7 @@ def _parts(process: Process) -> Iterator[Part]:
         yield Part(each, work=partial(background.watch, process.reloads, each, seconds))
     yield process.shadows.part
     if process.judge is not None:
-        yield background.judge_part(process.judge, max(PROMPTS_SECONDS, seconds))
+        yield background.judge_part(process.judge, settings.judge, max(PROMPTS_SECONDS, seconds))
     yield from process.approvals.parts(clock)
     yield Part("content", close=process.content.close)
     yield process.runs.part
@@ -343,10 +352,10 @@ def _parts(process: Process) -> Iterator[Part]:
     yield process.quorum.part
     yield archiving_part(settings, store, process.recorder, clock)
     yield process.pushes.part
-    files = process.signed.files if process.signed is not None else None
-    for room in (process.index, process.console, files, process.signals, process.hooks, process.authzen):
-        if room is not None:
-            yield room.part
+    if process.index is not None:
+        yield process.index.part
+    if process.signed is not None:
+        yield process.signed.part(process.levels.began_ns)
 
 
 async def start(process: Process) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,26 +13,21 @@ from pdp.core.approvals.states import OPEN
 from pdp.core.call.switches import QUARANTINE, ended
 from pdp.core.call.term import Term
 from pdp.core.check import NS
-from pdp.core.errors import NotFound
 from pdp.core.ports import (
     Callers,
     Clock,
     Content,
     DirectorySource,
-    Judge,
     PolicySource,
     Registry,
-    SignedLog,
     Store,
     Subjects,
 )
 from pdp.core.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.decide.facts import FactBuilder, ObservedFacts
-from pdp.decide.plan import Plans
 from pdp.decide.state import COMMON, Fleet
 from pdp.host.part import Part
 from pdp.operate.reload import Reloads
-from pdp.proof.index import SearchIndex
 from pdp.registry.release import SignedReleases
 from pdp.runtime.config.certificates import terms
 from pdp.runtime.config.settings import Settings
@@ -148,8 +142,9 @@ class Levels:
     reloads: Reloads
     tenants: tuple[str, ...]
     fleet: Fleet
-    more: tuple[Callable[[int], None], ...] = ()  # set gauges of their own
+    began_ns: int
     releases: SignedReleases | None = None
+    parts: tuple[Part, ...] = ()  # set gauges of their own
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
     _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
     _asked: dict[str, frozenset[str]] = field(default_factory=dict)  # by tenant: groups that were asked lately
@@ -198,8 +193,9 @@ class Levels:
             level("pdp.keys", state["keys"], {"pdp.issuer": issuer})
             level("pdp.keys.age", state["age_seconds"], {"pdp.issuer": issuer})
         self._endings(at_ns)
-        for tell in self.more:
-            tell(at_ns)
+        level("pdp.uptime", max(0, at_ns - self.began_ns) / NS)
+        for each in self.parts:
+            each.level(self.telemetry, at_ns)
 
     def warn(self, at_ns: int) -> None:
         """Log what expires soon, or has expired: when that begins, and again when less time is left."""
@@ -250,43 +246,6 @@ class Levels:
             self.telemetry.level("pdp.registry.left", left, own)
         self.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
         self.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
-
-
-def follower_levels(  # noqa: PLR0913, PLR0917 - what they are of
-    settings: Settings,
-    telemetry: Telemetry,
-    store: Store,
-    began_ns: int,
-    log: SignedLog | None,
-    index: SearchIndex | None,
-    judge: Judge | None,
-) -> Callable[[int], None]:
-    """Sets the gauges of what follows the log, and of the judge's places."""
-    places = settings.judge.max_queued + settings.judge.max_concurrent if settings.judge is not None else 0
-
-    def tell(at_ns: int) -> None:
-        size, level = store.size(), telemetry.level
-        level("pdp.uptime", max(0, at_ns - began_ns) / NS)
-        if log is not None:
-            covered, signed_ns = 0, began_ns
-            with suppress(NotFound):
-                covered, signed_ns = log.latest().size, log.latest().at_ns
-            level("pdp.log.behind", max(0, size - covered))
-            level("pdp.log.age", max(0, at_ns - signed_ns) / NS if size > covered else 0)
-            missing_ns = log.cosigning.missing_ns if log.cosigning is not None else 0
-            level("pdp.log.uncosigned", max(0, at_ns - missing_ns) / NS if missing_ns else 0)
-        if index is not None:
-            level("pdp.search.behind", max(0, size - index.size))
-        if judge is not None and places:
-            sessions = judge.status()["sessions"]
-            level("pdp.judge.load", sessions / places if isinstance(sessions, int) else 0)
-
-    return tell
-
-
-def plan_levels(telemetry: Telemetry, plans: Plans, _at_ns: int) -> None:
-    """Set the gauge of whether plans were found wrong."""
-    telemetry.level("pdp.plans.differed", int(plans.differed))
 
 
 def _entries(status: Mapping[str, Any]) -> Any:

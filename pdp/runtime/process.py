@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pdp.content import ArgumentContent
-from pdp.core.ports import Judge
+from pdp.core.ports import Judge, RenewedSecret
 from pdp.decide.commit import Recorder
 from pdp.decide.shadow import ShadowPolicies
 from pdp.decide.state import ServiceState
-from pdp.host.http_listener import HttpListener
 from pdp.identity.authentication import Authentication
 from pdp.operate.admin import Admin
 from pdp.operate.quorum import QuorumRecords
@@ -25,8 +24,7 @@ from pdp.runtime.approvals import WiredApprovals
 from pdp.runtime.background import Supervisor
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.instruments import Levels
-from pdp.runtime.renewal import RenewedFiles, signers_keys, tls_files
-from pdp.runtime.security_events import WiredSignals
+from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.signed_log import WiredLog, renewed_key
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore
@@ -34,9 +32,7 @@ from pdp.wire.grpc.server import GrpcServer
 from pdp.wire.grpc.servicer import Services
 
 if TYPE_CHECKING:
-    from pdp.people.console.server import ConsoleServer
     from pdp.sessions.on_redis import RedisSessions
-    from pdp.wire.hooks.listener import HookListener
 
 
 @dataclass(slots=True)
@@ -63,13 +59,9 @@ class Process:
     pushes: Pushes
     quorum: QuorumRecords
     background: Supervisor
-    console: ConsoleServer | None
     signed: WiredLog | None
     index: SearchIndex | None
     redis: RedisSessions | None
-    signals: WiredSignals | None
-    hooks: HookListener | None
-    authzen: HttpListener | None
     shadows: ShadowPolicies
     content: ArgumentContent
     secrets_read: tuple[str, ...] = ()  # names of settings
@@ -77,13 +69,13 @@ class Process:
     def begin_renewal(self, read: set[str]) -> None:
         """From here on secrets are read again when their files change. `read` names the settings whose secrets were
         read to get here, for the record of the start."""
-        named: dict[str, HttpListener | None] = {"hooks": self.hooks, "authzen": self.authzen}
-        named["signals"] = self.signals.listener if self.signals is not None else None
-        tls = tuple(tls_files(self.settings, self.server, self.console, named))
+        options, tls = self.settings.server.tls, self.server.tls
+        files = [] if options is None or tls is None else [server_tls(options, tls)]
+        parts: list[RenewedSecret] = [*files, *(each for part in self.background.parts for each in part.renews)]
         log_key = None
         if self.signed is not None:
             log_key = renewed_key(self.settings, self.signed, self.store, self.recorder, self.clock)
         signers = signers_keys(self.settings, self.registry, self.levels.releases)
-        found: list[RenewedFiles | None] = [*tls, log_key, *signers]
+        found = (*parts, log_key, *signers)
         self.reloads.secrets = tuple(each for each in found if each is not None)
-        self.secrets_read = tuple(sorted({*read, *(each.name for each in tls)}))
+        self.secrets_read = tuple(sorted({*read, *(each.name for each in parts)}))

@@ -1,85 +1,77 @@
-"""Wiring of pushed security events: the streams, what their events come to, and the listener."""
+"""The feature `signals`: its section, the streams of pushed security events, what they come to, and the listener.
+
+It stands here for it knows of people, whose requests end with a token.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from pdp.core.check import NS
-from pdp.core.ports import Clock, Store
-from pdp.core.ports.telemetry import Telemetry
-from pdp.decide.commit import Recorder
+from pdp.core.ports.telemetry import Instrument
+from pdp.host.feature import Feature, Ports, Setup
 from pdp.host.http_listener import listener_tls
 from pdp.host.part import Part
-from pdp.identity.revocations import Revocations
-from pdp.identity.security_events import SignalStreams, marks
-from pdp.identity.signals import Signals
-from pdp.identity.signals_listener import SignalListener
-from pdp.runtime.approvals import WiredApprovals
-from pdp.runtime.config.settings import Settings
-from pdp.runtime.secrets.reference import secret
+from pdp.identity.options import IdentityOptions
+from pdp.identity.security_events import SignalOptions, SignalStreams
+from pdp.people.console.options import ConsoleOptions
+from pdp.store.options import StoreOptions
 
 _SLACK_SECONDS = 60  # no skew is larger
 
 
-@dataclass(frozen=True, slots=True)
-class WiredSignals:
-    """The receiver of a process."""
-
-    streams: SignalStreams
-    listener: SignalListener
-
-    @property
-    def part(self) -> Part:
-        """What a running process does with it."""
-        return replace(self.listener.part, close=self.streams.close)
+def _check(options: SignalOptions, setup: Setup) -> None:
+    listener_tls(options, "signals")
+    _streams(options, setup)
 
 
-def check(settings: Settings) -> None:
-    """Read what the section names, and open nothing. Raises ConfigurationFault."""
-    if settings.signals is not None:
-        listener_tls(settings.signals, "signals")
-        _streams(settings)
+def _wire(options: SignalOptions, ports: Ports) -> Part:
+    from pdp.decide.commit import Recorder  # noqa: PLC0415 - loaded only where it is served
+    from pdp.identity.revocations import Revocations  # noqa: PLC0415 - likewise
+    from pdp.identity.signals import Signals  # noqa: PLC0415 - likewise
+    from pdp.identity.signals_listener import SignalListener  # noqa: PLC0415 - likewise
+    from pdp.people.assembly import ApprovalServices  # noqa: PLC0415 - likewise
 
-
-def claims(settings: Settings) -> dict[str, dict[str, str]]:
-    """By issuer: claims by which tokens are revoked, by kind of mark."""
-    return {} if settings.signals is None else marks(settings.signals.streams)
-
-
-def wire(  # noqa: PLR0913, PLR0917 - what it rests on
-    settings: Settings,
-    store: Store,
-    recorder: Recorder,
-    revocations: Revocations,
-    approvals: WiredApprovals,
-    clock: Clock,
-    telemetry: Telemetry,
-) -> WiredSignals | None:
-    """The receiver, not yet started; None where none is configured. Raises ConfigurationFault."""
-    if settings.signals is None:
-        return None
-    streams = _streams(settings)
-    longest = _longest_seconds(settings), settings.store.longest_ttl_seconds
-    keep_ns, votes_ns = ((seconds + _SLACK_SECONDS) * NS for seconds in longest)
-    revoked, key = approvals.services.sweep.revoked, revocations.index_key
-    take = Signals(streams.read, store, recorder, revocations, revoked, clock, key, keep_ns, votes_ns, telemetry)
-    options = settings.signals
-    tls = listener_tls(options, "signals")
-    return WiredSignals(streams, SignalListener(options.listen, options.path, tls, take))
-
-
-def _longest_seconds(settings: Settings) -> int:
-    """The longest that a token lasts, or a sign-in at the console."""
-    tokens = (issuer.max_lifetime_seconds for issuer in settings.identity.issuers)
-    console = 0 if settings.console is None else settings.console.session_minutes * 60
-    return max(console, *tokens)
-
-
-def _streams(settings: Settings) -> SignalStreams:
-    options = settings.signals
-    return SignalStreams(
-        options.streams if options is not None else (),
-        settings.identity,
-        production=settings.production,
-        secret=lambda reference, where: secret(reference, settings.vault, where=where, at_least=16),
+    streams, revocations = _streams(options, ports), ports.of(Revocations)
+    take = Signals(
+        streams.read,
+        ports.store,
+        ports.of(Recorder),
+        revocations,
+        ports.of(ApprovalServices).sweep.revoked,
+        ports.clock,
+        revocations.index_key,
+        (_longest_seconds(ports) + _SLACK_SECONDS) * NS,
+        (ports.settings.of(StoreOptions).longest_ttl_seconds + _SLACK_SECONDS) * NS,
+        ports.telemetry,
     )
+    tls = partial(listener_tls, options, "signals")
+    listener = SignalListener(options.listen, options.path, tls(), take)
+    return replace(listener.renewing("signals", options, tls), close=streams.close)
+
+
+def _longest_seconds(setup: Setup) -> int:
+    """The longest that a token lasts, or a sign-in at the console."""
+    tokens = (issuer.max_lifetime_seconds for issuer in setup.settings.of(IdentityOptions).issuers)
+    console = setup.settings.given(ConsoleOptions)
+    return max(0 if console is None else console.session_minutes * 60, *tokens)
+
+
+def _streams(options: SignalOptions, setup: Setup) -> SignalStreams:
+    return SignalStreams(
+        options.streams,
+        setup.settings.of(IdentityOptions),
+        production=setup.settings.production,
+        secret=lambda reference, where: setup.secret(reference, where=where, at_least=16),
+    )
+
+
+FEATURE = Feature(
+    "signals",
+    SignalOptions,
+    "Receives pushed security events that revoke tokens; absent: nothing is received.",
+    _wire,
+    _check,
+    (Instrument("pdp.signals", "counter", "{event}", "security events; `none`: taken", ("pdp.code",)),),
+)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -14,13 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
-from pdp.core.errors import ConfigurationFault, Fault, Unavailable
+from pdp.core.errors import ConfigurationFault, Fault, NotFound, Unavailable
 from pdp.core.ports import Clock, Entropy, Store
 from pdp.core.ports.telemetry import Telemetry
 from pdp.decide.commit import Recorder
 from pdp.decide.state import ServiceState
 from pdp.host.durable import make_secret
 from pdp.host.log_files import LogFiles
+from pdp.host.part import Part
+from pdp.host.renewed_files import RenewedFiles, Take
 from pdp.operate.quorum import QuorumRecords
 from pdp.proof.archive import ArchiveFolder
 from pdp.proof.cosignature import WitnessPolicy
@@ -34,7 +38,6 @@ from pdp.proof.pushes import Push, Pushes
 from pdp.proof.receivers import Receiver, Selection, receiver
 from pdp.proof.tiles import LogFolder
 from pdp.runtime.config.settings import Settings
-from pdp.runtime.renewal import RenewedFiles, Take
 from pdp.runtime.secrets.reference import FILE, secret
 
 log = logging.getLogger("pdp.log")
@@ -49,6 +52,23 @@ class WiredLog:
 
     publisher: Publisher
     files: LogFiles | None
+    store: Store
+
+    def part(self, began_ns: int) -> Part:
+        """What a running process does with it, besides publishing it."""
+        part = self.files.part if self.files is not None else Part("signed log")
+        return replace(part, level=partial(self._level, began_ns))
+
+    def _level(self, began_ns: int, telemetry: Telemetry, at_ns: int) -> None:
+        size, covered, signed_ns = self.store.size(), 0, began_ns
+        with suppress(NotFound):
+            head = self.publisher.latest()
+            covered, signed_ns = head.size, head.at_ns
+        telemetry.level("pdp.log.behind", max(0, size - covered))
+        telemetry.level("pdp.log.age", max(0, at_ns - signed_ns) / NS if size > covered else 0)
+        cosigning = self.publisher.cosigning
+        missing_ns = cosigning.missing_ns if cosigning is not None else 0
+        telemetry.level("pdp.log.uncosigned", max(0, at_ns - missing_ns) / NS if missing_ns else 0)
 
     async def run(self, faults: list[Fault], stop: asyncio.Event) -> None:
         """Publish the log; a store that a witness knows more of is served no longer."""
@@ -92,7 +112,8 @@ def signed_log(settings: Settings, store: Store) -> WiredLog | None:
     publisher = Publisher(
         store, LogFolder(options.folder), _key(settings, options.key), cosigners=_cosigners(options)
     )
-    return WiredLog(publisher, LogFiles(options.listen, options.folder, archive) if options.listen else None)
+    files = LogFiles(options.listen, options.folder, archive) if options.listen else None
+    return WiredLog(publisher, files, store)
 
 
 def _cosigners(options: AuditOptions) -> Cosigners | None:

@@ -80,6 +80,8 @@ class RedisAddress:
 class SessionOptions(Options):
     """When a session is over. The next call under its id then begins another one."""
 
+    retired = frozenset({"max_sessions_per_caller"})
+
     store: Literal["store", "redis"] = "store"
     """Where sessions and awaited results lie: in the store, or on Redis, for several machines."""
     redis: RedisOptions | None = None

@@ -66,11 +66,10 @@ async def post(
     world: World, path: str, body: Any, *, caller: str | None = "app", headers: Mapping[str, str] | None = None
 ) -> httpx.Response:
     """One request by a caller's token; `body` is sent as it is where it is bytes."""
-    assert world.process.authzen is not None
     sent = {"content-type": "application/json", **dict(world.metadata(caller or "")), **(headers or {})}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        return await client.post(f"http://{world.process.authzen.address}{path}", content=content, headers=sent)
+        return await client.post(f"http://{world.listener('authzen').address}{path}", content=content, headers=sent)
 
 
 def asks(subject: Any, action: Any, resource: Any, **more: Any) -> dict[str, Any]:

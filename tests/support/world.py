@@ -87,6 +87,11 @@ class World:
     def now_ns(self) -> int:
         return self.stage.clock.wall()
 
+    def listener(self, section: str) -> Any:
+        """The listener of a section."""
+        (start,) = (part.start for part in self.process.background.parts if part.name == f"{section}.listen")
+        return getattr(start, "__self__")  # noqa: B009 - a method's, which no type tells
+
     def fresh(self, prefix: str = "id") -> str:
         """An id that nothing in this world has had."""
         return f"{prefix}-{next(self._ids)}"

@@ -306,8 +306,7 @@ async def test_a_slow_sender_does_not_keep_others_out(world: World, monkeypatch:
     """Half a request ends by itself, and with all places taken by such a new one still gets in."""
     monkeypatch.setattr("pdp.host.http_api.READ_SECONDS", 0.2)
     monkeypatch.setattr("pdp.host.http_api.CONNECTIONS", 2)
-    assert world.process.authzen is not None
-    host, _, port = world.process.authzen.address.rpartition(":")
+    host, _, port = world.listener("authzen").address.rpartition(":")
     slow = [await asyncio.open_connection(host, int(port)) for _ in range(4)]
     for _, writer in slow:
         writer.write(b"POST /access/v1/evaluation HTTP/1.1\r\nHost: x\r\nContent-Le")
@@ -321,8 +320,7 @@ async def test_a_slow_sender_does_not_keep_others_out(world: World, monkeypatch:
 
 
 async def test_a_connection_is_used_again(world: World) -> None:
-    assert world.process.authzen is not None
-    host, _, port = world.process.authzen.address.rpartition(":")
+    host, _, port = world.listener("authzen").address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = json.dumps(asks(ALICE, READ, ACTIVE)).encode()
     token = dict(world.metadata("app"))["authorization"]
@@ -338,9 +336,8 @@ async def test_a_connection_is_used_again(world: World) -> None:
 
 
 async def test_the_metadata(world: World) -> None:
-    assert world.process.authzen is not None
     async with httpx.AsyncClient(trust_env=False) as client:
-        at = f"http://{world.process.authzen.address}/.well-known/authzen-configuration"
+        at = f"http://{world.listener('authzen').address}/.well-known/authzen-configuration"
         said = await client.get(at, headers={"x-request-id": "7"})
     assert (said.status_code, said.headers["content-type"]) == (200, "application/json")
     assert said.headers["x-request-id"] == "7"

@@ -176,9 +176,8 @@ async def test_over_grpc_a_permit_carries_them(world: World) -> None:
 
 
 async def test_the_metadata_lists_the_types(world: World) -> None:
-    assert world.process.authzen is not None
     async with httpx.AsyncClient(trust_env=False) as client:
-        at = f"http://{world.process.authzen.address}/.well-known/authzen-configuration"
+        at = f"http://{world.listener('authzen').address}/.well-known/authzen-configuration"
         found = (await client.get(at)).json()
     assert found["supported_obligations"] == ["custom", "notification", "step-up"]
 

@@ -104,9 +104,8 @@ def submission(body: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, 
 
 async def look(world: World, endpoint: str, *, caller: str = "app") -> httpx.Response:
     """A look at a task."""
-    assert world.process.authzen is not None
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        at = f"http://{world.process.authzen.address}{urlsplit(endpoint).path}"
+        at = f"http://{world.listener('authzen').address}{urlsplit(endpoint).path}"
         return await client.get(at, headers=dict(world.metadata(caller)))
 
 

@@ -56,8 +56,7 @@ async def test_callers_by_certificate(tmp_path: Path) -> None:
     }
     made = plan(settings, match={"sans": ["uri:spiffe://acme.example/app"]})
     async with running(tmp_path, made) as world:
-        assert world.process.authzen is not None
-        url = f"https://{world.process.authzen.address}{EVALUATION}"
+        url = f"https://{world.listener('authzen').address}{EVALUATION}"
 
         async def asked(shown: str = "", **headers: str) -> httpx.Response:
             context = ssl.create_default_context(cafile=str(server))
@@ -85,8 +84,7 @@ async def test_certificates_are_replaced_while_the_listener_serves(tmp_path: Pat
     key = tmp_path / "server.key"
     settings = {"certificate_file": str(server), "key_file": str(key), "client_ca_file": str(callers)}
     async with running(tmp_path, plan(settings, match={"sans": ["uri:spiffe://acme.example/app"]})) as world:
-        assert world.process.authzen is not None
-        address, authorities = world.process.authzen.address, tmp_path / "known.pem"
+        address, authorities = world.listener("authzen").address, tmp_path / "known.pem"
 
         def client() -> httpx.AsyncClient:
             authorities.write_bytes(server.read_bytes())
@@ -105,7 +103,7 @@ async def test_certificates_are_replaced_while_the_listener_serves(tmp_path: Pat
             (result,), _ = await world.process.reloads(("secrets",), by="")
             assert (result.changed, result.failures) == (True, {})
             assert await asked(former) == 200  # on the connection that it has
-        assert world.process.authzen.address == address
+        assert world.listener("authzen").address == address
         async with client() as later:
             assert await asked(later) == 200
         key.write_text("no key")

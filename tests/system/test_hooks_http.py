@@ -29,6 +29,7 @@ from pdp.core.ports.telemetry import NONE, Attributes, Silent
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER as ISSUER
 from pdp.wire.hooks.listener import HookListener, _hooks
+from pdp.wire.hooks.options import HookOptions
 from pdp.wire.hooks.own_tools import own_tool
 from pdp.wire.hooks.webhooks import LATE
 
@@ -199,8 +200,9 @@ def hurried(world: World) -> Iterator[None]:
 
 
 def listener(world: World) -> HookListener:
-    assert world.process.hooks is not None
-    return world.process.hooks
+    found = world.listener("hooks")
+    assert isinstance(found, HookListener)
+    return found
 
 
 def entra_token(world: World, **claims: Any) -> str:
@@ -495,7 +497,7 @@ async def _with(world: World, passing: Passing, ask: Callable[[], Any]) -> Any:
 
 
 async def test_the_service_knows_its_deadline_well_within_the_second(world: World) -> None:
-    options = world.process.settings.hooks
+    options = world.process.settings.given(HookOptions)
     assert options is not None
     made = _hooks(options)
     assert [made[path].seconds for path in ("/claude-code", ANALYZE.partition("?")[0])] == [5.0, 0.6]

@@ -81,8 +81,7 @@ class Transmitter:
 
     @property
     def url(self) -> str:
-        assert self.world.process.signals is not None
-        return f"http://{self.world.process.signals.listener.address}/signals"
+        return f"http://{self.world.listener('signals').address}/signals"
 
     def claims(self, subject: Mapping[str, Any] | None, event: str = REVOKED, **more: Any) -> Any:
         self.count += 1
@@ -648,8 +647,7 @@ async def test_a_bug_while_events_are_committed_leaves_no_transmitter_waiting(wo
 
 
 async def test_what_cannot_be_taken_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert world.process.signals is not None
-    take: Any = world.process.signals.listener._take
+    take: Any = world.listener("signals")._take
     counted = list[object]()
     telemetry = SimpleNamespace(count=lambda name, attributes: counted.append((name, attributes["pdp.code"])))
     monkeypatch.setattr(take, "telemetry", telemetry)

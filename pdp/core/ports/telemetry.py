@@ -7,9 +7,10 @@ messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self, TypeAlias
 
 from typing_extensions import override
 
@@ -27,6 +28,18 @@ TARGET_NAMES: Mapping[str, str] = {
     "prompt": "gen_ai.prompt.name",
     "resource": "mcp.resource.uri",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A metric. `unit` is UCUM, "1" for a plain number."""
+
+    name: str
+    kind: Literal["counter", "histogram", "level", "up_down"]
+    unit: str
+    says: str
+    attributes: Sequence[str] = ()
+    bounds: Sequence[float] = ()
 
 
 class Span(Protocol):

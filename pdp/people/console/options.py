@@ -74,6 +74,8 @@ class LocalAccountOptions(Options):
 class ConsoleOptions(Options):
     """The approval console."""
 
+    own = frozenset({"listen"})
+
     listen: str = "127.0.0.1:8443"
     """HOST:PORT or [IPV6]:PORT. Plaintext on a literal loopback address only."""
     public_url: str = Field(examples=["https://approvals.acme.example"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
+from typing_extensions import override
 
 from pdp.core.approvals.requirement import ApprovalKind
-from pdp.host.options import Options, post_url_problem
+from pdp.host.contradictions import Contradiction
+from pdp.host.options import Options, Sections, post_url_problem
+from pdp.people.console.options import ConsoleOptions
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+$")]
@@ -213,6 +217,21 @@ class ApprovalOptions(Options):
         if url and not _is_plain_url(url):
             raise ValueError("must be a URL with a host, without query and fragment")
         return url.rstrip("/")
+
+    @override
+    def contradictions(self, around: Sections) -> Iterator[Contradiction]:
+        console, url = around.given(ConsoleOptions), self.console_url
+        if self.channels and not url and console is None:
+            yield Contradiction(
+                ("approvals", "channels"),
+                "needs approvals.console_url or the section console: a message is a link to a page",
+            )
+        if url and console is not None and url != console.public_url:
+            yield Contradiction(
+                ("approvals", "console_url"),
+                f"must be {console.public_url}, the console's public_url, or be left out: links to another "
+                "address send people to a page that is not ours",
+            )
 
 
 def _is_plain_url(url: str) -> bool:

@@ -11,18 +11,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
+from typing_extensions import override
 
 from pdp.content.options import ContentOptions
 from pdp.core.bytes.digest import Json, canonical, digest, sha256_hex
 from pdp.core.call.shares import DEFAULTS, Dimension, FairShare
 from pdp.core.errors import ConfigurationFault
 from pdp.host.contradictions import TOLERANT, Contradiction, refuse
-from pdp.host.options import Options
+from pdp.host.options import Options, Sections
 from pdp.identity.options import IdentityOptions
-from pdp.identity.security_events import SignalOptions, contradictions
 from pdp.judge.options import JudgeOptions
-from pdp.people.console.options import ConsoleOptions
 from pdp.people.reach.options import ApprovalOptions, DirectoryOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.policy.opa.options import OpaOptions
@@ -30,15 +37,13 @@ from pdp.proof.options import AuditOptions
 from pdp.registry.options import RegistryOptions, ReleaseOptions
 from pdp.runtime.config.problems import problems
 from pdp.runtime.config.sources import Origins, origins, overlay, read_yaml, variables
+from pdp.runtime.features import FEATURES
 from pdp.runtime.secrets.options import VaultOptions
 from pdp.runtime.secrets.reference import secret
 from pdp.runtime.telemetry.options import TelemetryOptions
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
-from pdp.wire.authzen.options import AuthzenOptions
-from pdp.wire.gateways.options import GatewayOptions
 from pdp.wire.grpc.options import ServerOptions
-from pdp.wire.hooks.options import HookOptions
 
 
 def _part(dimension: Dimension) -> Any:
@@ -101,6 +106,9 @@ class SharesOptions(Options):
 class ServiceOptions(Options):
     """Limits and terms of answers."""
 
+    own = frozenset({"max_in_flight", "max_waiting", "shares"})
+    retired = frozenset({"retry_after_ms"})
+
     max_in_flight: int = Field(256, ge=1, le=100_000)
     """Calls at once; beyond, RESOURCE_EXHAUSTED."""
     shares: SharesOptions = Field(default_factory=SharesOptions)
@@ -127,6 +135,8 @@ class ServiceOptions(Options):
 
 class PolicyOptions(Options):
     """Source of the policy, and its engine."""
+
+    own = frozenset({"workers", "memory_mb"})
 
     folder: Path | None = Field(None, examples=["policy"])
     """The organisation's folder: packs/, data/. Without it nothing is granted."""
@@ -167,18 +177,23 @@ class PolicyOptions(Options):
         return self
 
 
-# keys of former releases, which are read past: what they set is fixed
-RETIRED = (
-    ("content", "compiled_schemas"),
-    ("service", "retry_after_ms"),
-    ("sessions", "max_sessions_per_caller"),
-    ("store", "max_batch"),
-)
+_M = TypeVar("_M")
+_O = TypeVar("_O", bound=Options)
 
 
+def _with_features(model: type[Options]) -> type[Options]:
+    """The same model with a section for each feature that describes one."""
+    fields: dict[str, Any] = {
+        each.name: (each.options | None, Field(None, description=each.says)) for each in FEATURES if each.says
+    }
+    return create_model(model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **fields)
+
+
+@_with_features
 class Settings(Options):
-    """The whole configuration."""
+    """The whole configuration. What wiring reads has a field here; sections of features come by `given`."""
 
+    own = frozenset({"server", "telemetry", "vault"})
     _retired: tuple[tuple[str, str], ...] = ()
 
     mode: Literal["production", "development"] = "production"
@@ -194,16 +209,6 @@ class Settings(Options):
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
     approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
-    console: ConsoleOptions | None = None
-    """Where people answer in a browser; absent: nowhere."""
-    gateways: GatewayOptions | None = None
-    """Lets gateways ask by their own calls, on the same port; absent: they may not."""
-    hooks: HookOptions | None = None
-    """Lets agents ask by HTTP hooks, on a listener of its own; absent: they may not."""
-    authzen: AuthzenOptions | None = None
-    """Lets callers ask by OpenID AuthZEN, on a listener of its own; absent: they may not."""
-    signals: SignalOptions | None = None
-    """Receives pushed security events that revoke tokens; absent: nothing is received."""
     judge: JudgeOptions | None = None
     """Who gives verdicts. Without it there are none, and what requires one fails."""
     store: StoreOptions = Field(default_factory=StoreOptions)
@@ -214,7 +219,7 @@ class Settings(Options):
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
-        refuse(self, self._across(), info)
+        refuse(self, self.contradictions(), info)
         return self
 
     @model_validator(mode="wrap")
@@ -222,7 +227,7 @@ class Settings(Options):
     def _without_retired(cls, values: Any, validate: ModelWrapValidatorHandler[Settings]) -> Settings:
         given = {name: dict(each) if isinstance(each, dict) else each for name, each in dict(values).items()}
         sections = {name: each for name, each in given.items() if isinstance(each, dict)}
-        retired = tuple((name, key) for name, key in RETIRED if key in sections.get(name, {}))
+        retired = tuple((name, key) for name, key in retired_keys() if key in sections.get(name, ()))
         for name, key in retired:
             del sections[name][key]
         settings = validate(given)
@@ -230,30 +235,30 @@ class Settings(Options):
         return settings
 
     @property
-    def retired(self) -> tuple[tuple[str, str], ...]:
+    def retired_given(self) -> tuple[tuple[str, str], ...]:
         """Keys that were given and have no effect any more."""
         return self._retired
 
-    def contradictions(self) -> Iterator[Contradiction]:
-        """All contradictions of settings that `load` validated with `tolerant`."""
-        for each in self.identity.contradictions():
-            yield each.below("identity")
-        yield from self._across()
+    def given(self, section: type[_O]) -> _O | None:
+        """See `Sections`."""
+        return next((each for each in self._sections() if isinstance(each, section)), None)
 
-    def _of_signals(self, signals: SignalOptions) -> Iterator[Contradiction]:
-        """Those of the receiver of security events."""
-        for each in contradictions(signals, self.identity):
-            yield each.below("signals")
-        if max(each.max_age_seconds for each in signals.streams) >= self.store.replies_keep_seconds:
-            yield Contradiction(
-                ("store", "replies_keep_seconds"),
-                "must be above signals.streams.max_age_seconds, or an old event could be taken twice",
-            )
+    def of(self, section: type[_O]) -> _O:
+        """See `Sections`."""
+        found = self.given(section)
+        if found is None:
+            raise LookupError(section.__name__)
+        return found
 
-    def _across(self) -> Iterator[Contradiction]:
-        """Contradictions between sections."""
-        if self.signals is not None:
-            yield from self._of_signals(self.signals)
+    def _sections(self) -> Iterator[Options]:
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return (each for each in values if isinstance(each, Options))
+
+    @override
+    def contradictions(self, around: Sections | None = None) -> Iterator[Contradiction]:
+        """All contradictions; of settings that `load` validated with `tolerant` there may be some."""
+        for section in self._sections():
+            yield from section.contradictions(around or self)
         if self.server.max_concurrent <= self.service.max_in_flight + self.service.max_waiting:
             yield Contradiction(
                 ("server", "max_concurrent"),
@@ -273,18 +278,6 @@ class Settings(Options):
             yield Contradiction(
                 ("server", "max_message_bytes"),
                 "must be above content.max_arguments_bytes, or such arguments never arrive",
-            )
-        if self.approvals.channels and not self.approvals.console_url and self.console is None:
-            yield Contradiction(
-                ("approvals", "channels"),
-                "needs approvals.console_url or the section console: a message is a link to a page",
-            )
-        url = self.approvals.console_url
-        if url and self.console is not None and url != self.console.public_url:
-            yield Contradiction(
-                ("approvals", "console_url"),
-                f"must be {self.console.public_url}, the console's public_url, or be left out: links to another "
-                "address send people to a page that is not ours",
             )
 
     @property
@@ -309,36 +302,21 @@ class Settings(Options):
         return digest(values)
 
 
-# What differs from machine to machine of a fleet that is set up alike.
-_OF_ONE_PROCESS = frozenset({
-    "server",
-    "telemetry",
-    "vault",
-    "service.max_in_flight",
-    "service.max_waiting",
-    "service.shares",
-    "policy.workers",
-    "policy.memory_mb",
-    "store.url",
-    "store.tls",
-    "console.listen",
-    "authzen.listen",
-    "signals.listen",
-    "hooks.listen",
-    "audit.listen",
-})  # fmt: skip
+def retired_keys() -> Iterator[tuple[str, str]]:
+    """Section and key of what former releases had."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
+            yield from ((name, key) for key in sorted(field.annotation.retired))
 
 
-def _shared(value: object, name: str = "") -> Json:
-    """As JSON without paths, references to files, sockets, and `_OF_ONE_PROCESS`."""
-    if isinstance(value, BaseModel):
-        fields = {key: getattr(value, key) for key in type(value).model_fields}
-        return _shared(fields, name)
+def _shared(value: object) -> Json:
+    """As JSON without paths, references to files, sockets, and what sections call their own."""
+    if isinstance(value, Options):
+        return {key: _shared(getattr(value, key)) for key in type(value).model_fields if key not in value.own}
     if isinstance(value, Mapping):
-        below = {str(key): (inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
-        return {key: _shared(*each) for key, each in below.items() if each[1] not in _OF_ONE_PROCESS}
+        return {str(key): _shared(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = [_shared(inner, f"{name}[]") for inner in value]
+        items = list(map(_shared, value))
         return items if isinstance(value, (list, tuple)) else sorted(items, key=str)
     if isinstance(value, Path) or (isinstance(value, str) and value.startswith(_PLACES)):
         return None
@@ -410,7 +388,6 @@ def validate(
     return _anchor(settings, folder.resolve())
 
 
-_M = TypeVar("_M")
 _PLACES = ("file:", "unix:")
 
 

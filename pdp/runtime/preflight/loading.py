@@ -19,6 +19,7 @@ from pdp.core.call.term import Term
 from pdp.core.errors import Fault
 from pdp.core.outcome.policy import Bundle
 from pdp.core.ports import Pack
+from pdp.host.feature import Setup
 from pdp.identity.authentication import issuer_keys
 from pdp.identity.sources import DenyList
 from pdp.judge.options import key_text
@@ -32,11 +33,12 @@ from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
 from pdp.registry.release import SignedReleases
 from pdp.registry.view import FileRegistryView
-from pdp.runtime import approvals, callers, console, judge, security_events, signed_log
+from pdp.runtime import approvals, judge, signed_log
 from pdp.runtime import instruments as telemetry
 from pdp.runtime.config.certificates import certificate_files, term
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.config.sources import read_yaml
+from pdp.runtime.features import FEATURES
 from pdp.runtime.policy import wire_releases
 from pdp.runtime.secrets.reference import MIN_BYTES, secret
 from pdp.sessions.options import redis_missing
@@ -134,14 +136,15 @@ def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -
     _store(settings, loaded)
     for path, attempt in (
         (("judge",), partial(judge.check, admits=loaded.admits)),
-        (("console",), console.check),
-        (("authzen",), callers.check_authzen),
-        (("signals",), security_events.check),
-        (("hooks",), callers.check),
         (("audit", "key"), signed_log.check),
         (("telemetry",), telemetry.check),
     ):
         loaded.tried(path, partial(attempt, settings))
+    setup = Setup(settings, partial(secret, vault=settings.vault))
+    for feature in FEATURES:
+        section = settings.given(feature.options)
+        if section is not None:
+            loaded.tried((feature.name,), partial(feature.check, section, setup))
     for name, options in settings.approvals.channels.items():
         loaded.tried(("approvals", "channels", name), partial(approvals.channel_of, settings, name, options))
     for name, receiver in settings.audit.push.items():

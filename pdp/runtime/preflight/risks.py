@@ -15,6 +15,7 @@ from pdp.core.check import NS
 from pdp.core.ports import Pack, RegistryView
 from pdp.core.record.search import OF_NONE
 from pdp.host.options import Options
+from pdp.people.console.options import ConsoleOptions
 from pdp.runtime import registry_names
 from pdp.runtime.config.settings import Settings
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
@@ -24,7 +25,7 @@ _MINUTE = 60
 
 def choices(settings: Settings) -> Iterator[Risk]:
     """Settings that are weaker than the default or unusual in production."""
-    for section, key in settings.retired:
+    for section, key in settings.retired_given:
         yield Risk((section, key), "has no effect: what it set is fixed; take it out of the configuration")
     yield from _process(settings)
     yield from _below(settings)
@@ -33,7 +34,7 @@ def choices(settings: Settings) -> Iterator[Risk]:
 
 
 def _process(settings: Settings) -> Iterator[Risk]:
-    console = settings.console
+    console = settings.given(ConsoleOptions)
     clear = "plain http in production: an attacker on the network reads and changes pages and answers"
     looser = (
         (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
@@ -95,7 +96,7 @@ def _tenants(settings: Settings) -> Iterator[Risk]:
 
 
 def _named_tenants(settings: Settings) -> Iterator[tuple[Path, str]]:
-    console, judge = settings.console, settings.judge
+    console, judge = settings.given(ConsoleOptions), settings.judge
     yield from ((("identity", "callers", name, "tenant"), c.tenant) for name, c in settings.identity.callers.items())
     yield from ((("directory", "tenants", tenant), tenant) for tenant in settings.directory.tenants)
     yield from ((("judge", "tenant_budgets", tenant), tenant) for tenant in (judge.tenant_budgets if judge else ()))
@@ -119,7 +120,7 @@ def _named_tenants(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 def _accounts(settings: Settings) -> Iterator[Risk]:
     """Issuers without a sign-in: their accounts and groups have no effect."""
-    console = settings.console
+    console = settings.given(ConsoleOptions)
     issuers = {issuer.issuer for issuer in settings.identity.issuers}
     issuers |= {each.issuer for each in console.providers} if console is not None else set()
     issuers |= {each.issuer for each in console.development_accounts} if console is not None else set()
@@ -256,7 +257,7 @@ def _judge(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Itera
 
 def _passkeys(settings: Settings, packs: tuple[Pack, ...]) -> Iterator[Risk]:
     """Passkeys that policy wants: people have them at the console's address only."""
-    if settings.console is not None or settings.approvals.console_url:
+    if settings.given(ConsoleOptions) is not None or settings.approvals.console_url:
         return
     for pack in packs:
         codes = [code for _, code, assurance in pack.requires if assurance == "passkey"]

@@ -4,10 +4,11 @@ docs/metrics.md."""
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+from pdp.core.ports.telemetry import Instrument
+from pdp.runtime.features import FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +28,13 @@ class Attribute:
     where: str  # in words
 
 
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """A metric. `unit` is UCUM, "1" for a plain number."""
-
-    name: str
-    kind: Literal["counter", "histogram", "level", "up_down"]
-    unit: str
-    says: str
-    attributes: Sequence[str] = ()
-    bounds: Sequence[float] = ()
-
-
 _ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 STAGES = tuple(CallStage(name, says) for name, says in _ROWS["stages"].items())
 ATTRIBUTES = tuple(Attribute(**row) for row in _ROWS["attributes"])
-INSTRUMENTS = tuple(Instrument(**row) for row in _ROWS["instruments"])
+INSTRUMENTS = (
+    *(Instrument(**row) for row in _ROWS["instruments"]),
+    *(each for feature in FEATURES for each in feature.instruments),
+)
 _KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
 
 

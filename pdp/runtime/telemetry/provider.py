@@ -23,8 +23,8 @@ from typing_extensions import override
 from pdp import __version__
 from pdp.core.bytes.trace_context import TraceParent
 from pdp.core.errors import Fault
-from pdp.core.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
-from pdp.runtime.telemetry.catalogue import INSTRUMENTS, Instrument
+from pdp.core.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Instrument, Span, Telemetry, Value
+from pdp.runtime.telemetry.catalogue import INSTRUMENTS
 from pdp.runtime.telemetry.logs import CURRENT, Current
 
 log = logging.getLogger("pdp.call")

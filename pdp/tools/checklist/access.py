@@ -8,6 +8,8 @@ from pdp.core.call.request import ANY_TENANT, Role
 from pdp.core.call.shares import Dimension
 from pdp.core.check import NS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions, IssuerOptions
+from pdp.identity.security_events import SignalOptions
+from pdp.people.console.options import ConsoleOptions
 from pdp.registry.manifest import render
 from pdp.runtime.telemetry.options import beyond_this_machine
 from pdp.sessions.options import RedisAddress, SessionOptions
@@ -55,7 +57,8 @@ def no_development(evidence: SystemEvidence) -> Iterator[str]:
     if not settings.production:
         yield "mode"
     yield from _issuers(evidence, "development", lambda each: each.development)
-    if settings.console is not None and settings.console.development_accounts:
+    console = settings.given(ConsoleOptions)
+    if console is not None and console.development_accounts:
         yield "console.development_accounts"
 
 
@@ -77,7 +80,8 @@ def transport(evidence: SystemEvidence) -> Iterator[str]:
         yield "store.tls"
     if redis is not None and redis.tls == "off" and not RedisAddress.read(redis.url).socket:
         yield "sessions.redis.tls"
-    if settings.production and settings.console is not None and not settings.console.https:
+    console = settings.given(ConsoleOptions)
+    if settings.production and console is not None and not console.https:
         yield "console.public_url"
     if settings.production and settings.approvals.console_url.startswith("http:"):
         yield "approvals.console_url"
@@ -137,7 +141,8 @@ def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
 def token_validation(evidence: SystemEvidence) -> list[str]:
     """Revocation, and how long old keys serve."""
     settings = evidence.settings
-    bad = [] if settings.identity.revoked_jti_file or settings.signals else ["identity.revoked_jti_file is not set"]
+    revokes = settings.identity.revoked_jti_file or settings.given(SignalOptions)
+    bad = [] if revokes else ["identity.revoked_jti_file is not set"]
     bad += _issuers(evidence, "max_stale_seconds is above a day", lambda each: each.max_stale_seconds > _DAY)
     return bad + evidence.troubled("identity.revoked_jti_file", "signals")
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from pdp.core.call.request import Role
 from pdp.core.check import NS
+from pdp.people.console.options import ConsoleOptions
 from pdp.registry.manifest import render
 from pdp.tools.checklist.checks import (
     CheckFinding,
@@ -182,9 +183,10 @@ def reach(evidence: SystemEvidence) -> list[str]:
         for name, each in settings.identity.callers.items()
         if each.may_assert.client_answers
     ]
-    if settings.console is None and not settings.approvals.console_url:
+    console = settings.given(ConsoleOptions)
+    if console is None and not settings.approvals.console_url:
         bad.append("console")
-    if settings.production and settings.console is not None and not settings.console.https:
+    if settings.production and console is not None and not console.https:
         bad.append("console.public_url")
     return bad
 

@@ -39,7 +39,7 @@ _M = TypeVar("_M", bound=Message)
 class AccessServicer(authzen_access_pb2_grpc.AccessServicer):
     """The service. A denial is an answer with status OK; a fault has the status of `DecisionService`."""
 
-    name = SERVICE
+    name, role = SERVICE, Role.DECIDE
 
     def __init__(self, access: AccessRequests, admission: Admission) -> None:
         self._access, self._admission = access, RpcAdmission(admission)

@@ -20,7 +20,7 @@ from pdp.client.mcp import answers
 from pdp.client.mcp.answers import CallParameters
 from pdp.client.values import Credential
 from pdp.core.call.methods import LISTS, TOOL_CALL
-from pdp.core.call.request import Caller
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
@@ -94,7 +94,7 @@ class _Exchange:
 class Authorization(ext_authz_pb2_grpc.AuthorizationServicer):
     """`Check`, for the role `decide`."""
 
-    name = SERVICE
+    name, role = SERVICE, Role.DECIDE
 
     def __init__(self, deciding: Deciding) -> None:
         self._deciding = deciding

@@ -28,7 +28,7 @@ from pdp.client.values import Credential, ToolList
 from pdp.core.bytes.digest import Json, canonical
 from pdp.core.bytes.strict_json import parse_object
 from pdp.core.call.methods import LISTS, ListMethod
-from pdp.core.call.request import Caller
+from pdp.core.call.request import Caller, Role
 from pdp.core.errors import Forbidden, InvalidRequest, Overloaded
 from pdp.core.outcome import Effect
 from pdp.core.outcome.answer import SAFE_MESSAGES
@@ -64,7 +64,7 @@ def _denied(
 class ExtMcp(ext_mcp_pb2_grpc.ExtMcpServicer):
     """`CheckRequest` and `CheckResponse`, for the role `decide`."""
 
-    name = SERVICE
+    name, role = SERVICE, Role.DECIDE
 
     def __init__(self, deciding: Deciding) -> None:
         self._deciding = deciding

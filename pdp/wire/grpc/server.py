@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -16,6 +16,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.host.http_listener import server_tls, trust_clients
+from pdp.host.part import GrpcService
 from pdp.v1 import (
     admin_pb2_grpc,
     approval_pb2_grpc,
@@ -42,19 +43,6 @@ _HANDSHAKE_MS = 10_000
 _MAX_AGE_MS = 600_000  # of a connection by client certificate
 
 
-class ServedBeside(Protocol):
-    """Another service on the same port."""
-
-    @property
-    def name(self) -> str:
-        """Its full name."""
-        ...
-
-    def register(self, server: grpc.aio.Server) -> None:
-        """Add it to the server."""
-        ...
-
-
 class GrpcServer:
     """One gRPC server. `start`, then `drain` or `close`; a new one for a new start.
 
@@ -71,7 +59,7 @@ class GrpcServer:
         entropy: Entropy,
         reflection_on: bool = False,
         telemetry: Telemetry = SILENT,
-        more: Sequence[ServedBeside] = (),
+        more: Sequence[GrpcService] = (),
     ) -> None:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
         self._options = options
@@ -79,12 +67,13 @@ class GrpcServer:
         self._tls = None if options.tls is None else ServerTls(options.tls)
         names = (*SERVICES, *(service.name for service in more))
         self._health = Health(answers, names)
+        roles = {service.name: service.role for service in more}
         traces = () if telemetry is SILENT else (Traces(telemetry),)
         self._server = grpc.aio.server(
             interceptors=[
                 Bodies(),
                 *traces,
-                Faults(entropy, options.max_call_seconds, RpcAdmission(services.admission).unreadable),
+                Faults(entropy, options.max_call_seconds, RpcAdmission(services.admission, roles).unreadable),
             ],
             options=_channel_options(options),
             maximum_concurrent_rpcs=options.max_concurrent,

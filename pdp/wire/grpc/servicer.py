@@ -77,9 +77,6 @@ _ROLES = {
     "pdp.v1.ConsentService": Role.SUBJECT,
     "pdp.v1.AuditService": Role.AUDIT,
     "pdp.v1.AdminService": Role.OPERATE,
-    "envoy.service.auth.v3.Authorization": Role.DECIDE,
-    "agentgateway.dev.ext_mcp.ExtMcp": Role.DECIDE,
-    "authzen.access.v1.Access": Role.DECIDE,
 }
 
 
@@ -115,10 +112,11 @@ def surface_of(context: Context) -> str:
 
 
 class RpcAdmission:
-    """Lets calls in, and refuses those that have no body in this release."""
+    """Lets calls in, and refuses those that have no body in this release. `beside`: the roles of services beside the
+    API, by their names."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, admission: Admission, beside: Mapping[str, Role] | None = None) -> None:
+        self._admission, self._roles = admission, {**_ROLES, **(beside or {})}
 
     def admit(
         self, context: Context, role: Role, rpc: str, *, waits: bool = False
@@ -141,7 +139,7 @@ class RpcAdmission:
         """Admit to `method` (`/service/rpc`), then say `fault`, so that bytes which are no message leave a record
         like every other malformed request. Raises `fault`, or the fault of the admission."""
         _, service, rpc = method.split("/")
-        role = _ROLES.get(service)
+        role = self._roles.get(service)
         if role is None:  # health and reflection have no door
             raise fault
         async with self.admit(context, role, rpc):

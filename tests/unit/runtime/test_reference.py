@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import yaml
@@ -75,7 +76,8 @@ def test_every_key_is_shown(path: str, model: Model) -> None:
 def test_commented_sections_are_valid_once_uncommented() -> None:
     lines = FILE.read_text().splitlines()
     start = lines.index("# vault:")
-    block = "\n".join(line.removeprefix("# ").removeprefix("#") for line in lines[start:])
+    commented = takewhile(lambda line: line.startswith("#"), lines[start:])
+    block = "\n".join(line.removeprefix("# ").removeprefix("#") for line in commented)
     found = settings.validate({**yaml.safe_load(FILE.read_text()), **yaml.safe_load(block)}, Path("/etc/pdp"))
     assert found.vault is not None
     assert found.vault.token == "file:/etc/pdp/secrets/vault.token"

@@ -1,0 +1,89 @@
+"""The feature `console`: its section and its listener. It is an optional extra, imported only where it is set up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.ports import Directories, Passkeys
+from pdp.core.record.stored import Proof
+from pdp.host.feature import Feature, Ports, Setup
+from pdp.host.http_listener import server_tls
+from pdp.host.part import Part
+from pdp.host.renewed_files import RenewedFiles, Take
+from pdp.people.console.options import ConsoleOptions
+from pdp.proof.receipt import text
+
+
+def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passkeys | None:
+    """The verifier of passkeys. They belong to the console's address; None without a console."""
+    if options is None:
+        return None
+    _extra()
+    from pdp.people.console.passkeys import ConsolePasskeys  # noqa: PLC0415 - an extra
+
+    return ConsolePasskeys(options, directories)
+
+
+def _check(options: ConsoleOptions, setup: Setup) -> None:
+    _extra()
+    from pdp.people.console.server import check as usable  # noqa: PLC0415 - an extra
+
+    usable(options, production=setup.settings.production)
+    dict(_secrets(options, setup))
+
+
+def _wire(options: ConsoleOptions, ports: Ports) -> Part:
+    _extra()
+    from pdp.identity.authentication import Authentication  # noqa: PLC0415 - loaded only where it is served
+    from pdp.people.assembly import ApprovalServices  # noqa: PLC0415 - loaded only where it is served
+    from pdp.people.console.server import ConsoleServer  # noqa: PLC0415 - an extra
+    from pdp.people.console.visit import ConsoleServices  # noqa: PLC0415 - an extra
+    from pdp.proof.records import Records  # noqa: PLC0415 - loaded only where it is served
+
+    approvals, records, marks = ports.of(ApprovalServices), ports.of(Records), ports.of(Authentication).marks
+    services = ConsoleServices(approvals, ports.clock, ports.entropy, records, _receipt, marks)
+    secrets, production = dict(_secrets(options, ports)), ports.settings.production
+    server = ConsoleServer(options, services, key=ports.index_key, secrets=secrets, production=production)
+    tls = options.tls
+    if tls is None:
+        return server.part
+    files = (tls.certificate_file, tls.key_file)
+
+    def prepare() -> Take:
+        server_tls(*files, "console.tls: certificate_file and key_file")
+
+        async def take() -> None:
+            await asyncio.to_thread(server.renew)
+
+        return take
+
+    return replace(server.part, renews=(RenewedFiles("console.tls", files, prepare),))
+
+
+def _receipt(proof: Proof) -> str:
+    return text(proof.number, proof.hashes, proof.head.note)
+
+
+def _secrets(options: ConsoleOptions, setup: Setup) -> Iterator[tuple[str, bytes]]:
+    for i, each in enumerate(options.providers):
+        if each.client_secret:
+            where = f"console.providers[{i}].client_secret"
+            yield each.name, setup.secret(each.client_secret, where=where, at_least=1)
+
+
+def _extra() -> None:
+    try:
+        import starlette  # noqa: F401, PLC0415
+        import webauthn  # noqa: F401, PLC0415
+    except ImportError:
+        raise ConfigurationFault(
+            "console.distribution",
+            "The section console needs Starlette and others; "
+            "install the extras server and console from the repository.",
+        ) from None
+
+
+FEATURE = Feature("console", ConsoleOptions, "Where people answer in a browser; absent: nowhere.", _wire, _check)
