@@ -27,7 +27,7 @@ _SINCE = ("witnesses", "")  # of what is in force in the store: since when the q
 class QuorumRecords:
     """Writes them, by what `signed` knows of its witnesses."""
 
-    signed: SignedLog | None
+    signed: SignedLog
     store: Store
     recorder: Recorder
     clock: Clock
@@ -41,7 +41,7 @@ class QuorumRecords:
 
     async def look(self) -> None:
         """Record what changed for the log. Raises Unavailable; then the next look does."""
-        state = self.signed.cosigning if self.signed is not None else None
+        state = self.signed.cosigning
         if state is None:  # nobody was asked yet: that says nothing
             return
         if state.missing_ns:

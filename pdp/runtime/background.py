@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,7 +13,7 @@ from pdp.core.ports import Judge
 from pdp.core.ports.telemetry import Telemetry
 from pdp.host.part import Part, Step
 from pdp.judge.options import JudgeOptions
-from pdp.operate.reload import Reloadable, Reloads
+from pdp.operate.reload import RELOADABLES, Reloadable, Reloads
 from pdp.operate.runs import Runs
 from pdp.runtime.judge import begin_judge
 from pdp.store.clock import JUMPED, StoreClock
@@ -115,8 +115,15 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     await again_and_again(seconds, prompts=look)
 
 
-def judge_part(judge: Judge, options: JudgeOptions | None, seconds: float) -> Part:
+def watching(reloads: Reloads, seconds: float) -> Iterator[Part]:
+    """What a running process does with its files."""
+    yield from (Part(each, work=partial(watch, reloads, each, seconds)) for each in RELOADABLES)
+
+
+def judging(judge: Judge | None, options: JudgeOptions | None, seconds: float) -> Iterator[Part]:
     """What a running process does with its judge."""
+    if judge is None:
+        return
     places = options.max_queued + options.max_concurrent if options is not None else 0
 
     def level(telemetry: Telemetry, _at_ns: int) -> None:
@@ -124,7 +131,7 @@ def judge_part(judge: Judge, options: JudgeOptions | None, seconds: float) -> Pa
         telemetry.level("pdp.judge.load", sessions / places if isinstance(sessions, int) and places else 0)
 
     begun, watched = partial(begin_judge, judge), partial(watch_prompts, judge, seconds)
-    return Part("judge prompts", prepare=begun, work=watched, close=judge.close, level=level)
+    yield Part("judge prompts", prepare=begun, work=watched, close=judge.close, level=level)
 
 
 async def tend(parts: Sequence[Part], seconds: float) -> NoReturn:

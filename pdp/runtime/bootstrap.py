@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from operator import attrgetter
@@ -41,7 +40,7 @@ from pdp.identity.revocations import Revocations, UnrevokedSubjects
 from pdp.identity.security_events import SignalOptions, marks
 from pdp.operate.admin import Admin
 from pdp.operate.erasure import Erasures
-from pdp.operate.reload import RELOADABLES, Reloads
+from pdp.operate.reload import Reloads
 from pdp.operate.runs import Runs
 from pdp.policy.source import KeptBundles
 from pdp.proof.records import Records
@@ -63,10 +62,11 @@ from pdp.runtime.instruments import (
 from pdp.runtime.judge import wire_judge
 from pdp.runtime.policy import wire_policy, wire_releases
 from pdp.runtime.process import Process
+from pdp.runtime.renewal import server_tls, signers_keys
 from pdp.runtime.secrets.reference import secret, secrets_read
 from pdp.runtime.shadows import shadows
 from pdp.runtime.shared_sessions import shared_sessions
-from pdp.runtime.signed_log import WiredLog, first_seen, pushes, quorum_records, record_key, search_index, signed_log
+from pdp.runtime.signed_log import WiredLog, first_seen, pushes, record_key, search_index, signed_log
 from pdp.sessions.stored import StoredSessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
@@ -86,7 +86,9 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
     records of which a checkpoint was signed; nothing is served yet."""
     with secrets_read() as names:
         process = await _opened(settings, environment)
-    process.begin_renewal(names)
+    renewed = tuple(each for part in process.background.parts for each in part.renews)
+    process.reloads.secrets = (*renewed, *process.reloads.secrets)
+    process.secrets_read = tuple(sorted({*names, *(each.name for each in renewed)}))
     return process
 
 
@@ -296,16 +298,40 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         clock.now_ns(),
         releases,
     )
-    process = Process(
+    reloads.secrets = tuple(signers_keys(settings, registry, releases))
+    runs = Runs(recorder, ports.store, clock)
+    supervisor.parts = levels.parts = (
+        Part("telemetry", close=partial(asyncio.to_thread, telemetry.close)),
+        Part("store", ready=store.healthy, close=store.close),
+        background.clock_part(clock, runs),
+        *(() if redis is None else (redis.part,)),
+        Part("identity", close=identity.close),
+        Part("engines", close=policy.host.close),
+        state.part,
+        plans.part,
+        *background.watching(reloads, options.watch_seconds),
+        shadowing.part,
+        *background.judging(judge, settings.judge, max(PROMPTS_SECONDS, options.watch_seconds)),
+        *approvals.parts(clock),
+        Part("content", close=content.close),
+        runs.part,
+        readings.part,
+        levels.part(clock),
+        archiving_part(settings, store, recorder, clock),
+        pushing.part,
+        *(() if index is None else (index.part,)),
+        *(() if signed is None else signed.parts(settings, recorder, clock)),
+        Part("server", renews=server_tls(settings.server.tls, server.tls)),
+        *wired,
+    )
+    return Process(
         settings,
         state,
         store,
         clock,
-        identity,
-        registry,
         policy.host,
         recorder,
-        Runs(recorder, ports.store, clock),
+        runs,
         reloads,
         admin,
         services,
@@ -315,7 +341,6 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         judge,
         readings,
         pushing,
-        quorum_records(settings, signed, ports.store, recorder, clock),
         supervisor,
         signed,
         index,
@@ -323,39 +348,6 @@ def _build(  # noqa: PLR0913, PLR0917 - what it rests on
         shadowing,
         content,
     )
-    supervisor.parts = levels.parts = (*_parts(process), plans.part, *wired)
-    return process
-
-
-def _parts(process: Process) -> Iterator[Part]:
-    """What the process runs beside its calls, in order."""
-    settings, store, clock = process.settings, process.store, process.clock
-    seconds = settings.service.watch_seconds
-    yield Part("telemetry", close=partial(asyncio.to_thread, process.levels.telemetry.close))
-    yield Part("store", ready=store.healthy, close=store.close)
-    yield background.clock_part(clock, process.runs)
-    if process.redis is not None:
-        yield process.redis.part
-    yield Part("identity", close=process.identity.close)
-    yield Part("engines", close=process.host.close)
-    yield process.state.part
-    for each in RELOADABLES:
-        yield Part(each, work=partial(background.watch, process.reloads, each, seconds))
-    yield process.shadows.part
-    if process.judge is not None:
-        yield background.judge_part(process.judge, settings.judge, max(PROMPTS_SECONDS, seconds))
-    yield from process.approvals.parts(clock)
-    yield Part("content", close=process.content.close)
-    yield process.runs.part
-    yield process.readings.part
-    yield process.levels.part(clock)
-    yield process.quorum.part
-    yield archiving_part(settings, store, process.recorder, clock)
-    yield process.pushes.part
-    if process.index is not None:
-        yield process.index.part
-    if process.signed is not None:
-        yield process.signed.part(process.levels.began_ns)
 
 
 async def start(process: Process) -> None:

@@ -14,8 +14,10 @@ from pdp.wire.grpc.options import TlsOptions
 from pdp.wire.grpc.server import ServerTls
 
 
-def server_tls(options: TlsOptions, tls: ServerTls) -> RenewedFiles:
+def server_tls(options: TlsOptions | None, tls: ServerTls | None) -> tuple[RenewedFiles, ...]:
     """The server's certificate, key and client authorities."""
+    if options is None or tls is None:
+        return ()
 
     def prepare() -> Take:
         found = tls.read()
@@ -26,9 +28,8 @@ def server_tls(options: TlsOptions, tls: ServerTls) -> RenewedFiles:
         return take
 
     ca = options.client_ca_file
-    return RenewedFiles(
-        "server.tls", (options.certificate_file, options.key_file, *(() if ca is None else (ca,))), prepare
-    )
+    files = (options.certificate_file, options.key_file, *(() if ca is None else (ca,)))
+    return (RenewedFiles("server.tls", files, prepare),)
 
 
 def signers_keys(

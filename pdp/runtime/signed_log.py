@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -54,10 +55,14 @@ class WiredLog:
     files: LogFiles | None
     store: Store
 
-    def part(self, began_ns: int) -> Part:
+    def parts(self, settings: Settings, recorder: Recorder, clock: Clock) -> Iterator[Part]:
         """What a running process does with it, besides publishing it."""
-        part = self.files.part if self.files is not None else Part("signed log")
-        return replace(part, level=partial(self._level, began_ns))
+        key = renewed_key(settings, self, self.store, recorder, clock)
+        level = partial(self._level, clock.now_ns())
+        yield Part("signed log", level=level, renews=() if key is None else (key,))
+        yield QuorumRecords(self.publisher, self.store, recorder, clock, settings.audit.witness_seconds * NS).part
+        if self.files is not None:
+            yield self.files.part
 
     def _level(self, began_ns: int, telemetry: Telemetry, at_ns: int) -> None:
         size, covered, signed_ns = self.store.size(), 0, began_ns
@@ -78,14 +83,6 @@ class WiredLog:
             faults.append(fault)
             stop.set()
         await asyncio.Event().wait()  # it has said why, and that only a restart signs again: answers go on
-
-
-def quorum_records(
-    settings: Settings, wired: WiredLog | None, store: Store, recorder: Recorder, clock: Clock
-) -> QuorumRecords:
-    """What records that the witnesses' quorum is missing, and back."""
-    allowed_ns = settings.audit.witness_seconds * NS
-    return QuorumRecords(wired.publisher if wired is not None else None, store, recorder, clock, allowed_ns)
 
 
 def check(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, MetaData, Table
+from sqlalchemy import Column, Index, MetaData, String, Table
 
 from pdp.store.columns import Flag, Integer, data, key, number, prose, serial, text
 
@@ -15,6 +15,9 @@ ARCHIVED = "archived"  # records below it are in the archive, and may be emptied
 OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT, ERASURES, REKEYED})
 
 metadata = MetaData()
+
+# Of the revision that the tables are of; not among the others, for it is older than any. Its name is from Alembic.
+applied = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 meta = Table("meta", metadata, key("name"), data("value"), sqlite_strict=True, sqlite_with_rowid=False)
 

@@ -171,7 +171,7 @@ import pdp
 from importlib import import_module
 from pkgutil import walk_packages
 for module in walk_packages(pdp.__path__, "pdp."):
-    if not module.name.startswith(("pdp.cli.", "pdp.store.migrations.")):  # those are alembic's to run
+    if not module.name.startswith("pdp.cli."):
         import_module(module.name)
 """
 LISTED = """

@@ -16,12 +16,8 @@ def test_revisions_of_the_store_stand_in_one_line() -> None:
     """Two branches that each add one would merge without a conflict, and no store would open."""
     from pdp.store.migrations import VERSION  # noqa: PLC0415
 
-    found = sorted((ROOT / "pdp" / "store" / "migrations" / "versions").glob("r*.py"))
-    assert [path.name[:5] for path in found] == [f"r{n:04}" for n in range(1, VERSION + 1)]
-    for n, path in enumerate(found, 1):
-        text = path.read_text(encoding="utf-8")
-        before = f'"{n - 1:04}"' if n > 1 else "None"
-        assert f'\nrevision = "{n:04}"\ndown_revision = {before}\n' in text, path.name
+    names = {path.name.partition(".")[0] for path in (ROOT / "pdp/store/migrations/versions").iterdir()}
+    assert [name[:5] for name in sorted(names)] == [f"r{n:04}" for n in range(1, VERSION + 1)]
 
 
 def test_nothing_is_left_unfinished() -> None:

@@ -12,7 +12,7 @@ from pdp.store.alchemy import said
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.postgres.connection import DatabaseErrors, application, why
 from pdp.store.rows import Head
-from pdp.store.tables import head, meta, records, runs
+from pdp.store.tables import applied, head, meta, records, runs
 
 TAIL = 64  # records whose leaf hash is computed again at open
 _OPENING = 0x70647031  # "pdp1": the advisory lock of who opens
@@ -60,13 +60,13 @@ def _durable(db: Connection) -> None:
 
 
 def _version(db: Connection) -> int:
-    """The version of the tables, which Alembic's own says; 0 where there are none."""
-    ours, alembic = (
-        db.execute(select(func.to_regclass(name))).scalar_one() is not None for name in ("records", "alembic_version")
+    """The version of the tables; 0 where there are none."""
+    ours, known = (
+        db.execute(select(func.to_regclass(table.name))).scalar_one() is not None for table in (records, applied)
     )
-    if not ours and not alembic:
+    if not ours and not known:
         return 0
-    found = db.execute(text("SELECT version_num FROM alembic_version")).scalars().all() if alembic else []
+    found = db.execute(select(applied.c.version_num)).scalars().all() if known else []
     if len(found) != 1 or not ours or not found[0].isdecimal():
         raise ConfigurationFault(
             "store.foreign", "store.url: its tables are not those of this program; use a database of its own"

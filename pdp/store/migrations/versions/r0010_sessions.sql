@@ -1,3 +1,4 @@
+-- Whose a session is, for as long as it may be used.
 CREATE TABLE sessions (
   idx TEXT PRIMARY KEY,
   owner TEXT NOT NULL, -- both are keyed indexes

@@ -1,3 +1,4 @@
+-- Whom the pseudonyms of records stand for. Records of older releases hold ids, and have no rows here.
 CREATE TABLE people (
   pseudonym TEXT PRIMARY KEY,
   tenant TEXT NOT NULL,

@@ -1,3 +1,5 @@
+-- State of sessions, and the labels and awaited results of those who hold them.
+-- A session of an older release counts as one whose calls nobody counted: it was opened at 0.
 ALTER TABLE sessions ADD COLUMN state TEXT NOT NULL DEFAULT 'open'
 
 ALTER TABLE sessions ADD COLUMN opened_ns {number} NOT NULL DEFAULT 0

@@ -1,3 +1,4 @@
+-- What subjects and agents have seen, as keyed hashes; and whose each place is, for erasure.
 CREATE TABLE atoms (
   place TEXT NOT NULL, -- keyed indexes: a pair, or a memory
   session TEXT NOT NULL,

@@ -1,3 +1,4 @@
+-- Revocations of tokens that issuers push.
 CREATE TABLE revocations (
   idx TEXT PRIMARY KEY, -- a keyed index
   tenant TEXT NOT NULL,

@@ -1,3 +1,4 @@
+-- Labels that people were asked to remove stand beside what puts them there again.
 ALTER TABLE labels RENAME TO labels_before
 
 CREATE TABLE labels (

@@ -1,3 +1,4 @@
+-- Records below the mark `archived` may be emptied, and changed in nothing else.
 DROP TRIGGER records_stay_as_written
 
 CREATE TRIGGER records_stay_as_written BEFORE UPDATE ON records

@@ -1,3 +1,4 @@
+-- What is used of budgets, what is in flight, and what each allow has reserved until its outcome is known.
 CREATE TABLE budgets (
   idx TEXT NOT NULL, -- a keyed index: a budget, whose it is, and its window
   task TEXT NOT NULL, -- of the first session, where tasks have budgets of their own

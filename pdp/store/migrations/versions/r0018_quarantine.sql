@@ -1,3 +1,4 @@
+-- Switches of one more scope: tools in quarantine.
 ALTER TABLE switches RENAME TO switches_before
 
 CREATE TABLE switches (

@@ -1,3 +1,4 @@
+-- What tenants' agents named for the first time.
 CREATE TABLE firsts (
   tenant TEXT NOT NULL,
   sort TEXT NOT NULL,

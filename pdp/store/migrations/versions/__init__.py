@@ -1,1 +1,0 @@
-"""Revisions, each named by its number."""
