@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -45,7 +46,8 @@ class Commands(click.Group):
 
     `lazy` has further commands by name, each as `module:attribute`, its first sentence, and the package that it
     needs where an installation may lack that: it is not in the help there, and says so. The group's help imports none
-    of them, and a command only itself: a probe must not pay for what other commands need.
+    of them, and a command only itself: a probe must not pay for what other commands need. A room says a command that
+    asks a server as a function of a `connection` (`host.feature.Connection`); it becomes a command here.
     """
 
     def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, ...]] | None = None, **options: Any) -> None:
@@ -65,10 +67,14 @@ class Commands(click.Group):
         if not all(map(installed, needs)):
             return _lacking(ctx, cmd_name, *needs)
         module, _, attribute = where.partition(":")
-        command = getattr(import_module(module), attribute)
-        if not isinstance(command, click.Command):
+        found = getattr(import_module(module), attribute)
+        if isinstance(found, click.Command):
+            return found
+        if not isfunction(found) or "connection" not in signature(found).parameters:
             raise TypeError(f"{where} is no command")
-        return command
+        from pdp.cli.connection import connected  # noqa: PLC0415 - for these commands alone
+
+        return click.command(cmd_name)(connected(found))
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

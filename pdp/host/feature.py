@@ -21,6 +21,14 @@ class Secret(Protocol):
     def __call__(self, reference: str, *, where: str, at_least: int) -> bytes: ...
 
 
+class Connection(Protocol):
+    """A command's connection to a server, as the caller of its profile."""
+
+    def call(self, method: str, request: Any, *, stub: Callable[..., Any]) -> Any:
+        """The response of the service of `stub`. A refusal ends the command with exit code 1."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a feature is checked with."""

@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -24,6 +25,7 @@ from pdp.core.record.first_seen import OK, Named, carried_out, named, reached
 from pdp.core.record.stored import FULL, MOST_FIRSTS, FirstRow, LogRow
 from pdp.host.turns import in_turns
 from pdp.proof.receivers import RecordBatch
+from pdp.store.firsts import keep
 
 log = logging.getLogger("pdp.seen")
 
@@ -94,7 +96,9 @@ class FirstSeen:
         for tenant in {each.row.tenant for each in sightings if self._known_of(each.row) is None}:
             await self._learn(tenant)
         unknown = [each.row for each in sightings if self._known_of(each.row) is None]
-        kept = dict(zip(unknown, await self.store.keep_firsts(tuple(unknown)) if unknown else (), strict=True))
+        kept = dict(
+            zip(unknown, await self.store.transact(partial(keep, rows=unknown)) if unknown else (), strict=True)
+        )
         for each in sightings:
             self._settle(each, kept.get(each.row) or self._known_of(each.row) or each.row)
 

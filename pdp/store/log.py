@@ -37,7 +37,6 @@ from pdp.store.clock import MARK
 from pdp.store.cursors import cursor_key, hold, move, position_of
 from pdp.store.erasing import erase, unname
 from pdp.store.feed import LogFeed
-from pdp.store.firsts import keep
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.shared import Fingerprints, LogWentBack
@@ -422,9 +421,9 @@ class LogStore(PeopleReads, ABC):
         rows = self._rows(select(t.firsts).where(t.firsts.c.tenant == tenant))
         return tuple([FirstRow(tenant, row["sort"], row["idx"], row["record"]) for row in rows])
 
-    async def keep_firsts(self, rows: tuple[FirstRow, ...]) -> tuple[FirstRow, ...]:
-        """Keep what is new among names; see `firsts.keep`. It is no record. Raises Unavailable, Overloaded."""
-        return await self._writer.submit(lambda: self._on_writer(lambda db: keep(db, rows)))
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """What `work` does with rows of a room's own tables. Raises Unavailable, Overloaded."""
+        return await self._writer.submit(lambda: self._on_writer(work))
 
     def high_water(self, name: str) -> int:
         """0 when never set."""

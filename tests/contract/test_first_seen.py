@@ -15,6 +15,7 @@ from pdp.core.record.stored import MOST_FIRSTS as MOST
 from pdp.proof.first_seen import AT_ONCE, KINDS, NAME, FirstSeen
 from pdp.proof.pushes import EVERY, LEASE_NS, Push
 from pdp.proof.receivers import Selection
+from pdp.store.firsts import keep
 from pdp.store.opening import AnyStore
 
 KEY = bytes(32)
@@ -208,7 +209,7 @@ async def test_what_cannot_be_kept_is_tried_again_and_said(
         raise Unavailable("record.unavailable", "no disk")
 
     with monkeypatch.context() as broken:
-        broken.setattr(store, "keep_firsts", failing)
+        broken.setattr(store, "transact", failing)
         await until_quiet(own)
     assert (told, own.position, store.firsts("acme")) == ({}, 0, ())
     assert "push first seen: record.unavailable" in caplog.text
@@ -232,6 +233,6 @@ async def test_a_run_that_dies_before_it_tells_is_followed_by_one_that_does(plac
 
 
 async def test_a_name_that_another_process_kept_meanwhile_stays_its(store: AnyStore) -> None:
-    (kept,) = await store.keep_firsts((FirstRow("acme", "host", "h", 1),))
-    assert await store.keep_firsts((FirstRow("acme", "host", "h", 2),)) == (kept,)
+    (kept,) = await store.transact(lambda db: keep(db, (FirstRow("acme", "host", "h", 1),)))
+    assert await store.transact(lambda db: keep(db, (FirstRow("acme", "host", "h", 2),))) == (kept,)
     assert store.firsts("acme") == (kept,)

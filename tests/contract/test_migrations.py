@@ -76,7 +76,7 @@ RELEASED = {
 
 
 def test_a_released_revision_stays_as_it_is() -> None:
-    folder = Path(migrations.__file__).parent / "versions"
+    folder = Path(migrations.__file__).parent / "revisions"
     assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RELEASED} == RELEASED
 
 

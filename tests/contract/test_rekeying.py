@@ -37,6 +37,7 @@ from pdp.core.record.stored import (
     SessionRow,
     ValueRow,
 )
+from pdp.store.firsts import keep
 from pdp.store.options import PostgresAddress
 from pdp.store.rekeying import INDEXED, rekey
 from pdp.store.shared import Fingerprints
@@ -122,7 +123,7 @@ async def test_every_row_is_as_if_the_new_key_had_written_it(place: Any, later: 
     for n in range(5):  # more than a portion
         await before.commit(made(FIRST, n, session=f"s{n % 2}"))
     hosts = [FirstRow("acme", "host", keyed_index(FIRST, f"host {n}"), n) for n in range(5)]
-    await before.keep_firsts((*hosts, FirstRow("acme", "path", FULL, 0)))
+    await before.transact(lambda db: keep(db, (*hosts, FirstRow("acme", "path", FULL, 0))))
     had = await rows(before)
     assert all(had.values())
     changed = await on(before, lambda db: rekey(db, later, portion=2))

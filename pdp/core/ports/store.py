@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pdp.core.ports.approvals import Answers
 from pdp.core.record.stored import (
@@ -252,9 +252,9 @@ class Store(Answers, Protocol):
         """What is known of a tenant's names; of those that have no place a mark, named `FULL`."""
         ...
 
-    async def keep_firsts(self, rows: tuple[FirstRow, ...]) -> tuple[FirstRow, ...]:
-        """Keep names that are new, and return all as they stand: each with the record that was the first to hold it,
-        or as the mark where its tenant has no place for it. It is no record. Raises Unavailable, Overloaded."""
+    async def transact(self, work: Callable[[Any], _T], /) -> _T:
+        """What `work` returns of the database's connection (SQLAlchemy's), in a transaction of the writer, which may
+        run it again: for rows of a room's own tables. It is no record. Raises Unavailable, Overloaded."""
         ...
 
     def high_water(self, name: str) -> int:

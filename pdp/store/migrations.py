@@ -1,7 +1,8 @@
 """Brings the tables of a store up to what this release knows, on either database.
 
-A revision is `versions/rNNNN_NAME.sql`, for both databases, with `rNNNN_NAME.DIALECT.sql` for what one of them needs
-alone. A released one never changes; a change of tables is a new one. The newest is `VERSION`.
+A revision is `rNNNN_NAME.sql`, for both databases, with `rNNNN_NAME.DIALECT.sql` for what one of them needs alone, in
+the folder `revisions` of the room whose tables they are. A released one never changes; a change of tables is a new
+one. The newest is `VERSION`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from sqlalchemy import Connection, delete, insert, inspect, text
 
 from pdp.store.tables import applied
 
-_FOLDER = Path(__file__).with_name("versions")
+_ROOMS = Path(__file__).parents[1]
+REVISIONS = tuple(path for below in ("*", "*/*") for path in sorted(_ROOMS.glob(f"{below}/revisions/r*.sql")))
 _WORDS = {
     "sqlite": {
         "number": "INTEGER",
@@ -38,7 +40,7 @@ def _number(path: Path) -> int:
     return int(path.name[1:5])
 
 
-VERSION = max(map(_number, _FOLDER.glob("r*.sql")))
+VERSION = max(map(_number, REVISIONS))
 
 
 def upgrade(db: Connection, version: int) -> None:
@@ -62,6 +64,6 @@ def _statements(number: int, dialect: str) -> Iterator[str]:
     """The statements of a revision, which a blank line parts. `{number}`, `{bytes}`, `{nothing}` (no bytes),
     `{serial}` (numbered by age), `{strict}` and `{keyed}` (a table stored by its key) stand for what the database
     calls them."""
-    for path in sorted(_FOLDER.glob(f"r{number:04}_*.sql"), key=lambda path: len(path.suffixes)):
-        if path.suffixes[:-1] in ([], [f".{dialect}"]):
+    for suffixes in ([".sql"], [f".{dialect}", ".sql"]):
+        for path in (each for each in REVISIONS if _number(each) == number and each.suffixes == suffixes):
             yield from path.read_text(encoding="utf-8").format_map(_WORDS[dialect]).strip().split("\n\n")
