@@ -32,7 +32,7 @@ def on(db: sqlite3.Connection) -> Connection:
         skip_autocommit_rollback=True,
     )
     connection = engine.connect()
-    connection.begin()  # says nothing to SQLite, and is never ended; Alembic would commit without it
+    connection.begin()  # says nothing to SQLite, and is never ended
     return connection
 
 

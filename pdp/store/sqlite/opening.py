@@ -1,7 +1,7 @@
 """Opening the file: created, recognised, brought up to date, or refused.
 
 `PRAGMA user_version` says the version of the tables, which releases before migrations know too: they refuse a newer
-file. Alembic's own table is stamped from it.
+file. The table `alembic_version` says the same.
 """
 
 from __future__ import annotations
