@@ -12,6 +12,7 @@ from typing import Any
 from approval_states import picture
 
 from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED, Code
+from pdp.core.call.interpreters import KINDS
 from pdp.core.outcome.codes import CONTROLS, SERVED, UNSERVED
 from pdp.tools.checklist.items import ITEMS, PHASES, SOURCES
 
@@ -37,6 +38,7 @@ GUARD_FIGURES = ROOT / "tests" / "corpora" / "guards" / "figures.json"  # by its
 GUARDS = ROOT / "rego" / "lib" / "guards.rego"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
+RECORD = ROOT / "pdp" / "proof" / "record.schema.json"
 _TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
 _RULE = re.compile(r"^(allow|hide|deny|require|oblige|label) contains \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage|min_assurance)": "?([^",]+)"?,$', re.MULTILINE)
@@ -106,6 +108,19 @@ def guards_rego() -> str:
         if made != 1:
             raise ValueError(f"{GUARDS.name}: the table '{table}' is missing; put it back")
     return text
+
+
+def with_kinds(schema: Path, indent: int) -> str:
+    """A schema, with the kinds of interpreters that are new in it: kinds are added, never taken away."""
+    document = json.loads(schema.read_text())
+    pending: list[Any] = [document]
+    while pending:
+        found = pending.pop()
+        if isinstance(found, list) and "shell_word" in found:
+            found += [kind for kind in KINDS if kind not in found]
+        elif isinstance(found, dict | list):
+            pending += found.values() if isinstance(found, dict) else found
+    return json.dumps(document, indent=indent) + "\n"
 
 
 def guard_figures() -> str:
@@ -356,6 +371,7 @@ def main() -> int:
     }
     fresh = {PAGES[name]: page(name, table) for name, table in tables.items()}
     fresh |= {PICTURE: picture(), GUARDS: guards_rego()}
+    fresh |= {path: with_kinds(path, indent) for path, indent in ((INPUT, 2), (RECORD, 1))}
     stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():
         if checking:

@@ -19,17 +19,13 @@ from contextlib import AbstractAsyncContextManager
 
 from pdp.content.guards.codes import CODES
 from pdp.core.call.facts import Finding
+from pdp.core.call.interpreters import KINDS as INTERPRETERS
 from pdp.core.call.registered import Interpreter
 from pdp.core.text.credentials import SECRET_KINDS, OwnToken
 from pdp.host.fair_limiter import FairQueue, OverloadedError
 
 INLINE = 8_192  # bytes of a call that are searched in the event loop: in less than 5 ms
-# likewise with a text for such a parser: for SQL, 225 bytes may take 160 ms
-INLINE_FOR: Mapping[str, int] = {
-    "text": INLINE, "argv": INLINE, "unknown": 2_048,
-    "path": INLINE, "url": INLINE, "shell": 1_024, "shell_word": 512, "sql": 0, "sql_value": 0,
-    "html": 2_048, "markdown": 0, "code": 0, "code_value": 0, "email": 0, "email_header": 1_024,
-}  # fmt: skip
+INLINE_FOR: Mapping[str, int] = {name: kind["inline_bytes"] for name, kind in INTERPRETERS.items()}  # likewise
 KINDS = SECRET_KINDS | {"hidden_unicode", "steering"} | CODES.keys()
 READY = b"ready\n"
 _START_SECONDS = 30.0  # at least

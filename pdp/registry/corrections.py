@@ -15,14 +15,14 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from pdp.core.bytes.digest import Json
+from pdp.core.call.interpreters import KINDS
 from pdp.registry import files
 from pdp.registry.drafting import Drafted, ToolDraft, argument_words, tool_words
-from pdp.registry.manifest import Closed, InterpreterKind, Word
+from pdp.registry.manifest import Closed, Word
 from pdp.registry.review import ToolReview
 from pdp.registry.signed import decode_document
 
 CORRECTIONS_FILE = "corrections.json"
-_KINDS = get_args(InterpreterKind)
 _SAID_OF = 256  # characters
 OfTool = Literal["risk", "labels", "annotations", "sinks"]
 OfArgument = Literal["binds", "interpreters"]
@@ -45,8 +45,8 @@ class Correction(Closed):
             ToolReview.model_validate({self.field: self.value})
         elif self.field == "binds" and not isinstance(self.value, bool):
             raise ValueError("value is whether the argument binds: true or false")
-        elif self.field == "interpreters" and self.value not in (None, *_KINDS):
-            raise ValueError(f"value is what reads the argument, or null: {', '.join(_KINDS)}")
+        elif self.field == "interpreters" and self.value not in (None, *KINDS):
+            raise ValueError(f"value is what reads the argument, or null: {', '.join(KINDS)}")
         return self
 
 

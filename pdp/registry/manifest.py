@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,7 @@ from pdp.core.bytes.strict_json import parse_object
 from pdp.core.bytes.uri_template import is_template, variables
 from pdp.core.call.effects import MAX_OBJECT, MAX_PERMITTED, PermittedEffect, comparable
 from pdp.core.call.facts import Annotations, Downstream, Sink
+from pdp.core.call.interpreters import KINDS
 from pdp.core.call.methods import OPERATION, label_of
 from pdp.core.call.registered import Interpreter
 from pdp.core.check import NS
@@ -77,8 +78,10 @@ Risk = Literal["low", "medium", "high", "critical"]
 DefinitionCheck = Literal["presented", "watched", "none"]
 SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "memory", "other"]
 
-_ReadAsWhole = Literal["shell", "argv", "sql", "path", "url", "html", "markdown", "code", "email", "text", "unknown"]
-InterpreterKind = Literal[_ReadAsWhole, "shell_word", "sql_value", "code_value", "email_header"]
+if TYPE_CHECKING:
+    InterpreterKind = str
+else:
+    InterpreterKind = Literal[tuple(KINDS)]
 
 
 class Closed(BaseModel):

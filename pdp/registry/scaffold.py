@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from pdp.core.call.interpreters import KINDS
 from pdp.core.call.methods import PINNED_KINDS
 from pdp.core.check import WORST_COUNT
 from pdp.core.errors import RegistryFault
@@ -18,7 +19,7 @@ from pdp.core.text.injection.excerpt import visible
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
 from pdp.registry.drafting import ToolDraft, draft_of
-from pdp.registry.manifest import InterpreterKind, Manifest, Risk, SinkKind
+from pdp.registry.manifest import Manifest, Risk, SinkKind
 from pdp.registry.pin import REVIEWED, UNREVIEWED
 from pdp.registry.review import ToolReview
 
@@ -33,7 +34,7 @@ _CHOICES = {
     "permissions": "scopes that the subject's token must have; [] for none",
     "labels": "what its results put on a session; [] for nothing",
     "sinks": f"where arguments go: {{kind: {'|'.join(get_args(SinkKind))}, argument: /pointer}}",
-    "interpreters": f"what reads them: {{kind: {'|'.join(get_args(InterpreterKind))}, argument: /pointer}}",
+    "interpreters": f"what reads them: {{kind: {'|'.join(KINDS)}, argument: /pointer}}",
     "effects": "what it may do besides: {kind: network.connect, object: host, *.suffix or *}; [] for nothing",
     "downstream": "the service behind it that takes tokens of its own: {audience, scopes}",
     "annotations": "read_only, destructive, idempotent, open_world",

@@ -1,4 +1,4 @@
-"""Codes of guards (`codes.toml`), and the signs by which some are told (`signs.toml`): data that reviewers read, not
+"""Codes of guards, and the signs by which some are told (`signs.toml`): data that reviewers read, not
 code."""
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pdp.core.call.interpreters import KINDS, TABLES
 
 UNPARSED = "unparsed"
 
@@ -27,17 +29,15 @@ def tables(name: str) -> Mapping[str, Any]:
 
 
 SIGNS = tables("signs.toml")
-_TABLES = tables("codes.toml")
-_GROUPS: Mapping[str, Mapping[str, Any]] = _TABLES["groups"]
-_KINDS: Mapping[str, dict[str, Any]] = _TABLES["kinds"]
+_GROUPS: Mapping[str, Mapping[str, Any]] = TABLES["groups"]
 
 # what can be found in a text of each kind, and what that means
 CODES: Mapping[str, Mapping[str, Code]] = {
     name: {code: Code(*row) for code, rows in found.items() for row in rows.items()}
-    for name, kind in _KINDS.items()
-    for found in [{UNPARSED: _TABLES[UNPARSED], **_GROUPS.get(kind.get("shares", ""), {}), **kind.get("codes", {})}]
+    for name, kind in KINDS.items()
+    for found in [{UNPARSED: TABLES[UNPARSED], **_GROUPS.get(kind.get("shares", ""), {}), **kind.get("codes", {})}]
 }
-MAX_BYTES: Mapping[str, int] = {name: kind["max_bytes"] for name, kind in _KINDS.items()}
+MAX_BYTES: Mapping[str, int] = {name: kind["max_bytes"] for name, kind in KINDS.items()}
 
 
 def signs(table: str, flags: int = 0) -> dict[str, re.Pattern[str]]:

@@ -17,6 +17,7 @@ from pdp.content.guards.codes import CODES, MAX_BYTES, UNPARSED
 from pdp.core.bytes import json_pointer
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.schema import Path
+from pdp.core.call.interpreters import KINDS
 from pdp.core.call.registered import Interpreter
 
 MAX_TEXTS = 256  # of one call, over all its interpreters
@@ -25,9 +26,7 @@ MAX_WORDS = 2_048  # and signs, of those that a parser of a language reads: its 
 MAX_PLACES = 16  # where one code is found; more tell policy nothing new
 
 Guard = Callable[..., Iterable[str]]  # a text, and for what is shown the hosts that are listed, to codes
-_SHOWN = frozenset({"html", "markdown"})
 _ANY_LENGTH = frozenset({"text", "unknown"})  # a few expressions in linear time
-_LANGUAGES = frozenset({"shell", "shell_word", "sql", "sql_value", "code", "code_value"})
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -44,7 +43,7 @@ def codes(kind: str, text: str, hosts: Collection[str] = ()) -> tuple[str, ...]:
     if len(text.encode(errors="replace")) > MAX_BYTES[kind]:
         return (UNPARSED,)
     try:
-        found = set(guard_of(kind)(text, hosts) if kind in _SHOWN else guard_of(kind)(text))
+        found = set(guard_of(kind)(text, hosts) if "knows_hosts" in KINDS[kind] else guard_of(kind)(text))
     except Exception:  # noqa: BLE001 - a parser that fails, in whatever way, has read nothing
         return (UNPARSED,)
     return tuple(code for code in CODES[kind] if code in found)
@@ -60,7 +59,7 @@ def guarded(
         for path, text in _below(arguments, interpreter.argument):
             if interpreter.kind not in _ANY_LENGTH:
                 texts, total = texts + 1, total + len(text)
-            if interpreter.kind in _LANGUAGES and total <= MAX_TOTAL:
+            if "counts_words" in KINDS[interpreter.kind] and total <= MAX_TOTAL:
                 words += sum(1 for _ in _WORD.finditer(text))
             beyond = texts > MAX_TEXTS or total > MAX_TOTAL or words > MAX_WORDS
             beyond = beyond and interpreter.kind not in _ANY_LENGTH
