@@ -75,7 +75,7 @@ def test_statements_hold_for_no_row_and_headers_stay_the_drills() -> None:
 def test_the_shipped_files_are_about_the_planted_server() -> None:
     plan, review = load_drill(DEPLOY / "drill.yaml"), load_review(DEPLOY / "review.yaml")
     honest, poisoned = definitions(), definitions(poisoned=True)
-    assert [tool["name"] for tool in honest] == list(review.tools)
+    assert {tool["name"] for tool in honest} == set(review.tools)
     assert {call.tool: [*call.read_by.values()] for call in plan.calls} == {
         f"read_{kind}": [kind] for kind in ATTACKS
     }
@@ -106,7 +106,7 @@ CALL = {"tool": "read", "arguments": {"files": [{"path": "a"}], "a/b": "c", "siz
         ({**HTTP, "calls": [{**CALL, "read_by": {"/files/1/path": "path"}}]}, "must point to a text"),
         ({**HTTP, "calls": [{**CALL, "read_by": {"/size": "path"}}]}, "must point to a text"),
         ({**HTTP, "calls": [{**CALL, "read_by": {"": "path"}}]}, "must point to a text"),
-        ({**HTTP, "calls": [{**CALL, "read_by": {"/a~1b": "paths"}}]}, "one of path, url"),
+        ({**HTTP, "calls": [{**CALL, "read_by": {"/a~1b": "paths"}}]}, "one of shell, shell_word"),
         ({**HTTP, "calls": [CALL], "refused": [{"tool": "x", "code": ""}]}, "code"),
     ],
 )
