@@ -27,7 +27,7 @@ SPECIAL = {"none", "forged"}
 
 
 def test_a_guard_finds_each_attack_for_its_own_reason() -> None:
-    assert ATTACKS.keys() <= CODES.keys()
+    assert ATTACKS.keys() == CODES.keys()
     assert sum(map(len, ATTACKS.values())) <= 16  # of one code 20 in ten minutes are an alert
     found = {
         (kind, attack): codes(kind, text) for kind, planted in ATTACKS.items() for attack, text in planted.items()
