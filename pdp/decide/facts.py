@@ -165,7 +165,7 @@ class FactBuilder:
         bound = b""
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
         if all(map(attrgetter("ok"), checks)):
-            bound = _bound(ask.session.id, ask, caller, identity, target)
+            bound = _bound(ask, caller, identity, target)
             keys = replace(keys, **self._keys(ask, caller, _call(ask, caller, identity, target), bound, raw))
             asked_ns = max(1, at_ns - WINDOW_NS) if decision.snapshot.policy.reads_questions else 0
             keys = replace(keys, asked_ns=asked_ns) if asked_ns else keys
@@ -222,7 +222,8 @@ class FactBuilder:
             return None
         registry, mark = decision.snapshot.registry, marks.text()
         pinned = registry.pinned(caller.tenant, target.server, target.name, target.kind)
-        bound = Template.of(_bound(mark, ask, caller, identity, target).decode(), (f'"{mark}"',))
+        marked = replace(ask, session=replace(ask.session, id=mark))
+        bound = Template.of(_bound(marked, caller, identity, target).decode(), (f'"{mark}"',))
         asked, query = marked_content(ask, content, marks), marked_query(decision, marks)
         if pinned is None or bound is None or asked is None or query is None:
             return None
@@ -558,7 +559,7 @@ def _atoms(arguments: ArgumentsFact, hashes: AtomHashes) -> AtomQuery:
     return atom_query((value for _, value in binding_values(arguments.value, None) or ()), hashes)
 
 
-def _bound(session: str, ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> bytes:
+def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> bytes:
     """The fields that a call's digest binds, besides its arguments: a canonical list that goes on."""
     bound: list[Json] = [
         caller.tenant,
@@ -567,7 +568,7 @@ def _bound(session: str, ask: Ask, caller: Caller, identity: Identity, target: T
         canonical(list(map(Actor.fact, identity.actors))).decode() if identity.actors else "[]",
         identity.agent.id,
         caller.name,
-        session,
+        ask.session.id,
         target.server,
         target.key,
         target.manifest_sha256,
