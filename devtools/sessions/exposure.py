@@ -291,7 +291,7 @@ def _read(facts: Facts) -> tuple[str, ...]:
     session, arguments = facts.session, facts.arguments
     origins = sorted({value.origin for value in arguments.origins.values})
     sinks = [[sink.pointer, sink.origin] for sink in arguments.origins.sinks]
-    findings = sorted({finding.kind for finding in arguments.findings})
+    findings = [list(each) for each in sorted({(finding.kind, finding.detail) for finding in arguments.findings})]
     state: Json = [session.observed, list(session.labels), session.task_source, arguments.check.status]
     return (
         facts.server.id,
