@@ -22,7 +22,8 @@ from support.envoy import free_port
 from support.no_messages import NO_MESSAGES, message
 from support.waiting import until
 
-from pdp.host.mcp_transport import to_command, to_url
+from pdp.core.bytes.strict_json import MAX_BYTES
+from pdp.host.mcp_transport import read_message, to_command, to_url
 
 pytestmark = pytest.mark.timeout(180)
 FLOODS = """
@@ -230,3 +231,10 @@ async def test_what_is_wrong_with_it_is_told_when_all_is_loaded(tmp_path: Path, 
         assert process.stdin is not None
         process.stdin.write(json.dumps(message("initialize", params)).encode() + b"\n")
         assert "error" in await heard()
+
+
+def test_a_message_is_read_whatever_its_size() -> None:
+    """How much a client may send is for its transport to say."""
+    params = {"name": "write", "arguments": {"text": "x" * (2 * MAX_BYTES)}}
+    raw = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    assert read_message(raw).model_dump()["params"] == params
