@@ -1,98 +1,78 @@
-"""`AdminService` and `AuditService`."""
+"""`AdminService`, `AuditService` and `ExplainService`."""
 
 from __future__ import annotations
 
-from typing_extensions import override
+import asyncio
 
-from pdp.core.call.request import Role
-from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc
-from pdp.wire.grpc.codec import admin, audit, pages
+from pdp.core.call.request import Caller
+from pdp.v1 import admin_pb2, audit_pb2, explain_pb2
+from pdp.wire.grpc.codec import admin, audit, explain, pages
 from pdp.wire.grpc.codec.decisions import record_ref
-from pdp.wire.grpc.interceptors import Context
-from pdp.wire.grpc.servicer import RpcAdmission, Services
+from pdp.wire.grpc.servicer import CallerRpcs
 
 
-class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+class AdminRpcs(CallerRpcs):
     """`AdminService`, for the role `operate`."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._admission = RpcAdmission(services.admission)
+    service = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
 
-    @override
-    async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
-        async with self._admission.admit(context, Role.OPERATE, "GetStatus") as caller:
-            return admin.status_response(await self._services.admin.status(), caller)
+    async def GetStatus(self, _request: admin_pb2.GetStatusRequest, caller: Caller) -> admin_pb2.GetStatusResponse:
+        return admin.status_response(await self._services.admin.status(), caller)
 
-    @override
-    async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
-        async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
-            results, record = await self._services.reloads(admin.parts(request), caller.name)
-            return admin.reload_response(results, record, caller)
+    async def Reload(self, request: admin_pb2.ReloadRequest, caller: Caller) -> admin_pb2.ReloadResponse:
+        results, record = await self._services.reloads(admin.parts(request), caller.name)
+        return admin.reload_response(results, record, caller)
 
-    @override
-    async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
-        async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
-            return admin.switch_response(await self._services.admin.set_switch(admin.switch_ask(request), caller))
+    async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, caller: Caller) -> admin_pb2.SetSwitchResponse:
+        return admin.switch_response(await self._services.admin.set_switch(admin.switch_ask(request), caller))
 
-    @override
     async def EraseSubject(
-        self, request: admin_pb2.EraseSubjectRequest, context: Context
+        self, request: admin_pb2.EraseSubjectRequest, caller: Caller
     ) -> admin_pb2.EraseSubjectResponse:
-        async with self._admission.admit(context, Role.OPERATE, "EraseSubject") as caller:
-            who, reason = admin.erase_ask(request)
-            return admin.erase_response(await self._services.erasures.erase(caller, who, reason))
+        return admin.erase_response(await self._services.erasures.erase(caller, *admin.erase_ask(request)))
 
 
-class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+class AuditRpcs(CallerRpcs):
     """`AuditService`, for the role `audit`."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._admission = RpcAdmission(services.admission)
+    service = audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
 
-    @override
-    async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
-        async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
-            decision_id, index = admin.record_key(request)
-            return admin.record_response(
-                await self._services.records.get(caller, decision_id=decision_id, index=index)
-            )
+    async def GetRecord(self, request: audit_pb2.GetRecordRequest, caller: Caller) -> audit_pb2.GetRecordResponse:
+        decision_id, index = admin.record_key(request)
+        return admin.record_response(await self._services.records.get(caller, decision_id=decision_id, index=index))
 
-    @override
-    async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:
-        async with self._admission.admit(context, Role.AUDIT, "GetProof") as caller:
-            what, number, size = audit.asked(request)
-            if what == "index":
-                proof = await self._services.records.inclusion(caller, number, size)
-                return audit_pb2.GetProofResponse(inclusion=audit.inclusion(proof))
-            proof = await self._services.records.consistency(number, size)
-            return audit_pb2.GetProofResponse(consistency=audit.consistency(proof))
+    async def GetProof(self, request: audit_pb2.GetProofRequest, caller: Caller) -> audit_pb2.GetProofResponse:
+        what, number, size = audit.asked(request)
+        if what == "index":
+            proof = await self._services.records.inclusion(caller, number, size)
+            return audit_pb2.GetProofResponse(inclusion=audit.inclusion(proof))
+        proof = await self._services.records.consistency(number, size)
+        return audit_pb2.GetProofResponse(consistency=audit.consistency(proof))
 
-    @override
-    async def GetCheckpoint(
-        self, request: audit_pb2.GetCheckpointRequest, context: Context
-    ) -> audit_pb2.GetCheckpointResponse:
-        async with self._admission.admit(context, Role.AUDIT, "GetCheckpoint"):
-            return audit.checkpoint(self._services.records.checkpoint())
+    async def GetCheckpoint(self, _request: object, _caller: Caller) -> audit_pb2.GetCheckpointResponse:
+        return audit.checkpoint(self._services.records.checkpoint())
 
-    @override
     async def SearchRecords(
-        self, request: audit_pb2.SearchRecordsRequest, context: Context
+        self, request: audit_pb2.SearchRecordsRequest, caller: Caller
     ) -> audit_pb2.SearchRecordsResponse:
-        async with self._admission.admit(context, Role.AUDIT, "SearchRecords") as caller:
-            ask, size, before = audit.search_ask(request)
-            found = await self._services.records.search(caller, ask, size, before)
-            return audit_pb2.SearchRecordsResponse(
-                records=(audit.match(each, whole=request.with_records) for each in found.matches),
-                next_page_token=pages.token(str(found.before), request) if found.before else "",
-            )
+        found = await self._services.records.search(caller, *audit.search_ask(request))
+        return audit_pb2.SearchRecordsResponse(
+            records=(audit.match(each, whole=request.with_records) for each in found.matches),
+            next_page_token=pages.token(str(found.before), request) if found.before else "",
+        )
 
-    @override
     async def RecordReview(
-        self, request: audit_pb2.RecordReviewRequest, context: Context
+        self, request: audit_pb2.RecordReviewRequest, caller: Caller
     ) -> audit_pb2.RecordReviewResponse:
-        async with self._admission.admit(context, Role.AUDIT, "RecordReview") as caller:
-            found, reason = audit.review_ask(request)
-            ref = await self._services.records.review(caller, found, reason)
-            return audit_pb2.RecordReviewResponse(record=record_ref(ref))
+        ref = await self._services.records.review(caller, *audit.review_ask(request))
+        return audit_pb2.RecordReviewResponse(record=record_ref(ref))
+
+
+class ExplainRpcs(CallerRpcs):
+    """`ExplainService`, for the role `explain`."""
+
+    service = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"]
+
+    async def Explain(self, request: explain_pb2.ExplainRequest, caller: Caller) -> explain_pb2.ExplainResponse:
+        found = await self._services.explain(explain.why(request), caller)
+        return await asyncio.to_thread(explain.response, *found)  # it may hold some ten thousand facts

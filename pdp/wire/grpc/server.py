@@ -17,17 +17,10 @@ from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.host.http_listener import server_tls, trust_clients
 from pdp.host.part import GrpcService
-from pdp.v1 import (
-    admin_pb2_grpc,
-    approval_pb2_grpc,
-    audit_pb2_grpc,
-    consent_pb2_grpc,
-    decision_pb2_grpc,
-    explain_pb2_grpc,
-)
+from pdp.v1 import decision_pb2_grpc
 from pdp.wire.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
-from pdp.wire.grpc.admin_servicers import AdminServicer, AuditServicer
-from pdp.wire.grpc.approval_servicers import ApprovalServicer, ConsentServicer, ExplainServicer
+from pdp.wire.grpc.admin_servicers import AdminRpcs, AuditRpcs, ExplainRpcs
+from pdp.wire.grpc.approval_servicers import ApprovalRpcs, ConsentRpcs
 from pdp.wire.grpc.health import Health
 from pdp.wire.grpc.interceptors import Bodies, Faults
 from pdp.wire.grpc.options import ServerOptions, TlsOptions
@@ -178,11 +171,8 @@ class _ByName:
 
 def _register(server: grpc.aio.Server, services: Services, health: Health) -> None:
     decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(services), server)
-    explain_pb2_grpc.add_ExplainServiceServicer_to_server(ExplainServicer(services), server)
-    approval_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(services), server)
-    consent_pb2_grpc.add_ConsentServiceServicer_to_server(ConsentServicer(services), server)
-    audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(services), server)
-    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(services), server)
+    for rpcs in (ExplainRpcs, ApprovalRpcs, ConsentRpcs, AuditRpcs, AdminRpcs):
+        rpcs(services).register(server)
     health.register(server)
 
 

@@ -1,5 +1,4 @@
-"""The admission of every call, and `DecisionService`. A call is admitted for its role first; an unimplemented one is
-refused only then, so that a caller without the role learns nothing."""
+"""The admission of every call, for the role of its service first; `DecisionService`, and how others are served."""
 
 from __future__ import annotations
 
@@ -8,13 +7,17 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from typing_extensions import override
 
 from pdp.core.call.request import Caller, Peer, Role
 from pdp.core.check import NS
-from pdp.core.errors import DeadlineTooShort, InvalidRequest, Unsupported
+from pdp.core.errors import DeadlineTooShort, InvalidRequest
 from pdp.core.ports import Clock
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.core.record.stored import Proof
@@ -80,6 +83,7 @@ _ROLES = {
 }
 
 
+Given = TypeVar("Given")
 _AUTHORIZATION = "authorization"
 _SURFACE = "pdp-surface"
 _REST_SECONDS = 0.05  # of a deadline, for the answer to leave
@@ -128,13 +132,6 @@ class RpcAdmission:
         """See `Admission.until`."""
         return self._admission.until(time_left(context))
 
-    async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
-        """Admit, then refuse `rpc` as not implemented. Raises Unsupported, or the fault of the admission."""
-        async with self.admit(context, role, rpc):
-            raise Unsupported(
-                "service.unsupported", f"{rpc} is part of the API, but this release does not answer it."
-            )
-
     async def unreadable(self, context: Context, method: str, fault: InvalidRequest) -> NoReturn:
         """Admit to `method` (`/service/rpc`), then say `fault`, so that bytes which are no message leave a record
         like every other malformed request. Raises `fault`, or the fault of the admission."""
@@ -144,6 +141,51 @@ class RpcAdmission:
             raise fault
         async with self.admit(context, role, rpc):
             raise fault
+
+
+class Rpcs(Generic[Given]):
+    """The rpcs of a service of ours: the methods of the same names. Each is given its request, once its caller is
+    admitted for the service's role, and what `given` makes of who asks."""
+
+    service: ClassVar[ServiceDescriptor]
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._admission = RpcAdmission(services.admission)
+
+    async def given(self, request: Any, caller: Caller, context: Context) -> Given:
+        """What an rpc is given besides its request."""
+        raise NotImplementedError
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve them."""
+        handlers = {method.name: self._handler(method) for method in self.service.methods}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self.service.full_name, handlers),))
+
+    def _handler(self, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+        rpc, name, role = getattr(self, method.name), method.name, _ROLES[self.service.full_name]
+        read, write = GetMessageClass(method.input_type).FromString, GetMessageClass(method.output_type)
+
+        async def answered(request: Any, context: Context) -> Any:
+            async with self._admission.admit(context, role, name) as caller:
+                return await rpc(request, await self.given(request, caller, context))
+
+        async def streamed(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with self._admission.admit(context, role, name, waits=True) as caller:
+                async for answer in rpc(request, await self.given(request, caller, context)):
+                    yield answer
+
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(streamed, read, write.SerializeToString)
+        return grpc.unary_unary_rpc_method_handler(answered, read, write.SerializeToString)
+
+
+class CallerRpcs(Rpcs[Caller]):
+    """Rpcs that are given their caller."""
+
+    @override
+    async def given(self, request: Any, caller: Caller, context: Context) -> Caller:
+        return caller
 
 
 class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
