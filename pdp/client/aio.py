@@ -294,7 +294,6 @@ class AsyncApprovalClient:
     ) -> approval_pb2.ListApprovalsResponse:
         """A page of the requests that the person may see, oldest first; the open ones unless told otherwise."""
         request = approval_pb2.ListApprovalsRequest(
-            credential=await self._person(),
             filter=requests_approvals.filter_of(wanted),
             page_size=page_size,
             page_token=page_token,
@@ -303,16 +302,14 @@ class AsyncApprovalClient:
 
     async def get_approval(self, approval_id: str) -> approval_pb2.GetApprovalResponse:
         """One request as the person is to judge it. The read is recorded."""
-        request = approval_pb2.GetApprovalRequest(credential=await self._person(), approval_id=approval_id)
+        request = approval_pb2.GetApprovalRequest(approval_id=approval_id)
         return await self._ask(self._approvals.GetApproval, request)
 
     async def vote(
         self, approval_id: str, ballot: Ballot, *, request_id: str | None = None
     ) -> approval_pb2.VoteResponse:
         """Approve, deny or take back one request. Give the `request_id` of a lost answer to ask for it again."""
-        request = requests_approvals.vote(
-            await self._person(), approval_id, ballot, requests_approvals.new_id(request_id)
-        )
+        request = requests_approvals.vote(approval_id, ballot, requests_approvals.new_id(request_id))
         return await self._ask(self._approvals.Vote, request)
 
     async def watch(
@@ -320,9 +317,8 @@ class AsyncApprovalClient:
     ) -> AsyncGenerator[approval_pb2.WatchApprovalsResponse, None]:
         """Each change of a request that the person may see, until the iterator is closed. A message without
         `approval` is a sign of life."""
-        request = approval_pb2.WatchApprovalsRequest(
-            credential=await self._person(), filter=requests_approvals.filter_of(wanted), cursor=cursor
-        )
+        request = approval_pb2.WatchApprovalsRequest(filter=requests_approvals.filter_of(wanted), cursor=cursor)
+        request.credential.bearer = await channel.token_text(self._person_token)
         stream = self._approvals.WatchApprovals(request, metadata=await self._metadata())
         try:
             async for change in stream:
@@ -338,7 +334,6 @@ class AsyncApprovalClient:
         """Open a request that looks like an earlier one and can never be used. For operators."""
         request = approval_pb2.OpenCanaryRequest(
             request_id=requests_approvals.new_id(request_id),
-            credential=await self._person(),
             like=like,
             arguments_json=json.dumps(arguments).encode(),
         )
@@ -356,7 +351,6 @@ class AsyncApprovalClient:
         """Ask that labels be removed of what an agent has read for a subject (issuer, id). For operators."""
         request = approval_pb2.RequestDeclassificationRequest(
             request_id=requests_approvals.new_id(request_id),
-            credential=await self._person(),
             subject=types_pb2.Principal(issuer=subject[0], id=subject[1]),
             agent=agent,
             labels=labels,
@@ -370,7 +364,6 @@ class AsyncApprovalClient:
         """Ask that a tool be lifted out of quarantine. For operators."""
         request = approval_pb2.RequestQuarantineLiftRequest(
             request_id=requests_approvals.new_id(request_id),
-            credential=await self._person(),
             server=server,
             tool=tool,
             reason=reason,
@@ -388,7 +381,6 @@ class AsyncApprovalClient:
     ) -> approval_pb2.ListGrantsResponse:
         """A page of the grants that the person may see, newest first; the active ones unless told otherwise."""
         request = approval_pb2.ListGrantsRequest(
-            credential=await self._person(),
             states=requests_approvals.numbers(approval_pb2.GrantState, states),
             server=server,
             tool=tool,
@@ -403,7 +395,6 @@ class AsyncApprovalClient:
         """End a grant at once."""
         request = approval_pb2.RevokeGrantRequest(
             request_id=requests_approvals.new_id(request_id),
-            credential=await self._person(),
             grant_id=grant_id,
             reason=reason,
         )
@@ -414,7 +405,6 @@ class AsyncApprovalClient:
     ) -> consent_pb2.ListConsentsResponse:
         """A page of the person's own consents and of what asks for them."""
         request = consent_pb2.ListConsentsRequest(
-            credential=await self._person(),
             states=requests_approvals.numbers(consent_pb2.ConsentState, states),
             consent_id=consent_id,
             page_size=page_size,
@@ -431,9 +421,7 @@ class AsyncApprovalClient:
         request_id: str | None = None,
     ) -> consent_pb2.GrantConsentResponse:
         """Agree to an open request (its id), or to terms of one's own."""
-        request = requests_approvals.agree(
-            await self._person(), what, presented, expires, requests_approvals.new_id(request_id)
-        )
+        request = requests_approvals.agree(what, presented, expires, requests_approvals.new_id(request_id))
         return await self._ask(self._consents.GrantConsent, request)
 
     async def revoke_consent(
@@ -441,7 +429,7 @@ class AsyncApprovalClient:
     ) -> consent_pb2.RevokeConsentResponse:
         """End a consent at once, or refuse what asks for one."""
         request = consent_pb2.RevokeConsentRequest(
-            request_id=requests_approvals.new_id(request_id), credential=await self._person(), consent_id=consent_id
+            request_id=requests_approvals.new_id(request_id), consent_id=consent_id
         )
         return await self._ask(self._consents.RevokeConsent, request)
 
@@ -457,14 +445,12 @@ class AsyncApprovalClient:
     ) -> None:
         await self.close()
 
-    async def _person(self) -> types_pb2.Credential:
-        return types_pb2.Credential(bearer=await channel.token_text(self._person_token))
-
     async def _metadata(self) -> tuple[tuple[str, str], ...]:
         caller = None if self._token is None else await channel.token_text(self._token)
         return requests_approvals.metadata(caller, self._surface)
 
     async def _ask(self, send: channel.Send[Answer], request: Any) -> Answer:
+        request.credential.bearer = await channel.token_text(self._person_token)
         attempt = 0
         while True:
             attempt += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,16 +56,9 @@ class Filter:
 
     def message(self) -> approval_pb2.ApprovalFilter:
         """For the wire. Raises RefusedError `client.request` for a name that is none."""
-        return approval_pb2.ApprovalFilter(
-            states=numbers(approval_pb2.ApprovalState, self.states),
-            kinds=numbers(types_pb2.RequirementKind, self.kinds),
-            server=self.server,
-            tool=self.tool,
-            agent=self.agent,
-            mine=self.mine,
-            short_code=self.short_code,
-            person=self.person,
-        )
+        states = numbers(approval_pb2.ApprovalState, self.states)
+        kinds = numbers(types_pb2.RequirementKind, self.kinds)
+        return approval_pb2.ApprovalFilter(**{**asdict(self), "states": states, "kinds": kinds})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +102,13 @@ class Consent:
     tool: str = ""
 
 
-def vote(person: types_pb2.Credential, approval_id: str, ballot: Ballot, request_id: str) -> approval_pb2.VoteRequest:
+def vote(approval_id: str, ballot: Ballot, request_id: str) -> approval_pb2.VoteRequest:
     """A vote on one request. Raises RefusedError `client.request`."""
     if ballot.choice not in CHOICES:
         raise RefusedError("client.request", "choice: must be approve, deny or cancel")
     behalf = None if ballot.behalf is None else types_pb2.Principal(issuer=ballot.behalf[0], id=ballot.behalf[1])
     return approval_pb2.VoteRequest(
         request_id=request_id,
-        credential=person,
         approval_id=approval_id,
         choice=CHOICES[ballot.choice],
         reason=ballot.reason,
@@ -127,18 +119,14 @@ def vote(person: types_pb2.Credential, approval_id: str, ballot: Ballot, request
 
 
 def agree(
-    person: types_pb2.Credential, what: str | Consent, presented: str, expires: datetime | None, request_id: str
+    what: str | Consent, presented: str, expires: datetime | None, request_id: str
 ) -> consent_pb2.GrantConsentRequest:
     """Agreement to an open request (its id), or to terms of the subject's own."""
-    request = consent_pb2.GrantConsentRequest(request_id=request_id, credential=person, presented=presented)
+    request = consent_pb2.GrantConsentRequest(request_id=request_id, presented=presented)
     if isinstance(what, str):
         request.consent_id = what
     else:
-        request.terms.CopyFrom(
-            consent_pb2.ConsentTerms(
-                agent=what.agent, server=what.server, tool=what.tool, scope=what.scope, purpose=what.purpose
-            )
-        )
+        request.terms.CopyFrom(consent_pb2.ConsentTerms(**asdict(what)))
     if expires is not None:
         request.expires_at.FromDatetime(expires.astimezone(UTC).replace(tzinfo=None))
     return request

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar, get_args
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar, get_args
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -47,6 +48,7 @@ _ANSWERS: Mapping[str, decision_pb2.Answer.ValueType] = {
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 Answer = TypeVar("Answer")
+P = ParamSpec("P")
 
 
 class NotARequestError(ValueError):
@@ -94,6 +96,22 @@ class Question(Protocol[Answer_co]):
         ...
 
 
+def fitting(request: Callable[P, Answer]) -> Callable[P, Answer]:
+    """Have what makes a request raise NotARequestError for whatever cannot be encoded."""
+
+    @wraps(request)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Answer:
+        try:
+            return request(*args, **kwargs)
+        except NotARequestError:
+            raise
+        except (TypeError, ValueError, KeyError) as error:  # the library's own words may quote a value
+            kind = type(error).__name__
+            raise NotARequestError(f"an argument has the wrong type, or text that is not Unicode ({kind})") from None
+
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class CallQuestion:
     """May this call be carried out?"""
@@ -106,35 +124,33 @@ class CallQuestion:
     observe: bool = False
     refuse: Refuse[Decision] = responses.refused
 
+    @fitting
     def request(self) -> decision_pb2.DecideRequest:
         """See `Question`."""
         call = self.call
-        try:
-            return decision_pb2.DecideRequest(
-                request_id=self.request_id,
-                call_id=call.call_id,
-                method=call.method or _METHODS.get(call.kind, ""),
-                target=_target(call),
-                credential=subject(self.credential),
-                session=session_of(self.session),
-                protocol_version=call.protocol_version,
-                client_capabilities_json=encoded(call.client_capabilities, "client_capabilities"),
-                supported_obligations=sorted(self.supported),
-                resume_token=call.resume_token,
-                server_peer=_peer(call.server_peer),
-                client_answers=[
-                    decision_pb2.ClientAnswer(requirement_id=name, answer=_ANSWERS[answer])
-                    for name, answer in call.client_answers.items()
-                ],
-                context=types_pb2.Context(
-                    client_address=call.client_address,
-                    observation=call.observation,
-                    extra_json=encoded(call.extra, "extra"),
-                    meta_json=encoded(call.meta, "meta"),
-                ),
-            )
-        except (TypeError, ValueError, KeyError) as error:
-            raise unfit(error) from None
+        return decision_pb2.DecideRequest(
+            request_id=self.request_id,
+            call_id=call.call_id,
+            method=call.method or _METHODS.get(call.kind, ""),
+            target=_target(call),
+            credential=subject(self.credential),
+            session=session_of(self.session),
+            protocol_version=call.protocol_version,
+            client_capabilities_json=encoded(call.client_capabilities, "client_capabilities"),
+            supported_obligations=sorted(self.supported),
+            resume_token=call.resume_token,
+            server_peer=_peer(call.server_peer),
+            client_answers=[
+                decision_pb2.ClientAnswer(requirement_id=name, answer=_ANSWERS[answer])
+                for name, answer in call.client_answers.items()
+            ],
+            context=types_pb2.Context(
+                client_address=call.client_address,
+                observation=call.observation,
+                extra_json=encoded(call.extra, "extra"),
+                meta_json=encoded(call.meta, "meta"),
+            ),
+        )
 
     def read(self, response: decision_pb2.DecideResponse, now: float) -> Decision:
         """See `Question`."""
@@ -210,23 +226,21 @@ class ListQuestion:
     observe: bool = False
     refuse: Refuse[ToolList] = responses.refused_list
 
+    @fitting
     def request(self) -> decision_pb2.FilterToolsRequest:
         """See `Question`."""
         definitions = self.listing.definitions
-        try:
-            return decision_pb2.FilterToolsRequest(
-                request_id=self.request_id,
-                server=self.listing.server,
-                method=self.listing.method,
-                definitions_json=[encoded(d, "definitions") for d in definitions or ()],
-                presented_only=definitions is not None,
-                credential=subject(self.credential),
-                session=session_of(self.session),
-                protocol_version=self.listing.protocol_version,
-                server_peer=_peer(self.listing.server_peer),
-            )
-        except (TypeError, ValueError) as error:
-            raise unfit(error) from None
+        return decision_pb2.FilterToolsRequest(
+            request_id=self.request_id,
+            server=self.listing.server,
+            method=self.listing.method,
+            definitions_json=[encoded(d, "definitions") for d in definitions or ()],
+            presented_only=definitions is not None,
+            credential=subject(self.credential),
+            session=session_of(self.session),
+            protocol_version=self.listing.protocol_version,
+            server_peer=_peer(self.listing.server_peer),
+        )
 
     def read(self, response: decision_pb2.FilterToolsResponse, now: float) -> ToolList:
         """See `Question`."""
@@ -259,16 +273,14 @@ class WaitQuestion:
         """Seconds for all of it, if an answer alone may take `timeout`."""
         return timeout + self.max_wait if _is_a_wait(self.max_wait) else timeout
 
+    @fitting
     def request(self) -> decision_pb2.WaitDecisionRequest:
         """See `Question`."""
         if not self.resume_token:
             raise NotARequestError("resume_token: is empty; it comes with a pending answer")
-        try:
-            return decision_pb2.WaitDecisionRequest(
-                resume_token=self.resume_token, credential=subject(self.credential), max_wait=_duration(self.max_wait)
-            )
-        except (TypeError, ValueError) as error:
-            raise unfit(error) from None
+        return decision_pb2.WaitDecisionRequest(
+            resume_token=self.resume_token, credential=subject(self.credential), max_wait=_duration(self.max_wait)
+        )
 
     def read(self, response: decision_pb2.WaitDecisionResponse, _now: float) -> Waited:
         """See `Question`. An outcome that this client does not know means still pending."""
@@ -288,20 +300,18 @@ class OutcomeQuestion:
     finished_at: datetime | None
     refuse: Refuse[Reported] = not_reported
 
+    @fitting
     def request(self) -> decision_pb2.ReportOutcomeRequest:
         """See `Question`."""
         if self.outcome not in _OUTCOMES:
             raise NotARequestError("outcome: must be done, failed or unknown")
-        try:
-            return decision_pb2.ReportOutcomeRequest(
-                request_id=self.request_id,
-                decision_id=self.decision_id,
-                redemption_id=self.redemption_id,
-                outcome=_OUTCOMES[self.outcome],
-                finished_at=_timestamp(self.finished_at),
-            )
-        except (TypeError, ValueError) as error:
-            raise unfit(error) from None
+        return decision_pb2.ReportOutcomeRequest(
+            request_id=self.request_id,
+            decision_id=self.decision_id,
+            redemption_id=self.redemption_id,
+            outcome=_OUTCOMES[self.outcome],
+            finished_at=_timestamp(self.finished_at),
+        )
 
     def read(self, response: decision_pb2.ReportOutcomeResponse, _now: float) -> Reported:
         """See `Question`."""
@@ -317,14 +327,12 @@ class EndQuestion:
     credential: Credential
     refuse: Refuse[Reported] = not_reported
 
+    @fitting
     def request(self) -> decision_pb2.EndSessionRequest:
         """See `Question`."""
-        try:
-            return decision_pb2.EndSessionRequest(
-                request_id=self.request_id, session=session_of(self.session), credential=subject(self.credential)
-            )
-        except (TypeError, ValueError) as error:
-            raise unfit(error) from None
+        return decision_pb2.EndSessionRequest(
+            request_id=self.request_id, session=session_of(self.session), credential=subject(self.credential)
+        )
 
     def read(self, response: decision_pb2.EndSessionResponse, _now: float) -> Reported:
         """See `Question`."""
@@ -344,9 +352,7 @@ def _peer(peer: ServerPeer | None) -> types_pb2.ServerPeer | None:
         return None
     if not isinstance(peer, ServerPeer):
         raise TypeError("server_peer")
-    return types_pb2.ServerPeer(
-        spiffe_id=peer.spiffe_id, spki_digest=peer.spki_digest, command_digest=peer.command_digest
-    )
+    return types_pb2.ServerPeer(**asdict(peer))
 
 
 def new_id(request_id: str | None) -> str:
@@ -402,13 +408,6 @@ def encoded(value: JsonObject, name: str) -> bytes:
         raise NotARequestError(f"{name}: cannot be written as JSON ({type(error).__name__})") from None
 
 
-def unfit(error: Exception) -> NotARequestError:
-    """The library's own words may quote a value, so only their kind is passed on."""
-    if isinstance(error, NotARequestError):
-        return error
-    return NotARequestError(f"an argument has the wrong type, or text that is not Unicode ({type(error).__name__})")
-
-
 def _target(call: ToolCall) -> types_pb2.Target:
     if call.kind == "tool":
         return types_pb2.Target(tool=_tool(call))
@@ -459,15 +458,7 @@ def subject(credential: Credential) -> types_pb2.Credential | None:
 
 def session_of(session: Session | None) -> types_pb2.Session | None:
     """The session of a request."""
-    if session is None:
-        return None
-    return types_pb2.Session(
-        id=session.id,
-        task=session.task,
-        task_by_agent=session.task_by_agent,
-        parent=session.parent,
-        context_reset=session.context_reset,
-    )
+    return None if session is None else types_pb2.Session(**asdict(session))
 
 
 def _is_a_wait(seconds: object) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.client import responses
-from pdp.client.requests_decide import NotARequestError, Refuse, encoded, session_of, subject, unfit
+from pdp.client.requests_decide import NotARequestError, Refuse, encoded, fitting, session_of, subject
 from pdp.client.values import Credential, Inspected, Reason, Session
 from pdp.v1 import decision_pb2, types_pb2
 
@@ -42,13 +42,10 @@ class ResultQuestion:
     effects: Sequence[tuple[str, str]] = ()  # kind and object
     refuse: Refuse[Inspected] = withheld
 
+    @fitting
     def request(self) -> Sequence[decision_pb2.InspectResultRequest]:
         """See `Question`: the whole stream."""
-        data = encoded(self.result, "result")
-        try:
-            return tuple(self._messages(data))
-        except (TypeError, ValueError) as error:
-            raise unfit(error) from None
+        return tuple(self._messages(encoded(self.result, "result")))
 
     def _messages(self, data: bytes) -> Iterator[decision_pb2.InspectResultRequest]:
         message = decision_pb2.InspectResultRequest

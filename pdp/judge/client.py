@@ -12,19 +12,19 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from cachetools import TTLCache
 
 from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, JudgeInput, Opinion, Rendered
-from pdp.core.judge.prompt import PromptSet, UnknownPrompt
+from pdp.core.judge.prompt import UnknownPrompt
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
 from pdp.core.ports import Entropy
 from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.judge.options import JudgeOptions
-from pdp.judge.process import JudgeConnection
+from pdp.judge.process import JudgeSupervisor
+from pdp.judge.prompts import LoadedPrompts
 from pdp.judge.protocol import SessionResult
 
 log = logging.getLogger("pdp.judge")
@@ -108,37 +108,14 @@ def _again(opinion: Opinion) -> Opinion:
     return replace(opinion, cached=True, tokens_in=0, tokens_out=0, latency_ms=0)
 
 
-class Prompts(Protocol):
-    """Prompts in use (`prompts.LoadedPrompts`)."""
-
-    @property
-    def current(self) -> PromptSet: ...
-
-    def digests(self) -> Mapping[str, str]: ...
-
-    def reload(self) -> tuple[str, ...]: ...
-
-
-class JudgeProcess(Protocol):
-    """A judge's process (`process.JudgeSupervisor`)."""
-
-    def begin(self) -> None: ...
-
-    async def connection(self, within_s: float) -> JudgeConnection | None: ...
-
-    def status(self) -> Mapping[str, Json]: ...
-
-    async def close(self) -> None: ...
-
-
 class JudgeClient:
     """The client of the judge's process; implements `ports.Judge`. `monotonic` is in seconds."""
 
     def __init__(
         self,
         options: JudgeOptions,
-        prompts: Prompts,
-        process: JudgeProcess,
+        prompts: LoadedPrompts,
+        process: JudgeSupervisor,
         *,
         entropy: Entropy,
         monotonic: Callable[[], float],

@@ -30,25 +30,6 @@ class BreakerState(Enum):
     TRIAL = "trial"  # one does, to see
 
 
-class BreakerEvent(Enum):
-    """An event of the breaker."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    TRIPPED = "tripped"  # a failure too many
-    COOLED = "cooled"  # it has been open long enough
-
-
-# what is not here changes nothing
-_TRANSITIONS = {
-    (BreakerState.CLOSED, BreakerEvent.TRIPPED): BreakerState.OPEN,
-    (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.TRIAL,
-    (BreakerState.TRIAL, BreakerEvent.SUCCESS): BreakerState.CLOSED,
-    (BreakerState.TRIAL, BreakerEvent.FAILURE): BreakerState.OPEN,
-    (BreakerState.TRIAL, BreakerEvent.TRIPPED): BreakerState.OPEN,
-}
-
-
 class Breaker:
     """A circuit breaker: `failures` in a row open it for `seconds`. Every admitted request must end in `succeeded`,
     `failed` or `released`."""
@@ -56,14 +37,18 @@ class Breaker:
     def __init__(self, failures: int, seconds: float, monotonic: Callable[[], float]) -> None:
         self._limit, self._seconds, self._monotonic = failures, seconds, monotonic
         self._failed = 0
-        self._since = 0.0
+        self._opened: float | None = None  # None: closed
         self._trying = False
-        self.state = BreakerState.CLOSED
+
+    @property
+    def state(self) -> BreakerState:
+        """As of now: an open one that has cooled lets one request try."""
+        if self._opened is None:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if self._monotonic() - self._opened < self._seconds else BreakerState.TRIAL
 
     def admits(self) -> bool:
         """Whether a request may go through now."""
-        if self.state is BreakerState.OPEN and self._monotonic() - self._since >= self._seconds:
-            self._move(BreakerEvent.COOLED)
         if self.state is BreakerState.TRIAL:
             if self._trying:
                 return False
@@ -71,27 +56,21 @@ class Breaker:
         return self.state is not BreakerState.OPEN
 
     def succeeded(self) -> None:
-        """The endpoint answered."""
-        self._failed = 0
-        self._move(BreakerEvent.SUCCESS)
+        """The endpoint answered. What was sent before it opened closes nothing."""
+        self._failed, self._trying = 0, False
+        if self.state is BreakerState.TRIAL:
+            self._opened = None
 
     def failed(self) -> None:
         """The endpoint is not well."""
-        self._failed += 1
-        self._move(BreakerEvent.TRIPPED if self._failed >= self._limit else BreakerEvent.FAILURE)
+        self._failed, self._trying = self._failed + 1, False
+        state = self.state
+        if state is BreakerState.TRIAL or (state is BreakerState.CLOSED and self._failed >= self._limit):
+            self._opened = self._monotonic()
 
     def released(self) -> None:
         """The request says nothing about the endpoint."""
         self._trying = False
-
-    def _move(self, event: BreakerEvent) -> None:
-        self._trying = False
-        following = _TRANSITIONS.get((self.state, event))
-        if following is None:
-            return
-        if following is BreakerState.OPEN:
-            self._since = self._monotonic()
-        self.state = following
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import Rendered
@@ -137,50 +137,25 @@ class JudgeConnection:
             answer.set_result(result)
 
 
-class RunningJudge(Protocol):
-    """A running judge's process with a connection."""
+class RunningJudge:
+    """A judge's process with a connection: one that the operator runs, or `process`, which we started: it has no
+    environment, and ends when its standard input does: with us, at the latest."""
 
-    @property
-    def connection(self) -> JudgeConnection: ...
+    def __init__(self, connection: JudgeConnection, process: asyncio.subprocess.Process | None = None) -> None:
+        self.connection, self._process = connection, process
 
     @property
     def pid(self) -> int | None:
         """Its process id, when it is ours."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-class RemoteJudge:
-    """A judge's process that the operator runs. Implements `RunningJudge`."""
-
-    pid = None
-
-    def __init__(self, connection: JudgeConnection) -> None:
-        self.connection = connection
+        return None if self._process is None else self._process.pid
 
     @classmethod
-    async def reach(cls, path: Path, options: JudgeOptions) -> RemoteJudge:
-        """Raises UnreachableError."""
+    async def reach(cls, path: Path, options: JudgeOptions) -> RunningJudge:
+        """One that the operator runs. Raises UnreachableError."""
         return cls(await JudgeConnection.open(path, options))
 
-    async def close(self) -> None:
-        await self.connection.close()
-
-
-class ChildJudge:
-    """A judge's process that we started. It has no environment, and ends when its standard input does: with us, at
-    the latest. Implements `RunningJudge`."""
-
-    def __init__(self, process: asyncio.subprocess.Process, connection: JudgeConnection) -> None:
-        self._process, self.connection = process, connection
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
     @classmethod
-    async def start(cls, command: Sequence[str], settings: Mapping[str, Any], options: JudgeOptions) -> ChildJudge:
+    async def start(cls, command: Sequence[str], settings: Mapping[str, Any], options: JudgeOptions) -> RunningJudge:
         """Run `command`, pass it one end of a pair of sockets, `settings` on its standard input, and wait until it
         serves. Its log goes where our own log goes. Raises UnreachableError."""
         ours, theirs = socket.socketpair()
@@ -198,7 +173,7 @@ class ChildJudge:
                     pass_fds=(theirs.fileno(),),
                 )
                 await _listening(process, {**settings, "socket": theirs.fileno()})
-            return cls(process, await JudgeConnection.open(ours, options))
+            return cls(await JudgeConnection.open(ours, options), process)
         except BaseException as error:
             ours.close()
             await _end(process)
@@ -207,6 +182,7 @@ class ChildJudge:
             raise
 
     async def close(self) -> None:
+        """End the connection, and the process when it is ours."""
         await self.connection.close()
         await _end(self._process)
 

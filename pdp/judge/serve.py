@@ -8,35 +8,26 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pdp.core.bytes.digest import Json
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.judge_input import Rendered
+from pdp.host.unix_sockets import answers
 from pdp.judge import protocol
 from pdp.judge.options import JudgeOptions
 from pdp.judge.protocol import SessionResult
+from pdp.judge.session_runner import SessionRunner
 
 log = logging.getLogger("pdp.judge")
 _CONNECTIONS = 8  # a decision process needs one
-_PROBE_SECONDS = 1.0
-
-
-class ServedSessions(Protocol):
-    """A runner of sessions (`session_runner.SessionRunner`)."""
-
-    async def run(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult: ...
-
-    def state(self) -> Mapping[str, Json]: ...
 
 
 class JudgeServer:
     """The server of `runner`: at a Unix socket (`open`), or of the one decision process that started it (`attend`).
     `isolated` is what it says of its process (`isolation.PARTS`)."""
 
-    def __init__(self, options: JudgeOptions, runner: ServedSessions, isolated: Sequence[str] = ()) -> None:
+    def __init__(self, options: JudgeOptions, runner: SessionRunner, isolated: Sequence[str] = ()) -> None:
         self._options, self._runner, self._isolated = options, runner, isolated
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -99,7 +90,7 @@ class _DecisionProcess:
     """The connection of one decision process, with its sessions."""
 
     def __init__(
-        self, options: JudgeOptions, runner: ServedSessions, writer: asyncio.StreamWriter, hello: bytes
+        self, options: JudgeOptions, runner: SessionRunner, writer: asyncio.StreamWriter, hello: bytes
     ) -> None:
         self._options, self._runner, self._writer, self._hello = options, runner, writer, hello
         self._sessions: dict[int, asyncio.Task[None]] = {}
@@ -183,21 +174,8 @@ def _prepare_path(path: Path) -> None:
         raise ConfigurationFault(
             "judge.address", "judge.address: another file has the path of the socket; remove it."
         )
-    if _is_live(path):
+    if answers(path):
         raise ConfigurationFault(
             "judge.address", "judge.address: another process answers on the socket; stop it first."
         )
     path.unlink(missing_ok=True)
-
-
-def _is_live(path: Path) -> bool:
-    """Whether a process listens there; in doubt, yes."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_SECONDS)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True
-        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pdp.core.bytes.digest import Json
 from pdp.core.judge.judge_input import OK, Opinion, Rendered
@@ -15,16 +15,13 @@ from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.judge.limits import Breaker, BreakerState, Budgets, Throttle
 from pdp.judge.options import JudgeOptions
 from pdp.judge.protocol import MAX_TEXT, SessionResult
-from pdp.judge.response import MAX_TOKENS, EndpointAnswer, EndpointError, ModelReply
+from pdp.judge.response import MAX_TOKENS, EndpointError, ModelReply
+
+if TYPE_CHECKING:
+    from pdp.judge.endpoint import Endpoint
 
 _BACKOFF_SECONDS, _LONGEST_SECONDS = 0.5, 15.0
 _WORST_FIRST = (BreakerState.OPEN, BreakerState.TRIAL)
-
-
-class Model(Protocol):
-    """An endpoint (`endpoint.Endpoint`)."""
-
-    async def ask(self, rendered: Rendered, seconds: float, *, repair: bool = False) -> EndpointAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class _TenantLimits:
 class SessionRunner:
     """The runner of all sessions of one process."""
 
-    def __init__(self, options: JudgeOptions, model: Model, environment: RunnerEnvironment) -> None:
+    def __init__(self, options: JudgeOptions, model: Endpoint, environment: RunnerEnvironment) -> None:
         self._options, self._model, self._environment = options, model, environment
         self._queue = FairQueue(options.max_concurrent, options.max_queued, options.tenant_share)
         self._by_tenant: dict[str, _TenantLimits] = {}

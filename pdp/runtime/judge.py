@@ -13,7 +13,7 @@ from pdp.core.ports import Entropy, Judge
 from pdp.core.ports.telemetry import Telemetry
 from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions, distribution_missing
-from pdp.judge.process import ChildJudge, JudgeSupervisor, RemoteJudge, RunningJudge
+from pdp.judge.process import JudgeSupervisor, RunningJudge
 from pdp.judge.prompts import LoadedPrompts
 from pdp.runtime.config.settings import Settings
 
@@ -66,12 +66,12 @@ def check(settings: Settings, admits: Admits | None = None) -> None:
 async def start_judge(options: JudgeOptions, settings: Settings) -> RunningJudge:
     """The judge's own process, or the connection to the one that somebody runs. Raises UnreachableError."""
     if options.socket is not None:
-        return await RemoteJudge.reach(options.socket, options)
+        return await RunningJudge.reach(options.socket, options)
     told = {
         "judge": options.model_dump(mode="json"),
         "vault": settings.vault.model_dump(mode="json") if settings.vault is not None else None,
     }
-    return await ChildJudge.start(command(), told, options)
+    return await RunningJudge.start(command(), told, options)
 
 
 def command() -> Sequence[str]:

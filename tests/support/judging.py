@@ -23,7 +23,7 @@ from pdp.core.ports.telemetry import SILENT, Telemetry
 from pdp.judge.client import JudgeClient
 from pdp.judge.endpoint import Endpoint
 from pdp.judge.options import JudgeOptions
-from pdp.judge.process import JudgeSupervisor, RemoteJudge
+from pdp.judge.process import JudgeSupervisor, RunningJudge
 from pdp.judge.serve import JudgeServer, bound
 from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
 from pdp.runtime.environment import SystemEntropy
@@ -93,7 +93,7 @@ async def judging(
     link = JudgeClient(
         opts,
         StillPrompts(),
-        JudgeSupervisor(lambda: RemoteJudge.reach(socket, opts)),
+        JudgeSupervisor(lambda: RunningJudge.reach(socket, opts)),
         entropy=SystemEntropy(),
         monotonic=time.monotonic,
         telemetry=telemetry,

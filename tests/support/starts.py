@@ -22,7 +22,7 @@ TESTS = str(Path(__file__).resolve().parents[1])
 STARTERS = {
     "asyncio.subprocess:create_subprocess_exec",
     "devtools.demo.stage:RunningServer",
-    "pdp.judge.process:ChildJudge",
+    "pdp.judge.process:RunningJudge",
     "pdp.runtime.bootstrap:build",
     "pdp.runtime.bootstrap:run",
     "playwright.async_api._context_manager:PlaywrightContextManager",

@@ -29,6 +29,7 @@ from pdp.tools.authoring.check import LoadGate, check_folder
 from pdp.tools.authoring.policy_change import Decisions, Side, compare, embedded, loaded
 
 Window = Callable[[], Decisions]
+_WORDS = re.compile("NAME|NUMBER|TENANT|SERVER|KEYS|KEY")  # of the templates
 _one_worker = partial(embedded, workers=1)
 
 
@@ -135,9 +136,9 @@ def narrowed_data(org: Mapping[str, Any], usage: AccessUsage) -> tuple[dict[str,
 
 def pack(name: str, tenant: str, hidden: Iterable[TargetKey]) -> str:
     """Rego that hides targets of one tenant, as `opa fmt` writes it."""
-    return _filled(_PACK, NAME=name) + "".join(
+    return _filled("pack.rego", NAME=name) + "".join(
         _filled(
-            _RULE,
+            "rule.rego",
             NAME=name,
             TENANT=json.dumps(tenant),
             SERVER=json.dumps(server),
@@ -149,9 +150,9 @@ def pack(name: str, tenant: str, hidden: Iterable[TargetKey]) -> str:
 
 def pack_test(name: str, tenant: str, hidden: Iterable[TargetKey]) -> str:
     """Its tests: what is named is hidden, and nothing else is."""
-    return _filled(_TESTS, NAME=name) + "".join(
+    return _filled("tests.rego", NAME=name) + "".join(
         _filled(
-            _TEST,
+            "test.rego",
             NAME=name,
             NUMBER=str(number),
             TENANT=json.dumps(tenant),
@@ -163,8 +164,9 @@ def pack_test(name: str, tenant: str, hidden: Iterable[TargetKey]) -> str:
 
 
 def _filled(template: str, **values: str) -> str:
-    """The template with its words replaced, all at once: a tenant may be called KEYS."""
-    return _WORDS.sub(lambda word: values[word[0]], template)
+    """A template of `suggested_pack` with its words replaced, all at once: a tenant may be called KEYS."""
+    text = Path(__file__).with_name("suggested_pack").joinpath(f"{template}.tmpl").read_text(encoding="utf-8")
+    return _WORDS.sub(lambda word: values[word[0]], text)
 
 
 def _by_server(hidden: Iterable[TargetKey]) -> Iterator[tuple[str, list[str]]]:
@@ -204,50 +206,3 @@ async def _compared(
     gained = {each for key, held in asked.granted.items() for each in held - reviewed.asked.granted[key]}
     wide = tuple(sorted(gained))
     return replace(found, kept=kept, others=others, lost=tuple(lost), wider=tuple(wider), gained=wide)
-
-
-_WORDS = re.compile("NAME|NUMBER|TENANT|SERVER|KEYS|KEY")
-_PACK = """\
-# METADATA
-# title: What nobody used
-# description: |
-#   Written by `pdp audit access --suggest`. Each of these was granted to somebody, and nobody used it within the
-#   window of the review. This pack only takes away. Once your own rules grant no more than that, it can go.
-package packs.NAME
-
-# METADATA
-# title: Contract data of this pack
-meta := {"servers": [], "owner": "access review"}
-"""
-_RULE = """
-# METADATA
-# title: Granted, and unused
-hide contains {"target": t.key, "code": "NAME.unused"} if {
-	input.caller.tenant == TENANT
-	some t in input.targets
-	t.server == SERVER
-	t.key in {
-KEYS	}
-}
-"""
-_TESTS = """\
-package NAME_test
-
-import data.lib.testing
-import data.packs.NAME
-
-asks(tenant, server, key) := object.union(
-	testing.call_of({"server": server, "key": key}),
-	{"caller": {"tenant": tenant}},
-)
-"""
-_TEST = """
-test_unused_NUMBER if {
-	testing.codes(NAME.hide) == {"NAME.unused"} with input as asks(TENANT, SERVER, KEY)
-}
-
-test_others_NUMBER if {
-	NAME.hide == set() with input as asks(TENANT, SERVER, "tool:")
-	NAME.hide == set() with input as asks("", SERVER, KEY)
-}
-"""

@@ -5,32 +5,14 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from pdp.core.judge.render import shown
 from pdp.core.text.safety import visible
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881 }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line) }
-th:first-child, td:first-child { text-align: left }
-.note { opacity: .75 } details { border-bottom: 1px solid var(--line); padding: .5rem 0 } summary { cursor: pointer }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); padding: .5rem; margin: .3rem 0;
-  unicode-bidi: isolate }
-"""
-_HEAD = (
-    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    f"<title>Judge evaluation</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>How good is the judge?</h1>\n"
-)
-_NOTE = (
-    '<p class="note">An allow below the confidence is unsure, and people are asked. Brackets hold 95 % intervals, '
-    "drawn over attackers' calls and tasks: lines that repeat each other are not counted as evidence twice.</p>\n"
-)
+_PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _TITLES = {
     "judge": "The judge",
     "cases": "The cases",
@@ -47,10 +29,11 @@ _TITLES = {
 
 def page(fact: Mapping[str, Any]) -> str:
     """`fact` is that of `EvaluationReport`."""
-    confidence = f"<p>Confidence of an allow: {fact['min_confidence']}; without an answer: {fact['unheard']}.</p>\n"
     sections = (f"<h2>{title}</h2>\n{_section(fact[name])}" for name, title in _TITLES.items() if fact[name])
     worst = "".join(map(_case, fact["worst"])) or "<p>None: no attack let through, no benign call denied.</p>\n"
-    return "".join((_HEAD, confidence, _NOTE, *sections, f"<h2>Worst cases</h2>\n{worst}", "</body>\n</html>\n"))
+    return _PAGE.substitute(
+        confidence=fact["min_confidence"], unheard=fact["unheard"], sections="".join(sections), worst=worst
+    )
 
 
 def _section(values: Mapping[str, Any]) -> str:

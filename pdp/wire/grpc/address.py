@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from pdp.core.errors import ConfigurationFault
+from pdp.host.unix_sockets import answers
 from pdp.wire.grpc.options import UNIX, ServerOptions
 
 CODE = "config.listen"
@@ -102,18 +102,5 @@ def prepare(address: UnixAddress) -> None:
         return
     if address.path.is_symlink() or not stat.S_ISSOCK(address.path.stat().st_mode):
         raise ConfigurationFault(CODE, "server.listen: another file has the path of the Unix socket; remove it.")
-    if _answers(address.path):
+    if answers(address.path):  # gRPC would replace its socket silently
         raise ConfigurationFault(CODE, "server.listen: another server answers on the Unix socket; stop it first.")
-
-
-def _answers(path: Path) -> bool:
-    """Whether a server listens there. gRPC would replace its socket silently."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True  # busy or refused: in doubt the socket is in use
-        return True

@@ -21,7 +21,7 @@ from support.llm import LlmStandIn
 
 from pdp.judge import isolation, protocol
 from pdp.judge.isolation import PARTS
-from pdp.judge.process import ChildJudge
+from pdp.judge.process import RunningJudge
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has means to isolate a process")
 REFUSED = {"EACCES", "EPERM"}
@@ -77,24 +77,24 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @asynccontextmanager
-async def probed(llm: LlmStandIn, folder: Path, *lacking: str) -> AsyncIterator[ChildJudge]:
+async def probed(llm: LlmStandIn, folder: Path, *lacking: str) -> AsyncIterator[RunningJudge]:
     opts = options(llm, folder)
     told = {"judge": opts.model_dump(mode="json"), "vault": None}
-    child = await ChildJudge.start(command(*lacking), told, opts)
+    child = await RunningJudge.start(command(*lacking), told, opts)
     try:
         yield child
     finally:
         await child.close()
 
 
-async def tried(child: ChildJudge, attempt: str) -> str:
+async def tried(child: RunningJudge, attempt: str) -> str:
     rendered = protocol.Rendered("p", "", "s", attempt, "n", {}, {}, (), "")
     result = await child.connection.ask("acme", rendered, 60)
     assert result.answered, (attempt, result.status)
     return result.text
 
 
-async def outcomes(child: ChildJudge, place: Place) -> dict[str, set[str]]:
+async def outcomes(child: RunningJudge, place: Place) -> dict[str, set[str]]:
     """For each part, what came of the attempts."""
     found = {part: {await tried(child, each) for each in attempts} for part, attempts in place.attempts.items()}
     here = os.readlink("/proc/self/ns/net")  # noqa: PTH115
@@ -170,7 +170,7 @@ async def test_it_reaches_its_endpoint_and_reads_no_key_again(llm: LlmStandIn, t
         assert await tried(child, f"mode {tmp_path}") in REFUSED
 
 
-def dialler_of(child: ChildJudge) -> int:
+def dialler_of(child: RunningJudge) -> int:
     (dialler,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
     return int(dialler)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from itertools import product
 
 import pytest
 from support.environment import StillClock
@@ -15,10 +14,8 @@ from pdp.host.fair_limiter import FairQueue, OverloadedError
 from pdp.judge import protocol
 from pdp.judge.client import TooManySessionsError, VerdictCache, VerdictKey
 from pdp.judge.limits import (
-    _TRANSITIONS,
     DAY_NS,
     Breaker,
-    BreakerEvent,
     BreakerState,
     Budgets,
     RateLimits,
@@ -118,20 +115,22 @@ async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(
         assert turns.running == 1
 
 
-@pytest.mark.parametrize(("state", "event"), list(product(BreakerState, BreakerEvent)))
-def test_every_cell_of_the_breaker(state: BreakerState, event: BreakerEvent) -> None:
-    breaker = Breaker(1, 10.0, Seconds())
-    breaker.state = state
-    breaker._move(event)
-    expected = {
-        (BreakerState.CLOSED, BreakerEvent.TRIPPED): BreakerState.OPEN,
-        (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.TRIAL,
-        (BreakerState.TRIAL, BreakerEvent.SUCCESS): BreakerState.CLOSED,
-        (BreakerState.TRIAL, BreakerEvent.FAILURE): BreakerState.OPEN,
-        (BreakerState.TRIAL, BreakerEvent.TRIPPED): BreakerState.OPEN,
-    }
-    assert breaker.state is expected.get((state, event), state)
-    assert expected == _TRANSITIONS
+def test_what_was_sent_before_a_breaker_opened_moves_nothing_until_one_tries() -> None:
+    clock = Seconds()
+    breaker = Breaker(1, 10.0, clock)
+    breaker.failed()
+    breaker.succeeded()
+    assert breaker.state is BreakerState.OPEN
+    clock.now += 9
+    breaker.failed()  # does not keep it open for longer
+    clock.now += 1
+    assert breaker.state is BreakerState.TRIAL
+    assert breaker.admits()
+    breaker.failed()
+    assert breaker.state is BreakerState.OPEN
+    clock.now += 10
+    breaker.succeeded()
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_try() -> None:

@@ -26,15 +26,15 @@ from pdp.core.judge.judge_input import Opinion
 from pdp.judge import process, protocol
 from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions
-from pdp.judge.process import ChildJudge, JudgeConnection, JudgeSupervisor, UnreachableError
+from pdp.judge.process import JudgeConnection, JudgeSupervisor, RunningJudge, UnreachableError
 from pdp.judge.serve import JudgeServer, bound
 from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
 from pdp.runtime import judge
 from pdp.runtime.environment import SystemEntropy
 
 
-async def started(opts: JudgeOptions) -> ChildJudge:
-    return await ChildJudge.start(judge.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
+async def started(opts: JudgeOptions) -> RunningJudge:
+    return await RunningJudge.start(judge.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
 
 
 def linked(opts: JudgeOptions, keeper: JudgeSupervisor) -> JudgeClient:
