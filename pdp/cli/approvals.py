@@ -6,6 +6,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,34 +59,20 @@ def approvals() -> None:
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
 @click.option("--agent", default="", help="By one agent.")
-@click.option("--code", default="", help="With this short code.")
+@click.option("--code", "short_code", default="", help="With this short code.")
 @click.option("--person", default="", help="For whom: part of the name in the directory, or an id.")
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @_JSON
 @connected
-def list_(
-    *,
-    connection: Connection,
-    states: tuple[str, ...],
-    kinds: tuple[str, ...],
-    server: str,
-    tool: str,
-    agent: str,
-    code: str,
-    person: str,
-    mine: bool,
-    as_json: bool,
-) -> None:
+def list_(*, connection: Connection, as_json: bool, **wanted: Any) -> None:
     """List requests that you may see, oldest first; the open ones unless told otherwise."""
-    narrowed = Filter(
-        states=states, kinds=kinds, server=server, tool=tool, agent=agent, short_code=code, person=person, mine=mine
-    )
+    narrowed = Filter(**wanted)
     with connection.client() as client:
         whole = all_pages(partial(client.list_approvals, narrowed))
     if as_json:
         click.echo(to_json(whole))
     elif not whole.approvals:
-        click.echo("Nothing waits." if narrowed == Filter(mine=mine) else "There is no such request.")
+        click.echo("Nothing waits." if narrowed == Filter(mine=narrowed.mine) else "There is no such request.")
         if connection.target is None:
             click.echo("Requests come from `pdp proxy`, as the agent starts it: without one that runs, none waits.")
     else:

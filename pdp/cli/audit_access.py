@@ -20,7 +20,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pdp.cli.audit import WRONG, bar, named
 from pdp.cli.audit_search import Instant
 from pdp.cli.commands import IN_FILE, Commands
-from pdp.cli.connection import Connection, connected
+from pdp.cli.connection import Connection, connected, numbers
 from pdp.cli.render.tables import page, table
 from pdp.cli.store_place import StorePlace, archive_option
 from pdp.core.call.request import Role
@@ -47,10 +47,7 @@ from pdp.tools.authoring.policy_change import Decisions, loaded
 from pdp.v1 import audit_pb2, audit_pb2_grpc
 
 _EVERY = "*"
-_DECISIONS = {
-    "kept": audit_pb2.REVIEW_DECISION_KEPT,
-    "narrowed": audit_pb2.REVIEW_DECISION_NARROWED,
-}
+_DECISIONS = numbers(audit_pb2.ReviewDecision)
 _TITLES = {
     "targets": "tools, prompts, resources and operations of the registry",
     "roles": "grants of data.org: roles, and groups for a time",

@@ -13,12 +13,12 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
-from pdp.cli.connection import Connection, connected
+from pdp.cli.connection import Connection, connected, numbers, word
 from pdp.core.text.safety import visible
 from pdp.v1 import admin_pb2, audit_pb2, audit_pb2_grpc, types_pb2
 
 _PAGE = 200
-_EFFECTS = {"allow": types_pb2.EFFECT_ALLOW, "deny": types_pb2.EFFECT_DENY, "pending": types_pb2.EFFECT_PENDING}
+_EFFECTS = numbers(types_pb2.Effect)
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -126,7 +126,7 @@ def _line(found: audit_pb2.RecordSummary, *, records: bool, as_json: bool) -> st
         return json.dumps(json.loads(found.record_json))  # in ASCII: names cannot act in a terminal
     if as_json:
         return json.dumps(MessageToDict(found, preserving_proto_field_name=True))
-    effect = types_pb2.Effect.Name(found.effect).removeprefix("EFFECT_").lower() if found.effect else found.kind
+    effect = word(types_pb2.Effect, found.effect) if found.effect else found.kind
     what = "/".join(filter(None, (found.server, found.tool)))
     words = (
         f"{found.record.index:>8}",

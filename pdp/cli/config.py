@@ -12,6 +12,7 @@ import click
 
 from pdp.cli.commands import FILE, TOOLS, Commands
 from pdp.core.errors import ConfigurationFault
+from pdp.people.console.wording import counted
 from pdp.runtime import preflight
 from pdp.runtime.config import settings
 from pdp.runtime.config.reference import Setting, example, explain
@@ -108,12 +109,8 @@ def _print(loaded: Settings, report: ConfigReport, sources: Origins, shown: list
         click.secho(f"{problem.code}: {_line(problem, sources)}", fg="red", err=True)
     if report.ok:
         callers, issuers = len(loaded.identity.callers), len(loaded.identity.issuers)
-        warned = f", {_counted(len(report.risks), 'warning')}" if report.risks else ""
-        click.echo(f"ok: {loaded.mode}, {_counted(callers, 'caller')}, {_counted(issuers, 'issuer')}{warned}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+        warned = f", {counted(len(report.risks), 'warning')}" if report.risks else ""
+        click.echo(f"ok: {loaded.mode}, {counted(callers, 'caller')}, {counted(issuers, 'issuer')}{warned}")
 
 
 def _print_json(problems: list[dict[str, str]], warnings: list[dict[str, str]], shown: list[Setting]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,13 +40,15 @@ def make_keys(folder: Path) -> None:
 
 @dev.command("token")
 @click.option("--keys", "folder", required=True, type=FOLDER, help="From `dev keys`.")
-@click.option("--sub", required=True, help="Subject: for whom the agent acts, or the caller.")
-@click.option("--aud", required=True, multiple=True, help="Audience: the server's resource, or the caller audience.")
-@click.option("--iss", default=development.DEVELOPMENT_ISSUER, show_default=True, help="Issuer.")
+@click.option("--sub", "subject", required=True, help="Subject: for whom the agent acts, or the caller.")
+@click.option(
+    "--aud", "audience", required=True, multiple=True, help="Audience: the server's resource, or the caller audience."
+)
+@click.option("--iss", "issuer", default=development.DEVELOPMENT_ISSUER, show_default=True, help="Issuer.")
 @click.option("--client-id", default=None, help="The agent. Equal to --sub, the token is a service's.")
-@click.option("--scope", multiple=True, help="A scope; may be given again.")
-@click.option("--group", multiple=True, help="A group of the subject; may be given again.")
-@click.option("--act", multiple=True, help="An actor (RFC 8693), the current one first; may be given again.")
+@click.option("--scope", "scopes", multiple=True, help="A scope; may be given again.")
+@click.option("--group", "groups", multiple=True, help="A group of the subject; may be given again.")
+@click.option("--act", "actors", multiple=True, help="An actor (RFC 8693), the current one first; repeat.")
 @click.option("--amr", multiple=True, default=("pwd",), show_default=True, help="How a person signed in.")
 @click.option("--service", is_flag=True, help="No traces of a person signing in.")
 @click.option(
@@ -56,33 +59,11 @@ def make_keys(folder: Path) -> None:
     show_default=True,
     help="Lifetime: 90s, 10m, 1h.",
 )
-def make_token(
-    *,
-    folder: Path,
-    sub: str,
-    aud: tuple[str, ...],
-    iss: str,
-    client_id: str | None,
-    scope: tuple[str, ...],
-    group: tuple[str, ...],
-    act: tuple[str, ...],
-    amr: tuple[str, ...],
-    service: bool,
-    lifetime: int,
-) -> None:
+def make_token(*, folder: Path, amr: tuple[str, ...], service: bool, lifetime: int, **given: Any) -> None:
     """Print an access token signed with a development key."""
     try:
         key = development.read_key(folder)
     except ConfigurationFault as fault:
         raise click.UsageError(fault.message) from None
-    claims = development.claims(
-        subject=sub,
-        audience=aud,
-        issuer=iss,
-        client_id=client_id,
-        scopes=scope,
-        groups=group,
-        actors=act,
-        amr=() if service or sub == client_id else amr,
-    )
+    claims = development.claims(amr=() if service or given["subject"] == given["client_id"] else amr, **given)
     click.echo(development.mint(claims, key, time.time_ns(), lifetime_seconds=lifetime))

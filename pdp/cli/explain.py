@@ -14,19 +14,15 @@ import click
 import grpc
 from google.protobuf.message import Message
 
-from pdp.cli.connection import Connection, connected, open_channel, word
+from pdp.cli.connection import Connection, connected, numbers, open_channel, word
 from pdp.cli.decide import EXIT, FAULT, read
 from pdp.client.channel import Tls
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.core.text.injection.excerpt import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
 
-_EFFECTS = {types_pb2.EFFECT_ALLOW: "allow", types_pb2.EFFECT_DENY: "deny", types_pb2.EFFECT_PENDING: "pending"}
-_TRUSTS = {
-    explain_pb2.TRUST_VERIFIED: "verified",
-    explain_pb2.TRUST_OBSERVED: "observed",
-    explain_pb2.TRUST_VOUCHED: "vouched",
-}  # all others are asserted
+_EFFECTS = {number: name for name, number in numbers(types_pb2.Effect).items()}
+_TRUSTS = {number: name for name, number in numbers(explain_pb2.Trust).items()}  # all others are asserted
 _RULE = ("pack", "rule", "code", "control", "file", "line", "waived_by", "asserted")
 _SHORT = 120  # characters of a value
 _TOKEN = re.compile(r"[!-~]+")  # what may stand in a header

@@ -15,13 +15,8 @@ from pdp.cli.connection import Connection, connected, numbers, word
 from pdp.v1 import admin_pb2
 
 REFUSED = 10
-PARTS = {
-    "policy": admin_pb2.RELOAD_PART_POLICY,
-    "registry": admin_pb2.RELOAD_PART_REGISTRY,
-    "keys": admin_pb2.RELOAD_PART_KEYS,
-    "directory": admin_pb2.RELOAD_PART_DIRECTORY,
-    "secrets": admin_pb2.RELOAD_PART_SECRETS,
-}
+PARTS = numbers(admin_pb2.ReloadPart)
+PARTS.pop("prompts", None)  # no release has them
 _NAMES = {number: name for name, number in PARTS.items()}
 SCOPES = numbers(admin_pb2.SwitchScope)
 SCOPES.pop("quarantine", None)  # no operator sets it

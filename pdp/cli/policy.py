@@ -12,6 +12,7 @@ import click
 from pdp.cli.commands import FILE, FOLDER, IN_FOLDER, Commands, engine_options
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.local.scaffold import new_pack
+from pdp.people.console.wording import counted
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate import ERROR, GateFinding, TestResult
 from pdp.policy.opa.bundle import ROOTS, archive
@@ -177,13 +178,9 @@ def _print_check(checked: CheckResult) -> None:
         click.echo(f"policy {checked.bundle.revision}: packs {', '.join(checked.bundle.packs) or 'none'}")
     verdict = "may become active" if checked.report.ok else "is refused"
     click.secho(
-        f"{verdict}: {_count(errors, 'error')}, {_count(warnings, 'warning')}",
+        f"{verdict}: {counted(errors, 'error')}, {counted(warnings, 'warning')}",
         fg="green" if checked.report.ok else "red",
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _print_finding(finding: GateFinding) -> None:

@@ -70,19 +70,13 @@ def grant(
     *,
     connection: Connection,
     consent_id: str,
-    agent: str,
-    server: str,
-    tool: str,
-    scope: str,
-    purpose: str,
     duration: int | None,
     yes: bool,
     presented: str,
+    **terms: str,
 ) -> None:
     """Agree to what is asked (ID), or of your own accord."""
-    terms = Consent(agent=agent, server=server, scope=scope, purpose=purpose, tool=tool)
-    own = bool(agent or server or tool or scope or purpose)
-    if own == bool(consent_id):
+    if any(terms.values()) == bool(consent_id):
         raise click.UsageError("give ID, or --agent, --server, --scope and --purpose")
     if consent_id and yes != bool(presented):
         raise click.UsageError("--yes and --presented go together")
@@ -96,7 +90,7 @@ def grant(
             requests.console().print(standing.consent(consents[0]))
             click.confirm("\nDo you agree?", abort=True)
             presented = consents[0].presented
-        response = client.grant_consent(consent_id or terms, presented=presented, expires=expires)
+        response = client.grant_consent(consent_id or Consent(**terms), presented=presented, expires=expires)
     consent_id = visible(response.consent.consent_id)
     click.echo(f"agreed until {requests.when(response.consent.expires_at)}")
     click.echo(f"`pdp consent revoke {consent_id}` ends it at once")

@@ -20,9 +20,7 @@ from pdp.v1 import approval_pb2, consent_pb2, types_pb2
 SURFACE = "pdp-surface"  # metadata: the program in which the person acts, for the record
 _PAUSE = 0.05  # seconds before the one retry
 CHOICES: Mapping[str, approval_pb2.VoteChoice.ValueType] = {
-    "approve": approval_pb2.VOTE_CHOICE_APPROVE,
-    "deny": approval_pb2.VOTE_CHOICE_DENY,
-    "cancel": approval_pb2.VOTE_CHOICE_CANCEL,
+    word: approval_pb2.VoteChoice.Value(f"VOTE_CHOICE_{word.upper()}") for word in ("approve", "deny", "cancel")
 }
 
 

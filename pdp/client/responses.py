@@ -55,9 +55,7 @@ _ASSURANCES: Mapping[int, Assurance] = {
 }
 MISCOUNTED = ("client.malformed", "The service sent another number of answers than there were questions.")
 _OBSERVED: Mapping[int, Effect] = {
-    types_pb2.EFFECT_ALLOW: "allow",
-    types_pb2.EFFECT_DENY: "deny",
-    types_pb2.EFFECT_PENDING: "pending",
+    types_pb2.Effect.Value(f"EFFECT_{effect.upper()}"): effect for effect in get_args(Effect)
 }
 # without `observe` an observed answer is read as if it were enforced: never looser
 _ENFORCEMENTS = (

@@ -263,9 +263,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]
     if isinstance(value, frozenset | set):
-        return sorted(_plain(inner) for inner in value)
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return sorted((_plain(inner) for inner in value), key=str)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
     return value
 
 
@@ -327,19 +327,5 @@ def _setting(value: Any, path: tuple[str, ...], field: FieldInfo, origins: Origi
         for name, item in items:
             yield from _in_force(item, (*path, str(name)), origins)
         return
-    shown = HIDDEN if is_secret(field) and value and not str(value).startswith(REFERENCES) else _shown(value)
+    shown = HIDDEN if is_secret(field) and value and not str(value).startswith(REFERENCES) else _plain(value)
     yield Setting(".".join(path), shown, origins.of(path), field.description or "")
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _shown(inner) for key, inner in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted((_shown(inner) for inner in value), key=str)
-    if isinstance(value, tuple | list):
-        return [_shown(inner) for inner in value]
-    return value

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from typing_extensions import override
+
+from pdp.host.exceptions import frames, kinds
 
 
 @dataclass(slots=True)
@@ -42,10 +43,6 @@ def identifiers() -> dict[str, str]:
     return ids if decision is None else {**ids, "decision_id": str(decision)}
 
 
-_FRAMES = 20
-_CAUSES = 8
-
-
 class JsonFormatter(logging.Formatter):
     """`time`, `level`, `logger`, `message`, the ids, and the fields of a structured event (`extra={"event": {...}}`).
 
@@ -63,7 +60,7 @@ class JsonFormatter(logging.Formatter):
         line |= event if isinstance(event, dict) else {"message": record.getMessage()}
         line |= identifiers()
         if record.exc_info and record.exc_info[1] is not None:
-            line |= _raised(record.exc_info[1])
+            line |= {"exception": kinds(record.exc_info[1]), "trace": frames(record.exc_info[1])}
         return json.dumps(line, default=_unwritable)  # ASCII: nothing that ends a line or turns it round
 
 
@@ -82,8 +79,7 @@ class TextFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         if ei[1] is None:
             return ""
-        raised = _raised(ei[1])
-        return "\n".join(f"  {line}" for line in (" from ".join(raised["exception"]), *raised["trace"]))
+        return "\n".join(f"  {line}" for line in (" from ".join(kinds(ei[1])), *frames(ei[1])))
 
 
 FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
@@ -103,16 +99,6 @@ def handler(form: str) -> logging.Handler:
     stream = logging.StreamHandler()
     stream.setFormatter(FORMATTERS[form]())
     return stream
-
-
-def _raised(error: BaseException) -> dict[str, list[str]]:
-    kinds: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(kinds) < _CAUSES:
-        kinds.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
-        cause = cause.__cause__ or cause.__context__
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    return {"exception": kinds, "trace": [f"{f.filename}:{f.lineno} {f.name}" for f in frames]}
 
 
 def _unwritable(value: object) -> str:

@@ -7,9 +7,6 @@ not used: it evaluates without strictness, so a test may pass there that the eng
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from typing_extensions import override
+import httpx
 
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault, EngineFault
@@ -107,49 +104,35 @@ def run_on_opa(bundle: Bundle, binary: Path, embedded: TestReport) -> TestReport
         )
         with process:
             try:
-                connection = _connect_opa(process, folder / "s")
-                results = tuple(_run_one(connection, result) for result in embedded.results)
-                connection.close()
+                with _connect_opa(process, folder / "s") as client:
+                    results = tuple(_run_one(client, result) for result in embedded.results)
             finally:
                 process.kill()
     return replace(embedded, results=results)
 
 
-class _OpaConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("opa", timeout=TEST_SECONDS)
-        self._path = path
-
-    @override
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TEST_SECONDS)
-        self.sock.connect(str(self._path))
-
-
-def _connect_opa(process: subprocess.Popen[bytes], path: Path) -> _OpaConnection:
-    connection = _OpaConnection(path)
+def _connect_opa(process: subprocess.Popen[bytes], path: Path) -> httpx.Client:
+    transport = httpx.HTTPTransport(uds=str(path))
+    client = httpx.Client(base_url="http://opa", transport=transport, timeout=TEST_SECONDS, trust_env=False)
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
-            connection.connect()
-        except OSError:
-            connection.close()
+            client.get("/health")
+        except httpx.TransportError:
             time.sleep(0.02)
         else:
-            return connection
+            return client
+    client.close()
     process.kill()
     words = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
     raise EngineFault("policy.unavailable", f"OPA does not start with this policy: {words[:600]}")
 
 
-def _run_one(connection: _OpaConnection, embedded: TestResult) -> TestResult:
+def _run_one(client: httpx.Client, embedded: TestResult) -> TestResult:
     try:
         path = f"/v1/data/{embedded.name.replace('.', '/')}?strict-builtin-errors=true"
-        connection.request("POST", path, b"{}")
-        body = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        connection.close()
+        body = client.post(path, content=b"{}").json()
+    except (httpx.HTTPError, ValueError) as error:
         return replace(embedded, passed=False, error=f"OPA did not answer ({type(error).__name__}).")
     return replace(embedded, passed=body.get("result") is True, error=_error(body))
 

@@ -10,6 +10,7 @@ from pdp.core.check import NS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions, IssuerOptions
 from pdp.identity.security_events import SignalOptions
 from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.wording import counted
 from pdp.registry.manifest import render
 from pdp.runtime.telemetry.options import beyond_this_machine
 from pdp.sessions.options import RedisAddress, SessionOptions
@@ -18,7 +19,6 @@ from pdp.tools.checklist.checks import (
     CheckFinding,
     Found,
     check,
-    counted,
     failed,
     named,
     no_policy,

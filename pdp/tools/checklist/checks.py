@@ -126,11 +126,6 @@ def named(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
 
 
-def counted(number: int, what: str) -> str:
-    """As in "1 tool", "2 tools"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def no_policy() -> CheckFinding:
     """What is said of a policy that is not there."""
     return failed(

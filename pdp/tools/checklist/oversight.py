@@ -10,12 +10,12 @@ from pydantic import BaseModel
 from pdp.core.call.request import Role
 from pdp.core.check import NS
 from pdp.people.console.options import ConsoleOptions
+from pdp.people.console.wording import counted
 from pdp.registry.manifest import render
 from pdp.tools.checklist.checks import (
     CheckFinding,
     Found,
     check,
-    counted,
     failed,
     named,
     no_policy,

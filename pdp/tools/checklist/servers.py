@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pdp.core.call.methods import OPERATION
 from pdp.core.call.vetting import EXAMINATIONS
+from pdp.people.console.wording import counted
 from pdp.registry.documents import VettingEntry
 from pdp.tools.checklist.checks import (
     STATEMENT,
@@ -13,7 +14,6 @@ from pdp.tools.checklist.checks import (
     ItemCheck,
     beyond,
     check,
-    counted,
     failed,
     named,
     not_applicable,

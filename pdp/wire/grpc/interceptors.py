@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, NoReturn, TypeAlias
@@ -27,6 +26,7 @@ from typing_extensions import override
 
 from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest
 from pdp.core.ports import Entropy
+from pdp.host import exceptions
 from pdp.wire.grpc.status import FaultStatus, refusal
 
 BODY_SECONDS = 5.0  # for the whole request; 4 MiB at 7 Mbit/s
@@ -246,21 +246,5 @@ def _log(error: BaseException, said: FaultStatus, method: str, fault_id: str) ->
     if isinstance(error, Fault):
         event |= {"fault": error.code} | ({"detail": error.detail} if error.detail else {})
     if said.status is grpc.StatusCode.INTERNAL:
-        event |= {"id": fault_id, "exception": _kinds(error), "trace": _frames(error)}
+        event |= {"id": fault_id, "exception": exceptions.kinds(error), "trace": exceptions.frames(error)}
     _LOG.log(_LEVELS.get(said.status, logging.INFO), "%s", json.dumps(event), extra={"event": event})
-
-
-def _kinds(error: BaseException) -> list[str]:
-    """The classes of an exception and of what led to it, outermost first."""
-    found: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(found) < 8:
-        found.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
-        cause = cause.__cause__ or cause.__context__
-    return found
-
-
-def _frames(error: BaseException) -> list[str]:
-    """The frames of the exception, innermost last: module file, line and function, never the source line's values."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f"{f.filename}:{f.lineno} {f.name}" for f in frames[-20:]]

@@ -16,8 +16,10 @@ from typing_extensions import override
 
 from pdp.core.bytes import trace_context
 from pdp.core.bytes.trace_context import TraceParent
+from pdp.core.outcome import Effect
 from pdp.core.ports.telemetry import Span, Telemetry
-from pdp.v1 import decision_pb2, types_pb2
+from pdp.v1 import decision_pb2
+from pdp.wire.grpc.codec.enums import EFFECTS
 from pdp.wire.grpc.interceptors import Context
 from pdp.wire.grpc.status import METADATA_KEY
 
@@ -31,11 +33,6 @@ _CANCELLED = "CANCELLED"
 _WITH_CONTEXT: dict[str, Any] = {
     "/pdp.v1.DecisionService/Decide": decision_pb2.DecideRequest,
     "/pdp.v1.DecisionService/FilterTools": decision_pb2.FilterToolsRequest,
-}
-_EFFECTS = {
-    types_pb2.EFFECT_ALLOW: "allow",
-    types_pb2.EFFECT_DENY: "deny",
-    types_pb2.EFFECT_PENDING: "pending",
 }
 _Answered = decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse
 
@@ -115,7 +112,7 @@ def _parent(request: object, method: str, context: Context) -> TraceParent | Non
 
 def _describe(span: Span, answer: _Answered) -> None:
     span.set("pdp.decision.id", answer.decision_id)
-    span.set("pdp.effect", _EFFECTS.get(answer.effect, "deny"))
+    span.set("pdp.effect", EFFECTS.words.get(answer.effect, Effect.DENY).value)
     span.set("pdp.code", answer.reasons[0].code if answer.reasons else "none")
     if answer.policy.digest:
         span.set("pdp.policy.digest", answer.policy.digest)
