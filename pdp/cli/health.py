@@ -10,8 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # has no types
 
 from pdp.cli.commands import IN_FILE, PLAINTEXT
-from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
-from pdp.client.channel import check as check_target
+from pdp.client.channel import PlaintextRefusedError, Tls, check, connect
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime.config.sources import overlay, read_yaml, variables
 
@@ -47,7 +46,7 @@ def health(
     try:
         address = target or _listens(path or Path())
         tls = Tls.from_files(ca, certificate, key) if ca else None
-        check_target(address, tls)
+        check(address, tls)
     except PlaintextRefusedError:
         raise click.UsageError(PLAINTEXT) from None
     except (ConfigurationFault, ValueError, OSError) as error:
@@ -76,12 +75,7 @@ def _listens(path: Path) -> str:
 
 
 def _ask(target: str, tls: Tls | None, service: str, timeout: float) -> str:
-    channel = (
-        grpc.insecure_channel(target, options=OPTIONS)
-        if tls is None
-        else grpc.secure_channel(target, tls.credentials(), options=OPTIONS)
-    )
-    with channel:
+    with connect(target, tls) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(service=service), timeout=timeout

@@ -9,34 +9,33 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct, Value
-from typing_extensions import override
 
 from pdp.core.bytes.digest import Json
 from pdp.core.call.request import Role
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.decide.admission import Admission
 from pdp.vendored import authzen_access_pb2 as pb
-from pdp.vendored import authzen_access_pb2_grpc
 from pdp.wire.authzen import access_questions as questions
 from pdp.wire.authzen.access import AccessRequests, Handler, overdue
 from pdp.wire.authzen.access_questions import Object
 from pdp.wire.grpc.interceptors import Context, time_left
-from pdp.wire.grpc.servicer import RpcAdmission
+from pdp.wire.grpc.servicer import RpcAdmission, serve
 
 SERVICE = "authzen.access.v1.Access"
 _ROUNDED = 2.0**53  # from here on, a double may stand for several integers
-_M = TypeVar("_M", bound=Message)
 
 
-class AccessServicer(authzen_access_pb2_grpc.AccessServicer):
+class AccessServicer:
     """The service. A denial is an answer with status OK; a fault has the status of `DecisionService`."""
 
     name, role = SERVICE, Role.DECIDE
@@ -46,40 +45,28 @@ class AccessServicer(authzen_access_pb2_grpc.AccessServicer):
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve it."""
-        authzen_access_pb2_grpc.add_AccessServicer_to_server(self, server)
+        rpcs: dict[str, Handler] = {"Evaluation": self._access.evaluation, "Evaluations": self._evaluations}
+        rpcs |= {
+            f"{searched.capitalize()}Search": self._search(searched) for searched in ("subject", "resource", "action")
+        }
+        serve(server, pb.DESCRIPTOR.services_by_name["Access"], lambda rpc: self._asked(rpcs[rpc.name], rpc))
 
-    @override
-    async def Evaluation(self, request: pb.EvaluationRequest, context: Context) -> pb.EvaluationResponse:
-        return await self._asked(self._access.evaluation, "Evaluation", request, pb.EvaluationResponse, context)
+    def _asked(self, handler: Handler, rpc: MethodDescriptor) -> Callable[[Message, Context], Awaitable[Message]]:
+        answer, options = GetMessageClass(rpc.output_type), self._access.options
 
-    @override
-    async def Evaluations(self, request: pb.EvaluationsRequest, context: Context) -> pb.EvaluationsResponse:
-        return await self._asked(self._evaluations, "Evaluations", request, pb.EvaluationsResponse, context)
+        async def asked(request: Message, context: Context) -> Message:
+            """The answer within the budget and the caller's deadline. Raises what the handler raises."""
+            left = time_left(context)
+            seconds = min(options.budget_ms / 1000, math.inf if left is None else left)
+            admitted = self._admission.admit(context, Role.DECIDE, f"authzen.{rpc.name}")
+            try:
+                async with asyncio.timeout(seconds), admitted as by:
+                    found = await handler(_read(request, options.max_body_bytes), by, seconds)
+                    return ParseDict(dict(found), answer())
+            except TimeoutError:
+                raise overdue() from None
 
-    @override
-    async def SubjectSearch(self, request: pb.SubjectSearchRequest, context: Context) -> pb.SubjectSearchResponse:
-        return await self._asked(self._search("subject"), "SubjectSearch", request, pb.SubjectSearchResponse, context)
-
-    @override
-    async def ResourceSearch(self, request: pb.ResourceSearchRequest, context: Context) -> pb.ResourceSearchResponse:
-        return await self._asked(
-            self._search("resource"), "ResourceSearch", request, pb.ResourceSearchResponse, context
-        )
-
-    @override
-    async def ActionSearch(self, request: pb.ActionSearchRequest, context: Context) -> pb.ActionSearchResponse:
-        return await self._asked(self._search("action"), "ActionSearch", request, pb.ActionSearchResponse, context)
-
-    async def _asked(self, handler: Handler, rpc: str, request: Message, answer: type[_M], context: Context) -> _M:
-        """The answer within the budget and the caller's deadline. Raises what the handler raises."""
-        options, left = self._access.options, time_left(context)
-        seconds = min(options.budget_ms / 1000, math.inf if left is None else left)
-        try:
-            async with asyncio.timeout(seconds), self._admission.admit(context, Role.DECIDE, f"authzen.{rpc}") as by:
-                found = await handler(_read(request, options.max_body_bytes), by, seconds)
-                return ParseDict(dict(found), answer())
-        except TimeoutError:
-            raise overdue() from None
+        return asked
 
     async def _evaluations(self, given: Object, caller: Any, seconds: float) -> Mapping[str, Json]:
         """As of `AccessRequests`; the answer to a single question is the only one of its list."""

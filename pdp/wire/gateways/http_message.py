@@ -3,8 +3,10 @@ reader could understand differently is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from mcp.shared.inbound import (
@@ -31,7 +33,7 @@ from pdp.client.mcp import answers
 from pdp.client.mcp.answers import CallParameters, NotACallError
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import MAX_DEPTH, parse_object
-from pdp.core.call.methods import COMPLETE, LISTEN, PROMPT_GET, RESOURCE_READ, SUBSCRIBE, TOOL_CALL, UNSUBSCRIBE
+from pdp.core.call.methods import LISTEN
 from pdp.core.errors import InvalidRequest
 from pdp.vendored import ext_authz_pb2
 
@@ -41,30 +43,9 @@ _PARTIAL, _WHOLE = "x-envoy-auth-partial-body", ("false",)
 _REPLACED = "\N{REPLACEMENT CHARACTER}".encode()  # for what is no UTF-8, where the body is shown as text
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 _VERSIONS = "fastmcp"  # FastMCP's choice among versions of a tool: the one that it lists is decided
-# members of the parameters of each decided method, in any version
-_ROUND = frozenset({"_meta", "inputResponses", "requestState"})
-_MEMBERS: Mapping[str, frozenset[str]] = {
-    TOOL_CALL: _ROUND | {"name", "arguments", "task"},
-    PROMPT_GET: _ROUND | {"name", "arguments"},
-    RESOURCE_READ: _ROUND | {"uri"},
-    SUBSCRIBE: frozenset({"uri", "_meta"}),
-    UNSUBSCRIBE: frozenset({"uri", "_meta"}),
-    COMPLETE: frozenset({"ref", "argument", "context", "_meta"}),
-    LISTEN: frozenset({"notifications", "_meta"}),
-}
-# and of the objects in them: what another reader might take for the name, or for another value
-_WITHIN: Mapping[str, Mapping[str, frozenset[str]]] = {
-    COMPLETE: {
-        "ref": frozenset({"type", "name", "title", "uri"}),
-        "argument": frozenset({"name", "value"}),
-        "context": frozenset({"arguments"}),
-    },
-    LISTEN: {
-        "notifications": frozenset(
-            {"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"}
-        )
-    },
-}
+_MEMBERS: Mapping[str, Mapping[str, Sequence[str]]] = tomllib.loads(
+    Path(__file__).with_name("members.toml").read_text(encoding="utf-8")
+)
 _REQUEST = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWER = (frozenset({"jsonrpc", "id", "result"}), frozenset({"jsonrpc", "id", "error"}))
 # of one header two copies could be read differently; a list joined by a comma is none of these values
@@ -205,11 +186,11 @@ def _message(body: Mapping[str, Any]) -> McpMessage:
 def calls(method: str, params: Mapping[str, Any], id_: str | int | None = None) -> tuple[CallParameters, ...]:
     """What a request of a method of `DECIDED` asks for, of which every member is known: one call, or as many
     subscriptions as a listener wants. Raises Malformed."""
-    parts = {"": (params, _MEMBERS[method]), "._meta": (params.get("_meta", {}), None)}
-    parts |= {f".{name}": (params.get(name, {}), known) for name, known in _WITHIN.get(method, {}).items()}
-    for part, (value, known) in parts.items():
-        if not isinstance(value, dict) or not (known is None or set(value) <= known):
-            raise Malformed(f"params{part}", "is no object whose members are known", id_=id_, number=INVALID_PARAMS)
+    for part, known in {**_MEMBERS[method], "_meta": None}.items():
+        value = params.get(part, {}) if part else params
+        if not isinstance(value, dict) or not (known is None or set(value) <= set(known)):
+            where = f"params.{part}" if part else "params"
+            raise Malformed(where, "is no object whose members are known", id_=id_, number=INVALID_PARAMS)
     if _VERSIONS in params.get("_meta", {}):
         raise Malformed("params._meta", "chooses what was not decided", id_=id_, number=INVALID_PARAMS)
     if {"name", "uri"} <= set(params.get("ref", {})):

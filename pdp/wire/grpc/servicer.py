@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -143,7 +144,21 @@ class RpcAdmission:
             raise fault
 
 
-class Rpcs(Generic[Given]):
+def serve(
+    server: grpc.aio.Server, service: ServiceDescriptor, body: Callable[[MethodDescriptor], Callable[..., Any]]
+) -> None:
+    """Serve the rpcs of `service`, each by what `body` makes for it."""
+
+    def handler(rpc: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+        made = grpc.unary_stream_rpc_method_handler if rpc.server_streaming else grpc.unary_unary_rpc_method_handler
+        read, write = GetMessageClass(rpc.input_type).FromString, GetMessageClass(rpc.output_type).SerializeToString
+        return made(body(rpc), read, write)
+
+    handlers = {rpc.name: handler(rpc) for rpc in service.methods}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+class Rpcs(ABC, Generic[Given]):
     """The rpcs of a service of ours: the methods of the same names. Each is given its request, once its caller is
     admitted for the service's role, and what `given` makes of who asks."""
 
@@ -153,18 +168,16 @@ class Rpcs(Generic[Given]):
         self._services = services
         self._admission = RpcAdmission(services.admission)
 
+    @abstractmethod
     async def given(self, request: Any, caller: Caller, context: Context) -> Given:
         """What an rpc is given besides its request."""
-        raise NotImplementedError
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve them."""
-        handlers = {method.name: self._handler(method) for method in self.service.methods}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self.service.full_name, handlers),))
+        serve(server, self.service, self._body)
 
-    def _handler(self, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+    def _body(self, method: MethodDescriptor) -> Callable[..., Any]:
         rpc, name, role = getattr(self, method.name), method.name, _ROLES[self.service.full_name]
-        read, write = GetMessageClass(method.input_type).FromString, GetMessageClass(method.output_type)
 
         async def answered(request: Any, context: Context) -> Any:
             async with self._admission.admit(context, role, name) as caller:
@@ -175,9 +188,7 @@ class Rpcs(Generic[Given]):
                 async for answer in rpc(request, await self.given(request, caller, context)):
                     yield answer
 
-        if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(streamed, read, write.SerializeToString)
-        return grpc.unary_unary_rpc_method_handler(answered, read, write.SerializeToString)
+        return streamed if method.server_streaming else answered
 
 
 class CallerRpcs(Rpcs[Caller]):
