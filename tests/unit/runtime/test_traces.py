@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from support.watching import Watch
 
 from pdp.wire.grpc.interceptors import Faults
@@ -32,7 +33,9 @@ async def never(_context: object, _method: str, fault: Exception) -> NoReturn:
 @asynccontextmanager
 async def serving(watch: Watch, do: Callable[..., Awaitable[bytes]]) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server(interceptors=[Traces(watch.telemetry), Faults(Entropy(), 0.3, never)])
-    handler = grpc.unary_unary_rpc_method_handler(do, request_deserializer=bytes, response_serializer=bytes)
+    handler = grpc.unary_unary_rpc_method_handler(
+        do, request_deserializer=Empty.FromString, response_serializer=bytes
+    )
     service, method = NAME.split("/")
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -56,7 +59,7 @@ async def told(watch: Watch) -> dict[str, Any]:
 async def test_caller_that_goes_away_is_a_cancelled_call() -> None:
     watch, begun = Watch(), asyncio.Event()
 
-    async def do(_request: bytes, _context: object) -> bytes:
+    async def do(_request: Empty, _context: object) -> bytes:
         begun.set()
         await asyncio.Event().wait()
         return b""
@@ -77,7 +80,7 @@ async def test_caller_that_goes_away_is_a_cancelled_call() -> None:
 async def test_call_that_takes_too_long_is_an_error_of_ours() -> None:
     watch = Watch()
 
-    async def do(_request: bytes, _context: object) -> bytes:
+    async def do(_request: Empty, _context: object) -> bytes:
         await asyncio.Event().wait()
         return b""
 
@@ -90,7 +93,7 @@ async def test_call_that_takes_too_long_is_an_error_of_ours() -> None:
 async def test_bug_is_told_without_its_text() -> None:
     watch = Watch()
 
-    async def do(_request: bytes, _context: object) -> bytes:
+    async def do(_request: Empty, _context: object) -> bytes:
         raise RuntimeError(SECRET)
 
     async with serving(watch, do) as channel:

@@ -37,6 +37,7 @@ from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
 from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
+from pdp.decide.plan import Plans
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
 from pdp.identity.revocations import Revocations
@@ -277,7 +278,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     )  # fmt: skip
     source, resolve = wired.evidence, wired.resolve
     shares = Shares(DEFAULTS, Limits().max_in_flight, clock)
-    decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares)
+    decide = Decide(state, establish, repeats, source, resolve, recorder, clock, kills, Terms(), shares, Plans(key))
     yield Services(
         admission=Admission(edges.callers, store, recorder, clock, Limits(), shares),
         decide=decide,
