@@ -87,7 +87,13 @@ ELSEWHERE = {
     # the token of the case's own run, which no file holds; and what is encoded five times
     "arguments.own_token": ("rego/baseline/baseline_test.rego", "test_own_token_denies_and_cannot_be_waived"),
     "arguments.unread": ("rego/baseline/baseline_test.rego", "test_what_was_not_read_denies_a_consequential_call"),
+    # a text of 64 KiB
+    "arguments.too_long": (
+        "tests/unit/content/test_arguments.py",
+        "test_a_text_that_the_schema_does_not_bound_is_capped",
+    ),
     # what a result holds: these cases are calls
+    "result.leak": ("rego/baseline/results_test.rego", "test_traces_and_what_errors_leak_are_cut_out"),
     "result.secret": ("rego/baseline/results_test.rego", "test_credentials_are_cut_out_of_results"),
     "result.schema": ("rego/baseline/results_test.rego", "test_a_result_that_breaks_its_schema_is_withheld"),
     "result.instruction": ("rego/baseline/results_test.rego", "test_what_speaks_to_the_model_is_untrusted"),

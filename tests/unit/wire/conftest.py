@@ -35,9 +35,9 @@ from pdp.decide.facts import FactBuilder
 from pdp.decide.filter import Filter
 from pdp.decide.idempotency import Idempotency
 from pdp.decide.inspect import HeldBytes, Inspect
+from pdp.decide.plan import Plans
 from pdp.decide.results import ResultFacts
 from pdp.decide.sessions import EndSession
-from pdp.decide.plan import Plans
 from pdp.decide.shares import Shares
 from pdp.decide.state import ServiceState
 from pdp.identity.revocations import Revocations
