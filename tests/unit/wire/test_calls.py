@@ -322,7 +322,10 @@ def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
     acmes = Caller("someone", "acme", frozenset({Role.OPERATE}), frozenset())
     assert [each.tenant for each in admin.status_response(status, acmes).differences] == ["acme", ""]
     root = replace(acmes, tenant="*")
-    assert [each.tenant for each in admin.status_response(status, root).differences] == ["acme", "other", ""]
+    everybodys = admin.status_response(status, root).differences
+    assert [(each.tenant, each.part, each.here, each.fleet) for each in everybodys] == [
+        (tenant, "directory", "a", "b") for tenant in ("acme", "other", "")
+    ]
 
 
 async def test_status_says_that_records_cannot_be_written(pdp: Any, as_caller: Any, store: Any) -> None:
