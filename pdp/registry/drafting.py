@@ -121,7 +121,7 @@ class _Argument:
 
     @property
     def scalar(self) -> bool:
-        """Whether it is only switches and choices that do not bind."""
+        """Whether it is only flags and choices that do not bind."""
         return self.holds((*_TEXT, *_NUMBERS, "object"))
 
 
@@ -216,9 +216,9 @@ class _Drafting:
                 yield row["effect"], "its description"
 
     def _by_arguments(self) -> Iterator[tuple[str, str]]:
-        """What switches and programs among the arguments add."""
+        """What flags and programs among the arguments add."""
         for each in self.arguments:
-            for effect, words in _rules()["switches"].items():
+            for effect, words in _rules()["flags"].items():
                 if _meets(each.words, words) and not each.texts:
                     yield effect, f"argument {each.name}"
             kind = (self._reader(each) or {}).get("kind")
@@ -414,7 +414,7 @@ def _rules() -> Mapping[str, Any]:
         "reach": split(table["reach"]),
         "programs": split(table["programs"]),
         "phrases": table["phrases"],
-        "switches": {effect: frozenset(words.split()) for effect, words in table["switches"].items()},
+        "flags": {effect: frozenset(words.split()) for effect, words in table["flags"].items()},
         "readers": [split(row) for row in table["readers"]],
         "outputs": split(table["outputs"])["words"],
         "recipients": split(table["recipients"][0])["words"],

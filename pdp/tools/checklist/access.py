@@ -8,7 +8,6 @@ from pdp.core.call.request import ANY_TENANT, Role
 from pdp.core.call.shares import Dimension
 from pdp.core.check import NS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions, IssuerOptions
-from pdp.identity.security_events import SignalOptions
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.wording import counted
 from pdp.registry.manifest import render
@@ -141,8 +140,8 @@ def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
 def token_validation(evidence: SystemEvidence) -> list[str]:
     """Revocation, and how long old keys serve."""
     settings = evidence.settings
-    revokes = settings.identity.revoked_jti_file or settings.given(SignalOptions)
-    bad = [] if revokes else ["identity.revoked_jti_file is not set"]
+    pushed = getattr(settings, "signals", None)
+    bad = [] if settings.identity.revoked_jti_file or pushed else ["identity.revoked_jti_file is not set"]
     bad += _issuers(evidence, "max_stale_seconds is above a day", lambda each: each.max_stale_seconds > _DAY)
     return bad + evidence.troubled("identity.revoked_jti_file", "signals")
 
