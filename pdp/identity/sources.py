@@ -230,8 +230,8 @@ def endpoint(metadata: Mapping[str, Any], name: str, issuer: str) -> str:
     """A URL that an issuer's metadata names. Only an issuer on this machine may send us to this machine without TLS.
     Raises ConfigurationFault `keys.metadata_url`."""
     url = metadata.get(name)
-    plain = isinstance(url, str) and url.startswith("http:") and not is_loopback(urlsplit(issuer).hostname or "")
-    if not isinstance(url, str) or plain or url_problem(url):
+    here = is_loopback(urlsplit(issuer).hostname or "")
+    if not isinstance(url, str) or url_problem(url) or (urlsplit(url).scheme != "https" and not here):
         raise ConfigurationFault(
             "keys.metadata_url", f"the metadata's `{name}` is no https URL; have the issuer correct it"
         )

@@ -88,7 +88,7 @@ class Provider:
             max_lifetime_seconds=_MAX_LIFETIME_SECONDS,
             skew_seconds=_SKEW_SECONDS,
         )
-        keys = UrlKeys(issuer, options.issuer, self._key_set, development=True)
+        keys = UrlKeys(issuer, options.issuer, self._key_set, development=False)
         self._verifier = TokenVerifier({options.issuer: TrustedIssuer(issuer, keys)}, DenyList(None))
 
     async def authorize_url(self, attempt: SignInAttempt, *, max_age: int, again: bool) -> str:

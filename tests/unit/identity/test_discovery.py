@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from support.for_each import for_each
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -204,9 +205,10 @@ async def test_a_server_that_is_gone_is_asked_once(found: Any, site: Site) -> No
     assert asked == [f"{site.issuer.removesuffix('/acme')}{OAUTH}/acme"]
 
 
-async def test_only_an_issuer_of_this_machine_leads_to_this_machine_without_tls() -> None:
+@for_each("scheme", ["http", "HTTP"])
+async def test_only_an_issuer_of_this_machine_leads_to_this_machine_without_tls(scheme: str) -> None:
     async def fetch(_url: str) -> bytes:
-        return json.dumps({"issuer": "https://id.example", "jwks_uri": "http://127.0.0.1:9/jwks"}).encode()
+        return json.dumps({"issuer": "https://id.example", "jwks_uri": f"{scheme}://127.0.0.1:9/jwks"}).encode()
 
     with pytest.raises(ConfigurationFault) as caught:
         await DiscoveredFetch(fetch)("https://id.example")
