@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
@@ -184,8 +184,11 @@ class Rpcs(ABC, Generic[Given]):
                 return await rpc(request, await self.given(request, caller, context))
 
         async def streamed(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._admission.admit(context, role, name, waits=True) as caller:
-                async for answer in rpc(request, await self.given(request, caller, context)):
+            async with (
+                self._admission.admit(context, role, name, waits=True) as caller,
+                aclosing(rpc(request, await self.given(request, caller, context))) as answers,
+            ):
+                async for answer in answers:
                     yield answer
 
         return streamed if method.server_streaming else answered
