@@ -141,7 +141,9 @@ class FactBuilder:
         Raises InvalidRequest for what is malformed or too large.
         """
         ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
-        if decision.plan is not None and await self._planned(decision, decision.plan):
+        plan, seen = decision.plan, await self._seen(decision)
+        if plan is not None and seen is not None and seen.check.ok and not seen.findings:
+            self._planned(decision, plan, seen)
             return
         decision.plan = None
         if ask.fact_bytes > self._max_fact_bytes:
@@ -156,7 +158,9 @@ class FactBuilder:
         target = self._target(ask, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name, target.kind) if target.check.ok else None
-        raw, arguments = await self._arguments(ask, caller, target.name, pinned)
+        # once is enough: it may have taken its whole time
+        seen = seen if plan is not None and pinned == plan.pinned else None
+        raw, arguments = await self._arguments(ask, caller, target.name, pinned, seen)
         if ask.session.handle:
             ask = decision.ask = replace(ask, session=self.named(ask.session, caller, identity))
         reply = decision.claim.key if decision.claim is not None else ""
@@ -182,15 +186,18 @@ class FactBuilder:
         decision.bound, decision.keys = bound, keys
         decision.subject_index = self.subject_index(caller, identity)
 
-    async def _planned(self, decision: Decision, plan: CallPlan) -> bool:
-        """The same by the plan of its kind. False where anything in the call is unusual; then nothing is done."""
-        ask, caller, at_ns, claim = decision.ask, decision.caller, decision.at_ns, decision.claim
-        if ask.fact_bytes > self._max_fact_bytes or claim is None:
-            return False
+    async def _seen(self, decision: Decision) -> ArgumentsFact | None:
+        """What the arguments of a call with a plan are."""
+        ask, caller, plan = decision.ask, decision.caller, decision.plan
+        if plan is None or decision.claim is None or ask.fact_bytes > self._max_fact_bytes:
+            return None
         whose = f"{caller.tenant}/{caller.name}"
-        arguments = await self._content.checked(ask.target.arguments, plan.pinned, plan.own, whose)
-        if not arguments.check.ok or arguments.findings:
-            return False
+        return await self._content.checked(ask.target.arguments, plan.pinned, plan.own, whose)
+
+    def _planned(self, decision: Decision, plan: CallPlan, arguments: ArgumentsFact) -> None:
+        """The same by the plan of its kind, of arguments in which nothing is unusual."""
+        ask, caller, at_ns, claim = decision.ask, decision.caller, decision.at_ns, decision.claim
+        assert claim is not None  # noqa: S101 - or nothing was seen
         session, raw = ask.session.id, canonical(arguments.value)
         bound = plan.bound.filled(json_text(session)).encode()
         call = replace(plan.call, session=session)
@@ -212,7 +219,6 @@ class FactBuilder:
             atoms=lookup_keys(decision.asked) if traced else (),
             **self._keys(ask, caller, call, bound, raw),
         )
-        return True
 
     def plan(self, decision: Decision, marks: Marks, content: Callable[[Ask], str]) -> CallPlan | None:
         """The plan of a decision's kind; None where none may be made of it. `content` is what a claim covers."""
@@ -411,9 +417,9 @@ class FactBuilder:
         return fact if check.ok else replace(fact, check=check)
 
     async def _arguments(
-        self, ask: Ask, caller: Caller, name: str, pinned: PinnedTool | None
+        self, ask: Ask, caller: Caller, name: str, pinned: PinnedTool | None, seen: ArgumentsFact | None
     ) -> tuple[bytes, ArgumentsFact]:
-        """Of a URI they are the values of the variables of its template `name`."""
+        """Of a URI they are the values of the variables of its template `name`. `seen` where they are known."""
         target, begun = ask.target, ask.method == COMPLETE
         if isinstance(target, GenericTarget) and not target.server:
             return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
@@ -424,7 +430,8 @@ class FactBuilder:
             given = canonical(dict(match(name, target.name) or {}))
         pinned = pinned.begun if pinned is not None and begun else pinned
         whose = f"{caller.tenant}/{caller.name}"
-        arguments = await self._content.checked(given, pinned, own_tokens(ask.credential, caller), whose)
+        own = own_tokens(ask.credential, caller)
+        arguments = seen or await self._content.checked(given, pinned, own, whose)
         return canonical(arguments.value), arguments
 
     def _asserted(self, ask: Ask, caller: Caller) -> Asserted:

@@ -50,7 +50,7 @@ async def test_another_caller_is_answered_while_a_hostile_megabyte_is_searched(w
     assert not slow.done()
     os.kill(pid, signal.SIGCONT)
     found = await slow
-    assert (found.effect, codes(found)) == (DENY, ["arguments.secret"])
+    assert (found.effect, codes(found)) == (DENY, ["arguments.too_long", "arguments.secret"])
 
 
 async def test_a_worker_that_is_killed_denies_even_what_only_reads(world: World) -> None:

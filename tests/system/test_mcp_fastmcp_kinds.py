@@ -96,10 +96,12 @@ def review(definitions: Mapping[str, list[dict[str, Any]]]) -> Review:
         kind: [str(one.get("uri") or one.get("uriTemplate") or one["name"]) for one in ones]
         for kind, ones in definitions.items()
     }
-    said = {
+    said: dict[str, dict[str, Any]] = {
         kind: {name: ASKS if name in ("rewrite", "file:///plans") else READS for name in of}
         for kind, of in named.items()
     }
+    for name in said.get("tool", {}):  # what its URI or name leads to is decided in turn
+        said["tool"][name] = said["tool"][name] | {"interpreters": []}
     return Review.model_validate(
         {"reviewed_by": "s@acme.example", **{f"{kind}s": entries for kind, entries in said.items()}}
     )

@@ -27,7 +27,10 @@ NAMES = {name: {"type": "string"} for name in ("branch_name", "note")} | {"force
 GIT = ServerPlan(
     "git",
     (tool("git_create_branch", NAMES), tool("git_status")),
-    {"git_create_branch": reviewed(READING, binds=["/branch_name", "/force"]), "git_status": READING},
+    {
+        "git_create_branch": reviewed(READING, binds=["/branch_name", "/force"], interpreters=[]),
+        "git_status": READING,
+    },
 )
 TASK = "Put the greeting on a branch friendly, and the rest on a branch tidy."
 SETTINGS = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}}}, "sessions": {"idle_seconds": 600}}

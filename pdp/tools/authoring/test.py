@@ -7,6 +7,7 @@ not used: it evaluates without strictness, so a test may pass there that the eng
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tempfile
 import time
@@ -112,17 +113,16 @@ def run_on_opa(bundle: Bundle, binary: Path, embedded: TestReport) -> TestReport
 
 
 def _connect_opa(process: subprocess.Popen[bytes], path: Path) -> httpx.Client:
-    transport = httpx.HTTPTransport(uds=str(path))
-    client = httpx.Client(base_url="http://opa", transport=transport, timeout=TEST_SECONDS, trust_env=False)
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
-            client.get("/health")
-        except httpx.TransportError:
+            with socket.socket(socket.AF_UNIX) as probe:  # httpx leaves a socket open that does not connect
+                probe.connect(str(path))
+        except OSError:
             time.sleep(0.02)
         else:
-            return client
-    client.close()
+            transport = httpx.HTTPTransport(uds=str(path))
+            return httpx.Client(base_url="http://opa", transport=transport, timeout=TEST_SECONDS, trust_env=False)
     process.kill()
     words = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
     raise EngineFault("policy.unavailable", f"OPA does not start with this policy: {words[:600]}")
