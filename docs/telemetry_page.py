@@ -34,10 +34,10 @@ class Drawn:
 
 def page(title: str, text: str) -> str:
     """A page with its marked tables made anew. Raises ValueError when a mark is missing."""
-    from pdp.runtime.telemetry.catalogue import tables  # noqa: PLC0415 - found only where the package is installed
+    from pdp.runtime.telemetry.catalogue import page_tables  # noqa: PLC0415 - found only where the package is installed
 
     for name in PAGES[title]:
-        made = tables()[name]
+        made = page_tables()[name]
         begin, end = f"<!-- {name}: made by docs/telemetry_page.py -->\n", f"<!-- end of {name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)

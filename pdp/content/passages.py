@@ -8,12 +8,11 @@ at in windows, so that no single search holds up other threads for long.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 
+from pdp.core.tables import tables
 from pdp.core.text.credentials import OwnToken, credentials, windows
 from pdp.core.text.patterns import ANY_HIDDEN, hidden_in
 
@@ -49,7 +48,7 @@ def _shapes(kind: str, flags: int = 0) -> Iterator[_Shape]:
         yield from (_Shape(kind, detail, re.compile(each, flags)) for each in expressions)
 
 
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tables(__file__)
 _SHAPES = (*_shapes("active_content", re.IGNORECASE), *_shapes("trace"))
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
 _OF_ERRORS = (*_shapes("leak"), _Shape("leak", "internal_host", _ADDRESS, _internal))

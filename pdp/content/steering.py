@@ -7,17 +7,16 @@ invisible characters, blanks and dots at the end. Of a command what it writes is
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from urllib.parse import unquote
 
 from pdp.content.guards.path import plain
+from pdp.core.tables import tables
 
 MAX_PATH = 4_096  # characters of a text that may be a path
 MAX_NAMES = 256  # of a command or patch that are looked at
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tables(__file__)
 _PATTERNS = {detail: re.compile(f"(?:^|/)(?:{'|'.join(ends)})") for detail, ends in _TABLES["files"].items()}
 # of one of these a name is made that steers, so that most texts are passed over at once
 _HINT = re.compile(

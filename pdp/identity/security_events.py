@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -14,6 +13,7 @@ from typing_extensions import override
 
 from pdp.core.check import NS
 from pdp.core.record.security_events import Signal, SignalRefusal, Stream, signal
+from pdp.core.tables import tables
 from pdp.host.contradictions import Contradiction
 from pdp.host.options import ListenerOptions, Options, Sections
 from pdp.identity.authentication import issuer_keys
@@ -24,9 +24,7 @@ from pdp.identity.sources import Fetch, KeySource
 from pdp.store.options import StoreOptions
 
 _TYPES = frozenset({"secevent+jwt"})  # RFC 8417 section 2.3: no access token is ever taken for an event
-_SENTENCES: Mapping[str, tuple[str, str]] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+_SENTENCES: Mapping[str, tuple[str, str]] = tables(__file__)
 KEYS_AWAY = SignalRefusal("", "signal.keys_unavailable", "the transmitter's keys cannot be had; send it again")
 
 _UNAUTHORIZED = SignalRefusal(

@@ -6,10 +6,8 @@ its own commit. Another quorum, configured meanwhile, voids a request.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
@@ -25,6 +23,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Forbidden, Outdated
 from pdp.core.ports import Clock, Directories, Store
 from pdp.core.record.stored import Commit
+from pdp.core.tables import tables
 from pdp.decide.commit import Recorder
 from pdp.decide.retry import IdempotentCommits
 from pdp.decide.state import ServiceState
@@ -73,7 +72,7 @@ class OperatorMatter:
     effects: tuple[str, ...]
 
 
-_MATTERS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_MATTERS = tables(__file__)
 
 
 def matter(name: str) -> OperatorMatter:

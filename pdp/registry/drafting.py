@@ -8,17 +8,16 @@ permission; what a person may accept with one key (`ToolDraft.proposed`) may.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pdp.core.bytes.digest import Json
 from pdp.core.bytes.json_pointer import step
 from pdp.core.bytes.uri_template import variables
 from pdp.core.call.facts import WORST_LABELS
+from pdp.core.tables import tables
 from pdp.registry.manifest import InterpreterEntry, Risk, SinkEntry, name_of
 from pdp.registry.review import ReviewedHints, ToolReview
 
@@ -399,7 +398,7 @@ def _meets(words: Iterable[str], known: Iterable[str]) -> bool:
 @cache
 def _rules() -> Mapping[str, Any]:
     """The table, its words as sets."""
-    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    table = tables(__file__)
 
     def split(row: Mapping[str, Any]) -> dict[str, Any]:
         lists = ("verbs", "words", "ends", "about", "format", "leaves", "stays", "paging", "files")

@@ -19,14 +19,15 @@ import tree_sitter
 import tree_sitter_javascript
 import tree_sitter_python
 
-from pdp.content.guards.codes import UNPARSED, tables
+from pdp.content.guards.codes import UNPARSED
 from pdp.content.guards.templates import expressions_of
+from pdp.core.tables import tables
 
 MAX_NODES = 16_384
 MAX_COMMENTS = 8  # of HTML, which JavaScript has too: the parser takes quadratic time for them
 MAX_SUMS = 16  # operators within each other, of a number that is worked out
 
-_NAMES = tables("code_names.toml")
+_NAMES = tables(__file__, "code_names.toml")
 _HOW = ("names", "anywhere", "members", "calls", "given", "alone", "roots")
 _REACHED = {
     code: {how: frozenset(names.get(how, ())) for how in _HOW}

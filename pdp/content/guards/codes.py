@@ -4,13 +4,11 @@ code."""
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pdp.core.call.interpreters import KINDS, TABLES
+from pdp.core.tables import tables
 
 UNPARSED = "unparsed"
 
@@ -22,13 +20,7 @@ class Code(NamedTuple):
     means: str
 
 
-@cache
-def tables(name: str) -> Mapping[str, Any]:
-    """The tables of a file beside this module, which is read once."""
-    return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-
-
-SIGNS = tables("signs.toml")
+SIGNS = tables(__file__, "signs.toml")
 _GROUPS: Mapping[str, Mapping[str, Any]] = TABLES["groups"]
 
 # what can be found in a text of each kind, and what that means

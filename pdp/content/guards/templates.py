@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from pdp.content.guards.codes import SIGNS, tables
+from pdp.content.guards.codes import SIGNS
+from pdp.core.tables import tables
 
 MAX_EXPRESSIONS = 64
 MAX_INNER = 1_024  # characters of one; what is longer, or never closed, is read so far
@@ -30,7 +31,7 @@ _LOOKUP = re.compile(  # of Log4j and Commons Text
     re.IGNORECASE,
 )
 _FIELD = re.compile(r"[-=!&~+]?\s*[@$\w][\w$.-]*\s*[-~+]?")
-_OBJECTS = frozenset(tables("code_names.toml")["other"]["engine_objects"])
+_OBJECTS = frozenset(tables(__file__, "code_names.toml")["other"]["engine_objects"])
 
 
 def expressions_of(text: str) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,8 @@ read and decide again.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pdp.core.approvals.directory import Person, Standing
 from pdp.core.approvals.grants import GrantTerms, Valid, fits, issue, narrowest, within
@@ -28,6 +26,7 @@ from pdp.core.approvals.rows import Approval, Grant, LastClaims, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
+from pdp.core.tables import tables
 
 MAX_REASON = 1_000  # characters
 MAX_PASSKEY_BYTES = 8_192
@@ -70,7 +69,7 @@ class Cast:
     ends_grants: tuple[str, ...] = ()
 
 
-MESSAGES: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+MESSAGES: Mapping[str, str] = tables(__file__)
 
 
 def cast(  # noqa: PLR0913 - all that a vote rests on

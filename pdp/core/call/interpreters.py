@@ -3,10 +3,10 @@ reviewers read, not code."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-TABLES: Mapping[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+from pdp.core.tables import tables
+
+TABLES: Mapping[str, Any] = tables(__file__)
 KINDS: Mapping[str, Mapping[str, Any]] = TABLES["kinds"]

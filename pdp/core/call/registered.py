@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeAlias
 
 from pdp.core.bytes.digest import Json
@@ -13,10 +11,9 @@ from pdp.core.call.effects import PermittedEffect
 from pdp.core.call.facts import Waiver
 from pdp.core.check import OK, Check
 from pdp.core.record.stored import Artefact
+from pdp.core.tables import tables
 
-SINKS: Mapping[str, Mapping[str, str]] = tomllib.loads(
-    Path(__file__).with_name("sinks.toml").read_text(encoding="utf-8")
-)
+SINKS: Mapping[str, Mapping[str, str]] = tables(__file__, "sinks.toml")
 """By kind of sink: what a tool `does` by it, and where its arguments go `to`."""
 
 

@@ -6,12 +6,12 @@ MCP Top 10 (MCP01 to MCP10). Elements of packs name theirs themselves; gate and 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+from pdp.core.tables import tables
+
+_TABLES = tables(__file__)
 CONTROLS: Mapping[str, str] = _TABLES["controls"]
 UNSERVED: Mapping[str, str] = _TABLES["unserved"]
 SERVED: Mapping[str, str] = _TABLES["served"]

@@ -14,11 +14,11 @@ control tokens (docs.mistral.ai, cookbook "tokenization"). Turns that begin with
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
+
+from pdp.core.tables import tables
 
 # in place of letters: what is drawn like a bracket, bar or blank of a token and does not normalise to it
 _ALIKE = dict.fromkeys("\u01c0\u00a6\u2223\u2502\u2503\u2758\u2759\u2d4f\uffe8", "|")
@@ -26,7 +26,7 @@ _ALIKE |= dict.fromkeys("\u2039\u02c2\u1438\u276e\u29fc\u3008", "<")
 _ALIKE |= dict.fromkeys("\u203a\u02c3\u1433\u276f\u29fd\u3009", ">")
 _ALIKE |= {"\u2581": "_"}
 _NAME = r"[\w\"/][\w:.\-]{0,47}"
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tables(__file__)
 _CONTROL = (
     *(shape.replace("{NAME}", _NAME) for shape in _TABLES["shapes"]),
     rf"\[\s?/?\s?(?:{'|'.join(_TABLES['bracketed'])})\s?\]",

@@ -13,11 +13,11 @@ free, take the next"). Languages: English, German, French, Spanish.
 from __future__ import annotations
 
 import re
-import tomllib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from pdp.core.tables import tables
 
 _GAP = "\n\n"  # ends a sentence
 _FENCES = ("```", "~~~", '"""', "'''")
@@ -27,7 +27,7 @@ _LONG_QUOTE = re.compile(
     r'(?<!\w)"[^"\n]*\n[^"]*"|[\u201c\u201e][^\u201c-\u201e\n]*\n[^\u201c-\u201e]*[\u201c\u201d]'
     r"|\u00ab[^\u00ab\u00bb\n]*\n[^\u00ab\u00bb]*\u00bb"
 )
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tables(__file__)
 _FORWARDED = re.compile(rf"\W*(?:{'|'.join(_TABLES['forwarded'])})\W*", re.IGNORECASE)
 _WROTE = re.compile(r".*\b(?:wrote|schrieb|a \u00e9crit|escribi\u00f3)\b.*:\s*", re.IGNORECASE)
 _LONGEST = 500  # line that says who wrote what follows

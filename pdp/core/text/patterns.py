@@ -8,11 +8,11 @@ their own run. `pdp.core.text.credentials` searches for them.
 from __future__ import annotations
 
 import re
-import tomllib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+from pdp.core.tables import tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ _BEARER = r"(?i:bearer)[ \t]{0,8}(?=[A-Za-z._~+/=-]{0,63}\d)[A-Za-z0-9._~+/-]{16
 # a password that stands for one: a template, asterisks, the word itself
 _NO_VALUE = r"(?!(?:[<{$*%\[/]|[xX]{3,}|\.\.\.|(?i:your|pass(?:word|wd)?|pwd|secret|redacted)(?![A-Za-z0-9])))"
 
-_FORMATS = tomllib.loads(Path(__file__).with_name("credentials.toml").read_text(encoding="utf-8"))["formats"]
+_FORMATS = tables(__file__, "credentials.toml")["formats"]
 PATTERNS = (
     *(_secret(**row) for row in _FORMATS),
     _bearer("google_oauth", "ya29.", r"ya29\.[A-Za-z0-9_-]{20}"),

@@ -15,18 +15,18 @@ language, is marked instead, so that it can be read. `isolated` keeps what is wr
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
+
+from pdp.core.tables import tables
 
 MAX_MARKS = 3  # combining marks on one letter; writing systems use up to three
 MAX_RUN = 24  # of one character, before it is counted instead
 
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tables(__file__)
 
 
 def _ranges(name: str) -> tuple[tuple[int, int], ...]:

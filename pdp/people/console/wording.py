@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pdp.core.approvals.requirement import PEOPLE, GrantOffer
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
+from pdp.core.tables import tables
 
-_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLES = tables(__file__)
 RISKS: Mapping[str, str] = _TABLES["risks"]
 STATES: Mapping[str, str] = _TABLES["states"]
 OUTCOMES: Mapping[str, str] = _TABLES["outcomes"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pdp.core.call.names import did_you_mean
+from pdp.core.tables import tables
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Node, Unit, kind, number, span_of, string
 from pdp.policy.gate.value import (
@@ -27,7 +27,7 @@ from pdp.policy.gate.value import (
     types,
 )
 
-_ALTERNATIVES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_ALTERNATIVES = tables(__file__)
 _UNICODE_CLASSES = re.compile(r"\\[dDwWsSbB]|\[\[:")
 _CLASSES = "Write `[0-9]` for \\d, `[A-Za-z0-9_]` for \\w, `[ \\t]` for \\s: engines differ on other alphabets."
 _PLAIN = (

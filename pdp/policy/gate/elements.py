@@ -9,11 +9,9 @@ from `data.org`.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
 
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
@@ -22,6 +20,7 @@ from pdp.core.call.names import did_you_mean
 from pdp.core.outcome import EXCHANGE
 from pdp.core.outcome.codes import is_service_code
 from pdp.core.ports import Pack
+from pdp.core.tables import tables
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
@@ -59,7 +58,7 @@ _FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (nee
     "oblige": (frozenset({"kind", "code"}), frozenset({"message", "control"})),
     "label": (frozenset({"label", "code"}), frozenset({"message", "control"})),
 }
-EXAMPLES: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+EXAMPLES: Mapping[str, str] = tables(__file__)
 _MAY_BE_EMPTY = frozenset({"message", "control", "scope"})
 _META = ("servers", "owner", "kinds", "description")
 _NAMING = frozenset({"label", "prompt", "target", "purpose"})  # `kind`, `code` and `id` are looked at by themselves

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pdp.core.call.names import did_you_mean
 from pdp.core.outcome.policy import Bundle, Module
+from pdp.core.tables import tables
 from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.gate.report import ERROR, GateFinding
 from pdp.policy.gate.syntax import (
@@ -40,7 +39,7 @@ _TOKEN = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"|[()\[\]{}"`]')
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 # the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
 _IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
-_SYNTAX_HINTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_SYNTAX_HINTS = tables(__file__)
 _PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
 

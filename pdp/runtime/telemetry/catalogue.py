@@ -3,11 +3,10 @@ docs/metrics.md."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 from pdp.core.ports.telemetry import Instrument
+from pdp.core.tables import tables
 from pdp.runtime.features import FEATURES
 
 
@@ -28,7 +27,7 @@ class Attribute:
     where: str  # in words
 
 
-_ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_ROWS = tables(__file__)
 STAGES = tuple(CallStage(name, says) for name, says in _ROWS["stages"].items())
 ATTRIBUTES = tuple(Attribute(**row) for row in _ROWS["attributes"])
 INSTRUMENTS = (
@@ -38,7 +37,7 @@ INSTRUMENTS = (
 _KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
 
 
-def tables() -> dict[str, str]:
+def page_tables() -> dict[str, str]:
     """The tables of the two pages, by name."""
     stages = [f"| `pdp.{s.name}` | {s.says} |" for s in STAGES]
     attributes = [f"| `{a.name}` | {a.where} | {a.says} |" for a in ATTRIBUTES]

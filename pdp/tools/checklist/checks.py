@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from pdp.core.bytes.digest import digest
+from pdp.core.tables import tables
 from pdp.registry.manifest import render
 from pdp.tools.checklist.evidence import SystemEvidence
 
 STATEMENT = "have it looked at, and sign a statement: `pdp checklist sign` (docs/checklist.md)"
 _ID_LENGTH = 20
 _NAMED = 5  # names that a sentence lists
-_ROWS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)["checks"]
+_ROWS: Mapping[str, Mapping[str, Any]] = tables(__file__)["checks"]
 
 
 class CheckStatus(StrEnum):

@@ -6,17 +6,16 @@ evidence for them, not conformity.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from pdp.core.outcome.codes import CONTROLS
+from pdp.core.tables import tables
 from pdp.tools.checklist import access, oversight, servers
 from pdp.tools.checklist.checks import ItemCheck, elements
 
-_ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_ROWS = tables(__file__)
 SOURCES: Mapping[str, str] = _ROWS["sources"]
 PHASES: Mapping[int, str] = {int(number): text for number, text in _ROWS["phases"].items()}
 AGENTIC: Mapping[str, str] = _ROWS["agentic"]

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from http import HTTPStatus
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Literal
 
 import yaml
 
+from pdp.core.tables import tables
 from pdp.wire.hooks.agents import AGENTS, Agent
 
 # extensions of Envoy, by the ends of their types
@@ -40,7 +41,7 @@ _OPENING = (  # members of an ext_authz filter with which it opens
     "typed_config.http_service",
     "typed_config.filter_enabled_metadata",
 )
-_FINDINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_FINDINGS = tables(__file__)
 
 
 class UnknownFileError(ValueError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+
+from pdp.core.tables import tables
 
 # by kind of caller, then by way of answering; `any` is for the ways without a line of their own
-REMEDIES: Mapping[str, Mapping[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+REMEDIES: Mapping[str, Mapping[str, str]] = tables(__file__)
 
 
 def remedy(caller: str, way: str) -> str:

@@ -3,10 +3,8 @@ reader could understand differently is refused."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from mcp.shared.inbound import (
@@ -35,6 +33,7 @@ from pdp.core.bytes.digest import Json
 from pdp.core.bytes.strict_json import MAX_DEPTH, parse_object
 from pdp.core.call.methods import LISTEN
 from pdp.core.errors import InvalidRequest
+from pdp.core.tables import tables
 from pdp.vendored import ext_authz_pb2
 
 _PARAM, _MCP = MCP_PARAM_HEADER_PREFIX.lower(), "mcp-"
@@ -43,9 +42,7 @@ _PARTIAL, _WHOLE = "x-envoy-auth-partial-body", ("false",)
 _REPLACED = "\N{REPLACEMENT CHARACTER}".encode()  # for what is no UTF-8, where the body is shown as text
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 _VERSIONS = "fastmcp"  # FastMCP's choice among versions of a tool: the one that it lists is decided
-_MEMBERS: Mapping[str, Mapping[str, Sequence[str]]] = tomllib.loads(
-    Path(__file__).with_name("members.toml").read_text(encoding="utf-8")
-)
+_MEMBERS: Mapping[str, Mapping[str, Sequence[str]]] = tables(__file__, "members.toml")
 _REQUEST = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWER = (frozenset({"jsonrpc", "id", "result"}), frozenset({"jsonrpc", "id", "error"}))
 # of one header two copies could be read differently; a list joined by a comma is none of these values

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Literal
+
+from pdp.core.tables import tables
 
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
@@ -21,9 +22,7 @@ class Rule:
     help: str
 
 
-_TABLES: dict[str, Any] = tomllib.loads(
-    resources.files("pdp.core.text.injection").joinpath("rules.toml").read_text("utf-8")
-)
+_TABLES: Mapping[str, Any] = tables(__file__)
 
 SETS: dict[str, str] = _TABLES["sets"]
 CONCEPTS: dict[str, str] = _TABLES["concepts"]
