@@ -219,12 +219,7 @@ class SearchIndex:
 
     def _extend(self, rows: Sequence[LogRow]) -> None:
         for row in in_turns(rows):
-            if not row.data:
-                raise Unavailable("record.archived", f"record {row.index} is archived; the index needs audit.archive")
-            if not row.intact:
-                raise Unavailable(
-                    "store.corrupt", f"record {row.index} is not what was written; find out who changed it"
-                )
+            row.check("the index")
             at_ns = row.record.get("time_ns", 0)
             numbers = {self._number(name, value) for name, value in terms(row.record, row.data)}
             with self._lock:

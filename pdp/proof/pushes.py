@@ -168,14 +168,7 @@ class Push:
         taken: list[LogRow] = []
         size, end = 0, start
         for row in in_turns(rows):
-            if not row.data:
-                raise Unavailable(
-                    "record.archived", f"record {row.index} is archived; a new receiver needs audit.archive"
-                )
-            if not row.intact:
-                raise Unavailable(
-                    "store.corrupt", f"record {row.index} is not what was written; find out who changed it"
-                )
+            row.check("a new receiver")
             if self.selection.has(row.record):
                 if len(taken) == self._limit or (taken and size + len(row.data) > BATCH_BYTES):
                     break

@@ -13,6 +13,7 @@ from pdp.core.approvals.steps import Advance, Step
 from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.bytes.digest import leaf_hash
 from pdp.core.call.budgets import BudgetReservation, BudgetRow
+from pdp.core.errors import Unavailable
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
 PEOPLE_AT_ONCE = 2  # of one read for a call: its subject and the actor; a longer chain of actors takes another read
@@ -276,6 +277,15 @@ class LogRow:
     def intact(self) -> bool:
         """Whether it is what was written."""
         return self.committed or self.leaf == leaf_hash(self.data)
+
+    def check(self, reader: str) -> None:
+        """Raises Unavailable `record.archived`, for a `reader` that needs it, and `store.corrupt`."""
+        if not self.data:
+            raise Unavailable("record.archived", f"record {self.index} is archived; {reader} needs audit.archive")
+        if not self.intact:
+            raise Unavailable(
+                "store.corrupt", f"record {self.index} is not what was written; find out who changed it"
+            )
 
     @property
     def record(self) -> Mapping[str, Any]:
