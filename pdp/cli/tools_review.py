@@ -14,13 +14,12 @@ from typing import Any, get_args
 import click
 from pydantic import ValidationError
 
-from pdp.core.bytes.digest import Json
 from pdp.core.text.injection.excerpt import visible
 from pdp.host import strict_yaml
 from pdp.host.strict_yaml import NotPlainYaml
 from pdp.registry.corrections import Answered, load_corrections, save_corrections
 from pdp.registry.diff import Version
-from pdp.registry.drafting import RISKS, Confidence, ToolDraft
+from pdp.registry.drafting import RISKS, Confidence, Siblings, ToolDraft
 from pdp.registry.manifest import first_problem
 from pdp.registry.review import ToolReview
 from pdp.registry.scaffold import ReviewedTool, reviewed_tools, scaffold
@@ -36,7 +35,6 @@ class _Screen:
 
     tool: ReviewedTool
     draft: ToolDraft
-    siblings: Sequence[Mapping[str, Json]]
 
     @property
     def proposed(self) -> ToolReview:
@@ -58,9 +56,9 @@ def asked(folder: Path, version: Version, server: str) -> str:
 def _answers(folder: Path, server: str, tools: Sequence[ReviewedTool]) -> Mapping[str, ToolReview]:
     """What is said of the tools that nobody has reviewed, by label."""
     known = load_corrections(folder)
-    siblings = [each.manifest.definition for each in tools]
+    siblings = Siblings([each.manifest.definition for each in tools])
     screens = [
-        _Screen(each, known.applied(each.draft, each.manifest.definition, siblings), siblings)
+        _Screen(each, known.applied(each.draft, each.manifest.definition, siblings))
         for each in tools
         if not each.reviewed
     ]

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from pdp.core.bytes.digest import Json
 from pdp.core.call.interpreters import KINDS
 from pdp.registry import files
-from pdp.registry.drafting import Drafted, ToolDraft, argument_words, tool_words
+from pdp.registry.drafting import Drafted, Siblings, ToolDraft, argument_words, tool_words
 from pdp.registry.manifest import Closed, Word
 from pdp.registry.review import ToolReview
 from pdp.registry.signed import decode_document
@@ -52,11 +52,11 @@ class Correction(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A draft that was shown, and what a person said of the tool. `siblings` are all that its server lists."""
+    """A draft that was shown, and what a person said of the tool."""
 
     draft: ToolDraft
     definition: Mapping[str, Json]
-    siblings: Sequence[Mapping[str, Json]]
+    siblings: Siblings
     review: ToolReview
 
     def corrections(self, server: str) -> Iterator[Correction]:
@@ -86,15 +86,13 @@ class Corrections(Closed):
         known = {(tuple(each.words), each.field): each for each in [*self.corrections, *new]}
         return Corrections(corrections=list(known.values()))
 
-    def applied(
-        self, draft: ToolDraft, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]
-    ) -> ToolDraft:
+    def applied(self, draft: ToolDraft, definition: Mapping[str, Json], siblings: Siblings) -> ToolDraft:
         """A draft as corrected before on other servers."""
         known = {(tuple(each.words), each.field): each for each in self.corrections}
         values = {each.field: each for each in draft.values}
-        arguments = argument_words(draft.kind, definition)
+        name, arguments = tool_words(definition, siblings), argument_words(draft.kind, definition)
         for field in OF_TOOLS:
-            said = known.get((tool_words(definition, siblings), field))
+            said = known.get((name, field))
             if said is not None and (field != "sinks" or _places(said.value) <= {"", *arguments}):
                 values[field] = Drafted(field, said.value, f"as corrected of {said.said_of}", "sure")
         for part in OF_ARGUMENTS:

@@ -124,16 +124,28 @@ class _Argument:
         return self.holds((*_TEXT, *_NUMBERS, "object"))
 
 
-def draft_of(kind: str, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]] = ()) -> ToolDraft:
-    """The draft of one definition; `siblings` are all that its server lists, itself among them."""
+class Siblings:
+    """What all definitions that a server lists say together. `prefix`: how many first words all names share; `names`
+    and `words`: forms of the words of the names, and of these and the descriptions."""
+
+    def __init__(self, definitions: Sequence[Mapping[str, Json]]) -> None:
+        names = [_name_words(each) for each in definitions]
+        everything = " ".join(f"{each.get('name') or ''} {each.get('description') or ''}" for each in definitions)
+        self.prefix = _shared_prefix(names)
+        self.names = frozenset(form for name in names for word in name for form in _forms(word))
+        found = _WORD.findall(everything.lower()[: 8 * _MAX_TEXT])
+        self.words = frozenset(form for word in found for form in _forms(word))
+
+
+def draft_of(kind: str, definition: Mapping[str, Json], siblings: Siblings) -> ToolDraft:
+    """The draft of one definition; it is among the `siblings`."""
     return _Drafting(kind, definition, siblings).draft()
 
 
-def tool_words(definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]) -> tuple[str, ...]:
+def tool_words(definition: Mapping[str, Json], siblings: Siblings) -> tuple[str, ...]:
     """The words of a name, singular, without those that all names of its server begin with."""
-    words = _words(str(definition.get("name") or ""))
-    shared = _shared_prefix([_words(str(each.get("name") or "")) for each in siblings])
-    return tuple(_singular(each) for each in words[shared:] or words)
+    words = _name_words(definition)
+    return tuple(_singular(each) for each in words[siblings.prefix :] or words)
 
 
 def argument_words(kind: str, definition: Mapping[str, Json]) -> Mapping[str, tuple[str, ...]]:
@@ -144,18 +156,14 @@ def argument_words(kind: str, definition: Mapping[str, Json]) -> Mapping[str, tu
 class _Drafting:
     """What is recognised of one definition."""
 
-    def __init__(self, kind: str, definition: Mapping[str, Json], siblings: Sequence[Mapping[str, Json]]) -> None:
+    def __init__(self, kind: str, definition: Mapping[str, Json], siblings: Siblings) -> None:
         self.kind, self.definition = kind, definition
         self.name = str(name_of(kind, definition)[0] or "")
         self.description = str(definition.get("description") or definition.get("title") or "")[:_MAX_TEXT]
-        shared = _shared_prefix([_words(str(each.get("name") or "")) for each in siblings])
         words = _words(str(definition.get("name") or self.name))
-        self.words = words[shared:] or words
+        self.words = words[siblings.prefix :] or words
         self.about = {word for each in words for word in _forms(each)}
-        everything = " ".join(f"{each.get('name') or ''} {each.get('description') or ''}" for each in siblings)
-        self.server_words = {w for word in _WORD.findall(everything.lower()[: 8 * _MAX_TEXT]) for w in _forms(word)}
-        self.names = {w for each in siblings for word in _words(str(each.get("name") or "")) for w in _forms(word)}
-        self.names |= self.about
+        self.server_words, self.names = siblings.words, siblings.names | self.about
         self.said = {w for word in _WORD.findall(self.description.lower()) for w in _forms(word)}
         self.arguments = tuple(_arguments(kind, definition))
         self.objects = [row for row in _rules()["objects"] if self.about & row["words"]]
@@ -458,6 +466,10 @@ def _singular(word: str) -> str:
 
 def _words(name: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(_CAMEL.sub(" ", name).lower().replace("_", " ")))
+
+
+def _name_words(definition: Mapping[str, Json]) -> tuple[str, ...]:
+    return _words(str(definition.get("name") or ""))
 
 
 def _shared_prefix(names: Sequence[tuple[str, ...]]) -> int:

@@ -24,7 +24,7 @@ from pdp.core.errors import RegistryFault
 from pdp.registry import files
 from pdp.registry.documents import AgentEntry, ServerEntry, State, ToolEntry, VettingEntry
 from pdp.registry.draft import Draft, base_of, continued
-from pdp.registry.drafting import ToolDraft, draft_of
+from pdp.registry.drafting import Siblings, ToolDraft, draft_of
 from pdp.registry.files import write_file
 from pdp.registry.manifest import (
     EffectEntry,
@@ -176,8 +176,8 @@ def pin(
     for kind in PINNED_KINDS:
         review.check_names(kind, [str(name_of(k, definition)[0]) for k, definition in offered if k == kind])
     base = base_of(folder, server.tenant)
-    listed = [definition for _, definition in offered]
-    drafts = [draft_of(*one, listed) for one in offered]
+    siblings = Siblings([definition for _, definition in offered])
+    drafts = [draft_of(*one, siblings) for one in offered]
     drafts = [each.disbelieved() if label_of(each.kind, each.name) in server.disbelieved else each for each in drafts]
     proposals = [
         _propose((folder, base), server, one, review, drafted, at_ns)

@@ -18,7 +18,7 @@ from pdp.core.errors import RegistryFault
 from pdp.core.text.injection.excerpt import visible
 from pdp.registry.diff import Version
 from pdp.registry.documents import ToolEntry
-from pdp.registry.drafting import ToolDraft, draft_of
+from pdp.registry.drafting import Siblings, ToolDraft, draft_of
 from pdp.registry.manifest import Manifest, Risk, SinkKind
 from pdp.registry.pin import REVIEWED, UNREVIEWED
 from pdp.registry.review import ToolReview
@@ -63,8 +63,8 @@ def reviewed_tools(version: Version, server: str) -> tuple[ReviewedTool, ...]:
         raise RegistryFault("registry.unknown_server", f"server: is not in the set; it has {servers}")
     entries = [entry for entry in version.draft.tools if entry.server == server]
     manifests = [(entry, _manifest(version, entry)) for entry in entries]
-    listed = [manifest.definition for _, manifest in manifests]
-    return tuple(ReviewedTool(e, m, draft_of(e.target_kind, m.definition, listed)) for e, m in manifests)
+    siblings = Siblings([manifest.definition for _, manifest in manifests])
+    return tuple(ReviewedTool(e, m, draft_of(e.target_kind, m.definition, siblings)) for e, m in manifests)
 
 
 def scaffold(

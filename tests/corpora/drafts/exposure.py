@@ -24,14 +24,15 @@ from figures import SESSIONS, ReviewedServer, suites
 from devtools.sessions.exposure import BALANCED, STRICT, VARIANTS, LoadedProfiles, figures, outcomes
 from devtools.sessions.replay import read_sessions
 from pdp.registry.corrections import Answered, Corrections
-from pdp.registry.drafting import ToolDraft, draft_of
+from pdp.registry.drafting import Siblings, ToolDraft, draft_of
 from pdp.registry.review import Review, ToolReview
 
 
 def answered(suite: ReviewedServer) -> list[Answered]:
     """The drafts of a suite, each answered by its review."""
-    drafts = ((tool, draft_of("tool", tool, suite.tools)) for tool in suite.tools)
-    return [Answered(draft, tool, suite.tools, said_of(draft, suite)) for tool, draft in drafts]
+    siblings = Siblings(suite.tools)
+    drafts = ((tool, draft_of("tool", tool, siblings)) for tool in suite.tools)
+    return [Answered(draft, tool, siblings, said_of(draft, suite)) for tool, draft in drafts]
 
 
 def said_of(draft: ToolDraft, suite: ReviewedServer) -> ToolReview:
@@ -45,7 +46,8 @@ def reviews(suite: ReviewedServer, others: Sequence[ReviewedServer]) -> Mapping[
     known = Corrections()
     for other in others:
         known = known.learned(other.name, answered(other))
-    drafts = {str(tool["name"]): draft_of("tool", tool, suite.tools) for tool in suite.tools}
+    siblings = Siblings(suite.tools)
+    drafts = {str(tool["name"]): draft_of("tool", tool, siblings) for tool in suite.tools}
     hand = suite.review.tools
     made: Mapping[str, Mapping[str, ToolReview]] = {
         "alone": {name: draft.unreviewed() for name, draft in drafts.items()},

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdp.core.bytes.json_pointer import within
-from pdp.registry.drafting import RISKS, draft_of
+from pdp.registry.drafting import RISKS, Siblings, draft_of
 from pdp.registry.manifest import Manifest
 from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.review import Review, load_review, load_yaml
@@ -82,7 +82,7 @@ def compared(server: ReviewedServer, *, accepted: bool) -> Iterator[tuple[str, b
     pinned = PinnedServer("acme", server.name, f"https://{server.name}.example", "owner@acme.example")
     for tool in server.tools:
         name = str(tool["name"])
-        draft = draft_of("tool", tool, server.tools)
+        draft = draft_of("tool", tool, Siblings(server.tools))
         reviews = (draft.proposed() if accepted else draft.unreviewed()), server.review.tools[name]
         drafted, by_hand = (manifest_of(pinned, tool, each, reviewed_by=None, at_ns=0) for each in reviews)
         for field in FIELDS:

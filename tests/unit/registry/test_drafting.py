@@ -8,7 +8,7 @@ from typing import Any
 
 from registry_bench import Bench
 
-from pdp.registry.drafting import RISKS, ToolDraft, draft_of
+from pdp.registry.drafting import RISKS, Siblings, ToolDraft, draft_of
 from tests.support.for_each import for_each
 
 WORDS: dict[str, Any] = {"type": "string"}
@@ -21,7 +21,7 @@ def tool(name: str, description: str = "", /, **properties: Mapping[str, Any]) -
 
 def drafted(name: str, description: str = "", /, *beside: Mapping[str, Any], **properties: Any) -> ToolDraft:
     definition = tool(name, description, **properties)
-    return draft_of("tool", definition, [definition, *beside])
+    return draft_of("tool", definition, Siblings([definition, *beside]))
 
 
 def value(draft: ToolDraft, field: str) -> Any:

@@ -12,7 +12,7 @@ from support.terminal import at_terminal
 
 from pdp.core.errors import RegistryFault
 from pdp.registry.corrections import CORRECTIONS_FILE, Answered, Corrections, load_corrections, save_corrections
-from pdp.registry.drafting import draft_of
+from pdp.registry.drafting import Siblings, draft_of
 from pdp.registry.review import ToolReview, load_review
 from tests.support.for_each import for_each
 
@@ -24,13 +24,14 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def corrected(definition: dict[str, Any], **said: Any) -> Corrections:
-    draft = draft_of("tool", definition, [definition])
+    draft = draft_of("tool", definition, Siblings([definition]))
     review = ToolReview.model_validate(draft.proposed().model_dump(exclude_unset=True) | said)
-    return Corrections().learned("git", [Answered(draft, definition, [definition], review)])
+    return Corrections().learned("git", [Answered(draft, definition, Siblings([definition]), review)])
 
 
 def proposed(known: Corrections, definition: dict[str, Any]) -> ToolReview:
-    return known.applied(draft_of("tool", definition, [definition]), definition, [definition]).proposed()
+    siblings = Siblings([definition])
+    return known.applied(draft_of("tool", definition, siblings), definition, siblings).proposed()
 
 
 def test_a_person_accepts_changes_and_leaves(tmp_path: Path) -> None:
