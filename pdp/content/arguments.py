@@ -67,8 +67,11 @@ class ArgumentContent:
         # what guards said of arguments, by manifest and SHA-256; most calls are like one of the last ones
         self._guarded: LRUCache[tuple[str, bytes], tuple[Finding, ...]] = LRUCache(COMPILED)
 
-    def arguments(self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = ()) -> ArgumentsFact:
-        """The fact about one call's arguments; empty bytes read as `{}`. `own` are the tokens that it came with.
+    def arguments(
+        self, raw: bytes, tool: PinnedTool | None, own: tuple[OwnToken, ...] = (), *, digest: bytes = b""
+    ) -> ArgumentsFact:
+        """The fact about one call's arguments; empty bytes read as `{}`. `own` are the tokens that it came with;
+        `digest` is the SHA-256 of `raw`, where that is known.
 
         The check is `arguments.unchecked` without a pinned tool, `arguments.schema_invalid` when its schema does
         not compile, `arguments.schema` when the arguments break it. Raises InvalidRequest for what is not one
@@ -78,7 +81,7 @@ class ArgumentContent:
         if tool is None or not tool.interpreters:
             in_texts = text_findings(fact.value, (), own)
             return replace(fact, findings=(*fact.findings, *in_texts)) if in_texts else fact
-        key = (tool.manifest_sha256, sha256(raw).digest())
+        key = (tool.manifest_sha256, digest or sha256(raw).digest())
         if key not in self._guarded:
             self._guarded[key] = guard_findings(fact.value, tool.interpreters, self._options.listed_hosts)
         found = (*text_findings(fact.value, tool.interpreters, own), *self._guarded[key])
@@ -89,9 +92,10 @@ class ArgumentContent:
     ) -> ArgumentsFact:
         """See `ports.Content.checked`."""
         interpreters = tool.interpreters if tool is not None else ()
-        known = tool is None or not interpreters or (tool.manifest_sha256, sha256(raw).digest()) in self._guarded
+        digest = sha256(raw).digest() if interpreters else b""
+        known = tool is None or not interpreters or (tool.manifest_sha256, digest) in self._guarded
         if len(raw) <= (INLINE if known else longest_inline(interpreters)):
-            return self.arguments(raw, tool, own)
+            return self.arguments(raw, tool, own, digest=digest)
         fact = self._parsed(raw, tool)
         found = await self.workers.read(raw, interpreters, own, whose)
         if found is None:
