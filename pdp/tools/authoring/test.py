@@ -7,7 +7,6 @@ not used: it evaluates without strictness, so a test may pass there that the eng
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ import httpx
 from pdp.core.bytes.digest import Json
 from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.outcome.policy import Bundle
+from pdp.host.unix_sockets import answers
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle
 from pdp.policy.gate import FileCoverage, TestReport, TestResult
@@ -115,14 +115,10 @@ def run_on_opa(bundle: Bundle, binary: Path, embedded: TestReport) -> TestReport
 def _connect_opa(process: subprocess.Popen[bytes], path: Path) -> httpx.Client:
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
-        try:
-            with socket.socket(socket.AF_UNIX) as probe:  # httpx leaves a socket open that does not connect
-                probe.connect(str(path))
-        except OSError:
-            time.sleep(0.02)
-        else:
+        if answers(path):  # httpx leaves a socket open that does not connect
             transport = httpx.HTTPTransport(uds=str(path))
             return httpx.Client(base_url="http://opa", transport=transport, timeout=TEST_SECONDS, trust_env=False)
+        time.sleep(0.02)
     process.kill()
     words = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
     raise EngineFault("policy.unavailable", f"OPA does not start with this policy: {words[:600]}")
