@@ -117,7 +117,7 @@ async def _walk(process: Process, world: World, meter: _Meter) -> bytes:
     decision.outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
 
     async def record() -> tuple[Commit, ...]:
-        decision.id, decision.stamp = decide.recorder.new_id(at), None
+        decision.id = decide.recorder.new_id(at)
         await decide.resolve(decision)
         decision.input_salt = decide.recorder.new_salt()
         return decide.entries(decision)

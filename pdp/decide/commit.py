@@ -116,7 +116,9 @@ class Recorder:
         """The commit: the decision's own entry and those of its answer, which is sent once they are durable. Raises
         RecordTooLargeError."""
         tenant, facts, answer, effects = decision.caller.tenant, decision.facts, decision.answer, decision.effects
-        stamp = decision.stamp = decision.stamp or self._stamp(decision.id, decision.at_ns, tenant)
+        stamp = decision.stamp
+        if stamp is None or stamp.id != decision.id:
+            stamp = decision.stamp = self._stamp(decision.id, decision.at_ns, tenant)
         sealed, values = self._seal(decision)
         usual = not (effects.labels or decision.entries) and answer.enforcement == ENFORCED
         kept = decision.template if usual else None
