@@ -11,9 +11,17 @@ from pdp.core.call.request import Caller, Credential
 from pdp.core.call.revocation import Revocable, Revocation, TokenMark, revokes
 from pdp.core.check import failed, missing
 from pdp.core.ports import Subjects
+from pdp.host.options import Sections
+from pdp.identity.options import IdentityOptions
+from pdp.identity.security_events import SignalOptions
 
 _REVOKED = failed("subject.revoked", "the token was revoked; sign in again")
 _NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
+
+
+def revocable(settings: Sections) -> bool:
+    """Whether tokens can be revoked before they end: by the deny list, or by pushed security events."""
+    return bool(settings.of(IdentityOptions).revoked_jti_file) or settings.given(SignalOptions) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pdp.core.call.request import ANY_TENANT, Role
 from pdp.core.call.shares import Dimension
 from pdp.core.check import NS
 from pdp.identity.options import LIFETIME_SECONDS, CallerOptions, IssuerOptions
+from pdp.identity.revocations import revocable
 from pdp.people.console.options import ConsoleOptions
 from pdp.people.console.wording import counted
 from pdp.registry.manifest import render
@@ -140,8 +141,7 @@ def token_lifetime(evidence: SystemEvidence) -> CheckFinding:
 def token_validation(evidence: SystemEvidence) -> list[str]:
     """Revocation, and how long old keys serve."""
     settings = evidence.settings
-    pushed = getattr(settings, "signals", None)
-    bad = [] if settings.identity.revoked_jti_file or pushed else ["identity.revoked_jti_file is not set"]
+    bad = [] if revocable(settings) else ["identity.revoked_jti_file is not set"]
     bad += _issuers(evidence, "max_stale_seconds is above a day", lambda each: each.max_stale_seconds > _DAY)
     return bad + evidence.troubled("identity.revoked_jti_file", "signals")
 
